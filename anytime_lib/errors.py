@@ -1,0 +1,32 @@
+"""What went wrong, in one sentence that says what to do?"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AnytimeError(Exception):
+    """A mistake or a failure the user can mend; its text is one sentence that says how.
+
+    The command line prints the text alone. Whatever was stored before it was raised stays stored.
+    """
+
+
+class ConfigError(AnytimeError, ValueError):
+    """A setting is unknown, of the wrong type, or makes no sense."""
+
+
+class DataError(AnytimeError, ValueError):
+    """Problems, traces or a store could not be read."""
+
+
+class EndpointError(AnytimeError):
+    """The endpoint is down, refuses the key, or does not know the model."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the known name nearest to `name`, or the list of known names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,76 @@
+"""Which nouns does everything else speak in?
+
+`Problem` and `Grade` are what a task deals in, `Reply` is what an endpoint said, `Trace` is one sampled
+reasoning with its token boundaries. All are frozen; all survive a trip through JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
+"""How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
+
+Message = dict[str, str]
+"""A chat message: `role` and `content`."""
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, Unicode kept. What hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One item of a task.
+
+    Attributes:
+        id: unique within the task and stable for ever.
+        task: the task's name.
+        text: the problem as it is put to the model, without any instruction on how to answer.
+        gold: the right answer, JSON-serialisable, in the task's own form.
+        metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable.
+    """
+
+    id: str
+    task: str
+    text: str
+    gold: Any
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
+        return digest([self.task, self.text, self.gold])
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A verdict on one answer.
+
+    Attributes:
+        score: quality in [0, 1].
+        correct: wholly right or not.
+        status: `ok` if an answer could be read, else why not.
+        detail: the answer as read, or why nothing could be read; a few words, never the whole response.
+    """
+
+    score: float
+    correct: bool
+    status: Status
+    detail: str = ""
+
+
+def unread(detail: str, status: Status = "unparsed") -> Grade:
+    """The grade of a response in which no answer could be found: score 0, status `unparsed`."""
+    return Grade(0.0, False, status, detail)
