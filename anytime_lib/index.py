@@ -1,0 +1,175 @@
+"""How good is an answer at every budget, and what single number says so?
+
+The Anytime Index of a quality curve Q at budgets b_1 < ... < b_T:
+
+    Q*_t = max over i <= t of Q_i
+    AI   = sum over t < T of  (Q*_t + Q*_{t+1}) / 2 * (b_{t+1} - b_t)  /  ((b_T - b_1) * Q_max)
+
+the area under the best-so-far curve, by trapezoids, as a share of the largest possible.
+Source: Zhang et al., "Budget-Aware Anytime Reasoning with LLM-Synthesized Preference Data" (arXiv 2601.11038).
+The paper does not say at which level the maximum is taken, and it matters; see `anytime_curve`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from anytime_lib.errors import DataError
+
+Order = Literal["pooled", "problem", "trace", "raw", "crossfit"]
+ORDERS = ("pooled", "problem", "trace", "raw", "crossfit")
+Floats = NDArray[np.float64]
+
+
+def anytime_index(
+    budgets: ArrayLike,
+    quality: ArrayLike,
+    *,
+    q_max: float | Literal["observed"] = 1.0,
+    running_max: bool = True,
+) -> Floats | float:
+    """The Anytime Index of one or many quality curves.
+
+    Args:
+        budgets: (T,) token budgets, strictly increasing, T >= 2. Only their relative spacing matters.
+        quality: (..., T) quality at each budget, in [0, q_max].
+        q_max: the quality that counts as perfect; 1 lets different models be compared, `"observed"` divides each
+            curve by its own largest value, which leaves its shape alone (a curve of zeros gives 0).
+        running_max: take the best so far (the paper's Q*); without it, the plain area.
+
+    Returns:
+        (...) index in [0, 1]; a float for a single curve.
+
+    Raises:
+        ValueError: fewer than two budgets, budgets not increasing, lengths that differ, NaN, or quality outside
+            [0, q_max].
+    """
+    b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
+    if b.ndim != 1 or b.size < 2:
+        raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
+    if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
+        raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
+    if q.shape[-1:] != b.shape:
+        raise ValueError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
+    if np.any(np.isnan(q)):
+        raise ValueError("quality holds NaN: leave out or bound missing cells before taking the index")
+    top: Floats | float = q.max(axis=-1) if q_max == "observed" else float(q_max)
+    if q.size and (q.min() < 0 or (q_max != "observed" and q.max() > top * (1 + 1e-12)) or np.any(np.asarray(top) < 0)):
+        raise ValueError(f"quality must lie in [0, {q_max}], not [{q.min()}, {q.max()}]")
+    best = np.maximum.accumulate(q, axis=-1) if running_max else q
+    area = np.sum((best[..., 1:] + best[..., :-1]) / 2 * np.diff(b), axis=-1) / (b[-1] - b[0])
+    scale = np.where(np.asarray(top) > 0, top, 1.0)
+    index = np.clip(area / scale, 0.0, 1.0)
+    return float(index) if index.ndim == 0 else index
+
+
+def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:
+    """The cells of one arm as an array.
+
+    Returns:
+        (P, S, T) values, NaN where a cell is missing or an error; the P problem ids; the T budgets. Samples are
+        numbered along the second axis.
+    """
+    arms = cells[["run", "model", "task", "method"]].drop_duplicates()
+    if len(arms) != 1:
+        raise DataError(f"one (run, model, task, method) expected, the cells hold {len(arms)}: filter them first")
+    table = cells.pivot(index=["problem_id", "sample"], columns="budget", values=value).astype(float)
+    problems = list(dict.fromkeys(table.index.get_level_values(0)))
+    samples = sorted(set(table.index.get_level_values(1)))
+    full = table.reindex(pd.MultiIndex.from_product([problems, samples]))
+    budgets = [int(b) for b in table.columns]
+    return full.to_numpy().reshape(len(problems), len(samples), len(budgets)), problems, budgets
+
+
+def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
+    """The quality curve of an arm, with the running maximum taken at the level `order` names.
+
+    Args:
+        quality: (..., P, S, T); NaN marks missing cells, which are left out of means.
+        order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
+            over samples; `trace` of each trace; `raw` takes none; `crossfit` picks, per problem, the best budget so
+            far on one half of the samples and reads its quality on the other half (both ways, averaged), which is
+            free of the optimism of reading a maximum where it was picked. Samples are halved by parity.
+
+    Returns:
+        (..., T)
+    """
+    if order == "pooled":
+        return _best(_mean(_mean(quality)))
+    if order == "raw":
+        return _mean(_mean(quality))
+    if order == "problem":
+        return _mean(_best(_mean(quality)))
+    if order == "trace":
+        return _mean(_mean(_best(quality)))
+    if order == "crossfit":
+        if quality.shape[-2] < 2:
+            raise DataError("crossfit splits the samples in two: at least two samples are needed")
+        halves = [_mean(quality[..., k::2, :]) for k in (0, 1)]
+        return np.mean([_mean(_read_at_best(a, b)) for a, b in (halves, halves[::-1])], axis=0)
+    raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
+
+
+def _mean(values: Floats) -> Floats:
+    """Mean over the second last axis without the missing: over samples, then over problems, which weigh the same."""
+    seen = ~np.isnan(values)
+    count = seen.sum(axis=-2)
+    total = np.where(seen, values, 0.0).sum(axis=-2)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _best(values: Floats) -> Floats:
+    """Running maximum along the last axis that skips the missing."""
+    return np.fmax.accumulate(values, axis=-1)
+
+
+def _read_at_best(pick: Floats, read: Floats) -> Floats:
+    """For each prefix, the value of `read` where `pick` is largest (the earliest of ties)."""
+    filled = np.where(np.isnan(pick), -np.inf, pick)
+    best = np.maximum.accumulate(filled, axis=-1)
+    new = np.concatenate([np.ones_like(filled[..., :1], bool), filled[..., 1:] > best[..., :-1]], axis=-1)
+    where = np.maximum.accumulate(np.where(new, np.arange(pick.shape[-1]), 0), axis=-1)
+    return np.take_along_axis(read, where, axis=-1)
+
+
+def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
+    """Quality at each budget for every (run, model, task, method) in the cells.
+
+    The level of the running maximum is part of the result, because a maximum over noisy values is too high: with
+    right-or-wrong answers of true quality .50 at each of ten budgets (400 problems, 8 samples) the index reads .51
+    when the maximum is taken of the pooled curve, .69 of each problem's mean, .92 of each trace; .50 without any.
+
+    Args:
+        cells: the tidy table of `Store.cells()`.
+        order: the level at which the running maximum is taken (see `mean_curve`).
+
+    Returns:
+        One row per budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
+        n_cells (graded), n_missing (errors). Averages weigh problems equally.
+    """
+    rows = []
+    for (run, model, task, method), arm in cells.groupby(["run", "model", "task", "method"], sort=False):
+        quality, problems, budgets = quality_array(arm)
+        curve = mean_curve(quality, order)
+        by_budget = arm.groupby("budget")
+        rows += [
+            {
+                "run": run,
+                "model": model,
+                "task": task,
+                "method": method,
+                "order": order,
+                "budget": budget,
+                "quality": curve[t],
+                "tokens_used": float(by_budget.tokens_used.mean()[budget]),
+                "n_problems": len(problems),
+                "n_cells": int(np.sum(~np.isnan(quality[..., t]))),
+                "n_missing": int(np.sum(np.isnan(quality[..., t]))),
+            }
+            for t, budget in enumerate(budgets)
+        ]
+    return pd.DataFrame(rows)

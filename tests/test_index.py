@@ -1,0 +1,121 @@
+"""The Anytime Index and the curve: hand-computed cases and the properties the formula promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from anytime_lib import anytime_curve, anytime_index
+from anytime_lib.index import ORDERS, mean_curve, quality_array
+from anytime_lib.store import CELL_COLUMNS, tidy
+
+budgets = st.lists(st.integers(1, 100_000), min_size=2, max_size=8, unique=True).map(sorted)
+unit = st.floats(0, 1, allow_subnormal=False)
+
+
+@st.composite
+def curves(draw: st.DrawFn) -> tuple[list[int], np.ndarray]:
+    b = draw(budgets)
+    return b, draw(arrays(float, (draw(st.integers(1, 4)), len(b)), elements=unit))
+
+
+def test_hand_computed() -> None:
+    # best so far .2 .5 .5 .9 at 100 200 400 800: (.35*100 + .5*200 + .7*400) / 700
+    assert anytime_index([100, 200, 400, 800], [0.2, 0.5, 0.3, 0.9]) == pytest.approx(415 / 700)
+    assert anytime_index([100, 200, 400, 800], [0.2, 0.5, 0.3, 0.9], running_max=False) == pytest.approx(
+        (0.35 * 100 + 0.4 * 200 + 0.6 * 400) / 700
+    )
+    assert anytime_index([1, 3], [0.5, 0.5]) == 0.5
+    assert anytime_index([1, 2, 3], [0.2, 0.4, 0.4], q_max="observed") == pytest.approx((0.3 + 0.4) / 2 / 0.4)
+    assert anytime_index([1, 2], [1, 3], q_max=4) == pytest.approx(0.5)
+    assert anytime_index([1, 2], [0, 0], q_max="observed") == 0
+
+
+@given(curves())
+def test_lies_in_the_unit_interval_and_keeps_the_shape(given_: tuple[list[int], np.ndarray]) -> None:
+    b, q = given_
+    index = np.asarray(anytime_index(b, q))
+    assert index.shape == q.shape[:-1]
+    assert np.all((index >= 0) & (index <= 1))
+    for row, value in zip(q, index, strict=True):
+        assert anytime_index(b, row) == pytest.approx(value)
+
+
+@given(curves(), st.floats(0, 1), st.integers(1, 1000))
+def test_monotone_and_scale_free(given_: tuple[list[int], np.ndarray], lift: float, scale: int) -> None:
+    b, q = given_
+    index = np.asarray(anytime_index(b, q))
+    better = q + lift * (1 - q)
+    assert np.all(np.asarray(anytime_index(b, better)) >= index - 1e-12)
+    assert anytime_index([x * scale for x in b], q) == pytest.approx(index)
+    assert anytime_index(b, np.sort(q, axis=-1)) == pytest.approx(
+        np.asarray(anytime_index(b, np.sort(q, axis=-1), running_max=False))
+    )  # a rising curve is its own maximum
+    assert np.all(np.asarray(anytime_index(b, q, running_max=False)) <= index + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("b", "q", "says"),
+    [
+        ([5], [0.5], "at least two budgets"),
+        ([], [], "at least two budgets"),
+        ([2, 2], [0.1, 0.2], "strictly increasing"),
+        ([2, 1], [0.1, 0.2], "strictly increasing"),
+        ([1, np.nan], [0.1, 0.2], "finite"),
+        ([1, 2], [0.1, np.nan], "NaN"),
+        ([1, 2], [0.1, 1.2], r"\[0, 1.0\]"),
+        ([1, 2], [-0.1, 0.2], r"\[0, 1.0\]"),
+        ([1, 2, 3], [0.1, 0.2], "one value per budget"),
+    ],
+)
+def test_nonsense_is_an_error_that_says_so(b: list[float], q: list[float], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        anytime_index(b, q)
+
+
+def cells_of(quality: np.ndarray, method: str = "base") -> pd.DataFrame:
+    """A tidy table from a (P, S, T) array."""
+    rows = [
+        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": method, "sample": s,
+         "budget": 2**t, "tokens_used": 2**t, "score": q if q == q else None, "correct": q == 1,
+         "status": "ok" if q == q else "error"}
+        for (p, s, t), q in np.ndenumerate(quality)
+    ]  # fmt: skip
+    return tidy(pd.DataFrame(rows, columns=CELL_COLUMNS))
+
+
+@given(arrays(float, (3, 4, 5), elements=unit))
+def test_levels_of_the_maximum_are_ordered(quality: np.ndarray) -> None:
+    raw, pooled, problem, trace = (mean_curve(quality, o) for o in ("raw", "pooled", "problem", "trace"))
+    assert np.all(raw <= pooled + 1e-12)
+    assert np.all(pooled <= problem + 1e-12)
+    assert np.all(problem <= trace + 1e-12)
+    for order in ORDERS:
+        one = mean_curve(quality, order)
+        many = mean_curve(np.stack([quality, quality]), order)
+        assert many == pytest.approx(np.stack([one, one]))
+        if order != "raw" and order != "crossfit":
+            assert np.all(np.diff(one) >= -1e-12)
+
+
+def test_bias_of_each_level_is_the_documented_one() -> None:
+    """True quality flat at .5, ten budgets, eight samples: only the maximum makes the index larger."""
+    quality = (np.random.default_rng(0).random((400, 8, 10)) < 0.5).astype(float)
+    found = {o: anytime_index(range(1, 11), mean_curve(quality, o), running_max=False) for o in ORDERS}
+    expected = {"raw": 0.50, "crossfit": 0.49, "pooled": 0.51, "problem": 0.69, "trace": 0.92}
+    assert found == pytest.approx(expected, abs=0.005)
+
+
+def test_curve_of_cells_leaves_out_what_is_missing() -> None:
+    quality = np.array([[[0.0, 1.0], [1.0, np.nan]], [[0.5, 0.5], [np.nan, 0.0]]])
+    curve = anytime_curve(cells_of(quality), order="raw")
+    assert curve.quality.tolist() == [0.5, 0.625]  # means over problems of means over what each has
+    assert curve.n_cells.tolist() == [3, 3]
+    assert curve.n_missing.tolist() == [1, 1]
+    back, problems, columns = quality_array(cells_of(quality))
+    assert problems == ["p0", "p1"] and columns == [1, 2]
+    assert np.array_equal(back, quality, equal_nan=True)
