@@ -1,0 +1,68 @@
+"""What can be done from the command line? `anytime run`, `anytime sweep`, `anytime serve`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from anytime_lib.errors import AnytimeError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of the `anytime` command; returns the exit status (2 for a mistake that can be mended)."""
+    parser = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="execute the numbered notebooks with a params file and write the report")
+    run.add_argument("params", help="YAML file, such as params/demo.yaml")
+    run.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
+    sweep = commands.add_parser("sweep", help="run a params file's sweep and print its Anytime Index")
+    sweep.add_argument("params", help="YAML file")
+    serve = commands.add_parser("serve", help="keep the embedded model (or any GGUF file) running for notebooks")
+    serve.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
+    serve.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1; 0 for any free one")
+    serve.add_argument("--slots", type=int, default=4, help="requests served at once")
+    serve.add_argument("--context", type=int, default=4096, help="tokens of context per request")
+    asked = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return {"run": _run, "sweep": _sweep, "serve": _serve}[asked.command](asked)
+    except AnytimeError as error:
+        print(f"anytime: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("anytime: stopped; what was stored is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _run(asked: argparse.Namespace) -> int:
+    from anytime_lib.report import run_notebooks
+
+    page = run_notebooks(asked.params, asked.notebooks)
+    print(page.resolve())
+    return 0
+
+
+def _sweep(asked: argparse.Namespace) -> int:
+    from anytime_lib.config import RunConfig
+    from anytime_lib.stats import estimate
+    from anytime_lib.sweep import run_sweep
+
+    config = RunConfig.from_yaml(asked.params)
+    cells = run_sweep(config)
+    print(estimate(cells, n_resamples=config.n_resamples, seed=config.seed).to_string(index=False))
+    print(Path(config.folder).resolve())
+    return 0
+
+
+def _serve(asked: argparse.Namespace) -> int:
+    from anytime_lib.models import weights
+    from anytime_lib.models.embedded import serve_forever
+
+    serve_forever(weights.resolve(asked.gguf), port=asked.port, slots=asked.slots, context=asked.context)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

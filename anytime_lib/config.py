@@ -1,0 +1,226 @@
+"""What is to be run? One class, `RunConfig`, read from a YAML file or from a notebook's parameters."""
+
+from __future__ import annotations
+
+import itertools
+import types
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from anytime_lib.errors import ConfigError, nearest
+from anytime_lib.methods import method_names
+from anytime_lib.tasks import load_task, task_names
+
+T = TypeVar("T")
+PerTask: TypeAlias = T | dict[str, T]
+"""One value for every task, or a mapping from a task's name to its value."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """The settings of one task, with every mapping resolved."""
+
+    task: str
+    methods: list[str]
+    source: str | None
+    pool_source: str | None
+    difficulty: list[Any] | None
+    n_problems: int
+    n_shots: int
+    budgets: list[int]
+    answer_tokens: int
+    pool_problems: int
+    pool_budget: int
+    n_pairs: int
+
+
+class RunConfig(BaseModel):
+    """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
+
+    Fields typed `PerTask` take one value for all tasks or a mapping from task to value.
+    Unknown or ill-typed fields are a `ConfigError` that names the field and the nearest known one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    run: str = Field("run", description="name of the run: its folder in `outputs`")
+    outputs: str = Field("outputs", description="folder that holds the runs")
+    model: str = Field("embedded", description="`embedded`, the path of a .gguf file, or a model's name at `base_url`")
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
+    concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at once")
+    temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
+    top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
+    answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
+    tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks")
+    methods: PerTask[list[str]] = Field(["base", "pdp", "pdp_plus"], description="names of methods")
+    source: PerTask[str | None] = Field(None, description="None: problems of our own; else a file or data set")
+    pool_source: PerTask[str | None] = Field(None, description="None: a split of `source`; else another source")
+    difficulty: PerTask[list[Any] | None] = Field(None, description="levels wanted, in the task's own terms")
+    n_problems: PerTask[int] = Field(8, description="problems under test")
+    n_samples: int = Field(2, ge=1, description="reasoning traces per problem")
+    n_shots: PerTask[int] = Field(0, description="worked examples in context, from the pool")
+    budgets: PerTask[list[int]] = Field([16, 32, 64, 128], description="reasoning tokens, increasing")
+    answer_tokens: PerTask[int | None] = Field(None, description="cap on the answer turn; None: the task's own")
+    pool_problems: PerTask[int] = Field(6, description="pool problems on which preferences are synthesised")
+    pool_samples: int = Field(3, ge=2, description="traces per pool problem")
+    pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
+    n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
+    n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
+    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
+
+    @model_validator(mode="after")
+    def _make_sense(self) -> RunConfig:
+        for task in self.tasks:
+            if task not in task_names():
+                raise ValueError(f"tasks: unknown task {task!r}{nearest(task, task_names())}")
+            settings = self.at(task)
+            _check_budgets(task, settings.budgets)
+            for name, least in (("n_problems", 1), ("n_shots", 0), ("pool_problems", 1), ("pool_budget", 1)):
+                if getattr(settings, name) < least:
+                    raise ValueError(f"{name} must be at least {least}, not {getattr(settings, name)}")
+            for method in settings.methods:
+                if method not in method_names():
+                    raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+        for name, value in self:
+            for task in value if isinstance(value, dict) else ():
+                if task not in task_names():
+                    raise ValueError(f"{name}: unknown task {task!r}{nearest(task, task_names())}")
+        return self
+
+    def at(self, task: str) -> TaskSettings:
+        """The settings of one task."""
+
+        def of(name: str) -> Any:
+            value = getattr(self, name)
+            if not isinstance(value, dict):
+                return value
+            if task in value:
+                return value[task]
+            default = type(self).model_fields[name].default
+            return default if not isinstance(default, dict) else None
+
+        return TaskSettings(
+            task=task,
+            methods=of("methods"),
+            source=of("source"),
+            pool_source=of("pool_source"),
+            difficulty=of("difficulty"),
+            n_problems=of("n_problems"),
+            n_shots=of("n_shots"),
+            budgets=of("budgets"),
+            answer_tokens=of("answer_tokens") or load_task(task).answer_tokens,
+            pool_problems=of("pool_problems"),
+            pool_budget=of("pool_budget"),
+            n_pairs=of("n_pairs"),
+        )
+
+    def but(self, **changes: Any) -> RunConfig:
+        """The same config with some fields changed, checked again."""
+        return self.build({**self.model_dump(), **changes})
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files are: `outputs/run`; from within the folder `notebooks`, the one beside it."""
+        here = Path("..") if Path.cwd().name == "notebooks" else Path()
+        return here / self.outputs / self.run
+
+    @classmethod
+    def build(cls, settings: Mapping[str, Any]) -> RunConfig:
+        """A config from plain settings.
+
+        Raises:
+            ConfigError: a field is unknown (the message names the nearest), of the wrong type, or makes no sense.
+        """
+        for name in settings:
+            if name not in cls.model_fields:
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, cls.model_fields)}")
+        try:
+            return cls(**settings)
+        except ValidationError as error:
+            raise ConfigError(_in_words(error)) from None
+
+    @classmethod
+    def parameters_cell(cls) -> str:
+        """The source of the notebooks' `parameters` cell: every field with its default."""
+        return "\n".join(f"{name} = {field.default!r}" for name, field in cls.model_fields.items()).replace("'", '"')
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, **overrides: Any) -> RunConfig:
+        """A config from a YAML file, `overrides` on top."""
+        return cls.build({**read_yaml(path), **overrides})
+
+
+def _check_budgets(task: str, budgets: list[int]) -> None:
+    if len(budgets) < 2:
+        raise ValueError(f"budgets of {task} need at least two values: the index is an area between budgets")
+    if budgets[0] < 1 or any(b <= a for a, b in itertools.pairwise(budgets)):
+        raise ValueError(f"budgets of {task} must be positive and increasing, not {budgets}")
+
+
+def _in_words(error: ValidationError) -> str:
+    """The first complaint of a validation error, in one sentence."""
+    first = error.errors()[0]
+    words = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return words
+    name, value = first["loc"][0], first["input"]
+    hint = ""
+    if isinstance(value, float) and "string" in words:
+        hint = f" (papermill's -p turns what looks like a number into one; use -r {name} instead)"
+    return f"parameter {name!r}: {words[0].lower()}{words[1:]}, got {value!r}{hint}"
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError in one sentence if there is none."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
+    return found
+
+
+class Parameters:
+    """The parameters of a notebook: the names that its parameter cells set.
+
+    papermill only warns about a parameter that a notebook does not know. Made before the cell tagged `parameters`
+    and read after it (and after the cell papermill injects), this sees every name set in between, so a misspelt
+    one is an error:
+
+        parameters = Parameters(globals())     # first cell
+        model = "embedded"                     # the cell tagged `parameters`; papermill adds its own below
+        config = parameters.config()           # the next cell
+    """
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self._namespace = namespace
+        self._before = set(namespace)
+        self._names: set[str] | None = None
+
+    def config(self, **overrides: Any) -> RunConfig:
+        """The config those parameters make; running the cell again later reads the same names anew."""
+        if self._names is None:
+            set_since = {
+                name
+                for name, value in self._namespace.items()
+                if name not in self._before
+                and not name.startswith("_")
+                and value is not self
+                and not isinstance(value, types.ModuleType)
+                and not callable(value)
+            }
+            for name in sorted(set_since - set(RunConfig.model_fields)):
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
+            self._names = set_since
+        names = self._names | (set(RunConfig.model_fields) & set(self._namespace) - self._before)
+        return RunConfig.build({name: self._namespace[name] for name in names} | overrides)

@@ -1,0 +1,61 @@
+"""Which problems are under test, which may be shown as examples, and do the two share anything?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from anytime_lib.config import TaskSettings
+from anytime_lib.errors import DataError
+from anytime_lib.records import Problem
+from anytime_lib.tasks import Task
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The problems of one task in one run.
+
+    Attributes:
+        test: problems under test.
+        shots: worked examples, shown to every method.
+        pool: problems on which preferences are synthesised.
+    """
+
+    test: list[Problem]
+    shots: list[Problem]
+    pool: list[Problem]
+
+
+def draw(task: Task, settings: TaskSettings, seed: int) -> Draw:
+    """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
+
+    Raises:
+        DataError: there are too few problems, or the pool shares an id or content with the test set.
+    """
+    apart = settings.pool_source is not None  # then neither source is split
+    sources = {
+        "test": (settings.source, "all" if apart else "test", settings.n_problems),
+        "pool": (settings.pool_source or settings.source, "all" if apart else "pool",
+                 settings.n_shots + settings.pool_problems),
+    }  # fmt: skip
+    found = {}
+    for part, (source, split, wanted) in sources.items():
+        found[part] = task.problems(source, wanted, seed, split, settings.difficulty)
+        if len(found[part]) < wanted:
+            raise DataError(
+                f"{task.name}: {wanted} {part} problems wanted, {source or 'the built-in set'} holds "
+                f"{len(found[part])}; ask for fewer"
+            )
+    test, pool = found["test"], found["pool"]
+    assert_disjoint(test, pool)
+    return Draw(test, pool[: settings.n_shots], pool[settings.n_shots :])
+
+
+def assert_disjoint(test: Sequence[Problem], exemplars: Iterable[Problem]) -> None:
+    """Raise DataError if any exemplar shares an id or its content with a problem under test: that is a leak."""
+    ids, contents = {p.id for p in test}, {p.content_hash for p in test}
+    shared = [p.id for p in exemplars if p.id in ids or p.content_hash in contents]
+    if shared:
+        raise DataError(
+            f"leak: {len(shared)} exemplars are also under test ({', '.join(shared[:3])}); use another pool"
+        )

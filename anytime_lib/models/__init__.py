@@ -1,0 +1,91 @@
+"""Which model does a config mean, and how is it reached?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import TracebackType
+
+from anytime_lib.config import RunConfig
+from anytime_lib.errors import ConfigError
+from anytime_lib.models import weights
+from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
+from anytime_lib.models.endpoint import Endpoint, is_loopback
+
+OPENAI_URL = "https://api.openai.com/v1"
+
+
+class Model:
+    """A model as a config names it; its server is started, or asked, only when the first call is made.
+
+    Attributes:
+        name: the model's name in requests and cells. For the embedded model it carries the weights' hash.
+        endpoint_id: what stands for the endpoint in a request's key: `embedded`, or the endpoint's URL.
+        calls: requests sent to the model since this object was made.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._endpoint: Endpoint | None = None
+        self._server: EmbeddedServer | None = None
+        self._lock = asyncio.Lock()
+        self.calls = 0
+        self._gguf: Path | None = None
+        if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
+            self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
+            self.name = weights.alias(self._gguf)
+            self.endpoint_id = "embedded"
+        else:
+            self.name = config.model
+            self.endpoint_id = (config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+
+    def weights(self) -> dict[str, object] | None:
+        """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
+        return None if self._gguf is None else weights.describe(self._gguf)
+
+    def shared(self) -> AbstractContextManager[object]:
+        """While it lasts, other processes that mean the same embedded model share one server and its caches."""
+        if self._gguf is None or running_server(self.name):
+            return nullcontext()
+        return announced(self._embedded())
+
+    def _embedded(self) -> EmbeddedServer:
+        assert self._gguf is not None
+        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+
+    async def endpoint(self) -> Endpoint:
+        """The live endpoint, checked once: it is there, takes the key and knows the model."""
+        async with self._lock:
+            if self._endpoint is None:
+                self._endpoint = await self._connect()
+        return self._endpoint
+
+    async def _connect(self) -> Endpoint:
+        if self._gguf is None:
+            url, name = self.endpoint_id, self._config.api_key_env
+            key = os.environ.get(name, "")
+            if not key and not is_loopback(url):
+                raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+            endpoint = Endpoint(url, self.name, key or "none", key_name=name)
+        else:
+            url = running_server(self.name) or ""
+            if not url:
+                self._server = self._embedded()
+                await asyncio.to_thread(self._server.start)
+                url = self._server.base_url
+            endpoint = Endpoint(url, self.name, "none")
+        await endpoint.check()
+        return endpoint
+
+    async def __aenter__(self) -> Model:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._endpoint is not None:
+            await self._endpoint.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)

@@ -1,0 +1,266 @@
+"""How is an OpenAI-compatible endpoint asked, and what did it say?
+
+One async client for every endpoint, on the `openai` package with its own retries off. What a server rejects as
+unknown is dropped once, with a note; everything else it rejects stops that request with the server's words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+import openai
+
+from anytime_lib.errors import EndpointError, nearest
+from anytime_lib.records import Message
+
+log = logging.getLogger(__name__)
+
+RETRIES = 4
+_OPTIONAL = ("logprobs", "top_logprobs", "seed", "temperature", "top_p")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What an endpoint said to one request.
+
+    Attributes:
+        text: the visible text.
+        reasoning: reasoning the server returned apart from it ("" if none).
+        finish_reason: `stop`, `length` or the server's own word.
+        pieces: the text's tokens as hex of their bytes, where the server returned its token stream.
+        first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
+        usage: the server's own usage object, unchanged.
+        prompt_tokens, cached_tokens, completion_tokens: that usage, normalised; cached ones are part of the prompt.
+        seconds: from sending to the last byte.
+    """
+
+    text: str
+    reasoning: str = ""
+    finish_reason: str = ""
+    pieces: tuple[str, ...] | None = None
+    first: dict[str, float] = field(default_factory=dict)
+    usage: dict[str, Any] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Reply:
+        return cls(**{**row, "pieces": None if row["pieces"] is None else tuple(row["pieces"])})
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+class RequestFailed(Exception):
+    """One request did not succeed; others may. Its text is the server's own words."""
+
+
+class Endpoint:
+    """An endpoint and a model on it.
+
+    Args:
+        base_url: up to and including `/v1`.
+        model: the model's name there.
+        api_key: sent as the bearer token; never stored or logged.
+        key_name: where the key came from, for error messages.
+        timeout: seconds for a whole request.
+    """
+
+    def __init__(
+        self, base_url: str, model: str, api_key: str, *, key_name: str = "the API key", timeout: float = 600
+    ) -> None:
+        self.base_url = base_url
+        self.model = model
+        self._key_name = key_name
+        # No proxy of the user's network stands before a server on this machine.
+        http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
+        self._client = openai.AsyncOpenAI(
+            base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http
+        )
+        self._dropped: set[str] = set()
+        self.owner = ""
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def check(self) -> None:
+        """Ask the server whether it is there, takes the key and knows the model.
+
+        Raises:
+            EndpointError: it does not; one sentence says what to do.
+        """
+        try:
+            listed = [m async for m in await self._retrying(self._client.models.list)]
+        except (openai.NotFoundError, openai.APIResponseValidationError, RequestFailed):
+            return  # no listing at this endpoint: the first request will tell
+        names = [m.id for m in listed]
+        self.owner = listed[0].owned_by if listed else ""
+        if names and self.model not in names:
+            raise EndpointError(f"{self.base_url} has no model {self.model!r}{nearest(self.model, names)}")
+
+    async def chat(
+        self,
+        messages: list[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        tokens: bool = False,
+        alternatives: int = 0,
+        prefill: bool = False,
+    ) -> Reply:
+        """One chat completion.
+
+        Args:
+            messages: the conversation; with `prefill` its last message is the assistant's, to be continued.
+            tokens: ask for the token stream.
+            alternatives: ask for the log-probabilities of that many alternatives to the first token.
+
+        Raises:
+            RequestFailed: this request failed for good.
+            EndpointError: no request can succeed (down, wrong key, unknown model).
+        """
+        settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        if seed is not None:
+            settings["seed"] = seed
+        if tokens or alternatives:
+            settings["logprobs"] = True
+        if alternatives:
+            settings["top_logprobs"] = alternatives
+        if prefill:
+            settings["extra_body"] = self._prefill_body()
+        while True:
+            sent = {k: v for k, v in settings.items() if k not in self._dropped}
+            if "max_tokens" in self._dropped:
+                sent["max_completion_tokens"] = max_tokens
+            start = time.perf_counter()
+            try:
+                done = await self._retrying(
+                    lambda sent=sent: self._client.chat.completions.create(  # type: ignore[misc]
+                        model=self.model, messages=cast(Any, messages), **sent
+                    )
+                )
+            except openai.BadRequestError as error:
+                if not self._drop(_words(error), sent):
+                    raise RequestFailed(f"the server refused the request: {_words(error)}") from None
+                continue
+            reply = _read(done, time.perf_counter() - start)
+            if prefill and reply.text.startswith(messages[-1]["content"]):  # llama.cpp echoes what it continues
+                return Reply(**{**asdict(reply), "text": reply.text[len(messages[-1]["content"]) :]})
+            return reply
+
+    async def tokenize(self, text: str) -> list[bytes] | None:
+        """The text's tokens from the server's own tokenizer; None where it has no such route (llama.cpp has one)."""
+        root = self.base_url.rstrip("/").removesuffix("/v1")
+        client = self._client.with_options(base_url=root)
+        try:
+            body: Any = await client.post("/tokenize", cast_to=object, body={"content": text, "with_pieces": True})
+            pieces = [t["piece"] for t in body["tokens"]]
+            return [p.encode() if isinstance(p, str) else bytes(p) for p in pieces]
+        except (openai.OpenAIError, KeyError, TypeError, ValueError):
+            return None
+
+    def _prefill_body(self) -> dict[str, Any]:
+        if self.owner in ("vllm", "sglang"):
+            return {"continue_final_message": True, "add_generation_prompt": False}
+        if self.owner == "llamacpp":
+            return {}
+        raise EndpointError(
+            f"{self.base_url} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do); "
+            "set answer_via: turn"
+        )
+
+    def _drop(self, words: str, sent: dict[str, Any]) -> bool:
+        """Whether the refusal names an optional setting, which is then left out of all later requests."""
+        lowered = words.lower()
+        if "max_completion_tokens" in lowered and "max_tokens" in sent:
+            name = "max_tokens"
+        else:
+            name = next((n for n in reversed(_OPTIONAL) if n in sent and n in lowered), "")
+            name = "logprobs" if name == "" and "logprob" in lowered and "logprobs" in sent else name
+        if not name:
+            return False
+        log.warning("%s does not take %r; going on without it", self.base_url, name)
+        self._dropped |= {name, "top_logprobs"} if name == "logprobs" else {name}
+        return True
+
+    async def _retrying(self, call: Callable[[], Any]) -> Any:
+        """Await a call; what may pass is tried again with growing, jittered pauses."""
+        for attempt in range(RETRIES + 1):
+            try:
+                return await call()
+            except (openai.AuthenticationError, openai.PermissionDeniedError):
+                raise EndpointError(
+                    f"{self.base_url} refuses the key in {self._key_name}; set it to a valid key"
+                ) from None
+            except openai.NotFoundError as error:
+                if "model" in _words(error).lower():
+                    raise EndpointError(
+                        f"{self.base_url} does not know the model {self.model!r}: {_words(error)}"
+                    ) from None
+                raise
+            except openai.BadRequestError:
+                raise
+            except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
+                if attempt == RETRIES:
+                    if isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError):
+                        raise EndpointError(
+                            f"no answer from {self.base_url} after {RETRIES + 1} tries; is the server running and "
+                            "the address right? What was stored is kept: run again to go on"
+                        ) from None
+                    raise RequestFailed(_words(error)) from None
+                pause = min(30.0, 0.5 * 2**attempt) * (1 + random.random() / 4)
+                log.info("%s: %s; trying again in %.1f s", self.base_url, _words(error), pause)
+                await asyncio.sleep(pause)
+            except openai.APIError as error:
+                raise RequestFailed(_words(error)) from None
+        raise AssertionError("unreachable")
+
+
+def _words(error: openai.APIError) -> str:
+    """The server's own words for an error, short and on one line."""
+    body = error.body if isinstance(error.body, dict) else {}
+    text = str(body.get("message") or error.message or type(error).__name__)
+    return " ".join(text.split())[:300]
+
+
+def _read(done: Any, seconds: float) -> Reply:
+    """A completion as a `Reply`; whatever a server leaves out reads as nothing."""
+    if not getattr(done, "choices", None):
+        raise RequestFailed("the server's reply holds no choices")
+    choice = done.choices[0]
+    message = choice.message
+    extra = message.model_extra or {}
+    content = (choice.logprobs.content if choice.logprobs else None) or []
+    usage = done.usage.model_dump() if done.usage else {}
+    details = usage.get("prompt_tokens_details") or {}
+    pieces = None
+    if content:
+        pieces = tuple((bytes(t.bytes) if t.bytes is not None else t.token.encode()).hex() for t in content)
+    return Reply(
+        text=message.content or "",
+        reasoning=extra.get("reasoning_content") or extra.get("reasoning") or "",
+        finish_reason=choice.finish_reason or "",
+        pieces=pieces,
+        first={t.token: t.logprob for t in content[0].top_logprobs} if content else {},
+        usage=usage,
+        prompt_tokens=usage.get("prompt_tokens") or 0,
+        cached_tokens=details.get("cached_tokens") or 0,
+        completion_tokens=usage.get("completion_tokens") or 0,
+        seconds=seconds,
+    )

@@ -1,0 +1,138 @@
+"""How do the curves look? Functions that draw what was computed elsewhere, and compute nothing but its intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from anytime_lib.index import Order
+from anytime_lib.stats import Comparison, band
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+QUALITY = {
+    "natural_plan_trip": "mean share of constraints satisfied",
+    "aime": "share of answers right",
+    "gpqa": "share of answers right",
+}
+NAMES = {
+    "natural_plan_trip": "NaturalPlan-style trips",
+    "aime": "integer-answer mathematics",
+    "gpqa": "science questions",
+}
+
+
+def _size(cells: pd.DataFrame) -> str:
+    return f"n = {cells.problem_id.nunique()} problems x {cells['sample'].nunique()} samples"
+
+
+def plot_curves(
+    cells: pd.DataFrame,
+    *,
+    order: Order = "pooled",
+    n_resamples: int = 2_000,
+    seed: int = 0,
+    confidence_level: float = 0.95,
+    chance: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Quality against budget for every method in the cells of one (run, model, task), with bootstrap bands.
+
+    Args:
+        cells: the tidy table, one run, model and task.
+        order: the level of the running maximum, named in the title; `raw` takes none.
+        chance: draw a line at what guessing reaches.
+        ax: where to draw; a new figure by default.
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    ax = ax or plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+    colours = sns.color_palette("colorblind")
+    task, model = cells.task.iloc[0], cells.model.iloc[0]
+    for i, (method, arm) in enumerate(cells.groupby("method", sort=False)):
+        curve = band(arm, order=order, n_resamples=n_resamples, seed=seed, confidence_level=confidence_level)
+        colour = colours[i % len(colours)]
+        ax.plot(curve.budget, curve.quality, marker="o", color=colour, label=str(method))
+        ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+    if chance is not None:
+        ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
+    best = "no running maximum" if order == "raw" else f"running maximum: {order}"
+    ax.set_title(
+        f"Quality at each budget: {NAMES.get(task, task)}\n"
+        f"{model}, {best}, {confidence_level:.0%} bands, {_size(cells)}",
+        fontsize=10,
+    )
+    _finish(ax, cells)
+    return ax
+
+
+def plot_trace(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """The scores of one trace's forced answers against budget, and their running maximum."""
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    ax = ax or plt.subplots(figsize=(6.4, 3.6), layout="constrained")[1]
+    ax.step(cells.budget, cells.score.cummax(), where="post", color="0.6", label="best so far")
+    ax.plot(cells.budget, cells.score, marker="o", color=sns.color_palette("colorblind")[0], label="answer forced here")
+    first = cells.iloc[0]
+    ax.set_title(f"One trace, stopped at each budget: {first.problem_id}\n{first.model}, n = 1 trace", fontsize=10)
+    _finish(ax, cells)
+    return ax
+
+
+def plot_differences(comparisons: Mapping[tuple[str, str], Comparison], *, title: str, ax: Axes | None = None) -> Axes:
+    """A forest plot of paired differences in Anytime Index, each with its interval; zero is no difference.
+
+    Args:
+        comparisons: (task, treatment) -> its comparison with the baseline.
+        title: what is compared; confidence level and the unit are added to the axis.
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    ax = ax or plt.subplots(figsize=(7.0, 1.6 + 0.5 * len(comparisons)), layout="constrained")[1]
+    for i, c in enumerate(comparisons.values()):
+        low, high = c.confidence_interval()
+        ax.plot([low, high], [i, i], color="black", linewidth=1.5)
+        ax.plot([c.statistic], [i], marker="o", color="black")
+    ax.axvline(0, color="0.5", linestyle=":", linewidth=1)
+    labels = [f"{NAMES.get(task, task)}\n{c.treatment} - {c.baseline}, n = {c.n_problems} x {c.n_samples}"
+              for (task, _), c in comparisons.items()]  # fmt: skip
+    ax.set_yticks(range(len(labels)), labels)
+    ax.set_ylim(-0.7, len(labels) - 0.3)
+    ax.invert_yaxis()
+    level = next(iter(comparisons.values())).confidence_level
+    ax.set_xlabel(f"difference in Anytime Index, 0 to 1 scale ({level:.0%} paired bootstrap interval)")
+    ax.set_title(title, fontsize=10)
+    sns.despine(ax=ax)
+    return ax
+
+
+def _finish(ax: Axes, cells: pd.DataFrame) -> None:
+    """Axes common to all curves: budgets on a log scale, quality from 0, a legend."""
+    import seaborn as sns
+
+    ax.set_xscale("log", base=2)
+    ticks = sorted(cells.budget.unique())
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.set_xlabel("reasoning budget (tokens of the serving model, log scale)")
+    task = cells.task.iloc[0]
+    ax.set_ylabel(QUALITY.get(task, "mean score"))
+    ax.margins(y=0.1)
+    ax.set_ylim(0, None)
+    ax.legend(frameon=False)
+    sns.despine(ax=ax)
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG (150 dpi), making its folder; returns the path."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=150)
+    return target

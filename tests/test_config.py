@@ -1,0 +1,102 @@
+"""Settings: every mistake is one sentence that names the field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from anytime_lib import Parameters, RunConfig
+from anytime_lib.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"modle": "x"}, "unknown parameter 'modle'; did you mean 'model'"),
+        ({"model": 1000.0}, "-r model"),
+        ({"budgets": [8, 8]}, "increasing"),
+        ({"budgets": [16, 8]}, "increasing"),
+        ({"budgets": [0, 8]}, "positive"),
+        ({"budgets": [8]}, "at least two"),
+        ({"budgets": {"aime": [8]}, "tasks": ["aime"]}, "at least two"),
+        ({"n_samples": 0}, "'n_samples'.*greater than or equal to 1"),
+        ({"n_problems": 0}, "n_problems must be at least 1"),
+        ({"tasks": ["amie"]}, "unknown task 'amie'; did you mean 'aime'"),
+        ({"tasks": []}, "'tasks'"),
+        ({"methods": ["bsae"]}, "unknown method 'bsae'; did you mean 'base'"),
+        ({"n_shots": {"amie": 2}}, "n_shots: unknown task 'amie'"),
+        ({"answer_via": "magic"}, "'answer_via'"),
+        ({"temperature": "hot"}, "'temperature'"),
+    ],
+)
+def test_mistakes(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says) as error:
+        RunConfig.build(settings)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2", "just words", "\x00"])
+def test_bad_yaml(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"p\.yaml") as error:
+        RunConfig.from_yaml(path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ConfigError, match="No such file"):
+        RunConfig.from_yaml(tmp_path / "none.yaml")
+
+
+def test_values_per_task() -> None:
+    config = RunConfig.build({"tasks": ["aime", "gpqa"], "budgets": {"aime": [1, 2]}, "n_shots": 3})
+    assert config.at("aime").budgets == [1, 2]
+    assert config.at("gpqa").budgets == RunConfig().budgets
+    assert config.at("gpqa").n_shots == 3
+    assert (config.at("aime").answer_tokens, config.at("gpqa").answer_tokens) == (64, 32)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_params_we_ship_are_valid(path: Path) -> None:
+    RunConfig.from_yaml(path)
+
+
+def test_parameters_sees_what_was_set_between() -> None:
+    namespace: dict[str, Any] = {"json": json, "helper": len}
+    parameters = Parameters(namespace)
+    namespace |= {"model": "m", "n_samples": 3, "yaml": yaml}
+    assert parameters.config().n_samples == 3
+    namespace |= {"cells": [1, 2], "n_samples": 4}  # made by later cells; the cell is run again
+    assert parameters.config().n_samples == 4
+    typo = Parameters(namespace)
+    namespace["n_sample"] = 2
+    with pytest.raises(ConfigError, match="unknown parameter 'n_sample'; did you mean 'n_samples'"):
+        typo.config()
+
+
+def test_the_parameters_cells_are_in_step_with_the_config() -> None:
+    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    assert len(notebooks) >= 5
+    for path in notebooks:
+        cells = json.loads(path.read_text())["cells"]
+        tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
+        assert ["".join(c["source"]) for c in tagged] == [RunConfig.parameters_cell()], path.name
+        assert all(not c.get("outputs") for c in cells), f"{path.name} is committed with outputs"
+
+
+def test_environment_yml_is_in_step_with_pyproject() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = [d.replace("huggingface_hub", "huggingface-hub") for d in listed if isinstance(d, str)]
+    pip = next(d["pip"] for d in listed if isinstance(d, dict))
+    ours = {*project["dependencies"], f"python{project['requires-python']}", "pip", "-e .[test]"}
+    ours |= {d for d in project["optional-dependencies"]["test"] if d.startswith("pytest>")}
+    assert {*conda, *pip} == ours
+    names = {d.split(">")[0] for d in conda}
+    assert {"jupyterlab", "papermill", "openai", "numpy", "scipy", "seaborn", "datasets", "pytest"} <= names

@@ -1,0 +1,171 @@
+"""The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from fake_server import FakeServer
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SMALL = {"model": "fake", "tasks": ["natural_plan_trip", "aime", "gpqa"], "n_problems": 3, "n_samples": 2, "n_shots": 1,
+         "budgets": [4, 8, 16], "pool_problems": 2, "pool_samples": 2, "pool_budget": 8, "n_resamples": 200,
+         "difficulty": {"natural_plan_trip": [3], "aime": [1]}, "run": "small"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeServer]:
+    found = FakeServer()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def params(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL | {"base_url": server.base_url, "outputs": str(folder / "outputs")}))
+    return path
+
+
+def papermill(notebook: Path, target: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "papermill", str(notebook), str(target), "-k", "python3", *arguments],
+        capture_output=True, text=True, cwd=cwd, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: Path, tmp_path: Path) -> None:
+    done = papermill(notebook, tmp_path / "out.ipynb", "-f", str(params), "-p", "outputs", str(tmp_path / "alone"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "unknown parameter" not in done.stderr.lower()  # papermill's own warning: a field the cell does not list
+    cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+    assert not [o for c in cells for o in c.get("outputs", []) if o["output_type"] == "error"]
+
+
+def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:
+    done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-f", str(params), "-p", "n_sample", "3")
+    assert done.returncode != 0
+    assert "unknown parameter 'n_sample'; did you mean 'n_samples'" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def report(params: Path, server: FakeServer) -> Path:
+    done = anytime_run(params)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before = len(server.requests)
+    again = anytime_run(params)
+    assert again.returncode == 0 and "model calls this time: 0" in again.stdout
+    assert len(server.requests) == before, "the second run asked the model"
+    page = Path(again.stdout.strip().splitlines()[-1])
+    assert page.is_file()
+    return page
+
+
+def anytime_run(params: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "anytime_lib.cli", "run", str(params)],
+        capture_output=True, text=True, cwd=ROOT, check=False,
+    )  # fmt: skip
+
+
+def test_what_a_run_leaves(report: Path) -> None:
+    folder = report.parent
+    for notebook in NOTEBOOKS:
+        assert (folder / notebook.name).is_file()
+        assert (folder / notebook.with_suffix(".html").name).stat().st_size > 50_000
+    cells = pd.read_parquet(folder / "cells.parquet")
+    assert len(cells) == 3 * 3 * 3 * 2 * 3  # tasks, methods, problems, samples, budgets
+    about = json.loads((folder / "provenance.json").read_text())
+    assert about["seed"] == 0 and about["params"]["run"] == "small"
+    assert about["versions"]["numpy"] and about["platform"]["cpus"] >= 1
+    assert {p.name for p in (folder / "figures").glob("*.png")} >= {"01_aime.png", "03_gpqa.png", "04_differences.png"}
+
+
+def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "dead.yaml"
+    path.write_text(yaml.safe_dump(SMALL | {"base_url": "http://127.0.0.1:9/v1", "outputs": str(tmp_path / "o")}))
+    done = anytime_run(path)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "00_tour.ipynb: no answer from http://127.0.0.1:9/v1" in done.stderr
+    path.write_text(yaml.safe_dump(SMALL | {"outputs": str(path)}))
+    done = anytime_run(path)
+    assert done.returncode == 2 and "cannot make the folder" in done.stderr and "Traceback" not in done.stderr
+
+
+needs_browser = pytest.mark.skipif(
+    not (shutil.which("chromium") and shutil.which("chromedriver")),
+    reason="chromium and chromedriver are not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                     "--disable-background-networking", "--disable-component-update", "--window-size=1200,1600",
+                     f"--user-data-dir={profile}"):  # fmt: skip
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    found = webdriver.Chrome(options=options, service=service)
+    yield found
+    found.quit()
+
+
+@needs_browser
+@pytest.mark.browser
+def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
+    from selenium.webdriver.common.by import By
+
+    browser.get(report.as_uri())
+    assert "Anytime reasoning" in browser.title
+    pictures = browser.find_elements(By.TAG_NAME, "img")
+    assert len(pictures) >= 7
+    assert all(browser.execute_script("return arguments[0].naturalWidth", p) > 300 for p in pictures)
+    links = [a.get_attribute("href") for a in browser.find_elements(By.TAG_NAME, "a")]
+    assert all(Path(link.removeprefix("file://")).exists() for link in links)
+    wide = "return document.documentElement.scrollWidth <= window.innerWidth"
+    assert browser.execute_script(wide), "the page scrolls sideways"
+    if shots := os.environ.get("ANYTIME_SCREENSHOTS"):
+        browser.save_screenshot(str(Path(shots) / "index.png"))
+    for link in links:
+        if link.endswith(".html"):
+            browser.get(link)
+            assert browser.find_elements(By.CSS_SELECTOR, "h1")
+            assert "Traceback" not in browser.page_source
+    severe = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
+    assert not severe, severe
+
+
+@needs_browser
+@pytest.mark.browser
+def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
+    hostile = (
+        "</pre></div><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> Answer: A"
+    )
+    server = FakeServer(script=lambda body, n: hostile)
+    path = tmp_path / "hostile.yaml"
+    settings = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path / "o")}
+    path.write_text(yaml.safe_dump(SMALL | settings | {"difficulty": None}))
+    done = anytime_run(path)
+    server.close()
+    assert done.returncode == 0, done.stderr[-2000:]
+    for page in sorted((tmp_path / "o" / "small").glob("*.html")):
+        browser.get(page.as_uri())
+        assert browser.title != "owned", page.name

@@ -1,0 +1,327 @@
+"""The sweep against a server on a real socket: what is asked, stored, cut, graded, and what happens when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_server import FakeServer, say_something
+
+from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis, sweep
+from anytime_lib.errors import ConfigError, DataError, EndpointError
+from anytime_lib.exemplars import assert_disjoint, draw
+
+Config = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    found = FakeServer()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def config(server: FakeServer, tmp_path: Path) -> Config:
+    def build(**settings: Any) -> RunConfig:
+        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
+                 "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
+        return RunConfig.build(plain | settings)
+
+    return build
+
+
+def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeServer, config: Config) -> None:
+    cells = run_sweep(config(), progress=False)
+    assert len(cells) == 3 * 2 * 4
+    traces = [r for r in server.requests if r.get("logprobs")]
+    assert len(traces) == 6 and all(r["max_tokens"] == 500 for r in traces)
+    assert len(server.requests) == 6 + cells.answer_key.nunique()
+    assert len({r["seed"] for r in traces}) == 6
+    with Store(config().folder / "store.sqlite") as store:
+        for (_, _), trace in cells.groupby(["problem_id", "sample"]):
+            row = store.get(trace.trace_key.iloc[0])
+            assert row is not None and row["token_mode"] == "stream"
+            assert trace.tokens_used.tolist() == [2, 5, 9, len(row["ends"])]
+            assert trace.stopped_naturally.tolist() == [False, False, False, True]
+            for cell in trace.itertuples():
+                (sent,) = [r for r in server.requests if not r.get("logprobs") and _answers(store, cell.answer_key, r)]
+                given = sent["messages"][-2]
+                assert given["role"] == "assistant"
+                assert row["text"].startswith(given["content"])
+                whole = row["text"].encode()[: row["ends"][cell.tokens_used - 1]]
+                assert given["content"] == whole.decode(errors="ignore")
+    before = len(server.requests)
+    again = run_sweep(config(), progress=False)
+    assert len(server.requests) == before
+    assert again.equals(cells)
+
+
+def _answers(store: Store, key: str, request: dict[str, Any]) -> bool:
+    import json
+
+    row = store._db.execute("SELECT request FROM requests WHERE key = ?", (key,)).fetchone()
+    return bool(json.loads(row[0])["messages"] == request["messages"])
+
+
+def test_a_larger_run_pays_for_what_is_new_alone(server: FakeServer, config: Config) -> None:
+    run_sweep(config(), progress=False)
+    before = len(server.requests)
+    cells = run_sweep(config(n_samples=3), progress=False)
+    assert len(server.requests) - before == 3 * (1 + 4)
+    assert len(cells) == 3 * 3 * 4
+    assert len(run_sweep(config(), progress=False)) == 3 * 2 * 4  # the smaller plan's cells alone
+    assert len(server.requests) - before == 3 * (1 + 4)
+
+
+def test_an_answer_is_carried_past_a_natural_end(server: FakeServer, config: Config) -> None:
+    server.script = lambda body, n: "Answer: B"
+    cells = run_sweep(config(budgets=[2, 3, 400], n_samples=1), progress=False)
+    assert len(server.requests) == 3 * (1 + 1)  # the trace has two tokens, and so one cut
+    assert set(cells.tokens_used) == {2} and cells.answer_key.nunique() == 3
+
+
+def test_in_a_running_loop(config: Config) -> None:
+    async def inside() -> int:
+        return len(run_sweep(config(), progress=False)) + len(await sweep(config(), progress=False))
+
+    assert asyncio.run(inside()) == 48
+
+
+def test_statuses(server: FakeServer, config: Config) -> None:
+    says = {"": "empty", "I am still thinking": "unparsed", "I cannot answer this question.": "refused", "C": "ok"}
+    for text, status in says.items():
+        server.script = lambda body, n, text=text: "hm " * 20 if body.get("logprobs") else text  # type: ignore[misc]
+        cells = run_sweep(config(run=f"run_{status}"), progress=False)
+        assert set(cells.status) == {status}, text
+    server.script = lambda body, n: "thinking " * 90
+    assert set(run_sweep(config(run="cut"), progress=False).status) == {"answer_truncated"}
+
+
+def test_failed_requests_are_errors_not_wrong_answers(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuses_long(body: dict[str, Any], n: int) -> Any:
+        if body.get("logprobs") or len(body["messages"][-2]["content"]) < 20:
+            return say_something(body, n)
+        return 400, {"error": {"message": "the request exceeds the context size"}}
+
+    server.script = refuses_long
+    with caplog.at_level(logging.WARNING):
+        cells = run_sweep(config(), progress=False)
+    failed = cells[cells.status == "error"]
+    assert 0 < len(failed) < len(cells)
+    assert failed.score.isna().all() and failed.correct.isna().all()
+    assert "exceeds the context size" in caplog.text and "run again" in caplog.text
+    server.script = say_something
+    before = len(server.requests)
+    healed = run_sweep(config(), progress=False)
+    assert "error" not in set(healed.status)
+    assert len(server.requests) - before == failed.groupby(["problem_id", "sample"]).tokens_used.nunique().sum()
+
+
+def test_passing_troubles_are_survived(server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
+    server.script = lambda body, n: (500 if n % 3 else 429, {"error": "busy"}) if n % 2 else say_something(body, n)
+    assert set(run_sweep(config(concurrency=1), progress=False).status) <= {"ok", "unparsed"}
+
+
+async def _at_once(seconds: float) -> None:
+    assert 0 < seconds < 40
+
+
+def test_an_optional_setting_that_is_refused_is_dropped_with_a_note(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    def picky(body: dict[str, Any], n: int) -> Any:
+        for name in ("logprobs", "seed", "temperature"):
+            if name in body:
+                return 400, {"error": {"message": f"Unsupported parameter: '{name}' is not supported with this model"}}
+        if "max_tokens" in body:
+            return 400, {"error": {"message": "'max_tokens' is not supported; use 'max_completion_tokens' instead"}}
+        return say_something(body, n)
+
+    server.script = picky
+    with caplog.at_level(logging.WARNING):
+        cells = run_sweep(config(concurrency=1), progress=False)
+    assert "error" not in set(cells.status)
+    assert len([r for r in caplog.records if "going on without it" in r.message]) == 4
+    with Store(config().folder / "store.sqlite") as store:
+        modes = {store.get(k)["token_mode"] for k in cells.trace_key}  # type: ignore[index]
+    assert modes == {"proportional"}
+
+
+def test_hidden_reasoning_is_an_error_and_never_cut_at_zero(server: FakeServer, config: Config) -> None:
+    def hides(body: dict[str, Any], n: int) -> Any:
+        whole = server.completion(body, "a b c d")
+        whole["choices"][0]["message"]["content"] = ""
+        whole["choices"][0]["logprobs"] = None
+        return 200, whole
+
+    server.script = hides
+    assert set(run_sweep(config(), progress=False).status) == {"error"}
+
+
+def test_prefill_is_only_used_where_it_is_known_to_work(config: Config) -> None:
+    with pytest.raises(EndpointError, match="answer_via: turn"):
+        run_sweep(config(answer_via="prefill"), progress=False)
+
+
+def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -> None:
+    settings = config(methods=["base", "pdp", "pdp_plus"], pool_problems=3, n_shots=1)
+    found = run_synthesis(settings, progress=False)["gpqa"]
+    assert 0 < len(found.preferences) <= settings.at("gpqa").n_pairs
+    assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.preferences)
+    cells = run_sweep(settings, progress=False)
+    assert set(cells.method) == {"base", "pdp", "pdp_plus"}
+    problems = draw(load_task("gpqa"), settings.at("gpqa"), settings.seed)
+    shown = {p.problem.text for p in found.preferences}
+    traces = [r["messages"][-1]["content"] for r in server.requests if r.get("logprobs")]
+    assert all(any(text in t for t in traces) for text in shown)
+    for problem in problems.test:
+        assert not any(problem.text in text for text in shown)
+
+
+def test_without_usable_pairs_the_run_goes_on_and_says_so(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = lambda body, n: "Answer: A"
+    with caplog.at_level(logging.WARNING):
+        cells = run_sweep(config(methods=["base", "pdp"]), progress=False)
+    assert set(cells.method) == {"base"}
+    assert "no usable preference pair" in caplog.text and "identical" in caplog.text
+
+
+def test_a_planted_leak_is_an_error(config: Config) -> None:
+    problems = draw(load_task("gpqa"), config().at("gpqa"), 0)
+    with pytest.raises(DataError, match="leak"):
+        assert_disjoint(problems.test, [*problems.pool, problems.test[0]])
+
+
+# What a user can get wrong: one sentence, no traceback, and what was stored stays.
+
+
+def test_wrong_key_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EndpointError, match="no model 'fakr'; did you mean 'fake'"):
+        run_sweep(config(model="fakr"), progress=False)
+    server.script = lambda body, n: (401, {"error": {"message": "bad key"}})
+    monkeypatch.setenv("MY_KEY", "sk-secret-123")
+    with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as error:
+        run_sweep(config(api_key_env="MY_KEY"), progress=False)
+    assert "sk-secret" not in str(error.value)
+    monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with pytest.raises(EndpointError, match="is the server running"):
+        run_sweep(config(base_url=dead), progress=False)
+
+
+def test_a_missing_key_names_the_variable(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="set the environment variable OPENAI_API_KEY"):
+        run_sweep(config(base_url="https://example.invalid/v1"), progress=False)
+
+
+def test_the_key_is_sent_and_kept_nowhere(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-secret-123")
+    run_sweep(config(api_key_env="MY_KEY"), progress=False)
+    assert server.keys == {"Bearer sk-secret-123"}
+    assert not any(b"sk-secret" in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file())
+
+
+def test_what_was_stored_stays_when_the_endpoint_dies(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
+    server.script = lambda body, n: say_something(body, n) if n <= 10 else (401, {"error": {"message": "expired"}})
+    with pytest.raises(EndpointError):
+        run_sweep(config(concurrency=2), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        assert (store.requests().status == "ok").sum() == 10
+    server.script, before = say_something, len(server.requests)
+    run_sweep(config(), progress=False)
+    assert len(server.requests) - before == 30 - 10
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(config: Config, tmp_path: Path) -> None:
+    tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    with pytest.raises(DataError, match="outputs"):
+        run_sweep(config(), progress=False)
+    tmp_path.chmod(stat.S_IRWXU)
+
+
+def test_an_unusable_store(config: Config, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot make the folder.*'outputs'"):
+        run_sweep(config(outputs=str(tmp_path / "file")), progress=False)
+    path = config().folder / "store.sqlite"
+    path.parent.mkdir(parents=True)
+    path.write_text("this is no database, and long enough to be looked at" * 10)
+    with pytest.raises(DataError, match="not a database"):
+        Store(path)
+    path.unlink()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(DataError, match="newer version"):
+        Store(path)
+
+
+def test_a_killed_run_goes_on_where_it_was(server: FakeServer, config: Config, tmp_path: Path) -> None:
+    """kill -9 in the middle: every stored reply is used again, none is asked twice."""
+    params = tmp_path / "p.yaml"
+    settings = config(n_problems=6, concurrency=2)
+    params.write_text("\n".join(f"{k}: {v}" for k, v in settings.model_dump().items() if v is not None))
+    import threading
+
+    reached = threading.Event()
+
+    def slow(body: dict[str, Any], n: int) -> Any:
+        if n >= 15:
+            reached.set()
+            threading.Event().wait(0.2)
+        return say_something(body, n)
+
+    server.script = slow
+    child = subprocess.Popen([sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    assert reached.wait(60)
+    child.kill()
+    child.wait()
+    server.script = say_something
+    with Store(settings.folder / "store.sqlite") as store:
+        stored = len(store.requests())
+    assert stored >= 10
+    before = len(server.requests)
+    cells = run_sweep(settings, progress=False)
+    assert len(cells) == 6 * 2 * 4 and set(cells.status) <= {"ok", "unparsed"}
+    assert len(server.requests) - before == 12 + 48 - stored
+
+
+@pytest.mark.parametrize(
+    ("argument", "says"),
+    [("none.yaml", "No such file"), ("bad.yaml", "unknown parameter 'modle'; did you mean 'model'")],
+)
+def test_the_command_line_says_one_sentence(tmp_path: Path, argument: str, says: str) -> None:
+    (tmp_path / "bad.yaml").write_text("modle: x\n")
+    done = subprocess.run([sys.executable, "-m", "anytime_lib.cli", "sweep", str(tmp_path / argument)],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    assert done.returncode == 2
+    assert says in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+
+
+def test_errors_are_all_of_one_family() -> None:
+    assert all(issubclass(e, AnytimeError) for e in (ConfigError, DataError, EndpointError))
