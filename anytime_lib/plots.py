@@ -1,4 +1,4 @@
-"""How do the curves look? Functions that draw what was computed elsewhere, and compute nothing but its intervals."""
+"""How do the curves look? Functions that draw; what they draw is computed in `index` and `stats`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from anytime_lib.index import Order
+from anytime_lib.index import Order, mean_curve, quality_array
 from anytime_lib.stats import Comparison, band
 
 if TYPE_CHECKING:
@@ -45,14 +45,15 @@ def plot_curves(
 
     Args:
         cells: the tidy table, one run, model and task.
-        order: the level of the running maximum, named in the title; `raw` takes none.
+        order: the level of the running maximum, named in the title; `raw` takes none. Otherwise the mean before the
+            maximum is drawn too, dotted: where it falls, further reasoning made answers worse.
         chance: draw a line at what guessing reaches.
         ax: where to draw; a new figure by default.
     """
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    ax = ax or plt.subplots(figsize=(6.4, 4.0), layout="constrained")[1]
+    ax = ax or plt.subplots(figsize=(7.2, 4.4), layout="constrained")[1]
     colours = sns.color_palette("colorblind")
     task, model = cells.task.iloc[0], cells.model.iloc[0]
     for i, (method, arm) in enumerate(cells.groupby("method", sort=False)):
@@ -60,12 +61,17 @@ def plot_curves(
         colour = colours[i % len(colours)]
         ax.plot(curve.budget, curve.quality, marker="o", color=colour, label=str(method))
         ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        if order != "raw":
+            raw = mean_curve(quality_array(arm)[0], "raw")
+            ax.plot(curve.budget, raw, marker="x", linestyle=":", linewidth=1, color=colour)
+    if order != "raw":
+        ax.plot([], [], marker="x", linestyle=":", linewidth=1, color="0.4", label="before the maximum")
     if chance is not None:
         ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
-    best = "no running maximum" if order == "raw" else f"running maximum: {order}"
+    best = "mean, no maximum" if order == "raw" else f"best so far ({order})"
     ax.set_title(
-        f"Quality at each budget: {NAMES.get(task, task)}\n"
-        f"{model}, {best}, {confidence_level:.0%} bands, {_size(cells)}",
+        f"Quality at each budget: {NAMES.get(task, task)}\n{model}\n"
+        f"{best}, {confidence_level:.0%} bootstrap bands, {_size(cells)}",
         fontsize=10,
     )
     _finish(ax, cells)
@@ -126,7 +132,7 @@ def _finish(ax: Axes, cells: pd.DataFrame) -> None:
     ax.set_ylabel(QUALITY.get(task, "mean score"))
     ax.margins(y=0.1)
     ax.set_ylim(0, None)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(ax=ax)
 
 

@@ -117,7 +117,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     profile = tmp_path_factory.mktemp("profile")
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                     "--disable-sync",
                      "--disable-background-networking", "--disable-component-update", "--window-size=1200,1600",
                      f"--user-data-dir={profile}"):  # fmt: skip
         options.add_argument(argument)
