@@ -131,7 +131,7 @@ def _finish(ax: Axes, cells: pd.DataFrame) -> None:
     task = cells.task.iloc[0]
     ax.set_ylabel(QUALITY.get(task, "mean score"))
     ax.margins(y=0.1)
-    ax.set_ylim(0, None)
+    ax.set_ylim(0, max(ax.get_ylim()[1], 0.2))  # a curve along the floor should look like one
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(ax=ax)
 

@@ -16,7 +16,7 @@ class _NotebookBar(tqdm):
         from IPython.display import display
 
         self._handle = display({"text/plain": ""}, raw=True, display_id=True)
-        super().__init__(*args, **{**kwargs, "ncols": 100, "file": sys.stdout})
+        super().__init__(*args, **{**kwargs, "ncols": 130, "file": sys.stdout})
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         self._handle.update({"text/plain": msg if msg is not None else str(self)}, raw=True)
@@ -34,11 +34,15 @@ def _in_notebook() -> bool:
 
 
 class Progress:
-    """A bar over cells with tokens/s and time left; says at the end what was asked and what was known."""
+    """A bar with tokens/s and time left; says at the end what was asked and what was known.
 
-    def __init__(self, title: str, total: int, show: bool = True) -> None:
+    It counts cells, told by `done`; with the unit `call`, the replies themselves.
+    """
+
+    def __init__(self, title: str, total: int, show: bool = True, unit: str = "cell") -> None:
+        self._unit = unit
         kind = _NotebookBar if _in_notebook() else tqdm
-        self._bar = kind(total=total, desc=title, unit="cell", mininterval=1.0, disable=not show, dynamic_ncols=False)
+        self._bar = kind(total=total, desc=title, unit=unit, mininterval=1.0, disable=not show, dynamic_ncols=False)
         self._start = time.perf_counter()
         self.tokens = self.asked = self.known = 0
 
@@ -49,6 +53,8 @@ class Progress:
         rate = self.tokens / max(time.perf_counter() - self._start, 1e-9)
         text = f"{self.asked} calls, {self.known} known, {self.tokens:,} tokens, {rate:.0f} tok/s"
         self._bar.set_postfix_str(text, refresh=False)
+        if self._unit == "call":
+            self.done()
 
     def done(self, cells: int = 1) -> None:
         self._bar.update(cells)

@@ -22,6 +22,10 @@ Statistic = Callable[[Floats, list[int]], Floats]
 """(..., P, S, T) quality and the budgets -> (...) or (..., T): any statistic of the curves."""
 
 
+FEW = 20
+"""Below this many problems a bootstrap interval is too narrow to be taken at its word, and is said to be."""
+
+
 class Interval(NamedTuple):
     """A confidence interval, as scipy names its ends."""
 
@@ -113,7 +117,8 @@ class Comparison:
         return (
             f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
             f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}] "
-            f"({self.n_problems} problems x {self.n_samples} samples)"
+            f"({self.n_problems} problems x {self.n_samples} samples"
+            + ("; with so few problems the interval is too narrow: a hint, no proof)" if self.n_problems < FEW else ")")
         )
 
     def to_frame(self) -> pd.DataFrame:

@@ -90,7 +90,7 @@ async def _synthesize(
     progress: bool,
 ) -> Synthesis:
     k = config.pool_samples
-    meter = Progress(f"{task.name} / synthesis", len(problems.pool) * (2 * k + k * (k - 1)), progress)
+    meter = Progress(f"{task.name} / synthesis", len(problems.pool) * (2 * k + k * (k - 1)), progress, "call")
     store.add_problems(problems.pool)
     try:
         found = await _first_error(synthesize(Asker(config, store, model, meter), task, settings, problems))
