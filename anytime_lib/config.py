@@ -48,10 +48,12 @@ class RunConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    run: str = Field("run", description="name of the run: its folder in `outputs`")
+    run: str = Field("run", pattern=r"^[^\\/\s.][^\\/]*$", description="name of the run: its folder in `outputs`")
     outputs: str = Field("outputs", description="folder that holds the runs")
     model: str = Field("embedded", description="`embedded`, the path of a .gguf file, or a model's name at `base_url`")
-    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
+    base_url: str | None = Field(
+        None, pattern=r"^https?://", description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL"
+    )
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at once")
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
@@ -77,14 +79,19 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _make_sense(self) -> RunConfig:
+        if len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks names one twice: {', '.join(self.tasks)}")
         for task in self.tasks:
             if task not in task_names():
                 raise ValueError(f"tasks: unknown task {task!r}{nearest(task, task_names())}")
             settings = self.at(task)
             _check_budgets(task, settings.budgets)
-            for name, least in (("n_problems", 1), ("n_shots", 0), ("pool_problems", 1), ("pool_budget", 1)):
+            for name in ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens"):
+                least = 0 if name == "n_shots" else 1
                 if getattr(settings, name) < least:
                     raise ValueError(f"{name} must be at least {least}, not {getattr(settings, name)}")
+            if not settings.methods:
+                raise ValueError(f"methods of {task} must name at least one of {', '.join(method_names())}")
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
@@ -115,7 +122,7 @@ class RunConfig(BaseModel):
             n_problems=of("n_problems"),
             n_shots=of("n_shots"),
             budgets=of("budgets"),
-            answer_tokens=of("answer_tokens") or load_task(task).answer_tokens,
+            answer_tokens=load_task(task).answer_tokens if of("answer_tokens") is None else of("answer_tokens"),
             pool_problems=of("pool_problems"),
             pool_budget=of("pool_budget"),
             n_pairs=of("n_pairs"),

@@ -33,6 +33,12 @@ ROOT = Path(__file__).parent.parent
         ({"n_shots": {"amie": 2}}, "n_shots: unknown task 'amie'"),
         ({"answer_via": "magic"}, "'answer_via'"),
         ({"temperature": "hot"}, "'temperature'"),
+        ({"run": "../elsewhere"}, "'run'"),
+        ({"base_url": "localhost:8080"}, "'base_url'"),
+        ({"n_pairs": 0}, "n_pairs must be at least 1"),
+        ({"answer_tokens": 0}, "answer_tokens must be at least 1"),
+        ({"methods": {"natural_plan_trip": []}}, "methods of natural_plan_trip must name at least one"),
+        ({"tasks": ["aime", "aime"]}, "tasks names one twice"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
