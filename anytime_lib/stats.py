@@ -34,10 +34,14 @@ class Interval(NamedTuple):
 
 
 def index_of(order: Order = "pooled") -> Statistic:
-    """The Anytime Index as a statistic, its maximum taken at the level `order` names."""
+    """The Anytime Index as a statistic, its maximum taken at the level `order` names; NaN where a budget has no
+    graded cell at all."""
 
     def statistic(quality: Floats, budgets: list[int]) -> Floats:
-        return np.asarray(anytime_index(budgets, mean_curve(quality, order), running_max=False))
+        curve = mean_curve(quality, order)
+        unknown = np.isnan(curve).any(axis=-1, keepdims=True)
+        index = anytime_index(budgets, np.where(unknown, 0.0, curve), running_max=False)
+        return np.where(unknown[..., 0], np.nan, index)
 
     return statistic
 

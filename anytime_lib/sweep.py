@@ -17,6 +17,7 @@ import pandas as pd
 
 from anytime_lib.asking import Asker
 from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.errors import EndpointError
 from anytime_lib.exemplars import Draw, draw
 from anytime_lib.methods import Method, Preference, load_method
 from anytime_lib.models import Model
@@ -63,6 +64,8 @@ async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     keys = zip(*(cells[c] for c in CELL_KEY), strict=True)
     chosen = cells[[key in wanted for key in keys]]
     failed = chosen[chosen.status == "error"]
+    if len(failed) == len(chosen):
+        raise EndpointError(f"every request failed, so there is nothing to grade: {failed.detail.iloc[0]}")
     if len(failed):
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(chosen),
                     failed.detail.iloc[0])  # fmt: skip

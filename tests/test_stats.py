@@ -97,3 +97,11 @@ def test_estimate_and_band() -> None:
     curve = band(cells[cells.method == "base"], n_resamples=200)
     assert list(curve.budget) == [1, 2, 4]
     assert np.all(curve.low <= curve.high)
+
+
+def test_a_budget_without_any_graded_cell_gives_no_number() -> None:
+    quality = noisy(0)
+    quality[..., 1] = np.nan
+    quality[0, 0, 2] = np.nan
+    table = estimate(cells_of(quality), n_resamples=100)
+    assert table["index"].isna().all() and table.n_missing.item() == 20 * 4 + 1

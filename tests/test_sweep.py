@@ -169,7 +169,11 @@ def test_hidden_reasoning_is_an_error_and_never_cut_at_zero(server: FakeServer, 
         return 200, whole
 
     server.script = hides
-    assert set(run_sweep(config(), progress=False).status) == {"error"}
+    with pytest.raises(EndpointError, match=r"every request failed.*hidden reasoning cannot be cut"):
+        run_sweep(config(), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        cells = store.cells()
+    assert set(cells.status) == {"error"} and cells.score.isna().all()
 
 
 def test_prefill_is_only_used_where_it_is_known_to_work(config: Config) -> None:
