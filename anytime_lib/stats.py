@@ -39,7 +39,7 @@ def index_of(order: Order = "pooled") -> Statistic:
 
     def statistic(quality: Floats, budgets: list[int]) -> Floats:
         curve = mean_curve(quality, order)
-        unknown = np.isnan(curve).any(axis=-1, keepdims=True)
+        unknown = np.asarray(np.isnan(curve).any(axis=-1, keepdims=True))
         index = anytime_index(budgets, np.where(unknown, 0.0, curve), running_max=False)
         return np.where(unknown[..., 0], np.nan, index)
 

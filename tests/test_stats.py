@@ -101,7 +101,7 @@ def test_estimate_and_band() -> None:
 
 def test_a_budget_without_any_graded_cell_gives_no_number() -> None:
     quality = noisy(0)
-    quality[..., 1] = np.nan
+    quality[..., 0] = np.nan
     quality[0, 0, 2] = np.nan
     table = estimate(cells_of(quality), n_resamples=100)
     assert table["index"].isna().all() and table.n_missing.item() == 20 * 4 + 1
