@@ -135,7 +135,7 @@ class Asker:
         self.model.calls += 1
         try:
             reply = await endpoint.chat(**request)
-            row = await settle(reply, endpoint) if settle else {**reply.to_json(), "pieces": None}
+            row = await (settle or _said)(reply, endpoint)
         except RequestFailed as error:
             nothing = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
             self.store.put(**about, response={"error": str(error)}, status="error", **nothing)
@@ -144,6 +144,13 @@ class Asker:
         self.store.put(**about, response=row, status="ok", **usage)
         self.meter.heard(reply.completion_tokens, cached=False)
         return key, row
+
+
+async def _said(reply: Reply, endpoint: Endpoint) -> dict[str, Any]:
+    """An answer or a verdict; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
+    if not reply.text.strip() and (reply.reasoning or reply.finish_reason == "length"):
+        raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
+    return {**reply.to_json(), "pieces": None}
 
 
 async def _with_boundaries(reply: Reply, endpoint: Endpoint) -> dict[str, Any]:
@@ -162,4 +169,6 @@ async def _with_boundaries(reply: Reply, endpoint: Endpoint) -> dict[str, Any]:
         ends = None if pieces is None else ends_of(pieces, text)
     if ends is None:
         ends, mode = proportional_ends(text, reply.completion_tokens), "proportional"
+    if text and not ends:
+        raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
     return {**reply.to_json(), "pieces": None, "text": text, "ends": ends, "token_mode": mode}
