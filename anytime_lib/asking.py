@@ -7,12 +7,13 @@ determines it, asks only if it is not there, and stores what came back before an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from anytime_lib.config import RunConfig
+from anytime_lib.errors import DataError
 from anytime_lib.methods import Attempt
 from anytime_lib.models import Model
-from anytime_lib.models.endpoint import Endpoint, Reply, RequestFailed
+from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.prompts import prompt
 from anytime_lib.records import Message, Problem, digest
 from anytime_lib.store import Store
@@ -39,7 +40,7 @@ class Trace:
     messages: list[Message] = field(repr=False)
     text: str
     ends: list[int] = field(repr=False)
-    token_mode: str
+    token_mode: Literal["stream", "tokenizer", "proportional"]
     stopped: bool
 
     @property
@@ -76,9 +77,11 @@ class Asker:
             "seed": seed,
             "tokens": True,
         }
-        key, row = await self._ask("trace", task.name, method, request, sample, settle=_with_boundaries)
-        stopped = row["finish_reason"] != "length"
-        return Trace(key, messages, row["text"], row["ends"], row["token_mode"], stopped)
+        key, row = await self._ask("trace", task.name, method, request, sample)
+        tokenised = None
+        if row["ends"] is None:
+            tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
+        return _trace_of(key, messages, row, tokenised)
 
     async def answer(
         self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
@@ -103,7 +106,7 @@ class Asker:
         else:  # nothing was reasoned: an empty assistant's turn is refused by many servers
             question = {"role": "user", "content": f"{trace.messages[-1]['content']}\n\n{asked}"}
             request["messages"] = [*trace.messages[:-1], question]
-        return await self._ask("answer", task.name, method, request, sample)
+        return _visible(*await self._ask("answer", task.name, method, request, sample))
 
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
@@ -117,11 +120,12 @@ class Asker:
             "temperature": 0.0,
             "alternatives": 20,
         }
-        return await self._ask("judge", task.name, "synthesis", request, sample)
+        return _visible(*await self._ask("judge", task.name, "synthesis", request, sample))
 
     async def _ask(
-        self, kind: str, task: str, method: str, request: dict[str, Any], sample: int, settle: Any = None
+        self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
     ) -> tuple[str, dict[str, Any]]:
+        """The server's reply to a request as it came, from the store or else asked for and stored first."""
         whole = {"v": KEY_VERSION, "kind": kind, "model": self.model.name, "endpoint": self.model.endpoint_id,
                  "sample": sample, **request}  # fmt: skip
         key = digest(whole)
@@ -129,46 +133,97 @@ class Asker:
         if known is not None:
             self.meter.heard(0, cached=True)
             return key, known
-        about = {"key": key, "kind": kind, "task": task, "method": method, "model": self.model.name,
-                 "endpoint": self.model.endpoint_id, "request": whole}  # fmt: skip
         endpoint = await self.model.endpoint()
         self.model.calls += 1
         try:
             reply = await endpoint.chat(**request)
-            row = await (settle or _said)(reply, endpoint)
         except RequestFailed as error:
-            nothing = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
-            self.store.put(**about, response={"error": str(error)}, status="error", **nothing)
+            self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
             raise
-        usage = {n: row[n] for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
-        self.store.put(**about, response=row, status="ok", **usage)
+        row = reply.to_json()
+        self._put(key, kind, task, method, whole, row, row)
         self.meter.heard(reply.completion_tokens, cached=False)
         return key, row
 
+    async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> list[int] | None:
+        """Token boundaries of a trace from the server's tokenizer; None where it has none. Asked once, and stored."""
+        whole = _tokenising(trace_key)
+        known = self.store.get(digest(whole))
+        if known is None:
+            pieces = await (await self.model.endpoint()).tokenize(text)
+            known = {"ends": None if pieces is None else ends_of(pieces, text)}
+            self._put(digest(whole), "tokens", task, method, whole, known, {})
+        return known["ends"]
 
-async def _said(reply: Reply, endpoint: Endpoint) -> dict[str, Any]:
-    """An answer or a verdict; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
-    if not reply.text.strip() and (reply.reasoning or reply.finish_reason == "length"):
-        raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
-    return {**reply.to_json(), "pieces": None}
+    def _put(
+        self, key: str, kind: str, task: str, method: str, request: dict[str, Any], response: dict[str, Any],
+        usage: dict[str, Any], status: str = "ok",
+    ) -> None:  # fmt: skip
+        counts = {n: usage.get(n, 0) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
+        self.store.put(
+            key=key, kind=kind, task=task, method=method, model=self.model.name, endpoint=self.model.endpoint_id,
+            request=request, response=response, status=status, **counts,
+        )  # fmt: skip
 
 
-async def _with_boundaries(reply: Reply, endpoint: Endpoint) -> dict[str, Any]:
-    """A trace's reply with its token boundaries: from the stream, else the server's tokenizer, else in proportion."""
-    text = reply.reasoning or reply.text
-    if not text and reply.completion_tokens > 1:
+def stored_trace(store: Store, key: str) -> Trace:
+    """The trace of that key, as the store has it; asks nobody.
+
+    Raises:
+        DataError: the store has no such trace.
+        RequestFailed: what the server returned cannot be cut; the text says why.
+    """
+    row, request = store.get(key), store.request(key)
+    if row is None or request is None:
+        raise DataError(f"{store.path} has no trace {key}")
+    tokenised = store.get(digest(_tokenising(key))) or {"ends": None}
+    return _trace_of(key, request["messages"], row, tokenised["ends"])
+
+
+def _tokenising(trace_key: str) -> dict[str, Any]:
+    return {"v": KEY_VERSION, "kind": "tokens", "trace": trace_key}
+
+
+def _reasoning(row: dict[str, Any]) -> str:
+    """What there is to cut: the reasoning if the server returned it apart, else the whole text."""
+    return str(row["reasoning"] or row["text"])
+
+
+def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: list[int] | None) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the tokenizer's, else in proportion.
+
+    Reasoning that the server hides, wholly or in part, cannot be cut, and is refused: `RequestFailed`.
+    """
+    text, apart, billed = _reasoning(row), bool(row["reasoning"]), row["completion_tokens"]
+    told = row["reasoning_tokens"]
+    if (told and not apart and "<think>" not in text) or (not text and billed > 1):
         raise RequestFailed(
-            f"the model spent {reply.completion_tokens} tokens that the server does not show; hidden reasoning "
+            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
             "cannot be cut"
         )
-    ends, mode = None, "stream"
-    if reply.pieces is not None:
-        ends = ends_of([bytes.fromhex(p) for p in reply.pieces], text)
-    if ends is None:
-        pieces, mode = await endpoint.tokenize(text), "tokenizer"
-        ends = None if pieces is None else ends_of(pieces, text)
-    if ends is None:
-        ends, mode = proportional_ends(text, reply.completion_tokens), "proportional"
-    if text and not ends:
-        raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
-    return {**reply.to_json(), "pieces": None, "text": text, "ends": ends, "token_mode": mode}
+    # What the tokens of this text should number, where the bill tells: reasoning alone, or its share of the whole.
+    expected = (told or round(billed * len(text) / (len(text) + len(row["text"])))) if apart else billed
+    mode: Literal["stream", "tokenizer", "proportional"]
+    if row["ends"] is not None:
+        ends, mode = row["ends"], "stream"
+    elif tokenised is not None:
+        ends, mode = tokenised, "tokenizer"
+    else:
+        ends, mode = proportional_ends(text, expected), "proportional"
+        if text and not ends:
+            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+    shown = len(ends) if mode != "proportional" else len(text.encode())  # a token has a byte at the least
+    if expected - shown > max(16, expected // 4):
+        raise RequestFailed(
+            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
+            "be cut"
+        )
+    stopped = row["finish_reason"] != "length" or (apart and bool(row["text"].strip()))
+    return Trace(key, messages, text, ends, mode, stopped)
+
+
+def _visible(key: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """An answer or a verdict; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
+    if not row["text"].strip() and (row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"):
+        raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
+    return key, row

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
 import types
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -43,7 +45,9 @@ class RunConfig(BaseModel):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
 
     Fields typed `PerTask` take one value for all tasks or a mapping from task to value.
-    Unknown or ill-typed fields are a `ConfigError` that names the field and the nearest known one.
+
+    Raises:
+        ConfigError: a field is unknown (the message names the nearest), of the wrong type, or makes no sense.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -51,9 +55,7 @@ class RunConfig(BaseModel):
     run: str = Field("run", pattern=r"^[^\\/\s.][^\\/]*$", description="name of the run: its folder in `outputs`")
     outputs: str = Field("outputs", description="folder that holds the runs")
     model: str = Field("embedded", description="`embedded`, the path of a .gguf file, or a model's name at `base_url`")
-    base_url: str | None = Field(
-        None, pattern=r"^https?://", description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL"
-    )
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at once")
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
@@ -62,7 +64,10 @@ class RunConfig(BaseModel):
     tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks")
     methods: PerTask[list[str]] = Field(["base", "pdp", "pdp_plus"], description="names of methods")
     source: PerTask[str | None] = Field(None, description="None: problems of our own; else a file or data set")
-    pool_source: PerTask[str | None] = Field(None, description="None: a split of `source`; else another source")
+    pool_source: PerTask[str | None] = Field(
+        None,
+        description="None: a split of `source`; `none`: no pool, and all of `source` under test; else another source",
+    )
     difficulty: PerTask[list[Any] | None] = Field(None, description="levels wanted, in the task's own terms")
     n_problems: PerTask[int] = Field(8, description="problems under test")
     n_samples: int = Field(2, ge=1, description="reasoning traces per problem")
@@ -76,6 +81,23 @@ class RunConfig(BaseModel):
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
+
+    def __init__(self, **settings: Any) -> None:
+        for name in settings:
+            if name not in type(self).model_fields:
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, type(self).model_fields)}")
+        if settings.get("base_url") is not None:
+            check_url(settings["base_url"], "base_url")
+        variable = settings.get("api_key_env", "OPENAI_API_KEY")
+        if not (isinstance(variable, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{1,60}", variable)):
+            raise ConfigError(  # the value is not repeated: it may be the key itself
+                "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY: put the key into "
+                "that variable, never into the parameters"
+            )
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise ConfigError(_in_words(error)) from None
 
     @model_validator(mode="after")
     def _make_sense(self) -> RunConfig:
@@ -130,28 +152,13 @@ class RunConfig(BaseModel):
 
     def but(self, **changes: Any) -> RunConfig:
         """The same config with some fields changed, checked again."""
-        return self.build({**self.model_dump(), **changes})
+        return type(self)(**{**self.model_dump(), **changes})
 
     @property
     def folder(self) -> Path:
         """Where the run's files are: `outputs/run`; from within the folder `notebooks`, the one beside it."""
         here = Path("..") if Path.cwd().name == "notebooks" else Path()
         return here / self.outputs / self.run
-
-    @classmethod
-    def build(cls, settings: Mapping[str, Any]) -> RunConfig:
-        """A config from plain settings.
-
-        Raises:
-            ConfigError: a field is unknown (the message names the nearest), of the wrong type, or makes no sense.
-        """
-        for name in settings:
-            if name not in cls.model_fields:
-                raise ConfigError(f"unknown parameter {name!r}{nearest(name, cls.model_fields)}")
-        try:
-            return cls(**settings)
-        except ValidationError as error:
-            raise ConfigError(_in_words(error)) from None
 
     @classmethod
     def parameters_cell(cls) -> str:
@@ -161,7 +168,30 @@ class RunConfig(BaseModel):
     @classmethod
     def from_yaml(cls, path: str | Path, **overrides: Any) -> RunConfig:
         """A config from a YAML file, `overrides` on top."""
-        return cls.build({**read_yaml(path), **overrides})
+        return cls(**{**read_yaml(path), **overrides})
+
+
+def check_url(url: object, name: str) -> str:
+    """An endpoint's address as it may be stored: without a password or a key in it, and without a slash at its end.
+
+    Raises:
+        ConfigError: it is no http(s) address, or it carries a secret; the message does not repeat it.
+    """
+    try:
+        parts = urlsplit(str(url))
+        plain = isinstance(url, str) and parts.scheme in ("http", "https") and bool(parts.hostname)
+        secret = parts.username is not None or bool(parts.query or parts.fragment)
+        _ = parts.port
+    except ValueError:
+        plain = secret = False
+    if secret:
+        raise ConfigError(
+            f"{name} carries a user name, password or query, which would be stored with every request; give the bare "
+            "address, and the key in the environment variable that api_key_env names"
+        )
+    if not plain:
+        raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1, not {str(url)[:80]!r}")
+    return str(url).rstrip("/")
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:
@@ -192,7 +222,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found
 
@@ -230,4 +260,4 @@ class Parameters:
                 raise ConfigError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
             self._names = set_since
         names = self._names | (set(RunConfig.model_fields) & set(self._namespace) - self._before)
-        return RunConfig.build({name: self._namespace[name] for name in names} | overrides)
+        return RunConfig(**({name: self._namespace[name] for name in names} | overrides))

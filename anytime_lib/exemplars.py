@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from anytime_lib.config import TaskSettings
 from anytime_lib.errors import DataError
+from anytime_lib.methods import load_method
 from anytime_lib.records import Problem
 from anytime_lib.tasks import Task
 
@@ -32,19 +33,26 @@ def draw(task: Task, settings: TaskSettings, seed: int) -> Draw:
     Raises:
         DataError: there are too few problems, or the pool shares an id or content with the test set.
     """
+    needs_pairs = any(load_method(name).needs_preferences for name in settings.methods)
+    wanted = {"test": settings.n_problems, "pool": settings.n_shots + (settings.pool_problems if needs_pairs else 0)}
     apart = settings.pool_source is not None  # then neither source is split
-    sources = {
-        "test": (settings.source, "all" if apart else "test", settings.n_problems),
-        "pool": (settings.pool_source or settings.source, "all" if apart else "pool",
-                 settings.n_shots + settings.pool_problems),
-    }  # fmt: skip
-    found = {}
-    for part, (source, split, wanted) in sources.items():
-        found[part] = task.problems(source, wanted, seed, split, settings.difficulty)
-        if len(found[part]) < wanted:
+    if settings.pool_source == "none" and wanted["pool"]:
+        raise DataError(
+            f"{task.name}: worked examples and preference pairs come from a pool, and pool_source is 'none'"
+        )
+    sources = {"test": settings.source, "pool": settings.pool_source or settings.source}
+    found: dict[str, list[Problem]] = {"pool": []}
+    for part, source in sources.items():
+        if not wanted[part]:
+            continue
+        found[part] = task.problems(
+            source, wanted[part], seed, "all" if apart and source else part, settings.difficulty
+        )
+        if len(found[part]) < wanted[part]:
+            keeps = "" if apart or not source else "; some are kept for the other split: name a pool_source of its own"
             raise DataError(
-                f"{task.name}: {wanted} {part} problems wanted, {source or 'the built-in set'} holds "
-                f"{len(found[part])}; ask for fewer"
+                f"{task.name}: {wanted[part]} {part} problems wanted, {source or 'the built-in set'} holds "
+                f"{len(found[part])}; ask for fewer{keeps}"
             )
     test, pool = found["test"], found["pool"]
     assert_disjoint(test, pool)

@@ -89,7 +89,8 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
     """The quality curve of an arm, with the running maximum taken at the level `order` names.
 
     Args:
-        quality: (..., P, S, T); NaN marks missing cells, which are left out of means.
+        quality: (..., P, S, T); NaN marks missing cells, which are left out of means and maxima. A budget without
+            any cell is NaN in the curve: no smaller budget's quality stands in for it.
         order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
             over samples; `trace` of each trace; `raw` takes none; `crossfit` picks, per problem, the best budget so
             far on one half of the samples and reads its quality on the other half (both ways, averaged), which is
@@ -123,8 +124,8 @@ def _mean(values: Floats) -> Floats:
 
 
 def _best(values: Floats) -> Floats:
-    """Running maximum along the last axis that skips the missing."""
-    return np.fmax.accumulate(values, axis=-1)
+    """Running maximum along the last axis over what is known; what is missing stays missing."""
+    return np.where(np.isnan(values), np.nan, np.fmax.accumulate(values, axis=-1))
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:
@@ -133,7 +134,7 @@ def _read_at_best(pick: Floats, read: Floats) -> Floats:
     best = np.maximum.accumulate(filled, axis=-1)
     new = np.concatenate([np.ones_like(filled[..., :1], bool), filled[..., 1:] > best[..., :-1]], axis=-1)
     where = np.maximum.accumulate(np.where(new, np.arange(pick.shape[-1]), 0), axis=-1)
-    return np.take_along_axis(read, where, axis=-1)
+    return np.where(np.isnan(pick), np.nan, np.take_along_axis(read, where, axis=-1))
 
 
 def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:

@@ -52,7 +52,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     Raises:
         AnytimeError: a notebook stopped with one; its sentence is passed on. The notebook, executed that far, is kept.
     """
-    config = RunConfig.build(settings := read_yaml(params))
+    config = RunConfig(**(settings := read_yaml(params)))
     found = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")

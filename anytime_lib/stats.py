@@ -81,6 +81,8 @@ def resampled(
 def percentile_interval(draws: Floats, confidence_level: float) -> tuple[Floats, Floats]:
     """The percentile interval of (R, ...) draws: two (...) arrays."""
     tail = (1 - confidence_level) / 2
+    if np.isnan(draws).all():  # a budget has no graded cell: there is nothing to resample
+        return np.full(draws.shape[1:], np.nan), np.full(draws.shape[1:], np.nan)
     low, high = np.nanquantile(draws, [tail, 1 - tail], axis=0)
     return low, high
 
@@ -116,6 +118,11 @@ class Comparison:
 
     def reading(self) -> str:
         """One sentence that says what the interval allows."""
+        if np.isnan(self.statistic):
+            return (
+                f"{self.treatment} cannot be compared with {self.baseline}: at some budget the two share no graded "
+                "cell; run again to retry the requests that failed"
+            )
         low, high = self.confidence_interval()
         said = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
         return (
@@ -212,16 +219,17 @@ def compare(
         if arm.empty:
             raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
         arms.append(arm)
-    columns = [set(arm.budget) for arm in arms]
-    if columns[0] != columns[1]:
-        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
     keys = ["problem_id", "sample", "budget"]
     graded = [arm.dropna(subset="score") for arm in arms]
     both = graded[0][keys].merge(graded[1][keys], on=keys)
     if both.empty:
         raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
-    paired = [arm.merge(both, on=keys).sort_values(keys) for arm in graded]
-    (first, problems, budgets), (second, *_) = (quality_array(arm) for arm in paired)
+    paired = [arm.merge(both[keys[:2]].drop_duplicates(), on=keys[:2]) for arm in arms]
+    if set(paired[0].budget) != set(paired[1].budget):
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    (first, problems, budgets), (second, *_) = map(quality_array, paired)
+    # A cell that either arm lacks counts in neither; a budget that no pair was graded at stays, and is NaN.
+    first, second = (np.where(np.isnan(first + second), np.nan, values) for values in (first, second))
     quality = np.stack([first, second])
     statistic = index_of(order)
     draws = resampled(quality, budgets, statistic, n_resamples, np.random.default_rng(seed))

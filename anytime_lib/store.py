@@ -126,6 +126,11 @@ class Store:
         row = self._db.execute("SELECT response, status FROM requests WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row and row[1] == "ok" else None
 
+    def request(self, key: str) -> dict[str, Any] | None:
+        """What was asked under a key, whatever came of it; None if nothing was."""
+        row = self._db.execute("SELECT request FROM requests WHERE key = ?", (key,)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
     def put(self, **request: Any) -> None:
         """Store one request (columns of the table `requests`); a stored success is never overwritten."""
         values = {"created": time.time(), **request}
@@ -150,7 +155,7 @@ class Store:
         over requests, so more than the time on the clock where they overlap).
         """
         rows = self.requests()
-        rows = rows[rows.status == "ok"]
+        rows = rows[(rows.status == "ok") & (rows.kind != "tokens") | (rows.completion_tokens > 0)]
         columns = ["prompt_tokens", "cached_tokens", "completion_tokens", "seconds"]
         groups = rows.groupby(["task", "method", "kind"], sort=False)
         return groups.size().to_frame("requests").join(groups[columns].sum()).reset_index()

@@ -70,17 +70,20 @@ class Synthesis:
 def log_odds(text: str, alternatives: dict[str, float]) -> float | None:
     """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
 
-    From the log-probabilities of the first token where the server gives them, else +1 or -1 by the letter said.
+    From the log-probabilities of the first token where the server gives them; a letter too unlikely to be listed counts
+    as the least likely of those that are, so that the surest verdicts keep their rank. Where the server gives none,
+    +1 or -1 by the letter said. The two scales never meet in one verdict.
     """
     letters: dict[str, float] = {}
     for token, value in alternatives.items():
         letter = token.strip().strip("*(\"'").upper()
         if letter in ("A", "B"):
             letters[letter] = float(np.logaddexp(letters.get(letter, -np.inf), value))
-    if len(letters) == 2:
-        return letters["A"] - letters["B"]
+    if letters:
+        least = min(alternatives.values())
+        return letters.get("A", least) - letters.get("B", least)
     said = text.strip().lstrip("*(\"' ").upper()
-    if said[:1] in ("A", "B") and not said[1:2].isalpha():
+    if not alternatives and said[:1] in ("A", "B") and not said[1:2].isalpha():
         return 1.0 if said[0] == "A" else -1.0
     return None
 

@@ -2,13 +2,12 @@
 
 Boundaries are byte offsets into the text's UTF-8, one per token, in the serving model's own tokens: `ends[i]` is
 where token i ends. They come from the token stream the server returned (`stream`) or from its tokenizer
-(`tokenizer`); only where a server gives neither are they spread over the words in proportion to the token count it
-billed (`proportional`), and every trace says which.
+(`tokenizer`); only where a server gives neither are they spread over the characters in proportion to the token count
+it billed (`proportional`), and every trace says which.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -32,13 +31,12 @@ def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
 
 
 def proportional_ends(text: str, n_tokens: int) -> list[int]:
-    """`n_tokens` boundaries spread over the words of a text, the only resort where a server tells no tokens."""
-    words = [m.end() for m in re.finditer(r"\s*\S+", text)]
-    if not words or n_tokens < 1:
+    """`n_tokens` boundaries spread evenly over the characters of a text: the resort where a server tells no tokens."""
+    if not text or n_tokens < 1:
         return []
-    words[-1] = len(text)
     byte_end = list(accumulate(len(c.encode()) for c in text))
-    return [byte_end[words[max(0, round((i + 1) * len(words) / n_tokens) - 1)] - 1] for i in range(n_tokens)]
+    at = (round((i + 1) * len(text) / n_tokens) for i in range(n_tokens))
+    return [byte_end[n - 1] if n else 0 for n in at]
 
 
 def cut(text: str, ends: Sequence[int], budget: int) -> str:

@@ -34,7 +34,9 @@ ROOT = Path(__file__).parent.parent
         ({"answer_via": "magic"}, "'answer_via'"),
         ({"temperature": "hot"}, "'temperature'"),
         ({"run": "../elsewhere"}, "'run'"),
-        ({"base_url": "localhost:8080"}, "'base_url'"),
+        ({"base_url": "localhost:8080"}, "base_url must be an address"),
+        ({"base_url": "https://"}, "base_url must be an address"),
+        ({"base_url": 5}, "base_url must be an address"),
         ({"n_pairs": 0}, "n_pairs must be at least 1"),
         ({"answer_tokens": 0}, "answer_tokens must be at least 1"),
         ({"methods": {"natural_plan_trip": []}}, "methods of natural_plan_trip must name at least one"),
@@ -43,11 +45,27 @@ ROOT = Path(__file__).parent.parent
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as error:
-        RunConfig.build(settings)
+        RunConfig(**settings)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2", "just words", "\x00"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"base_url": "https://me:sk-secret@api.example.com/v1"},
+        {"base_url": "https://api.example.com/v1?key=sk-secret"},
+        {"base_url": "https://api.example.com/v1#sk-secret"},
+        {"api_key_env": "sk-secret-1234"},
+        {"api_key_env": "gsk_secret1234"},
+    ],
+)
+def test_a_pasted_key_is_refused_and_not_repeated(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="environment variable") as error:
+        RunConfig(**settings)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])
 def test_bad_yaml(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
@@ -59,7 +77,7 @@ def test_bad_yaml(tmp_path: Path, text: str) -> None:
 
 
 def test_values_per_task() -> None:
-    config = RunConfig.build({"tasks": ["aime", "gpqa"], "budgets": {"aime": [1, 2]}, "n_shots": 3})
+    config = RunConfig(**{"tasks": ["aime", "gpqa"], "budgets": {"aime": [1, 2]}, "n_shots": 3})
     assert config.at("aime").budgets == [1, 2]
     assert config.at("gpqa").budgets == RunConfig().budgets
     assert config.at("gpqa").n_shots == 3

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from fake_server import FakeServer
+from fake_server import FakeServer, say_something
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -52,6 +52,32 @@ def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: 
     assert "unknown parameter" not in done.stderr.lower()  # papermill's own warning: a field the cell does not list
     cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
     assert not [o for c in cells for o in c.get("outputs", []) if o["output_type"] == "error"]
+
+
+def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: Path) -> None:
+    """Every answer at the smallest budget fails, and one more: all notebooks and the report come to their end."""
+
+    def fails(body: dict[str, Any], n: int) -> Any:
+        given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
+        short = body["messages"][-1]["content"].startswith(("Now", "Give")) and len(given) < 25
+        return (400, {"error": {"message": "too short for me"}}) if short or n == 20 else say_something(body, n)
+
+    server = FakeServer(fails)
+    path = tmp_path / "failing.yaml"
+    longer = {
+        "base_url": server.base_url,
+        "outputs": str(tmp_path / "outputs"),
+        "budgets": [4, 32, 64],
+        "pool_budget": 32,
+    }
+    path.write_text(yaml.safe_dump(SMALL | longer))
+    done = anytime_run(path)
+    server.close()
+    assert done.returncode == 0, done.stderr[-2000:]
+    cells = pd.read_parquet(tmp_path / "outputs" / "small" / "cells.parquet")
+    assert (cells[cells.budget == 4].status == "error").all() and (cells[cells.budget == 32].status != "error").any()
+    page = (tmp_path / "outputs" / "small" / "index.html").read_text()
+    assert "cannot be compared" in page
 
 
 def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def config(server: EmbeddedServer, tmp_path: Path, **settings: Any) -> RunConfig
     plain = {"outputs": str(tmp_path), "base_url": server.base_url, "model": server.alias, "tasks": ["gpqa"],
              "methods": ["base"], "n_problems": 1, "n_samples": 2, "budgets": [3, 6, 12],
              "answer_tokens": 8}  # fmt: skip
-    return RunConfig.build(plain | settings)
+    return RunConfig(**(plain | settings))
 
 
 def counters(server: EmbeddedServer) -> dict[str, float]:

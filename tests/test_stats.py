@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import permutation_test
 from test_index import cells_of
 
+from anytime_lib import anytime_curve
 from anytime_lib.errors import DataError
 from anytime_lib.stats import band, compare, estimate, sign_flip_pvalue
 
@@ -105,3 +106,20 @@ def test_a_budget_without_any_graded_cell_gives_no_number() -> None:
     quality[0, 0, 2] = np.nan
     table = estimate(cells_of(quality), n_resamples=100)
     assert table["index"].isna().all() and table.n_missing.item() == 20 * 4 + 1
+
+
+def test_a_missing_budget_is_missing_in_curve_and_comparison() -> None:
+    """Nobody's earlier quality stands in for a budget whose requests all failed, and no budget is dropped unsaid."""
+    cells = both(0.2)
+    cells.loc[(cells.method == "better") & (cells.budget == 2), ["score", "status"]] = [np.nan, "error"]
+    curve = anytime_curve(cells[cells.method == "better"])
+    assert curve.quality.isna().tolist() == [False, True, False] and curve.n_cells.tolist() == [80, 0, 80]
+    found = compare(cells, baseline="base", treatment="better", n_resamples=100)
+    assert np.isnan(found.statistic) and np.isnan(found.confidence_interval()).all()
+    assert "cannot be compared" in found.reading() and "nan" not in found.reading()
+
+
+def test_arms_with_other_samples_are_paired_on_what_they_share() -> None:
+    fewer = pd.concat([cells_of(noisy(0, 4)), cells_of(noisy(0.2, 3), "better")], ignore_index=True)
+    found = compare(fewer, baseline="base", treatment="better", n_resamples=100)
+    assert found.n_samples == 3 and found.n_missing == 20 * 3

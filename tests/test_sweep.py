@@ -18,8 +18,10 @@ import pytest
 from fake_server import FakeServer, say_something
 
 from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis, sweep
+from anytime_lib.asking import stored_trace
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.exemplars import assert_disjoint, draw
+from anytime_lib.synthesis import log_odds
 
 Config = Callable[..., RunConfig]
 
@@ -36,7 +38,7 @@ def config(server: FakeServer, tmp_path: Path) -> Config:
     def build(**settings: Any) -> RunConfig:
         plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
                  "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
-        return RunConfig.build(plain | settings)
+        return RunConfig(**(plain | settings))
 
     return build
 
@@ -50,16 +52,16 @@ def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeSe
     assert len({r["seed"] for r in traces}) == 6
     with Store(config().folder / "store.sqlite") as store:
         for (_, _), trace in cells.groupby(["problem_id", "sample"]):
-            row = store.get(trace.trace_key.iloc[0])
-            assert row is not None and row["token_mode"] == "stream"
-            assert trace.tokens_used.tolist() == [2, 5, 9, len(row["ends"])]
+            row = stored_trace(store, trace.trace_key.iloc[0])
+            assert row.token_mode == "stream"
+            assert trace.tokens_used.tolist() == [2, 5, 9, row.n_tokens]
             assert trace.stopped_naturally.tolist() == [False, False, False, True]
             for cell in trace.itertuples():
                 (sent,) = [r for r in server.requests if not r.get("logprobs") and _answers(store, cell.answer_key, r)]
                 given = sent["messages"][-2]
                 assert given["role"] == "assistant"
-                assert row["text"].startswith(given["content"])
-                whole = row["text"].encode()[: row["ends"][cell.tokens_used - 1]]
+                assert row.text.startswith(given["content"])
+                whole = row.text.encode()[: row.ends[cell.tokens_used - 1]]
                 assert given["content"] == whole.decode(errors="ignore")
     before = len(server.requests)
     again = run_sweep(config(), progress=False)
@@ -157,23 +159,81 @@ def test_an_optional_setting_that_is_refused_is_dropped_with_a_note(
     assert "error" not in set(cells.status)
     assert len([r for r in caplog.records if "going on without it" in r.message]) == 4
     with Store(config().folder / "store.sqlite") as store:
-        modes = {store.get(k)["token_mode"] for k in cells.trace_key}  # type: ignore[index]
+        modes = {stored_trace(store, k).token_mode for k in cells.trace_key}
     assert modes == {"proportional"}
 
 
-def test_hidden_reasoning_is_an_error_and_never_cut_at_zero(server: FakeServer, config: Config) -> None:
-    def hides(body: dict[str, Any], n: int) -> Any:
-        whole = server.completion(body, "a b c d")
-        whole["choices"][0]["message"]["content"] = ""
+def test_hidden_reasoning_is_an_error_paid_for_once(server: FakeServer, config: Config) -> None:
+    """Hidden wholly, or in part beside visible text: never cut as if it were all, never paid for again."""
+
+    def hides(text: str, billed: int, told: int | None, body: dict[str, Any]) -> Any:
+        whole = server.completion(body, text)
         whole["choices"][0]["logprobs"] = None
+        whole["usage"] |= {"completion_tokens": billed, "completion_tokens_details": {"reasoning_tokens": told}}
         return 200, whole
 
-    server.script = hides
-    with pytest.raises(EndpointError, match=r"every request failed.*hidden reasoning cannot be cut"):
-        run_sweep(config(), progress=False)
+    cases = {"whole": ("", 9, None), "told": ("The answer is B.", 300, 290), "billed": ("The answer is B.", 300, None)}
+    for name, said in cases.items():
+        server.script = lambda body, n, said=said: hides(*said, body)  # type: ignore[misc]
+        with pytest.raises(EndpointError, match=r"every request failed.*hidden.*cannot be cut"):
+            run_sweep(config(run=name), progress=False)
+        with Store(config(run=name).folder / "store.sqlite") as store:
+            cells, requests = store.cells(), store.requests()
+        assert set(cells.status) == {"error"} and cells.score.isna().all()
+        assert requests[requests.kind == "trace"].completion_tokens.tolist() == [said[1]] * 6
+        before = len(server.requests)
+        with pytest.raises(EndpointError, match="cannot be cut"):
+            run_sweep(config(run=name), progress=False)
+        assert len(server.requests) == before
+
+
+def test_reasoning_returned_apart_is_what_is_cut(server: FakeServer, config: Config) -> None:
+    def apart(body: dict[str, Any], n: int) -> Any:
+        if not body.get("logprobs"):
+            return say_something(body, n)
+        whole = server.completion(body, "the answer is B")
+        whole["choices"][0] |= {"logprobs": None, "finish_reason": "length"}
+        whole["choices"][0]["message"]["reasoning_content"] = "thinking " * 40
+        whole["usage"] |= {"completion_tokens": 90, "completion_tokens_details": {"reasoning_tokens": 80}}
+        return 200, whole
+
+    server.script = apart
+    cells = run_sweep(config(budgets=[20, 40, 500]), progress=False)
+    assert cells.tokens_used.unique().tolist() == [20, 40, 80]
+    assert cells.stopped_naturally.tolist() == [False, False, True] * 6
     with Store(config().folder / "store.sqlite") as store:
-        cells = store.cells()
-    assert set(cells.status) == {"error"} and cells.score.isna().all()
+        trace = stored_trace(store, cells.trace_key[0])
+    assert trace.text == "thinking " * 40 and trace.token_mode == "proportional"
+
+
+def test_a_reply_without_choices_is_charged_and_asked_again(server: FakeServer, config: Config) -> None:
+    def empty(body: dict[str, Any], n: int) -> Any:
+        return (200, server.completion(body, "hm") | {"choices": []}) if n == 1 else say_something(body, n)
+
+    server.script = empty
+    cells = run_sweep(config(concurrency=1), progress=False)
+    assert (cells.status == "error").sum() == 4
+    with Store(config().folder / "store.sqlite") as store:
+        failed = store.requests().query("status == 'error'")
+        assert failed.completion_tokens.tolist() == [1]
+        assert store.ledger().query("kind == 'trace'").requests.item() == 6
+    assert "error" not in set(run_sweep(config(concurrency=1), progress=False).status)
+
+
+@pytest.mark.parametrize("reply", [(404, {"error": "nothing here"}), (404, "<html>no such page</html>"),
+                                   (200, "<html>welcome</html>")])  # fmt: skip
+def test_an_address_that_is_no_api(server: FakeServer, config: Config, reply: Any) -> None:
+    server.script = lambda body, n: reply
+    with pytest.raises(EndpointError, match="/v1") as error:
+        run_sweep(config(), progress=False)
+    assert "\n" not in str(error.value)
+
+
+def test_a_secret_in_the_address_is_refused(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://me:sk-secret-123@127.0.0.1:9/v1")
+    with pytest.raises(ConfigError, match="OPENAI_BASE_URL carries") as error:
+        run_sweep(config(base_url=None), progress=False)
+    assert "sk-secret" not in str(error.value)
 
 
 def test_prefill_is_only_used_where_it_is_known_to_work(config: Config) -> None:
@@ -204,6 +264,26 @@ def test_without_usable_pairs_the_run_goes_on_and_says_so(
         cells = run_sweep(config(methods=["base", "pdp"]), progress=False)
     assert set(cells.method) == {"base"}
     assert "no usable preference pair" in caplog.text and "identical" in caplog.text
+
+
+def test_the_surest_verdict_keeps_its_rank() -> None:
+    assert log_odds("A", {"A": -0.01, "B": -5.0}) == pytest.approx(4.99)
+    assert log_odds("A", {"A": -0.001, "Both": -9.0}) == pytest.approx(8.999)  # B is too unlikely to be listed
+    assert log_odds("Attempt A", {"Attempt": -0.1, "The": -3.0}) is None
+    assert (log_odds("A.", {}), log_odds("**B**", {}), log_odds("Both", {})) == (1.0, -1.0, None)
+
+
+def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "aime.jsonl"
+    path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(12)))
+    of = {"tasks": ["aime"], "source": str(path), "n_problems": 4}
+    assert len(draw(load_task("aime"), config(**of).at("aime"), 0).test) == 4
+    with pytest.raises(DataError, match="name a pool_source"):
+        draw(load_task("aime"), config(**of | {"methods": ["pdp"]}).at("aime"), 0)
+    whole = of | {"pool_source": "none", "n_problems": 12}
+    assert len(draw(load_task("aime"), config(**whole).at("aime"), 0).test) == 12
+    with pytest.raises(DataError, match="pool_source is 'none'"):
+        draw(load_task("aime"), config(**whole | {"n_shots": 1}).at("aime"), 0)
 
 
 def test_a_planted_leak_is_an_error(config: Config) -> None:

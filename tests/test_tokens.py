@@ -58,3 +58,9 @@ def test_proportional_boundaries_grow_to_the_end(text: str, n: int) -> None:
     if ends:
         assert len(ends) == n and ends[-1] == len(text.encode())
         assert text.startswith(cut(text, ends, n // 2))
+
+
+@given(texts, st.integers(2, 50))
+def test_proportional_cuts_give_their_share_also_without_spaces(text: str, n: int) -> None:
+    for budget in range(n):
+        assert abs(len(cut(text, proportional_ends(text, n), budget)) - len(text) * budget / n) <= 0.5

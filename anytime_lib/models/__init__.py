@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
-from anytime_lib.config import RunConfig
+from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
@@ -39,7 +39,8 @@ class Model:
             self.endpoint_id = "embedded"
         else:
             self.name = config.model
-            self.endpoint_id = (config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL).rstrip("/")
+            named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+            self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
 
     def weights(self) -> dict[str, object] | None:
         """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""

@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ import openai
 
 from anytime_lib.errors import EndpointError, nearest
 from anytime_lib.records import Message
+from anytime_lib.tokens import ends_of
 
 log = logging.getLogger(__name__)
 
@@ -34,30 +35,29 @@ class Reply:
         text: the visible text.
         reasoning: reasoning the server returned apart from it ("" if none).
         finish_reason: `stop`, `length` or the server's own word.
-        pieces: the text's tokens as hex of their bytes, where the server returned its token stream.
+        ends: where each token of the reasoning (of the text, if there is none apart) ends, as byte offsets; None where
+            the server did not return its token stream, or one that does not join to it.
         first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
         usage: the server's own usage object, unchanged.
-        prompt_tokens, cached_tokens, completion_tokens: that usage, normalised; cached ones are part of the prompt.
+        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: that usage, normalised; cached ones are part
+            of the prompt, reasoning ones of the completion.
         seconds: from sending to the last byte.
     """
 
     text: str
     reasoning: str = ""
     finish_reason: str = ""
-    pieces: tuple[str, ...] | None = None
+    ends: list[int] | None = None
     first: dict[str, float] = field(default_factory=dict)
     usage: dict[str, Any] = field(default_factory=dict)
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Reply:
-        return cls(**{**row, "pieces": None if row["pieces"] is None else tuple(row["pieces"])})
 
 
 def is_loopback(url: str) -> bool:
@@ -66,7 +66,11 @@ def is_loopback(url: str) -> bool:
 
 
 class RequestFailed(Exception):
-    """One request did not succeed; others may. Its text is the server's own words."""
+    """One request did not succeed; others may. Its text is the server's own words, `usage` what was billed."""
+
+    def __init__(self, words: str, usage: dict[str, int] | None = None) -> None:
+        super().__init__(words)
+        self.usage = usage or {}
 
 
 class Endpoint:
@@ -104,11 +108,14 @@ class Endpoint:
             EndpointError: it does not; one sentence says what to do.
         """
         try:
-            listed = [m async for m in await self._retrying(self._client.models.list)]
-        except (openai.NotFoundError, openai.APIResponseValidationError, RequestFailed):
+            page = await self._retrying(self._client.models.list)
+        except (openai.NotFoundError, openai.BadRequestError, RequestFailed):
             return  # no listing at this endpoint: the first request will tell
-        names = [m.id for m in listed]
-        self.owner = listed[0].owned_by if listed else ""
+        listed = getattr(page, "data", None)
+        if not isinstance(listed, list):
+            return
+        names = [str(m.id) for m in listed]
+        self.owner = listed[0].owned_by or "" if listed else ""
         if names and self.model not in names:
             raise EndpointError(f"{self.base_url} has no model {self.model!r}{nearest(self.model, names)}")
 
@@ -159,20 +166,26 @@ class Endpoint:
                 if not self._drop(_words(error), sent):
                     raise RequestFailed(f"the server refused the request: {_words(error)}") from None
                 continue
+            except openai.NotFoundError as error:
+                raise EndpointError(
+                    f"{self.base_url} has no chat completions ({_words(error)}); give the address up to and including "
+                    "its /v1"
+                ) from None
             reply = _read(done, time.perf_counter() - start)
             if prefill and reply.text.startswith(messages[-1]["content"]):  # llama.cpp echoes what it continues
-                return Reply(**{**asdict(reply), "text": reply.text[len(messages[-1]["content"]) :]})
+                return replace(reply, text=reply.text[len(messages[-1]["content"]) :])
             return reply
 
     async def tokenize(self, text: str) -> list[bytes] | None:
         """The text's tokens from the server's own tokenizer; None where it has no such route (llama.cpp has one)."""
         root = self.base_url.rstrip("/").removesuffix("/v1")
         client = self._client.with_options(base_url=root)
+        asked = {"content": text, "with_pieces": True}
         try:
-            body: Any = await client.post("/tokenize", cast_to=object, body={"content": text, "with_pieces": True})
+            body: Any = await self._retrying(lambda: client.post("/tokenize", cast_to=object, body=asked))
             pieces = [t["piece"] for t in body["tokens"]]
             return [p.encode() if isinstance(p, str) else bytes(p) for p in pieces]
-        except (openai.OpenAIError, KeyError, TypeError, ValueError):
+        except (openai.OpenAIError, RequestFailed, KeyError, TypeError, ValueError):
             return None
 
     def _prefill_body(self) -> dict[str, Any]:
@@ -241,26 +254,33 @@ def _words(error: openai.APIError) -> str:
 
 def _read(done: Any, seconds: float) -> Reply:
     """A completion as a `Reply`; whatever a server leaves out reads as nothing."""
-    if not getattr(done, "choices", None):
-        raise RequestFailed("the server's reply holds no choices")
+    if isinstance(done, str):
+        raise RequestFailed(
+            f"the server answered with {'a web page' if '<' in done[:200] else 'text'} and not with JSON; "
+            "is the address right, up to and including its /v1?"
+        )
+    usage = done.usage.model_dump() if getattr(done, "usage", None) else {}
+    counts = {
+        "prompt_tokens": usage.get("prompt_tokens") or 0,
+        "cached_tokens": (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
+        "completion_tokens": usage.get("completion_tokens") or 0,
+        "reasoning_tokens": (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
+    }
+    if not getattr(done, "choices", None) or done.choices[0].message is None:
+        raise RequestFailed("the server's reply holds no choices", counts)
     choice = done.choices[0]
     message = choice.message
     extra = message.model_extra or {}
+    text, reasoning = message.content or "", extra.get("reasoning_content") or extra.get("reasoning") or ""
     content = (choice.logprobs.content if choice.logprobs else None) or []
-    usage = done.usage.model_dump() if done.usage else {}
-    details = usage.get("prompt_tokens_details") or {}
-    pieces = None
-    if content:
-        pieces = tuple((bytes(t.bytes) if t.bytes is not None else t.token.encode()).hex() for t in content)
+    pieces = [bytes(t.bytes) if t.bytes is not None else t.token.encode() for t in content]
     return Reply(
-        text=message.content or "",
-        reasoning=extra.get("reasoning_content") or extra.get("reasoning") or "",
+        text=text,
+        reasoning=reasoning,
         finish_reason=choice.finish_reason or "",
-        pieces=pieces,
+        ends=ends_of(pieces, reasoning or text) if pieces else None,
         first={t.token: t.logprob for t in content[0].top_logprobs} if content else {},
         usage=usage,
-        prompt_tokens=usage.get("prompt_tokens") or 0,
-        cached_tokens=details.get("cached_tokens") or 0,
-        completion_tokens=usage.get("completion_tokens") or 0,
+        **counts,
         seconds=seconds,
     )
