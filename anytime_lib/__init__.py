@@ -15,7 +15,7 @@ from anytime_lib.errors import AnytimeError
 from anytime_lib.index import anytime_curve, anytime_index
 from anytime_lib.store import Store
 from anytime_lib.sweep import run_sweep, run_synthesis, sweep
-from anytime_lib.tasks import load_task, register_task
+from anytime_lib.tasks import load_task, make_task, register_task
 
 __version__ = version("anytime-lib")
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "anytime_curve",
     "anytime_index",
     "load_task",
+    "make_task",
     "register_task",
     "run_sweep",
     "run_synthesis",

@@ -15,6 +15,7 @@ from anytime_lib.methods import Attempt
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.prompts import prompt
+from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Message, Problem, digest
 from anytime_lib.store import Store
 from anytime_lib.tasks import Task
@@ -81,6 +82,17 @@ class Asker:
         tokenised = None
         if row["ends"] is None:
             tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
+        return _trace_of(key, messages, row, tokenised)
+
+    async def recorded(self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int) -> Trace:
+        """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
+        the model that answers from it."""
+        key = recorded_key(problem, sample)
+        row = self.store.get(key)
+        if row is None:
+            raise RequestFailed("no trace of this problem was imported")
+        told = row["reasoning_tokens"] > 0
+        tokenised = None if told else await self._tokenised(key, row["reasoning"], task.name, method)
         return _trace_of(key, messages, row, tokenised)
 
     async def answer(

@@ -1,4 +1,4 @@
-"""What can be done from the command line? `anytime run`, `anytime sweep`, `anytime serve`."""
+"""What can be done from the command line? `anytime run`, `sweep`, `import`, `grade` and `serve`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import sys
 from pathlib import Path
 
-from anytime_lib.errors import AnytimeError
+from anytime_lib.errors import AnytimeError, DataError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +19,14 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
     sweep = commands.add_parser("sweep", help="run a params file's sweep and print its Anytime Index")
     sweep.add_argument("params", help="YAML file")
+    bring = commands.add_parser("import", help="store reasoning that others recorded, for the method `recorded`")
+    bring.add_argument("traces", help="JSONL file: id or text, reasoning, token count, final answer")
+    bring.add_argument("--task", required=True, help="name of the task the traces are of")
+    bring.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
+    bring.add_argument("--source", help="where the task's problems are, if the params do not say")
+    bring.add_argument("--run", help="name of the run, if the params do not say")
+    grade = commands.add_parser("grade", help="grade a run's stored answers again; no model is called")
+    grade.add_argument("params", help="YAML file of the run")
     serve = commands.add_parser("serve", help="keep the embedded model (or any GGUF file) running for notebooks")
     serve.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
     serve.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1; 0 for any free one")
@@ -27,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return {"run": _run, "sweep": _sweep, "serve": _serve}[asked.command](asked)
+        return {"run": _run, "sweep": _sweep, "import": _import, "grade": _grade, "serve": _serve}[asked.command](asked)
     except AnytimeError as error:
         print(f"anytime: {error}", file=sys.stderr)
         return 2
@@ -53,6 +61,39 @@ def _sweep(asked: argparse.Namespace) -> int:
     cells = run_sweep(config)
     print(estimate(cells, n_resamples=config.n_resamples, seed=config.seed).to_string(index=False))
     print(Path(config.folder).resolve())
+    return 0
+
+
+def _import(asked: argparse.Namespace) -> int:
+    from anytime_lib.config import RunConfig, read_yaml
+    from anytime_lib.recorded import import_traces
+
+    given = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
+    settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["recorded"]}
+    config = RunConfig(**(settings | {k: v for k, v in given.items() if v}))
+    found = import_traces(asked.traces, config, asked.task)
+    matched = found.dropna(subset="problem_id")
+    print(f"{len(matched)} of {len(found)} traces stored in {config.folder.resolve()}")
+    if len(missed := found[found.problem_id.isna()]):
+        print(f"no problem matches row {', '.join(map(str, missed.row[:20]))}{' ...' if len(missed) > 20 else ''}")
+    if len(scored := matched.dropna(subset="score")):
+        print(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}, "
+              f"{scored.correct.mean():.1%} correct, {(scored.status == 'ok').mean():.1%} read")  # fmt: skip
+    print("run the method `recorded` in this run to have a model answer from them")
+    return 0
+
+
+def _grade(asked: argparse.Namespace) -> int:
+    from anytime_lib.config import RunConfig
+    from anytime_lib.grading import regrade
+    from anytime_lib.store import Store
+
+    path = RunConfig.from_yaml(asked.params).folder / "store.sqlite"
+    if not path.is_file():
+        raise DataError(f"there is no run at {path}; `anytime sweep {asked.params}` makes one")
+    with Store(path) as store:
+        changed = regrade(store)
+    print(f"{len(changed)} grades changed" + (f":\n{changed.to_string(index=False)}" if len(changed) else ""))
     return 0
 
 

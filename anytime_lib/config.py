@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.methods import method_names
-from anytime_lib.tasks import load_task, task_names
+from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
 PerTask: TypeAlias = T | dict[str, T]
@@ -61,7 +61,7 @@ class RunConfig(BaseModel):
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
-    tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks")
+    tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks, or tasks of your own")
     methods: PerTask[list[str]] = Field(["base", "pdp", "pdp_plus"], description="names of methods")
     source: PerTask[str | None] = Field(None, description="None: problems of our own; else a file or data set")
     pool_source: PerTask[str | None] = Field(
@@ -86,6 +86,10 @@ class RunConfig(BaseModel):
         for name in settings:
             if name not in type(self).model_fields:
                 raise ConfigError(f"unknown parameter {name!r}{nearest(name, type(self).model_fields)}")
+        if isinstance(settings.get("tasks"), list):  # tasks of the user's own may be passed themselves
+            names = [t if isinstance(t, str) or not hasattr(t, "grade") else register_task(t).name
+                     for t in settings["tasks"]]  # fmt: skip
+            settings = settings | {"tasks": names}
         if settings.get("base_url") is not None:
             check_url(settings["base_url"], "base_url")
         variable = settings.get("api_key_env", "OPENAI_API_KEY")

@@ -39,19 +39,32 @@ class Problem:
         task: the task's name.
         text: the problem as it is put to the model, without any instruction on how to answer.
         gold: the right answer, JSON-serialisable, in the task's own form.
-        metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable.
+        metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable. `private: True`
+            keeps the text, and whatever a model says of it, out of notebooks, reports and logs (see `shown`).
     """
 
     id: str
     task: str
-    text: str
-    gold: Any
+    text: str = field(repr=False)
+    gold: Any = field(repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def content_hash(self) -> str:
         """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
         return digest([self.task, self.text, self.gold])
+
+
+def shown(problem: Problem, text: str | None = None) -> str:
+    """A problem's text, or what a model said of it, as notebooks and reports may show it.
+
+    GPQA's authors ask that its questions never appear in plain text online, and executed notebooks do; of a private
+    problem only the id, a hash and the length are shown. The text itself stays in the run's store.
+    """
+    text = problem.text if text is None else text
+    if not problem.metadata.get("private"):
+        return text
+    return f"[text of {problem.id} withheld: {len(text)} characters, sha256 {digest(text)[:12]}]"
 
 
 @dataclass(frozen=True)

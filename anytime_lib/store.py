@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +182,28 @@ class Store:
         rows = self._db.execute("SELECT id, payload FROM problems WHERE task = ? ORDER BY id", (task,)).fetchall()
         return [Problem(id, task, *json.loads(payload)) for id, payload in rows]
 
+    def tasks(self) -> list[str]:
+        """Names of the tasks whose problems the store has seen."""
+        return [name for (name,) in self._db.execute("SELECT DISTINCT task FROM problems ORDER BY task")]
+
     # cells
+
+    def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
+        """Every cell that has an answer, with the stored response (JSON text), one at a time; of one task if named.
+
+        A connection of its own reads, as the store was when it began: cells may be written meanwhile.
+        """
+        reader = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+        try:
+            names = ", ".join(f"cells.{c}" for c in CELL_COLUMNS)
+            rows = reader.execute(
+                f"SELECT {names}, requests.response FROM cells JOIN requests ON requests.key = cells.answer_key "
+                "WHERE requests.status = 'ok' AND (? IS NULL OR cells.task = ?)", (task, task),
+            )  # fmt: skip
+            for *values, response in rows:
+                yield dict(zip(CELL_COLUMNS, values, strict=True)), response
+        finally:
+            reader.close()
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS); one with the same coordinates is replaced."""

@@ -17,13 +17,15 @@ import pandas as pd
 
 from anytime_lib.asking import Asker
 from anytime_lib.config import RunConfig, TaskSettings
-from anytime_lib.errors import EndpointError
+from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.exemplars import Draw, draw
+from anytime_lib.grading import grade_answer
 from anytime_lib.methods import Method, Preference, load_method
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.progress import Progress
-from anytime_lib.records import Grade, Problem
+from anytime_lib.recorded import recorded_key
+from anytime_lib.records import Problem
 from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.synthesis import Synthesis, synthesize
 from anytime_lib.tasks import Task, load_task
@@ -118,20 +120,35 @@ async def _sweep_task(
         if not preferences:
             log.warning(made.reading())
             methods = [m for m in methods if not m.needs_preferences]
+    wanted: set[tuple[Any, ...]] = set()
     for method in methods:
-        await _sweep_arm(config, task, settings, method, problems, preferences, store, model, progress)
-    return {
-        (config.run, model.name, task.name, p.id, m.name, sample, budget)
-        for p in problems.test for m in methods for sample in range(config.n_samples) for budget in settings.budgets
-    }  # fmt: skip
+        samples = _samples(config, method, problems.test, store)
+        await _sweep_arm(config, task, settings, method, problems, samples, preferences, store, model, progress)
+        wanted |= {(config.run, model.name, task.name, p.id, method.name, sample, budget)
+                   for p, sample in samples for budget in settings.budgets}  # fmt: skip
+    return wanted
+
+
+def _samples(config: RunConfig, method: Method, problems: Sequence[Problem], store: Store) -> list[tuple[Problem, int]]:
+    """What an arm runs: every sample of every problem, of recorded traces those that were imported."""
+    if method.name != "recorded":
+        return [(p, sample) for p in problems for sample in range(config.n_samples)]
+    found = [(p, sample) for p in problems for sample in range(config.n_samples)
+             if store.get(recorded_key(p, sample)) is not None]  # fmt: skip
+    seen = len({p.id for p, _ in found})
+    if not found:
+        raise DataError(f"{store.path} holds no recorded trace of these problems; `anytime import` brings some in")
+    if seen < len(problems):
+        log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, len(problems))
+    return found
 
 
 async def _sweep_arm(
     config: RunConfig, task: Task, settings: TaskSettings, method: Method, problems: Draw,
-    preferences: Sequence[Preference], store: Store, model: Model, progress: bool,
+    samples: Sequence[tuple[Problem, int]], preferences: Sequence[Preference], store: Store, model: Model,
+    progress: bool,
 ) -> None:  # fmt: skip
-    total = len(problems.test) * config.n_samples * len(settings.budgets)
-    meter = Progress(f"{task.name} / {method.name}", total, progress)
+    meter = Progress(f"{task.name} / {method.name}", len(samples) * len(settings.budgets), progress)
     asker = Asker(config, store, model, meter)
     limit = asyncio.Semaphore(config.concurrency)
 
@@ -141,9 +158,8 @@ async def _sweep_arm(
 
     async def everything() -> None:
         async with asyncio.TaskGroup() as group:
-            for problem in problems.test:
-                for sample in range(config.n_samples):
-                    group.create_task(one(problem, sample))
+            for problem, sample in samples:
+                group.create_task(one(problem, sample))
 
     try:
         await _first_error(everything())
@@ -165,7 +181,10 @@ async def _sweep_trace(
         for budget in settings.budgets
     ]  # fmt: skip
     try:
-        trace = await asker.trace(task, method.name, problem, messages, sample, settings.budgets[-1])
+        if method.name == "recorded":
+            trace = await asker.recorded(task, method.name, problem, messages, sample)
+        else:
+            trace = await asker.trace(task, method.name, problem, messages, sample, settings.budgets[-1])
     except RequestFailed as error:
         asker.store.put_cells(cell | {"detail": str(error)} for cell in cells)
         meter.done(len(cells))
@@ -181,19 +200,11 @@ async def _sweep_trace(
         except RequestFailed as error:
             cell["detail"] = str(error)
         else:
-            grade = grade_reply(task, problem, row)
+            grade = grade_answer(task, problem, row["text"], row["finish_reason"])
             cell |= {"answer_key": key, "answer_tokens": row["completion_tokens"], "score": grade.score,
                      "correct": grade.correct, "status": grade.status, "detail": grade.detail}  # fmt: skip
         asker.store.put_cells([cell])
         meter.done()
-
-
-def grade_reply(task: Task, problem: Problem, row: dict[str, Any]) -> Grade:
-    """The grade of a stored answer; an unread one that hit its cap is `answer_truncated`."""
-    grade = task.grade(problem, row["text"])
-    if grade.status == "unparsed" and row["finish_reason"] == "length":
-        return Grade(grade.score, grade.correct, "answer_truncated", grade.detail)
-    return grade
 
 
 async def _first_error(work: Coroutine[Any, Any, T]) -> T:

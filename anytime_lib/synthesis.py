@@ -22,7 +22,7 @@ from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
 from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.models.endpoint import RequestFailed
-from anytime_lib.records import Problem
+from anytime_lib.records import Problem, shown
 from anytime_lib.tasks import Task
 
 TIE = 0.05
@@ -57,10 +57,17 @@ class Synthesis:
         )
 
     def save(self, path: Path) -> None:
-        """Write the chosen pairs with their lineage, one JSON object a line."""
+        """Write the chosen pairs with their lineage, one JSON object a line; texts on private problems are withheld."""
+
+        def attempt(p: Preference, made: Attempt) -> dict[str, str]:
+            return asdict(made) | {
+                "reasoning": shown(p.problem, made.reasoning),
+                "answer": shown(p.problem, made.answer),
+            }
+
         rows = [
             {"task": self.task, "problem_id": p.problem.id, "problem_hash": p.problem.content_hash,
-             "prompt": p.problem.text, "chosen": asdict(p.winner), "rejected": asdict(p.loser),
+             "prompt": shown(p.problem), "chosen": attempt(p, p.winner), "rejected": attempt(p, p.loser),
              "margin": p.margin, "verdict_keys": p.verdict_keys}
             for p in self.preferences
         ]  # fmt: skip

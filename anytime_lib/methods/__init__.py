@@ -63,7 +63,7 @@ class Method(Protocol):
         ...
 
 
-_MODULES = {"base": "base", "pdp": "pdp", "pdp_plus": "pdp"}
+_MODULES = {"base": "base", "pdp": "pdp", "pdp_plus": "pdp", "recorded": "recorded"}
 
 
 def method_names() -> list[str]:

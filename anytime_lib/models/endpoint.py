@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from difflib import SequenceMatcher
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from anytime_lib.tokens import ends_of
 log = logging.getLogger(__name__)
 
 RETRIES = 4
+QUOTE = 24
+"""From this many characters on, an error that repeats the request quotes it: such words could reach a log."""
 _OPTIONAL = ("logprobs", "top_logprobs", "seed", "temperature", "top_p")
 
 
@@ -151,6 +154,7 @@ class Endpoint:
             settings["top_logprobs"] = alternatives
         if prefill:
             settings["extra_body"] = self._prefill_body()
+        asked = "\n".join(m["content"] for m in messages)
         while True:
             sent = {k: v for k, v in settings.items() if k not in self._dropped}
             if "max_tokens" in self._dropped:
@@ -160,15 +164,16 @@ class Endpoint:
                 done = await self._retrying(
                     lambda sent=sent: self._client.chat.completions.create(  # type: ignore[misc]
                         model=self.model, messages=cast(Any, messages), **sent
-                    )
+                    ),
+                    asked,
                 )
             except openai.BadRequestError as error:
-                if not self._drop(_words(error), sent):
-                    raise RequestFailed(f"the server refused the request: {_words(error)}") from None
+                if not self._drop(_words(error, asked), sent):
+                    raise RequestFailed(f"the server refused the request: {_words(error, asked)}") from None
                 continue
             except openai.NotFoundError as error:
                 raise EndpointError(
-                    f"{self.base_url} has no chat completions ({_words(error)}); give the address up to and including "
+                    f"{self.base_url} has no chat completions ({_words(error, asked)}); give the address up to and including "
                     "its /v1"
                 ) from None
             reply = _read(done, time.perf_counter() - start)
@@ -212,8 +217,8 @@ class Endpoint:
         self._dropped |= {name, "top_logprobs"} if name == "logprobs" else {name}
         return True
 
-    async def _retrying(self, call: Callable[[], Any]) -> Any:
-        """Await a call; what may pass is tried again with growing, jittered pauses."""
+    async def _retrying(self, call: Callable[[], Any], asked: str = "") -> Any:
+        """Await a call; what may pass is tried again with growing, jittered pauses. `asked` is never quoted in errors."""
         for attempt in range(RETRIES + 1):
             try:
                 return await call()
@@ -222,9 +227,9 @@ class Endpoint:
                     f"{self.base_url} refuses the key in {self._key_name}; set it to a valid key"
                 ) from None
             except openai.NotFoundError as error:
-                if "model" in _words(error).lower():
+                if "model" in _words(error, asked).lower():
                     raise EndpointError(
-                        f"{self.base_url} does not know the model {self.model!r}: {_words(error)}"
+                        f"{self.base_url} does not know the model {self.model!r}: {_words(error, asked)}"
                     ) from None
                 raise
             except openai.BadRequestError:
@@ -236,20 +241,23 @@ class Endpoint:
                             f"no answer from {self.base_url} after {RETRIES + 1} tries; is the server running and "
                             "the address right? What was stored is kept: run again to go on"
                         ) from None
-                    raise RequestFailed(_words(error)) from None
+                    raise RequestFailed(_words(error, asked)) from None
                 pause = min(30.0, 0.5 * 2**attempt) * (1 + random.random() / 4)
-                log.info("%s: %s; trying again in %.1f s", self.base_url, _words(error), pause)
+                log.info("%s: %s; trying again in %.1f s", self.base_url, _words(error, asked), pause)
                 await asyncio.sleep(pause)
             except openai.APIError as error:
-                raise RequestFailed(_words(error)) from None
+                raise RequestFailed(_words(error, asked)) from None
         raise AssertionError("unreachable")
 
 
-def _words(error: openai.APIError) -> str:
-    """The server's own words for an error, short and on one line."""
+def _words(error: openai.APIError, asked: str = "") -> str:
+    """The server's own words for an error, short and on one line, without what they quote of the request."""
     body = error.body if isinstance(error.body, dict) else {}
-    text = str(body.get("message") or error.message or type(error).__name__)
-    return " ".join(text.split())[:300]
+    text = " ".join(str(body.get("message") or error.message or type(error).__name__).split())[:2000]
+    asked = " ".join(asked.split())
+    while (quote := SequenceMatcher(None, asked, text, autojunk=False).find_longest_match()).size >= QUOTE:
+        text = f"{text[: quote.b]}[...]{text[quote.b + quote.size :]}"
+    return text[:300]
 
 
 def _read(done: Any, seconds: float) -> Reply:

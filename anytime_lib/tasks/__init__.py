@@ -1,6 +1,7 @@
 """Which problems are there, how are they asked, and how is an answer graded?
 
-A task is any object with the attributes of `Task`; the three built in are found by name with `load_task`.
+A task is any object with the attributes of `Task`; the three built in are found by name with `load_task`, and
+`make_task` makes one of the user's own.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.records import Grade, Problem
+from anytime_lib.tasks.own import OwnTask, make_task
+
+__all__ = ["OwnTask", "Task", "load_task", "make_task", "register_task", "task_names"]
 
 
 @runtime_checkable
@@ -86,14 +90,16 @@ def task_names() -> list[str]:
 
 
 def register_task(task: Task) -> Task:
-    """Make a task of the user's own known by its name; returns it."""
-    missing = [
-        a
-        for a in ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_answer", "grade")
-        if not hasattr(task, a)
-    ]
+    """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts.
+
+    Raises:
+        ConfigError: it lacks an attribute of `Task`, or has the name of a built-in task.
+    """
+    missing = [a for a in _NEEDED if not hasattr(task, a)]
     if missing:
         raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.Task; missing: {', '.join(missing)}")
+    if task.name in _BUILT_IN:
+        raise ConfigError(f"{task.name!r} is a built-in task; give yours another name")
     _registered[task.name] = task
     return task
 
