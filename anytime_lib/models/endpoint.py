@@ -173,8 +173,8 @@ class Endpoint:
                 continue
             except openai.NotFoundError as error:
                 raise EndpointError(
-                    f"{self.base_url} has no chat completions ({_words(error, asked)}); give the address up to and including "
-                    "its /v1"
+                    f"{self.base_url} has no chat completions ({_words(error, asked)}); give the address up to and "
+                    "including its /v1"
                 ) from None
             reply = _read(done, time.perf_counter() - start)
             if prefill and reply.text.startswith(messages[-1]["content"]):  # llama.cpp echoes what it continues
@@ -218,7 +218,7 @@ class Endpoint:
         return True
 
     async def _retrying(self, call: Callable[[], Any], asked: str = "") -> Any:
-        """Await a call; what may pass is tried again with growing, jittered pauses. `asked` is never quoted in errors."""
+        """Await a call; what may pass is tried again after growing, jittered pauses. No error quotes `asked`."""
         for attempt in range(RETRIES + 1):
             try:
                 return await call()
