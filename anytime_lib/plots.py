@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Order, mean_curve, quality_array
@@ -117,6 +118,33 @@ def plot_differences(comparisons: Mapping[tuple[str, str], Comparison], *, title
     ax.set_xlabel(f"difference in Anytime Index, 0 to 1 scale ({level:.0%} paired bootstrap interval)")
     ax.set_title(title, fontsize=10)
     sns.despine(ax=ax)
+    return ax
+
+
+def plot_readings(verdicts: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Axes:
+    """A matrix of responses by extractors, coloured by verdict (of `audit.verdicts`).
+
+    Args:
+        verdicts: one row per response (the index), one column per extractor: right, invented, missed or wrong.
+        title: what is shown; the number of responses is added.
+    """
+    import matplotlib.pyplot as plt
+    from matplotlib.colors import ListedColormap
+    from matplotlib.patches import Patch
+
+    # Blue against reds: told apart without colour vision, and each cell bears its word.
+    colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
+    ax = ax or plt.subplots(figsize=(8.5, 1.2 + 0.28 * len(verdicts)), layout="constrained")[1]
+    codes = verdicts.apply(lambda column: column.map(list(colours).index))
+    ax.imshow(codes, aspect="auto", cmap=ListedColormap(list(colours.values())), vmin=-0.5, vmax=3.5)
+    labels = [text if len(text) <= 58 else text[:57] + "…" for text in verdicts.index]
+    ax.set_yticks(range(len(labels)), [text.replace("$", r"\$") for text in labels], fontsize=8)
+    ax.set_xticks(range(verdicts.shape[1]), list(verdicts.columns))
+    for (i, j), word in np.ndenumerate(verdicts.to_numpy()):
+        ax.text(j, i, word, ha="center", va="center", fontsize=7)
+    ax.legend(handles=[Patch(color=c, label=w) for w, c in colours.items()], frameon=False, fontsize=8,
+              loc="center left", bbox_to_anchor=(1, 0.5))  # fmt: skip
+    ax.set_title(f"{title} (n = {len(verdicts)} responses)", fontsize=10)
     return ax
 
 
