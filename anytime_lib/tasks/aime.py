@@ -64,7 +64,8 @@ class Aime:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")
         chosen = choose(aime_source.read(source), split, seed, limit)
         if not chosen:
-            raise DataError(f"{source} is too small to have any problem in the split {split!r}")
+            name = source if isinstance(source, str | Path) else "the dataset"
+            raise DataError(f"{name} is too small to have any problem in the split {split!r}")
         return chosen
 
     def question(self, problem: Problem) -> str:
