@@ -1,36 +1,31 @@
 """Which competition problems with integer answers are there, and when is such an answer right?
 
-The task `aime`: problems from a file in one of AIME's usual layouts, or the ladder's own, which need no file.
+The task `aime`: AIME's own problems, from a file or the Hugging Face hub, or the ladder's, which need neither.
 """
 
 from __future__ import annotations
 
-import re
-import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.random import SeedSequence, default_rng
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
 from anytime_lib.records import Grade, Problem, unread
+from anytime_lib.tasks import aime_source
 from anytime_lib.tasks.choosing import SPLITS, check_split, choose
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
 
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 __all__ = ["TASK", "Aime", "extract_integer"]
 
 NAME = "aime"
-TEXT_COLUMNS = ("prompt", "problem", "Problem", "question", "Question")
-ANSWER_COLUMNS = ("answer", "Answer", "expected_answer", "solution_answer")
-ID_COLUMNS = ("id", "ID", "problem_id")
-READERS = {".jsonl": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
-_INSTRUCTION = re.compile(
-    r"\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*\Z", re.IGNORECASE
-)
 
 
 class Aime:
@@ -41,30 +36,36 @@ class Aime:
 
     def problems(
         self,
-        source: str | None = None,
+        source: str | Path | Dataset | None = None,
         limit: int | None = None,
         seed: int = 0,
         split: str = "test",
         difficulty: Sequence[Any] | None = None,
     ) -> list[Problem]:
-        """Problems of the ladder, or of a file.
+        """Problems of the ladder, or of AIME.
 
         Args:
-            source: None for the ladder, else the path of a .jsonl, .csv or .parquet file.
-            limit: how many (30 of the ladder by default; all of a file); more extend fewer.
-            seed: of the ladder's numbers, or of the order in which a file's problems are taken.
-            split: `test`, `pool`, or `all` of a file. Which one a problem belongs to follows from its content, so they
-                share none whatever the seed: half of the ladder's and a fifth of a file's are `pool`.
-            difficulty: levels of the ladder, taken in turn (by default 1 to 6); a file has none.
+            source: None for the ladder; else the path of a .jsonl, .json, .csv or .parquet file, `hub#2024` (a year or
+                a range of 1983-2025), `hub:OWNER/NAME`, or a `datasets.Dataset`; options as in `aime_source`.
+            limit: how many (30 of the ladder by default; all of a source); more extend fewer.
+            seed: of the ladder's numbers, or of the order in which a source's problems are taken.
+            split: `test`, `pool`, or `all` of a source. Which one a problem belongs to follows from its content, so
+                they share none whatever the seed: half of the ladder's and a fifth of a source's are `pool`.
+            difficulty: levels of the ladder, taken in turn (by default 1 to 6); AIME has none.
+
+        Raises:
+            ConfigError: a setting makes no sense.
+            DataError: a source cannot be had or read, or has a wrong answer; the message names every such problem.
         """
         check_split(split)
         if source is None:
             return _climb(30 if limit is None else limit, seed, split, _levels(difficulty))
         if difficulty is not None:
-            raise ConfigError("a file of problems has no levels: leave difficulty out, or source")
-        chosen = choose(_read(Path(source)), split, seed, limit)
+            raise ConfigError("AIME has no levels: leave difficulty out, or source")
+        chosen = choose(aime_source.read(source), split, seed, limit)
         if not chosen:
-            raise DataError(f"{source} is too small to have any problem in the split {split!r}")
+            name = source if isinstance(source, str | Path) else "the dataset"
+            raise DataError(f"{name} is too small to have any problem in the split {split!r}")
         return chosen
 
     def question(self, problem: Problem) -> str:
@@ -139,73 +140,3 @@ def _rung(level: int, index: int, seed: int, split: str, taken: set[str]) -> Pro
         if int(content, 16) % 2 == SPLITS[split] and problem.id not in taken:
             return problem
     raise ConfigError(f"level {level} of the ladder has no more than {index} different problems; ask for fewer")
-
-
-def _read(path: Path) -> list[Problem]:
-    """Every problem of a file, in its order; a row that only repeats an earlier one is left out."""
-    rows = _rows(path)
-    text_column = _column(path, rows[0], TEXT_COLUMNS, "problem text")
-    answer_column = _column(path, rows[0], ANSWER_COLUMNS, "answer")
-    id_column = next((c for c in ID_COLUMNS if c in rows[0]), None)
-    problems: dict[str, Problem] = {}
-    texts: dict[str, tuple[int, int]] = {}
-    for number, row in enumerate(rows, 1):
-        where = f"row {number} of {path}"
-        text = row[text_column]
-        text = _INSTRUCTION.sub("", text).strip() if isinstance(text, str) else ""
-        if not text:
-            raise DataError(f"{where} has no problem text in column {text_column!r}")
-        gold = _gold(row[answer_column])
-        if gold is None:
-            raise DataError(f"{where} has the answer {row[answer_column]!r}, which is no integer from 0 to 999")
-        first, first_gold = texts.setdefault(text, (number, gold))
-        if first_gold != gold:
-            raise DataError(f"{where} asks what row {first} asks, but the answers differ: {gold}, {first_gold}")
-        if first != number:
-            continue
-        own = row[id_column] if id_column else None
-        key = f"{path.stem}-{number}" if own is None else str(own)
-        if key in problems:
-            raise DataError(f"{where} has the id {key!r} of an earlier row")
-        problems[key] = Problem(key, NAME, text, gold, {"source": path.name, "row": number})
-    return list(problems.values())
-
-
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if path.suffix.lower() not in READERS:
-        raise ConfigError(f"source must be a {', '.join(READERS)} file (or left out for the ladder), not {path}")
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    from datasets import Dataset  # slow to import, and of no use to the ladder
-
-    # The readers behind `load_dataset`, without the request it sends to count a load: nothing goes out.
-    # The cache is of the moment, so that an edited file is read again and no problem text stays behind.
-    read = getattr(Dataset, READERS[path.suffix.lower()])
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            rows: list[Mapping[str, Any]] = read(str(path), cache_dir=cache, keep_in_memory=True).to_list()
-        except Exception as error:  # of pyarrow, pandas or datasets: whatever it is, the file is at fault
-            raise DataError(f"{path} could not be read: {error.__cause__ or error}") from error
-    if not rows:
-        raise DataError(f"{path} holds no problems")
-    return rows
-
-
-def _column(path: Path, row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise DataError(f"{path} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(row)}")
-
-
-def _gold(value: object) -> int | None:
-    """The answer in `value`: 25, 25.0 (a CSV column with gaps), "025", "$25$"; None if there is none."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    digits = re.fullmatch(r"\s*\$?\s*(\d[\d,]{0,8})\s*\$?\s*", str(value))
-    number = int(digits[1].replace(",", "")) if digits else -1
-    return number if 0 <= number <= 999 else None

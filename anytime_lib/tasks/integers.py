@@ -1,7 +1,8 @@
 """Which integer does a reply state as its answer?
 
-Only where a reply says that it is stating an answer is a number read: in a box, on an answer line, or as the
-whole of the reply. A number that merely comes last is no answer: text cut in mid-thought always has one.
+Only where a reply says that it is stating an answer is a number read: in a box, between answer tags, on an answer
+line, or as the whole of the reply. A number that merely comes last is no answer: text cut in mid-thought always
+has one.
 
 Where several statements stand, the last complete one in the order of the text decides, box and line alike,
 even if no single integer can be read from it (then nothing is read). So a later `The answer is 80 or 81`
@@ -20,7 +21,16 @@ _PUNCTUATION = str.maketrans("：＝－−–—．。，＄（）", ":=----..,$
 _BRACE = re.compile(r"(?P<box>\\{1,2}f?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
 
 # Around the word `answer`.
-_ANSWER = re.compile(r"(?<![^\W_])answer(?![^\W_])", re.IGNORECASE)
+# Other languages' words count only with a colon or an equals sign after them, since their `if`, `not` and `about`
+# are not known here. Chinese, Japanese and Korean put no space before theirs.
+_ANSWER = re.compile(
+    r"(?<![^\W_])(?:answer|(?P<foreign>antwort|r(?:é|e\u0301|e)ponse|respuesta|risposta|resposta|ответ))(?![^\W_])"
+    r"|(?P<unspaced>答案|答え|정답|답)",
+    re.IGNORECASE,
+)
+_TAG = re.compile(
+    r"(?P<open><(?:final_)?answer>|<\|begin_of_box\|>)|</(?:final_)?answer>|<\|end_of_box\|>", re.IGNORECASE
+)
 _FINAL = re.compile(r"final[\s*_]+$", re.IGNORECASE)
 _LINE_START = re.compile(r"(?:^|\n)[#*_ \t]*$")
 _SUPPOSED = re.compile(
@@ -30,7 +40,7 @@ _SUPPOSED = re.compile(
 )
 _LINK = re.compile(
     r"[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
-    r"(?:[\s*_`]*(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))",
+    r"(?:[\s*_`\"'}]*(?:finale?\s*)?(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))",
     re.IGNORECASE,
 )
 _ADVERB = re.compile(
@@ -46,15 +56,20 @@ _HEDGE = re.compile(
 # Within a statement.
 _WORDS = re.compile(r"\\(?:text(?:bf|it|rm)?|math(?:bf|it|rm)|[mh]box|f?box(?:ed)?)\s*\{([^{}]*)\}")
 _NO_INK = re.compile(
-    r"\\[\s,;:!()\[\]]|\\q?quad\b|~|[$€£`_]|\*\*"  # spacing and emphasis
+    r"\\[\s,;:!()\[\]$]|\\q?quad\b|~|[$€£`_]|\*\*"  # spacing and emphasis
     r"|\^\s*\{?\s*\\(?:circ|degree)\b\s*\}?|\\(?:circ|degree)\b|\\?%|°"  # units that follow a number
     r"|(?<=[A-Za-z])(?:\s?\^\{?[23]\}?(?!\d)|[²³])"  # cm^2
 )
-_LEAD = re.compile(r"[\s*\"'“‘({\[]*")
+_LEAD = re.compile(r"[\s*\"'“‘({\[}]*")
 _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
-_END = re.compile(r"[!?\n]|\.(?!\d)")
+_END = re.compile(r"[!?\n]|\.(?!\d)|</")
 _BECAUSE = re.compile(r"\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:wrong|incorrect|wait)\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(  # in the very next words: `\\boxed{17}. Wait, no, that's not right`
+    r"[\s.!*$)\]]*(?:(?:oh|no|but|hmm|wait|actually)\b[\s,.!]*){0,4}"
+    r"(?:that|this|it)(?:['’]s| is| was)\s+(?:not\s+(?:right|correct)|wrong|incorrect)\b",
+    re.IGNORECASE,
+)
 _LEFT_SIDE = re.compile(
     r"(?:\\(?:times|cdot|div|[dt]?frac|sqrt|binom|left|right)\b|(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
     r"|[\s\d+*/×÷·^().,={}-])*"
@@ -62,7 +77,7 @@ _LEFT_SIDE = re.compile(
 _NUMBER = re.compile(r"(\d{1,9})(?!\w)")
 _UNIT = re.compile(r"(?:[^\W\d_]|[\s*,;\"'“”‘’()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*")
 _OPEN_ENDED = re.compile(
-    r"\b(?:and|or|but|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|modulo|if|unless|though|although"
+    r"\b(?:and|or|but|und|oder|aber|et|ou|mais|pero|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|modulo|if|unless|though|although"
     r"|however|maybe|perhaps|possibly|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial"
     r"|than|pi|π)\b",
     re.IGNORECASE,
@@ -73,21 +88,27 @@ _WHOLE = re.compile(r"[\s*\"'“‘({\[]*(\d{1,9})[\s*\"'”’)}\].]*")
 def extract_integer(text: str) -> int | None:
     r"""The integer from 0 to 999 that the text states as its answer, or None.
 
-    Read are a complete `\boxed{...}` or `\fbox{...}`; a line such as `Final answer: 17`, `**Answer:** 017` or
-    `The answer is $17$, since ...`; and a text that is nothing but the integer. The last complete statement
-    decides. Decimals, fractions, negative numbers, alternatives and denials are not integers. Digits of any
-    script are read; nothing is evaluated; the time is linear in the length of the text.
+    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `Final answer: 17`,
+    `**Answer:** 017` or `The answer is $17$, since ...`; and a text that is nothing but the integer. The last
+    complete statement decides. Decimals, fractions, negative numbers, alternatives and denials are not integers.
+    Digits of any script are read; nothing is evaluated; the time is linear in the length of the text.
     """
     text = text.translate(_PUNCTUATION)
     after = text.rpartition("</think>")[2]  # what stands before is thought, not answer
     text = after if after.strip() else text
     box_end, box = _last_box(text)
+    tag_end, tagged = _last_tagged(text)
+    end = max(box_end, tag_end)
     for marker in reversed(list(_ANSWER.finditer(text))):
-        if marker.start() < box_end - 3 * WINDOW:
+        if marker.start() < end - 3 * WINDOW:
             break
-        at, value = _line(text, marker.start(), marker.end())
-        if at >= max(box_end, 0):
+        at, value = _line(text, marker)
+        if at >= max(end, 0):
             return value
+    if end >= 0 and _TAKEN_BACK.match(_plain(text[end : end + WINDOW])):
+        return None
+    if tag_end > box_end:
+        return extract_integer(tagged)
     if box_end >= 0:
         return _integer(_plain(box).strip().removesuffix(".")) if len(box) <= WINDOW else None
     text = text.strip()
@@ -107,13 +128,27 @@ def _last_box(text: str) -> tuple[int, str]:
     return end, text[content]
 
 
-def _line(text: str, start: int, end: int) -> tuple[int, int | None]:
-    """Where the word `answer` at start..end states something (-1: nowhere), and the integer if it is one."""
+def _last_tagged(text: str) -> tuple[int, str]:
+    """Where the last complete pair of answer tags ends and what stands between them; -1 if there is none."""
+    opened, end, content = -1, -1, slice(0)
+    for token in _TAG.finditer(text):
+        if token["open"]:
+            opened = token.end()
+        elif opened >= 0:
+            opened, end, content = -1, token.end(), slice(opened, token.start())
+    return end, text[content]
+
+
+def _line(text: str, marker: re.Match[str]) -> tuple[int, int | None]:
+    """Where the word `answer` found by `marker` states something (-1: nowhere), and the integer if it is one."""
+    start, end = marker.span()
     before = text[max(0, start - 60) : start]
     link = _LINK.match(text, end, min(len(text), end + WINDOW))
     if link is None or _SUPPOSED.search(before):
         return -1, None
     bare = link["bare"]
+    if marker.lastgroup and not link[0].endswith((":", "=")):
+        return -1, None
     if bare is not None and not _FINAL.search(before) and not ("\n" in bare and _LINE_START.search(before)):
         return -1, None
     rest = _plain(text[link.end() : link.end() + WINDOW])
@@ -129,7 +164,7 @@ def _line(text: str, start: int, end: int) -> tuple[int, int | None]:
         return full_stop.start() if full_stop else len(text), None
     if not _LOOKS_NUMERIC.match(sentence) and not _equation(sentence)[0]:
         return -1, None
-    if stop and (stop[0] == "?" or rest.startswith("..", stop.start())):
+    if stop and (stop[0] == "?" or rest.startswith("..", stop.start()) or _TAKEN_BACK.match(rest, stop.start())):
         return link.end(), None
     # `Answer:` and below it `1. First, ...` begins a list: a number below the word must be alone on its line.
     if stop and stop[0] == "." and "\n" in (bare or "") + gap:

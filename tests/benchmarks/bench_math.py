@@ -1,0 +1,58 @@
+"""How long do `extract_integer` and Math-Verify take per answer, and what is their ratio? One run, one machine."""
+
+from __future__ import annotations
+
+import platform
+import random
+import statistics
+import time
+
+from anytime_lib.tasks.integers import extract_integer
+from anytime_lib.tasks.second_opinion import MathVerify, counts, second_opinions
+
+SHAPES = (
+    "The final answer is $\\boxed{{{n}}}$.",
+    "So the remainder is {n}.\n\n**Answer:** {n:03}",
+    "Final answer: \\boxed{{{n}}}",
+    "We add {n} and 3 to get $\\frac{{{n}}}{{4}}$, hence $m+n = \\boxed{{m+n={n}}}$.",
+    "80 but will check {n} and then",
+    "{n}",
+)
+REASONING = "Since $a^2 + b^2 = {n}$ we have $\\gcd(a, b) = 1$, so the sum over all $k \\le {n}$ is even. "
+TURNS, ANSWERS = 5, 300
+
+
+def main() -> None:
+    rng = random.Random(0)
+    answers = [rng.choice(SHAPES).format(n=rng.randrange(1000)) for _ in range(ANSWERS)]
+    long = [REASONING.format(n=rng.randrange(1000)) * 40 + answer for answer in answers]
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, medians of {TURNS} turns")
+    print(f"{'answers':>28} {'ours us':>9} {'theirs us':>10} {'ratio':>7}")
+    with MathVerify() as judge:
+        for name, texts in (("short (median 25 characters)", answers), ("after 4,000 characters", long)):
+            ours, theirs = [], []
+            for _ in range(TURNS):
+                start = time.perf_counter()
+                for text in texts:
+                    extract_integer(text)
+                middle = time.perf_counter()
+                for text in texts:
+                    judge.ask(text, 17)
+                ours.append((middle - start) / len(texts) * 1e6)
+                theirs.append((time.perf_counter() - middle) / len(texts) * 1e6)
+            a, b = statistics.median(ours), statistics.median(theirs)
+            print(f"{name:>28} {a:9.1f} {b:10.1f} {b / a:7.1f}")
+    start = time.perf_counter()
+    found = second_opinions([(text, 17) for text in answers])
+    whole = time.perf_counter() - start
+    print(f"\nsecond_opinions of {ANSWERS}, the start included: {whole:.2f} s; Math-Verify's share of it: "
+          f"{sum(o.seconds for o in found) / whole:.0%}")  # fmt: skip
+    print(counts(found).to_string())
+    start = time.perf_counter()
+    for i in range(100_000):
+        extract_integer(answers[i % ANSWERS])
+    print(f"100,000 answers re-read by extract_integer: {time.perf_counter() - start:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

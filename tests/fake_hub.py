@@ -1,0 +1,97 @@
+"""A small Hugging Face hub on a real socket: data sets from a dict, one of them gated if wanted.
+
+It speaks what `huggingface_hub` and `datasets` ask for: info of a set, paths, trees and files of a revision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+
+class FakeHub:
+    """Serves `sets` (name -> file -> bytes) until `close`; `asked` holds every request line.
+
+    `main` is at `commit`; any other commit (40 hex digits) has the same files. Sets in `gated` want a token.
+    """
+
+    def __init__(
+        self, sets: Mapping[str, Mapping[str, bytes]], commit: str = "c" * 40, gated: tuple[str, ...] = ()
+    ) -> None:
+        self.asked: list[str] = []
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_HEAD(self) -> None:
+                self.answer()
+
+            def do_GET(self) -> None:
+                self.answer()
+
+            def do_POST(self) -> None:
+                self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+            def answer(self, body: bytes = b"") -> None:
+                path = unquote(urlsplit(self.path).path)
+                owner.asked.append(f"{self.command} {path}")
+                match = re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/]+)(?:/([a-z-]+)/([^/]+)(?:/(.*))?)?", path)
+                if not match or match[1] not in sets:
+                    return self.reply(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"})
+                name, verb, revision, rest = match.groups()
+                if name in gated and "Authorization" not in self.headers:
+                    return self.reply(401, b'{"error": "gated"}', {"X-Error-Code": "GatedRepo"})
+                if revision in (None, "main"):
+                    revision = commit
+                elif not re.fullmatch(r"[0-9a-f]{40}", revision):
+                    return self.reply(404, b'{"error": "Invalid rev id"}', {"X-Error-Code": "RevisionNotFound"})
+                files = sets[name]
+                if verb in (None, "revision"):
+                    siblings = [{"rfilename": file} for file in files]
+                    return self.json({"id": name, "sha": revision, "private": False, "siblings": siblings})
+                if verb == "tree":
+                    under = f"{rest.strip('/')}/" if rest else ""
+                    here = [f for f in files if f.startswith(under)]
+                    folders = sorted({under + f[len(under) :].split("/")[0] for f in here if "/" in f[len(under) :]})
+                    found = [{"type": "directory", "path": folder, "oid": "d" * 40} for folder in folders]
+                    return self.json(found + [self.entry(f, files[f]) for f in here if "/" not in f[len(under) :]])
+                if verb == "paths-info":
+                    wanted = map(unquote, re.findall(r"paths=([^&]*)", body.decode()))
+                    return self.json([self.entry(f, files[f]) for f in wanted if f in files])
+                if verb == "resolve" and rest in files:
+                    etag = f'"{hashlib.sha256(files[rest]).hexdigest()}"'
+                    return self.reply(200, files[rest], {"ETag": etag, "X-Repo-Commit": revision})
+                return self.reply(404, b"{}", {"X-Error-Code": "EntryNotFound"})
+
+            @staticmethod
+            def entry(file: str, content: bytes) -> dict[str, object]:
+                return {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+
+            def json(self, value: object) -> None:
+                self.reply(200, json.dumps(value).encode())
+
+            def reply(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+                self.send_response(status)
+                for key, value in (headers or {}).items():
+                    self.send_header(key, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
