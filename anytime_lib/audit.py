@@ -21,6 +21,7 @@ from anytime_lib.grading import stored_answers
 from anytime_lib.records import Problem, shown
 from anytime_lib.store import Store
 from anytime_lib.tasks import aime, gpqa, load_task, trip
+from anytime_lib.tasks.itinerary import plan_of, write_plan
 
 LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
@@ -71,7 +72,7 @@ def reading_matrix(task: str, readers: Mapping[str, Reader] | None = None) -> pd
 
 
 def verdicts(matrix: pd.DataFrame) -> pd.DataFrame:
-    """`right`, `invented` (read where nothing is stated), `missed` (the reverse) or `wrong`, per response and reader."""
+    """Per response and reader: `right`, `invented` (nothing is stated), `missed` (something is) or `wrong`."""
 
     def verdict(read: Any, must: Any) -> str:
         if read == must:
@@ -96,11 +97,11 @@ def trip_variants(problem: Problem) -> dict[str, str]:
         "en dashes": gold.replace("-", "–"),
         "lower-case day": gold.replace("Day", "day"),
         "prose before": f"I considered days 3-{sum(d for _, d in plan)} at first, then decided.\n\n{gold}",
-        "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in trip.plan_of(plan)]),
-        "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in trip.plan_of(plan)),
-        "extra city after": f"{gold}\n**Day {trip.plan_of(plan)[-1].last}:** Fly from {plan[-1][0]} to Atlantis.",
+        "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in plan_of(plan)]),
+        "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in plan_of(plan)),
+        "extra city after": f"{gold}\n**Day {plan_of(plan)[-1].last}:** Fly from {plan[-1][0]} to Atlantis.",
         "last stay missing": "\n".join(lines[:-2]),
-        "first and last swapped": trip.write_plan(trip.plan_of(swapped)),
+        "first and last swapped": write_plan(plan_of(swapped)),
         "no plan": "I would need more information about your preferences.",
     }
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.records import Problem
 from anytime_lib.tasks import aime_answers
-from anytime_lib.tasks.sources import split_source
+from anytime_lib.tasks.sources import read_table, split_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +26,6 @@ log = logging.getLogger(__name__)
 TEXT_COLUMNS = ("prompt", "problem", "Problem", "question", "Question")
 ANSWER_COLUMNS = ("answer", "Answer", "expected_answer", "solution_answer", "solution")
 ID_COLUMNS = ("id", "ID", "problem_id", "problem_idx")
-READERS = {".jsonl": "from_json", ".json": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
 YEARS = range(1983, 2026)
 _OPTIONS = ("config", "split", "revision", "unchecked")
 _SPANS = frozenset([*map(str, YEARS), *(f"{a}-{b}" for a in YEARS for b in YEARS if a < b)])
@@ -91,7 +89,15 @@ def read(source: str | Path | Dataset) -> list[Problem]:
         if set(options) & {"config", "split", "revision"}:
             raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
         path = Path(place)
-        found = _of_years(_problems(_rows(path), str(path), {"source": path.name}), years, place)
+        found = _of_years(
+            _problems(
+                read_table(path, "hub#YEARS or hub:OWNER/NAME (or left out for the ladder)"),
+                str(path),
+                {"source": path.name},
+            ),
+            years,
+            place,
+        )
     return _checked(found, options)
 
 
@@ -179,29 +185,6 @@ def _hub_trouble(name: str, revision: str | None, error: BaseException) -> str:
             f"if it was loaded before, its commit (hub:{name}#revision=COMMIT), which is read from the cache"
         )
     return f"{name} could not be loaded from the hub, so take another set or a local file: {reason}"
-
-
-def _rows(path: Path) -> list[Mapping[str, Any]]:
-    if path.suffix.lower() not in READERS:
-        raise ConfigError(
-            f"source must be a {', '.join(READERS)} file, hub#YEARS or hub:OWNER/NAME (or left out for the ladder), "
-            f"not {path}"
-        )
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    from datasets import Dataset  # slow to import, and of no use to the ladder
-
-    # The readers behind `load_dataset`, without the request it sends to count a load: nothing goes out.
-    # The cache is of the moment, so that an edited file is read again and no problem text stays behind.
-    reader = getattr(Dataset, READERS[path.suffix.lower()])
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            rows: list[Mapping[str, Any]] = reader(str(path), cache_dir=cache, keep_in_memory=True).to_list()
-        except Exception as error:  # of pyarrow, pandas or datasets: whatever it is, the file is at fault
-            raise DataError(f"{path} could not be read: {error.__cause__ or error}") from error
-    return rows
 
 
 def _problems(

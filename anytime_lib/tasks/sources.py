@@ -13,7 +13,7 @@ from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError, nearest
 
-READERS = {".jsonl": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
+READERS = {".jsonl": "from_json", ".json": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
 
 
 def split_source(source: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
@@ -32,8 +32,8 @@ def split_source(source: str, known: Iterable[str]) -> tuple[str, dict[str, str]
     return place, options
 
 
-def read_table(path: str | Path) -> list[Mapping[str, Any]]:
-    """The rows of a .jsonl, .csv or .parquet file, in its order.
+def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
+    """The rows of a .jsonl, .json, .csv or .parquet file, in its order; `others` says what else a source may be.
 
     Raises:
         ConfigError: another kind of file.
@@ -41,7 +41,7 @@ def read_table(path: str | Path) -> list[Mapping[str, Any]]:
     """
     path = Path(path)
     if path.suffix.lower() not in READERS:
-        raise ConfigError(f"source must be a {', '.join(READERS)} file, not {path}")
+        raise ConfigError(f"source must be a {', '.join(READERS)} file{', ' * bool(others)}{others}, not {path}")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     if path.stat().st_size == 0:
