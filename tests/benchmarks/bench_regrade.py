@@ -1,0 +1,75 @@
+"""How long does it take to grade 100,000 stored answers again, on one core?
+
+A store of answers to trips, mathematics and science (right, wrong and unreadable, stored with a grade of 0)
+is graded again by `regrade`; reading the same rows without grading is timed beside it, as the floor.
+
+    python tests/benchmarks/bench_regrade.py [number of answers]
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from anytime_lib import Store, load_task
+from anytime_lib.audit import adversarial, trip_variants
+from anytime_lib.grading import regrade, stored_answers
+from anytime_lib.records import Problem, digest
+from anytime_lib.store import CELL_COLUMNS
+
+
+def texts(task: str, problem: Problem, rng: np.random.Generator) -> list[str]:
+    """Answers of the kinds a run stores, each with words of its own before it."""
+    gold = load_task(task).gold_answer(problem)
+    known = (
+        list(trip_variants(problem).values())
+        if task == "natural_plan_trip"
+        else [c["response"] for c in adversarial(task)]
+    )
+    return [f"Attempt {rng.integers(10**9)}. {text}" for text in [*known, gold]]
+
+
+def fill(store: Store, task: str, n: int) -> None:
+    rng = np.random.default_rng(0)
+    problems = load_task(task).problems(limit=30)
+    store.add_problems(problems)
+    made = cycle([(p, t) for p in problems for t in texts(task, p, rng)])
+    nothing = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
+    for i, (problem, text) in enumerate(islice(made, n)):
+        key = digest([task, i])
+        response = {"text": text, "finish_reason": "stop", "reasoning": "", "usage": {}}
+        cell = dict.fromkeys(CELL_COLUMNS) | {
+            "run": "bench", "model": "m", "task": task, "problem_id": problem.id, "method": "base", "sample": i,
+            "budget": 64, "score": 0.0, "correct": False, "status": "ok", "answer_key": key, "detail": "",
+        }  # fmt: skip
+        store.put(key=key, kind="answer", task=task, method="base", model="m", endpoint="e", request={},
+                  response=response, status="ok", **nothing)  # fmt: skip
+        store.put_cells([cell])
+
+
+def main() -> None:
+    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
+        store._db.execute("PRAGMA synchronous=OFF")
+        total = {"grade": 0.0, "read": 0.0}
+        for task in ("natural_plan_trip", "aime", "gpqa"):
+            fill(store, task, n // 3)
+            start = time.process_time()
+            changed = regrade(store, task)
+            grade = time.process_time() - start
+            start = time.process_time()
+            count = sum(1 for _ in stored_answers(store, task))
+            read = time.process_time() - start
+            total = {"grade": total["grade"] + grade, "read": total["read"] + read}
+            print(f"{task:18} {count:7,} answers, {len(changed):6,} grades changed: {grade:6.2f} s of CPU, "
+                  f"{grade / count * 1e6:6.0f} us each, {grade / read:4.1f} x reading alone")  # fmt: skip
+        print(f"{'all':18} {n:7,} answers: {total['grade']:.1f} s of CPU (target: under 60)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""A canary: the text of a private question stays in the run's store, and reaches nothing else that is written."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_server import FakeServer, say_something
+from test_notebooks import anytime_run
+
+from anytime_lib import RunConfig, run_sweep
+from anytime_lib.tasks.gpqa import COLUMNS
+
+CANARY = "the chartreuse zeppelin of Ouagadougou"
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """A file in GPQA's official columns, made up, with the canary in questions, options and explanations."""
+    path = tmp_path / "gpqa_diamond.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.DictWriter(file, [*COLUMNS, "Explanation", "Canary String"])
+        rows.writeheader()
+        for i in range(24):
+            row = {name: f"{name} {i}: {CANARY}" for name in rows.fieldnames} | {"Record ID": f"rec{i}"}
+            rows.writerow(row | {"Subdomain": "Optics", "High-level domain": "Physics"})
+    return path
+
+
+def quoting(body: dict[str, Any], number: int) -> Any:
+    """A model that repeats what it was asked, and a server whose errors do so as well."""
+    said = say_something(body, number)
+    if number % 7 == 3:
+        return 400, {"error": {"message": f"cannot take {body['messages'][0]['content']}"}}
+    return f"{CANARY}: {body['messages'][0]['content'][:150]} {said}" if body.get("logprobs") else f"{said}, {CANARY}"
+
+
+def test_a_private_question_reaches_nothing_but_the_store(
+    questions: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = FakeServer(quoting)
+    settings = {"run": "private", "outputs": str(tmp_path / "outputs"), "model": "fake", "base_url": server.base_url,
+                "tasks": ["gpqa"], "methods": ["base", "pdp"], "source": str(questions), "n_problems": 3,
+                "n_samples": 2, "n_shots": 1, "budgets": [8, 40], "pool_problems": 2, "pool_samples": 2, "pool_budget": 40,
+                "n_resamples": 100}  # fmt: skip
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump(settings))
+    done = anytime_run(params)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with caplog.at_level(logging.INFO):
+        run_sweep(RunConfig(**settings), progress=False)
+    server.close()
+    folder = tmp_path / "outputs" / "private"
+    written = [f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("store.sqlite")]
+    assert len(written) > 12
+    word = CANARY.split()[1]  # a piece of it would be a leak as well
+    assert [f.name for f in written if word.encode() in f.read_bytes()] == []
+    assert word not in done.stdout + done.stderr + caplog.text
+    assert word.encode() in b"".join(f.read_bytes() for f in folder.glob("store.sqlite*"))
+    assert "withheld" in (folder / "00_tour.html").read_text()
