@@ -45,8 +45,8 @@ def test_a_private_question_reaches_nothing_but_the_store(
     server = FakeServer(quoting)
     settings = {"run": "private", "outputs": str(tmp_path / "outputs"), "model": "fake", "base_url": server.base_url,
                 "tasks": ["gpqa"], "methods": ["base", "pdp"], "source": str(questions), "n_problems": 3,
-                "n_samples": 2, "n_shots": 1, "budgets": [8, 40], "pool_problems": 2, "pool_samples": 2, "pool_budget": 40,
-                "n_resamples": 100}  # fmt: skip
+                "n_samples": 2, "n_shots": 1, "budgets": [8, 40], "pool_problems": 2, "pool_samples": 2,
+                "pool_budget": 40, "n_resamples": 100}  # fmt: skip
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(settings))
     done = anytime_run(params)

@@ -1,0 +1,74 @@
+"""The audit: our extractors read every adversarial response as a person would; labels and grades are compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_server import FakeServer
+
+from anytime_lib import RunConfig, Store, load_task, run_sweep
+from anytime_lib.audit import cohen_kappa, label_sheet, labelled, reading_matrix, trip_grades, trip_variants, verdicts
+from anytime_lib.errors import DataError
+from anytime_lib.tasks.trip import generate
+
+
+@pytest.mark.parametrize("task", ["aime", "gpqa"])
+def test_ours_is_right_and_unanchored_reading_is_not(task: str) -> None:
+    judged = verdicts(reading_matrix(task))
+    assert (judged.iloc[:, 0] == "right").all()
+    assert (judged.iloc[:, 1] == "invented").sum() >= 3
+
+
+def test_the_three_grades_part_where_they_should() -> None:
+    problem = generate(4, 2)
+    table = trip_grades((name, problem, text) for name, text in trip_variants(problem).items()).set_index("label")
+    same = ["golden plan", "en dashes", "lower-case day", "prose before", "JSON", "a table"]
+    assert (table.loc[same, ["strict", "partial"]] == 1).all(axis=None)
+    assert table.official.loc[["golden plan", "en dashes", "lower-case day", "JSON"]].tolist() == [1, 0, 0, 0]
+    assert table.loc["extra city after"].official == 1 and table.loc["extra city after"].strict == 0
+    wrong = table.loc[["last stay missing", "first and last swapped"]]
+    assert (wrong.strict == 0).all() and wrong.partial.between(0, 1, inclusive="neither").all()
+    assert table.loc["no plan", ["official", "strict", "partial"]].sum() == 0
+
+
+def test_kappa() -> None:
+    # Cohen (1960) by hand: 35 of 50 agree, .5 by chance
+    first = ["right"] * 25 + ["wrong"] * 25
+    second = ["right"] * 20 + ["wrong"] * 5 + ["right"] * 10 + ["wrong"] * 15
+    assert cohen_kappa(first, second) == pytest.approx(0.4)
+    assert cohen_kappa(["none"] * 3, ["none"] * 3) == 1
+    assert cohen_kappa(["right", "wrong"], ["wrong", "right"]) == -1
+    with pytest.raises(DataError, match="at least one"):
+        cohen_kappa([], [])
+
+
+def test_a_person_labels_and_is_compared(tmp_path: Path) -> None:
+    server = FakeServer()
+    config = RunConfig(outputs=str(tmp_path), model="fake", base_url=server.base_url, tasks=["gpqa"], methods=["base"],
+                       n_problems=4, n_samples=2, budgets=[4, 9])  # fmt: skip
+    run_sweep(config, progress=False)
+    server.close()
+    with Store(config.folder / "store.sqlite") as store:
+        path = label_sheet(store, tmp_path / "labels.csv", n=6)
+        assert len(labelled(store, path)) == 0
+        sheet = pd.read_csv(path, dtype=str)
+        assert len(sheet) == 6 and sheet.response.str.startswith('"').all() and "score" not in sheet
+        cells = store.cells().drop_duplicates("answer_key").set_index("answer_key")
+        right = cells.loc[sheet.answer_key].correct.astype(bool)
+        sheet["label"] = ["right " if r else "Wrong" for r in right]
+        sheet.loc[5, "label"] = None
+        sheet.to_csv(path, index=False)
+        assert label_sheet(store, path, n=6) == path  # labels are not overwritten
+        yours = labelled(store, path)
+        assert len(yours) == 5 and (yours.label == yours.grader).all()
+        sheet.loc[0, "label"] = "maybe"
+        sheet.to_csv(path, index=False)
+        with pytest.raises(DataError, match="'maybe' is none of right, wrong, none"):
+            labelled(store, path)
+
+
+def test_gold_answers_are_right_under_every_grade() -> None:
+    for task in map(load_task, ("natural_plan_trip", "aime", "gpqa")):
+        assert all(task.grade(p, task.gold_answer(p)).correct for p in task.problems(limit=10))
