@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.records import Problem
 from anytime_lib.tasks import Task
-from anytime_lib.tasks.itinerary import check, plan_of, read_trip
-from anytime_lib.tasks.trip import TASK, generate, grade_official, parse_problem, read_plan, solve
+from anytime_lib.tasks.itinerary import Stay, Trip, check, plan_of, read_trip
+from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_strict, parse_problem, read_plan, solve
 
 DATA = Path(os.environ.get("ANYTIME_BENCH_DATA", "")) / "trip_planning_subset.json"
 real = pytest.mark.skipif(
@@ -42,9 +46,9 @@ def test_splits_and_limits() -> None:
     assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
     assert TASK.problems(limit=5, seed=3) == test[:5]
     assert isinstance(TASK, Task)
-    for bad in ({"split": "trian"}, {"split": "all"}, {"difficulty": [1]}, {"difficulty": [11]}):
+    for bad in ({"split": "trian"}, {"split": "all"}, {"seed": -1}, {"limit": 0}):
         with pytest.raises(ConfigError):
-            TASK.problems(limit=1, **bad)  # type: ignore[arg-type]
+            TASK.problems(**({"limit": 1} | bad))  # type: ignore[arg-type]
 
 
 def test_a_sentence_that_cannot_be_read_is_shown() -> None:
@@ -53,53 +57,105 @@ def test_a_sentence_that_cannot_be_read_is_shown() -> None:
         parse_problem(text.replace("You only take", "You must see Paris at dawn. You only take"))
     with pytest.raises(DataError, match=r"flight.*Atlantis"):
         parse_problem(text.replace("direct flights:\n", "direct flights:\nAtlantis and Nowhere, "))
+    with pytest.raises(DataError, match="speaks of 4 cities"):
+        parse_problem(text.replace("visit 3 European", "visit 4 European"))
     with pytest.raises(DataError, match="not a trip-planning prompt"):
         parse_problem("Hello")
 
 
-CITIES = ["Rome", "Nice", "Split"]
+WHOLE = "011710f32364011929def4365537843aff76ba187351dc6e949f9d3b56732ca6"
+SPLIT = "21795db6c60b3a1e003edec247b89a86b4fed82e69e35fc7017f7918a9f27529"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("**Day 1-3:** Arriving in Rome and visit Rome for 3 days.\n**Day 3:** Fly from Rome to Nice.", "Rome 1-3"),
-        ("day 1 – 3: rome\nDAY 3–5: Nice", "Rome 1-3, Nice 3-5"),
-        ("1. Day 1 to plan\n- Days 2 - Day 4: stay in Split", "Split 2-4"),
-        ("Day 4: Rome", "Rome 4-4"),
-        ("Rome: days 1-3", "Rome 1-3"),
-        ("Day 1-3: Visit Atlantis for 3 days.\nDay 3-5: Rome", "Atlantis 1-3, Rome 3-5"),
-        ("Day 1-2: Rome\nDay 2-3: Nice\n\nBetter:\nDay 1-3: Nice", "Nice 1-3"),
-        ("Day 1-2: Rome\nDay 2-3: Nice\nDay 3-4: Split\nOr\nDay 1-3: Nice", "Rome 1-2, Nice 2-3, Split 3-4"),
-        ("I like Rome and Nice.", None),
-        ("Day 3-1: Rome", None),
-        ("", None),
-    ],
-)
-def test_plans_are_read(text: str, expected: str | None) -> None:
-    plan = read_plan(text, CITIES)
-    assert (plan and ", ".join(f"{s.city} {s.first}-{s.last}" for s in plan)) == expected
+def test_generated_problems_stay_what_they_were() -> None:
+    """Stored runs rest on them: every byte, ids and metadata too."""
+    made = [generate(n, seed) for n in range(2, 11) for seed in range(12)]
+    rows = [[p.id, p.text, p.gold, dict(p.metadata), p.content_hash] for p in made]
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest() == WHOLE
+    made = TASK.problems(limit=12, seed=3) + TASK.problems(limit=5, seed=3, split="pool", difficulty=[10, 2])
+    rows = [[p.id, p.text, p.gold, dict(p.metadata)] for p in made]
+    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest() == SPLIT
 
 
-@given(
-    st.text(max_size=300) | st.lists(st.sampled_from(["Day ", "1", "-", "3:", " Rome", "\n", "9" * 5000])).map("".join)
-)
-@settings(deadline=None)
-def test_any_text_gets_a_grade(text: str) -> None:
-    problem = generate(3, 1)
-    grade = TASK.grade(problem, text)
-    assert 0 <= grade.score <= 1 and grade.correct == (grade.score == 1)
-    assert grade_official(problem, text) in (0.0, 1.0)
+@given(st.integers(2, 10), st.integers(0, 2**32), st.sampled_from([0.0, 0.4, 1.0]))
+@settings(max_examples=60, deadline=None)
+def test_a_unique_problem_has_one_plan(n: int, seed: int, windows: float) -> None:
+    problem = generate(n, seed, unique=True, windows=windows)
+    assert solve(problem) == [plan_of([(c, d) for c, d in problem.gold])]
+    assert problem == generate(n, seed, unique=True, windows=windows)
 
 
-def test_bad_files(tmp_path: Path) -> None:
-    path = tmp_path / "trips.json"
-    for text in ("{", "[]", '{"a": {"prompt": ""}}'):
-        path.write_text(text)
-        with pytest.raises(DataError, match=r"trips\.json"):
-            TASK.problems(str(path))
-    with pytest.raises(DataError, match="none"):
-        TASK.problems(str(tmp_path / "none.json"))
+def test_options_of_the_generator() -> None:
+    def trips(**options: float) -> list[Trip]:
+        return [read_trip(generate(8, seed, **options).text) for seed in range(20)]  # type: ignore[arg-type]
+
+    assert not any(t.windows for t in trips(windows=0.0))
+    assert all(len(t.windows) == 8 for t in trips(windows=1.0))
+    assert all((b, a) in t.flights for t in trips(one_way=0.0) for a, b in t.flights)
+    assert not any((b, a) in t.flights for t in trips(one_way=1.0) for a, b in t.flights)
+    assert any(len(solve(generate(6, seed))) > 1 for seed in range(20))  # else `unique` would say nothing
+    for bad in ({"windows": 1.5}, {"one_way": -0.1}, {"seed": -1}, {"n_cities": 1}, {"n_cities": 11}):
+        with pytest.raises(ConfigError):
+            generate(**({"n_cities": 3, "seed": 0} | bad))  # type: ignore[arg-type]
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32), st.randoms(use_true_random=False), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_strict_is_being_one_of_the_solutions(n: int, seed: int, random: Random, shuffled: bool) -> None:
+    problem = generate(n, seed)
+    trip = read_trip(problem.text)
+    order = [(c, d) for c, d in problem.gold]
+    if shuffled:
+        random.shuffle(order)
+    plan = plan_of(order)
+    if random.random() < 0.3:
+        plan[random.randrange(n)] = Stay(random.choice(trip.cities), 1, random.randint(1, 5))
+    kept = check(trip, plan)
+    assert all(kept.values()) == (plan in solve(problem))
+    # The atoms are those of the definition: one for each stay, city, window, flight and join, and the total.
+    unasked = sum(name.startswith("unasked") for name in kept)
+    assert len(kept) - unasked == 2 * n + len(trip.windows) + 2 * (n - 1) + 1
+
+
+def test_atoms_fail_one_by_one() -> None:
+    trip = read_trip(
+        "You plan to visit 3 European cities for 8 days in total. You only take direct flights to commute between "
+        "cities. You want to spend 3 days in Rome. You plan to stay in The Hague for 3 days. You would like to visit "
+        "Málaga for 4 days. You have to attend a workshop in Málaga between day 6 and day 8.\n\nHere are the cities "
+        "that have direct flights:\nfrom Rome to The Hague, Málaga and The Hague.\n\nFind a trip plan."
+    )
+
+    def broken(*plan: tuple[str, int, int]) -> set[str]:
+        return {name for name, kept in check(trip, [Stay(*stay) for stay in plan]).items() if not kept}
+
+    rome, hague, malaga = ("Rome", 1, 3), ("The Hague", 3, 5), ("Málaga", 5, 8)
+    assert not broken(rome, hague, malaga)
+    assert broken(("Rome", 1, 2), ("The Hague", 2, 5), malaga) == {"stay Rome", "stay The Hague"}
+    assert broken(rome, hague, ("Málaga", 6, 9)) == {"join 1", "total days"}
+    assert broken(("The Hague", 1, 3), ("Rome", 3, 5), malaga) == {"flight 0", "flight 1"}
+    assert broken(("Málaga", 1, 4), ("The Hague", 4, 6), ("Rome", 6, 8)) == {"window 0 Málaga", "flight 1"}
+    assert broken(rome, hague, malaga, ("Oslo", 8, 8)) == {"unasked Oslo", "flight 2"}
+    assert broken(rome, hague) == {"stay Málaga", "once Málaga", "window 0 Málaga", "flight 1", "join 1", "total days"}
+    assert broken(rome, hague, malaga, ("Rome", 8, 8)) == {"once Rome", "flight 2"}
+
+
+@pytest.mark.parametrize("difficulty", [["easy"], 1, 11, "345", [], [1], [11], [True], [3.5], [None], {3: 4}])
+@pytest.mark.parametrize("source", [None, "none.json"])
+def test_difficulty_is_checked(difficulty: Any, source: str | None) -> None:
+    with pytest.raises(ConfigError, match="numbers of cities from 2 to 10"):
+        TASK.problems(source, limit=1, difficulty=difficulty)
+
+
+def test_the_question_of_a_few_shot_prompt_ends_with_the_task() -> None:
+    text = generate(3, 0).text
+    problem = parse_problem(f"TASK: {generate(4, 1).text}\nSOLUTION:\n...\n\nTASK: {text}\nSOLUTION:\n")
+    assert read_trip(problem.text) == read_trip(text)
+    assert TASK.question(problem).endswith(TASK.question(generate(3, 0)))
+
+
+@pytest.fixture(scope="module")
+def problems() -> list[Problem]:
+    return TASK.problems(DATA, split="all")
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +165,30 @@ def rows() -> dict[str, Any]:
 
 
 @real
-def test_official_data(rows: dict[str, Any]) -> None:
-    problems = TASK.problems(str(DATA), split="all")
+def test_official_data(rows: dict[str, Any], problems: list[Problem]) -> None:
     assert {p.id for p in problems} == rows.keys()
-    assert all(TASK.grade(p, rows[p.id]["golden_plan"]).correct for p in problems)
     assert sum(grade_official(p, rows[p.id]["pred_5shot_pro"]) for p in problems) == 23
+    for p in problems:
+        assert grade_official(p, rows[p.id]["golden_plan"]) == grade_strict(p, rows[p.id]["golden_plan"]) == 1
+        # Each of the five worked examples is a prompt and its golden plan too.
+        *examples, last = rows[p.id]["prompt_5shot"].split("TASK: ")[1:]
+        assert read_trip(last) == read_trip(p.text) and len(examples) == 5
+        for text, plan in (e.split("\nSOLUTION:") for e in examples):
+            assert grade_strict(parse_problem(text), plan) == 1
     many = {p.id.rsplit("_")[-1]: n for p in problems if (n := len(solve(p))) != 1}
     assert many == {"1511": 2, "1009": 2, "1450": 7, "1487": 9}
-    for p in problems:
-        assert parse_problem(rows[p.id]["prompt_5shot"], id=p.id).metadata == {
-            k: v for k, v in p.metadata.items() if k != "source"
-        }
-    test, pool = (TASK.problems(str(DATA), split=s) for s in ("test", "pool"))
-    assert {p.id for p in test} ^ {p.id for p in pool} == rows.keys()
+
+
+@real
+def test_recorded_json_answers(problems: list[Problem]) -> None:
+    traces = [json.loads(line) for line in (DATA.parent / "trip_r1_traces.jsonl").read_text().splitlines()]
+    by_id = {p.id: p for p in problems}
+    for trace in traces:
+        problem, answer = by_id[trace["id"]], trace["answer"]
+        plan = read_plan(answer, read_trip(problem.text).cities)
+        assert plan
+        # The recorded lists are JSON: what json reads of one is what was read of it.
+        first, _ = json.JSONDecoder().raw_decode(answer)
+        if len(first["itinerary"]) == answer.count("day_range"):
+            days = [[int(day) for day in re.findall(r"\d+", s["day_range"])] for s in first["itinerary"]]
+            assert plan == [Stay(s["place"], d[0], d[-1]) for s, d in zip(first["itinerary"], days, strict=True)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -70,9 +70,9 @@ WINDOW_TEMPLATES = (
 )
 _FIELDS = {
     "city": r"(?P<city>\S.*?)",
-    "days": r"(?P<days>\d+)",
-    "first": r"(?P<first>\d+)",
-    "last": r"(?P<last>\d+)",
+    "days": r"(?P<days>\d{1,4})",
+    "first": r"(?P<first>\d{1,4})",
+    "last": r"(?P<last>\d{1,4})",
 }
 
 
@@ -82,9 +82,9 @@ def _pattern(template: str) -> re.Pattern[str]:
 
 _STAYS = [_pattern(t) for t in STAY_TEMPLATES]
 _WINDOWS = [_pattern(t) for t in WINDOW_TEMPLATES]
-_OPENING = re.compile(r"You plan to visit \d+ European cities for (\d+) days in total\.")
+_OPENING = re.compile(r"You plan to visit (\d{1,4}) European cities for (\d{1,4}) days in total\.")
 _TRANSPORT = "You only take direct flights to commute between cities."
-_SENTENCE_END = re.compile(r"(?<=\.)\s+(?=[A-Z])")
+_SENTENCE_END = re.compile(r"(?<=\.)(?<!\bSt\.)\s+")  # "St. Gallen" is a city, not a sentence's end
 
 
 @lru_cache(maxsize=4096)
@@ -109,9 +109,13 @@ def read_trip(prompt: str) -> Trip:
         if match := next((m for p in _WINDOWS if (m := p.fullmatch(sentence))), None):
             windows.append(Stay(match["city"], int(match["first"]), int(match["last"])))
         elif match := next((m for p in _STAYS if (m := p.fullmatch(sentence))), None):
+            if match["city"] in stays:
+                raise DataError(f"the prompt says twice how long to stay in {match['city']!r}: {sentence!r}")
             stays[match["city"]] = int(match["days"])
         else:
-            raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence!r}")
+            raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence[:300]!r}")
+    if len(stays) != int(openings[-1][1]):
+        raise DataError(f"the prompt speaks of {openings[-1][1]} cities but says how long to stay in {len(stays)}")
     for window in windows:
         if window.city not in stays:
             raise DataError(f"the prompt has an event in {window.city!r} but no stay there")
@@ -121,11 +125,11 @@ def read_trip(prompt: str) -> Trip:
         both_ways = re.fullmatch(r"(.+) and (.+)", entry.strip())
         match = one_way or both_ways
         if not match or not {match[1], match[2]} <= stays.keys():
-            raise DataError(f"cannot read this flight of a trip-planning prompt: {entry.strip()!r}")
+            raise DataError(f"cannot read this flight of a trip-planning prompt: {entry.strip()[:300]!r}")
         flights.add((match[1], match[2]))
         if not one_way:
             flights.add((match[2], match[1]))
-    return Trip(int(openings[-1][1]), tuple(stays.items()), tuple(windows), frozenset(flights))
+    return Trip(int(openings[-1][2]), tuple(stays.items()), tuple(windows), frozenset(flights))
 
 
 def write_trip(trip: Trip, rng: np.random.Generator) -> str:
@@ -176,33 +180,56 @@ def plan_of(order: Sequence[tuple[str, int]]) -> list[Stay]:
 
 
 def plans(trip: Trip) -> Iterator[list[Stay]]:
-    """All plans that satisfy every constraint, each once."""
-    if sum(days for _, days in trip.stays) - (len(trip.stays) - 1) != trip.total_days:
+    """All plans that satisfy every constraint, each once, in the order of the prompt's cities.
+
+    The day on which a stay starts follows from which cities came before it, so what can still follow depends only on
+    the city one is in and on those left: each such dead end (at most n 2^n of them) is walked into once.
+    """
+    cities, lengths = trip.cities, [days for _, days in trip.stays]
+    if not cities or min(lengths) < 1 or sum(lengths) - (len(cities) - 1) != trip.total_days:
         return
-    days_in = dict(trip.stays)
     windows: dict[str, list[Stay]] = {}
     for window in trip.windows:
         windows.setdefault(window.city, []).append(window)
     # The latest first day on which a city can still cover its windows, and the earliest.
-    latest = {c: min((w.first for w in windows.get(c, ())), default=trip.total_days) for c in days_in}
-    earliest = {c: max((w.last - days_in[c] + 1 for w in windows.get(c, ())), default=1) for c in days_in}
+    latest = [min((w.first for w in windows.get(c, ())), default=trip.total_days) for c in cities]
+    earliest = [max((w.last - days + 1 for w in windows.get(c, ())), default=1) for c, days in trip.stays]
+    everywhere = range(len(cities))
+    # Sets of cities are bit masks: where one can fly to, and by day, where a stay may start and what is too late.
+    reached = [sum(1 << j for j in everywhere if (c, cities[j]) in trip.flights) for c in cities]
+    dead: set[tuple[int, int]] = set()
 
-    def extend(order: list[Stay], left: frozenset[str]) -> Iterator[list[Stay]]:
+    @cache
+    def may_start(day: int) -> int:
+        return sum(1 << i for i in everywhere if earliest[i] <= day <= latest[i])
+
+    @cache
+    def too_late(day: int) -> int:
+        return sum(1 << i for i in everywhere if latest[i] < day)
+
+    @cache
+    def stay(i: int, day: int) -> Stay:
+        return Stay(cities[i], day, day + lengths[i] - 1)
+
+    def extend(order: list[Stay], here: int, left: int, day: int) -> Iterator[list[Stay]]:
         if not left:
             yield list(order)
             return
-        day = order[-1].last if order else 1
-        if any(latest[city] < day for city in left):
+        if left & too_late(day) or (here, left) in dead:
             return
-        for city in trip.cities:
-            if city in left and earliest[city] <= day <= latest[city]:
-                if order and (order[-1].city, city) not in trip.flights:
-                    continue
-                order.append(Stay(city, day, day + days_in[city] - 1))
-                yield from extend(order, left - {city})
+        found = False
+        ready = left & may_start(day) & (reached[here] if order else left)
+        for i in everywhere:
+            if ready >> i & 1:
+                order.append(stay(i, day))
+                for plan in extend(order, i, left & ~(1 << i), day + lengths[i] - 1):
+                    found = True
+                    yield plan
                 order.pop()
+        if not found:
+            dead.add((here, left))
 
-    yield from extend([], frozenset(days_in))
+    yield from extend([], -1, (1 << len(cities)) - 1, 1)
 
 
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
@@ -217,8 +244,9 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     for stay in plan:
         visits.setdefault(stay.city, []).append(stay)
     for city, days in trip.stays:
-        atoms[f"stay {city}"] = any(s.days == days for s in visits.get(city, ()))
-        atoms[f"once {city}"] = len(visits.get(city, ())) == 1
+        there = visits.get(city, ())
+        atoms["stay " + city] = days in [s.last - s.first + 1 for s in there]
+        atoms["once " + city] = len(there) == 1
     for city in visits.keys() - set(trip.cities):
         atoms[f"unasked {city}"] = False
     for i, window in enumerate(trip.windows):
@@ -226,8 +254,8 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
             s.first <= window.first and window.last <= s.last for s in visits.get(window.city, ())
         )
     for i in range(max(len(trip.stays), len(plan)) - 1):
-        there = i + 1 < len(plan)
-        atoms[f"flight {i}"] = there and (plan[i].city, plan[i + 1].city) in trip.flights
-        atoms[f"join {i}"] = there and plan[i].last == plan[i + 1].first
+        goes_on = i + 1 < len(plan)
+        atoms[f"flight {i}"] = goes_on and (plan[i].city, plan[i + 1].city) in trip.flights
+        atoms[f"join {i}"] = goes_on and plan[i].last == plan[i + 1].first
     atoms["total days"] = bool(plan) and plan[0].first == 1 and plan[-1].last == trip.total_days
     return atoms

@@ -1,0 +1,62 @@
+"""What verdict does NATURAL PLAN's own evaluator give on a text?
+
+The behaviour of `evaluate_trip_planning.py` (google-deepmind/natural-plan at commit ca76db3), quirks included, by code
+of our own that takes linear time: tests/test_trip_official.py compares the two on mutated answers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+_TOTAL = re.compile(r"European cities for (\d+) days")
+_RANGE = re.compile(r"(?<!\d)\d+-(\d+)")
+_DAY = re.compile(r"Day (\d+)")
+_LEG = re.compile(r"from (\w+) to (\w+)")
+
+
+def official_verdict(gold: Sequence[Sequence[Any]], text: str) -> float:
+    """1.0 if the stays that the evaluator reads off a text begin with the golden ones (city, days), else 0.0.
+
+    It reads the flights alone: one word a city, the last `from A to B` of a line and the last `Day N` before it. The
+    last day is the end of the last `a-b`; the first line where that is the stated total ends the reading. A number
+    too long for Python to read ends the evaluator with an error; here it is 0.0.
+    """
+    try:
+        stays = _stays(text)
+    except ValueError:
+        return 0.0
+    wanted = [(city, int(days)) for city, days in gold]
+    return float(bool(wanted) and stays[: len(wanted)] == wanted)
+
+
+def _stays(text: str) -> list[tuple[str, int]]:
+    total = last_day = None
+    days, cities = [1], list[str]()
+    for line in text.split("\n"):
+        # A line's tests by substring first: most lines hold one of the three at most.
+        if "European cities for " in line and (stated := _TOTAL.search(line)):
+            total = int(stated[1])
+        if "-" in line and (span := _RANGE.search(line)):
+            last_day = int(span[1])
+            if last_day == total:
+                break
+        if "from " in line and "Day " in line and (leg := _last_leg(line)):
+            day, start, end = leg
+            cities += [end] if cities else [start, end]
+            days.append(day)
+    if last_day is None or not cities:
+        return []
+    days.append(last_day)
+    return [(city, days[i + 1] - days[i] + 1) for i, city in enumerate(cities)]
+
+
+def _last_leg(line: str) -> tuple[int, str, str] | None:
+    """The last flight of a line, and the last day named before it; None without either."""
+    at = len(line)
+    while (at := line.rfind("from ", 0, at)) >= 0:
+        if leg := _LEG.match(line, at):
+            named = _DAY.findall(line, 0, at)
+            return (int(named[-1]), leg[1], leg[2]) if named else None
+    return None
