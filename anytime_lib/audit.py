@@ -92,6 +92,7 @@ def trip_variants(problem: Problem) -> dict[str, str]:
     lines = gold.splitlines()
     plan = [(city, int(days)) for city, days in problem.gold]
     swapped = [plan[-1], *plan[1:-1], plan[0]]
+    end = plan_of(plan)[-1].last
     return {
         "golden plan": gold,
         "en dashes": gold.replace("-", "–"),
@@ -99,7 +100,8 @@ def trip_variants(problem: Problem) -> dict[str, str]:
         "prose before": f"I considered days 3-{sum(d for _, d in plan)} at first, then decided.\n\n{gold}",
         "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in plan_of(plan)]),
         "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in plan_of(plan)),
-        "extra city after": f"{gold}\n**Day {plan_of(plan)[-1].last}:** Fly from {plan[-1][0]} to Atlantis.",
+        "extra city after": f"{gold}\n**Day {end}:** Fly from {plan[-1][0]} to Atlantis.\n"
+        f"**Day {end}-{end + 1}:** Visit Atlantis for 2 days.",
         "last stay missing": "\n".join(lines[:-2]),
         "first and last swapped": write_plan(plan_of(swapped)),
         "no plan": "I would need more information about your preferences.",

@@ -9,10 +9,11 @@ A day on which one flies counts for both cities, so stays that join up share tha
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class Trip:
     windows: tuple[Stay, ...]
     flights: frozenset[tuple[str, str]]
 
-    @property
+    @cached_property
     def cities(self) -> tuple[str, ...]:
         return tuple(city for city, _ in self.stays)
 
@@ -244,18 +245,19 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     for stay in plan:
         visits.setdefault(stay.city, []).append(stay)
     for city, days in trip.stays:
-        there = visits.get(city, ())
-        atoms["stay " + city] = days in [s.last - s.first + 1 for s in there]
-        atoms["once " + city] = len(there) == 1
+        spent = visits.get(city, ())
+        atoms["stay " + city] = days in [s.last - s.first + 1 for s in spent]
+        atoms["once " + city] = len(spent) == 1
     for city in visits.keys() - set(trip.cities):
         atoms[f"unasked {city}"] = False
     for i, window in enumerate(trip.windows):
         atoms[f"window {i} {window.city}"] = any(
             s.first <= window.first and window.last <= s.last for s in visits.get(window.city, ())
         )
-    for i in range(max(len(trip.stays), len(plan)) - 1):
-        goes_on = i + 1 < len(plan)
-        atoms[f"flight {i}"] = goes_on and (plan[i].city, plan[i + 1].city) in trip.flights
-        atoms[f"join {i}"] = goes_on and plan[i].last == plan[i + 1].first
+    for i, (here, there) in enumerate(itertools.pairwise(plan)):
+        atoms[f"flight {i}"] = (here.city, there.city) in trip.flights
+        atoms[f"join {i}"] = here.last == there.first
+    for i in range(max(len(plan) - 1, 0), len(trip.stays) - 1):
+        atoms[f"flight {i}"] = atoms[f"join {i}"] = False
     atoms["total days"] = bool(plan) and plan[0].first == 1 and plan[-1].last == trip.total_days
     return atoms
