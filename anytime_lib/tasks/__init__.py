@@ -32,7 +32,7 @@ class Task(Protocol):
 
     def problems(
         self,
-        source: str | None = None,
+        source: Any = None,
         limit: int | None = None,
         seed: int = 0,
         split: str = "test",
@@ -41,7 +41,8 @@ class Task(Protocol):
         """Problems in a stable order.
 
         Args:
-            source: None for the task's own problems, else a path (or another source the task names).
+            source: None for the task's own problems, else a path or another source the task names (text), a
+                `pathlib.Path`, or a `datasets.Dataset` with the columns of the task's files.
             limit: at most this many; the same `seed` gives the same ones.
             seed: for generating or choosing problems.
             split: `test`, or `pool` for exemplars; the two never share a problem. `all` takes a file whole.

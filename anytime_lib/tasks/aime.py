@@ -14,11 +14,12 @@ from numpy.random import SeedSequence, default_rng
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem, unread
+from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks import aime_source
 from anytime_lib.tasks.choosing import SPLITS, check_split, choose
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
+from anytime_lib.tasks.refusals import no_answer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -86,11 +87,9 @@ class Aime:
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Right or wrong by the integer that `extract_integer` reads; its detail is that integer."""
-        if not text.strip():
-            return unread("the reply is empty", "empty")
         value = extract_integer(text)
         if value is None:
-            return unread("no integer from 0 to 999 is stated as the answer")
+            return no_answer(text, "no integer from 0 to 999 is stated as the answer")
         correct = value == problem.gold
         return Grade(float(correct), correct, "ok", str(value))
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Grade, Problem, unread
+from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks.choosing import check_split, choose, in_pool
+from anytime_lib.tasks.refusals import no_answer
 from anytime_lib.tasks.sources import read_table
 
 Row = Mapping[str, Any]
@@ -98,13 +99,13 @@ class OwnTask:
             DataError: the function failed, or said something else. The answer is stored all the same.
         """
         if not text.strip():
-            return unread("nothing was said", "empty")
+            return no_answer(text, "")
         try:
             said = self.grader(problem, text)
             if isinstance(said, Grade):
                 return said
             if said is None:
-                return unread("the grade function read no answer")
+                return no_answer(text, "the grade function read no answer")
             score = float(said)
         except Exception as error:
             raise DataError(f"the grade function of {self.name} failed on {problem.id}: {error!r:.200}") from error

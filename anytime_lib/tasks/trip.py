@@ -7,15 +7,15 @@ of an answer: `grade_official`, the verdict of their evaluator; `grade_strict`, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem, unread
+from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks.choosing import SPLITS, check_split, choose
 from anytime_lib.tasks.itinerary import check, plan_of, read_trip
+from anytime_lib.tasks.refusals import no_answer
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problems import NAME, generate, parse_problem, solve
 from anytime_lib.tasks.trip_reading import read_plan
@@ -44,10 +44,6 @@ __all__ = [
     "solve",
     "write_official",
 ]
-
-_REFUSAL = re.compile(
-    r"\bI(?:'m| am) (?:sorry|unable)\b|\bI (?:cannot|can't|can not) (?:help|assist|provide|answer)", re.I
-)
 
 
 def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
@@ -169,13 +165,9 @@ class TripPlanning:
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints satisfied by the last complete plan; `correct` when all are."""
-        if not text.strip():
-            return unread("nothing was said", "empty")
         atoms = constraints_kept(problem, text)
         if atoms is None:
-            if _REFUSAL.search(text):
-                return unread("declined to answer", "refused")
-            return unread("no line gives days in one of the cities")
+            return no_answer(text, "no line gives days in one of the cities")
         kept = sum(atoms.values())
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
