@@ -171,7 +171,7 @@ def _marked(text: str, mark: re.Match[str], options: Sequence[str] | None) -> tu
         if mark["box"] and "}" not in text[tail.end("letter") : end + 5 * WINDOW]:
             letter = ""  # a box cut short
     if options and len(letter) != 1 and (option := stated_option(text, mark.end(), options)):
-        return option, mark.end(), False
+        return option, mark.end(), mark["never"] is not None
     return letter, end, len(letter) == 1 and bool(mark["never"] or (tail and tail["negated"]))
 
 
