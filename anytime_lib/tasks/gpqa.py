@@ -8,17 +8,17 @@ problem says `private: True` to whatever shows or exports problems.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError, nearest
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem, unread
+from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.choosing import check_split, choose
 from anytime_lib.tasks.gpqa_source import CANARY, OPTIONS, Source, read_source
+from anytime_lib.tasks.refusals import no_answer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -30,13 +30,6 @@ LETTERS = "ABCD"
 LEVELS = ("easy", "medium", "hard")
 # Another salt would be another order of the options, and so another meaning of every stored answer.
 _SALT = "gpqa option order"
-
-_REFUSAL = re.compile(
-    r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"
-    r"|\bI (?:cannot|can['’]t|can not|won['’]t|will not) (?:answer|help|assist|provide)"
-    r"|\bI (?:must )?(?:decline|refuse) to\b",
-    re.IGNORECASE,
-)
 
 
 class Gpqa:
@@ -92,13 +85,9 @@ class Gpqa:
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """1 if the option that the response settles on is the right one, else 0."""
-        if not text.strip():
-            return unread("nothing was said", "empty")
         choice = extract_choice(text, _options(problem))
         if choice is None:
-            if _REFUSAL.search(text):
-                return unread("declined to answer", "refused")
-            return unread("no single option is stated as the answer")
+            return no_answer(text, "no single option is stated as the answer")
         return Grade(float(choice == problem.gold), choice == problem.gold, "ok", choice)
 
 
