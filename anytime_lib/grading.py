@@ -12,6 +12,8 @@ from anytime_lib.records import Grade, Problem
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.tasks import Task, load_task
 
+LONGEST = 200_000
+"""Characters of an answer that are graded, its last: a cap on the answer's tokens keeps real ones far shorter."""
 BATCH = 2_000
 """Cells written at once: large enough for speed, small enough that memory does not grow with the store."""
 
@@ -27,7 +29,7 @@ class StoredAnswer(NamedTuple):
 
 def grade_answer(task: Task, problem: Problem, text: str, finish_reason: str) -> Grade:
     """The grade of an answer; an unread one that hit its cap is `answer_truncated`."""
-    grade = task.grade(problem, text)
+    grade = task.grade(problem, text[-LONGEST:])
     if grade.status == "unparsed" and finish_reason == "length":
         return Grade(grade.score, grade.correct, "answer_truncated", grade.detail)
     return grade
