@@ -12,7 +12,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +29,8 @@ Job = Callable[[sqlite3.Connection], T]
 
 PATIENCE = 120.0
 """Seconds to wait while another process writes."""
-CHUNK = 50_000
-"""Rows read at once: Python objects of no more than these are alive beside a frame."""
+CHUNK = 2_000
+"""Rows read at once: so few that they are gone before Python's garbage collector goes through them."""
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 _CELLS = """(run TEXT, model TEXT, task TEXT, problem_id TEXT, method TEXT, sample INTEGER,
@@ -242,11 +242,24 @@ def read_frame(
     db: sqlite3.Connection, query: str, values: Sequence[Any], types: Mapping[str, pa.DataType]
 ) -> pd.DataFrame:
     """The rows of a query as a DataFrame, read in chunks into Arrow columns: column name -> Arrow type, in order."""
-    cursor, batches = db.execute(query, values), []
+    tables, batches = [pa.schema(list(types.items())).empty_table()], []
+    for batch in read_batches(db, query, values, types):
+        batches.append(batch)
+        if len(batches) == 50:
+            tables.append(pa.Table.from_batches(batches).combine_chunks())
+            batches = []
+    tables.append(pa.Table.from_batches(batches, tables[0].schema))
+    return pa.concat_tables(tables).to_pandas(split_blocks=True)
+
+
+def read_batches(
+    db: sqlite3.Connection, query: str, values: Sequence[Any], types: Mapping[str, pa.DataType]
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a query as Arrow record batches of `CHUNK` rows."""
+    cursor = db.execute(query, values)
     while rows := cursor.fetchmany(CHUNK):
         columns = [pa.array(c, t) for c, t in zip(zip(*rows, strict=True), types.values(), strict=True)]
-        batches.append(pa.record_batch(columns, names=list(types)))
-    return pa.Table.from_batches(batches, pa.schema(list(types.items()))).to_pandas(split_blocks=True)
+        yield pa.record_batch(columns, names=list(types))
 
 
 def _connect(path: Path, mode: str = "mode=rwc") -> sqlite3.Connection:

@@ -5,15 +5,16 @@
 Writing: requests per second of 2 KB each, beside peers in the same run that promise less, the same, or nothing: JSON
 lines with and without a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
 event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
-in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process: seconds
-and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, of `done` (what a resumed sweep
-asks) and of opening. Memory while writing: what 50,000 puts add to a process that has made 5,000.
+in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
+seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, and of `done` (what a resumed
+sweep asks). Memory while writing: what 50,000 puts add to a process that has made 5,000.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import sqlite3
@@ -53,6 +54,11 @@ def cells(n: int) -> Iterable[dict[str, Any]]:
             "detail": f"Berlin 1-{i % 9}, Rome {i % 9}-12",
         }  # fmt: skip
         yield {c: known[c] for c in CELL_COLUMNS}
+
+
+def _parts(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    rows = iter(rows)
+    return iter(lambda: list(itertools.islice(rows, 10_000)), [])
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -139,7 +145,7 @@ from anytime_lib import Store
 import pandas as pd, sqlite3
 def rss():
     return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
-before, start = rss(), time.perf_counter()
+before, start, busy = rss(), time.perf_counter(), time.process_time()
 path, what = sys.argv[1:]
 if what == "read_sql_query":
     found = pd.read_sql_query("SELECT * FROM cells ORDER BY run, model, task, problem_id, method, sample, budget",
@@ -149,9 +155,9 @@ else:
         found = {"cells": store.cells, "open": lambda: [], "ledger": store.ledger,
                  "done": lambda: store.done("main", "grok-3-mini", "natural_plan_trip", "base",
                                             [2**b * 32 for b in range(5)])}[what]()
-seconds = time.perf_counter() - start
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-print(f"{what:34}{len(found):12,}{seconds:10.2f}{rss():14.0f}{peak:12.0f}{before:14.0f}")
+seconds, busy = time.perf_counter() - start, time.process_time() - busy
+(peak,) = (int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(f"{what:30}{len(found):12,}{seconds:10.2f}{busy:10.2f}{before:12.0f}{rss():10.0f}{peak:10.0f}")
 """
 
 FLAT = """
@@ -185,13 +191,16 @@ def main() -> None:
         folder = Path(temporary)
         writing(folder, asked.puts)
         with Store(folder / "big.sqlite") as store:
-            seconds = timed(lambda: store.put_cells(cells(asked.cells)))
+            seconds = timed(lambda: [store.put_cells(part) for part in _parts(cells(asked.cells))])
         size = (folder / "big.sqlite").stat().st_size / 1e6
         print(f"\n{asked.cells:,} cells put in {seconds:.0f} s, {size:.0f} MB on disk")
-        print(f"{'reading, in a fresh process':34}{'rows':>12}{'seconds':>10}{'MB after':>14}{'MB peak':>12}{'MB before':>14}")
-        for what in ("open", "done", "cells", "read_sql_query"):
+        names = f"{'rows':>12}{'seconds':>10}{'of CPU':>10}{'MB before':>12}{'after':>10}{'peak':>10}"
+        print(f"{'reading, in a fresh process':30}{names}")
+        for what in ("open", "done", "cells", "cells", "read_sql_query"):
             subprocess.run([sys.executable, "-c", CHILD, str(folder / "big.sqlite"), what], check=True)
-        subprocess.run([sys.executable, "-c", FLAT, str(folder / "flat.sqlite"), str(Path(__file__).parent)], check=True)
+        subprocess.run(
+            [sys.executable, "-c", FLAT, str(folder / "flat.sqlite"), str(Path(__file__).parent)], check=True
+        )
 
 
 if __name__ == "__main__":
