@@ -6,8 +6,8 @@ Writing: requests per second of 2 KB each, beside peers in the same run that pro
 lines with and without a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
 event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
 in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
-seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, and of `done` (what a resumed
-sweep asks). Memory while writing: what 50,000 puts add to a process that has made 5,000.
+seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, and of `done`, which a
+resumed sweep may ask. Memory while writing: what 50,000 puts add to a process that has made 5,000.
 """
 
 from __future__ import annotations
