@@ -104,6 +104,7 @@ class Database:
         db = _connect(self.path)
         try:
             _patiently(lambda: db.execute("PRAGMA journal_mode=WAL").fetchone())
+            db.execute("PRAGMA fullfsync=1")  # macOS alone: a flush that the drive does not merely note
             db.execute("BEGIN IMMEDIATE")  # of two processes that open a new or old store at once, one waits
             try:
                 version = self._version(db)
@@ -221,7 +222,10 @@ class Database:
     def _transact(self, jobs: Sequence[Job[T]], durable: bool) -> list[T]:
         db = self._writer
         if db is None:
-            raise DataError(f"{str(self.path)!r} is open for reading only; nothing was written to it")
+            raise DataError(
+                f"{str(self.path)!r} is open for reading only, so nothing can be written to it; to go on with the run, "
+                "copy it to another folder and name that with the parameter 'outputs'"
+            )
         with self._lock:
             synchronous = "FULL" if durable else "NORMAL"
             if synchronous != self._synchronous:

@@ -21,13 +21,9 @@ _LEAST = 12
 
 
 def known_secrets() -> tuple[str, ...]:
-    """The values of environment variables that are named like keys, longest first."""
-    found = {
-        value
-        for name, value in os.environ.items()
-        if _NAMES.search(name.upper()) and len(value) >= _LEAST and not re.search(r"\s", value)
-        and re.search(r"[0-9]", value) and re.search(r"[A-Za-z]", value)
-    }  # fmt: skip
+    """The values of environment variables that are named or look like keys, longest first."""
+    found = {v for name, v in os.environ.items() if _NAMES.search(name.upper()) or _SHAPES.match(v)}
+    found = {v for v in found if len(v) >= _LEAST and re.fullmatch(r"(?=.*[0-9])(?=.*[A-Za-z])\S+", v)}
     found |= {json.dumps(value)[1:-1] for value in found}  # as JSON text has them
     return tuple(sorted(found, key=len, reverse=True))
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from crash_harness import cell, columns, faults, old_store
+from fake_server import FakeServer, say_something
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -284,6 +286,28 @@ def test_three_processes_write_one_store_from_its_first_moment(path: Path) -> No
         assert len(store.attempts()) == 6 * 80  # who asked in vain paid all the same
 
 
+def test_two_runs_of_one_sweep_at_once_double_nothing(path: Path) -> None:
+    server = FakeServer()
+    server.script = _slowly
+    params = path.with_name("p.yaml")
+    params.write_text(f"{{outputs: {path.parent}, model: fake, base_url: '{server.base_url}', tasks: [gpqa], methods: "
+                      "[base], n_problems: 3, n_samples: 2, budgets: [2, 5, 9, 500]}")  # fmt: skip
+    command = [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in "ab"]
+    said = [run.communicate(timeout=100)[0] for run in runs]
+    server.close()
+    assert [run.returncode for run in runs] == [0, 0], said
+    with Store(path.parent / "run" / "store.sqlite") as store:
+        requests, attempts = store.requests(), store.attempts()
+        assert len(store.cells()) == 24 and len(requests) == requests.key.nunique() == 30
+        assert len(server.requests) == len(attempts) >= 30  # what was asked twice was billed twice, and is told
+
+
+def _slowly(body: dict[str, Any], n: int) -> Any:
+    time.sleep(0.05)
+    return say_something(body, n)
+
+
 def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
     key = old_store(path)
     with sqlite3.connect(path) as db:
@@ -357,16 +381,19 @@ def test_done_names_whole_samples_of_one_trace(path: Path) -> None:
 
 def test_keys_in_the_environment_are_never_stored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", key := 'canary-71"x\\f0e9')
+    monkeypatch.setenv("GROK", shaped := "xai-canary71canary71")
+    monkeypatch.setenv("COMMON_KEY", "a")
     with Store(path) as store:
         row = columns("k", "error", 1) | {"request": {"text": f"use {key}"}, "response": {"error": f"bad key {key}!"}}
+        row["request"]["more"] = shaped
         assert store.put(**row) == {"error": "bad key [key withheld]!"}
         store.put_cells([cell("k", 0) | {"detail": f"bad key {key}"}])
         store.add_problems([Problem("p", "t", f"my {key}", None)])
         store.note("n", {"header": key})
-        assert store.request("k") == {"text": "use [key withheld]"}
+        assert store.request("k") == {"text": "use [key withheld]", "more": "[key withheld]"}
         assert store.noted("n") == {"header": "[key withheld]"}
         files = b"".join(f.read_bytes() for f in path.parent.iterdir())
-    assert b"canary-71" not in files and b"canary-71" not in path.read_bytes()
+    assert b"canary" not in files and b"canary" not in path.read_bytes()
 
 
 def test_private_problems_make_their_task_private(path: Path) -> None:
