@@ -27,11 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from anytime_lib.database import _STEPS
+from anytime_lib.errors import DataError
 from anytime_lib.records import digest
 from anytime_lib.store import CELL_COLUMNS, Store
 
-PER_STORE = 25
-"""Rounds on one file before a new one: the first kills of each fall while it is being made."""
+PER_STORE, EARLY = 12, 5
+"""Rounds on one file before a new one, and how many of them are killed while it is made or brought up to date."""
 
 
 def columns(key: str, status: str, size: int) -> dict[str, Any]:
@@ -50,26 +51,31 @@ def cell(key: str, sample: int) -> dict[str, Any]:
     return {c: known.get(c) for c in CELL_COLUMNS}
 
 
-def old_store(path: Path) -> str:
-    """A store of schema 1 with one request, as the first version wrote it; returns the request's key."""
-    row = columns(digest("old"), "ok", 3) | {"created": 1.0}
-    row |= {name: json.dumps(row[name]) for name in ("request", "response")}
+def old_store(path: Path, n: int) -> list[str]:
+    """A store of schema 1 with requests and their cells, as the first version wrote it; returns the requests' keys."""
+    rows = [columns(digest(["old", i]), "ok", 3) | {"created": 1.0} for i in range(n)]
     with sqlite3.connect(path) as db:
         for statement in _STEPS[0]:
             db.execute(statement)
-        db.execute(f"INSERT INTO requests ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
+        for row in rows:
+            values = [json.dumps(v) if isinstance(v, dict) else v for v in row.values()]
+            db.execute(f"INSERT INTO requests ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", values)
+            for pair in (cell(row["key"], 0), cell(row["key"], 1)):
+                db.execute(f"INSERT INTO cells VALUES ({', '.join('?' * len(pair))})", list(pair.values()))
         db.execute("PRAGMA user_version=1")
     db.close()
-    return str(row["key"])
+    return [str(row["key"]) for row in rows]
 
 
 async def write(path: Path, seed: int, pipe: int) -> None:
-    """Write until killed; every line into the pipe is a promise: `start|done KEY` or `cell KEY SAMPLE`."""
+    """Write until killed; every line into the pipe is a promise: `start KEY`, `done KEY STATUS`, `cell KEY`."""
     rng = random.Random(seed)
-    store = Store(path)
 
     def say(*words: object) -> None:
         os.write(pipe, (" ".join(map(str, words)) + "\n").encode())
+
+    say("open", path.name)
+    store = Store(path)
 
     async def one(n: int) -> None:
         key, size = digest([seed, n]), rng.randint(1, 60)
@@ -85,7 +91,7 @@ async def write(path: Path, seed: int, pipe: int) -> None:
             await store.aput_cells([cell(key, 0), cell(key, 1)])
         else:
             store.put_cells([cell(key, 0), cell(key, 1)])
-        say("cell", key, 2)
+        say("cell", key)
 
     for n in range(0, 10**6, 8):
         await asyncio.gather(*(one(i) for i in range(n, n + 6)))
@@ -107,6 +113,7 @@ def start(path: Path, seed: int) -> tuple[int, int]:
         finally:
             os._exit(3)  # reached only if writing failed; what it raised is on stderr
     os.close(pipe)
+    os.read(out, 1)  # the clock starts when it opens the store
     os.set_blocking(out, False)
     return child, out
 
@@ -137,6 +144,13 @@ def kill(writers: dict[int, int], seconds: list[float]) -> list[list[str]]:
 
 def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
     """What is wrong with a store, given all that its writers said."""
+    try:
+        yield from _faults(path, said)
+    except (sqlite3.Error, DataError) as error:
+        yield f"unreadable: {error}"
+
+
+def _faults(path: Path, said: list[list[str]]) -> Iterator[str]:
     promised = {key: status for what, key, *rest in said if what == "done" for status in rest}
     begun: dict[str, int] = {}
     for what, key, *_ in said:
@@ -187,13 +201,14 @@ def main() -> int:
             if turn % PER_STORE == 0:
                 path, said, stores = Path(folder) / f"{turn}.sqlite", [], stores + 1
                 if stores % 2 == 0:
-                    said = [["start", key := old_store(path)], ["done", key, "ok"]]
-            seconds = rng.uniform(0, 0.02) if turn % PER_STORE < 5 else rng.uniform(0.01, 0.15)
+                    for key in old_store(path, rng.randint(1, 500)):
+                        said += [["start", key], ["done", key, "ok"], ["cell", key]]
+            seconds = rng.uniform(0, 0.01) if turn % PER_STORE < EARLY else rng.uniform(0.01, 0.15)
             writers = dict(start(path, rng.getrandbits(60)) for _ in range(1 + (rng.random() < 0.3)))
             heard = kill(writers, [seconds * rng.uniform(0.5, 1) for _ in writers])
-            kills, early = kills + len(writers), early + (not heard)
+            kills, early = kills + len(writers), early + (len(heard) <= len(writers))
             said += heard
-            promises += len([w for w in heard if w[0] != "start"])
+            promises += len([w for w in heard if w[0] in ("done", "cell")])
             if wrong := list(faults(path, said)):
                 print("\n".join(wrong[:20]))
                 return 1
