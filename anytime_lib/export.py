@@ -118,7 +118,7 @@ class Gate:
 
     def name(self, text: object) -> str:
         """A name (of a model, a run, ...): shown for every task."""
-        return without_keys(str(text or "").encode("utf-8", "replace").decode(), self._secrets)
+        return "" if text is None else without_keys(str(text).encode("utf-8", "replace").decode(), self._secrets)
 
     def cell(self, row: dict[str, Any]) -> dict[str, Any]:
         flags = {c: None if row[c] is None else bool(row[c]) for c in ("correct", "stopped_naturally")}

@@ -173,10 +173,10 @@ def _values(name: str, asked: Any, stored: Any, shown: bool) -> tuple[str, str]:
 
 
 def _quoted(value: Any) -> str:
-    """A value as Python writes it, in ASCII: no line break, control or bidirectional character reaches a terminal."""
+    """A value as Python writes it: no line break, control or bidirectional character reaches a terminal."""
     if value == _MISSING:
         return _MISSING
-    text = ascii(value)
+    text = repr(value)
     return without_keys(text if len(text) <= 100 else f"{text[:97]}...", known_secrets())
 
 

@@ -58,7 +58,7 @@ def test_a_changed_wording_is_shown_where_it_changed(store: Store) -> None:
     (difference,) = why(store, asked, task="open").differences
     at = TEXTS[3].index("please") + 5
     assert difference.field == "messages[1].content" and f"part at {at}: " in difference.asked
-    assert "through Europe, please" not in str(difference) and "'rope, please plan" not in difference.asked
+    assert "through Europe, please" not in str(difference)
     assert "pleas\\x1b[2J" in difference.asked and "\x1b" not in str(difference)
     unnamed = why(store, asked)
     assert "Europe" not in str(unnamed) and f"part at {at}" in str(unnamed)
