@@ -184,6 +184,21 @@ def test_a_full_disk_is_one_sentence_and_a_readable_store(small_disk: Path) -> N
         assert store.get("more")
 
 
+def test_a_read_only_file_system(small_disk: Path) -> None:
+    """Root is held back here too; a new store is refused, one that is there can be read."""
+    with Store(small_disk / "store.sqlite") as store:
+        store.put(**columns("k", "ok", 1))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Store(small_disk / "store.sqlite") as store:
+        assert store.read_only and store.get("k")
+        with pytest.raises(DataError, match="reading only.*'outputs'"):
+            store.put(**columns("l", "ok", 1))
+    with pytest.raises(DataError, match="cannot use .*'outputs'"):
+        Store(small_disk / "other.sqlite")
+    with pytest.raises(DataError, match="cannot make the folder .*'outputs'"):
+        Store(small_disk / "folder" / "other.sqlite")
+
+
 def test_a_file_that_may_not_grow_is_one_sentence(path: Path) -> None:
     """The same without a mount."""
     with Store(path) as store:
