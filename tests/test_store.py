@@ -191,11 +191,11 @@ def test_a_read_only_file_system(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with Store(small_disk / "store.sqlite") as store:
         assert store.read_only and store.get("k")
-        with pytest.raises(DataError, match="reading only.*'outputs'"):
+        with pytest.raises(DataError, match=r"reading only.*'outputs'"):
             store.put(**columns("l", "ok", 1))
-    with pytest.raises(DataError, match="cannot use .*'outputs'"):
+    with pytest.raises(DataError, match=r"cannot use .*'outputs'"):
         Store(small_disk / "other.sqlite")
-    with pytest.raises(DataError, match="cannot make the folder .*'outputs'"):
+    with pytest.raises(DataError, match=r"cannot make the folder .*'outputs'"):
         Store(small_disk / "folder" / "other.sqlite")
 
 
