@@ -1,101 +1,91 @@
 """What has been asked, answered and graded so far? One SQLite file per run; nothing is paid for twice.
 
-Tables: `requests` (every call, keyed by the hash of all that determines it, written before it is used), `problems`
-(so that a store can be graded again by itself) and `cells` (the tidy table; derived, so it can be made anew).
+Tables: `requests` (every call, keyed by the hash of all that determines it, written before it is used), `attempts`
+(every time one was asked, so that failures and repetitions stay on the ledger), `problems` (so that a store can be
+graded again by itself), `notes` (small facts, such as what an endpoint can do) and `cells` (the tidy table; derived,
+so it can be made anew).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
+from anytime_lib.database import Database, Job, read_frame
 from anytime_lib.errors import DataError
 from anytime_lib.records import Problem
+from anytime_lib.withheld import MARK, known_secrets, without_secrets
 
-SCHEMA = 1
-CELL_COLUMNS = [
-    "run",
-    "model",
-    "task",
-    "problem_id",
-    "method",
-    "sample",
-    "budget",
-    "tokens_used",
-    "answer_tokens",
-    "score",
-    "correct",
-    "status",
-    "stopped_naturally",
-    "trace_key",
-    "answer_key",
-    "detail",
-]
+_TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
+_CELL_TYPES = {
+    "run": _TEXT,
+    "model": _TEXT,
+    "task": _TEXT,
+    "problem_id": _TEXT,
+    "method": _TEXT,
+    "sample": _INT,
+    "budget": _INT,
+    "tokens_used": _INT,
+    "answer_tokens": _INT,
+    "score": _REAL,
+    "correct": pa.int8(),
+    "status": _TEXT,
+    "stopped_naturally": pa.int8(),
+    "trace_key": _TEXT,
+    "answer_key": _TEXT,
+    "detail": _TEXT,
+}
+CELL_COLUMNS = list(_CELL_TYPES)
 CELL_KEY = CELL_COLUMNS[:7]
-_REQUEST_COLUMNS = [
-    "key",
-    "kind",
-    "task",
-    "method",
-    "model",
-    "endpoint",
-    "request",
-    "response",
-    "status",
-    "prompt_tokens",
-    "cached_tokens",
-    "completion_tokens",
-    "seconds",
-    "created",
-]
-_TABLES = f"""
-CREATE TABLE IF NOT EXISTS problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
-CREATE TABLE IF NOT EXISTS requests (key TEXT PRIMARY KEY, kind TEXT, task TEXT, method TEXT, model TEXT,
-    endpoint TEXT, request TEXT, response TEXT, status TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
-    completion_tokens INTEGER, seconds REAL, created REAL);
-CREATE TABLE IF NOT EXISTS cells (run TEXT, model TEXT, task TEXT, problem_id TEXT, method TEXT, sample INTEGER,
-    budget INTEGER, tokens_used INTEGER, answer_tokens INTEGER, score REAL, correct INTEGER, status TEXT,
-    stopped_naturally INTEGER, trace_key TEXT, answer_key TEXT, detail TEXT,
-    PRIMARY KEY ({", ".join(CELL_KEY)}));
-"""
+_USAGE = {"prompt_tokens": _INT, "cached_tokens": _INT, "completion_tokens": _INT, "seconds": _REAL}
+_ATTEMPT_TYPES = {"key": _TEXT, "kind": _TEXT, "task": _TEXT, "method": _TEXT, "status": _TEXT, **_USAGE,
+                  "created": _REAL}  # fmt: skip
+_REQUEST_COLUMNS = ["key", "kind", "task", "method", "model", "endpoint", "request", "response", "status", *_USAGE,
+                    "created"]  # fmt: skip
+_REQUEST_TYPES = {c: (_USAGE | {"created": _REAL}).get(c, _TEXT) for c in _REQUEST_COLUMNS}
+_PUT = f"""INSERT INTO requests ({", ".join(_REQUEST_COLUMNS)}) VALUES ({", ".join(f":{c}" for c in _REQUEST_COLUMNS)})
+    ON CONFLICT (key) DO UPDATE SET {", ".join(f"{c}=excluded.{c}" for c in _REQUEST_COLUMNS[1:])}
+    WHERE requests.status != 'ok'"""
+# A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
+_ATTEMPT = f"""INSERT INTO attempts ({", ".join(_ATTEMPT_TYPES)}) SELECT {", ".join(f":{c}" for c in _ATTEMPT_TYPES)}
+    WHERE :prompt_tokens + :completion_tokens > 0
+        OR NOT EXISTS (SELECT 1 FROM requests WHERE key = :key AND status = 'ok')"""
+_PUT_CELL = f"INSERT OR REPLACE INTO cells ({', '.join(CELL_COLUMNS)}) VALUES ({', '.join('?' * len(CELL_COLUMNS))})"
 
 
 class Store:
-    """A run's memory, at `path`; made if it is not there.
+    """A run's memory, at `path`; made if it is not there, and brought up to date if an older version wrote it.
 
-    Every write is committed before it returns, so that a kill at any moment loses nothing that was stored.
+    Every write is committed before it returns, so that a kill at any moment loses nothing that was stored, and what a
+    model was asked is on the disk by then, so that a power cut loses nothing either. (Cells are derived: a power cut
+    may take the last of them, and the next run makes them again from what was asked.) Several processes may use one
+    store at once. Keys that are in the environment are never written (see `withheld`).
+
+    Args:
+        path: the file.
+        read_only: only read. A store that is there and cannot be written to is opened so by itself, with a warning.
 
     Raises:
         DataError: the folder cannot be written to, the file is no store, or it is from a newer version.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, read_only: bool = False) -> None:
         self.path = Path(path)
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-            if version > SCHEMA:
-                raise DataError(f"{self.path} was written by a newer version (schema {version}); update anytime-lib")
-            self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
-        except OSError as error:
-            raise DataError(
-                f"cannot make the folder {str(self.path.parent)!r}: {error.strerror}; choose another "
-                "with the parameter 'outputs'"
-            ) from None
-        except sqlite3.Error as error:
-            raise DataError(
-                f"cannot use {str(self.path)!r} as a store: {error}; check that the folder is writable "
-                "and the disk not full, or choose another with the parameter 'outputs'"
-            ) from None
+        self._database = Database(self.path, read_only)
+        self._db = self._database.reader
+        self._secrets = known_secrets()
+
+    @property
+    def read_only(self) -> bool:
+        return self._database.read_only
 
     def __enter__(self) -> Store:
         return self
@@ -104,20 +94,16 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        self._db.close()
+        self._database.close()
 
-    def _write(self, statement: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    def _json(self, value: object) -> str:
+        """JSON that a database takes, whatever a model wrote: half a surrogate pair stays escaped."""
+        text = json.dumps(value, ensure_ascii=False)
         try:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                self._db.executemany(statement, rows)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise DataError(f"cannot write to {str(self.path)!r}: {error}; what was stored before is kept") from None
+            text.encode()
+        except UnicodeEncodeError:
+            text = json.dumps(value)
+        return without_secrets(text, self._secrets)
 
     # requests
 
@@ -131,50 +117,100 @@ class Store:
         row = self._db.execute("SELECT request FROM requests WHERE key = ?", (key,)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
-    def put(self, **request: Any) -> None:
-        """Store one request (columns of the table `requests`); a stored success is never overwritten."""
-        values = {"created": time.time(), **request}
-        for name in ("request", "response"):
-            values[name] = json.dumps(values[name], ensure_ascii=False)
-        self._write(
-            f"INSERT INTO requests ({', '.join(_REQUEST_COLUMNS)}) VALUES ({', '.join('?' * len(_REQUEST_COLUMNS))}) "
-            f"ON CONFLICT (key) DO UPDATE SET {', '.join(f'{c}=excluded.{c}' for c in _REQUEST_COLUMNS[1:])} "
-            "WHERE requests.status != 'ok'",
-            [tuple(values[c] for c in _REQUEST_COLUMNS)],
-        )
+    def put(self, **request: Any) -> dict[str, Any]:
+        """Store one request (columns of the table `requests`) and the attempt it was.
+
+        A stored success is never overwritten: where another process was first, its response is what counts.
+
+        Returns:
+            The response as stored.
+        """
+        return self._database.write(self._putting([request]))[0]
+
+    def put_many(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """`put` for many requests in one transaction: all are stored, or none."""
+        return self._database.write(self._putting(requests))
+
+    async def aput(self, **request: Any) -> dict[str, Any]:
+        """`put` for many tasks of one event loop: those that wait at the same time share one flush to the disk.
+
+        Returns once the request is on the disk, as `put` does, and lets the loop run meanwhile. A cancelled task's
+        request is stored all the same: it was paid for.
+        """
+        future = self._database.submit(self._putting([request]))
+        return (await asyncio.wrap_future(future))[0]
+
+    def _putting(self, requests: Sequence[Mapping[str, Any]]) -> Job[list[dict[str, Any]]]:
+        rows = []
+        for request in requests:
+            texts = {name: self._json(request[name]) for name in ("request", "response")}
+            rows.append({"created": time.time(), **request, **texts})
+
+        def job(db: sqlite3.Connection) -> list[dict[str, Any]]:
+            stored = []
+            for request, row in zip(requests, rows, strict=True):
+                db.execute(_ATTEMPT, row)
+                text = row["response"]
+                if late := db.execute(_PUT, row).rowcount == 0:
+                    (text,) = db.execute("SELECT response FROM requests WHERE key = ?", (row["key"],)).fetchone()
+                stored.append(json.loads(text) if late or MARK in text else request["response"])
+            return stored
+
+        return job
 
     def requests(self) -> pd.DataFrame:
         """Every request without its texts: key, kind, task, method, model, status, tokens, seconds, created."""
-        columns = [c for c in _REQUEST_COLUMNS if c not in ("request", "response")]
-        return pd.read_sql_query(f"SELECT {', '.join(columns)} FROM requests ORDER BY created", self._db)
+        types = {c: t for c, t in _REQUEST_TYPES.items() if c not in ("request", "response")}
+        return read_frame(self._db, f"SELECT {', '.join(types)} FROM requests ORDER BY created", (), types)
+
+    def attempts(self) -> pd.DataFrame:
+        """Every time something was asked, in order: key, kind, task, method, status, prompt_tokens (cached ones
+        included), cached_tokens, completion_tokens, seconds, created, model, and `tokens`, the prompt's and the
+        completion's together."""
+        types = {**_ATTEMPT_TYPES, "model": _TEXT}
+        names = ", ".join(f"attempts.{c}" for c in _ATTEMPT_TYPES)
+        frame = read_frame(
+            self._db,
+            f"SELECT {names}, requests.model FROM attempts JOIN requests USING (key) ORDER BY attempts.created",
+            (), types,
+        )  # fmt: skip
+        frame["tokens"] = frame.prompt_tokens + frame.completion_tokens
+        return frame
 
     def ledger(self) -> pd.DataFrame:
-        """Tokens by task, method and kind of request.
+        """Tokens by task, method and kind of request, whatever was billed for failures and repetitions included.
 
         Columns: requests, prompt_tokens (cached ones included), cached_tokens, completion_tokens, seconds (summed
         over requests, so more than the time on the clock where they overlap).
         """
-        rows = self.requests()
-        rows = rows[(rows.status == "ok") & (rows.kind != "tokens") | (rows.completion_tokens > 0)]
-        columns = ["prompt_tokens", "cached_tokens", "completion_tokens", "seconds"]
-        groups = rows.groupby(["task", "method", "kind"], sort=False)
-        return groups.size().to_frame("requests").join(groups[columns].sum()).reset_index()
+        types = {"task": _TEXT, "method": _TEXT, "kind": _TEXT, "requests": _INT, **_USAGE}
+        return read_frame(
+            self._db,
+            f"SELECT task, method, kind, count(*), {', '.join(f'sum({c})' for c in _USAGE)} FROM attempts "
+            "WHERE (status = 'ok' AND kind != 'tokens') OR completion_tokens > 0 OR prompt_tokens > 0 "
+            "GROUP BY task, method, kind ORDER BY min(created)",
+            (), types,
+        )  # fmt: skip
+
+    # notes
+
+    def note(self, key: str, value: Mapping[str, Any]) -> None:
+        """Keep a small fact under a name, in place of what was there."""
+        text = self._json(dict(value))
+        self._database.write(lambda db: db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, text)) and None)
+
+    def noted(self, key: str) -> dict[str, Any] | None:
+        """What was noted under a name, or None."""
+        row = self._db.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
 
     # problems
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Keep problems whole, so that the store can be graded again by itself."""
-        self._write(
-            "INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)",
-            [
-                (
-                    p.task,
-                    p.id,
-                    p.content_hash,
-                    json.dumps([p.text, p.gold, dict(p.metadata)], ensure_ascii=False),
-                )
-                for p in problems
-            ],
+        rows = [(p.task, p.id, p.content_hash, self._json([p.text, p.gold, dict(p.metadata)])) for p in problems]
+        self._database.write(
+            lambda db: db.executemany("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)", rows) and None
         )
 
     def problems(self, task: str) -> list[Problem]:
@@ -186,6 +222,17 @@ class Store:
         """Names of the tasks whose problems the store has seen."""
         return [name for (name,) in self._db.execute("SELECT DISTINCT task FROM problems ORDER BY task")]
 
+    def public_tasks(self) -> set[str]:
+        """Tasks whose texts may be shown: the store knows their problems, and none of them is private.
+
+        The whole task counts, because a prompt may hold other problems of it as examples.
+        """
+        rows = self._db.execute("SELECT task, json_extract(payload, '$[2].private') FROM problems")
+        found: dict[str, bool] = {}
+        for task, private in rows:
+            found[task] = found.get(task, True) and not private
+        return {task for task, public in found.items() if public}
+
     # cells
 
     def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
@@ -193,7 +240,7 @@ class Store:
 
         A connection of its own reads, as the store was when it began: cells may be written meanwhile.
         """
-        reader = sqlite3.connect(f"{self.path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
+        reader = self._database.another_reader()
         try:
             names = ", ".join(f"cells.{c}" for c in CELL_COLUMNS)
             rows = reader.execute(
@@ -207,20 +254,49 @@ class Store:
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS); one with the same coordinates is replaced."""
-        self._write(
-            f"INSERT OR REPLACE INTO cells ({', '.join(CELL_COLUMNS)}) VALUES ({', '.join('?' * len(CELL_COLUMNS))})",
-            [tuple(cell[c] for c in CELL_COLUMNS) for cell in cells],
+        rows = [self._cell(cell) for cell in cells]
+        self._database.write(lambda db: db.executemany(_PUT_CELL, rows) and None, durable=False)
+
+    async def aput_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
+        """`put_cells`, in one transaction with whatever else waits (see `aput`)."""
+        rows = [self._cell(cell) for cell in cells]
+        await asyncio.wrap_future(
+            self._database.submit(lambda db: db.executemany(_PUT_CELL, rows) and None, durable=False)
         )
 
-    def cells(self) -> pd.DataFrame:
-        """The tidy table: one row per (run, model, task, problem_id, method, sample, budget).
+    def _cell(self, cell: Mapping[str, Any]) -> tuple[Any, ...]:
+        """A cell's values; its detail comes from a model or a server, and is made a text that a database takes."""
+        detail = without_secrets(str(cell["detail"] or ""), self._secrets).encode("utf-8", "replace").decode()
+        return (*(cell[c] for c in CELL_COLUMNS[:-1]), detail)
+
+    def cells(self, **only: str) -> pd.DataFrame:
+        """The tidy table: one row per (run, model, task, problem_id, method, sample, budget), in that order.
 
         `score` is NaN and `correct` missing where `status` is `error`: a failure of the machinery is no wrong answer.
+
+        Args:
+            only: values of `run`, `model`, `task` or `method`, where not all cells are wanted.
         """
-        frame = pd.read_sql_query(
-            f"SELECT {', '.join(CELL_COLUMNS)} FROM cells ORDER BY {', '.join(CELL_KEY)}", self._db
+        if unknown := set(only) - set(CELL_KEY):
+            raise DataError(f"cells are chosen by {', '.join(CELL_KEY)}, not by {', '.join(sorted(unknown))}")
+        where = " AND ".join(f"{name} = ?" for name in only) or "1"
+        query = f"SELECT {', '.join(CELL_COLUMNS)} FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}"
+        return tidy(read_frame(self._db, query, tuple(only.values()), _CELL_TYPES))
+
+    def done(self, run: str, model: str, task: str, method: str, budgets: Sequence[int]) -> dict[tuple[str, int], str]:
+        """Samples of an arm that have a cell without error at each of these budgets, all cut from one trace.
+
+        Returns:
+            (problem_id, sample) -> the trace's key. The cells hold for the settings they were made with: compare the
+            key with that of the request that would be made now.
+        """
+        rows = self._db.execute(
+            f"SELECT problem_id, sample, min(trace_key) FROM cells WHERE run = ? AND model = ? AND task = ? "
+            f"AND method = ? AND status != 'error' AND budget IN ({', '.join('?' * len(budgets))}) "
+            "GROUP BY problem_id, sample HAVING count(*) = ? AND min(trace_key) = max(trace_key)",
+            (run, model, task, method, *budgets, len(budgets)),
         )
-        return tidy(frame)
+        return {(problem, sample): key for problem, sample, key in rows}
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:

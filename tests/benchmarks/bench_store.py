@@ -1,0 +1,207 @@
+"""What does it cost to lose nothing, and is a store of a million cells still quick to read?
+
+    python tests/benchmarks/bench_store.py [--cells 1000000] [--puts 2000] [--folder DIR]
+
+Writing: requests per second of 2 KB each, beside peers in the same run that promise less, the same, or nothing: JSON
+lines with and without a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
+event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
+in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
+seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, and of `done`, which a
+resumed sweep may ask. Memory while writing: what 50,000 puts add to a process that has made 5,000.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from anytime_lib.records import digest
+from anytime_lib.store import CELL_COLUMNS, Store
+
+SLOTS = 256
+BUDGETS, SAMPLES = 8, 8
+
+
+def request(n: int) -> dict[str, Any]:
+    return {
+        "key": digest(n), "kind": "answer", "task": "t", "method": "m", "model": "x", "endpoint": "e",
+        "request": {"messages": [{"role": "user", "content": "a plan of ten cities " * 70}], "n": n},
+        "response": {"text": "Berlin, then Rome. " * 20, "usage": {"completion_tokens": 7}}, "status": "ok",
+        "prompt_tokens": 400, "cached_tokens": 0, "completion_tokens": 90, "seconds": 1.0,
+    }  # fmt: skip
+
+
+def cells(n: int) -> Iterable[dict[str, Any]]:
+    for i in range(n):
+        trace, b = divmod(i, BUDGETS)
+        problem, sample = divmod(trace, SAMPLES)
+        known = {
+            "run": "main", "model": "grok-3-mini", "task": "natural_plan_trip", "problem_id": f"trip-{problem:07d}",
+            "method": "base", "sample": sample, "budget": 2**b * 32, "tokens_used": 2**b * 32, "answer_tokens": 60,
+            "score": (i % 10) / 10, "correct": i % 10 == 0, "status": "ok" if i % 50 else "error",
+            "stopped_naturally": b > 5, "trace_key": digest([0, trace]), "answer_key": digest([1, i]),
+            "detail": f"Berlin 1-{i % 9}, Rome {i % 9}-12",
+        }  # fmt: skip
+        yield {c: known[c] for c in CELL_COLUMNS}
+
+
+def _parts(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+    rows = iter(rows)
+    return iter(lambda: list(itertools.islice(rows, 10_000)), [])
+
+
+def timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def lines(path: Path, rows: list[dict[str, Any]], flush: bool) -> None:
+    with path.open("a") as file:
+        for row in rows:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            if flush:
+                os.fsync(file.fileno())
+
+
+def executemany(path: Path, rows: list[dict[str, Any]]) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE r (key TEXT PRIMARY KEY, row TEXT)")
+        db.executemany("INSERT INTO r VALUES (?, ?)", [(r["key"], json.dumps(r)) for r in rows])
+
+
+def one_by_one(path: Path, rows: list[dict[str, Any]], synchronous: str) -> None:
+    """A transaction for each, as the first version of the store did."""
+    with sqlite3.connect(path, isolation_level=None) as db:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={synchronous}")
+        db.execute("CREATE TABLE r (key TEXT PRIMARY KEY, row TEXT)")
+        for r in rows:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("INSERT INTO r VALUES (?, ?)", (r["key"], json.dumps(r)))
+            db.execute("COMMIT")
+
+
+async def waiting(store: Store, rows: list[dict[str, Any]]) -> float:
+    """Seconds that the event loop was held while `SLOTS` tasks put rows."""
+    left, held, over = iter(rows), 0.0, asyncio.Event()
+
+    async def slot() -> None:
+        for row in left:
+            await store.aput(**row)
+
+    async def watch() -> None:
+        nonlocal held
+        while not over.is_set():
+            start = time.perf_counter()
+            await asyncio.sleep(0.001)
+            held += max(0.0, time.perf_counter() - start - 0.0015)
+
+    watcher = asyncio.create_task(watch())
+    await asyncio.gather(*(slot() for _ in range(SLOTS)))
+    over.set()
+    await watcher
+    return held
+
+
+def writing(folder: Path, n: int) -> None:
+    rows = [request(i) for i in range(n)]
+    found: dict[str, float] = {}
+    found["JSON lines"] = timed(lambda: lines(folder / "a.jsonl", rows, False))
+    found["JSON lines, flushed"] = timed(lambda: lines(folder / "b.jsonl", rows, True))
+    found["sqlite executemany"] = timed(lambda: executemany(folder / "c.sqlite", rows))
+    found["sqlite one by one, NORMAL"] = timed(lambda: one_by_one(folder / "d.sqlite", rows, "NORMAL"))
+    found["sqlite one by one, FULL"] = timed(lambda: one_by_one(folder / "e.sqlite", rows, "FULL"))
+    with Store(folder / "f.sqlite") as store:
+        found["Store.put"] = timed(lambda: [store.put(**r) for r in rows])
+    with Store(folder / "g.sqlite") as store:
+        held: list[float] = []
+        found[f"Store.aput, {SLOTS} waiting"] = timed(lambda: held.append(asyncio.run(waiting(store, rows))))
+    with Store(folder / "h.sqlite") as store:
+        found["Store.put_many of 100"] = timed(lambda: [store.put_many(rows[i : i + 100]) for i in range(0, n, 100)])
+    peer = found["JSON lines, flushed"]
+    print(f"{'writing ' + str(n) + ' requests':34}{'per second':>12}{'ms each':>10}{'x flushed JSON lines':>22}")
+    for name, seconds in found.items():
+        print(f"{name:34}{n / seconds:12,.0f}{1000 * seconds / n:10.3f}{peer / seconds:22.2f}")
+    share = held[0] / found[f"Store.aput, {SLOTS} waiting"]
+    print(f"aput: event loop held {share:.0%} of the time at full speed, {1e6 * held[0] / n:.0f} us for each request")
+
+
+CHILD = """
+import sys, time, resource
+from anytime_lib import Store
+import pandas as pd, sqlite3
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
+before, start, busy = rss(), time.perf_counter(), time.process_time()
+path, what = sys.argv[1:]
+if what == "read_sql_query":
+    found = pd.read_sql_query("SELECT * FROM cells ORDER BY run, model, task, problem_id, method, sample, budget",
+                              sqlite3.connect(path))
+else:
+    with Store(path) as store:
+        found = {"cells": store.cells, "open": lambda: [], "ledger": store.ledger,
+                 "done": lambda: store.done("main", "grok-3-mini", "natural_plan_trip", "base",
+                                            [2**b * 32 for b in range(5)])}[what]()
+seconds, busy = time.perf_counter() - start, time.process_time() - busy
+(peak,) = (int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(f"{what:30}{len(found):12,}{seconds:10.2f}{busy:10.2f}{before:12.0f}{rss():10.0f}{peak:10.0f}")
+"""
+
+FLAT = """
+import sys, asyncio, resource
+sys.path.insert(0, sys.argv[2])
+from bench_store import request, cells
+from anytime_lib import Store
+def rss():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
+async def go(store, start, n):
+    left = iter(range(start, start + n))
+    async def slot():
+        for i in left:
+            await store.aput(**request(i))
+            await store.aput_cells(cells(1))
+    await asyncio.gather(*(slot() for _ in range(256)))
+with Store(sys.argv[1]) as store:
+    asyncio.run(go(store, 0, 5000)); before = rss()
+    asyncio.run(go(store, 5000, 50000))
+    print(f"memory of a writing process: {before:.0f} MB after 5,000 puts, {rss():.0f} MB after 55,000")
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=1_000_000)
+    parser.add_argument("--puts", type=int, default=2000)
+    parser.add_argument("--folder", help="where the stores are made: on the disk to be measured")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as temporary:
+        folder = Path(temporary)
+        writing(folder, asked.puts)
+        with Store(folder / "big.sqlite") as store:
+            seconds = timed(lambda: [store.put_cells(part) for part in _parts(cells(asked.cells))])
+        size = (folder / "big.sqlite").stat().st_size / 1e6
+        print(f"\n{asked.cells:,} cells put in {seconds:.0f} s, {size:.0f} MB on disk")
+        names = f"{'rows':>12}{'seconds':>10}{'of CPU':>10}{'MB before':>12}{'after':>10}{'peak':>10}"
+        print(f"{'reading, in a fresh process':30}{names}")
+        for what in ("open", "done", "cells", "cells", "read_sql_query"):
+            subprocess.run([sys.executable, "-c", CHILD, str(folder / "big.sqlite"), what], check=True)
+        subprocess.run(
+            [sys.executable, "-c", FLAT, str(folder / "flat.sqlite"), str(Path(__file__).parent)], check=True
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,221 @@
+"""Does a store survive kill -9 at any moment? Kills writing processes and checks what they left behind.
+
+    python tests/crash_harness.py [--kills 1000] [--seed 0] [--folder DIR]
+
+Each round forks one or two writers on one store: they put requests (failures that succeed later, batches, many waiting
+at once) and cells, and acknowledge each through a pipe once it returned. They are killed after a random time, from
+while the file is being made or an old one brought up to date, on. Then: every acknowledged row is there and whole,
+none is doubled, attempts, requests and cells agree, and the file is sound. Prints one line of counts; exits with 1 and
+says what was lost if anything was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import select
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from anytime_lib.database import _STEPS
+from anytime_lib.errors import DataError
+from anytime_lib.records import digest
+from anytime_lib.store import CELL_COLUMNS, Store
+
+PER_STORE, EARLY = 12, 5
+"""Rounds on one file before a new one, and how many of them are killed while it is made or brought up to date."""
+
+
+def columns(key: str, status: str, size: int) -> dict[str, Any]:
+    """A request whose parts can be checked against each other."""
+    text = f"é{key}" * size
+    return {
+        "key": key, "kind": "answer", "task": "t", "method": "m", "model": "x", "endpoint": "e",
+        "request": {"key": key, "text": text}, "response": {"status": status, "sha": digest(text)}, "status": status,
+        "prompt_tokens": size, "cached_tokens": 0, "completion_tokens": 1, "seconds": 0.5,
+    }  # fmt: skip
+
+
+def cell(key: str, sample: int) -> dict[str, Any]:
+    known = {"run": "r", "model": "x", "task": "t", "problem_id": key, "method": "m", "sample": sample, "budget": 1,
+             "score": 0.5, "correct": False, "status": "ok", "answer_key": key, "detail": ""}  # fmt: skip
+    return {c: known.get(c) for c in CELL_COLUMNS}
+
+
+def old_store(path: Path, n: int) -> list[str]:
+    """A store of schema 1 with requests and their cells, as the first version wrote it; returns the requests' keys."""
+    rows = [columns(digest(["old", i]), "ok", 3) | {"created": 1.0} for i in range(n)]
+    with sqlite3.connect(path) as db:
+        for statement in _STEPS[0]:
+            db.execute(statement)
+        for row in rows:
+            values = [json.dumps(v) if isinstance(v, dict) else v for v in row.values()]
+            db.execute(f"INSERT INTO requests ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", values)
+            for pair in (cell(row["key"], 0), cell(row["key"], 1)):
+                db.execute(f"INSERT INTO cells VALUES ({', '.join('?' * len(pair))})", list(pair.values()))
+        db.execute("PRAGMA user_version=1")
+    db.close()
+    return [str(row["key"]) for row in rows]
+
+
+async def write(path: Path, seed: int, pipe: int) -> None:
+    """Write until killed; every line into the pipe is a promise: `start KEY`, `done KEY STATUS`, `cell KEY`."""
+    rng = random.Random(seed)
+
+    def say(*words: object) -> None:
+        os.write(pipe, (" ".join(map(str, words)) + "\n").encode())
+
+    say("open", path.name)
+    store = Store(path)
+
+    async def one(n: int) -> None:
+        key, size = digest([seed, n]), rng.randint(1, 60)
+        statuses = ["error", "ok"] if rng.random() < 0.3 else ["ok"]
+        for status in statuses:
+            say("start", key)
+            if rng.random() < 0.5:
+                await store.aput(**columns(key, status, size))
+            else:
+                store.put(**columns(key, status, size))
+            say("done", key, status)
+        if rng.random() < 0.5:
+            await store.aput_cells([cell(key, 0), cell(key, 1)])
+        else:
+            store.put_cells([cell(key, 0), cell(key, 1)])
+        say("cell", key)
+
+    for n in range(0, 10**6, 8):
+        await asyncio.gather(*(one(i) for i in range(n, n + 6)))
+        many = [digest([seed, i]) for i in (n + 6, n + 7)]
+        for key in many:
+            say("start", key)
+        store.put_many([columns(key, "ok", 2) for key in many])
+        for key in many:
+            say("done", key, "ok")
+
+
+def start(path: Path, seed: int) -> tuple[int, int]:
+    """Fork a writer; returns its process id and the pipe it speaks into."""
+    out, pipe = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(write(path, seed, pipe))
+        finally:
+            os._exit(3)  # reached only if writing failed; what it raised is on stderr
+    os.close(pipe)
+    os.read(out, 1)  # the clock starts when it opens the store
+    os.set_blocking(out, False)
+    return child, out
+
+
+def kill(writers: dict[int, int], seconds: list[float]) -> list[list[str]]:
+    """Kill each writer (process id -> pipe) after its seconds; returns what all of them had said."""
+    begun, said = time.monotonic(), dict.fromkeys(writers.values(), b"")
+    lines: list[list[str]] = []
+
+    def listen(until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            for out in select.select(list(said), [], [], left)[0]:
+                said[out] += os.read(out, 1 << 16)
+
+    for child, at in zip(writers, sorted(seconds), strict=True):
+        listen(begun + at)
+        os.kill(child, signal.SIGKILL)
+        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
+            raise SystemExit("a writer stopped by itself")
+        out = writers[child]
+        while more := os.read(out, 1 << 16):
+            said[out] += more
+        os.close(out)
+        text = said.pop(out)
+        lines.extend(line.split() for line in text.decode().splitlines())
+    return lines
+
+
+def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
+    """What is wrong with a store, given all that its writers said."""
+    try:
+        yield from _faults(path, said)
+    except (sqlite3.Error, DataError) as error:
+        yield f"unreadable: {error}"
+
+
+def _faults(path: Path, said: list[list[str]]) -> Iterator[str]:
+    promised = {key: status for what, key, *rest in said if what == "done" for status in rest}
+    begun: dict[str, int] = {}
+    for what, key, *_ in said:
+        begun[key] = begun.get(key, 0) + (what == "start")
+    with Store(path) as store:
+        if (found := store._db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            yield f"damaged: {found}"
+        rows = {}
+        for key, request, response, status in store._db.execute("SELECT key, request, response, status FROM requests"):
+            if key in rows:
+                yield f"doubled: {key}"
+            rows[key] = status
+            if digest(json.loads(request)["text"]) != json.loads(response)["sha"]:
+                yield f"half: {key}"
+        for key, status in promised.items():
+            if key not in rows or (status == "ok" and rows[key] != "ok"):
+                yield f"lost: {key} {status}"
+        tried: dict[str, list[str]] = {}
+        for key, status in store._db.execute("SELECT key, status FROM attempts ORDER BY rowid"):
+            tried.setdefault(key, []).append(status)
+        if set(tried) != set(rows):
+            yield "attempts and requests name different keys"
+        for key, statuses in tried.items():
+            if statuses[-1] != rows.get(key) or not statuses.count("ok") <= 1 or len(statuses) > begun.get(key, 1):
+                yield f"attempts of {key}: {statuses}"
+        cells = store._db.execute("SELECT answer_key, count(*) FROM cells GROUP BY answer_key").fetchall()
+        if bad := [key for key, n in cells if rows.get(key) != "ok" or n != 2]:
+            yield f"cells without their answer, or half of a pair: {bad}"
+        for what, key, *_ in said:
+            if what == "cell" and key not in dict(cells):
+                yield f"lost: cells of {key}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", help="where the stores are made; a temporary folder by default")
+    asked = parser.parse_args()
+    rng = random.Random(asked.seed)
+    kills = stores = promises = early = 0
+    said: list[list[str]] = []
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        path = Path(folder) / "none"
+        for turn in range(10**9):
+            if kills >= asked.kills:
+                break
+            if turn % PER_STORE == 0:
+                path, said, stores = Path(folder) / f"{turn}.sqlite", [], stores + 1
+                if stores % 2 == 0:
+                    for key in old_store(path, rng.randint(1, 500)):
+                        said += [["start", key], ["done", key, "ok"], ["cell", key]]
+            seconds = rng.uniform(0, 0.01) if turn % PER_STORE < EARLY else rng.uniform(0.01, 0.15)
+            writers = dict(start(path, rng.getrandbits(60)) for _ in range(1 + (rng.random() < 0.3)))
+            heard = kill(writers, [seconds * rng.uniform(0.5, 1) for _ in writers])
+            kills, early = kills + len(writers), early + (len(heard) <= len(writers))
+            said += heard
+            promises += len([w for w in heard if w[0] in ("done", "cell")])
+            if wrong := list(faults(path, said)):
+                print("\n".join(wrong[:20]))
+                return 1
+    print(f"{kills} kills ({early} rounds before the first row) on {stores} stores: {promises} acknowledged writes, "
+          "none lost, none doubled, none half")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

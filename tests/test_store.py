@@ -1,0 +1,417 @@
+"""The store: nothing lost, nothing doubled, whatever happens to the process, the disk, the file or the neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from crash_harness import cell, columns, faults, old_store
+from fake_server import FakeServer, say_something
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anytime_lib import Store
+from anytime_lib.database import SCHEMA
+from anytime_lib.errors import DataError
+from anytime_lib.records import Problem, digest
+from anytime_lib.store import CELL_COLUMNS
+
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Where a flush takes no time: kills then fall into writing, not into waiting."""
+HARNESS = Path(__file__).with_name("crash_harness.py")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.sqlite"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if not sys.platform.startswith("linux") or subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_forty_kills_lose_nothing() -> None:
+    """The thousand: `python tests/crash_harness.py`."""
+    kills = os.environ.get("ANYTIME_KILLS", "40")
+    command = [sys.executable, str(HARNESS), "--kills", kills, *(["--folder", MEMORY] if MEMORY else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "none lost, none doubled, none half" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        ("DELETE FROM requests WHERE key = '{}'", "lost"),
+        ("UPDATE requests SET status = 'error' WHERE key = '{}'", "lost"),
+        ("UPDATE requests SET response = '{{\"sha\": 0}}' WHERE key = '{}'", "half"),
+        ("DELETE FROM attempts WHERE key = '{}'", "different keys"),
+        ("INSERT INTO attempts SELECT * FROM attempts WHERE key = '{}'", "attempts of"),
+        ("DELETE FROM cells WHERE answer_key = '{}' AND sample = 1", "half of a pair"),
+        ("DELETE FROM cells WHERE answer_key = '{}'", "lost: cells"),
+    ],
+)
+def test_the_harness_sees_every_kind_of_loss(path: Path, damage: str, fault: str) -> None:
+    key = digest("k")
+    with Store(path) as store:
+        store.put(**columns(key, "ok", 3))
+        store.put_cells([cell(key, 0), cell(key, 1)])
+    said = [["start", key], ["done", key, "ok"], ["cell", key]]
+    assert list(faults(path, said)) == []
+    with sqlite3.connect(path) as db:
+        db.execute(damage.format(key))
+    assert fault in "\n".join(faults(path, said))
+
+
+def test_every_attempt_stays_on_the_ledger(path: Path) -> None:
+    with Store(path) as store:
+        store.put(**columns("k", "error", 7))
+        store.put(**columns("k", "ok", 7))
+        first = store.get("k")
+        assert store.put(**columns("k", "ok", 9)) == first  # somebody else was first: theirs counts, this one was paid
+        store.put(**columns("k", "error", 5))
+        free = columns("r", "ok", 1) | {"prompt_tokens": 0, "completion_tokens": 0}
+        store.put(**free)
+        store.put(**free)
+        assert store.get("k") == first and len(store.requests()) == 2
+        attempts = store.attempts()
+        assert attempts.key.tolist() == ["k"] * 4 + ["r"]
+        assert attempts.status.tolist() == ["error", "ok", "ok", "error", "ok"]
+        assert attempts.tokens.tolist() == [8, 8, 10, 6, 0] and set(attempts.model) == {"x"}
+        (row,) = store.ledger().to_dict("records")
+        assert row == {"task": "t", "method": "m", "kind": "answer", "requests": 5, "prompt_tokens": 28,
+                       "cached_tokens": 0, "completion_tokens": 4, "seconds": 2.5}  # fmt: skip
+
+
+def test_many_waiting_puts_share_a_commit_and_a_bad_one_fails_alone(path: Path) -> None:
+    commits: list[str] = []
+
+    async def work(store: Store) -> list[Any]:
+        puts = [store.aput(**columns(str(i), "ok", 1)) for i in range(200)]
+        bad = store.aput(**columns("bad", "ok", 1) | {"method": object()})
+        return await asyncio.gather(*puts, bad, return_exceptions=True)
+
+    with Store(path) as store:
+        assert store._database._writer is not None
+        store._database._writer.set_trace_callback(lambda s: commits.append(s) if s == "COMMIT" else None)
+        *good, bad = asyncio.run(work(store))
+        assert isinstance(bad, DataError) and "what was stored before is kept" in str(bad)
+        assert [g["sha"] for g in good] == [digest(f"é{i}") for i in range(200)]
+        assert len(store.requests()) == 200 and len(store.attempts()) == 200
+    batches_and_the_bad_ones_neighbours = len(commits)
+    assert batches_and_the_bad_ones_neighbours < 250
+
+
+def test_a_put_has_reached_the_disk_before_it_returns(path: Path) -> None:
+    """What was paid for is flushed (`synchronous=FULL`); cells are not; and who waits together shares one flush."""
+    said: list[str] = []
+    with Store(path) as store:
+        assert store._database._writer is not None
+        store._database._writer.set_trace_callback(said.append)
+        store.put_cells([cell("k", 0)])
+        store.put(**columns("k", "ok", 1))
+        asyncio.run(_gather(store, 100))
+    wanted = [s for s in said if s.startswith("PRAGMA") or s == "COMMIT"]
+    assert wanted[:4] == ["PRAGMA synchronous=NORMAL", "COMMIT", "PRAGMA synchronous=FULL", "COMMIT"]
+    assert set(wanted[4:]) == {"COMMIT"} and len(wanted) < 20
+
+
+async def _gather(store: Store, n: int) -> None:
+    await asyncio.gather(*(store.aput(**columns(str(i), "ok", 1)) for i in range(n)))
+
+
+def test_a_cancelled_task_s_request_is_stored(path: Path) -> None:
+    async def work(store: Store) -> None:
+        task = asyncio.ensure_future(store.aput(**columns("k", "ok", 1)))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    with Store(path) as store:
+        asyncio.run(work(store))
+    with Store(path) as store:
+        assert store.get("k") is not None
+
+
+def test_put_many_is_all_or_nothing(path: Path) -> None:
+    with Store(path) as store:
+        with pytest.raises(DataError):
+            store.put_many([columns("a", "ok", 1), columns("b", "ok", 1) | {"model": object()}])
+        assert store.requests().empty and store.attempts().empty
+        store.put_many([columns("a", "ok", 1), columns("b", "ok", 1)])
+        assert set(store.requests().key) == {"a", "b"}
+
+
+def _fill(store: Store, stored: list[str], size: int) -> None:
+    """Put until it raises; what returned is in `stored`."""
+    for n in range(10_000):
+        store.put(**columns(str(n), "ok", size))
+        stored.append(str(n))
+
+
+def test_a_full_disk_is_one_sentence_and_a_readable_store(small_disk: Path) -> None:
+    with Store(small_disk / "store.sqlite") as store:
+        stored: list[str] = []
+        with pytest.raises(DataError, match=r"disk is full; free some space.*what was stored before is kept$"):
+            _fill(store, stored, 300)
+        with pytest.raises(DataError, match="disk"):
+            asyncio.run(_gather(store, 300))
+        assert len(stored) > 10 and all(store.get(k) for k in stored)
+    with Store(small_disk / "store.sqlite", read_only=True) as store:
+        assert set(stored) <= set(store.requests().key)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    with Store(small_disk / "store.sqlite") as store:  # with room again it goes on
+        store.put(**columns("more", "ok", 300))
+        assert store.get("more")
+
+
+def test_a_read_only_file_system(small_disk: Path) -> None:
+    """Root is held back here too; a new store is refused, one that is there can be read."""
+    with Store(small_disk / "store.sqlite") as store:
+        store.put(**columns("k", "ok", 1))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Store(small_disk / "store.sqlite") as store:
+        assert store.read_only and store.get("k")
+        with pytest.raises(DataError, match=r"reading only.*'outputs'"):
+            store.put(**columns("l", "ok", 1))
+    with pytest.raises(DataError, match=r"cannot use .*'outputs'"):
+        Store(small_disk / "other.sqlite")
+    with pytest.raises(DataError, match=r"cannot make the folder .*'outputs'"):
+        Store(small_disk / "folder" / "other.sqlite")
+
+
+def test_a_file_that_may_not_grow_is_one_sentence(path: Path) -> None:
+    """The same without a mount."""
+    with Store(path) as store:
+        assert store._database._writer is not None
+        pages = store._database._writer.execute("PRAGMA page_count").fetchone()[0]
+        store._database._writer.execute(f"PRAGMA max_page_count={pages + 5}")
+        with pytest.raises(DataError, match="disk is full"):
+            _fill(store, stored := [], 50)
+        assert len(store.requests()) == len(stored) and all(store.get(k) for k in stored)
+
+
+def test_a_store_that_may_only_be_read(path: Path, tmp_path: Path) -> None:
+    with Store(path) as store:
+        store.put(**columns("k", "ok", 1))
+        store.put_cells([cell("k", 0)])
+    with Store(path, read_only=True) as store:
+        assert store.read_only and store.get("k") and len(store.cells()) == 1 and len(list(store.answered())) == 1
+        for write in (lambda: store.put(**columns("l", "ok", 1)), lambda: asyncio.run(_gather(store, 2))):
+            with pytest.raises(DataError, match="open for reading only"):
+                write()
+    with pytest.raises(DataError, match="no store at"):
+        Store(tmp_path / "none.sqlite", read_only=True)
+    assert not (tmp_path / "none.sqlite").exists()
+
+
+AS_NOBODY = """
+import logging, os, sys
+from anytime_lib import Store
+if os.geteuid() == 0:
+    os.setgid(65534), os.setuid(65534)
+logging.basicConfig(format="%(message)s")
+with Store(sys.argv[1]) as store:
+    print(store.read_only, len(store.requests()), len(store.cells()), len(list(store.answered())))
+    try:
+        store.add_problems([])
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+def _as_nobody(path: Path) -> tuple[str, str]:
+    """Open a store as a user who may read it and no more: (stdout, stderr)."""
+    for folder in [path.parent, *path.parent.parents][:4]:
+        folder.chmod(folder.stat().st_mode | 0o555)
+    path.parent.chmod(0o555)
+    for file in path.parent.iterdir():
+        file.chmod(0o444)
+    done = subprocess.run([sys.executable, "-c", AS_NOBODY, str(path)], capture_output=True, text=True, check=False,
+                          cwd=HARNESS.parent.parent)  # fmt: skip
+    path.parent.chmod(0o755)
+    return done.stdout, done.stderr
+
+
+def test_a_folder_that_may_only_be_read_is_opened_all_the_same(path: Path) -> None:
+    with Store(path) as store:
+        store.put(**columns("k", "ok", 1))
+        store.put_cells([cell("k", 0)])
+    out, err = _as_nobody(path)
+    assert out.startswith("True 1 1 1\nDataError ") and "open for reading only" in out, err
+    assert "cannot be written to; it is opened for reading only" in err
+
+
+def test_rows_in_a_log_that_cannot_be_read_are_never_left_out(path: Path, tmp_path: Path) -> None:
+    """Copied from a killed run, without the log's index: an error, since the file alone lacks its newest rows."""
+    with Store(path) as store:
+        store.put(**columns("k", "ok", 1))
+        copy = tmp_path / "copy" / "store.sqlite"
+        copy.parent.mkdir()
+        for suffix in ("", "-wal"):
+            copy.with_name(copy.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    out, err = _as_nobody(copy)
+    assert not out and "copy the whole folder" in err.splitlines()[-1]
+    with Store(copy) as store:
+        assert store.get("k")
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[3])
+from crash_harness import columns, cell
+from anytime_lib import Store
+with Store(sys.argv[1]) as store:
+    print("ready", flush=True); sys.stdin.readline()
+    for n in range(80):
+        store.put(**columns(f"shared {n}", "ok", 1 + n % 7))
+        store.put(**columns(f"{sys.argv[2]} {n}", "ok", 1))
+        store.put_cells([cell(f"shared {n}", 0)])
+"""
+
+
+def test_three_processes_write_one_store_from_its_first_moment(path: Path) -> None:
+    args = [sys.executable, "-c", WRITER, str(path)]
+    writers = [subprocess.Popen([*args, name, str(HARNESS.parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True) for name in "abc"]  # fmt: skip
+    for writer in writers:
+        assert writer.stdout is not None and writer.stdout.readline() == "ready\n", writer.communicate()[1]
+    ends = [writer.communicate("go\n", timeout=100) for writer in writers]
+    assert [w.returncode for w in writers] == [0, 0, 0], ends
+    with Store(path) as store:
+        keys = store.requests().key
+        assert len(keys) == len(set(keys)) == 4 * 80 and len(store.cells()) == 80
+        assert len(store.attempts()) == 6 * 80  # who asked in vain paid all the same
+
+
+def test_two_runs_of_one_sweep_at_once_double_nothing(path: Path) -> None:
+    server = FakeServer()
+    server.script = _slowly
+    params = path.with_name("p.yaml")
+    params.write_text(f"{{outputs: {path.parent}, model: fake, base_url: '{server.base_url}', tasks: [gpqa], methods: "
+                      "[base], n_problems: 3, n_samples: 2, budgets: [2, 5, 9, 500]}")  # fmt: skip
+    command = [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in "ab"]
+    said = [run.communicate(timeout=100)[0] for run in runs]
+    server.close()
+    assert [run.returncode for run in runs] == [0, 0], said
+    with Store(path.parent / "run" / "store.sqlite") as store:
+        requests, attempts = store.requests(), store.attempts()
+        assert len(store.cells()) == 24 and len(requests) == requests.key.nunique() == 30
+        assert len(server.requests) == len(attempts) >= 30  # what was asked twice was billed twice, and is told
+
+
+def _slowly(body: dict[str, Any], n: int) -> Any:
+    time.sleep(0.05)
+    return say_something(body, n)
+
+
+def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
+    (key,) = old_store(path, 1)
+    with Store(path, read_only=True) as store:  # as it is
+        assert store.get(key) and store.attempts().key.tolist() == [key] and store.noted("x") is None
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+    with Store(path) as store:
+        assert store.get(key) and len(store.cells()) == 2 and store.attempts().tokens.tolist() == [4]
+        store.note("probe", {"seed": True})
+    with Store(path) as store:
+        assert store._db.execute("PRAGMA user_version").fetchone() == (SCHEMA,) and len(store.attempts()) == 1
+        assert store.noted("probe") == {"seed": True} and store.noted("other") is None
+
+
+def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE mine (x)")
+    for read_only in (False, True):
+        with pytest.raises(DataError, match="something else"):
+            Store(path, read_only)
+    with sqlite3.connect(path) as db:
+        assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
+        db.execute("DROP TABLE mine")
+        db.execute(f"PRAGMA user_version={SCHEMA + 1}")
+    for read_only in (False, True):
+        with pytest.raises(DataError, match=rf"newer version \(schema {SCHEMA + 1}, known here up to {SCHEMA}\)"):
+            Store(path, read_only)
+
+
+@given(text=st.text(st.characters(codec=None), max_size=40))
+def test_whatever_a_model_writes_comes_back(text: str) -> None:
+    """Half a surrogate pair and NUL included; a cell's detail, which goes into tables, has them replaced."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, Store(Path(folder) / "s") as store:
+        store.put(**columns("k", "ok", 1) | {"response": {"text": text}})
+        assert store.get("k") == {"text": text}
+        store.put_cells([cell("k", 0) | {"detail": text}])
+        assert store.cells().detail.tolist() == [text.encode("utf-8", "replace").decode()]
+
+
+def test_cells_keep_their_types_whatever_is_missing(path: Path) -> None:
+    nothing = {"tokens_used": None, "answer_tokens": None, "score": None, "correct": None, "status": "error",
+               "stopped_naturally": None, "trace_key": None, "answer_key": None}  # fmt: skip
+    with Store(path) as store:
+        assert store.cells().empty and store.cells().columns.tolist() == CELL_COLUMNS
+        store.put_cells([cell("b", 0) | nothing, cell("a", 1) | {"correct": True}, cell("a", 0)])
+        cells = store.cells()
+        assert list(zip(cells.problem_id, cells["sample"], strict=True)) == [("a", 0), ("a", 1), ("b", 0)]
+        assert cells.score.dtype == np.float64 and np.isnan(cells.score[2])
+        assert cells.correct.dtype == "boolean" and cells.correct[:2].tolist() == [False, True]
+        assert cells.correct.isna()[2] and cells.stopped_naturally.dtype == "boolean"
+        assert pd.api.types.is_integer_dtype(cells.budget) and cells.trace_key.isna().all()
+        assert len(store.cells(run="r", method="m")) == 3 and store.cells(method="other").empty
+        with pytest.raises(DataError, match="not by colour"):
+            store.cells(colour="red")
+
+
+def test_done_names_whole_samples_of_one_trace(path: Path) -> None:
+    def at(problem: str, budget: int, **more: Any) -> dict[str, Any]:
+        return cell(problem, 0) | {"budget": budget, "trace_key": "t1"} | more
+
+    with Store(path) as store:
+        store.put_cells([at("whole", 1), at("whole", 2), at("whole", 3), at("part", 1), at("failed", 1),
+                         at("failed", 2, status="error"), at("mixed", 1), at("mixed", 2, trace_key="t2"),
+                         at("other", 1, method="n"), at("other", 2, method="n")])  # fmt: skip
+        assert store.done("r", "x", "t", "m", [1, 2]) == {("whole", 0): "t1"}
+        assert store.done("r", "x", "t", "m", [1, 2, 4]) == {}
+
+
+def test_keys_in_the_environment_are_never_stored(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_API_KEY", key := 'canary-71"x\\f0e9')
+    monkeypatch.setenv("GROK", shaped := "xai-canary71canary71")
+    monkeypatch.setenv("COMMON_KEY", "a")
+    with Store(path) as store:
+        row = columns("k", "error", 1) | {"request": {"text": f"use {key}"}, "response": {"error": f"bad key {key}!"}}
+        row["request"]["more"] = shaped
+        assert store.put(**row) == {"error": "bad key [key withheld]!"}
+        store.put_cells([cell("k", 0) | {"detail": f"bad key {key}"}])
+        store.add_problems([Problem("p", "t", f"my {key}", None)])
+        store.note("n", {"header": key})
+        assert store.request("k") == {"text": "use [key withheld]", "more": "[key withheld]"}
+        assert store.noted("n") == {"header": "[key withheld]"}
+        files = b"".join(f.read_bytes() for f in path.parent.iterdir())
+    assert b"canary" not in files and b"canary" not in path.read_bytes()
+
+
+def test_private_problems_make_their_task_private(path: Path) -> None:
+    with Store(path) as store:
+        store.add_problems([Problem("1", "open", "", 0), Problem("1", "mixed", "", 0),
+                            Problem("2", "mixed", "", 0, {"private": True})])  # fmt: skip
+        assert store.public_tasks() == {"open"}

@@ -1,0 +1,203 @@
+"""What leaves a store: everything that may, nothing that must not, whoever wrote the texts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from anytime_lib import Store
+from anytime_lib.errors import DataError
+from anytime_lib.export import FORMATS, TABLES, export, main
+from anytime_lib.records import Problem, digest
+from anytime_lib.store import CELL_COLUMNS, tidy
+
+CANARY = "CANARY-7f3a"
+KEY = "qz-canary-9911-key"
+SHAPED = "sk-" + "a1" * 12
+HOSTILE = "</script><script>alert(1)</script>\u2028=cmd|' /C calc'!A0\x00\x1b[2J \ud800 | # ![x](y)"
+
+
+def ask(store: Store, task: str, kind: str, content: str, said: str, **more: Any) -> str:
+    request = {"v": 1, "kind": kind, "model": "m/1", "endpoint": "https://e/v1", "sample": 0, "temperature": 0.5,
+               "messages": [{"role": "user", "content": content}], "stop": [content]}  # fmt: skip
+    reply = {"text": said, "reasoning": said, "finish_reason": "stop", "ends": [1, 2], "prompt_tokens": 5,
+             "completion_tokens": 3, "first": {said: 0.0}, "usage": {"echo": said}}  # fmt: skip
+    row = {"key": digest([task, kind, content]), "kind": kind, "task": task, "method": "base", "model": "m/1",
+           "endpoint": "https://e/v1", "request": request, "response": reply, "status": "ok", "prompt_tokens": 5,
+           "cached_tokens": 1, "completion_tokens": 3, "seconds": 0.5, "created": 1.7e9}  # fmt: skip
+    store.put(**row | more)
+    return str(row["key"])
+
+
+def cells(task: str, problem: str, trace: str, answer: str, detail: str) -> list[dict[str, Any]]:
+    plain = {"run": "r", "model": "m/1", "task": task, "problem_id": problem, "method": "base", "sample": 0,
+             "answer_tokens": 3, "score": 0.25, "correct": False, "status": "ok", "stopped_naturally": True,
+             "trace_key": trace, "answer_key": answer, "detail": detail}  # fmt: skip
+    failed = {"score": None, "correct": None, "status": "error", "answer_key": None, "detail": f"server: {detail}"}
+    return [plain | {"budget": b, "tokens_used": b} | (failed if b == 256 else {}) for b in (16, 64, 256)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A public task with hostile and key-bearing texts, one with a private problem, one that the run does not know."""
+    with Store(tmp_path / "run" / "store.sqlite") as found:
+        found.add_problems([
+            Problem("p1", "open", f"How far is it? {SHAPED}", {"km": 5}, {"level": 1}),
+            Problem("s1", "secret", f"{CANARY} question", f"{CANARY} gold", {"private": True, "explanation": CANARY}),
+            Problem("s2", "secret", "an open one of that task", "B"),
+        ])  # fmt: skip
+        trace = ask(found, "open", "trace", f"How far? {KEY}", f"{HOSTILE} {SHAPED}")
+        answer = ask(found, "open", "answer", "Answer now.", f"5 km {KEY}")
+        found.put_cells(cells("open", "p1", trace, answer, f"5 km {HOSTILE}"))
+        for task in ("secret", "unknown"):
+            trace = ask(found, task, "trace", f"{CANARY} question", f"I think {CANARY}")
+            ask(found, task, "judge", f"compare {CANARY}", f"{CANARY} is best")
+            answer = ask(found, task, "answer", f"{CANARY} again", CANARY)
+            failed = {"response": {"error": f"cannot read {CANARY}"}, "status": "error"}
+            ask(found, task, "answer", f"{CANARY} failing", "", **failed)
+            found.put_cells(cells(task, "s1", trace, answer, CANARY))
+        found.put_cells([cells("open", "p2", "", "", "gone")[2] | {"trace_key": None}])
+        yield found
+
+
+def bytes_of(paths: list[Path]) -> bytes:
+    """Everything in the files, decompressed: Parquet as its values, archives as their members."""
+    whole = b""
+    for path in paths:
+        whole += path.read_bytes() + path.name.encode()
+        if path.suffix == ".parquet":
+            whole += pd.read_parquet(path).to_csv().encode()
+            whole += b"".join(str(v).encode() for c in ("messages",) if c in (f := pd.read_parquet(path)) for v in f[c])
+        if path.suffix == ".eval":
+            with zipfile.ZipFile(path) as archive:
+                whole += b"".join(archive.read(name) for name in archive.namelist())
+    return whole
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_private_texts_and_keys_never_leave(
+    store: Store, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format == "inspect":
+        pytest.importorskip("inspect_ai", reason="the extra anytime-lib[inspect] is not installed")
+    monkeypatch.setenv("SOME_PROVIDER_KEY", KEY)  # stored before it was known: found on the way out
+    paths = export(store, tmp_path / "out", format)
+    assert sorted(p for p in (tmp_path / "out").rglob("*") if p.is_file()) == sorted(paths)
+    whole = bytes_of(paths)
+    assert b"withheld: " in whole and b"[key withheld]" in whole and b"How far" in whole
+    for canary in (CANARY, KEY, SHAPED):
+        assert canary.encode() not in whole
+
+
+def test_without_a_private_problem_the_canaries_would_be_seen(store: Store, tmp_path: Path) -> None:
+    """The test above can fail."""
+    store.add_problems([Problem("s1", "secret", f"{CANARY} question", 0), Problem("u", "unknown", "", 0)])
+    for format in ("parquet", "jsonl"):
+        whole = bytes_of(export(store, tmp_path / format, format))
+        assert whole.count(CANARY.encode()) > 8 and KEY.encode() in whole
+
+
+def test_parquet_and_json_lines_hold_the_same_tables(store: Store, tmp_path: Path) -> None:
+    export(store, tmp_path / "p", "parquet")
+    export(store, tmp_path / "j", "jsonl")
+    assert list(TABLES["cells"]) == CELL_COLUMNS
+    for name, columns in TABLES.items():
+        frame = pd.read_parquet(tmp_path / "p" / f"{name}.parquet")
+        lines = (tmp_path / "j" / f"{name}.jsonl").read_bytes().decode("ascii").splitlines()
+        rows = [json.loads(line) for line in lines]
+        assert len(frame) == len(rows) > 0 and list(frame.columns) == list(columns) == list(rows[0])
+        assert frame.iloc[:, 0].tolist() == [row[frame.columns[0]] for row in rows]
+    cells = tidy(pd.read_parquet(tmp_path / "p" / "cells.parquet"))
+    ours = store.cells()
+    assert cells.score.isna().sum() == 4
+    pd.testing.assert_frame_equal(cells.drop(columns="detail"), ours.drop(columns="detail"), check_dtype=False)
+    request = next(r for r in rows_of(tmp_path / "j", "requests") if r["task"] == "open" and r["kind"] == "trace")
+    assert request["messages"][0]["content"].startswith("How far") and request["ends"] == [1, 2]
+    assert json.loads(request["settings"])["temperature"] == 0.5
+    (problem,) = [p for p in rows_of(tmp_path / "j", "problems") if p["task"] == "open"]
+    assert json.loads(problem["gold"]) == {"km": 5} and json.loads(problem["metadata"]) == {"level": 1}
+
+
+def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / f"{table}.jsonl").read_text().splitlines()]
+
+
+def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> None:
+    store.put_cells([c | {"model": "<b>m</b>|`x`\n# _H_"} for c in cells("open", "p1", "t", "a", "")])
+    export(store, folder := tmp_path / "hub folder", "huggingface")
+    loading = (
+        "import sys, datasets\n"
+        f"for name in {[*TABLES]}:\n"
+        "    found = datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])\n"
+        "    print(name, found['train'].num_rows)\n"
+        "print(datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])['train'].column_names)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", loading, str(folder), str(tmp_path / "cache")], capture_output=True, text=True,
+        check=False, env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
+    )  # fmt: skip
+    *counts, columns = done.stdout.splitlines()
+    assert counts == ["cells 13", "problems 3", "requests 10", "attempts 10"], done.stderr[-2000:]
+    assert columns == str(CELL_COLUMNS)
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == "other"
+    assert "texts of secret, unknown are withheld" in body and "store schema" in body and "https://e/v1" in body
+    assert "| r | m/1 | open | base | 2 | 1 | 3 | 4 | 2 |" in body
+    assert "| r | &lt;b&gt;m&lt;/b&gt;\\|\\`x\\` \\# \\_H\\_ | open |" in body and "<b>" not in body
+
+
+def test_inspect_opens_the_logs(store: Store, tmp_path: Path) -> None:
+    log_reader = pytest.importorskip("inspect_ai.log", reason="the extra anytime-lib[inspect] is not installed")
+
+    async def from_a_notebook() -> list[Path]:
+        return export(store, tmp_path / "logs", "inspect")
+
+    paths = asyncio.run(from_a_notebook())
+    assert len(log_reader.list_eval_logs(str(tmp_path / "logs"))) == len(paths) == 3
+    log = {log.eval.task: log for log in map(log_reader.read_eval_log, map(str, paths))}["open"]
+    assert log.status == "success" and log.eval.model == "m/1" and log.eval.solver == "base"
+    sample, failed = log.samples
+    assert sample.id == "p1" and sample.epoch == 1 and sample.input.startswith("How far")
+    assert {name: score.value for name, score in sample.scores.items()} == {"at_16": 0.25, "at_64": 0.25}
+    assert sample.scores["at_16"].explanation.startswith("5 km") and sample.metadata["errors"]["256"]
+    usage = sample.model_usage["m/1"]  # the trace and one answer, which two budgets share
+    assert (usage.input_tokens, usage.input_tokens_cache_read, usage.output_tokens) == (10, 0, 6)
+    assert failed.id == "p2" and failed.error.message == "server: gone" and not failed.scores
+    at_16, _, at_256 = log.results.scores
+    assert at_16.metrics["mean"].value == 0.25 and at_16.scored_samples == 1 and at_256.metrics == {}
+
+
+def test_mistakes_are_one_sentence(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DataError, match="unknown export format 'parkett'; did you mean 'parquet'"):
+        export(store, tmp_path, "parkett")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot export to"):
+        export(store, tmp_path / "file" / "x")
+    monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
+    monkeypatch.delitem(sys.modules, "anytime_lib.export_inspect", raising=False)
+    with pytest.raises(DataError, match=r"pip install 'anytime-lib\[inspect\]'"):
+        export(store, tmp_path / "logs", "inspect")
+    assert main(store.path, tmp_path / "out", "jsonl") == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{t}.jsonl") for t in TABLES]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_what_cannot_be_written_leaves_no_half_file(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cells.jsonl.part").symlink_to("/dev/full")
+    with pytest.raises(DataError, match="No space left"):
+        export(store, tmp_path / "out", "jsonl")
+    assert list((tmp_path / "out").iterdir()) == []
