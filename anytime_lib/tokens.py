@@ -22,14 +22,17 @@ _LOST = "\ufffd".encode()
 def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
     """Token boundaries from the tokens' bytes; None if the pieces do not join to the text.
 
-    A server may strip white space at either end of the text, or return an end token without bytes: boundaries are
-    then moved by what was stripped and clamped to the text.
+    A server may strip white space at either end of the text, return an end token without bytes, or leave out a
+    character that the end cut off: boundaries are then moved by what was stripped and clamped to the text.
     """
     raw, joined = text.encode(), b"".join(pieces)
     if not raw:
         return [] if not joined.strip() else None
     at = joined.find(raw)
-    if at < 0 or joined[:at].strip() or joined[at + len(raw) :].strip():
+    left = joined[at + len(raw) :].strip()
+    if len(left) < 4:  # a character that was cut off is not in the text
+        left = left.decode(errors="ignore").encode()
+    if at < 0 or joined[:at].strip() or left:
         return _aligned(pieces, raw) if _LOST in joined else None
     ends = [min(max(end - at, 0), len(raw)) for end in accumulate(map(len, pieces))]
     while len(ends) > 1 and ends[-2] == len(raw):  # end-of-text tokens without bytes of their own

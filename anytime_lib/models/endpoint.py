@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
+USUALLY = 3
+"""Replies in a row without usable token counts, after which they are taken to be this server's way."""
 _KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad) api[ _-]?key", re.I)
 _CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota", re.I)
 _MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
@@ -86,7 +88,7 @@ class Endpoint:
         self.dropped: set[str] = set()
         self.owner = ""
         self.tokenized_by_file = False
-        self._misnamed = False
+        self._misnamed, self._uncounted = False, 0
         if capabilities is not None:
             self.learn(capabilities)
 
@@ -158,6 +160,7 @@ class Endpoint:
             if self.limiter is not None:
                 self.limiter.succeeded(reply.seconds)
             self._check_name(reply)
+            self._check_counts(reply, max_tokens)
             return reply
 
         return await self._persist(once)
@@ -226,7 +229,7 @@ class Endpoint:
                         if reader.finished:  # what is left is the end of the connection
                             clock.reschedule(loop.time() + 1)
                         elif reader.heard > heard or not events:
-                            clock.reschedule(min(whole, loop.time() + limits.first_token) if events else whole)
+                            clock.reschedule(min(whole, loop.time() + limits.first_token))
                 reader.end()
         except TimeoutError:
             if not reader.finished:
@@ -330,6 +333,15 @@ class Endpoint:
             self._misnamed = True
             log.warning("%s answers as model %r, not as the %r that was asked for; both are kept with every reply",
                         self.base_url, reply.model, self.model)  # fmt: skip
+
+    def _check_counts(self, reply: Reply, max_tokens: int) -> None:
+        """A short reply whose counts are missing or impossible is cheaper asked again than guessed at, unless the
+        server never tells any."""
+        self._uncounted = self._uncounted + 1 if reply.estimated else 0
+        if reply.estimated and max_tokens <= STREAM_FROM and self._uncounted <= USUALLY:
+            raise Trouble("the server's token counts are missing or impossible", usage=reply.spent)
+        if self._uncounted == USUALLY + 1:
+            log.warning("%s tells no usable token counts; the ledger's are estimates", self.base_url)
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:

@@ -201,7 +201,7 @@ class Reader:
 
         Args:
             echo: the beginning of an assistant's turn that some servers repeat before they continue it.
-            asked: characters of the request, from which a prompt's tokens are estimated where nothing tells them.
+            asked: characters of the request, from which the prompt's tokens are estimated where nothing tells them.
             partial: the reply died; what is there is taken.
         """
         text, apart = _sane("".join(self._text)), _sane("".join(self._reasoning))
@@ -213,12 +213,14 @@ class Reader:
         where, pieces = self._reasoning_in, [_piece(t) for t in self._tokens]
         reasoning, answer = (apart, text) if apart else split_think(text)
         ends = None
+        if self._merges(counts["completion_tokens"]):
+            pieces = []
         if pieces and apart:
             ends = ends_within(pieces, reasoning)
         elif pieces and reasoning:
             where, ends = "think", ends_within(pieces, reasoning, after="<think>")
         elif pieces:
-            ends = ends_of(pieces, text)
+            ends = ends_within(pieces, text) if partial else ends_of(pieces, text)
         return Reply(
             text=answer,
             reasoning=reasoning,
@@ -237,12 +239,17 @@ class Reader:
             estimated=estimated,
         )
 
+    def _merges(self, completion: int) -> bool:
+        """Whether the token stream has fewer entries than tokens: llama.cpp, whose entries carry an `id`, joins the
+        tokens of a character that they split. Its tokenizer knows better."""
+        return completion - len(self._tokens) > 1 and all("id" in t for t in self._tokens)
+
     def _check(self, shown: str, counts: dict[str, int], estimated: bool) -> None:
         """Refuse what is no reply at all; what was billed for it goes with the refusal."""
         billed = {} if estimated else {n: counts[n] for n in ("prompt_tokens", "completion_tokens")}
         if not self._chosen:
             raise Trouble("the server's reply holds no choices", usage=billed)
-        hidden = counts["reasoning_tokens"] or self._reason not in ("stop", "")
+        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
         if not self._said_text and not shown and not hidden and (estimated or counts["completion_tokens"] > 1):
             raise Trouble("the server's reply holds no text", usage=billed)
         odd = sum(1 for c in shown if (c < " " and c not in "\t\n\r") or c in "\x7f\ufffd")
@@ -269,7 +276,7 @@ class Reader:
         ):
             completion += reasoning  # xAI and Gemini bill reasoning apart
         if prompt is None:
-            prompt = asked // 4 if partial else 0
+            prompt = asked // 4
         return {
             "prompt_tokens": prompt,
             "cached_tokens": min(cached, prompt),
