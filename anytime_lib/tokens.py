@@ -52,7 +52,8 @@ def ends_within(pieces: Sequence[bytes], text: str, after: str = "") -> list[int
     if not raw:
         return []
     if at < 0:
-        return None
+        before = sum(end <= begin for end in accumulate(map(len, pieces))) if begin else 0
+        return _aligned(pieces[before:], raw, whole=False) if _LOST in joined else None
     ends: list[int] = []
     for end in accumulate(map(len, pieces)):
         if end > at:
@@ -62,15 +63,16 @@ def ends_within(pieces: Sequence[bytes], text: str, after: str = "") -> list[int
     return ends
 
 
-def _aligned(pieces: Sequence[bytes], raw: bytes) -> list[int] | None:
-    """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD."""
+def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool = True) -> list[int] | None:
+    """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD. If `whole`,
+    nothing may follow the text."""
     ends: list[int] = []
     at, open_ = 0, 0
     for number, piece in enumerate(pieces):
         if not at and not open_ and not raw.startswith(piece):
             piece = piece.lstrip()
         if at == len(raw) and not open_:
-            if b"".join(pieces[number:]).strip():
+            if whole and b"".join(pieces[number:]).strip():
                 return None
             break
         for place, known in enumerate(piece.split(_LOST)):

@@ -36,6 +36,8 @@ STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
 USUALLY = 3
 """Replies in a row without usable token counts, after which they are taken to be this server's way."""
+FEWER = (20, 8, 5)
+"""How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
 _KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad) api[ _-]?key", re.I)
 _CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota", re.I)
 _MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
@@ -88,7 +90,7 @@ class Endpoint:
         self.dropped: set[str] = set()
         self.owner = ""
         self.tokenized_by_file = False
-        self._misnamed, self._uncounted = False, 0
+        self._misnamed, self._uncounted, self._most = False, 0, 20
         if capabilities is not None:
             self.learn(capabilities)
 
@@ -194,6 +196,8 @@ class Endpoint:
         while True:
             left_out = self.dropped | ({"stream_options"} if "stream" in self.dropped else set())
             sent = {name: value for name, value in settings.items() if name not in left_out}
+            if "top_logprobs" in sent:
+                sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
             if "max_tokens" in left_out:
                 sent["max_completion_tokens"] = settings["max_tokens"]
             try:
@@ -203,6 +207,9 @@ class Endpoint:
                 name = named_setting(error, words, sent) if error.status_code in (400, 403, 422) else None
                 if name is None:
                     self._refused(error, words)
+                if name == "top_logprobs" and sent[name] > FEWER[-1]:
+                    self._fewer_alternatives(sent[name], words)
+                    continue
                 self._drop(name, f"{self.base_url} does not take {name!r} ({words}); going on without it")
 
     async def _once(self, messages: list[Message], sent: dict[str, Any], asked: str, prefill: bool) -> Reply:
@@ -325,6 +332,14 @@ class Endpoint:
         self.dropped |= {name, "top_logprobs"} if name == "logprobs" else {name}
         log.warning(note)
         self._tell(Event("dropped_setting", 0.0, note))
+
+    def _fewer_alternatives(self, sent: int, words: str) -> None:
+        """Ask for fewer alternatives from now on, and say so once."""
+        if sent <= self._most:  # another request may have found it out already
+            self._most = next(n for n in FEWER if n < sent)
+            note = f"{self.base_url} does not list {sent} alternatives ({words}); asking for {self._most}"
+            log.warning(note)
+            self._tell(Event("dropped_setting", 0.0, note))
 
     def _check_name(self, reply: Reply) -> None:
         """Warn once of a reply from another model than was asked; dated and prefixed names are the same one."""

@@ -210,15 +210,13 @@ class Reader:
             self._check(text + apart, counts, estimated)
         if echo and text.startswith(echo):
             text = text[len(echo) :]
-        where, pieces = self._reasoning_in, [_piece(t) for t in self._tokens]
+        pieces = [_piece(t) for t in self._tokens]
         reasoning, answer = (apart, text) if apart else split_think(text)
         ends = None
         if self._merges(counts["completion_tokens"]):
             pieces = []
-        if pieces and apart:
-            ends = ends_within(pieces, reasoning)
-        elif pieces and reasoning:
-            where, ends = "think", ends_within(pieces, reasoning, after="<think>")
+        if pieces and reasoning:
+            ends = ends_within(pieces, reasoning, after="<think>")
         elif pieces:
             ends = ends_within(pieces, text) if partial else ends_of(pieces, text)
         return Reply(
@@ -235,7 +233,7 @@ class Reader:
             seconds=seconds,
             partial=partial,
             model=self._model,
-            reasoning_in="think" if reasoning and not apart else where,
+            reasoning_in="think" if reasoning and not apart else self._reasoning_in,
             estimated=estimated,
         )
 
