@@ -7,9 +7,9 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import openai
 import pytest
 from fake_server import FakeServer
@@ -21,6 +21,7 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.asking import stored_trace
 from anytime_lib.errors import EndpointError
 from anytime_lib.models.capabilities import Capabilities, probe
+from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
 from anytime_lib.models.failures import Trouble, retry_after, without_quotes, words_of
 from anytime_lib.models.replies import Reader
@@ -186,6 +187,8 @@ def test_fewer_alternatives_where_the_server_lists_fewer(serve: Callable[[str], 
         (402, {"error": {"message": "Insufficient credits"}}, EndpointError, "no credit left"),
         (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, EndpointError,
          "no credit left"),
+        (403, {"error": {"message": "Project has no access to model fake"}}, EndpointError, "does not know the model"),
+        (403, {"error": {"message": "forbidden"}}, EndpointError, "refuses the key"),
         (403, {"error": {"message": "your input was flagged by moderation"}}, RequestFailed, "flagged"),
         (413, {"error": {"message": "too large"}}, RequestFailed, "413 too large"),
         (422, {"detail": [{"type": "missing", "loc": ["body", "x"]}]}, RequestFailed, "missing"),
@@ -279,8 +282,9 @@ def test_an_error_never_quotes_the_request(before: str, secret: str, after: str)
 
 # Hostile replies.
 
+words = st.text(st.characters(exclude_categories=()), max_size=8)  # with surrogates, as JSON can carry them
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([
         "choices", "message", "delta", "content", "usage", "logprobs", "token", "bytes", "model", "error", "code",
         "reasoning", "finish_reason", "prompt_tokens", "completion_tokens_details", "top_logprobs", "logprob", "text",
@@ -307,7 +311,7 @@ def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -
     if isinstance(reply, str):
         assert reply and "\n" not in reply
         return
-    json.dumps(reply.to_json()).encode()
+    json.dumps(reply.to_json(), ensure_ascii=False).encode()
     assert 0 <= reply.cached_tokens <= reply.prompt_tokens and 0 <= reply.reasoning_tokens <= reply.completion_tokens
     assert reply.ends is None or reply.ends == sorted(reply.ends)
 
@@ -352,7 +356,31 @@ def test_a_long_line_takes_linear_time() -> None:
 
 
 def test_the_words_of_odd_errors() -> None:
-    response = httpx.Response(400, request=httpx.Request("POST", "http://x"))
+    response: Any = SimpleNamespace(status_code=400, request=None, headers={})
     for body in (None, "plain", {"error": "text"}, {"message": 5}, [1], {"detail": {"a": "b"}}):
-        error = openai.BadRequestError("the message", response=response, body=body)  # type: ignore[arg-type]
+        error = openai.BadRequestError("the message", response=response, body=body)
         assert words_of(error).startswith("400 ") and "\n" not in words_of(error)
+
+
+@pytest.mark.model
+def test_the_embedded_model(embedded: EmbeddedServer) -> None:
+    """What the probe finds of llama.cpp itself, whose replies can be read streamed and whole."""
+
+    async def asked() -> tuple[Capabilities, list[Reply]]:
+        endpoint = Endpoint(embedded.base_url, embedded.alias, "none")
+        found, replies = await probe(endpoint), []
+        for left_out in (set[str](), {"stream"}):
+            endpoint.dropped = left_out
+            replies.append(await endpoint.chat([{"role": "user", "content": "Name three colours."}], max_tokens=70,
+                                               temperature=0.0, tokens=True))  # fmt: skip
+        await endpoint.close()
+        return found, replies
+
+    found, (streamed, whole) = asyncio.run(asked())
+    assert (found.prefill, found.reasoning, found.max_tokens_name) == ("echo", "none", "max_tokens")
+    assert found.streaming and found.seed and found.logprobs and found.cached_tokens and not found.dropped
+    assert streamed.ends is not None and len(streamed.ends) in (
+        streamed.completion_tokens,
+        streamed.completion_tokens - 1,
+    )
+    assert whole.text and whole.completion_tokens and not (whole.estimated or streamed.estimated)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer
 
 from anytime_lib import RunConfig, run_sweep
+from anytime_lib.errors import EndpointError
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
 
@@ -148,3 +152,21 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     assert sum(server.sent.values()) > 20
     assert cells.equals(well)
     assert len([r for r in caplog.records if "another-model-7b" in r.message]) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills a queue of connections as Linux keeps it")
+def test_the_deadline_for_a_connection() -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        waiting = [socket.socket() for _ in range(8)]  # nobody accepts them, and no more fit into the queue
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(busy.getsockname())
+        stuck = SimpleNamespace(base_url=f"http://127.0.0.1:{busy.getsockname()[1]}/v1")
+        patience = Patience(connect=0.2, first_token=5, retries=1, backoff=0.01)
+        (found,) = ask(stuck, SHORT, patience=patience)  # type: ignore[arg-type]
+        for one in waiting:
+            one.close()
+    assert isinstance(found, EndpointError)
+    assert "after 2 tries (no connection within 0.2 s (deadline `connect`))" in str(found)

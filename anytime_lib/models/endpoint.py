@@ -10,16 +10,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import openai
 
 from anytime_lib.errors import EndpointError, nearest
-from anytime_lib.models.failures import Event, RequestFailed, Trouble, named_setting, of_status, words_of
+from anytime_lib.models.failures import (
+    Event,
+    RequestFailed,
+    Trouble,
+    named_setting,
+    of_refusal,
+    of_silence,
+    of_status,
+    unsent,
+    words_of,
+)  # fmt: skip
 from anytime_lib.models.replies import BYTES_PER_TOKEN, LARGEST, Reader, Reply
 from anytime_lib.models.retrying import Limiter, Patience, Retrying
 from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
@@ -38,10 +47,6 @@ USUALLY = 3
 """Replies in a row without usable token counts, after which they are taken to be this server's way."""
 FEWER = (20, 8, 5)
 """How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
-_KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad) api[ _-]?key", re.I)
-_CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota", re.I)
-_MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
-_FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
 
 
 class Endpoint:
@@ -206,7 +211,7 @@ class Endpoint:
                 words = words_of(error, asked)
                 name = named_setting(error, words, sent) if error.status_code in (400, 403, 422) else None
                 if name is None:
-                    self._refused(error, words)
+                    raise of_refusal(error, words, self.base_url, self.model, self._key_name) from None
                 if name == "top_logprobs" and sent[name] > FEWER[-1]:
                     self._fewer_alternatives(sent[name], words)
                     continue
@@ -241,7 +246,11 @@ class Endpoint:
         except TimeoutError:
             if not reader.finished:
                 late = loop.time() >= whole
-                raise Trouble(_late(late, reader.heard, limits), final=late, partial=_part(reader, read)) from None
+                raise Trouble(
+                    of_silence(late, reader.heard, limits.first_token, limits.whole),
+                    final=late,
+                    partial=_part(reader, read),
+                ) from None
         except Trouble as trouble:
             if not reader.ended:
                 trouble.partial = _part(reader, read)
@@ -262,7 +271,7 @@ class Endpoint:
         except openai.APIStatusError:
             raise
         except Exception as error:
-            raise self._unsent(error) from None
+            raise unsent(error, self.patience.connect) from None
         try:
             yield response
         finally:
@@ -278,52 +287,19 @@ class Endpoint:
                     return await client.get(path, cast_to=object)
                 return await client.post(path, cast_to=object, body=body)
         except TimeoutError:
-            raise Trouble(_late(False, 0, self.patience)) from None
+            raise Trouble(of_silence(False, 0, self.patience.first_token, 0)) from None
         except openai.APIStatusError as error:
             if "tokenize" in path and error.status_code in (404, 405, 501):
                 self.dropped.add("tokenize")
                 return None
             if error.status_code in (401, 403):
-                self._refused(error, words_of(error, asked))
-            raise of_status(error, words_of(error, asked)) or RequestFailed(words_of(error, asked)) from None
+                raise of_refusal(error, "", self.base_url, self.model, self._key_name) from None
+            words = words_of(error, asked)
+            raise of_status(error, words) or RequestFailed(words) from None
         except ValueError:
             raise RequestFailed(f"{self.base_url} answers {path} with something that is no JSON") from None
         except Exception as error:
-            raise self._unsent(error) from None
-
-    def _unsent(self, error: Exception) -> Exception:
-        """What it means that a request brought no reply at all."""
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
-        kind = type(cause).__name__
-        if kind in ("ConnectTimeout", "PoolTimeout"):
-            return Trouble(f"no connection within {self.patience.connect:g} s (deadline `connect`)", unreachable=True)
-        if kind == "ConnectError":
-            return Trouble("no connection could be made", unreachable=True)
-        if isinstance(error, openai.APIConnectionError) or type(cause).__module__.startswith("http"):
-            return Trouble(f"the connection broke before a reply came ({kind})")
-        return RequestFailed(f"the request could not be sent ({kind}: {' '.join(str(error).split())[:200]})")
-
-    def _refused(self, error: openai.APIStatusError, words: str) -> NoReturn:
-        """Raise what a refusal means."""
-        status = error.status_code
-        if status == 403 and _FLAGGED.search(words):
-            raise RequestFailed(f"the server refused the request: {words}") from None
-        if status in (401, 403) or (status == 400 and _KEY.search(words)):
-            raise EndpointError(f"{self.base_url} refuses the key in {self._key_name}; set it to a valid key") from None
-        if status == 402 or (status == 429 and _CREDIT.search(words)):
-            raise EndpointError(
-                f"the account behind {self._key_name} has no credit left at {self.base_url} ({words}); top it up and "
-                "run again to go on"
-            ) from None
-        if trouble := of_status(error, words):
-            raise trouble from None
-        if _MODEL.search(words) or (status == 404 and "model" in words.lower()):
-            raise EndpointError(f"{self.base_url} does not know the model {self.model!r}: {words}") from None
-        if status == 404:
-            raise EndpointError(
-                f"{self.base_url} has no chat completions ({words}); give the address up to and including its /v1"
-            ) from None
-        raise RequestFailed(f"the server refused the request: {words}") from None
+            raise unsent(error, self.patience.connect) from None
 
     def _drop(self, name: str, note: str) -> None:
         """Leave a setting out of all later requests, and say so once."""
@@ -384,12 +360,3 @@ async def _bytes(response: Any) -> AsyncIterator[bytes]:
 def _part(reader: Reader, read: Callable[[bool], Reply]) -> Reply | None:
     """What had arrived of a stream that died, if anything had."""
     return read(True) if reader.streamed and reader.heard else None
-
-
-def _late(whole: bool, heard: int, limits: Patience) -> str:
-    """Which deadline has passed."""
-    if whole:
-        return f"the reply was not whole within {limits.whole:g} s (deadline `whole`)"
-    if heard:
-        return f"the stream stood still for {limits.first_token:g} s (deadline `first_token`)"
-    return f"no first token within {limits.first_token:g} s (deadline `first_token`)"

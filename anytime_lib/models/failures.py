@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 
+from anytime_lib.errors import EndpointError
+
 if TYPE_CHECKING:
     from anytime_lib.models.replies import Reply
 
@@ -23,6 +25,10 @@ QUOTE = 24
 OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "temperature", "top_p")
 """Settings that a request can do without."""
 _REFUSED = re.compile(r"support|instead|unrecogni[sz]ed|unknown|not permitted|not allowed|deprecated|extra", re.I)
+_KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad) api[ _-]?key", re.I)
+_CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota", re.I)
+_MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
+_FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
 _TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exceed|at most|maximum", re.I)
 
 
@@ -89,6 +95,57 @@ def of_status(error: openai.APIStatusError, words: str) -> Trouble | None:
     return None
 
 
+def of_refusal(error: openai.APIStatusError, words: str, url: str, model: str, key_name: str) -> Exception:
+    """What a status that is no success means for the request, or for all of them."""
+    status, about_model = error.status_code, "model" in words.lower()
+    if status == 403 and _FLAGGED.search(words):
+        return RequestFailed(f"the server refused the request: {words}")
+    if status == 402 or (status == 429 and _CREDIT.search(words)):
+        return EndpointError(
+            f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
+        )
+    if trouble := of_status(error, words):
+        return trouble
+    if status == 401 or (status == 400 and _KEY.search(words)) or (status == 403 and not about_model):
+        return EndpointError(f"{url} refuses the key in {key_name}; set it to a valid key")
+    if _MODEL.search(words) or (status in (403, 404) and about_model):
+        return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}")
+    if status == 404:
+        return EndpointError(f"{url} has no chat completions ({words}); give the address up to and including its /v1")
+    return RequestFailed(f"the server refused the request: {words}")
+
+
+def unsent(error: Exception, connect: float) -> Exception:
+    """What it means that a request brought no reply at all."""
+    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+    kind = type(cause).__name__
+    if kind in ("ConnectTimeout", "PoolTimeout"):
+        return Trouble(f"no connection within {connect:g} s (deadline `connect`)", unreachable=True)
+    if kind == "ConnectError":
+        return Trouble("no connection could be made", unreachable=True)
+    if isinstance(error, openai.APIConnectionError) or type(cause).__module__.startswith("http"):
+        return Trouble(f"the connection broke before a reply came ({kind})")
+    return RequestFailed(f"the request could not be sent ({kind}: {sane(' '.join(str(error).split()))[:200]})")
+
+
+def of_silence(late: bool, heard: int, first_token: float, whole: float) -> str:
+    """Which deadline has passed, in words."""
+    if late:
+        return f"the reply was not whole within {whole:g} s (deadline `whole`)"
+    if heard:
+        return f"the stream stood still for {first_token:g} s (deadline `first_token`)"
+    return f"no first token within {first_token:g} s (deadline `first_token`)"
+
+
+def sane(text: str) -> str:
+    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
+    try:
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it asks for nothing."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
@@ -121,7 +178,7 @@ def words_of(error: openai.APIError, asked: str = "") -> str:
         title = re.search(r"<title[^>]*>([^<]{1,200})", body[:5000], re.I)
         body = f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
     status = getattr(error, "status_code", None)
-    said = without_quotes(" ".join(body[:4000].split())[:600], asked)[:300]
+    said = without_quotes(sane(" ".join(body[:4000].split())[:600]), asked)[:300]
     return f"{status} {said}" if status else said or type(error).__name__
 
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from anytime_lib.models.failures import RequestFailed, Trouble
+from anytime_lib.models.failures import RequestFailed, Trouble, sane
 from anytime_lib.tokens import ends_of, ends_within
 
 LARGEST = 20_000_000
@@ -113,7 +113,8 @@ class Reader:
     def feed(self, data: bytes) -> None:
         self._size += len(data)
         if self._size > self._largest:
-            self._rest, self._text, self._reasoning, self._tokens, self.heard = [], [], [], [], 0
+            self._rest, self._text, self._reasoning, self._tokens = [], [], [], []
+            self.heard, self.ended = 0, False
             raise Trouble(f"the reply is larger than {self._largest // 1_000_000} MB and was given up")
         if not self.streamed:
             self._rest.append(data)
@@ -161,9 +162,9 @@ class Reader:
         if body.get("error"):
             _raise(body["error"])
         if isinstance(body.get("model"), str):
-            self._model = self._model or body["model"][:200]
+            self._model = self._model or sane(body["model"][:200])
         if isinstance(body.get("usage"), dict):
-            self._usage = body["usage"]
+            self._usage = body["usage"] if _can_be_kept(body["usage"]) else {}
         choices = body.get("choices")
         if isinstance(choices, list) and choices and isinstance(choices[0], dict):
             self._choice(choices[0])
@@ -191,7 +192,7 @@ class Reader:
         if isinstance(probabilities, dict) and isinstance(probabilities.get("content"), list):
             self._tokens += [t for t in probabilities["content"] if isinstance(t, dict)]
         if isinstance(choice.get("finish_reason"), str):
-            self._reason = choice["finish_reason"][:50]
+            self._reason = sane(choice["finish_reason"][:50])
             if self._reason in _BROKEN:
                 raise Trouble(f"the server broke the reply off ({self._reason})")
             self.ended = True
@@ -204,7 +205,7 @@ class Reader:
             asked: characters of the request, from which the prompt's tokens are estimated where nothing tells them.
             partial: the reply died; what is there is taken.
         """
-        text, apart = _sane("".join(self._text)), _sane("".join(self._reasoning))
+        text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
         counts, estimated = self._counts(text, apart, asked, partial)
         if not partial:
             self._check(text + apart, counts, estimated)
@@ -286,13 +287,21 @@ class Reader:
 def _raise(error: Any) -> None:
     """An error that comes with status 200, or in mid-stream."""
     known = error if isinstance(error, dict) else {"message": error}
-    words = " ".join(str(known.get("message") or known.get("type") or "an error without words")[:300].split())
+    words = sane(" ".join(str(known.get("message") or known.get("type") or "an error without words")[:300].split()))
     code = _count(known.get("code")) or _count(known.get("status")) or 500
     if code == 429:
         raise Trouble(words, "rate_limited")
     if 400 <= code < 500 and code not in (408, 409, 425):
         raise RequestFailed(f"the server refused the request: {words}")
     raise Trouble(words, "server_error")
+
+
+def _can_be_kept(usage: dict[str, Any]) -> bool:
+    """Whether a usage object is of a size, and of characters, that a store takes."""
+    try:
+        return len(json.dumps(usage, ensure_ascii=False).encode()) < 10_000
+    except (ValueError, RecursionError):
+        return False
 
 
 def _count(value: object) -> int | None:
@@ -302,15 +311,6 @@ def _count(value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
-
-
-def _sane(text: str) -> str:
-    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _piece(token: dict[str, Any]) -> bytes:
@@ -329,7 +329,7 @@ def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     """The alternatives listed for a token: text -> nats."""
     listed = token.get("top_logprobs")
     return {
-        _sane(t["token"]): float(t["logprob"])
+        sane(t["token"]): float(t["logprob"])
         for t in (listed if isinstance(listed, list) else [])
         if isinstance(t, dict) and isinstance(t.get("token"), str) and isinstance(t.get("logprob"), (int, float))
         and math.isfinite(t["logprob"])
