@@ -48,7 +48,7 @@ def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: An
 
     async def inside() -> Any:
         name = model or (server.provider.models[0] if isinstance(server, ProviderServer) else "fake")
-        endpoint = Endpoint(server.base_url, name, more.pop("key", "sk-key"), patience=QUICK, **more)
+        endpoint = Endpoint(server.base_url, name, more.pop("key", "sk-key"), **{"patience": QUICK, **more})
         try:
             return await work(endpoint)
         finally:
@@ -226,6 +226,37 @@ def test_a_setting_is_dropped_once_however_many_requests_run_into_it(caplog: pyt
         assert len([r for r in caplog.records if "does not take 'seed'" in r.message]) == 1
     finally:
         server.close()
+
+
+def test_streams_that_tell_no_token_counts_are_given_up(serve: Callable[[str], ProviderServer]) -> None:
+    server = serve("gpt-4.1")
+    server._usage = lambda inner, whole: {} if server.requests[-1].get("stream") else {  # type: ignore[method-assign]
+        "prompt_tokens": 50, "completion_tokens": whole}  # fmt: skip
+    events: list[Event] = []
+
+    async def work(endpoint: Endpoint) -> list[Reply]:
+        return [await chat(endpoint, seed=n, tokens=n % 2 > 0) for n in range(5)]
+
+    replies = on(server, work, on_event=events.append)
+    assert [bool(r.get("stream")) for r in server.requests] == [True] * 3 + [False] * 2
+    assert [r.estimated for r in replies] == [True] * 3 + [False] * 2 and len(events) == 1
+    assert replies[1].ends is not None and replies[1].completion_tokens == len(replies[1].ends)
+
+
+def test_a_server_that_never_tells_token_counts_is_put_up_with(caplog: pytest.LogCaptureFixture) -> None:
+    server = FakeServer(lambda body, n: (200, server.completion(body, "Answer: A") | {"usage": None}))
+
+    async def work(endpoint: Endpoint) -> list[Reply]:
+        return [await chat(endpoint, max_tokens=9) for _ in range(3)]
+
+    try:
+        with caplog.at_level(logging.WARNING):
+            replies = on(server, work, patience=Patience(retries=6, backoff=0.001))
+    finally:
+        server.close()
+    assert [r.text for r in replies] == ["Answer: A"] * 3 and all(r.estimated for r in replies)
+    assert len(server.requests) == 3 + 3
+    assert len([r for r in caplog.records if "no usable token counts" in r.message]) == 1
 
 
 def test_the_limiter_hears_everything() -> None:

@@ -32,6 +32,7 @@ from anytime_lib.models.failures import (
 from anytime_lib.models.replies import BYTES_PER_TOKEN, LARGEST, Reader, Reply
 from anytime_lib.models.retrying import Limiter, Patience, Retrying
 from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
+from anytime_lib.models.watching import Watch
 from anytime_lib.records import Message
 
 if TYPE_CHECKING:
@@ -43,8 +44,6 @@ log = logging.getLogger(__name__)
 
 STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
-USUALLY = 3
-"""Replies in a row without usable token counts, after which they are taken to be this server's way."""
 FEWER = (20, 8, 5)
 """How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
 
@@ -95,7 +94,7 @@ class Endpoint:
         self.dropped: set[str] = set()
         self.owner = ""
         self.tokenized_by_file = False
-        self._misnamed, self._uncounted, self._most = False, 0, 20
+        self._watch, self._most = Watch(base_url, model), FEWER[0]
         if capabilities is not None:
             self.learn(capabilities)
 
@@ -166,8 +165,9 @@ class Endpoint:
                 reply = await self._try(messages, settings, asked, prefill)
             if self.limiter is not None:
                 self.limiter.succeeded(reply.seconds)
-            self._check_name(reply)
-            self._check_counts(reply, max_tokens)
+            streamed = max_tokens > STREAM_FROM and "stream" not in self.dropped
+            if self._watch.look(reply, max_tokens <= STREAM_FROM, streamed):
+                self._drop("stream", f"{self.base_url} tells no token counts when it streams; going on unstreamed")
             return reply
 
         return await self._persist(once)
@@ -316,23 +316,6 @@ class Endpoint:
             note = f"{self.base_url} does not list {sent} alternatives ({words}); asking for {self._most}"
             log.warning(note)
             self._tell(Event("dropped_setting", 0.0, note))
-
-    def _check_name(self, reply: Reply) -> None:
-        """Warn once of a reply from another model than was asked; dated and prefixed names are the same one."""
-        said, asked = (name.lower().rpartition("/")[2] for name in (reply.model, self.model))
-        if said and said not in asked and asked not in said and not self._misnamed:
-            self._misnamed = True
-            log.warning("%s answers as model %r, not as the %r that was asked for; both are kept with every reply",
-                        self.base_url, reply.model, self.model)  # fmt: skip
-
-    def _check_counts(self, reply: Reply, max_tokens: int) -> None:
-        """A short reply whose counts are missing or impossible is cheaper asked again than guessed at, unless the
-        server never tells any."""
-        self._uncounted = self._uncounted + 1 if reply.estimated else 0
-        if reply.estimated and max_tokens <= STREAM_FROM and self._uncounted <= USUALLY:
-            raise Trouble("the server's token counts are missing or impossible", usage=reply.spent)
-        if self._uncounted == USUALLY + 1:
-            log.warning("%s tells no usable token counts; the ledger's are estimates", self.base_url)
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:

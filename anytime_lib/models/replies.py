@@ -145,10 +145,12 @@ class Reader:
     def _line(self, line: bytes) -> None:
         """One line of server-sent events; comments and fields other than `data` say nothing."""
         line = line.strip()
-        if line == b"data: [DONE]" or (line.startswith(b"data:") and line[5:].strip() == b"[DONE]"):
-            self.finished = True
-        elif line.startswith(b"data:"):
-            self._take(line[5:])
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                self.finished = True
+            elif data:
+                self._take(data)
         elif line.startswith(b"error:"):
             self._take(b'{"error":%s}' % line[6:])
 
