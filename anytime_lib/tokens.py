@@ -2,32 +2,93 @@
 
 Boundaries are byte offsets into the text's UTF-8, one per token, in the serving model's own tokens: `ends[i]` is
 where token i ends. They come from the token stream the server returned (`stream`) or from its tokenizer
-(`tokenizer`); only where a server gives neither are they spread over the characters in proportion to the token count
-it billed (`proportional`), and every trace says which.
+(`tokenizer`); else from a tokenizer's file that the user names, scaled to the token count the server billed (`file`);
+only where there is none of these are they spread over the characters in proportion to that count (`proportional`),
+and every trace says which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+
+_LOST = "\ufffd".encode()
+"""What some servers write in place of bytes that are no whole character."""
 
 
 def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
     """Token boundaries from the tokens' bytes; None if the pieces do not join to the text.
 
-    A server may strip white space at either end of the text, or return an end token without bytes: boundaries are
-    then moved by what was stripped and clamped to the text.
+    A server may strip white space at either end of the text, return an end token without bytes, or leave out a
+    character that the end cut off: boundaries are then moved by what was stripped and clamped to the text.
     """
     raw, joined = text.encode(), b"".join(pieces)
     if not raw:
         return [] if not joined.strip() else None
     at = joined.find(raw)
-    if at < 0 or joined[:at].strip() or joined[at + len(raw) :].strip():
-        return None
+    left = joined[at + len(raw) :].strip()
+    if len(left) < 4:  # a character that was cut off is not in the text
+        left = left.decode(errors="ignore").encode()
+    if at < 0 or joined[:at].strip() or left:
+        return _aligned(pieces, raw) if _LOST in joined else None
     ends = [min(max(end - at, 0), len(raw)) for end in accumulate(map(len, pieces))]
     while len(ends) > 1 and ends[-2] == len(raw):  # end-of-text tokens without bytes of their own
         ends.pop()
     return ends
+
+
+def ends_within(pieces: Sequence[bytes], text: str, after: str = "") -> list[int] | None:
+    """Token boundaries of a text that is a part of what the tokens join to; None if it is not.
+
+    Args:
+        after: where the tokens begin with this mark, the text is looked for behind it.
+    """
+    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
+    begin = joined.find(mark) + len(mark) if mark and joined.lstrip().startswith(mark) else 0
+    at = joined.find(raw, begin)
+    if not raw:
+        return []
+    if at < 0:
+        before = sum(end <= begin for end in accumulate(map(len, pieces))) if begin else 0
+        return _aligned(pieces[before:], raw, whole=False) if _LOST in joined else None
+    ends: list[int] = []
+    for end in accumulate(map(len, pieces)):
+        if end > at:
+            ends.append(min(end - at, len(raw)))
+        if end >= at + len(raw):
+            break
+    return ends
+
+
+def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool = True) -> list[int] | None:
+    """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD. If `whole`,
+    nothing may follow the text."""
+    ends: list[int] = []
+    at, open_ = 0, 0
+    for number, piece in enumerate(pieces):
+        if not at and not open_ and not raw.startswith(piece):
+            piece = piece.lstrip()
+        if at == len(raw) and not open_:
+            if whole and b"".join(pieces[number:]).strip():
+                return None
+            break
+        for place, known in enumerate(piece.split(_LOST)):
+            open_ += place > 0
+            if not known:
+                continue
+            found = raw.find(known, at, at + 4 * open_ + len(known))
+            if found < 0 or (found > at and not open_):
+                return None
+            if open_ and not place and ends:  # the token before was the one that completed the character
+                ends[-1] = found
+            at, open_ = found + len(known), 0
+        ends.append(at)
+    if ends and open_ and len(raw) - at <= 4 * open_:
+        ends[-1] = at = len(raw)
+    return ends if at == len(raw) else None
 
 
 def proportional_ends(text: str, n_tokens: int) -> list[int]:
@@ -37,6 +98,39 @@ def proportional_ends(text: str, n_tokens: int) -> list[int]:
     byte_end = list(accumulate(len(c.encode()) for c in text))
     at = (round((i + 1) * len(text) / n_tokens) for i in range(n_tokens))
     return [byte_end[n - 1] if n else 0 for n in at]
+
+
+def scaled_ends(ends: Sequence[int], n_tokens: int) -> list[int]:
+    """`n_tokens` boundaries taken from those of another tokenizer, in proportion. With as many, they stay as they are;
+    the ratio of the two counts says how far the tokenizers are apart."""
+    if not ends or n_tokens < 1:
+        return []
+    places = [0, *ends]
+    return [places[round((i + 1) * len(ends) / n_tokens)] for i in range(n_tokens)]
+
+
+class CutError(NamedTuple):
+    """How far cuts fall from where they should, in tokens: mean and largest absolute error, over how many cuts."""
+
+    mean: float
+    max: float
+    cuts: int
+
+
+def cut_error(ends: Sequence[int], guessed: Sequence[int]) -> CutError:
+    """The error of guessed boundaries against the true ones of the same text, over a cut at every budget.
+
+    Args:
+        ends: true boundaries, of n tokens.
+        guessed: boundaries by another mode, such as `proportional_ends(text, n)`.
+    """
+    n = min(len(ends), len(guessed)) - 1  # a cut at the last token is the whole text
+    if n < 1:
+        return CutError(0.0, 0.0, 0)
+    budgets = np.arange(1, n + 1)
+    held = np.interp(np.asarray(guessed[:n]), [0, *ends], np.arange(len(ends) + 1))
+    errors = np.abs(held - budgets)
+    return CutError(float(errors.mean()), float(errors.max()), n)
 
 
 def cut(text: str, ends: Sequence[int], budget: int) -> str:

@@ -206,16 +206,20 @@ def test_reasoning_returned_apart_is_what_is_cut(server: FakeServer, config: Con
     assert trace.text == "thinking " * 40 and trace.token_mode == "proportional"
 
 
-def test_a_reply_without_choices_is_charged_and_asked_again(server: FakeServer, config: Config) -> None:
+def test_a_reply_without_choices_is_charged_and_asked_again(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
+
     def empty(body: dict[str, Any], n: int) -> Any:
-        return (200, server.completion(body, "hm") | {"choices": []}) if n == 1 else say_something(body, n)
+        return (200, server.completion(body, "hm") | {"choices": []}) if n <= 7 else say_something(body, n)
 
     server.script = empty
     cells = run_sweep(config(concurrency=1), progress=False)
     assert (cells.status == "error").sum() == 4
     with Store(config().folder / "store.sqlite") as store:
         failed = store.requests().query("status == 'error'")
-        assert failed.completion_tokens.tolist() == [1]
+        assert failed.completion_tokens.tolist() == [7]  # every try was billed a token
         assert store.ledger().query("kind == 'trace'").requests.item() == 6
     assert "error" not in set(run_sweep(config(concurrency=1), progress=False).status)
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+from pathlib import Path
 
-from hypothesis import given
+import pytest
+import tokenizers
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from anytime_lib.tokens import cut, ends_of, proportional_ends
+from anytime_lib import load_task
+from anytime_lib.errors import DataError
+from anytime_lib.models.embedded import EmbeddedServer
+from anytime_lib.models.endpoint import Endpoint, Reply
+from anytime_lib.models.replies import split_think
+from anytime_lib.models.tokenizers import FileTokenizer, vocabulary_pieces
+from anytime_lib.tokens import cut, cut_error, ends_of, ends_within, proportional_ends, scaled_ends
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), min_size=1)
 
@@ -64,3 +74,174 @@ def test_proportional_boundaries_grow_to_the_end(text: str, n: int) -> None:
 def test_proportional_cuts_give_their_share_also_without_spaces(text: str, n: int) -> None:
     for budget in range(n):
         assert abs(len(cut(text, proportional_ends(text, n), budget)) - len(text) * budget / n) <= 0.5
+
+
+# Tokens by other ways than the returned stream.
+
+
+@given(tokenised(), st.integers(1, 12))
+def test_characters_that_tokens_split_may_come_as_replacement_marks(
+    given_: tuple[str, list[bytes]], budget: int
+) -> None:
+    """vLLM decodes each token by itself: the parts of a split character read as U+FFFD. Cuts stay the same."""
+    text, pieces = given_
+    marked = [p.decode(errors="replace").encode() for p in pieces]
+    ends = ends_of(marked, text)
+    if b"".join(marked) == text.encode():
+        assert ends == ends_of(pieces, text)
+    elif ends is not None:  # several unknown characters in a row cannot always be told apart
+        assert ends == sorted(ends) and ends[-1] == len(text.encode()) and len(ends) <= len(pieces)
+        assert text.startswith(cut(text, ends, budget))
+
+
+def test_a_split_character_belongs_to_its_last_token() -> None:
+    lost = "\ufffd".encode()
+    pieces = [b"a", b" " + lost, lost, lost, b" b", lost, lost]
+    assert ends_of(pieces, "a 😀 b😀") == [1, 2, 2, 6, 8, 8, 12]
+    assert ends_of([b"a", lost, b"c"], "abd") is None
+
+
+@given(texts, texts, texts)
+def test_a_part_of_a_stream_has_boundaries_of_its_own(before: str, reasoning: str, after: str) -> None:
+    mark = f"<think>{reasoning}</think>{after}"
+    pieces = [b"<think>", *(bytes([b]) for b in reasoning.encode()), b"</think>", after.encode()]
+    assert split_think(mark)[0] == reasoning.split("</think>")[0]
+    ends = ends_within(pieces, reasoning, after="<think>")
+    assert ends == list(range(1, len(reasoning.encode()) + 1))
+    assert ends_within([b"x"], "y") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "reasoning", "answer"),
+    [
+        ("<think>so</think>\n\nB", "so", "B"),
+        ("\n<think>\nso\n</think>B", "\nso\n", "B"),
+        ("<think>so on", "so on", ""),
+        ("so</think>B", "so", "B"),
+        ("B", "", "B"),
+        ("", "", ""),
+        ("the tag <think> opens a thought", "", "the tag <think> opens a thought"),
+        ("write <think>x</think>", "", "write <think>x</think>"),
+        ("<think></think>B", "", "B"),
+    ],
+)
+def test_reasoning_within_tags(text: str, reasoning: str, answer: str) -> None:
+    assert split_think(text) == (reasoning, answer)
+
+
+@given(texts, st.integers(1, 60), st.integers(1, 60))
+def test_scaled_boundaries(text: str, n_reference: int, n_billed: int) -> None:
+    reference = proportional_ends(text, n_reference)
+    ends = scaled_ends(reference, n_billed)
+    assert len(ends) == n_billed and ends == sorted(ends) and ends[-1] == len(text.encode())
+    assert set(ends) <= {0, *reference}
+    assert scaled_ends(reference, n_reference) == reference
+
+
+@given(tokenised())
+def test_the_error_of_true_boundaries_is_none(given_: tuple[str, list[bytes]]) -> None:
+    text, pieces = given_
+    ends = ends_of(pieces, text)
+    assert ends is not None
+    assert cut_error(ends, ends)[:2] == pytest.approx((0, 0), abs=1e-9)
+
+
+def test_the_error_is_in_tokens() -> None:
+    ends = [1, 2, 3, 4, 14, 24]  # four short tokens, two long ones
+    assert cut_error(ends, proportional_ends("x" * 24, 6)) == pytest.approx(
+        ((3 + 2.4 + 1.8 + 1.2 + 0.6) / 5, 3, 5), abs=0.4
+    )
+    assert cut_error([5], [5]).cuts == 0
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        ["The", "Ġend", "ĊĠ", "Ã¼"],  # byte-level, as GPT-2, Llama 3 and Qwen write them
+        ["The", "▁end", "<0x0A>", "▁", "ü"],  # SentencePiece
+        ["The", " end", "\n ", "ü"],
+    ],
+)
+def test_a_vocabulary_s_own_spelling(strings: list[str]) -> None:
+    pieces = vocabulary_pieces(strings, "The end\n ü")
+    assert pieces is not None and b"".join(pieces) == "The end\n ü".encode()
+    assert vocabulary_pieces(strings, "another text") is None
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A byte-level tokenizer, trained here on a little text."""
+    found = tokenizers.Tokenizer(tokenizers.models.BPE())
+    found.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=400, initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    found.train_from_iterator(["the end of the day, and then the beginning of the end"] * 20, trainer)
+    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
+    found.save(str(path))
+    return path
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=texts)
+def test_a_tokenizer_s_file(tokenizer_file: Path, text: str) -> None:
+    tokenizer = FileTokenizer(tokenizer_file)
+    pieces = tokenizer.pieces(text)
+    assert b"".join(pieces) == text.encode()
+    ids = tokenizers.Tokenizer.from_file(str(tokenizer_file)).encode(text).ids
+    assert len(pieces) == len(ids)
+    ends = ends_of(pieces, text)
+    assert ends is not None
+    for budget in range(len(ends) + 1):  # a cut keeps a character whole, and gives it to the last of its tokens
+        assert cut(text, ends, budget) == b"".join(pieces[:budget]).decode()
+
+
+def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    for content in (None, "{}", "not json"):
+        if content is not None:
+            path.write_text(content)
+        with pytest.raises(DataError, match=r"tokenizer\.json") as error:
+            FileTokenizer(path)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.model
+def test_how_far_the_proportional_mode_is_off(embedded: EmbeddedServer) -> None:
+    """On the embedded model's own traces, against its own tokens; shown with -s."""
+
+    async def traces() -> list[Reply]:
+        endpoint = Endpoint(embedded.base_url, embedded.alias, "none")
+        problem = load_task("natural_plan_trip").problems(limit=1)[0]
+        asked = [problem.text, "Explain step by step why 17 * 24 = 408.", "Why is the sky blue? Reason it out."]
+        found = [await endpoint.chat([{"role": "user", "content": text}], max_tokens=120, temperature=0.7, seed=1,
+                                     tokens=True) for text in asked]  # fmt: skip
+        await endpoint.close()
+        return found
+
+    for reply in asyncio.run(traces()):
+        assert reply.ends is not None
+        n = len(reply.ends)
+        error = cut_error(reply.ends, proportional_ends(reply.text, n))
+        print(f"{n} tokens: off by {error.mean:.1f} on average, {error.max:.1f} at most")
+        assert 0 < error.mean <= error.max < n / 4
+        assert error.cuts == n - 1
+
+
+@pytest.mark.model
+def test_tokens_that_share_a_character_are_counted(embedded: EmbeddedServer) -> None:
+    """llama.cpp's token stream joins the tokens of a character that they split; the tokenizer's are taken then."""
+
+    async def asked() -> tuple[Reply, list[bytes] | None]:
+        endpoint = Endpoint(embedded.base_url, embedded.alias, "none")
+        reply = await endpoint.chat([{"role": "user", "content": "Write ten emoji one after the other: 😀 🐈 "}],
+                                    max_tokens=40, temperature=0.0, tokens=True)  # fmt: skip
+        pieces = await endpoint.tokenize(reply.text)
+        await endpoint.close()
+        return reply, pieces
+
+    reply, pieces = asyncio.run(asked())
+    assert len(reply.text) < reply.completion_tokens - 5, "the model wrote no emoji"
+    assert reply.ends is None
+    assert pieces is not None and ends_of(pieces, reply.text) is not None
+    assert abs(len(pieces) - reply.completion_tokens) <= 3

@@ -1,79 +1,51 @@
-"""How is an OpenAI-compatible endpoint asked, and what did it say?
+"""How is an OpenAI-compatible endpoint asked?
 
-One async client for every endpoint, on the `openai` package with its own retries off. What a server rejects as
-unknown is dropped once, with a note; everything else it rejects stops that request with the server's words.
+One async client for every endpoint, on the `openai` package with its own retries off. Replies are streamed where the
+server streams. What a server rejects as unknown is dropped once, with a note; everything else it rejects stops that
+request with the server's words.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import random
-import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
-from difflib import SequenceMatcher
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 import openai
 
 from anytime_lib.errors import EndpointError, nearest
+from anytime_lib.models.failures import (
+    Event,
+    RequestFailed,
+    Trouble,
+    named_setting,
+    of_refusal,
+    of_silence,
+    of_status,
+    unsent,
+    words_of,
+)  # fmt: skip
+from anytime_lib.models.replies import BYTES_PER_TOKEN, LARGEST, Reader, Reply
+from anytime_lib.models.retrying import Limiter, Patience, Retrying
+from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
+from anytime_lib.models.watching import Watch
 from anytime_lib.records import Message
-from anytime_lib.tokens import ends_of
+
+if TYPE_CHECKING:
+    from anytime_lib.models.capabilities import Capabilities
+
+__all__ = ["Endpoint", "Event", "Limiter", "Patience", "Reply", "RequestFailed", "is_loopback"]
 
 log = logging.getLogger(__name__)
 
-RETRIES = 4
-QUOTE = 24
-"""From this many characters on, an error that repeats the request quotes it: such words could reach a log."""
-_OPTIONAL = ("logprobs", "top_logprobs", "seed", "temperature", "top_p")
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What an endpoint said to one request.
-
-    Attributes:
-        text: the visible text.
-        reasoning: reasoning the server returned apart from it ("" if none).
-        finish_reason: `stop`, `length` or the server's own word.
-        ends: where each token of the reasoning (of the text, if there is none apart) ends, as byte offsets; None where
-            the server did not return its token stream, or one that does not join to it.
-        first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
-        usage: the server's own usage object, unchanged.
-        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: that usage, normalised; cached ones are part
-            of the prompt, reasoning ones of the completion.
-        seconds: from sending to the last byte.
-    """
-
-    text: str
-    reasoning: str = ""
-    finish_reason: str = ""
-    ends: list[int] | None = None
-    first: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, Any] = field(default_factory=dict)
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    seconds: float = 0.0
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-
-
-class RequestFailed(Exception):
-    """One request did not succeed; others may. Its text is the server's own words, `usage` what was billed."""
-
-    def __init__(self, words: str, usage: dict[str, int] | None = None) -> None:
-        super().__init__(words)
-        self.usage = usage or {}
+STREAM_FROM = 64
+"""Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
+FEWER = (20, 8, 5)
+"""How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
 
 
 class Endpoint:
@@ -84,22 +56,52 @@ class Endpoint:
         model: the model's name there.
         api_key: sent as the bearer token; never stored or logged.
         key_name: where the key came from, for error messages.
-        timeout: seconds for a whole request.
+        patience: deadlines and retries.
+        on_event: hears of every retry, rate limit, server error and dropped setting.
+        limiter: decides when a request may be sent.
+        capabilities: what a probe found here before; see `learn`.
+        tokenizer_file: a `tokenizer.json`, for where the server tells no tokens.
+
+    Attributes:
+        dropped: settings and routes that the server does not take.
+        owner: who serves, as the list of models says (`vllm`, `sglang`, `llamacpp`, ...).
+        tokenized_by_file: the last text was tokenised by the user's file, the server having no tokenizer.
     """
 
     def __init__(
-        self, base_url: str, model: str, api_key: str, *, key_name: str = "the API key", timeout: float = 600
+        self,
+        base_url: str,
+        model: str,
+        api_key: str,
+        *,
+        key_name: str = "the API key",
+        patience: Patience | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        limiter: Limiter | None = None,
+        capabilities: Capabilities | None = None,
+        tokenizer_file: str | Path | None = None,
     ) -> None:
-        self.base_url = base_url
-        self.model = model
-        self._key_name = key_name
+        self.base_url, self.model, self._key_name = base_url, model, key_name
+        self.patience, self.on_event, self.limiter = patience or Patience(), on_event, limiter
         # No proxy of the user's network stands before a server on this machine.
         http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
         self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http
-        )
-        self._dropped: set[str] = set()
+            base_url=base_url, api_key=api_key, max_retries=0, http_client=http,
+            timeout=openai.Timeout(None, connect=self.patience.connect),
+        )  # fmt: skip
+        self._persist = Retrying(base_url, self.patience, self._tell, limiter)
+        self.tokenizer = FileTokenizer(tokenizer_file) if tokenizer_file else None
+        self.dropped: set[str] = set()
         self.owner = ""
+        self.tokenized_by_file = False
+        self._watch, self._most = Watch(base_url, model), FEWER[0]
+        if capabilities is not None:
+            self.learn(capabilities)
+
+    def learn(self, known: Capabilities) -> None:
+        """Go on from what an earlier probe found, without finding it out again."""
+        self.dropped |= set(known.dropped)
+        self.owner = self.owner or known.owner
 
     async def close(self) -> None:
         await self._client.close()
@@ -111,14 +113,13 @@ class Endpoint:
             EndpointError: it does not; one sentence says what to do.
         """
         try:
-            page = await self._retrying(self._client.models.list)
-        except (openai.NotFoundError, openai.BadRequestError, RequestFailed):
+            page = await self._persist(lambda: self._json("GET", self.base_url, "/models"))
+        except RequestFailed:
             return  # no listing at this endpoint: the first request will tell
-        listed = getattr(page, "data", None)
-        if not isinstance(listed, list):
-            return
-        names = [str(m.id) for m in listed]
-        self.owner = listed[0].owned_by or "" if listed else ""
+        listed = page.get("data") if isinstance(page, dict) else page
+        known = [m for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
+        names = [str(m["id"]) for m in known]
+        self.owner = str(known[0].get("owned_by") or "") if known else ""
         if names and self.model not in names:
             raise EndpointError(f"{self.base_url} has no model {self.model!r}{nearest(self.model, names)}")
 
@@ -134,7 +135,7 @@ class Endpoint:
         alternatives: int = 0,
         prefill: bool = False,
     ) -> Reply:
-        """One chat completion.
+        """One chat completion. Of a stream that died on every try, the longest part that had arrived (`partial`).
 
         Args:
             messages: the conversation; with `prefill` its last message is the assistant's, to be continued.
@@ -143,9 +144,11 @@ class Endpoint:
 
         Raises:
             RequestFailed: this request failed for good.
-            EndpointError: no request can succeed (down, wrong key, unknown model).
+            EndpointError: no request can succeed (down, wrong key, unknown model, no credit).
         """
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p}
+        if max_tokens > STREAM_FROM:
+            settings |= {"stream": True, "stream_options": {"include_usage": True}}
         if seed is not None:
             settings["seed"] = seed
         if tokens or alternatives:
@@ -155,43 +158,33 @@ class Endpoint:
         if prefill:
             settings["extra_body"] = self._prefill_body()
         asked = "\n".join(m["content"] for m in messages)
-        while True:
-            sent = {k: v for k, v in settings.items() if k not in self._dropped}
-            if "max_tokens" in self._dropped:
-                sent["max_completion_tokens"] = max_tokens
-            start = time.perf_counter()
-            try:
-                done = await self._retrying(
-                    lambda sent=sent: self._client.chat.completions.create(  # type: ignore[misc]
-                        model=self.model, messages=cast(Any, messages), **sent
-                    ),
-                    asked,
-                )
-            except openai.BadRequestError as error:
-                if not self._drop(_words(error, asked), sent):
-                    raise RequestFailed(f"the server refused the request: {_words(error, asked)}") from None
-                continue
-            except openai.NotFoundError as error:
-                raise EndpointError(
-                    f"{self.base_url} has no chat completions ({_words(error, asked)}); give the address up to and "
-                    "including its /v1"
-                ) from None
-            reply = _read(done, time.perf_counter() - start)
-            if prefill and reply.text.startswith(messages[-1]["content"]):  # llama.cpp echoes what it continues
-                return replace(reply, text=reply.text[len(messages[-1]["content"]) :])
+
+        async def once() -> Reply:
+            estimate = len(asked) // 4 + max_tokens
+            async with self.limiter.slot(estimate) if self.limiter else contextlib.nullcontext():
+                reply = await self._try(messages, settings, asked, prefill)
+            if self.limiter is not None:
+                self.limiter.succeeded(reply.seconds)
+            streamed = max_tokens > STREAM_FROM and "stream" not in self.dropped
+            if self._watch.look(reply, max_tokens <= STREAM_FROM, streamed):
+                self._drop("stream", f"{self.base_url} tells no token counts when it streams; going on unstreamed")
             return reply
 
+        return await self._persist(once)
+
     async def tokenize(self, text: str) -> list[bytes] | None:
-        """The text's tokens from the server's own tokenizer; None where it has no such route (llama.cpp has one)."""
+        """The text's tokens from the server's own tokenizer, else from the user's file; None where there is neither."""
         root = self.base_url.rstrip("/").removesuffix("/v1")
-        client = self._client.with_options(base_url=root)
-        asked = {"content": text, "with_pieces": True}
-        try:
-            body: Any = await self._retrying(lambda: client.post("/tokenize", cast_to=object, body=asked))
-            pieces = [t["piece"] for t in body["tokens"]]
-            return [p.encode() if isinstance(p, str) else bytes(p) for p in pieces]
-        except (openai.OpenAIError, RequestFailed, KeyError, TypeError, ValueError):
-            return None
+
+        async def ask(route: str, body: dict[str, Any]) -> Any:
+            try:
+                return await self._persist(lambda: self._json("POST", root, route, body, text))
+            except RequestFailed:
+                return None
+
+        pieces = await server_pieces(ask, self.model, text, self.owner) if "tokenize" not in self.dropped else None
+        self.tokenized_by_file = pieces is None and self.tokenizer is not None
+        return self.tokenizer.pieces(text) if pieces is None and self.tokenizer else pieces
 
     def _prefill_body(self) -> dict[str, Any]:
         if self.owner in ("vllm", "sglang"):
@@ -203,92 +196,150 @@ class Endpoint:
             "set answer_via: turn"
         )
 
-    def _drop(self, words: str, sent: dict[str, Any]) -> bool:
-        """Whether the refusal names an optional setting, which is then left out of all later requests."""
-        lowered = words.lower()
-        if "max_completion_tokens" in lowered and "max_tokens" in sent:
-            name = "max_tokens"
-        else:
-            name = next((n for n in reversed(_OPTIONAL) if n in sent and n in lowered), "")
-            name = "logprobs" if name == "" and "logprob" in lowered and "logprobs" in sent else name
-        if not name:
-            return False
-        log.warning("%s does not take %r; going on without it", self.base_url, name)
-        self._dropped |= {name, "top_logprobs"} if name == "logprobs" else {name}
-        return True
-
-    async def _retrying(self, call: Callable[[], Any], asked: str = "") -> Any:
-        """Await a call; what may pass is tried again after growing, jittered pauses. No error quotes `asked`."""
-        for attempt in range(RETRIES + 1):
+    async def _try(self, messages: list[Message], settings: dict[str, Any], asked: str, prefill: bool) -> Reply:
+        """One try; a setting that the server does not know is dropped, and the request sent without it."""
+        while True:
+            left_out = self.dropped | ({"stream_options"} if "stream" in self.dropped else set())
+            sent = {name: value for name, value in settings.items() if name not in left_out}
+            if "top_logprobs" in sent:
+                sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
+            if "max_tokens" in left_out:
+                sent["max_completion_tokens"] = settings["max_tokens"]
             try:
-                return await call()
-            except (openai.AuthenticationError, openai.PermissionDeniedError):
-                raise EndpointError(
-                    f"{self.base_url} refuses the key in {self._key_name}; set it to a valid key"
+                return await self._once(messages, sent, asked, prefill)
+            except openai.APIStatusError as error:
+                words = words_of(error, asked)
+                name = named_setting(error, words, sent) if error.status_code in (400, 403, 422) else None
+                if name is None:
+                    raise of_refusal(error, words, self.base_url, self.model, self._key_name) from None
+                if name == "top_logprobs" and sent[name] > FEWER[-1]:
+                    self._fewer_alternatives(sent[name], words)
+                    continue
+                self._drop(name, f"{self.base_url} does not take {name!r} ({words}); going on without it")
+
+    async def _once(self, messages: list[Message], sent: dict[str, Any], asked: str, prefill: bool) -> Reply:
+        """Send one request and read its reply, within the deadlines."""
+        limits, loop = self.patience, asyncio.get_running_loop()
+        start, streams = loop.time(), "stream" in sent
+        tokens = sent.get("max_tokens") or sent["max_completion_tokens"]
+        whole = start + limits.whole
+        soon = min(whole, start + limits.connect + limits.first_token)
+        echo, reader = messages[-1]["content"] if prefill else "", Reader(streams)
+
+        def read(partial: bool = False) -> Reply:
+            return reader.reply(loop.time() - start, echo=echo, asked=len(asked), partial=partial)
+
+        try:
+            # A long reply that is not streamed is silent until it is whole.
+            async with asyncio.timeout_at(soon if streams or tokens <= STREAM_FROM else whole) as clock:
+                async with self._open(messages, sent) as response:
+                    events = "event-stream" in response.headers.get("content-type", "")
+                    reader = Reader(events, max(LARGEST, BYTES_PER_TOKEN * tokens))
+                    async for data in _bytes(response):
+                        heard = reader.heard
+                        reader.feed(data)
+                        if reader.finished:  # what is left is the end of the connection
+                            clock.reschedule(loop.time() + 1)
+                        elif reader.heard > heard or not events:
+                            clock.reschedule(min(whole, loop.time() + limits.first_token))
+                reader.end()
+        except TimeoutError:
+            if not reader.finished:
+                late = loop.time() >= whole
+                raise Trouble(
+                    of_silence(late, reader.heard, limits.first_token, limits.whole),
+                    final=late,
+                    partial=_part(reader, read),
                 ) from None
-            except openai.NotFoundError as error:
-                if "model" in _words(error, asked).lower():
-                    raise EndpointError(
-                        f"{self.base_url} does not know the model {self.model!r}: {_words(error, asked)}"
-                    ) from None
+        except Trouble as trouble:
+            if not reader.ended:
+                trouble.partial = _part(reader, read)
                 raise
-            except openai.BadRequestError:
-                raise
-            except (openai.APIConnectionError, openai.RateLimitError, openai.InternalServerError) as error:
-                if attempt == RETRIES:
-                    if isinstance(error, openai.APIConnectionError) and not isinstance(error, openai.APITimeoutError):
-                        raise EndpointError(
-                            f"no answer from {self.base_url} after {RETRIES + 1} tries; is the server running and "
-                            "the address right? What was stored is kept: run again to go on"
-                        ) from None
-                    raise RequestFailed(_words(error, asked)) from None
-                pause = min(30.0, 0.5 * 2**attempt) * (1 + random.random() / 4)
-                log.info("%s: %s; trying again in %.1f s", self.base_url, _words(error, asked), pause)
-                await asyncio.sleep(pause)
-            except openai.APIError as error:
-                raise RequestFailed(_words(error, asked)) from None
-        raise AssertionError("unreachable")
+        reply = read()
+        if streams and not reader.streamed:
+            self._drop("stream", f"{self.base_url} does not stream; its replies come whole")
+        return reply
 
-
-def _words(error: openai.APIError, asked: str = "") -> str:
-    """The server's own words for an error, short and on one line, without what they quote of the request."""
-    body = error.body if isinstance(error.body, dict) else {}
-    text = " ".join(str(body.get("message") or error.message or type(error).__name__).split())[:2000]
-    asked = " ".join(asked.split())
-    while (quote := SequenceMatcher(None, asked, text, autojunk=False).find_longest_match()).size >= QUOTE:
-        text = f"{text[: quote.b]}[...]{text[quote.b + quote.size :]}"
-    return text[:300]
-
-
-def _read(done: Any, seconds: float) -> Reply:
-    """A completion as a `Reply`; whatever a server leaves out reads as nothing."""
-    if isinstance(done, str):
-        raise RequestFailed(
-            f"the server answered with {'a web page' if '<' in done[:200] else 'text'} and not with JSON; "
-            "is the address right, up to and including its /v1?"
+    @contextlib.asynccontextmanager
+    async def _open(self, messages: list[Message], sent: dict[str, Any]) -> AsyncIterator[Any]:
+        """The reply to a request, its head read and its body not yet."""
+        opening = cast(Any, self._client.chat.completions.with_streaming_response.create)(
+            model=self.model, messages=messages, **sent
         )
-    usage = done.usage.model_dump() if getattr(done, "usage", None) else {}
-    counts = {
-        "prompt_tokens": usage.get("prompt_tokens") or 0,
-        "cached_tokens": (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-        "completion_tokens": usage.get("completion_tokens") or 0,
-        "reasoning_tokens": (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
-    }
-    if not getattr(done, "choices", None) or done.choices[0].message is None:
-        raise RequestFailed("the server's reply holds no choices", counts)
-    choice = done.choices[0]
-    message = choice.message
-    extra = message.model_extra or {}
-    text, reasoning = message.content or "", extra.get("reasoning_content") or extra.get("reasoning") or ""
-    content = (choice.logprobs.content if choice.logprobs else None) or []
-    pieces = [bytes(t.bytes) if t.bytes is not None else t.token.encode() for t in content]
-    return Reply(
-        text=text,
-        reasoning=reasoning,
-        finish_reason=choice.finish_reason or "",
-        ends=ends_of(pieces, reasoning or text) if pieces else None,
-        first={t.token: t.logprob for t in content[0].top_logprobs} if content else {},
-        usage=usage,
-        **counts,
-        seconds=seconds,
-    )
+        try:
+            response = await opening.__aenter__()
+        except openai.APIStatusError:
+            raise
+        except Exception as error:
+            raise unsent(error, self.patience.connect) from None
+        try:
+            yield response
+        finally:
+            with contextlib.suppress(Exception):  # a connection that broke may break again when it is closed
+                await opening.__aexit__(None, None, None)
+
+    async def _json(self, method: str, root: str, path: str, body: object = None, asked: str = "") -> Any:
+        """What a route beside chat answers with; None from a route to tokens that the server does not have."""
+        client = self._client.with_options(base_url=root)
+        try:
+            async with asyncio.timeout(self.patience.connect + self.patience.first_token):
+                if method == "GET":
+                    return await client.get(path, cast_to=object)
+                return await client.post(path, cast_to=object, body=body)
+        except TimeoutError:
+            raise Trouble(of_silence(False, 0, self.patience.first_token, 0)) from None
+        except openai.APIStatusError as error:
+            if "tokenize" in path and error.status_code in (404, 405, 501):
+                self.dropped.add("tokenize")
+                return None
+            if error.status_code in (401, 403):
+                raise of_refusal(error, "", self.base_url, self.model, self._key_name) from None
+            words = words_of(error, asked)
+            raise of_status(error, words) or RequestFailed(words) from None
+        except ValueError:
+            raise RequestFailed(f"{self.base_url} answers {path} with something that is no JSON") from None
+        except Exception as error:
+            raise unsent(error, self.patience.connect) from None
+
+    def _drop(self, name: str, note: str) -> None:
+        """Leave a setting out of all later requests, and say so once."""
+        if name in self.dropped:
+            return
+        self.dropped |= {name, "top_logprobs"} if name == "logprobs" else {name}
+        log.warning(note)
+        self._tell(Event("dropped_setting", 0.0, note))
+
+    def _fewer_alternatives(self, sent: int, words: str) -> None:
+        """Ask for fewer alternatives from now on, and say so once."""
+        if sent <= self._most:  # another request may have found it out already
+            self._most = next(n for n in FEWER if n < sent)
+            note = f"{self.base_url} does not list {sent} alternatives ({words}); asking for {self._most}"
+            log.warning(note)
+            self._tell(Event("dropped_setting", 0.0, note))
+
+    def _tell(self, event: Event) -> None:
+        if self.on_event is not None:
+            self.on_event(event)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+
+
+async def _bytes(response: Any) -> AsyncIterator[bytes]:
+    """The body of a reply as it comes; a connection that breaks is trouble."""
+    chunks = response.iter_bytes()
+    while True:
+        try:
+            data = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except Exception as error:  # of whichever HTTP library `openai` stands on
+            raise Trouble(f"the connection broke in mid-reply ({type(error).__name__})") from None
+        yield data
+
+
+def _part(reader: Reader, read: Callable[[bool], Reply]) -> Reply | None:
+    """What had arrived of a stream that died, if anything had."""
+    return read(True) if reader.streamed and reader.heard else None

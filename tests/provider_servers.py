@@ -1,0 +1,305 @@
+"""Servers on real sockets that behave as each provider does: what they take, refuse, hide, and where they put it.
+
+Each is a row of facts (`PROVIDERS`), read from the providers' documentation and their users' bug reports; one small
+server acts on them. A model that reasons says twenty to ninety words of it and then answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from misbehaving_server import canonical
+
+REASONED = ("so", "Zürich", "then", "17", "maybe", "日本", "hence", "nö")
+
+
+@dataclass(frozen=True)
+class Provider:
+    """How one provider's endpoint behaves.
+
+    Attributes:
+        models: what its list names; owner: as it says there (None: the list has no owners).
+        refuses: setting -> (status, body) it is refused with.
+        reasoning: `` (none), a field's name, `think`, `think_open` (the template opened the tag), or `hidden`.
+        probabilities: `full`, `content` (not of the reasoning), `marked` (split characters read as U+FFFD), `joined`
+            (llama.cpp), or `` (asked for in vain).
+        usage: `openai`, `apart` (reasoning is billed beside the completion), or `bare`.
+        tokenize: whose route it has: `vllm`, `sglang`, `llamacpp`, or ``.
+        prefill: `continue` (with the settings of vLLM), `echo`, or ``.
+        noise: it sends comments to keep a stream alive.
+        alternatives: the most alternatives that it lists.
+        wrong_key: the status of a wrong key.
+    """
+
+    models: tuple[str, ...]
+    owner: str | None = None
+    refuses: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
+    reasoning: str = ""
+    probabilities: str = "full"
+    usage: str = "openai"
+    tokenize: str = ""
+    prefill: str = ""
+    noise: bool = False
+    alternatives: int = 20
+    wrong_key: int = 401
+
+
+def _openai(name: str, words: str, code: str, status: int = 400) -> tuple[int, Any]:
+    return status, {"error": {"message": words, "type": "invalid_request_error", "param": name, "code": code}}
+
+
+_GPT5 = {
+    "max_tokens": _openai(
+        "max_tokens", "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
+        "'max_completion_tokens' instead.", "unsupported_parameter"),
+    "temperature": _openai(
+        "temperature", "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) "
+        "value is supported.", "unsupported_value"),
+    "top_p": _openai("top_p", "Unsupported parameter: 'top_p' is not supported with this model.",
+                     "unsupported_parameter"),
+    "logprobs": (403, {"error": {"message": "You are not allowed to request logprobs from this model",
+                                 "type": "invalid_request_error", "param": None, "code": None}}),
+}  # fmt: skip
+_NO_LOGPROBS = (400, {"code": "Client specified an invalid argument",
+                      "error": "Model grok-3-mini does not support parameter logprobs."})  # fmt: skip
+
+PROVIDERS = {
+    "gpt-4.1": Provider(("gpt-4.1", "gpt-4o"), "system"),
+    "gpt-4o": Provider(("gpt-4.1", "gpt-4o"), "system"),
+    "gpt-5": Provider(("gpt-5",), "system", _GPT5, "hidden", ""),
+    "grok-3": Provider(("grok-3", "grok-3-mini"), "xai", alternatives=8, wrong_key=400),
+    "grok-3-mini": Provider(
+        ("grok-3", "grok-3-mini"), "xai", {"logprobs": _NO_LOGPROBS}, "reasoning_content", "", "apart", wrong_key=400
+    ),
+    "gpt-oss": Provider(("openai/gpt-oss-120b", "x-ai/grok-3"), None, {}, "reasoning", "", noise=True),
+    "gpt-oss-vllm": Provider(
+        ("openai/gpt-oss-120b",), "vllm", {}, "reasoning_content", "content", "bare", "vllm", "continue"
+    ),
+    "llama-3": Provider(("meta-llama/llama-3.3-70b-instruct",), None, {}, "", "", noise=True),
+    "local-vllm": Provider(("Qwen/Qwen3-8B",), "vllm", {}, "reasoning", "marked", "bare", "vllm", "continue"),
+    "vllm-without-parser": Provider(
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",), "vllm", {}, "think_open", "full", "bare", "vllm", "continue"
+    ),
+    "sglang": Provider(("Qwen/Qwen3-8B",), "sglang", {}, "reasoning_content", "content", "bare", "sglang", "continue"),
+    "local-gguf": Provider(("model.gguf",), "llamacpp", {}, "", "joined", "openai", "llamacpp", "echo"),
+    "ollama": Provider(("qwen3:8b",), "library", {}, "reasoning", "", "bare"),
+    "ollama-old": Provider(("deepseek-r1:7b",), "library", {}, "think", "", "bare"),
+}
+
+
+class ProviderServer:
+    """Serves one provider's facts until `close`; `requests` holds the body of every chat request."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider, self.requests = provider, list[dict[str, Any]]()
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                rows = [{"id": m} | ({"owned_by": provider.owner} if provider.owner else {}) for m in provider.models]
+                self.reply(200, {"object": "list", "data": rows})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if "wrong" in self.headers["Authorization"]:
+                    words = {
+                        "code": "Client specified an invalid argument",
+                        "error": "Incorrect API key provided: wr***g.",
+                    }
+                    return self.reply(provider.wrong_key, words)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    if self.path == "/v1/chat/completions":
+                        owner.requests.append(body)
+                        return owner.chat(body, self)
+                    self.reply(*owner.route(self.path, body))
+                return None
+
+            def reply(self, status: int, body: Any) -> None:
+                raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def route(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        kind = self.provider.tokenize
+        if path == "/tokenize" and kind == "llamacpp" and "content" in body:
+            return 200, {"tokens": [{"id": 1, "piece": _text_or_bytes(p)} for p in tokens_of(body["content"])]}
+        if path == "/tokenize" and kind == "vllm" and body.get("add_special_tokens") is False:
+            pieces = tokens_of(body["prompt"])
+            spelled = ["".join(_letter(b) for b in p) for p in pieces]
+            return 200, {"count": len(pieces), "tokens": [7] * len(pieces), "token_strs": spelled}
+        if path == "/tokenize" and kind == "sglang":
+            self._last = tokens_of(body["prompt"])
+            return 200, {"tokens": list(range(len(self._last))), "count": len(self._last), "max_model_len": 4096}
+        if path == "/detokenize" and kind == "sglang":
+            return 200, {
+                "text": [b"".join(self._last[i] for i in ids).decode(errors="replace") for ids in body["tokens"]]
+            }
+        return 404, "404 page not found"
+
+    def chat(self, body: dict[str, Any], handler: Any) -> None:
+        facts = self.provider
+        for name, (status, words) in facts.refuses.items():
+            if name in body:
+                return handler.reply(status, words)
+        if body.get("top_logprobs", 0) > facts.alternatives:
+            return handler.reply(400, {"error": f"top_logprobs must be at most {facts.alternatives}"})
+        last = body["messages"][-1]
+        if last["role"] == "assistant" and facts.prefill == "continue" and not body.get("continue_final_message"):
+            return handler.reply(400, {"error": {"message": "Cannot set `add_generation_prompt` to True when the last "
+                                                            "message is from the assistant."}})  # fmt: skip
+        seed = hashlib.sha256(canonical(body).encode()).digest()
+        answering = len(body["messages"]) > 1
+        words = 8 if answering else 20 + seed[1] % 70
+        thought = " ".join(REASONED[b % 8] for b in (seed * 3)[:words]) + "\n"
+        said = f"Answer: {'ABCD'[seed[0] % 4]}"
+        if not facts.reasoning and not answering:
+            thought, said = "", thought + said
+        elif not facts.reasoning:
+            thought = ""
+        opened = b"<think>" if facts.reasoning in ("think", "marked") or facts.probabilities == "marked" else b""
+        closed = b"</think>" if facts.reasoning.startswith("think") or opened else b""
+        limit = body.get("max_tokens") or body.get("max_completion_tokens")
+        inner = tokens_of(thought)[:limit]
+        outer = tokens_of(said)[: limit - len(inner)]
+        reason = "length" if len(inner) + len(outer) == limit else "stop"
+        if facts.prefill == "echo" and last["role"] == "assistant":
+            outer = [last["content"].encode(), *outer]
+        parts = [("reasoning", p) for p in inner] + [("content", p) for p in outer]
+        if facts.reasoning.startswith("think") and inner:
+            over = [("content", closed + b"\n\n")] if outer else []
+            start = [("content", opened)] if facts.reasoning == "think" else []
+            parts = [*start, *(("content", p) for p in inner), *over, *(("content", p) for p in outer)]
+        elif opened and inner:  # a parser takes the tags away, and the token stream keeps them
+            parts = [("tag", opened), *parts[: len(inner)], ("tag", closed), *parts[len(inner) :]]
+        usage = self._usage(len(inner), len(parts))
+        if body.get("stream"):
+            return self._stream(body, handler, parts, reason, usage)
+        message: dict[str, Any] = {"role": "assistant", "content": _joined(parts, "content")}
+        if facts.reasoning.startswith("reasoning"):
+            message[facts.reasoning] = _joined(parts, "reasoning")
+        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._probabilities(body, parts)}
+        handler.reply(200, self._frame(body, "chat.completion") | {"choices": [choice], "usage": usage})
+
+    def _stream(
+        self, body: dict[str, Any], handler: Any, parts: list[tuple[str, bytes]], reason: str, usage: Any
+    ) -> None:
+        facts, held = self.provider, b""
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        frame = self._frame(body, "chat.completion.chunk")
+
+        def send(**more: Any) -> None:
+            handler.wfile.write(f"data: {json.dumps(frame | more, ensure_ascii=False)}\n\n".encode())
+
+        send(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
+        waiting: list[tuple[str, bytes]] = []
+        for number, (where, piece) in enumerate(parts):
+            if facts.noise and number % 7 == 0:
+                handler.wfile.write(b": OPENROUTER PROCESSING\n\n")
+            held += piece
+            waiting.append((where, piece))
+            try:
+                text, held = held.decode(), b""
+            except UnicodeDecodeError:
+                continue  # not a whole character yet
+            delta = {"content": text} if where == "content" else {}
+            if where == "reasoning" and facts.reasoning.startswith("reasoning"):
+                delta = {facts.reasoning: text}
+            if where != "reasoning" or facts.reasoning != "hidden":
+                send(choices=[{"index": 0, "delta": delta, "finish_reason": None,
+                               "logprobs": self._probabilities(body, waiting)}])  # fmt: skip
+            waiting = []
+        send(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+        if (body.get("stream_options") or {}).get("include_usage"):
+            send(choices=[], usage=usage)
+        handler.wfile.write(b"data: [DONE]\n\n")
+        handler.close_connection = True
+
+    def _frame(self, body: dict[str, Any], shape: str) -> dict[str, Any]:
+        dated = f"{body['model']}-2025-04-14" if self.provider.owner == "system" else body["model"]
+        return {"id": "x", "object": shape, "created": 0, "model": dated}
+
+    def _usage(self, inner: int, whole: int) -> dict[str, Any]:
+        facts = self.provider
+        thought = inner if facts.reasoning else 0
+        counts: dict[str, Any] = {"prompt_tokens": 50, "completion_tokens": whole, "total_tokens": 50 + whole}
+        if facts.usage == "apart":
+            counts |= {"completion_tokens": whole - thought}
+        if facts.usage != "bare":
+            counts |= {"prompt_tokens_details": {"cached_tokens": 32},
+                       "completion_tokens_details": {"reasoning_tokens": thought}}  # fmt: skip
+        return counts
+
+    def _probabilities(self, body: dict[str, Any], parts: list[tuple[str, bytes]]) -> dict[str, Any] | None:
+        kind = self.provider.probabilities
+        if not body.get("logprobs") or not kind:
+            return None
+        pieces = [p for where, p in parts if kind != "content" or where == "content"]
+        if kind == "marked":
+            pieces = [p.decode(errors="replace").encode() for p in pieces]
+        if kind == "joined":
+            joined: list[bytes] = []
+            for piece in pieces:
+                if joined and not _is_text(joined[-1]):
+                    joined[-1] += piece
+                else:
+                    joined.append(piece)
+            pieces = joined
+        more = {"id": 5} if kind == "joined" else {}
+        listed = [{"token": "A", "logprob": -0.1}] * body.get("top_logprobs", 0)
+        return {"content": [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": -0.1,
+                             "top_logprobs": listed, **more} for p in pieces]}  # fmt: skip
+
+
+def tokens_of(text: str) -> list[bytes]:
+    """Words with the space before them; characters that are not ASCII fall into their bytes."""
+    return [m.group() for m in re.finditer(rb" ?[\x21-\x7e]+| ?[\x80-\xff]|\s", text.encode())]
+
+
+def _joined(parts: list[tuple[str, bytes]], wanted: str) -> str:
+    return b"".join(p for where, p in parts if where == wanted).decode(errors="ignore")
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _text_or_bytes(raw: bytes) -> str | list[int]:
+    return raw.decode() if _is_text(raw) else list(raw)
+
+
+def _letter(byte: int) -> str:
+    """A byte as GPT-2's vocabulary writes it."""
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    return chr(byte) if byte in plain else chr(256 + [b for b in range(256) if b not in plain].index(byte))

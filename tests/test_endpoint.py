@@ -1,0 +1,417 @@
+"""Endpoints as they are: what each provider's quirks become, and what hostile replies do not do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import openai
+import pytest
+from fake_server import FakeServer
+from hypothesis import given
+from hypothesis import strategies as st
+from provider_servers import PROVIDERS, ProviderServer, tokens_of
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.asking import stored_trace
+from anytime_lib.errors import EndpointError
+from anytime_lib.models.capabilities import Capabilities, probe
+from anytime_lib.models.embedded import EmbeddedServer
+from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
+from anytime_lib.models.failures import Trouble, retry_after, without_quotes, words_of
+from anytime_lib.models.replies import Reader
+
+PARAMS = Path(__file__).parent.parent / "params"
+QUICK = Patience(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[str], ProviderServer]]:
+    made: list[ProviderServer] = []
+
+    def start(name: str) -> ProviderServer:
+        made.append(ProviderServer(PROVIDERS[name]))
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.close()
+
+
+def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: Any) -> Any:
+    """What `work` makes of an endpoint on a server."""
+
+    async def inside() -> Any:
+        name = model or (server.provider.models[0] if isinstance(server, ProviderServer) else "fake")
+        endpoint = Endpoint(server.base_url, name, more.pop("key", "sk-key"), **{"patience": QUICK, **more})
+        try:
+            return await work(endpoint)
+        finally:
+            await endpoint.close()
+
+    return asyncio.run(inside())
+
+
+# What the probe finds at each provider.
+
+FOUND = {
+    "gpt-4.1": {"reasoning": "none", "tokens": "stream", "logprobs": True, "cached_tokens": True},
+    "gpt-5": {"reasoning": "hidden", "max_tokens_name": "max_completion_tokens", "logprobs": False,
+              "dropped": ("logprobs", "max_tokens", "temperature", "tokenize", "top_logprobs", "top_p")},
+    "grok-3": {"reasoning": "none", "tokens": "stream", "logprobs": True},
+    "grok-3-mini": {"reasoning": "reasoning_content", "tokens": "proportional", "logprobs": False},
+    "gpt-oss": {"reasoning": "reasoning", "tokens": "proportional", "logprobs": False, "cached_tokens": True},
+    "gpt-oss-vllm": {"reasoning": "reasoning_content", "tokens": "tokenizer", "prefill": "continue_final_message",
+                     "cached_tokens": False},
+    "llama-3": {"reasoning": "none", "tokens": "proportional"},
+    "local-vllm": {"reasoning": "reasoning", "tokens": "stream", "prefill": "continue_final_message"},
+    "vllm-without-parser": {"reasoning": "think", "tokens": "stream"},
+    "sglang": {"reasoning": "reasoning_content", "tokens": "tokenizer", "prefill": "continue_final_message"},
+    "local-gguf": {"reasoning": "none", "tokens": "tokenizer", "prefill": "echo"},
+    "ollama": {"reasoning": "reasoning", "tokens": "proportional", "prefill": "none", "cached_tokens": False},
+    "ollama-old": {"reasoning": "think", "tokens": "proportional"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_probe(serve: Callable[[str], ProviderServer], name: str) -> None:
+    server = serve(name)
+    events: list[Event] = []
+    found = on(server, probe, on_event=events.append)
+    assert {k: getattr(found, k) for k in FOUND[name]} == FOUND[name]
+    assert found.seed and found.streaming and found.reading()
+    assert len(server.requests) - len(events) <= 2  # beside those that were refused
+    assert Capabilities.from_json(json.loads(json.dumps(found.to_json()))) == found
+    # What was learnt once is not found out again.
+    again: list[Event] = []
+    asked = len(server.requests)
+    on(server, lambda e: chat(e, tokens=True), capabilities=found, on_event=again.append)
+    assert not again and len(server.requests) == asked + 1
+
+
+def test_capabilities_of_another_version_are_none() -> None:
+    known = Capabilities(True, "max_tokens", True, "none", "none", True, "stream", True, 0.0)
+    assert Capabilities.from_json(None) is None
+    assert Capabilities.from_json({}) is None
+    assert Capabilities.from_json(known.to_json() | {"tokens": "magic"}) is None
+    assert Capabilities.from_json(known.to_json() | {"more": 1}) is None
+
+
+# Every file of params/ against a server that behaves as its provider does.
+
+SHIPPED = [
+    "grok-3",
+    "grok-3-mini",
+    "gpt-oss",
+    "gpt-oss-vllm",
+    "gpt-4.1",
+    "gpt-4o",
+    "llama-3",
+    "local-gguf",
+    "local-vllm",
+]
+
+
+def test_there_is_a_test_for_every_file() -> None:
+    assert {p.stem for p in PARAMS.glob("*.yaml")} == {*SHIPPED, "demo"}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_tiny_sweep_with_the_params_we_ship(
+    serve: Callable[[str], ProviderServer], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(name)
+    shipped = RunConfig.from_yaml(PARAMS / f"{name}.yaml")
+    assert shipped.at("natural_plan_trip").budgets[-1] == (4096 if name != "local-gguf" else 1024)
+    monkeypatch.setenv(shipped.api_key_env, "sk-key")
+    if name == "local-gguf":
+        shipped = shipped.but(model="model.gguf")
+    config = shipped.but(base_url=server.base_url, outputs=str(tmp_path), run="run", tasks=["gpqa"], methods=["base"],
+                         n_problems=3, n_samples=2, n_shots=0, budgets=[5, 15, 400])  # fmt: skip
+    cells = run_sweep(config, progress=False)
+    assert set(cells.status) == {"ok"} and cells.score.notna().all()
+    assert (cells[cells.budget == 400].tokens_used > 15).all()
+    with Store(config.folder / "store.sqlite") as store:
+        traces = [stored_trace(store, key) for key in cells.trace_key.unique()]
+    expected = FOUND.get(name, FOUND["gpt-4.1"])["tokens"]
+    assert {t.token_mode for t in traces} == {expected}
+    for trace in traces:
+        assert trace.ends[-1] == len(trace.text.encode())
+        if expected != "proportional":  # as many tokens as were said, but for tags and the answer
+            assert trace.n_tokens == len(tokens_of(trace.text))
+    asked = len(server.requests)
+    assert run_sweep(config, progress=False).equals(cells) and len(server.requests) == asked
+
+
+def test_hidden_reasoning_is_never_cut_at_zero(serve: Callable[[str], ProviderServer], tmp_path: Path) -> None:
+    server = serve("gpt-5")
+    config = RunConfig(model="gpt-5", base_url=server.base_url, outputs=str(tmp_path), tasks=["gpqa"], methods=["base"],
+                       n_problems=1, n_samples=1, budgets=[5, 400])  # fmt: skip
+    with pytest.raises(EndpointError, match="does not show; hidden reasoning cannot be cut"):
+        run_sweep(config, progress=False)
+
+
+# Refusals.
+
+
+def chat(endpoint: Endpoint, **more: Any) -> Any:
+    return endpoint.chat([{"role": "user", "content": "a question"}],
+                         **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["grok-3", "gpt-4.1"])
+def test_a_wrong_key_whatever_its_status(serve: Callable[[str], ProviderServer], name: str) -> None:
+    with pytest.raises(EndpointError, match="refuses the key in MY_KEY; set it to a valid key"):
+        on(serve(name), chat, key="wrong-key", key_name="MY_KEY")
+
+
+def test_fewer_alternatives_where_the_server_lists_fewer(serve: Callable[[str], ProviderServer]) -> None:
+    server = serve("grok-3")
+    events: list[Event] = []
+    reply = on(server, lambda e: chat(e, max_tokens=4, alternatives=20), on_event=events.append)
+    assert reply.first == {"A": -0.1} and [r["top_logprobs"] for r in server.requests] == [20, 8]
+    assert [e.kind for e in events] == ["dropped_setting"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "says"),
+    [
+        (400, {"error": {"message": "This model's maximum context length is 4096 tokens; 'max_tokens' or "
+                                    "'max_completion_tokens' is too large"}}, RequestFailed, "maximum context length"),
+        (400, {"error": "x is not a valid model ID"}, EndpointError, "does not know the model"),
+        (402, {"error": {"message": "Insufficient credits"}}, EndpointError, "no credit left"),
+        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, EndpointError,
+         "no credit left"),
+        (403, {"error": {"message": "Project has no access to model fake"}}, EndpointError, "does not know the model"),
+        (403, {"error": {"message": "forbidden"}}, EndpointError, "refuses the key"),
+        (403, {"error": {"message": "your input was flagged by moderation"}}, RequestFailed, "flagged"),
+        (413, {"error": {"message": "too large"}}, RequestFailed, "413 too large"),
+        (422, {"detail": [{"type": "missing", "loc": ["body", "x"]}]}, RequestFailed, "missing"),
+        (200, "<html>sign in</html>", RequestFailed, "web page"),
+        (200, [1, 2], RequestFailed, "no object"),
+        (500, "<!doctype html><title>Oops</title>", RequestFailed, r"500 a web page \(Oops\).*3 tries"),
+    ],
+)  # fmt: skip
+def test_refusals(status: int, body: Any, error: type[Exception], says: str) -> None:
+    server = FakeServer(lambda _, number: (status, body))
+    try:
+        with pytest.raises(error, match=says) as raised:
+            on(server, chat)
+        assert "\n" not in str(raised.value)
+    finally:
+        server.close()
+
+
+def test_a_setting_is_dropped_once_however_many_requests_run_into_it(caplog: pytest.LogCaptureFixture) -> None:
+    def picky(body: dict[str, Any], number: int) -> Any:
+        if "seed" in body:
+            return 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]}
+        return "fine"
+
+    server = FakeServer(picky)
+    events: list[Event] = []
+
+    async def many(endpoint: Endpoint) -> list[Reply]:
+        return await asyncio.gather(*(chat(endpoint, max_tokens=9) for _ in range(8)))
+
+    try:
+        with caplog.at_level(logging.WARNING):
+            assert len(on(server, many, on_event=events.append)) == 8
+        assert [e.kind for e in events] == ["dropped_setting"]
+        assert len([r for r in caplog.records if "does not take 'seed'" in r.message]) == 1
+    finally:
+        server.close()
+
+
+def test_streams_that_tell_no_token_counts_are_given_up(serve: Callable[[str], ProviderServer]) -> None:
+    server = serve("gpt-4.1")
+    server._usage = lambda inner, whole: {} if server.requests[-1].get("stream") else {  # type: ignore[method-assign]
+        "prompt_tokens": 50, "completion_tokens": whole}  # fmt: skip
+    events: list[Event] = []
+
+    async def work(endpoint: Endpoint) -> list[Reply]:
+        return [await chat(endpoint, seed=n, tokens=n % 2 > 0) for n in range(5)]
+
+    replies = on(server, work, on_event=events.append)
+    assert [bool(r.get("stream")) for r in server.requests] == [True] * 3 + [False] * 2
+    assert [r.estimated for r in replies] == [True] * 3 + [False] * 2 and len(events) == 1
+    assert replies[1].ends is not None and replies[1].completion_tokens == len(replies[1].ends)
+
+
+def test_a_server_that_never_tells_token_counts_is_put_up_with(caplog: pytest.LogCaptureFixture) -> None:
+    server = FakeServer(lambda body, n: (200, server.completion(body, "Answer: A") | {"usage": None}))
+
+    async def work(endpoint: Endpoint) -> list[Reply]:
+        return [await chat(endpoint, max_tokens=9) for _ in range(3)]
+
+    try:
+        with caplog.at_level(logging.WARNING):
+            replies = on(server, work, patience=Patience(retries=6, backoff=0.001))
+    finally:
+        server.close()
+    assert [r.text for r in replies] == ["Answer: A"] * 3 and all(r.estimated for r in replies)
+    assert len(server.requests) == 3 + 3
+    assert len([r for r in caplog.records if "no usable token counts" in r.message]) == 1
+
+
+def test_the_limiter_hears_everything() -> None:
+    heard: list[Any] = []
+
+    class Limiter:
+        def slot(self, tokens: int) -> Any:
+            heard.append(tokens)
+            return asyncio.Semaphore()
+
+        def succeeded(self, seconds: float) -> None:
+            heard.append("succeeded")
+
+        def rate_limited(self, retry_after: float | None) -> None:
+            heard.append(("limited", retry_after))
+
+        def server_error(self) -> None:
+            heard.append("server_error")
+
+    server = FakeServer(lambda body, n: (429, {}) if n == 1 else (503, {}) if n == 2 else "fine")
+    try:
+        on(server, lambda e: chat(e, max_tokens=9), limiter=Limiter())
+    finally:
+        server.close()
+    assert heard == [11, ("limited", None), 11, "server_error", 11, "succeeded"]
+
+
+def test_an_unsendable_request_is_one_sentence() -> None:
+    server = FakeServer()
+    try:
+        with pytest.raises(RequestFailed, match="could not be sent"):
+            on(server, lambda e: e.chat([{"role": "user", "content": "\ud800"}], max_tokens=9, temperature=0.0))
+    finally:
+        server.close()
+
+
+def test_retry_after() -> None:
+    assert retry_after({"retry-after": "7"}) == 7
+    assert retry_after({"retry-after": "0.5"}) == 0.5
+    assert retry_after({"retry-after-ms": "250", "retry-after": "7"}) == 0.25
+    date = "Wed, 21 Oct 2026 07:28:30 GMT"
+    assert retry_after({"retry-after": date}, now=1792567680.0) == 30
+    assert retry_after({"retry-after": date}, now=1792567780.0) == 0
+    for nothing in ("", "soon", "nan", "-1", "inf", "Wed, 99 Oct 2026"):
+        assert retry_after({"retry-after": nothing}) is None
+
+
+@given(st.text(max_size=80), st.text(min_size=24, max_size=80), st.text(max_size=80))
+def test_an_error_never_quotes_the_request(before: str, secret: str, after: str) -> None:
+    said = without_quotes(" ".join(f"{before}{secret}{after}".split()), secret)
+    asked = " ".join(secret.split())
+    assert not any(asked[i : i + 24] in said for i in range(len(asked) - 23))
+
+
+# Hostile replies.
+
+words = st.text(st.characters(exclude_categories=()), max_size=8)  # with surrogates, as JSON can carry them
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([
+        "choices", "message", "delta", "content", "usage", "logprobs", "token", "bytes", "model", "error", "code",
+        "reasoning", "finish_reason", "prompt_tokens", "completion_tokens_details", "top_logprobs", "logprob", "text",
+    ]), inner, max_size=5),
+    max_leaves=25,
+)  # fmt: skip
+
+
+def read(reader: Reader, data: bytes) -> Reply | str:
+    """What a reader makes of bytes: a reply, or the sentence in which it refuses."""
+    try:
+        reader.feed(data)
+        reader.end()
+        return reader.reply(0.1)
+    except (Trouble, RequestFailed) as error:
+        return str(error)
+
+
+@given(anything | st.fixed_dictionaries({"choices": st.lists(anything, max_size=2), "usage": anything}), st.booleans())
+def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -> None:
+    reader = Reader(streamed)
+    raw = json.dumps(value).encode()
+    reply = read(reader, b"data: " + raw + b"\n\ndata: [DONE]\n\n" if streamed else raw)
+    if isinstance(reply, str):
+        assert reply and "\n" not in reply
+        return
+    json.dumps(reply.to_json(), ensure_ascii=False).encode()
+    assert 0 <= reply.cached_tokens <= reply.prompt_tokens and 0 <= reply.reasoning_tokens <= reply.completion_tokens
+    assert reply.ends is None or reply.ends == sorted(reply.ends)
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_bytes_at_random(data: bytes, streamed: bool) -> None:
+    reply = read(Reader(streamed), data)
+    assert isinstance(reply, str) and "\n" not in reply
+
+
+@given(st.text(), st.data())
+def test_a_stream_reads_the_same_however_it_is_cut_up(text: str, data: st.DataObject) -> None:
+    frames = [{"choices": [{"delta": {"content": part}}]} for part in (text[:3], text[3:])]
+    frames.append({"choices": [{"delta": {}, "finish_reason": "length"}]})
+    raw = b"".join(b"data: %s\r\n\r\n" % json.dumps(f).encode() for f in frames) + b": a comment\n\ndata: [DONE]\n\n"
+    reader, at = Reader(True), 0
+    while at < len(raw):
+        size = data.draw(st.integers(1, 40))
+        reader.feed(raw[at : at + size])
+        at += size
+    reader.end()
+    assert reader.finished
+    reply = reader.reply(0.0)
+    assert reply.reasoning + reply.text.lstrip() in (text, text.lstrip()) or "think>" in text
+    assert reply.finish_reason == "length"
+
+
+def test_a_pair_of_surrogates_that_comes_in_two_pieces_is_one_character() -> None:
+    reader = Reader(True)
+    for part in ("\\ud83d", "\\ude00", "\\ud83d"):
+        reader.feed(b'data: {"choices": [{"delta": {"content": "%s"}}]}\n\n' % part.encode())
+    reader.feed(b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n')
+    assert reader.reply(0.0).text == "😀\ufffd"
+
+
+def test_a_long_line_takes_linear_time() -> None:
+    reader = Reader(True, largest=2_000_000)
+    for _ in range(20_000):  # quadratic, this would take minutes
+        reader.feed(b"x" * 100)
+    with pytest.raises(Trouble, match="larger than 2 MB"):
+        reader.feed(b"x")
+
+
+def test_the_words_of_odd_errors() -> None:
+    response: Any = SimpleNamespace(status_code=400, request=None, headers={})
+    for body in (None, "plain", {"error": "text"}, {"message": 5}, [1], {"detail": {"a": "b"}}):
+        error = openai.BadRequestError("the message", response=response, body=body)
+        assert words_of(error).startswith("400 ") and "\n" not in words_of(error)
+
+
+@pytest.mark.model
+def test_the_embedded_model(embedded: EmbeddedServer) -> None:
+    """What the probe finds of llama.cpp itself, whose replies can be read streamed and whole."""
+
+    async def asked() -> tuple[Capabilities, list[Reply]]:
+        endpoint = Endpoint(embedded.base_url, embedded.alias, "none")
+        found, replies = await probe(endpoint), []
+        for left_out in (set[str](), {"stream"}):
+            endpoint.dropped = left_out
+            replies.append(await endpoint.chat([{"role": "user", "content": "Name three colours."}], max_tokens=70,
+                                               temperature=0.0, tokens=True))  # fmt: skip
+        await endpoint.close()
+        return found, replies
+
+    found, (streamed, whole) = asyncio.run(asked())
+    assert (found.prefill, found.reasoning, found.max_tokens_name) == ("echo", "none", "max_tokens")
+    assert found.streaming and found.seed and found.logprobs and found.cached_tokens and not found.dropped
+    assert streamed.ends is not None and len(streamed.ends) in (
+        streamed.completion_tokens,
+        streamed.completion_tokens - 1,
+    )
+    assert whole.text and whole.completion_tokens and not (whole.estimated or streamed.estimated)

@@ -1,0 +1,172 @@
+"""A server that misbehaves in every way: what is asked arrives all the same, or fails in one sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer
+
+from anytime_lib import RunConfig, run_sweep
+from anytime_lib.errors import EndpointError
+from anytime_lib.models import Model
+from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
+
+QUICK = Patience(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
+LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
+SHORT: dict[str, Any] = {"max_tokens": 16, "temperature": 0.0}
+
+
+@pytest.fixture
+def server() -> Iterator[MisbehavingServer]:
+    found = MisbehavingServer(rate=0.0)
+    yield found
+    found.close()
+
+
+def ask(server: MisbehavingServer, *requests: dict[str, Any], patience: Patience = QUICK, **more: Any) -> list[Any]:
+    """The replies, or the errors, of requests sent at once (at most 32 at a time), each with a question of its own."""
+
+    async def everything() -> list[Any]:
+        endpoint = Endpoint(server.base_url, "fake", "key", patience=patience, **more)
+        gate = asyncio.Semaphore(32)
+
+        async def one(number: int, settings: dict[str, Any]) -> Reply:
+            async with gate:
+                return await endpoint.chat([{"role": "user", "content": f"question {number}"}], **settings)
+
+        try:
+            return await asyncio.gather(*(one(*r) for r in enumerate(requests)), return_exceptions=True)
+        finally:
+            await endpoint.close()
+
+    return asyncio.run(everything())
+
+
+def said(reply: Reply) -> tuple[object, ...]:
+    return reply.text, reply.finish_reason, reply.ends, reply.completion_tokens, reply.partial
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.parametrize("settings", [LONG, SHORT], ids=["streamed", "whole"])
+def test_each_fault_is_survived(server: MisbehavingServer, kind: str, settings: dict[str, Any]) -> None:
+    """The first try of each request fails so; the reply is the same as ever, and the reason was told."""
+    whole = ask(server, *[settings] * 3)
+    dice = random.Random(0)
+    server.fault = lambda body: (kind if server.requests <= 6 else "", dice)  # type: ignore[method-assign]
+    events: list[Event] = []
+    replies = ask(server, *[settings] * 3, on_event=events.append)
+    assert all(isinstance(r, Reply) for r in replies), replies
+    assert [said(r) for r in replies] == [said(r) for r in whole]
+    assert server.sent[kind] == 3
+    if kind in HARMLESS and not (kind == "wrong_usage" and settings is SHORT):
+        assert not events
+    else:
+        assert len(events) == 3 and all(e.words and "\n" not in e.words for e in events)
+        kinds = {"429": "rate_limited", "5": "server_error"}
+        assert {e.kind for e in events} <= {"retry", *kinds.values()}
+        if kind.startswith("429"):
+            assert {e.kind for e in events} == {"rate_limited"}
+        if kind[0] == "5":
+            assert {e.kind for e in events} == {"server_error"}
+
+
+@pytest.mark.parametrize("kind", [f for f in FAULTS if f not in HARMLESS])
+@pytest.mark.parametrize("settings", [LONG, SHORT], ids=["streamed", "whole"])
+def test_what_never_succeeds_is_one_sentence_or_a_part(
+    server: MisbehavingServer, kind: str, settings: dict[str, Any]
+) -> None:
+    server.rate, server.only = 1.0, (kind,)
+    patience = Patience(connect=0.5, first_token=0.2, whole=20, retries=2, waits=2, backoff=0.001, longest=0.01)
+    (found,) = ask(server, settings, patience=patience)
+    assert server.requests == 3
+    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
+    if inside and settings is LONG:
+        assert isinstance(found, Reply) and found.partial and found.finish_reason == "interrupted"
+        pieces = answer({"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
+                         "logprobs": True, **{k: LONG[k] for k in ("max_tokens", "temperature", "seed")}})  # fmt: skip
+        assert b"".join(pieces).decode(errors="ignore").startswith(found.text) and found.text
+        assert 0 < found.completion_tokens <= len(pieces)
+        assert found.ends is not None and found.ends[-1] == len(found.text.encode())
+        assert found.wasted["completion_tokens"] > 0  # the other two tries
+    else:
+        assert type(found) is RequestFailed
+        words = str(found)
+        assert words and "\n" not in words and len(words) < 500 and "3 tries" in words
+
+
+def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
+    server.rate, server.only = 1.0, ("stall_before",)
+    patience = Patience(first_token=0.3, connect=0.2, whole=20, retries=0)
+    (found,) = ask(server, LONG, patience=patience)
+    assert "no first token within 0.3 s (deadline `first_token`)" in str(found)
+    patience = Patience(first_token=20, whole=0.3, retries=5)
+    start = time.perf_counter()
+    (found,) = ask(server, LONG, patience=patience)
+    assert "not whole within 0.3 s (deadline `whole`)" in str(found) and time.perf_counter() - start < 3
+    assert server.requests == 2  # a reply that takes too long takes too long again
+    server.only = ("stall_inside",)
+    (found,) = ask(server, LONG, patience=Patience(first_token=20, whole=0.5, retries=5))
+    assert found.partial and found.text
+
+
+def test_a_long_wait_is_not_waited_out(server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("anytime_lib.models.failures.retry_after", lambda headers: 3600.0)
+    server.rate, server.only = 1.0, ("429_retry_after",)
+    (found,) = ask(server, SHORT)
+    assert "asks to wait 3600 s" in str(found) and server.requests == 1
+
+
+def test_hundreds_of_requests_at_thirty_percent(server: MisbehavingServer) -> None:
+    requests = [LONG if number % 3 else SHORT for number in range(300)]
+    whole = ask(server, *requests)
+    server.rate, server.seed = 0.3, 1
+    replies = ask(server, *requests)
+    lost = [r for r in replies if not isinstance(r, Reply) or r.partial]
+    assert sum(server.sent.values()) > 100 and set(FAULTS) <= set(server.sent)
+    assert not lost
+    assert [said(r) for r in replies] == [said(r) for r in whole]
+
+
+def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
+    server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Model, "patience", QUICK)
+    settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
+                "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
+                "concurrency": 8}  # fmt: skip
+    well = run_sweep(RunConfig(run="run", **settings), progress=False)
+    server.rate, server.seed = 0.3, 2
+    (tmp_path / "run").rename(tmp_path / "well")
+    with caplog.at_level(logging.WARNING):
+        cells = run_sweep(RunConfig(run="run", **settings), progress=False)
+    assert sum(server.sent.values()) > 20
+    assert cells.equals(well)
+    assert len([r for r in caplog.records if "another-model-7b" in r.message]) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills a queue of connections as Linux keeps it")
+def test_the_deadline_for_a_connection() -> None:
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        waiting = [socket.socket() for _ in range(8)]  # nobody accepts them, and no more fit into the queue
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(busy.getsockname())
+        stuck = SimpleNamespace(base_url=f"http://127.0.0.1:{busy.getsockname()[1]}/v1")
+        patience = Patience(connect=0.2, first_token=5, retries=1, backoff=0.01)
+        (found,) = ask(stuck, SHORT, patience=patience)  # type: ignore[arg-type]
+        for one in waiting:
+            one.close()
+    assert isinstance(found, EndpointError)
+    assert "after 2 tries (no connection within 0.2 s (deadline `connect`))" in str(found)
