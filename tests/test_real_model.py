@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.asking import stored_trace
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.tokens import cut
 
@@ -35,12 +36,12 @@ def test_cuts_fall_on_the_models_own_tokens(embedded: EmbeddedServer, tmp_path: 
     cells = run_sweep(config(embedded, tmp_path), progress=False)
     with Store(tmp_path / "run" / "store.sqlite") as store:
         for cell in cells.itertuples():
-            row = store.get(cell.trace_key)
-            assert row is not None and row["token_mode"] == "stream"
-            assert len(row["ends"]) <= row["completion_tokens"] <= len(row["ends"]) + 1  # the end token has no text
-            so_far = cut(row["text"], row["ends"], cell.tokens_used)
-            assert row["text"].startswith(so_far) and so_far
-            request = json.dumps({"content": row["text"][: len(so_far)]}).encode()
+            trace, row = stored_trace(store, cell.trace_key), store.get(cell.trace_key)
+            assert row is not None and trace.token_mode == "stream"
+            assert trace.n_tokens <= row["completion_tokens"] <= trace.n_tokens + 1  # the end token has no text
+            so_far = cut(trace.text, trace.ends, cell.tokens_used)
+            assert trace.text.startswith(so_far) and so_far
+            request = json.dumps({"content": so_far}).encode()
             address = embedded.base_url.removesuffix("/v1") + "/tokenize"
             with urllib.request.urlopen(address, request) as reply:
                 assert abs(len(json.load(reply)["tokens"]) - cell.tokens_used) <= 1
