@@ -22,6 +22,7 @@ from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
 from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.limiter import Gate
 from anytime_lib.records import Problem, shown
 from anytime_lib.tasks import Task
 
@@ -95,18 +96,26 @@ def log_odds(text: str, alternatives: dict[str, float]) -> float | None:
     return None
 
 
-async def synthesize(asker: Asker, task: Task, settings: TaskSettings, problems: Draw) -> Synthesis:
+async def synthesize(
+    asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate | None = None
+) -> Synthesis:
     """Sample attempts at the pool problems, have the model compare them, choose exemplars.
+
+    Args:
+        units: admits as many pool problems at once as there are slots; None: `concurrency` of them.
 
     Raises:
         DataError: the pool shares a problem with the test set.
     """
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    limit = asyncio.Semaphore(asker.config.concurrency)
+    gate = units or Gate(lambda: asker.config.concurrency)
 
     async def one(problem: Problem) -> tuple[list[dict[str, object]], list[Preference]]:
-        async with limit:
+        await gate.enter()
+        try:
             return await _compare_on(asker, task, settings, problems.shots, problem)
+        finally:
+            gate.leave()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,8 @@ from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.endpoint import Endpoint, Event, is_loopback
+from anytime_lib.models.limiter import Limiter
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -24,6 +26,7 @@ class Model:
         name: the model's name in requests and cells. For the embedded model it carries the weights' hash.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, or the endpoint's URL.
         calls: requests sent to the model since this object was made.
+        on_event, limiter: handed to the endpoint; set them before the first call.
     """
 
     def __init__(self, config: RunConfig) -> None:
@@ -32,6 +35,8 @@ class Model:
         self._server: EmbeddedServer | None = None
         self._lock = asyncio.Lock()
         self.calls = 0
+        self.on_event: Callable[[Event], None] | None = None
+        self.limiter: Limiter | None = None
         self._gguf: Path | None = None
         if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
@@ -69,14 +74,15 @@ class Model:
             key = os.environ.get(name, "")
             if not key and not is_loopback(url):
                 raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
-            endpoint = Endpoint(url, self.name, key or "none", key_name=name)
+            endpoint = Endpoint(url, self.name, key or "none", key_name=name, on_event=self.on_event,
+                                limiter=self.limiter)  # fmt: skip
         else:
             url = running_server(self.name) or ""
             if not url:
                 self._server = self._embedded()
                 await asyncio.to_thread(self._server.start)
                 url = self._server.base_url
-            endpoint = Endpoint(url, self.name, "none")
+            endpoint = Endpoint(url, self.name, "none", on_event=self.on_event, limiter=self.limiter)
         await endpoint.check()
         return endpoint
 

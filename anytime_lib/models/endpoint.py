@@ -7,6 +7,7 @@ unknown is dropped once, with a note; everything else it rejects stops that requ
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -19,6 +20,7 @@ from urllib.parse import urlsplit
 import openai
 
 from anytime_lib.errors import EndpointError, nearest
+from anytime_lib.models.limiter import Limiter
 from anytime_lib.records import Message
 from anytime_lib.tokens import ends_of
 
@@ -76,6 +78,15 @@ class RequestFailed(Exception):
         self.usage = usage or {}
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that a reader of a progress bar should hear of: what, how long the request now waits, and why."""
+
+    kind: str
+    seconds: float
+    words: str
+
+
 class Endpoint:
     """An endpoint and a model on it.
 
@@ -85,11 +96,15 @@ class Endpoint:
         api_key: sent as the bearer token; never stored or logged.
         key_name: where the key came from, for error messages.
         timeout: seconds for a whole request.
+        on_event: hears of every retry.
+        limiter: decides when a request may be sent.
     """
 
     def __init__(
-        self, base_url: str, model: str, api_key: str, *, key_name: str = "the API key", timeout: float = 600
-    ) -> None:
+        self, base_url: str, model: str, api_key: str, *, key_name: str = "the API key", timeout: float = 600,
+        on_event: Callable[[Event], None] | None = None, limiter: Limiter | None = None,
+    ) -> None:  # fmt: skip
+        self._on_event, self._limiter = on_event, limiter
         self.base_url = base_url
         self.model = model
         self._key_name = key_name
@@ -161,12 +176,7 @@ class Endpoint:
                 sent["max_completion_tokens"] = max_tokens
             start = time.perf_counter()
             try:
-                done = await self._retrying(
-                    lambda sent=sent: self._client.chat.completions.create(  # type: ignore[misc]
-                        model=self.model, messages=cast(Any, messages), **sent
-                    ),
-                    asked,
-                )
+                done = await self._retrying(lambda sent=sent: self._send(messages, sent, len(asked)), asked)  # type: ignore[misc]
             except openai.BadRequestError as error:
                 if not self._drop(_words(error, asked), sent):
                     raise RequestFailed(f"the server refused the request: {_words(error, asked)}") from None
@@ -180,6 +190,15 @@ class Endpoint:
             if prefill and reply.text.startswith(messages[-1]["content"]):  # llama.cpp echoes what it continues
                 return replace(reply, text=reply.text[len(messages[-1]["content"]) :])
             return reply
+
+    async def _send(self, messages: list[Message], sent: dict[str, Any], size: int) -> Any:
+        start = time.perf_counter()
+        most = sent.get("max_tokens") or sent.get("max_completion_tokens") or 0
+        async with self._limiter.slot(size // 4 + most) if self._limiter else contextlib.nullcontext():
+            done = await self._client.chat.completions.create(model=self.model, messages=cast(Any, messages), **sent)
+        if self._limiter:
+            self._limiter.succeeded(time.perf_counter() - start)
+        return done
 
     async def tokenize(self, text: str) -> list[bytes] | None:
         """The text's tokens from the server's own tokenizer; None where it has no such route (llama.cpp has one)."""
@@ -243,7 +262,20 @@ class Endpoint:
                         ) from None
                     raise RequestFailed(_words(error, asked)) from None
                 pause = min(30.0, 0.5 * 2**attempt) * (1 + random.random() / 4)
+                kind = "retry"
+                if isinstance(error, openai.RateLimitError):
+                    kind, told = "rate_limited", error.response.headers.get("retry-after", "")
+                    wait = float(told) if told.replace(".", "", 1).isdigit() else None
+                    pause = max(pause, wait or 0.0)
+                    if self._limiter:
+                        self._limiter.rate_limited(wait)
+                elif isinstance(error, openai.InternalServerError):
+                    kind = "server_error"
+                    if self._limiter:
+                        self._limiter.server_error()
                 log.info("%s: %s; trying again in %.1f s", self.base_url, _words(error, asked), pause)
+                if self._on_event:
+                    self._on_event(Event(kind, pause, _words(error, asked)))
                 await asyncio.sleep(pause)
             except openai.APIError as error:
                 raise RequestFailed(_words(error, asked)) from None
