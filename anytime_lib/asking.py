@@ -7,7 +7,8 @@ determines it, asks only if it is not there, and stores what came back before an
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -27,6 +28,7 @@ from anytime_lib.tokens import cut, ends_of, proportional_ends
 log = logging.getLogger(__name__)
 
 KEY_VERSION = 1
+USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens")
 
 
 class HiddenReasoning(RequestFailed):
@@ -210,13 +212,17 @@ class Asker:
         }
         return _visible(*await self._ask("judge", task.name, "synthesis", request, sample))
 
+    def _keyed(self, kind: str, request: dict[str, Any], sample: int) -> tuple[str, dict[str, Any]]:
+        """A request's key, and all that determines it."""
+        whole = {"v": KEY_VERSION, "kind": kind, "model": self.model.name, "endpoint": self.model.endpoint_id,
+                 "sample": sample, **request}  # fmt: skip
+        return digest(whole), whole
+
     async def _ask(
         self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
     ) -> tuple[str, dict[str, Any]]:
         """The server's reply to a request as it came, from the store or else asked for and stored first."""
-        whole = {"v": KEY_VERSION, "kind": kind, "model": self.model.name, "endpoint": self.model.endpoint_id,
-                 "sample": sample, **request}  # fmt: skip
-        key = digest(whole)
+        key, whole = self._keyed(kind, request, sample)
         known = self.store.get(key)
         if known is not None:
             self.meter.heard(0, cached=True)
@@ -228,11 +234,15 @@ class Asker:
                 reply = await endpoint.chat(**request)
             except RequestFailed as error:
                 bill.usage = error.usage
-                self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
+                await self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
                 raise
-            bill.usage = row = reply.to_json()
-            partial = row.get("partial", False)
-            self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
+            row = reply.to_json()
+            partial, wasted = row.get("partial", False), +Counter(row.get("wasted") or {})
+            bill.usage = wasted + Counter({n: row[n] for n in USAGE})
+            if wasted:  # tries that were billed and came to nothing: attempts of their own on the ledger
+                words = {"error": "tries that failed before this request was answered"}
+                await self._put(key, kind, task, method, whole, words, wasted, status="error")
+            await self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
         self.meter.heard(reply.completion_tokens, cached=False)
         if partial:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
@@ -245,18 +255,23 @@ class Asker:
         if known is None:
             pieces = await (await self.model.endpoint()).tokenize(text)
             known = {"ends": None if pieces is None else ends_of(pieces, text)}
-            self._put(digest(whole), "tokens", task, method, whole, known, {})
+            await self._put(digest(whole), "tokens", task, method, whole, known, {})
         return known["ends"]
 
-    def _put(
+    async def _put(
         self, key: str, kind: str, task: str, method: str, request: dict[str, Any], response: dict[str, Any],
-        usage: dict[str, Any], status: str = "ok",
+        usage: Mapping[str, Any], status: str = "ok",
     ) -> None:  # fmt: skip
-        counts = {n: usage.get(n, 0) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
-        self.store.put(
-            key=key, kind=kind, task=task, method=method, model=self.model.name, endpoint=self.model.endpoint_id,
-            request=request, response=response, status=status, **counts,
-        )  # fmt: skip
+        """Returns once the request is stored; those of one moment share a commit."""
+        columns = {
+            "key": key, "kind": kind, "task": task, "method": method, "model": self.model.name,
+            "endpoint": self.model.endpoint_id, "request": request, "response": response, "status": status,
+            **{name: usage.get(name, 0) for name in (*USAGE, "seconds")},
+        }  # fmt: skip
+        if hasattr(self.store, "aput"):
+            await self.store.aput(**columns)
+        else:
+            self.store.put(**columns)
 
 
 def stored_trace(store: Store, key: str) -> Trace:
@@ -269,8 +284,13 @@ def stored_trace(store: Store, key: str) -> Trace:
     row, request = store.get(key), store.request(key)
     if row is None or request is None:
         raise DataError(f"{store.path} has no trace {key}")
-    tokenised = store.get(digest(_tokenising(key))) or {"ends": None}
+    tokenised = store.get(tokens_key(key)) or {"ends": None}
     return _trace_of(key, request["messages"], row, tokenised["ends"])
+
+
+def tokens_key(trace_key: str) -> str:
+    """The store's key of a trace's token boundaries, where the server's tokenizer told them."""
+    return digest(_tokenising(trace_key))
 
 
 def _tokenising(trace_key: str) -> dict[str, Any]:

@@ -113,14 +113,21 @@ async def synthesize(
     async def one(problem: Problem) -> tuple[list[dict[str, object]], list[Preference]]:
         await gate.enter()
         try:
-            return await _compare_on(asker, task, settings, problems.shots, problem)
+            return await compare_on(asker, task, settings, problems.shots, problem)
         finally:
             gate.leave()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
-    rows = [row for job in jobs for row in job.result()[0]]
-    best = [max(found, key=lambda p: p.margin) for job in jobs if (found := job.result()[1])]
+    return chosen(task, settings, [job.result() for job in jobs])
+
+
+def chosen(
+    task: Task, settings: TaskSettings, compared: Sequence[tuple[list[dict[str, object]], list[Preference]]]
+) -> Synthesis:
+    """The strongest pair of each pool problem, the strongest of those first, from what comparing each gave."""
+    rows = [row for found, _ in compared for row in found]
+    best = [max(pairs, key=lambda p: p.margin) for _, pairs in compared if pairs]
     best.sort(key=lambda p: -p.margin)
     return Synthesis(task.name, best[: settings.n_pairs], pd.DataFrame(rows, columns=_COLUMNS))
 
@@ -129,9 +136,10 @@ _COLUMNS = ["problem_id", "first", "second", "log_odds_ab", "log_odds_ba", "marg
             "score_second"]  # fmt: skip
 
 
-async def _compare_on(
+async def compare_on(
     asker: Asker, task: Task, settings: TaskSettings, shots: Sequence[Problem], problem: Problem
 ) -> tuple[list[dict[str, object]], list[Preference]]:
+    """Attempts at one pool problem, compared two by two: rows of `Synthesis.comparisons`, and every usable pair."""
     messages = load_method("base").messages(task, problem, shots, ())
     attempts = []
     for sample in range(asker.config.pool_samples):

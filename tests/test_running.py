@@ -20,6 +20,7 @@ from fake_server import FakeServer, say_something
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError
+from anytime_lib.estimate import estimate_run
 from anytime_lib.progress import Progress
 from anytime_lib.spending import Purse, SpendCapReached
 
@@ -81,6 +82,7 @@ def test_hidden_reasoning_gets_a_run_for_every_budget_and_says_so_once(
     before = len(server.requests)
     assert run_sweep(settings, progress=False).equals(cells)
     assert len(server.requests) == before
+    assert estimate_run(settings).table.calls.sum() == 0
 
 
 def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer, config: Config) -> None:
