@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -114,6 +114,11 @@ async def _running(
     purse = purse_of(config, store, model.name, model.endpoint_id)
     meter = Progress(title, total, progress, unit, limiter=limiter, purse=purse)
     model.limiter, model.on_event = limiter, meter.event
+    if patience := getattr(model, "patience", None):
+        model.patience = replace(  # type: ignore[attr-defined]
+            patience, connect=config.connect_deadline, first_token=config.first_token_deadline,
+            whole=config.request_deadline, retries=config.retries,
+        )  # fmt: skip
     ticking = asyncio.create_task(meter.tick())
     cells = _Cells(store)
     try:
