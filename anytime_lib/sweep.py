@@ -5,8 +5,8 @@ that is asked is stored before it is used, so a run that was stopped goes on whe
 complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own.
 
 Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
-in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so all slots are busy
-for as long as there is work, and memory does not grow with the sweep.
+in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
+busy and memory does not grow with the sweep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -42,6 +42,9 @@ from anytime_lib.tasks import Task, load_task
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+CACHED_FROM = 1024
+"""Tokens from which prefix caches keep a prompt. Shorter traces have nothing to lose when their answers are asked for
+side by side, and are asked so where slots would stand idle."""
 GO_ON = "stopped; what was stored is kept: run the same again, and it goes on from there"
 
 
@@ -218,7 +221,8 @@ async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences:
             if method == "recorded":
                 raise
             run.asker.say_fresh(str(hidden))
-        for cell in cells:
+
+        async def fill(cell: dict[str, Any]) -> None:
             try:
                 if trace is None:
                     await _fresh_cell(run, arm, problem, messages, cell)
@@ -228,6 +232,18 @@ async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences:
                 cell["detail"] = str(error)
             run.cells.put([cell])
             run.meter.done()
+
+        short = trace is None or trace.n_tokens + sum(len(m["content"]) for m in messages) / 4 < CACHED_FROM
+        pending = cells
+        while pending:
+            if short and run.limiter.idle():  # of budgets that share an answer, the first asks for it
+                cuts = {cell["budget"] if trace is None else trace.used(cell["budget"]): cell for cell in pending[::-1]}
+                await _together(fill(cell) for _, cell in sorted(cuts.items()))
+                done = {cell["budget"] for cell in cuts.values()}
+            else:
+                await fill(pending[0])
+                done = {pending[0]["budget"]}
+            pending = [cell for cell in pending if cell["budget"] not in done]
     except RequestFailed as error:
         run.cells.put([cell | {"detail": str(error)} for cell in cells])
         run.meter.done(len(cells))
@@ -267,6 +283,12 @@ def _graded(
     grade = grade_answer(arm.task, problem, row["text"], row["finish_reason"])
     cell |= {"answer_key": key, "answer_tokens": answer_tokens, "score": grade.score, "correct": grade.correct,
              "status": grade.status, "detail": grade.detail}  # fmt: skip
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in work:
+            group.create_task(one)
 
 
 async def _first_error(work: Coroutine[Any, Any, T]) -> T:

@@ -15,8 +15,8 @@ from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
 
-START = 32
-"""Slots at the start, where the maximum is larger."""
+START = 64
+"""Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
 SHRINK, COOL_DOWN = 0.8, 15.0
 FAST, SLOW = 2.0, 1.25
 """Factors of growth: until the first sign of a limit, and after it."""
@@ -93,6 +93,10 @@ class Limiter:
     def in_flight(self) -> int:
         """Requests that hold a slot now."""
         return self._slots.inside
+
+    def idle(self) -> bool:
+        """Whether slots are free and nobody waits for one."""
+        return not (self.units.waiting or self._slots.waiting) and self._slots.inside + 1 < int(self.limit)
 
     def paused(self) -> float:
         """Seconds until the server wants to hear from anybody again; 0 if it does now."""

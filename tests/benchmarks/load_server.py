@@ -76,9 +76,12 @@ class Connection(asyncio.Protocol):
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]
-            if head.startswith(b"post"):
+            route = head.split(b"\r\n", 1)[0]
+            if b"/chat/completions" in route:
                 self.server.arrived(self)
-            elif b"/stats" in head[:40]:
+            elif route.startswith(b"post"):
+                self.transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            elif b"/stats" in route:
                 self.transport.write(http(json.dumps({"seen": self.server.seen, "peak": self.server.peak}).encode()))
             else:
                 self.transport.write(http(b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}'))
