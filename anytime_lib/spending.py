@@ -53,6 +53,7 @@ class Purse:
         self._held_tokens = 0
         self._held_dollars = 0.0
         self._settled = asyncio.Event()
+        self._closed = False
         self._tokens_per_byte = 1 / 3  # above what prose takes (about 1/4); raised to the highest seen
 
     def prompt_tokens(self, messages: list[Message]) -> int:
@@ -69,8 +70,9 @@ class Purse:
         prompt = self.prompt_tokens(messages)
         tokens = prompt + max_tokens
         dollars = self.price.dollars(prompt, 0, max_tokens) if self.price else 0.0
-        while not self._fits(tokens, dollars):
-            if not self._held_tokens:
+        while self._closed or not self._fits(tokens, dollars):
+            if self._closed or not self._held_tokens:
+                self._closed = True  # nobody sends what the end of the run would cut off
                 raise SpendCapReached(self._sentence())
             self._settled.clear()
             await self._settled.wait()

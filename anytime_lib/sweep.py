@@ -202,7 +202,7 @@ async def _arms(run: _Run, arms: Sequence[Arm]) -> list[Arm]:
 async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences: Sequence[Preference]) -> None:
     """One sample of one problem: its trace, its answers at every budget, their cells."""
     task, method, budgets = arm.task, arm.method.name, arm.settings.budgets
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"run": run.config.run, "model": run.asker.model.name, "task": task.name, "problem_id": problem.id,
          "method": method, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
          "score": None, "correct": None, "status": "error", "stopped_naturally": None, "trace_key": None,
