@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from difflib import SequenceMatcher
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
 from anytime_lib.errors import EndpointError, nearest
 from anytime_lib.models.limiter import Limiter
+from anytime_lib.models.transport import as_sent, http_client
 from anytime_lib.records import Message
 from anytime_lib.tokens import ends_of
 
@@ -109,7 +110,7 @@ class Endpoint:
         self.model = model
         self._key_name = key_name
         # No proxy of the user's network stands before a server on this machine.
-        http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
+        http = http_client(trust_env=not is_loopback(base_url))
         self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, timeout=timeout, http_client=http
         )
@@ -195,7 +196,7 @@ class Endpoint:
         start = time.perf_counter()
         most = sent.get("max_tokens") or sent.get("max_completion_tokens") or 0
         async with self._limiter.slot(size // 4 + most) if self._limiter else contextlib.nullcontext():
-            done = await self._client.chat.completions.create(model=self.model, messages=cast(Any, messages), **sent)
+            done = await self._client.chat.completions.create(**as_sent(self.model, messages, sent))
         if self._limiter:
             self._limiter.succeeded(time.perf_counter() - start)
         return done
