@@ -6,6 +6,9 @@ determines it, asks only if it is not there, and stores what came back before an
 
 from __future__ import annotations
 
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -17,11 +20,19 @@ from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.prompts import prompt
 from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Message, Problem, digest
+from anytime_lib.spending import Purse
 from anytime_lib.store import Store
 from anytime_lib.tasks import Task
 from anytime_lib.tokens import cut, ends_of, proportional_ends
 
+log = logging.getLogger(__name__)
+
 KEY_VERSION = 1
+USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens")
+
+
+class HiddenReasoning(RequestFailed):
+    """The server shows the reasoning not at all or in part, so that it cannot be cut."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class Trace:
         messages: the conversation that asked for it.
         text: the reasoning.
         ends: where each token ends, as byte offsets into the text's UTF-8.
-        token_mode: where those come from: `stream`, `tokenizer` or `proportional`.
+        token_mode: where those come from: `stream`, `tokenizer` or `proportional`; `usage` where nothing is cut.
         stopped: the model stopped by itself.
     """
 
@@ -41,7 +52,7 @@ class Trace:
     messages: list[Message] = field(repr=False)
     text: str
     ends: list[int] = field(repr=False)
-    token_mode: Literal["stream", "tokenizer", "proportional"]
+    token_mode: Literal["stream", "tokenizer", "proportional", "usage"]
     stopped: bool
 
     @property
@@ -53,6 +64,23 @@ class Trace:
         return min(budget, self.n_tokens)
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """A run of its own for one budget, with nothing cut.
+
+    Attributes:
+        trace: what there is to give back when the answer has to be forced; its `ends` are empty.
+        row: the reply as stored.
+        used: tokens spent reasoning, by the returned usage alone.
+        spoken: the visible text is the answer, for the reasoning came apart from it or was hidden.
+    """
+
+    trace: Trace
+    row: dict[str, Any] = field(repr=False)
+    used: int
+    spoken: bool
+
+
 class Meter(Protocol):
     """Whoever wants to hear of every reply."""
 
@@ -60,17 +88,25 @@ class Meter(Protocol):
 
 
 class Asker:
-    """Asks `model` what `store` does not know, on behalf of one (task, method) arm at a time."""
+    """Asks `model` what `store` does not know, pays from `purse`, and stores what came back.
 
-    def __init__(self, config: RunConfig, store: Store, model: Model, meter: Meter) -> None:
+    Attributes:
+        repeated: traces that are word for word another sample of their problem, and all traces, so far.
+    """
+
+    def __init__(self, config: RunConfig, store: Store, model: Model, meter: Meter, purse: Purse | None = None) -> None:
         self.config, self.store, self.model, self.meter = config, store, model, meter
+        self.purse = purse or Purse(None)
+        self.repeated = [0, 0]
+        self._texts: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+        self._said_fresh = False
 
-    async def trace(
-        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
-    ) -> Trace:
-        """The reasoning of one sample, up to `max_tokens`. Arms share seeds, so that a comparison is paired."""
+    def _sample_request(
+        self, problem: Problem, messages: list[Message], sample: int, max_tokens: int
+    ) -> dict[str, Any]:
+        """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
         seed = int(digest([self.config.seed, problem.content_hash, sample])[:8], 16) % 2**31
-        request = {
+        return {
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": self.config.temperature,
@@ -78,11 +114,53 @@ class Asker:
             "seed": seed,
             "tokens": True,
         }
+
+    async def trace(
+        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
+    ) -> Trace:
+        """The reasoning of one sample, up to `max_tokens`.
+
+        Raises:
+            HiddenReasoning: the server does not show it, so it cannot be cut.
+            RequestFailed: the request failed.
+        """
+        request = self._sample_request(problem, messages, sample, max_tokens)
         key, row = await self._ask("trace", task.name, method, request, sample)
         tokenised = None
         if row["ends"] is None:
             tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
-        return _trace_of(key, messages, row, tokenised)
+        trace = _trace_of(key, messages, row, tokenised)
+        seen, text = self._texts[task.name, method, problem.id], hash(trace.text)
+        self.repeated[0] += text in seen
+        self.repeated[1] += 1
+        seen.add(text)
+        return trace
+
+    async def fresh(
+        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, budget: int
+    ) -> Fresh:
+        """A run of its own under a budget, which the server itself keeps; what it spent is what the usage says.
+
+        Raises:
+            RequestFailed: the request failed, or the server tells no usage.
+        """
+        request = self._sample_request(problem, messages, sample, budget)
+        key, row = await self._ask("trace", task.name, method, request, sample)
+        billed, told = row["completion_tokens"], row["reasoning_tokens"]
+        if not billed:
+            raise RequestFailed("the server tells no token usage, so what the run spent is not known")
+        spoken = bool(row["text"].strip()) and (bool(row["reasoning"]) or _hidden(row, row["ends"]) is not None)
+        trace = Trace(key, messages, _reasoning(row), [], "usage", row["finish_reason"] != "length")
+        return Fresh(trace, row, told or billed, spoken)
+
+    def say_fresh(self, why: str) -> None:
+        """Say once that reasoning is hidden, and leave a note of it in the store."""
+        if not self._said_fresh:
+            self._said_fresh = True
+            log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", self.model.name, why)
+            note = {"mode": "fresh", "why": why, "model": self.model.name, "endpoint": self.model.endpoint_id}
+            if hasattr(self.store, "note"):
+                self.store.note(f"mode {self.model.endpoint_id} {self.model.name}", note)
 
     async def recorded(self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int) -> Trace:
         """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
@@ -134,27 +212,40 @@ class Asker:
         }
         return _visible(*await self._ask("judge", task.name, "synthesis", request, sample))
 
+    def _keyed(self, kind: str, request: dict[str, Any], sample: int) -> tuple[str, dict[str, Any]]:
+        """A request's key, and all that determines it."""
+        whole = {"v": KEY_VERSION, "kind": kind, "model": self.model.name, "endpoint": self.model.endpoint_id,
+                 "sample": sample, **request}  # fmt: skip
+        return digest(whole), whole
+
     async def _ask(
         self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
     ) -> tuple[str, dict[str, Any]]:
         """The server's reply to a request as it came, from the store or else asked for and stored first."""
-        whole = {"v": KEY_VERSION, "kind": kind, "model": self.model.name, "endpoint": self.model.endpoint_id,
-                 "sample": sample, **request}  # fmt: skip
-        key = digest(whole)
+        key, whole = self._keyed(kind, request, sample)
         known = self.store.get(key)
         if known is not None:
             self.meter.heard(0, cached=True)
             return key, known
         endpoint = await self.model.endpoint()
-        self.model.calls += 1
-        try:
-            reply = await endpoint.chat(**request)
-        except RequestFailed as error:
-            self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
-            raise
-        row = reply.to_json()
-        self._put(key, kind, task, method, whole, row, row)
+        async with self.purse.paying(request["messages"], request["max_tokens"]) as bill:
+            self.model.calls += 1
+            try:
+                reply = await endpoint.chat(**request)
+            except RequestFailed as error:
+                bill.usage = error.usage
+                await self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
+                raise
+            row = reply.to_json()
+            partial, wasted = row.get("partial", False), +Counter(row.get("wasted") or {})
+            bill.usage = wasted + Counter({n: row[n] for n in USAGE})
+            if wasted:  # tries that were billed and came to nothing: attempts of their own on the ledger
+                words = {"error": "tries that failed before this request was answered"}
+                await self._put(key, kind, task, method, whole, words, wasted, status="error")
+            await self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
         self.meter.heard(reply.completion_tokens, cached=False)
+        if partial:
+            raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
         return key, row
 
     async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> list[int] | None:
@@ -164,18 +255,23 @@ class Asker:
         if known is None:
             pieces = await (await self.model.endpoint()).tokenize(text)
             known = {"ends": None if pieces is None else ends_of(pieces, text)}
-            self._put(digest(whole), "tokens", task, method, whole, known, {})
+            await self._put(digest(whole), "tokens", task, method, whole, known, {})
         return known["ends"]
 
-    def _put(
+    async def _put(
         self, key: str, kind: str, task: str, method: str, request: dict[str, Any], response: dict[str, Any],
-        usage: dict[str, Any], status: str = "ok",
+        usage: Mapping[str, Any], status: str = "ok",
     ) -> None:  # fmt: skip
-        counts = {n: usage.get(n, 0) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
-        self.store.put(
-            key=key, kind=kind, task=task, method=method, model=self.model.name, endpoint=self.model.endpoint_id,
-            request=request, response=response, status=status, **counts,
-        )  # fmt: skip
+        """Returns once the request is stored; those of one moment share a commit."""
+        columns = {
+            "key": key, "kind": kind, "task": task, "method": method, "model": self.model.name,
+            "endpoint": self.model.endpoint_id, "request": request, "response": response, "status": status,
+            **{name: usage.get(name, 0) for name in (*USAGE, "seconds")},
+        }  # fmt: skip
+        if hasattr(self.store, "aput"):
+            await self.store.aput(**columns)
+        else:
+            self.store.put(**columns)
 
 
 def stored_trace(store: Store, key: str) -> Trace:
@@ -188,8 +284,13 @@ def stored_trace(store: Store, key: str) -> Trace:
     row, request = store.get(key), store.request(key)
     if row is None or request is None:
         raise DataError(f"{store.path} has no trace {key}")
-    tokenised = store.get(digest(_tokenising(key))) or {"ends": None}
+    tokenised = store.get(tokens_key(key)) or {"ends": None}
     return _trace_of(key, request["messages"], row, tokenised["ends"])
+
+
+def tokens_key(trace_key: str) -> str:
+    """The store's key of a trace's token boundaries, where the server's tokenizer told them."""
+    return digest(_tokenising(trace_key))
 
 
 def _tokenising(trace_key: str) -> dict[str, Any]:
@@ -201,35 +302,53 @@ def _reasoning(row: dict[str, Any]) -> str:
     return str(row["reasoning"] or row["text"])
 
 
-def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: list[int] | None) -> Trace:
-    """A stored reply as a trace, with its token boundaries: the stream's, else the tokenizer's, else in proportion.
+def _expected_tokens(row: dict[str, Any]) -> int:
+    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
+    text, billed = _reasoning(row), int(row["completion_tokens"])
+    if not row["reasoning"]:
+        return billed
+    return row["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(row["text"])))
 
-    Reasoning that the server hides, wholly or in part, cannot be cut, and is refused: `RequestFailed`.
+
+def _hidden(row: dict[str, Any], ends: list[int] | None) -> str | None:
+    """Why the reasoning of a reply cannot be cut: the server does not show it, or not all of it; None if it does.
+
+    Args:
+        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
     """
-    text, apart, billed = _reasoning(row), bool(row["reasoning"]), row["completion_tokens"]
-    told = row["reasoning_tokens"]
-    if (told and not apart and "<think>" not in text) or (not text and billed > 1):
-        raise RequestFailed(
+    text, billed, told = _reasoning(row), row["completion_tokens"], row["reasoning_tokens"]
+    if (told and not row["reasoning"] and "<think>" not in text) or (not text and billed > 1):
+        return (
             f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
             "cannot be cut"
         )
-    # What the tokens of this text should number, where the bill tells: reasoning alone, or its share of the whole.
-    expected = (told or round(billed * len(text) / (len(text) + len(row["text"])))) if apart else billed
-    mode: Literal["stream", "tokenizer", "proportional"]
-    if row["ends"] is not None:
-        ends, mode = row["ends"], "stream"
-    elif tokenised is not None:
-        ends, mode = tokenised, "tokenizer"
-    else:
-        ends, mode = proportional_ends(text, expected), "proportional"
-        if text and not ends:
-            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
-    shown = len(ends) if mode != "proportional" else len(text.encode())  # a token has a byte at the least
+    expected, shown = _expected_tokens(row), len(text.encode() if ends is None else ends)
     if expected - shown > max(16, expected // 4):
-        raise RequestFailed(
+        return (
             f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
             "be cut"
         )
+    return None
+
+
+def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: list[int] | None) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the tokenizer's, else in proportion.
+
+    Raises:
+        HiddenReasoning: the server hides it, wholly or in part.
+        RequestFailed: nothing tells how many tokens there are.
+    """
+    text, apart = _reasoning(row), bool(row["reasoning"])
+    known = tokenised if row["ends"] is None else row["ends"]
+    if why := _hidden(row, known):
+        raise HiddenReasoning(why)
+    mode: Literal["stream", "tokenizer", "proportional"]
+    if known is None:
+        ends, mode = proportional_ends(text, _expected_tokens(row)), "proportional"
+        if text and not ends:
+            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+    else:
+        ends, mode = known, "tokenizer" if row["ends"] is None else "stream"
     stopped = row["finish_reason"] != "length" or (apart and bool(row["text"].strip()))
     return Trace(key, messages, text, ends, mode, stopped)
 

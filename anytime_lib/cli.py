@@ -1,4 +1,4 @@
-"""What can be done from the command line? `anytime run`, `sweep`, `import`, `grade` and `serve`."""
+"""What can be done from the command line? `anytime run`, `sweep`, `estimate`, `ledger`, `import`, `grade`, `serve`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from anytime_lib.errors import AnytimeError, DataError
+
+if TYPE_CHECKING:
+    from anytime_lib.config import RunConfig
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,6 +23,11 @@ def main(argv: list[str] | None = None) -> int:
     run.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
     sweep = commands.add_parser("sweep", help="run a params file's sweep and print its Anytime Index")
     sweep.add_argument("params", help="YAML file")
+    estimate = commands.add_parser("estimate", help="what a params file's sweep would cost and find; nothing is sent")
+    estimate.add_argument("params", help="YAML file")
+    estimate.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
+    ledger = commands.add_parser("ledger", help="what a run was billed, and what fresh runs would have cost")
+    ledger.add_argument("params", help="YAML file of the run")
     bring = commands.add_parser("import", help="store reasoning that others recorded, for the method `recorded`")
     bring.add_argument("traces", help="JSONL file: id or text, reasoning, token count, final answer")
     bring.add_argument("--task", required=True, help="name of the task the traces are of")
@@ -35,7 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     asked = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        return {"run": _run, "sweep": _sweep, "import": _import, "grade": _grade, "serve": _serve}[asked.command](asked)
+        commands_ = {"run": _run, "sweep": _sweep, "estimate": _estimate, "ledger": _ledger, "import": _import,
+                     "grade": _grade, "serve": _serve}  # fmt: skip
+        return commands_[asked.command](asked)
     except AnytimeError as error:
         print(f"anytime: {error}", file=sys.stderr)
         return 2
@@ -54,14 +65,52 @@ def _run(asked: argparse.Namespace) -> int:
 
 def _sweep(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
+    from anytime_lib.ledger import ledger_table, reading
     from anytime_lib.stats import estimate
+    from anytime_lib.store import Store
     from anytime_lib.sweep import run_sweep
 
     config = RunConfig.from_yaml(asked.params)
     cells = run_sweep(config)
     print(estimate(cells, n_resamples=config.n_resamples, seed=config.seed).to_string(index=False))
+    with Store(config.folder / "store.sqlite") as store:
+        print(reading(ledger_table(store, config.prices)))
     print(Path(config.folder).resolve())
     return 0
+
+
+def _estimate(asked: argparse.Namespace) -> int:
+    from anytime_lib.config import RunConfig
+    from anytime_lib.estimate import estimate_run
+
+    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
+    if len(found.table):
+        print(found.table.to_string(index=False, float_format=lambda x: f"{x:,.2f}" if x < 10 else f"{x:,.0f}"))
+    print(found.reading())
+    return 0
+
+
+def _ledger(asked: argparse.Namespace) -> int:
+    from anytime_lib.config import RunConfig
+    from anytime_lib.ledger import against_fresh, identical_traces, ledger_table, reading
+    from anytime_lib.store import Store
+
+    config = RunConfig.from_yaml(asked.params)
+    path = _there(config, asked.params)
+    with Store(path) as store:
+        table = ledger_table(store, config.prices)
+        for frame in (table, against_fresh(store, config.prices), identical_traces(store)):
+            print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
+    print(reading(table))
+    return 0
+
+
+def _there(config: RunConfig, params: str) -> Path:
+    """Where a run's store is; DataError if there is none."""
+    path = config.folder / "store.sqlite"
+    if not path.is_file():
+        raise DataError(f"there is no run at {path}; `anytime sweep {params}` makes one")
+    return path
 
 
 def _import(asked: argparse.Namespace) -> int:
@@ -88,10 +137,7 @@ def _grade(asked: argparse.Namespace) -> int:
     from anytime_lib.grading import regrade
     from anytime_lib.store import Store
 
-    path = RunConfig.from_yaml(asked.params).folder / "store.sqlite"
-    if not path.is_file():
-        raise DataError(f"there is no run at {path}; `anytime sweep {asked.params}` makes one")
-    with Store(path) as store:
+    with Store(_there(RunConfig.from_yaml(asked.params), asked.params)) as store:
         changed = regrade(store)
     print(f"{len(changed)} grades changed" + (f":\n{changed.to_string(index=False)}" if len(changed) else ""))
     return 0

@@ -28,5 +28,6 @@ class EndpointError(AnytimeError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the known name nearest to `name`, or the list of known names."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close.sort(key=lambda found: sorted(found) != sorted(name))  # letters that changed places come first
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -25,7 +25,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep import run_sweep
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
-_ERRORS = ("AnytimeError", "ConfigError", "DataError", "EndpointError")
+_ERRORS = ("AnytimeError", "ConfigError", "DataError", "EndpointError", "SpendCapReached")
 
 
 def caveat(model: str) -> str:

@@ -2,36 +2,50 @@
 
 One trace serves every budget: it is sampled once to the largest, cut at each, and an answer is forced there. All
 that is asked is stored before it is used, so a run that was stopped goes on where it was, and a run that is
-complete calls nobody.
+complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own.
+
+Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
+in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
+busy and memory does not grow with the sweep.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from anytime_lib.asking import Asker
-from anytime_lib.config import RunConfig, TaskSettings
-from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.exemplars import Draw, draw
+from anytime_lib.asking import Asker, HiddenReasoning, Trace
+from anytime_lib.config import RunConfig
+from anytime_lib.errors import EndpointError
+from anytime_lib.exemplars import draw
 from anytime_lib.grading import grade_answer
-from anytime_lib.methods import Method, Preference, load_method
+from anytime_lib.ledger import purse_of
+from anytime_lib.methods import Preference
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.limiter import Limiter
+from anytime_lib.plan import Arm, plan
 from anytime_lib.progress import Progress
-from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Problem
-from anytime_lib.store import CELL_KEY, Store
+from anytime_lib.store import Store
 from anytime_lib.synthesis import Synthesis, synthesize
 from anytime_lib.tasks import Task, load_task
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+CACHED_FROM = 1024
+"""Tokens from which prefix caches keep a prompt. Shorter traces have nothing to lose when their answers are asked for
+side by side, and are asked so where slots would stand idle."""
+GO_ON = "stopped; what was stored is kept: run the same again, and it goes on from there"
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
@@ -45,7 +59,7 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
         Cells whose requests failed have status `error` and score NaN; they are tried again by the next run.
 
     Raises:
-        EndpointError, DataError, ConfigError: nothing can go on; what was stored is kept.
+        EndpointError, DataError, ConfigError, SpendCapReached: nothing can go on; what was stored is kept.
     """
     return run_async(sweep(config, progress=progress))
 
@@ -59,152 +73,221 @@ async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite") as store:
-            wanted: set[tuple[Any, ...]] = set()
-            for name in config.tasks:
-                wanted |= await _sweep_task(config, load_task(name), store, model, progress)
+            arms = plan(config, store)
+            async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
+                done = await _first_error(_arms(run, arms))
             cells = store.cells()
-    keys = zip(*(cells[c] for c in CELL_KEY), strict=True)
-    chosen = cells[[key in wanted for key in keys]]
+    here = cells[(cells.run == config.run) & (cells.model == model.name)]
+    mine = pd.Series(False, index=here.index)
+    for arm in done:
+        mine |= arm.owns(here)
+    chosen = here[mine]
     failed = chosen[chosen.status == "error"]
     if len(failed) == len(chosen):
         raise EndpointError(f"every request failed, so there is nothing to grade: {failed.detail.iloc[0]}")
     if len(failed):
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(chosen),
                     failed.detail.iloc[0])  # fmt: skip
+    same, traces = run.asker.repeated
+    if same:
+        log.warning("%d of %d traces are word for word another sample of their problem; does the server heed seed and "
+                    "temperature?", same, traces)  # fmt: skip
     return chosen.drop(columns="detail").reset_index(drop=True)
 
 
+@dataclass
+class _Run:
+    """What the parts of one run share."""
+
+    config: RunConfig
+    store: Store
+    asker: Asker
+    limiter: Limiter
+    meter: Progress
+    cells: _Cells
+
+
+@asynccontextmanager
+async def _running(
+    config: RunConfig, store: Store, model: Model, title: str, total: int, progress: bool, unit: str = "cell"
+) -> AsyncIterator[_Run]:
+    """A run's limiter, purse and bar; its last cells are stored however it ends."""
+    limiter = Limiter(config.concurrency, requests_per_minute=config.requests_per_minute,
+                      tokens_per_minute=config.tokens_per_minute)  # fmt: skip
+    purse = purse_of(config, store, model.name, model.endpoint_id)
+    meter = Progress(title, total, progress, unit, limiter=limiter, purse=purse)
+    model.limiter, model.on_event = limiter, meter.event
+    model.patience = replace(
+        model.patience, connect=config.connect_deadline, first_token=config.first_token_deadline,
+        whole=config.request_deadline, retries=config.retries,
+    )  # fmt: skip
+    ticking = asyncio.create_task(meter.tick())
+    cells = _Cells(store)
+    try:
+        yield _Run(config, store, Asker(config, store, model, meter, purse), limiter, meter, cells)
+    finally:
+        ticking.cancel()
+        cells.flush()
+        limiter.close()
+        meter.close()
+
+
+class _Cells:
+    """Cells on their way to the store. They are derived from stored requests, so they may share a commit: what a kill
+    takes, the next run makes again without a call."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._pending, self._stored = store, list[dict[str, Any]](), time.monotonic()
+
+    def put(self, cells: Sequence[dict[str, Any]]) -> None:
+        self._pending += cells
+        if len(self._pending) >= 500 or time.monotonic() > self._stored + 1:
+            self.flush()
+
+    def flush(self) -> None:
+        pending, self._pending, self._stored = self._pending, [], time.monotonic()
+        if pending:
+            self._store.put_cells(pending)
+
+
 async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
-    found = {}
+    found, k = {}, config.pool_samples
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite") as store:
             for name in config.tasks:
-                task, settings = load_task(name), config.at(name)
-                problems = draw(task, settings, config.seed)
-                found[name] = await _synthesize(config, task, settings, problems, store, model, progress)
+                task = load_task(name)
+                pool = draw(task, config.at(name), config.seed).pool
+                total = len(pool) * (2 * k + k * (k - 1))
+                async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
+                    found[name] = await _first_error(_synthesize(run, task))
     return found
 
 
-async def _synthesize(
-    config: RunConfig,
-    task: Task,
-    settings: TaskSettings,
-    problems: Draw,
-    store: Store,
-    model: Model,
-    progress: bool,
-) -> Synthesis:
-    k = config.pool_samples
-    meter = Progress(f"{task.name} / synthesis", len(problems.pool) * (2 * k + k * (k - 1)), progress, "call")
-    store.add_problems(problems.pool)
-    try:
-        found = await _first_error(synthesize(Asker(config, store, model, meter), task, settings, problems))
-    finally:
-        meter.close()
-    found.save(config.folder / f"preferences_{task.name}.jsonl")
+async def _synthesize(run: _Run, task: Task) -> Synthesis:
+    settings = run.config.at(task.name)
+    problems = draw(task, settings, run.config.seed)
+    run.store.add_problems(problems.pool)
+    found = await synthesize(run.asker, task, settings, problems, run.limiter.units)
+    found.save(run.config.folder / f"preferences_{task.name}.jsonl")
     return found
 
 
-async def _sweep_task(
-    config: RunConfig, task: Task, store: Store, model: Model, progress: bool
-) -> set[tuple[Any, ...]]:
-    """Run every method of one task; returns the coordinates (CELL_KEY) of the cells that were planned."""
-    settings = config.at(task.name)
-    methods = [load_method(name) for name in settings.methods]
-    problems = draw(task, settings, config.seed)
-    store.add_problems([*problems.test, *problems.shots])
-    preferences: list[Preference] = []
-    if any(m.needs_preferences for m in methods):
-        made = await _synthesize(config, task, settings, problems, store, model, progress)
-        preferences = made.preferences
-        if not preferences:
-            log.warning(made.reading())
-            methods = [m for m in methods if not m.needs_preferences]
-    wanted: set[tuple[Any, ...]] = set()
-    for method in methods:
-        samples = _samples(config, method, problems.test, store)
-        await _sweep_arm(config, task, settings, method, problems, samples, preferences, store, model, progress)
-        wanted |= {(config.run, model.name, task.name, p.id, method.name, sample, budget)
-                   for p, sample in samples for budget in settings.budgets}  # fmt: skip
-    return wanted
+async def _arms(run: _Run, arms: Sequence[Arm]) -> list[Arm]:
+    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
+    done: list[Arm] = []
+    async with asyncio.TaskGroup() as group:
+        needy = {arm.task.name: arm.task for arm in arms if arm.method.needs_preferences}
+        pairs = {name: group.create_task(_synthesize(run, task)) for name, task in needy.items()}
+        told: set[str] = set()
+        for arm in arms:
+            run.store.add_problems([*arm.problems.test, *arm.problems.shots])
+            preferences: list[Preference] = []
+            if arm.method.needs_preferences:
+                made = await pairs[arm.task.name]
+                preferences = made.preferences
+                if not preferences:
+                    if arm.task.name not in told:
+                        log.warning(made.reading())
+                    told.add(arm.task.name)
+                    run.meter.fewer(arm.n_cells)
+                    continue
+            done.append(arm)
+            for problem, sample in arm.samples:
+                await run.limiter.units.enter()
+                group.create_task(_unit(run, arm, problem, sample, preferences))
+    return done
 
 
-def _samples(config: RunConfig, method: Method, problems: Sequence[Problem], store: Store) -> list[tuple[Problem, int]]:
-    """What an arm runs: every sample of every problem, of recorded traces those that were imported."""
-    if method.name != "recorded":
-        return [(p, sample) for p in problems for sample in range(config.n_samples)]
-    found = [(p, sample) for p in problems for sample in range(config.n_samples)
-             if store.get(recorded_key(p, sample)) is not None]  # fmt: skip
-    seen = len({p.id for p, _ in found})
-    if not found:
-        raise DataError(f"{store.path} holds no recorded trace of these problems; `anytime import` brings some in")
-    if seen < len(problems):
-        log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, len(problems))
-    return found
-
-
-async def _sweep_arm(
-    config: RunConfig, task: Task, settings: TaskSettings, method: Method, problems: Draw,
-    samples: Sequence[tuple[Problem, int]], preferences: Sequence[Preference], store: Store, model: Model,
-    progress: bool,
-) -> None:  # fmt: skip
-    meter = Progress(f"{task.name} / {method.name}", len(samples) * len(settings.budgets), progress)
-    asker = Asker(config, store, model, meter)
-    limit = asyncio.Semaphore(config.concurrency)
-
-    async def one(problem: Problem, sample: int) -> None:
-        async with limit:
-            await _sweep_trace(asker, task, settings, method, problems, preferences, problem, sample, meter)
-
-    async def everything() -> None:
-        async with asyncio.TaskGroup() as group:
-            for problem, sample in samples:
-                group.create_task(one(problem, sample))
-
-    try:
-        await _first_error(everything())
-    finally:
-        meter.close()
-
-
-async def _sweep_trace(
-    asker: Asker, task: Task, settings: TaskSettings, method: Method, problems: Draw,
-    preferences: Sequence[Preference], problem: Problem, sample: int, meter: Progress,
-) -> None:  # fmt: skip
-    """One trace, its answers at every budget in ascending order (so that prefix caches hit), their cells."""
-    messages = method.messages(task, problem, problems.shots, preferences)
+async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences: Sequence[Preference]) -> None:
+    """One sample of one problem: its trace, its answers at every budget, their cells."""
+    task, method, budgets = arm.task, arm.method.name, arm.settings.budgets
     cells: list[dict[str, Any]] = [
-        {"run": asker.config.run, "model": asker.model.name, "task": task.name, "problem_id": problem.id,
-         "method": method.name, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
+        {"run": run.config.run, "model": run.asker.model.name, "task": task.name, "problem_id": problem.id,
+         "method": method, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
          "score": None, "correct": None, "status": "error", "stopped_naturally": None, "trace_key": None,
          "answer_key": None, "detail": ""}
-        for budget in settings.budgets
+        for budget in budgets
     ]  # fmt: skip
     try:
-        if method.name == "recorded":
-            trace = await asker.recorded(task, method.name, problem, messages, sample)
-        else:
-            trace = await asker.trace(task, method.name, problem, messages, sample, settings.budgets[-1])
-    except RequestFailed as error:
-        asker.store.put_cells(cell | {"detail": str(error)} for cell in cells)
-        meter.done(len(cells))
-        return
-    for cell in cells:
-        used = trace.used(cell["budget"])
-        cell |= {"tokens_used": used, "trace_key": trace.key,
-                 "stopped_naturally": trace.stopped and trace.n_tokens <= cell["budget"]}  # fmt: skip
+        messages = arm.method.messages(task, problem, arm.problems.shots, preferences)
+        trace: Trace | None = None
         try:
-            key, row = await asker.answer(
-                task, method.name, problem, trace, cell["budget"], sample, settings.answer_tokens
-            )
-        except RequestFailed as error:
-            cell["detail"] = str(error)
-        else:
-            grade = grade_answer(task, problem, row["text"], row["finish_reason"])
-            cell |= {"answer_key": key, "answer_tokens": row["completion_tokens"], "score": grade.score,
-                     "correct": grade.correct, "status": grade.status, "detail": grade.detail}  # fmt: skip
-        asker.store.put_cells([cell])
-        meter.done()
+            if method == "recorded":
+                trace = await run.asker.recorded(task, method, problem, messages, sample)
+            elif run.config.mode == "cut":
+                trace = await run.asker.trace(task, method, problem, messages, sample, budgets[-1])
+        except HiddenReasoning as hidden:
+            if method == "recorded":
+                raise
+            run.asker.say_fresh(str(hidden))
+
+        async def fill(cell: dict[str, Any]) -> None:
+            try:
+                if trace is None:
+                    await _fresh_cell(run, arm, problem, messages, cell)
+                else:
+                    await _cut_cell(run, arm, problem, trace, cell)
+            except RequestFailed as error:
+                cell["detail"] = str(error)
+            run.cells.put([cell])
+            run.meter.done()
+
+        short = trace is None or trace.n_tokens + sum(len(m["content"]) for m in messages) / 4 < CACHED_FROM
+        pending = cells
+        while pending:
+            if short and run.limiter.idle():  # of budgets that share an answer, the first asks for it
+                cuts = {cell["budget"] if trace is None else trace.used(cell["budget"]): cell for cell in pending[::-1]}
+                await _together(fill(cell) for _, cell in sorted(cuts.items()))
+                done = {cell["budget"] for cell in cuts.values()}
+            else:
+                await fill(pending[0])
+                done = {pending[0]["budget"]}
+            pending = [cell for cell in pending if cell["budget"] not in done]
+    except RequestFailed as error:
+        run.cells.put([cell | {"detail": str(error)} for cell in cells])
+        run.meter.done(len(cells))
+    finally:
+        run.limiter.units.leave()
+
+
+async def _cut_cell(run: _Run, arm: Arm, problem: Problem, trace: Trace, cell: dict[str, Any]) -> None:
+    budget = cell["budget"]
+    cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key,
+             "stopped_naturally": trace.stopped and trace.n_tokens <= budget}  # fmt: skip
+    key, row = await run.asker.answer(
+        arm.task, arm.method.name, problem, trace, budget, cell["sample"], arm.settings.answer_tokens
+    )
+    _graded(arm, problem, cell, key, row, row["completion_tokens"])
+
+
+async def _fresh_cell(
+    run: _Run, arm: Arm, problem: Problem, messages: list[dict[str, str]], cell: dict[str, Any]
+) -> None:
+    budget, sample = cell["budget"], cell["sample"]
+    fresh = await run.asker.fresh(arm.task, arm.method.name, problem, messages, sample, budget)
+    cell |= {"tokens_used": fresh.used, "trace_key": fresh.trace.key, "stopped_naturally": fresh.trace.stopped}
+    if fresh.spoken:
+        said = max(0, fresh.row["completion_tokens"] - fresh.used)
+        _graded(arm, problem, cell, fresh.trace.key, fresh.row, said)
+        return
+    key, row = await run.asker.answer(
+        arm.task, arm.method.name, problem, fresh.trace, budget, sample, arm.settings.answer_tokens
+    )
+    _graded(arm, problem, cell, key, row, row["completion_tokens"])
+
+
+def _graded(
+    arm: Arm, problem: Problem, cell: dict[str, Any], key: str, row: dict[str, Any], answer_tokens: int
+) -> None:
+    grade = grade_answer(arm.task, problem, row["text"], row["finish_reason"])
+    cell |= {"answer_key": key, "answer_tokens": answer_tokens, "score": grade.score, "correct": grade.correct,
+             "status": grade.status, "detail": grade.detail}  # fmt: skip
+
+
+async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
+    async with asyncio.TaskGroup() as group:
+        for one in work:
+            group.create_task(one)
 
 
 async def _first_error(work: Coroutine[Any, Any, T]) -> T:
@@ -226,7 +309,10 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(work)
+        try:
+            return asyncio.run(work)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(GO_ON) from None
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -235,12 +321,14 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
         return future.result()
     except KeyboardInterrupt:
         future.cancel()
-        raise
+        raise KeyboardInterrupt(GO_ON) from None
     finally:
-        asyncio.run_coroutine_threadsafe(_drain(), loop).result(timeout=30)
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(_drain(), loop).result(timeout=10)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=30)
-        loop.close()
+        thread.join(timeout=10)
+        if not thread.is_alive():
+            loop.close()
 
 
 async def _drain() -> None:

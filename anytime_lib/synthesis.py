@@ -22,6 +22,7 @@ from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
 from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.limiter import Gate
 from anytime_lib.records import Problem, shown
 from anytime_lib.tasks import Task
 
@@ -95,23 +96,38 @@ def log_odds(text: str, alternatives: dict[str, float]) -> float | None:
     return None
 
 
-async def synthesize(asker: Asker, task: Task, settings: TaskSettings, problems: Draw) -> Synthesis:
+async def synthesize(
+    asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate | None = None
+) -> Synthesis:
     """Sample attempts at the pool problems, have the model compare them, choose exemplars.
+
+    Args:
+        units: admits as many pool problems at once as there are slots; None: `concurrency` of them.
 
     Raises:
         DataError: the pool shares a problem with the test set.
     """
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    limit = asyncio.Semaphore(asker.config.concurrency)
+    gate = units or Gate(lambda: asker.config.concurrency)
 
     async def one(problem: Problem) -> tuple[list[dict[str, object]], list[Preference]]:
-        async with limit:
-            return await _compare_on(asker, task, settings, problems.shots, problem)
+        await gate.enter()
+        try:
+            return await compare_on(asker, task, settings, problems.shots, problem)
+        finally:
+            gate.leave()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
-    rows = [row for job in jobs for row in job.result()[0]]
-    best = [max(found, key=lambda p: p.margin) for job in jobs if (found := job.result()[1])]
+    return chosen(task, settings, [job.result() for job in jobs])
+
+
+def chosen(
+    task: Task, settings: TaskSettings, compared: Sequence[tuple[list[dict[str, object]], list[Preference]]]
+) -> Synthesis:
+    """The strongest pair of each pool problem, the strongest of those first, from what comparing each gave."""
+    rows = [row for found, _ in compared for row in found]
+    best = [max(pairs, key=lambda p: p.margin) for _, pairs in compared if pairs]
     best.sort(key=lambda p: -p.margin)
     return Synthesis(task.name, best[: settings.n_pairs], pd.DataFrame(rows, columns=_COLUMNS))
 
@@ -120,9 +136,10 @@ _COLUMNS = ["problem_id", "first", "second", "log_odds_ab", "log_odds_ba", "marg
             "score_second"]  # fmt: skip
 
 
-async def _compare_on(
+async def compare_on(
     asker: Asker, task: Task, settings: TaskSettings, shots: Sequence[Problem], problem: Problem
 ) -> tuple[list[dict[str, object]], list[Preference]]:
+    """Attempts at one pool problem, compared two by two: rows of `Synthesis.comparisons`, and every usable pair."""
     messages = load_method("base").messages(task, problem, shots, ())
     attempts = []
     for sample in range(asker.config.pool_samples):

@@ -163,30 +163,6 @@ def test_an_optional_setting_that_is_refused_is_dropped_with_a_note(
     assert modes == {"proportional"}
 
 
-def test_hidden_reasoning_is_an_error_paid_for_once(server: FakeServer, config: Config) -> None:
-    """Hidden wholly, or in part beside visible text: never cut as if it were all, never paid for again."""
-
-    def hides(text: str, billed: int, told: int | None, body: dict[str, Any]) -> Any:
-        whole = server.completion(body, text)
-        whole["choices"][0]["logprobs"] = None
-        whole["usage"] |= {"completion_tokens": billed, "completion_tokens_details": {"reasoning_tokens": told}}
-        return 200, whole
-
-    cases = {"whole": ("", 9, None), "told": ("The answer is B.", 300, 290), "billed": ("The answer is B.", 300, None)}
-    for name, said in cases.items():
-        server.script = lambda body, n, said=said: hides(*said, body)  # type: ignore[misc]
-        with pytest.raises(EndpointError, match=r"every request failed.*hidden.*cannot be cut"):
-            run_sweep(config(run=name), progress=False)
-        with Store(config(run=name).folder / "store.sqlite") as store:
-            cells, requests = store.cells(), store.requests()
-        assert set(cells.status) == {"error"} and cells.score.isna().all()
-        assert requests[requests.kind == "trace"].completion_tokens.tolist() == [said[1]] * 6
-        before = len(server.requests)
-        with pytest.raises(EndpointError, match="cannot be cut"):
-            run_sweep(config(run=name), progress=False)
-        assert len(server.requests) == before
-
-
 def test_reasoning_returned_apart_is_what_is_cut(server: FakeServer, config: Config) -> None:
     def apart(body: dict[str, Any], n: int) -> Any:
         if not body.get("logprobs"):

@@ -32,6 +32,7 @@ from anytime_lib.models.failures import (
 from anytime_lib.models.replies import BYTES_PER_TOKEN, LARGEST, Reader, Reply
 from anytime_lib.models.retrying import Limiter, Patience, Retrying
 from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
+from anytime_lib.models.transport import as_sent, http_client
 from anytime_lib.models.watching import Watch
 from anytime_lib.records import Message
 
@@ -84,7 +85,7 @@ class Endpoint:
         self.base_url, self.model, self._key_name = base_url, model, key_name
         self.patience, self.on_event, self.limiter = patience or Patience(), on_event, limiter
         # No proxy of the user's network stands before a server on this machine.
-        http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(base_url) else None
+        http = http_client(trust_env=not is_loopback(base_url))
         self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, http_client=http,
             timeout=openai.Timeout(None, connect=self.patience.connect),
@@ -263,9 +264,8 @@ class Endpoint:
     @contextlib.asynccontextmanager
     async def _open(self, messages: list[Message], sent: dict[str, Any]) -> AsyncIterator[Any]:
         """The reply to a request, its head read and its body not yet."""
-        opening = cast(Any, self._client.chat.completions.with_streaming_response.create)(
-            model=self.model, messages=messages, **sent
-        )
+        create = cast(Any, self._client.chat.completions.with_streaming_response.create)
+        opening = create(**as_sent(self.model, messages, sent))
         try:
             response = await opening.__aenter__()
         except openai.APIStatusError:

@@ -1,0 +1,234 @@
+"""What a run costs, before and after: the estimate, the ledger, prices, and the smallest effect a design finds."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from fake_server import FakeServer, say_something
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.errors import ConfigError
+from anytime_lib.estimate import estimate_run
+from anytime_lib.ledger import against_fresh, identical_traces, ledger_table, reading
+from anytime_lib.prices import Price, load_prices, price_of
+from anytime_lib.stats import min_detectable_effect
+
+Config = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    found = FakeServer()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def config(server: FakeServer, tmp_path: Path) -> Config:
+    def build(**settings: Any) -> RunConfig:
+        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
+                 "methods": ["base", "pdp"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500],
+                 "pool_problems": 2, "pool_samples": 3}  # fmt: skip
+        return RunConfig(**(plain | settings))
+
+    return build
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> str:
+    path = tmp_path / "prices.yaml"
+    path.write_text("- {model: fake, input: 2, cached: 1, output: 10, date: 2026-01-01, source: a test}")
+    return str(path)
+
+
+def calls(config: RunConfig) -> int:
+    return int(estimate_run(config).table.calls.sum())
+
+
+def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as sealed:
+        sealed.setattr(socket.socket, "__init__", lambda *a, **k: pytest.fail("a socket was opened"))
+        found = estimate_run(config(), tokens_per_second=100)
+    assert not server.requests and not config().folder.exists()
+    t = found.table.set_index(["method", "kind"])
+    assert t.calls["base", "trace"] == t.calls["pdp", "trace"] == 6
+    assert t.calls["base", "answer"] == 24
+    assert (t.calls["synthesis", "synthesis"], t.calls["synthesis", "judge"]) == (2 * 3 * 2, 2 * 3 * 2)
+    assert t.output_high["base", "trace"] == 6 * 500
+    assert found.seconds is not None and found.seconds[0] < found.seconds[1]
+    assert "no price is known for 'fake'" in found.reading()
+    run_sweep(config(), progress=False)
+    assert len(server.requests) <= t.calls.sum()
+    assert calls(config()) == 0
+
+
+def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config) -> None:
+    run_sweep(config(), progress=False)
+    for more, new in (({"n_samples": 3}, 2 * 3 * 5), ({"budgets": [2, 5, 9, 12, 500]}, 2 * 6)):
+        before = len(server.requests)
+        told = calls(config(**more))
+        run_sweep(config(**more), progress=False)
+        assert told == len(server.requests) - before == new
+    found = estimate_run(config(n_samples=4))
+    assert found.seconds is not None  # at the rate that was measured
+    assert found.stored > 0
+
+
+@pytest.mark.parametrize("stopped_at", [3, 17, 29])
+def test_an_estimate_of_a_run_that_was_stopped(server: FakeServer, config: Config, stopped_at: int) -> None:
+    server.script = lambda body, n: say_something(body, n) if n <= stopped_at else (401, {"error": {"message": "no"}})
+    settings = config(methods=["base"], concurrency=1)
+    with pytest.raises(Exception, match="refuses the key"):
+        run_sweep(settings, progress=False)
+    server.script = say_something
+    told, before = calls(settings), len(server.requests)
+    run_sweep(settings, progress=False)
+    assert len(server.requests) - before == told == 30 - stopped_at
+
+
+def test_an_estimate_of_fresh_runs(server: FakeServer, config: Config) -> None:
+    settings = config(methods=["base"], mode="fresh")
+    assert calls(settings) == 6 * 4 * 2
+    run_sweep(settings, progress=False)
+    assert len(server.requests) == 48 and calls(settings) == 0
+
+
+def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
+    found = estimate_run(config(methods=["base"], prices=prices))
+    t = found.table
+    assert t.dollars_high.sum() == pytest.approx((2 * t.prompt_high.sum() + 10 * t.output_high.sum()) / 1e6)
+    assert 0 < t.dollars_low.sum() < t.dollars_high.sum()
+    assert "price of fake at its host, 2026-01-01" in found.reading()
+
+
+def test_the_command_line(server: FakeServer, config: Config, tmp_path: Path) -> None:
+    params = tmp_path / "p.yaml"
+    settings = {k: v for k, v in config(methods=["base"]).model_dump().items() if v is not None}
+    params.write_text(yaml.safe_dump(settings))
+
+    def anytime(command: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "anytime_lib.cli", command, str(params)], capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        assert done.returncode == (2 if "no run at" in done.stderr else 0), done.stderr
+        return done.stdout + done.stderr
+
+    assert "30 calls to make" in anytime("estimate") and not server.requests
+    assert "no run at" in anytime("ledger")
+    assert "tokens:" in anytime("sweep")
+    told = anytime("ledger")
+    assert "fresh_total" in told and "identical" in told
+
+
+def test_the_ledger_adds_up(server: FakeServer, config: Config, prices: str) -> None:
+    def sometimes(body: dict[str, Any], n: int) -> Any:
+        if n == 5:  # billed, and nothing came of it
+            return 200, server.completion(body, "hm hm") | {"choices": []}
+        return say_something(body, n)
+
+    server.script = sometimes
+    run_sweep(config(concurrency=1), progress=False)
+    run_sweep(config(concurrency=1), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        table, fresh, same = ledger_table(store, prices), against_fresh(store, prices), identical_traces(store)
+        kinds = table.groupby("kind").requests.sum()
+        assert set(kinds.index) >= {"trace", "answer", "synthesis", "judge"}
+        # With the table `attempts` the failed try stays on the ledger; without, its success took its place.
+        assert len(server.requests) - table.requests.sum() == (0 if hasattr(store, "attempts") else 1)
+        assert kinds.get("retry", 0) == (1 if hasattr(store, "attempts") else 0)
+    assert table.share.sum() == pytest.approx(1)
+    assert table.dollars.sum() == pytest.approx(
+        (2 * table.prompt_tokens.sum() + 10 * table.completion_tokens.sum()) / 1e6
+    )
+    base = fresh.set_index("method").loc["base"]
+    assert base.fresh_reasoning_tokens == 6 * (2 + 5 + 9) + base.reasoning_tokens  # all traces ended by themselves
+    assert base.fresh_prompt_tokens == 6 * 10 * (4 + 4) and base.prompt_tokens == 6 * 10 * (1 + 4)
+    assert base.ratio == pytest.approx(base.total / base.fresh_total) and base.ratio < 1
+    assert base.dollars < base.fresh_dollars
+    assert same.set_index("method").rate["base"] == 0
+    assert "of them reasoning" in reading(table) and "$" in reading(table)
+
+
+def test_identical_traces(server: FakeServer, config: Config) -> None:
+    server.script = lambda body, n: "the same " * 9 if body.get("logprobs") else say_something(body, n)
+    run_sweep(config(n_samples=4, methods=["base"]), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        (row,) = identical_traces(store).itertuples()
+    assert (row.traces, row.identical, row.rate) == (12, 9, 0.75)
+
+
+# Prices.
+
+
+def test_the_table_that_comes_with_the_package() -> None:
+    table = load_prices()
+    named = {p.model for p in table}
+    assert {"grok-3", "grok-3-mini", "gpt-4.1", "gpt-4o", "gpt-oss-120b"} <= named
+    assert any("llama" in name for name in named)
+    for p in table:
+        assert 0 <= p.cached <= p.input <= p.output and p.date and p.source
+
+
+@pytest.mark.parametrize(
+    ("model", "endpoint", "host"),
+    [
+        ("gpt-4o-2024-08-06", "https://api.openai.com/v1", "api.openai.com"),
+        ("openai/gpt-oss-120b", "https://api.groq.com/openai/v1", "api.groq.com"),
+        ("gpt-oss-120b", "https://api.cerebras.ai/v1", "api.cerebras.ai"),
+        ("x-ai/grok-3-mini", "https://openrouter.ai/api/v1", "api.x.ai"),
+        ("Grok-3", "https://api.x.ai/v1", "api.x.ai"),
+    ],
+)
+def test_names_with_dates_and_prefixes(model: str, endpoint: str, host: str) -> None:
+    found = price_of(model, endpoint)
+    assert found is not None and found.host == host
+
+
+def test_what_has_no_price() -> None:
+    assert price_of("gpt-4o-audio-preview", "https://api.openai.com/v1") is None
+    assert price_of("nobody-knows-me", "http://127.0.0.1:1/v1") is None
+    free = price_of("SmolLM2", "embedded")
+    assert free is not None and free.dollars(1e6, 0, 1e6) == 0
+    with pytest.raises(ConfigError, match="cannot read the prices"):
+        load_prices("/nowhere/prices.yaml")
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**7))
+def test_cached_tokens_are_part_of_the_prompt(prompt: int, cached: int, completion: int) -> None:
+    cached = min(cached, prompt)
+    price = Price("m", "", 2.0, 10.0, 0.5, "", "")
+    whole = price.dollars(prompt, 0, completion)
+    assert price.dollars(prompt, cached, completion) == pytest.approx(whole - cached * 1.5e-6, abs=1e-9)
+    assert price.of({"prompt_tokens": prompt, "completion_tokens": completion}) == pytest.approx(whole)
+
+
+# The smallest effect a design finds.
+
+
+@pytest.mark.parametrize(("n", "samples"), [(8, 2), (30, 10), (198, 4)])
+def test_the_effect_is_found_as_often_as_it_says(n: int, samples: int) -> None:
+    rng = np.random.default_rng(1)
+    shift = min_detectable_effect(n, samples, sd_between=0.1, sd_within=0.3)
+    arms = [rng.normal(0, 0.3, (4000, n, samples)).mean(-1) for _ in range(2)]
+    differences = arms[1] - arms[0] + rng.normal(shift, 0.1, (4000, n))
+    found = (scipy_stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05).mean()
+    assert found == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_effect_shrinks_with_problems_and_samples_and_needs_two() -> None:
+    assert min_detectable_effect(30, 10) == pytest.approx(0.10, abs=0.01)  # as simulated
+    grid = np.array([[min_detectable_effect(n, s) for s in (1, 4, 16)] for n in (2, 5, 30, 500)])
+    assert (np.diff(grid, axis=0) < 0).all() and (np.diff(grid, axis=1) < 0).all()
+    assert np.isnan(min_detectable_effect(1, 10))

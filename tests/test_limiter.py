@@ -1,0 +1,170 @@
+"""The limiter against simulated servers, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from virtual_time import run
+
+from anytime_lib.models.limiter import COOL_DOWN, SHRINK, START, Gate, Limiter
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def drive(limiter: Limiter, requests: int, latency: float = 1.0, server_slots: int = 10**6) -> float:
+    """Send requests as fast as the limiter lets them start, to a server that works on so many at once; seconds."""
+    server = asyncio.Semaphore(server_slots)
+
+    async def one() -> None:
+        async with limiter.slot(10), server:
+            await asyncio.sleep(latency)
+        limiter.succeeded(latency)
+
+    start = now()
+    await asyncio.gather(*(one() for _ in range(requests)))
+    return now() - start
+
+
+def test_it_grows_to_the_maximum_while_that_pays() -> None:
+    async def check() -> None:
+        limiter = Limiter(128)
+        seconds = await drive(limiter, 3000)
+        assert limiter.limit == 128
+        assert 3000 / seconds > 0.9 * 128  # most of slots / latency, the climb included
+
+    run(check())
+
+
+def test_it_stops_growing_where_the_server_finishes_no_more() -> None:
+    async def check() -> None:
+        limiter = Limiter(1024)
+        await drive(limiter, 3000, server_slots=40)
+        assert 32 <= limiter.limit <= 160
+
+    run(check())
+
+
+def test_long_requests_do_not_hold_the_climb_back() -> None:
+    async def check() -> None:
+        limiter = Limiter(256)
+        work = asyncio.create_task(drive(limiter, 600, latency=200.0))
+        await asyncio.sleep(12)
+        assert limiter.in_flight == 256
+        await work
+
+    run(check())
+
+
+def test_one_burst_of_refusals_shrinks_once_and_a_cool_down_later_again() -> None:
+    async def check() -> None:
+        limiter = Limiter(20)
+        for _ in range(15):
+            limiter.rate_limited()
+        assert limiter.limit == pytest.approx(20 * SHRINK)
+        await asyncio.sleep(COOL_DOWN + 1)
+        limiter.rate_limited()
+        assert limiter.limit == pytest.approx(20 * SHRINK**2)
+        await asyncio.sleep(COOL_DOWN + 1)
+        await drive(limiter, 200)
+        assert limiter.limit == 20  # and back, in small steps
+
+    run(check())
+
+
+def test_it_never_shrinks_to_nothing_and_a_server_error_does_not_shrink() -> None:
+    async def check() -> None:
+        limiter = Limiter(2)
+        for _ in range(50):
+            limiter.server_error()
+        assert limiter.limit == 2
+        for _ in range(50):
+            limiter.rate_limited()
+            await asyncio.sleep(COOL_DOWN + 1)
+        assert limiter.limit == 1
+        assert await drive(limiter, 1) == pytest.approx(1)
+
+    run(check())
+
+
+def test_retry_after_holds_everybody_back() -> None:
+    async def check() -> None:
+        limiter = Limiter(8)
+        limiter.rate_limited(retry_after=42)
+        start = now()
+        assert limiter.paused() == pytest.approx(42)
+        await drive(limiter, 3)
+        assert now() - start == pytest.approx(43)
+
+    run(check())
+
+
+@pytest.mark.parametrize(("kind", "rate"), [("requests_per_minute", 60), ("tokens_per_minute", 600)])
+def test_no_minute_sees_much_more_than_the_limit(kind: str, rate: float) -> None:
+    async def check() -> None:
+        limiter, starts = Limiter(1000, **{kind: rate}), list[float]()
+
+        async def one() -> None:
+            async with limiter.slot(10):
+                starts.append(now())
+
+        begun = now()
+        await asyncio.gather(*(one() for _ in range(240)))
+        assert max(starts) - begun == pytest.approx(240 - 6, abs=2)
+        assert all(sum(t <= s < t + 60 for s in starts) <= 1.1 * 60 + 1 for t in starts)
+
+    run(check())
+
+
+def test_a_request_larger_than_the_burst_still_starts() -> None:
+    async def check() -> None:
+        limiter = Limiter(4, tokens_per_minute=100)
+        start = now()
+        async with limiter.slot(150):
+            assert now() - start == pytest.approx(60 * (150 - 10) / 100, rel=0.02)
+
+    run(check())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["enter", "leave", "cancel", "narrow", "widen"]), st.integers(0, 9))))
+@settings(max_examples=100, deadline=None)
+def test_a_gate_never_admits_more_than_its_width_and_never_forgets_a_place(steps: list[tuple[str, int]]) -> None:
+    async def check() -> None:
+        width = [3]
+        gate = Gate(lambda: width[0])
+        waiting: list[asyncio.Task[None]] = []
+        for step, which in steps:
+            if step == "enter":
+                waiting.append(asyncio.create_task(gate.enter()))
+            elif step == "cancel" and waiting:
+                task = waiting[which % len(waiting)]
+                if not task.done():
+                    task.cancel()
+                    waiting.remove(task)
+            elif step == "leave" and any(t.done() for t in waiting):
+                waiting.remove(next(t for t in waiting if t.done()))
+                gate.leave()
+            elif step in ("narrow", "widen"):
+                width[0] = 1 if step == "narrow" else 5
+                gate.wake()
+            if which % 2:
+                await asyncio.sleep(0)
+            assert gate.inside <= 5
+        for _ in range(3):
+            await asyncio.sleep(0)
+        inside = sum(t.done() for t in waiting)
+        assert gate.inside == inside
+        assert inside >= min(width[0], len(waiting))
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    run(check())
+
+
+def test_start_is_small() -> None:
+    assert Limiter(1000).limit == START and Limiter(4).limit == 4

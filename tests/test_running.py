@@ -1,0 +1,289 @@
+"""How a sweep runs: own runs per budget, scheduling, caps on spending, interrupts, the bar."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_server import FakeServer, say_something
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.errors import ConfigError
+from anytime_lib.estimate import estimate_run
+from anytime_lib.progress import Progress
+from anytime_lib.spending import Purse, SpendCapReached
+
+Config = Callable[..., RunConfig]
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    found = FakeServer()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def config(server: FakeServer, tmp_path: Path) -> Config:
+    def build(**settings: Any) -> RunConfig:
+        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
+                 "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
+        return RunConfig(**(plain | settings))
+
+    return build
+
+
+# Runs of their own for every budget.
+
+
+def hides(body: dict[str, Any], reasoning: int = 40, told: bool = True) -> dict[str, Any]:
+    """A model that reasons out of sight for some tokens and then answers, all within max_tokens."""
+    cap = body.get("max_tokens") or 0
+    said = cap > reasoning
+    spent = reasoning if said else cap
+    usage = {"prompt_tokens": 10, "completion_tokens": spent + 2 * said}
+    usage |= {"completion_tokens_details": {"reasoning_tokens": spent}} if told else {}
+    choice = {"index": 0, "finish_reason": "stop" if said else "length", "logprobs": None,
+              "message": {"role": "assistant", "content": "Answer: B" if said else ""}}  # fmt: skip
+    return {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice],
+            "usage": usage}  # fmt: skip
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_hidden_reasoning_gets_a_run_for_every_budget_and_says_so_once(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture, told: bool
+) -> None:
+    server.script = lambda body, n: (200, hides(body, told=told))
+    settings = config(budgets=[8, 32, 64, 128])
+    with caplog.at_level(logging.WARNING):
+        cells = run_sweep(settings, progress=False)
+    assert len([r for r in caplog.records if "mode: fresh" in r.message]) == 1
+    spoken = 40 if told else 42  # without a word on reasoning, the whole bill counts
+    assert cells[cells.problem_id == cells.problem_id[0]].tokens_used.tolist() == [8, 32, spoken, spoken] * 2
+    assert cells.stopped_naturally.tolist() == [False, False, True, True] * 6
+    answered = cells[cells.budget >= 64]
+    assert set(answered.status) == {"ok"} and (answered.trace_key == answered.answer_key).all()
+    assert set(answered.answer_tokens) == ({2} if told else {0})
+    starved = cells[cells.budget < 64]  # the answer's own cap went into reasoning too: never a wrong answer
+    assert set(starved.status) == {"error"} and starved.score.isna().all()
+    runs = [r["max_tokens"] for r in server.requests if r.get("logprobs")]
+    assert sorted(runs) == sorted([8, 32, 64, 128] * 6)  # the trace that was to be cut is the largest run
+    before = len(server.requests)
+    assert run_sweep(settings, progress=False).equals(cells)
+    assert len(server.requests) == before
+    assert estimate_run(settings).table.calls.sum() == 0
+
+
+def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer, config: Config) -> None:
+    cells = run_sweep(config(mode="fresh"), progress=False)
+    traces = [r for r in server.requests if r.get("logprobs")]
+    assert sorted(r["max_tokens"] for r in traces) == sorted([2, 5, 9, 500] * 6)
+    assert cells.trace_key.nunique() == 24 and not (cells.trace_key == cells.answer_key).any()
+    assert set(cells[cells.budget == 5].tokens_used) == {5}
+    assert set(cells.status) <= {"ok", "unparsed"}
+    cut = run_sweep(config(), progress=False)  # the run at the largest budget serves as the trace
+    assert len([r for r in server.requests if r.get("logprobs")]) == 24
+    assert cut[cut.budget == 500].trace_key.tolist() == cells[cells.budget == 500].trace_key.tolist()
+
+
+def test_reasoning_returned_apart_is_given_back_only_where_no_answer_was_said(
+    server: FakeServer, config: Config
+) -> None:
+    def apart(body: dict[str, Any], n: int) -> Any:
+        if not body.get("logprobs"):
+            return say_something(body, n)
+        whole = hides(body)
+        whole["choices"][0]["message"]["reasoning_content"] = "thinking " * whole["usage"]["completion_tokens"]
+        return 200, whole
+
+    server.script = apart
+    cells = run_sweep(config(mode="fresh", budgets=[8, 64]), progress=False)
+    assert (cells.trace_key == cells.answer_key).tolist() == [False, True] * 6
+    forced = [r for r in server.requests if not r.get("logprobs")]
+    assert all(r["messages"][-2]["content"] == "thinking " * 8 for r in forced)
+    assert set(cells.status) == {"ok"}
+
+
+# Scheduling.
+
+
+class Slow:
+    """Answers after a while; keeps how many requests were open at most, and the order in which they came."""
+
+    def __init__(self, seconds: float, text: Callable[[dict[str, Any], int], Any] = say_something) -> None:
+        self.seconds, self.text, self.lock = seconds, text, threading.Lock()
+        self.open = self.peak = 0
+
+    def __call__(self, body: dict[str, Any], n: int) -> Any:
+        with self.lock:
+            self.open += 1
+            self.peak = max(self.peak, self.open)
+        time.sleep(self.seconds)
+        with self.lock:
+            self.open -= 1
+        return self.text(body, n)
+
+
+def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Config) -> None:
+    server.script = slow = Slow(0.05)
+    settings = config(methods=["base", "pdp_plus"], n_problems=2, n_samples=2, n_shots=1, pool_problems=3,
+                      tasks=["gpqa", "aime"], difficulty={"aime": [1]}, concurrency=14)  # fmt: skip
+    cells = run_sweep(settings, progress=False)
+    assert len(cells) == 2 * 2 * 2 * 2 * 4
+    assert slow.peak == 14  # no arm has more than four traces, no task more than three pool problems
+
+
+def test_checkpoints_of_a_trace_follow_it_in_ascending_order(server: FakeServer, config: Config) -> None:
+    run_sweep(config(concurrency=1), progress=False)
+    sent = iter(server.requests)
+    for trace in sent:
+        assert trace.get("logprobs")
+        lengths = [len(next(sent)["messages"][-2]["content"]) for _ in range(4)]
+        assert lengths == sorted(lengths)
+
+
+def test_identical_traces_are_told(server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    server.script = lambda body, n: "the same again " * 9 if body.get("logprobs") else say_something(body, n)
+    with caplog.at_level(logging.WARNING):
+        run_sweep(config(n_samples=3), progress=False)
+    assert "6 of 9 traces are word for word another sample" in caplog.text
+
+
+# Caps on spending.
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_a_cap_on_tokens_stops_before_the_call_that_would_break_it(
+    server: FakeServer, config: Config, concurrency: int
+) -> None:
+    cap = 1_000
+    for _ in range(2):  # running again spends no further
+        with pytest.raises(SpendCapReached, match=r"spend_cap_tokens \(1,000\).*raise the cap and run again") as error:
+            run_sweep(config(spend_cap_tokens=cap, concurrency=concurrency), progress=False)
+        assert "\n" not in str(error.value)
+    with Store(config().folder / "store.sqlite") as store:
+        rows = store.requests()
+    spent = int((rows.prompt_tokens + rows.completion_tokens).sum())
+    assert 0 < spent <= cap and f"{spent:,} tokens" in str(error.value)
+    assert len(rows) == len(server.requests)  # nothing that was sent is lost
+    before = len(server.requests)
+    cells = run_sweep(config(spend_cap_tokens=10**6), progress=False)
+    assert len(cells) == 24 and len(server.requests) == 30 and before < 30
+
+
+def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="spend_cap_dollars needs a price"):
+        run_sweep(config(spend_cap_dollars=1.0), progress=False)
+    prices = tmp_path / "prices.yaml"
+    prices.write_text("- {model: fake, input: 1000, output: 1000}")
+    with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
+        run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
+    prices.write_text("- {model: fake}")
+    with pytest.raises(ConfigError, match="must list prices"):
+        run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
+
+
+def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
+    """The worst case of two calls breaks the cap; the first costs little, so the second is made."""
+    import asyncio
+
+    async def check() -> int:
+        purse, made = Purse(None, cap_tokens=150), 0
+
+        async def one() -> None:
+            nonlocal made
+            async with purse.paying([{"role": "user", "content": "hi"}], 100) as bill:
+                await asyncio.sleep(0)
+                bill.usage, made = {"prompt_tokens": 5, "completion_tokens": 5}, made + 1
+
+        await asyncio.gather(*(one() for _ in range(4)))
+        return made
+
+    assert asyncio.run(check()) == 4
+
+
+# Stopping.
+
+
+def params_of(settings: RunConfig, path: Path) -> Path:
+    path.write_text(yaml.safe_dump({k: v for k, v in settings.model_dump().items() if v is not None}))
+    return path
+
+
+def test_ctrl_c_ends_within_seconds_and_says_how_to_go_on(server: FakeServer, config: Config, tmp_path: Path) -> None:
+    server.script = Slow(1.0)
+    settings = config(concurrency=4)
+    params = params_of(settings, tmp_path / "p.yaml")
+    child = subprocess.Popen([sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    until = time.monotonic() + 60
+    while len(server.requests) < 6 and time.monotonic() < until:
+        time.sleep(0.05)
+    begun = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    _, told = child.communicate(timeout=30)
+    assert time.monotonic() - begun < 5
+    assert child.returncode == 130
+    assert "what was stored is kept" in told and "Traceback" not in told
+    server.script = say_something
+    with Store(settings.folder / "store.sqlite") as store:
+        stored = len(store.requests())
+    before = len(server.requests)
+    assert stored >= 2 and len(run_sweep(settings, progress=False)) == 24
+    assert len(server.requests) - before == 30 - stored
+
+
+def test_a_kernel_interrupt_ends_a_notebook_s_sweep(server: FakeServer, config: Config) -> None:
+    from jupyter_client.manager import start_new_kernel
+
+    server.script = Slow(1.0)
+    settings = {k: v for k, v in config(concurrency=4).model_dump().items() if v is not None}
+    manager, client = start_new_kernel(kernel_name="python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    try:
+        client.execute(
+            f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({json.dumps(settings)!r})))",
+            stop_on_error=False,
+        )
+        until = time.monotonic() + 60
+        while len(server.requests) < 6 and time.monotonic() < until:
+            time.sleep(0.05)
+        begun = time.monotonic()
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=30)["content"]
+        assert time.monotonic() - begun < 5
+        assert reply["ename"] == "KeyboardInterrupt" and "it goes on from there" in reply["evalue"]
+        client.execute("print(1)")  # the kernel is well
+        assert client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    server.script = say_something
+    assert len(run_sweep(config(), progress=False)) == 24
+
+
+# The bar.
+
+
+def test_the_bar_tells_retries_with_their_reason_and_a_countdown(capsys: pytest.CaptureFixture[str]) -> None:
+    class Event:
+        kind, seconds, words = "rate_limited", 12.0, "429 too many requests"
+
+    purse = Purse(None)
+    meter = Progress("run", 4, purse=purse)
+    meter.heard(1200, cached=False)
+    meter.event(Event())
+    assert "1 calls, 0 known, 1,200 tokens" in meter.text()
+    assert "1 retries, last: 429 too many requests, again in 12 s" in meter.text()
+    meter.close()
+    assert "1 retries" in capsys.readouterr().err
