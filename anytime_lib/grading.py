@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,7 +11,9 @@ import pandas as pd
 
 from anytime_lib.records import Grade, Problem
 from anytime_lib.store import CELL_COLUMNS, Store
-from anytime_lib.tasks import Task, load_task
+from anytime_lib.tasks import Task, load_task, task_names
+
+log = logging.getLogger(__name__)
 
 LONGEST = 200_000
 """Characters of an answer that are graded, its last: a cap on the answer's tokens keeps real ones far shorter."""
@@ -48,13 +51,21 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
 def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
     """Grade every stored answer again, with the graders as they are now, and store the cells whose grade changed.
 
+    Answers of a task that is not known here (one of the user's own, not registered) keep their grades, with a note.
+
     Returns:
         One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
+    wanted = store.tasks() if task is None else [task]
+    known = set(wanted) & set(task_names())
+    if unknown := set(wanted) - known:
+        log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
     changed: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
     for answer in stored_answers(store, task):
         cell = answer.cell
+        if cell["task"] not in known:
+            continue
         grade = grade_answer(load_task(cell["task"]), answer.problem, answer.text, answer.finish_reason)
         new = {"score": grade.score, "correct": grade.correct, "status": grade.status, "detail": grade.detail}
         if all(cell[name] == value for name, value in new.items()):

@@ -107,7 +107,10 @@ def test_registering() -> None:
     assert load_task("sums").answer_tokens == 5 and RunConfig(tasks=["sums"]).at("sums").answer_tokens == 5
 
 
-def test_grading_again_calls_no_model(server: FakeServer, config: Callable[..., RunConfig]) -> None:
+def test_grading_again_calls_no_model(
+    server: FakeServer, config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     run = config(tasks=[make_task("sums", sums, right)], methods=["base"])
     run_sweep(run, progress=False)
     asked = len(server.requests)
@@ -118,6 +121,8 @@ def test_grading_again_calls_no_model(server: FakeServer, config: Callable[..., 
         assert len(changed) == 4 * 2 * 3 and set(changed.score) == {0.5} and set(changed.status_before) == {"unparsed"}
         assert set(store.cells().score) == {0.5} and len(regrade(store)) == 0
         assert all(a.text.startswith("Answer") for a in stored_answers(store, "sums"))
+        monkeypatch.setattr("anytime_lib.tasks._registered", {})  # another session, which does not know the task
+        assert len(regrade(store)) == 0 and "not registered here: sums" in caplog.text
     assert len(server.requests) == asked
 
 
