@@ -137,8 +137,9 @@ def plot_readings(verdicts: pd.DataFrame, *, title: str, ax: Axes | None = None)
     ax = ax or plt.subplots(figsize=(8.5, 1.2 + 0.28 * len(verdicts)), layout="constrained")[1]
     codes = verdicts.apply(lambda column: column.map(list(colours).index))
     ax.imshow(codes, aspect="auto", cmap=ListedColormap(list(colours.values())), vmin=-0.5, vmax=3.5)
-    labels = [text if len(text) <= 58 else text[:57] + "…" for text in verdicts.index]
-    ax.set_yticks(range(len(labels)), [text.replace("$", r"\$") for text in labels], fontsize=8)
+    # As ASCII, since not every font has every script, and "$" not as mathematics.
+    labels = [text.encode("ascii", "backslashreplace").decode().replace("$", r"\$") for text in verdicts.index]
+    ax.set_yticks(range(len(labels)), [t if len(t) <= 58 else t[:57] + "..." for t in labels], fontsize=8)
     ax.set_xticks(range(verdicts.shape[1]), list(verdicts.columns))
     for (i, j), word in np.ndenumerate(verdicts.to_numpy()):
         ax.text(j, i, word, ha="center", va="center", fontsize=7)

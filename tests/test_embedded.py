@@ -353,7 +353,9 @@ def test_it_outlives_ctrl_c_but_not_its_owner(embedded: EmbeddedServer) -> None:
 def test_a_server_in_the_foreground_is_found(cache: Path, embedded: EmbeddedServer) -> None:
     alias = embedded.alias
     assert running_server(alias) is None
-    command = "import sys; from pathlib import Path; from anytime_lib.models.embedded import serve_forever\n"
+    # Whoever starts the tests in the background of a shell has them ignore interrupts: here they count.
+    command = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    command += "import sys; from pathlib import Path; from anytime_lib.models.embedded import serve_forever\n"
     command += "serve_forever(Path(sys.argv[1]), slots=1, context=512)"
     process = subprocess.Popen([sys.executable, "-c", command, str(embedded.gguf)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
