@@ -23,12 +23,18 @@ from anytime_lib.records import Message, Problem, digest
 from anytime_lib.spending import Purse
 from anytime_lib.store import Store
 from anytime_lib.tasks import Task
-from anytime_lib.tokens import cut, ends_of, proportional_ends
+from anytime_lib.tokens import cut, ends_of, proportional_ends, scaled_ends
 
 log = logging.getLogger(__name__)
 
 KEY_VERSION = 1
 USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens")
+
+
+TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
+Tokenised = dict[str, Any]
+"""What a tokenizer said of a trace: `ends` (None: there is none), `by_file`: it was the user's, not the server's."""
+NOT_TOKENISED: Tokenised = {"ends": None}
 
 
 class HiddenReasoning(RequestFailed):
@@ -44,7 +50,8 @@ class Trace:
         messages: the conversation that asked for it.
         text: the reasoning.
         ends: where each token ends, as byte offsets into the text's UTF-8.
-        token_mode: where those come from: `stream`, `tokenizer` or `proportional`; `usage` where nothing is cut.
+        token_mode: where those come from: `stream`, `tokenizer`, `file` (the user's tokenizer, scaled to what was
+            billed) or `proportional`; `usage` where nothing is cut.
         stopped: the model stopped by itself.
     """
 
@@ -52,7 +59,7 @@ class Trace:
     messages: list[Message] = field(repr=False)
     text: str
     ends: list[int] = field(repr=False)
-    token_mode: Literal["stream", "tokenizer", "proportional", "usage"]
+    token_mode: TokenMode
     stopped: bool
 
     @property
@@ -125,8 +132,10 @@ class Asker:
             RequestFailed: the request failed.
         """
         request = self._sample_request(problem, messages, sample, max_tokens)
+        if self.store.get(self._keyed("trace", request, sample)[0]) is None and await self.model.hides_reasoning():
+            raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
         key, row = await self._ask("trace", task.name, method, request, sample)
-        tokenised = None
+        tokenised = NOT_TOKENISED
         if row["ends"] is None:
             tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
         trace = _trace_of(key, messages, row, tokenised)
@@ -159,8 +168,7 @@ class Asker:
             self._said_fresh = True
             log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", self.model.name, why)
             note = {"mode": "fresh", "why": why, "model": self.model.name, "endpoint": self.model.endpoint_id}
-            if hasattr(self.store, "note"):
-                self.store.note(f"mode {self.model.endpoint_id} {self.model.name}", note)
+            self.store.note(f"mode {self.model.endpoint_id} {self.model.name}", note)
 
     async def recorded(self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int) -> Trace:
         """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
@@ -170,7 +178,7 @@ class Asker:
         if row is None:
             raise RequestFailed("no trace of this problem was imported")
         told = row["reasoning_tokens"] > 0
-        tokenised = None if told else await self._tokenised(key, row["reasoning"], task.name, method)
+        tokenised = NOT_TOKENISED if told else await self._tokenised(key, row["reasoning"], task.name, method)
         return _trace_of(key, messages, row, tokenised)
 
     async def answer(
@@ -242,36 +250,38 @@ class Asker:
             if wasted:  # tries that were billed and came to nothing: attempts of their own on the ledger
                 words = {"error": "tries that failed before this request was answered"}
                 await self._put(key, kind, task, method, whole, words, wasted, status="error")
-            await self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
+            row = await self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
         self.meter.heard(reply.completion_tokens, cached=False)
         if partial:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
         return key, row
 
-    async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> list[int] | None:
-        """Token boundaries of a trace from the server's tokenizer; None where it has none. Asked once, and stored."""
+    async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> Tokenised:
+        """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""
         whole = _tokenising(trace_key)
         known = self.store.get(digest(whole))
         if known is None:
-            pieces = await (await self.model.endpoint()).tokenize(text)
-            known = {"ends": None if pieces is None else ends_of(pieces, text)}
-            await self._put(digest(whole), "tokens", task, method, whole, known, {})
-        return known["ends"]
+            endpoint = await self.model.endpoint()
+            pieces = await endpoint.tokenize(text)
+            ends = None if pieces is None else ends_of(pieces, text)
+            by_file = endpoint.tokenized_by_file
+            known = await self._put(
+                digest(whole), "tokens", task, method, whole, {"ends": ends, "by_file": by_file}, {}
+            )
+        return known
 
     async def _put(
         self, key: str, kind: str, task: str, method: str, request: dict[str, Any], response: dict[str, Any],
         usage: Mapping[str, Any], status: str = "ok",
-    ) -> None:  # fmt: skip
-        """Returns once the request is stored; those of one moment share a commit."""
+    ) -> dict[str, Any]:  # fmt: skip
+        """Store a reply, those of one moment in one commit; returns the one that counts: another run may have been
+        first with the same request."""
         columns = {
             "key": key, "kind": kind, "task": task, "method": method, "model": self.model.name,
             "endpoint": self.model.endpoint_id, "request": request, "response": response, "status": status,
             **{name: usage.get(name, 0) for name in (*USAGE, "seconds")},
         }  # fmt: skip
-        if hasattr(self.store, "aput"):
-            await self.store.aput(**columns)
-        else:
-            self.store.put(**columns)
+        return await self.store.aput(**columns)
 
 
 def stored_trace(store: Store, key: str) -> Trace:
@@ -284,8 +294,7 @@ def stored_trace(store: Store, key: str) -> Trace:
     row, request = store.get(key), store.request(key)
     if row is None or request is None:
         raise DataError(f"{store.path} has no trace {key}")
-    tokenised = store.get(tokens_key(key)) or {"ends": None}
-    return _trace_of(key, request["messages"], row, tokenised["ends"])
+    return _trace_of(key, request["messages"], row, store.get(tokens_key(key)) or NOT_TOKENISED)
 
 
 def tokens_key(trace_key: str) -> str:
@@ -331,19 +340,24 @@ def _hidden(row: dict[str, Any], ends: list[int] | None) -> str | None:
     return None
 
 
-def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: list[int] | None) -> Trace:
-    """A stored reply as a trace, with its token boundaries: the stream's, else the tokenizer's, else in proportion.
+def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: Tokenised) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
+    the user's tokenizer scaled to what was billed, else in proportion.
 
     Raises:
         HiddenReasoning: the server hides it, wholly or in part.
         RequestFailed: nothing tells how many tokens there are.
     """
     text, apart = _reasoning(row), bool(row["reasoning"])
-    known = tokenised if row["ends"] is None else row["ends"]
-    if why := _hidden(row, known):
+    by_file = bool(tokenised.get("by_file"))
+    known = tokenised["ends"] if row["ends"] is None else row["ends"]
+    if why := _hidden(row, None if by_file else known):
         raise HiddenReasoning(why)
-    mode: Literal["stream", "tokenizer", "proportional"]
-    if known is None:
+    mode: TokenMode
+    if row["ends"] is None and known is not None and by_file:
+        billed = _expected_tokens(row)
+        ends, mode = (scaled_ends(known, billed) if billed else known), "file"
+    elif known is None:
         ends, mode = proportional_ends(text, _expected_tokens(row)), "proportional"
         if text and not ends:
             raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")

@@ -1,4 +1,4 @@
-"""What can be done from the command line? `anytime run`, `sweep`, `estimate`, `ledger`, `import`, `grade`, `serve`."""
+"""What can be done from the command line? Every command is one function here."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
     bring.add_argument("--run", help="name of the run, if the params do not say")
     grade = commands.add_parser("grade", help="grade a run's stored answers again; no model is called")
     grade.add_argument("params", help="YAML file of the run")
+    why = commands.add_parser("why", help="compare a stored request with its nearest neighbour: why was it not cached?")
+    why.add_argument("key", help="key of the request, or the start of it (trace_key or answer_key of a cell)")
+    why.add_argument("run", help="YAML file of the run, its folder, or its store.sqlite")
+    export = commands.add_parser("export", help="write a run's tables for others; private texts stay here")
+    export.add_argument("run", help="YAML file of the run, its folder, or its store.sqlite")
+    export.add_argument("folder", help="where to write")
+    export.add_argument("--format", default="parquet", help="parquet, jsonl, huggingface or inspect")
     serve = commands.add_parser("serve", help="keep the embedded model (or any GGUF file) running for notebooks")
     serve.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
     serve.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1; 0 for any free one")
@@ -45,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         commands_ = {"run": _run, "sweep": _sweep, "estimate": _estimate, "ledger": _ledger, "import": _import,
-                     "grade": _grade, "serve": _serve}  # fmt: skip
+                     "grade": _grade, "why": _why, "export": _export, "serve": _serve}  # fmt: skip
         return commands_[asked.command](asked)
     except AnytimeError as error:
         print(f"anytime: {error}", file=sys.stderr)
@@ -141,6 +148,28 @@ def _grade(asked: argparse.Namespace) -> int:
         changed = regrade(store)
     print(f"{len(changed)} grades changed" + (f":\n{changed.to_string(index=False)}" if len(changed) else ""))
     return 0
+
+
+def _why(asked: argparse.Namespace) -> int:
+    from anytime_lib import why
+
+    return why.main(_store_of(asked.run), asked.key)
+
+
+def _export(asked: argparse.Namespace) -> int:
+    from anytime_lib import export
+
+    return export.main(_store_of(asked.run), asked.folder, asked.format)
+
+
+def _store_of(run: str) -> Path:
+    """The store of a run that is named by its params, its folder, or the store itself."""
+    from anytime_lib.config import RunConfig
+
+    path = Path(run)
+    if path.suffix in (".yaml", ".yml"):
+        path = RunConfig.from_yaml(path).folder
+    return path if path.suffix == ".sqlite" else path / "store.sqlite"
 
 
 def _serve(asked: argparse.Namespace) -> int:

@@ -70,6 +70,9 @@ class RunConfig(BaseModel):
     mode: Literal["cut", "fresh"] = Field(
         "cut", description="`cut`: one trace serves every budget; `fresh`: a run of its own for each"
     )
+    tokenizer_file: str | None = Field(
+        None, description="a `tokenizer.json`, for servers that tell no tokens; scaled to what they bill"
+    )
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")

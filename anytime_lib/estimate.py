@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from anytime_lib.asking import Asker, HiddenReasoning, Trace, tokens_key
+from anytime_lib.asking import NOT_TOKENISED, Asker, HiddenReasoning, Tokenised, Trace, tokens_key
 from anytime_lib.config import RunConfig
 from anytime_lib.ledger import attempts
 from anytime_lib.methods import Attempt, Preference
@@ -63,6 +63,10 @@ class _Named:
     name: str
     endpoint_id: str
 
+    async def hides_reasoning(self) -> bool:
+        """Not known before it is asked."""
+        return False
+
 
 class _Reader(Asker):
     """An asker that only knows what is stored: whatever is not is counted as a call to be made."""
@@ -83,9 +87,8 @@ class _Reader(Asker):
             raise NotStored("not asked yet")
         return key, known
 
-    async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> list[int] | None:
-        known = self.store.get(tokens_key(trace_key)) if self.store else None
-        return known["ends"] if known else None
+    async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> Tokenised:
+        return (self.store.get(tokens_key(trace_key)) if self.store else None) or NOT_TOKENISED
 
 
 @dataclass(frozen=True)

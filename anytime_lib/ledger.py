@@ -17,12 +17,8 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 def attempts(store: Store) -> pd.DataFrame:
     """Every request that was billed: key, kind, task, method, model, endpoint, status, tokens, seconds, created."""
-    requests = store.requests()
-    if hasattr(store, "attempts"):
-        found = store.attempts().drop(columns="model", errors="ignore")
-        found = found.merge(requests[["key", "model", "endpoint"]], on="key")
-    else:
-        found = requests
+    of_request = store.requests()[["key", "model", "endpoint"]]
+    found = store.attempts().drop(columns="model", errors="ignore").merge(of_request, on="key")
     return found[(found[TOKENS].sum(axis=1) > 0) & (found.kind != "recorded")]
 
 

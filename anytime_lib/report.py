@@ -58,8 +58,9 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started = time.time()
     folder = config.folder
-    with Store(folder / "store.sqlite"):
-        pass  # says at once, before any kernel starts, when the folder cannot be written to
+    with Store(folder / "store.sqlite") as store:  # says at once, before any kernel starts, what stands in the way
+        if store.read_only:
+            raise DataError(f"{folder} cannot be written to; choose another with the parameter 'outputs'")
     with Model(config).shared():
         for notebook in found:
             begun = time.time()

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from anytime_lib.models.capabilities import QUESTION
+
 Script = Callable[[dict[str, Any], int], Any]
 """(request body, number of the request) -> text to say, or (HTTP status, body) to fail with."""
 
@@ -28,13 +30,14 @@ def say_something(body: dict[str, Any], number: int) -> str:
 
 
 class FakeServer:
-    """Serves until `close`; `requests` holds the body of every chat request, `keys` the keys it came with."""
+    """Serves until `close`; `requests` holds the body of every chat request but a probe's (in `probes`), `keys` their keys."""
 
     def __init__(
         self, script: Script = say_something, models: tuple[str, ...] = ("fake",), tokens: bool = True
     ) -> None:
         self.script, self.models, self.tokens = script, models, tokens
         self.requests: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self._lock = threading.Lock()
         owner = self
@@ -51,10 +54,11 @@ class FakeServer:
                 if not self.path.endswith("/chat/completions"):
                     self.reply(404, {"error": {"message": "no such route"}})
                     return
+                probing = body["messages"][0]["content"] == QUESTION
                 with owner._lock:
-                    owner.requests.append(body)
+                    (owner.probes if probing else owner.requests).append(body)
                     owner.keys.add(self.headers.get("Authorization", ""))
-                    number = len(owner.requests)
+                    number = 0 if probing else len(owner.requests)
                 said = owner.script(body, number)
                 if isinstance(said, tuple):
                     self.reply(*said)

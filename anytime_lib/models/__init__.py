@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +13,13 @@ from types import TracebackType
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
+from anytime_lib.models.capabilities import Capabilities, probe
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, is_loopback
+from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, is_loopback
+from anytime_lib.records import digest
+from anytime_lib.store import Store
+
+log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
 
@@ -26,6 +32,8 @@ class Model:
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, or the endpoint's URL.
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
+        memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
+        capabilities: what is known of an endpoint elsewhere, once it was reached.
     """
 
     patience = Patience()
@@ -38,6 +46,8 @@ class Model:
         self.calls = 0
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
+        self.memory: Store | None = None
+        self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
         if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
@@ -83,9 +93,36 @@ class Model:
                 url = self._server.base_url
             key, name = "none", "the API key"
         endpoint = Endpoint(url, self.name, key or "none", key_name=name, patience=self.patience,
-                            on_event=self.on_event, limiter=self.limiter)  # fmt: skip
+                            on_event=self.on_event, limiter=self.limiter,
+                            tokenizer_file=self._config.tokenizer_file)  # fmt: skip
         await endpoint.check()
+        if self._gguf is None and self.memory is not None:  # what the embedded server can do is known
+            await self._learn(endpoint, self.memory)
         return endpoint
+
+    async def _learn(self, endpoint: Endpoint, memory: Store) -> None:
+        """Recall what this endpoint and model can do, or find it out: once, with the replies on the ledger."""
+        about = f"capabilities {self.endpoint_id} {self.name}"
+        self.capabilities = Capabilities.from_json(memory.noted(about))
+        if self.capabilities is not None:
+            endpoint.learn(self.capabilities)
+            return
+        replies: list[Reply] = []
+        self.capabilities = await probe(endpoint, replies.append)
+        for i, reply in enumerate(replies):
+            usage = {n: getattr(reply, n) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
+            await memory.aput(
+                key=digest([about, i, self.capabilities.probed_at]), kind="probe", task="", method="probe",
+                model=self.name, endpoint=self.endpoint_id, request={"probe": i}, response=reply.to_json(), status="ok",
+                **usage,
+            )  # fmt: skip
+        memory.note(about, self.capabilities.to_json())
+        log.info("%s, %s: %s", self.endpoint_id, self.name, self.capabilities.reading())
+
+    async def hides_reasoning(self) -> bool:
+        """Whether a probe found that the endpoint hides reasoning; reaches the endpoint if it was not yet."""
+        await self.endpoint()
+        return self.capabilities is not None and self.capabilities.reasoning == "hidden"
 
     async def __aenter__(self) -> Model:
         return self
