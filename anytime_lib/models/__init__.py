@@ -15,7 +15,7 @@ from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
 from anytime_lib.models.capabilities import Capabilities, probe
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, is_loopback
+from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, RequestFailed, is_loopback
 from anytime_lib.records import digest
 from anytime_lib.store import Store
 
@@ -95,9 +95,13 @@ class Model:
         endpoint = Endpoint(url, self.name, key or "none", key_name=name, patience=self.patience,
                             on_event=self.on_event, limiter=self.limiter,
                             tokenizer_file=self._config.tokenizer_file)  # fmt: skip
-        await endpoint.check()
-        if self._gguf is None and self.memory is not None:  # what the embedded server can do is known
-            await self._learn(endpoint, self.memory)
+        try:
+            await endpoint.check()
+            if self._gguf is None and self.memory is not None:  # what the embedded server can do is known
+                await self._learn(endpoint, self.memory)
+        except BaseException:
+            await endpoint.close()
+            raise
         return endpoint
 
     async def _learn(self, endpoint: Endpoint, memory: Store) -> None:
@@ -108,7 +112,11 @@ class Model:
             endpoint.learn(self.capabilities)
             return
         replies: list[Reply] = []
-        self.capabilities = await probe(endpoint, replies.append)
+        try:
+            self.capabilities = await probe(endpoint, replies.append)
+        except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
+            log.warning("%s could not be probed: %s", self.endpoint_id, failed)
+            return
         for i, reply in enumerate(replies):
             usage = {n: getattr(reply, n) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
             await memory.aput(

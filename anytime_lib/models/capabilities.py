@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from anytime_lib.errors import EndpointError
 from anytime_lib.models.failures import RequestFailed
 from anytime_lib.tokens import ends_of
 
@@ -94,15 +93,12 @@ async def probe(endpoint: Endpoint, heard: Callable[[Reply], None] = lambda repl
         heard: is told of every reply, for it was paid for.
 
     Raises:
-        EndpointError: it does not even answer a tiny request.
+        RequestFailed: it does not even answer a tiny request.
     """
     if not endpoint.owner:
         await endpoint.check()
-    try:
-        reply = await endpoint.chat([{"role": "user", "content": QUESTION}], max_tokens=PROBE_TOKENS, temperature=1.0,
-                                    seed=1, tokens=True)  # fmt: skip
-    except RequestFailed as failed:
-        raise EndpointError(f"{endpoint.base_url} does not answer even a tiny request: {failed}") from None
+    reply = await endpoint.chat([{"role": "user", "content": QUESTION}], max_tokens=PROBE_TOKENS, temperature=1.0,
+                                seed=1, tokens=True)  # fmt: skip
     heard(reply)
     reasoning: ReasoningIn = "none"
     if reply.reasoning:
