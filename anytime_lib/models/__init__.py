@@ -83,7 +83,11 @@ class Model:
                 await asyncio.to_thread(self._server.start)
                 url = self._server.base_url
             endpoint = Endpoint(url, self.name, "none", on_event=self.on_event, limiter=self.limiter)
-        await endpoint.check()
+        try:
+            await endpoint.check()
+        except BaseException:
+            await endpoint.close()
+            raise
         return endpoint
 
     async def __aenter__(self) -> Model:
