@@ -232,7 +232,8 @@ async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences:
             run.cells.put([cell])
             run.meter.done()
 
-        short = trace is None or trace.n_tokens + sum(len(m["content"]) for m in messages) / 4 < CACHED_FROM
+        tokens = 0 if trace is None else trace.n_tokens + sum(len(m["content"]) for m in messages) / 4
+        short = tokens < CACHED_FROM and run.asker.model.endpoint_id != "embedded"  # llama.cpp: one cache a slot
         pending = cells
         while pending:
             if short and run.limiter.idle():  # of budgets that share an answer, the first asks for it

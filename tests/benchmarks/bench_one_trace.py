@@ -1,0 +1,62 @@
+"""What does one trace cut at eight budgets save, against a run of its own for each?
+
+    python tests/benchmarks/bench_one_trace.py [--problems 3] [--budgets 32 64 96 128 160 192 224 256]
+
+The embedded model runs the same sweep twice, in stores of their own: `mode: cut` and `mode: fresh`, the server started
+anew for each. Printed are the tokens written (reasoning and answers), the seconds (from the first request to the last
+reply), and which part of the prompts the server's prefix cache took. Targets: at most a third of the output tokens and half the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from typing import Any
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.ledger import against_fresh, ledger_table
+
+
+def run(folder: str, settings: dict[str, Any], mode: str) -> dict[str, float]:
+    config = RunConfig(outputs=folder, run=mode, mode=mode, **settings)
+    cells = run_sweep(config, progress=False)
+    with Store(config.folder / "store.sqlite") as store:
+        table = ledger_table(store)
+        asked = store.requests()
+        seconds = asked.created.max() - (asked.created - asked.seconds).min()  # without the server's start
+        by_kind = table.set_index("kind")
+        row = {"seconds": seconds, "output": table.completion_tokens.sum(), "prompt": table.prompt_tokens.sum(),
+               "cached": table.cached_tokens.sum() / table.prompt_tokens.sum(),
+               "answers cached": by_kind.cached_tokens["answer"] / by_kind.prompt_tokens["answer"],
+               "quality": cells.score.mean()}  # fmt: skip
+        if mode == "cut":
+            row["reckoned"] = float(against_fresh(store).fresh_reasoning_tokens.sum())
+        else:
+            row["reasoning"] = float(by_kind.completion_tokens["trace"])
+    return row
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--problems", type=int, default=3)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[32, 64, 96, 128, 160, 192, 224, 256])
+    given = parser.parse_args()
+    settings = {"tasks": ["aime"], "difficulty": {"aime": [1]}, "methods": ["base"], "n_problems": given.problems,
+                "n_samples": 1, "budgets": given.budgets, "answer_tokens": 16, "concurrency": 2}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        run(folder, settings | {"n_problems": 1, "budgets": [2, 4], "seed": 9}, "cut")  # weights fetched and rewritten
+    with tempfile.TemporaryDirectory() as folder:
+        found = {mode: run(folder, settings, mode) for mode in ("cut", "fresh")}
+    print(f"{'':>8} {'seconds':>8} {'output':>8} {'prompt':>8} {'of it cached':>13} {'of answers':>11}")
+    for mode, row in found.items():
+        print(f"{mode:>8} {row['seconds']:8.1f} {row['output']:8.0f} {row['prompt']:8.0f} {row['cached']:13.1%} "
+              f"{row['answers cached']:11.1%}")  # fmt: skip
+    cut, fresh = found["cut"], found["fresh"]
+    print(f"cut takes {cut['output'] / fresh['output']:.1%} of the output tokens (target 33%) and "
+          f"{cut['seconds'] / fresh['seconds']:.1%} of the time (target 50%)")  # fmt: skip
+    print(f"reasoning tokens of the fresh runs: {fresh['reasoning']:.0f}; the ledger of the cut run reckons "
+          f"{cut['reckoned']:.0f}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
