@@ -132,7 +132,7 @@ class Asker:
             RequestFailed: the request failed.
         """
         request = self._sample_request(problem, messages, sample, max_tokens)
-        if self.store.get(self._keyed("trace", request, sample)[0]) is None and await self.model.hides_reasoning():
+        if await self._known_to_hide(request, sample):
             raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
         key, row = await self._ask("trace", task.name, method, request, sample)
         tokenised = NOT_TOKENISED
@@ -219,6 +219,10 @@ class Asker:
             "alternatives": 20,
         }
         return _visible(*await self._ask("judge", task.name, "synthesis", request, sample))
+
+    async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
+        """Whether a trace that is still to be sampled would be paid for and not shown."""
+        return self.store.get(self._keyed("trace", request, sample)[0]) is None and await self.model.hides_reasoning()
 
     def _keyed(self, kind: str, request: dict[str, Any], sample: int) -> tuple[str, dict[str, Any]]:
         """A request's key, and all that determines it."""

@@ -63,10 +63,6 @@ class _Named:
     name: str
     endpoint_id: str
 
-    async def hides_reasoning(self) -> bool:
-        """Not known before it is asked."""
-        return False
-
 
 class _Reader(Asker):
     """An asker that only knows what is stored: whatever is not is counted as a call to be made."""
@@ -86,6 +82,9 @@ class _Reader(Asker):
                 return key, _VERDICT
             raise NotStored("not asked yet")
         return key, known
+
+    async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
+        return False  # a probe would ask
 
     async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> Tokenised:
         return (self.store.get(tokens_key(trace_key)) if self.store else None) or NOT_TOKENISED

@@ -86,9 +86,13 @@ class Purse:
             self._held_dollars -= dollars
             used, size = bill.usage.get("prompt_tokens") or 0, _size(messages)
             self._tokens_per_byte = max(self._tokens_per_byte, (used - 8 * len(messages)) / max(size, 1))
-            self.tokens += used + (bill.usage.get("completion_tokens") or 0)
-            self.dollars += self.price.of(bill.usage) if self.price else 0.0
+            self.charge(bill.usage)
             self._settled.set()
+
+    def charge(self, usage: Mapping[str, Any]) -> None:
+        """What was paid outside of `paying`: an endpoint's probe."""
+        self.tokens += (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
+        self.dollars += self.price.of(usage) if self.price else 0.0
 
     def _fits(self, tokens: int, dollars: float) -> bool:
         within_tokens = self.cap_tokens is None or self.tokens + self._held_tokens + tokens <= self.cap_tokens

@@ -116,7 +116,7 @@ async def _running(
                       tokens_per_minute=config.tokens_per_minute)  # fmt: skip
     purse = purse_of(config, store, model.name, model.endpoint_id)
     meter = Progress(title, total, progress, unit, limiter=limiter, purse=purse)
-    model.limiter, model.on_event, model.memory = limiter, meter.event, store
+    model.limiter, model.on_event, model.memory, model.charge = limiter, meter.event, store, purse.charge
     model.patience = replace(
         model.patience, connect=config.connect_deadline, first_token=config.first_token_deadline,
         whole=config.request_deadline, retries=config.retries,

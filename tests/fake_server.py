@@ -30,7 +30,7 @@ def say_something(body: dict[str, Any], number: int) -> str:
 
 
 class FakeServer:
-    """Serves until `close`; `requests` holds the body of every chat request, `probes` of every probe, `keys` their keys."""
+    """Serves until `close`; `requests` and `probes` hold the bodies of chat requests, `keys` the keys sent."""
 
     def __init__(
         self, script: Script = say_something, models: tuple[str, ...] = ("fake",), tokens: bool = True

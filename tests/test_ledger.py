@@ -144,10 +144,9 @@ def test_the_ledger_adds_up(server: FakeServer, config: Config, prices: str) -> 
     with Store(config().folder / "store.sqlite") as store:
         table, fresh, same = ledger_table(store, prices), against_fresh(store, prices), identical_traces(store)
         kinds = table.groupby("kind").requests.sum()
-        assert set(kinds.index) >= {"trace", "answer", "synthesis", "judge"}
-        # With the table `attempts` the failed try stays on the ledger; without, its success took its place.
-        assert len(server.requests) - table.requests.sum() == (0 if hasattr(store, "attempts") else 1)
-        assert kinds.get("retry", 0) == (1 if hasattr(store, "attempts") else 0)
+    assert set(kinds.index) == {"trace", "answer", "synthesis", "judge", "probe", "retry"}
+    assert len(server.requests) + len(server.probes) == table.requests.sum()
+    assert kinds["retry"] == kinds["probe"] == len(server.probes) == 1
     assert table.share.sum() == pytest.approx(1)
     assert table.dollars.sum() == pytest.approx(
         (2 * table.prompt_tokens.sum() + 10 * table.completion_tokens.sum()) / 1e6

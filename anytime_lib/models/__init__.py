@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
@@ -33,6 +34,7 @@ class Model:
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
         memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
+        charge: is told of what a probe was billed.
         capabilities: what is known of an endpoint elsewhere, once it was reached.
     """
 
@@ -47,6 +49,7 @@ class Model:
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
         self.memory: Store | None = None
+        self.charge: Callable[[dict[str, Any]], None] = lambda usage: None
         self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
         if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
@@ -119,6 +122,7 @@ class Model:
             return
         for i, reply in enumerate(replies):
             usage = {n: getattr(reply, n) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
+            self.charge(usage)
             await memory.aput(
                 key=digest([about, i, self.capabilities.probed_at]), kind="probe", task="", method="probe",
                 model=self.name, endpoint=self.endpoint_id, request={"probe": i}, response=reply.to_json(), status="ok",
