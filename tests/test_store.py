@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import subprocess
 import sys
@@ -17,11 +18,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from crash_harness import cell, columns, faults, old_store
-from fake_server import FakeServer, say_something
+from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_lib import Store
+from anytime_lib.asking import stored_trace
 from anytime_lib.database import SCHEMA
 from anytime_lib.errors import DataError
 from anytime_lib.records import Problem, digest
@@ -304,8 +306,13 @@ def test_three_processes_write_one_store_from_its_first_moment(path: Path) -> No
 
 
 def test_two_runs_of_one_sweep_at_once_double_nothing(path: Path) -> None:
-    server = FakeServer()
-    server.script = _slowly
+    server, rng = FakeServer(), random.Random(0)
+
+    def at_random(body: dict[str, Any], n: int) -> Any:
+        time.sleep(0.05)
+        return 200, server.completion(body, " ".join(rng.choices(("alpha", "beta", "gamma", "delta"), k=12)))
+
+    server.script = at_random
     params = path.with_name("p.yaml")
     params.write_text(f"{{outputs: {path.parent}, model: fake, base_url: '{server.base_url}', tasks: [gpqa], methods: "
                       "[base], n_problems: 3, n_samples: 2, budgets: [2, 5, 9, 500]}")  # fmt: skip
@@ -315,14 +322,14 @@ def test_two_runs_of_one_sweep_at_once_double_nothing(path: Path) -> None:
     server.close()
     assert [run.returncode for run in runs] == [0, 0], said
     with Store(path.parent / "run" / "store.sqlite") as store:
-        requests, attempts = store.requests(), store.attempts()
+        requests, attempts = (rows.query("kind != 'probe'") for rows in (store.requests(), store.attempts()))
         assert len(store.cells()) == 24 and len(requests) == requests.key.nunique() == 30
         assert len(server.requests) == len(attempts) >= 30  # what was asked twice was billed twice, and is told
-
-
-def _slowly(body: dict[str, Any], n: int) -> Any:
-    time.sleep(0.05)
-    return say_something(body, n)
+        for cell in store.cells().itertuples():  # both runs went on from the reply that was stored first
+            asked = store.request(cell.answer_key)
+            assert asked is not None
+            trace = stored_trace(store, cell.trace_key)
+            assert trace.text.startswith(next(m["content"] for m in asked["messages"] if m["role"] == "assistant"))
 
 
 def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:

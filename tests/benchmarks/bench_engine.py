@@ -1,6 +1,6 @@
 """How many requests a second does the engine make, against what the slots allow, a bare client loop, and inspect_ai?
 
-    python tests/benchmarks/bench_engine.py [--seconds 12] [--peer-python PYTHON] [--only ours --slots 256 --profile]
+    python tests/benchmarks/bench_engine.py [--seconds 24] [--peer-python PYTHON] [--only ours --slots 256 --profile]
 
 A local server answers every request after one second, from a process of its own. Contenders take turns in processes of
 their own, on the same requests (a question of some 400 bytes, 32 tokens back):
@@ -141,7 +141,7 @@ def contest(name: str, slots: int, n: int, python: str = sys.executable) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=12, help="about how long each contender runs")
+    parser.add_argument("--seconds", type=float, default=24, help="about how long each contender runs")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has inspect_ai")
     parser.add_argument("--only", choices=list(CONTENDERS))
     parser.add_argument("--slots", type=int, default=256)

@@ -4,8 +4,8 @@
 
 The embedded model runs the same sweep twice, in stores of their own: `mode: cut` and `mode: fresh`, the server started
 anew for each. Printed are the tokens written (reasoning and answers), the seconds (from the first request to the last
-reply), and which part of the prompts the server's prefix cache took. Targets: at most a third of the output tokens
-and half the time.
+reply), and which part of the prompts the server's prefix cache took. Targets: at most a third of the output
+tokens and half the time.
 """
 
 from __future__ import annotations
