@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
+from fake_server import FakeServer
 
+from anytime_lib import RunConfig
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer
 
@@ -19,3 +22,19 @@ def embedded() -> Iterator[EmbeddedServer]:
     """The embedded model, served for the whole test session (mark the test with `model`)."""
     with EmbeddedServer(weights.resolve(), slots=4, context=2048) as server:
         yield server
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A well-behaved endpoint on a socket, for one test."""
+    found = FakeServer()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def config(server: FakeServer, tmp_path: Path) -> Callable[..., RunConfig]:
+    """Makes configs of a small sweep on `server`: 3 problems x 2 samples x 4 budgets, with what is given changed."""
+    plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
+             "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
+    return lambda **settings: RunConfig(**(plain | settings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,8 @@ Config = Callable[..., RunConfig]
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    found = FakeServer()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def config(server: FakeServer, tmp_path: Path) -> Config:
-    def build(**settings: Any) -> RunConfig:
-        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
-                 "methods": ["base", "pdp"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500],
-                 "pool_problems": 2, "pool_samples": 3}  # fmt: skip
-        return RunConfig(**(plain | settings))
-
-    return build
+def config(config: Config) -> Config:
+    return lambda **settings: config(**({"methods": ["base", "pdp"], "pool_problems": 2, "pool_samples": 3} | settings))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,8 @@ def right(problem: Problem, text: str) -> bool | None:
 
 
 @pytest.fixture
-def server() -> Iterator[FakeServer]:
-    found = FakeServer()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def config(server: FakeServer, tmp_path: Path) -> Callable[..., RunConfig]:
-    plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "n_problems": 4, "n_samples": 2,
-             "budgets": [2, 5, 9]}  # fmt: skip
-    return lambda **settings: RunConfig(**(plain | settings))
+def config(config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+    return lambda **settings: config(**({"n_problems": 4, "budgets": [2, 5, 9]} | settings))
 
 
 def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunConfig]) -> None:

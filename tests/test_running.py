@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +25,6 @@ from anytime_lib.progress import Progress
 from anytime_lib.spending import Purse, SpendCapReached
 
 Config = Callable[..., RunConfig]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    found = FakeServer()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def config(server: FakeServer, tmp_path: Path) -> Config:
-    def build(**settings: Any) -> RunConfig:
-        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
-                 "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
-        return RunConfig(**(plain | settings))
-
-    return build
 
 
 # Runs of their own for every budget.

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,23 +24,6 @@ from anytime_lib.exemplars import assert_disjoint, draw
 from anytime_lib.synthesis import log_odds
 
 Config = Callable[..., RunConfig]
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    found = FakeServer()
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def config(server: FakeServer, tmp_path: Path) -> Config:
-    def build(**settings: Any) -> RunConfig:
-        plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
-                 "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
-        return RunConfig(**(plain | settings))
-
-    return build
 
 
 def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeServer, config: Config) -> None:
