@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_server import FakeServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.asking import stored_trace
@@ -17,7 +20,7 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.grading import regrade, stored_answers
 from anytime_lib.plots import plot_curves
 from anytime_lib.recorded import import_traces
-from anytime_lib.records import Problem, shown
+from anytime_lib.records import Grade, Problem, digest, shown
 from anytime_lib.stats import compare
 
 
@@ -68,15 +71,91 @@ def test_its_problems(tmp_path: Path) -> None:
         make_task("sums", tmp_path / "none.csv", right).problems()
 
 
+def listed(rows: Any) -> list[Problem]:
+    return make_task("own", rows, right).problems(split="all")
+
+
+def test_no_row_is_lost_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DataError, match=r"share the id '7'.* in column 'id'") as error:
+        listed([{"id": 7, "text": "a secret", "gold": 1}, {"id": 7, "text": "another", "gold": 2}])
+    assert "secret" not in str(error.value) and "another" not in str(error.value)
+    with pytest.raises(DataError, match="share the id 'x'"):
+        make_task("own", lambda rng: sums(rng) | {"id": "x"}, right).problems(limit=5)
+    twice = [{"text": "a", "gold": 1, "id": "first"}, {"text": "b", "gold": 1}, {"text": "a", "gold": 1}]
+    assert sorted(p.text for p in listed(twice)) == ["a", "b"] and "1 rows repeat" in caplog.text
+    assert "first" in {p.id for p in listed(twice)}
+    zero = listed([{"id": 0, "text": "a", "gold": 1}, {"id": None, "text": "b", "gold": 1}])
+    assert "0" in {p.id for p in zero} and "None" not in {p.id for p in zero}
+
+
+@pytest.mark.parametrize(
+    ("gold", "plain"),
+    [(np.int64(3), 3), (np.float32(0.5), 0.5), (np.bool_(True), True), (np.str_("x"), "x"), ((1, 2), [1, 2]),
+     (np.array([[1, 2]]), [[1, 2]]), ({"k": np.array([1.5])}, {"k": [1.5]})],
+)  # fmt: skip
+def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: Any) -> None:
+    (problem,) = listed([{"text": "a", "gold": gold, "also": gold}])
+    assert problem.gold == plain and type(problem.gold) is type(plain) and problem.metadata["also"] == plain
+    with Store(tmp_path / "store.sqlite") as store:
+        store.add_problems([problem])
+        assert store.problems("own") == [problem]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
+                    | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
+def test_plain_gold_keeps_its_hash(gold: Any) -> None:
+    if gold is not None:
+        assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"gold": {1}}, r"row 2: column 'gold' .*\(set\)"), ({"gold": float("inf")}, "column 'gold'"),
+     ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
+     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "'gold' is missing"),
+     ({"gold": float("nan")}, "row 2 .*'gold' is missing"), ({"text": np.nan}, "'text' is missing"),
+     ({"text": " "}, "column 'text'"),
+     ({"text": 5}, "column 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
+)  # fmt: skip
+def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says) as error:
+        listed([{"text": "fine", "gold": 1}, {"text": "secret", "gold": "secret", "private": True} | row])
+    assert "secret" not in str(error.value)
+
+
+def test_what_rows_may_be() -> None:
+    rows = [{"text": f"Is {i} odd?", "gold": i % 2} for i in range(9)]
+    wanted = listed(rows)
+    assert listed(pd.DataFrame(rows)) == wanted == make_task("own", [], right).problems(pd.DataFrame(rows), split="all")
+    once = make_task("own", (row for row in rows), right)
+    assert once.problems(split="all") == wanted == once.problems(split="all")
+    frame = pd.DataFrame([{"id": 7, "reasoning": "so"} | rows[0], rows[1]])  # what is missing there is NaN
+    first, second = sorted(listed(frame), key=lambda p: p.text)
+    assert first.id == "7" and second.id.startswith("own-") and second.metadata == {"reasoning": None}
+    assert make_task("own", rows, right).gold_reasoning(second) == ""
+    for empty in ([], pd.DataFrame(columns=["text", "gold"])):
+        with pytest.raises(DataError, match="no rows"):
+            listed(empty)
+    with pytest.raises(DataError, match="a 'text' and a 'gold', not a str"):
+        listed({"text": "secret", "gold": 1})
+    with pytest.raises(ConfigError, match="rows must be"):
+        listed(None)
+    with pytest.raises(ConfigError, match="grade must be a function"):
+        make_task("own", rows, None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("grade", "score", "status"),
-    [(lambda p, t: True, 1.0, "ok"), (lambda p, t: 0.25, 0.25, "ok"), (lambda p, t: None, 0.0, "unparsed")],
-)
+    [(lambda p, t: True, 1.0, "ok"), (lambda p, t: 0.25, 0.25, "ok"), (lambda p, t: None, 0.0, "unparsed"),
+     (lambda p, t: np.bool_(True), 1.0, "ok"),
+     (lambda p, t: Grade(np.float32(1), np.True_, "refused"), 1.0, "refused")],
+)  # fmt: skip
 def test_what_a_grade_function_may_say(grade: Any, score: float, status: str) -> None:
     task = make_task("sums", sums, grade)
     (problem,) = task.problems(limit=1)
     found = task.grade(problem, "12")
     assert (found.score, found.status, found.correct) == (score, status, score == 1)
+    assert type(found.score) is float and type(found.correct) is bool
     assert task.grade(problem, "  ").status == "empty"
 
 
@@ -87,6 +166,30 @@ def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunCo
         run_sweep(run, progress=False)
     with Store(run.folder / "store.sqlite") as store:
         assert (store.requests().kind == "answer").any()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["1", (1.0, True), 10**400, Grade(1.5, True, "ok"), Grade(float("nan"), False, "ok"), Grade(1, True, "error"),
+     Grade(0, False, "wrong"), Grade(None, False, "ok")],  # type: ignore[arg-type]
+)  # fmt: skip
+def test_what_a_grade_function_may_not_say(said: Any) -> None:
+    task = make_task("sums", sums, lambda p, t: said)
+    (problem,) = task.problems(limit=1)
+    with pytest.raises(DataError, match=f"the grade function of sums gave .* on {problem.id}"):
+        task.grade(problem, "12")
+
+
+def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
+    def grade(problem: Problem, text: str) -> bool:
+        raise ValueError(f"{problem.text}: {text}")
+
+    for private in (True, False):
+        task = make_task("own", [{"text": "a secret", "gold": 1, "private": private}], grade)
+        (problem,) = task.problems(split="all")
+        with pytest.raises(DataError, match=f"of own failed on {problem.id}: ValueError$") as error:
+            task.grade(problem, "a secret")
+        assert (error.value.__cause__ is None) == private
 
 
 def test_registering() -> None:
