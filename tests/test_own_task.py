@@ -19,7 +19,7 @@ from anytime_lib.asking import stored_trace
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.grading import regrade, stored_answers
 from anytime_lib.plots import plot_curves
-from anytime_lib.recorded import import_traces
+from anytime_lib.recorded import import_traces, read_records
 from anytime_lib.records import Grade, Problem, digest, shown
 from anytime_lib.stats import compare
 
@@ -260,6 +260,77 @@ def test_recorded_traces_are_cut_and_answered_from(
     other = records(tmp_path / "other.jsonl", [{"id": problems[0].id, "reasoning": "quite another"}])
     with pytest.raises(DataError, match="import into a run of its own"):
         import_traces(other, run, task)
+
+
+CITIES = [
+    {"text": "Which country is Rome in?", "gold": "Italy", "id": "c0"},
+    {"text": "Which country is Oslo in?", "gold": "Norway", "id": "c1"},
+    {"text": "Which country is Paris in?", "gold": "France", "id": "c2"},
+    {"text": "Add 3 + 4", "gold": 7, "id": "n"},
+]
+
+
+@pytest.fixture
+def imported(config: Callable[..., RunConfig], tmp_path: Path) -> Callable[[list[dict[str, Any]]], pd.DataFrame]:
+    """Imports rows into a run of the problems CITIES, all of them."""
+    source = records(tmp_path / "cities.jsonl", CITIES)
+    run = config(tasks=[make_task("cities", CITIES, right)], methods=["recorded"], source=str(source))
+    return lambda rows: import_traces(
+        records(tmp_path / "t.jsonl", [{"reasoning": "hm"} | r for r in rows]), run, "cities"
+    )
+
+
+def test_of_several_problems_in_a_prompt_the_last_is_asked(imported: Callable[..., pd.DataFrame]) -> None:
+    rome, oslo, paris, _ = (c["text"] for c in CITIES)
+    found = imported([
+        {"prompt": f"{rome} Italy.\n{paris}  France.\n{oslo}\nThink."}, {"prompt": f"{oslo} Norway. {rome}"},
+        {"prompt": f"{oslo}\n2{paris}", "id": "c2"}, {"prompt": "Add 3 + 45"}, {"prompt": "Please: Add 3 + 4."},
+        {"prompt": "Add 3 + 4; Add 3 + 45"}, {"prompt": "and then?", "id": "c0"},
+    ])  # fmt: skip
+    assert found.problem_id.fillna("none").tolist() == ["c1", "c0", "c2", "none", "n", "n", "c0"]
+    for text in (oslo, f"{rome} Italy. {oslo}"):
+        with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
+            imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": text}])
+
+
+def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:
+    found = imported([
+        {"id": "c0", "n_tokens": 12.0, "sample": "1"}, {"id": "c1", "reasoning_tokens": None, "n_tokens": " 7 "},
+        {"id": "c0", "n_tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "n_tokens": ""},
+        {"id": float("nan"), "prompt": CITIES[2]["text"], "reasoning": " ", "response": "<think>so</think> yes"},
+    ])  # fmt: skip
+    assert found.tokens.tolist() == [12, 7, 0, 0, 0] and found["sample"].tolist() == [1, 0, 2, 0, 0]
+    assert found.problem_id.tolist() == ["c0", "c1", "c0", "c0", "c2"]
+    for column in ("n_tokens", "sample"):
+        for bad in (1.5, -1, "many", True, [3], float("inf"), 10**400):
+            with pytest.raises(DataError, match=f"row 2 of .*: '{column}' must be a whole number"):
+                imported([{"id": "c0"}, {"id": "c1", column: bad}])
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"id": "c0", "sample": 0}, "row 3 repeats sample 0 of c0"), ({"id": "c1", "reasoning": "quite another"}, "of c1"),
+     ({"id": "c1", "n_tokens": 9}, "another recorded trace"), ({"id": "c1", "answer": "no"}, "another recorded trace")],
+)  # fmt: skip
+def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    imported([{"id": "c1"}])
+    with pytest.raises(DataError, match=says):
+        imported([{"id": "c2"}, {"id": "c0", "sample": 0}, row])
+    (path,) = tmp_path.rglob("store.sqlite")
+    with Store(path) as store:
+        assert len(store.requests()) == 1 and [p.id for p in store.problems("cities")] == ["c1"]
+
+
+def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
+    imported([{"id": "c0", "attempt": n} for n in (1, 2)])
+    assert "n_samples is 2; set it to 3" in caplog.text
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
+    rows = [{"reasoning": f"a{c}b"} for c in ("\u2028", "\u2029", "\x85", "\x0c", "\n")]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())  # with a byte order mark
+    assert [r.reasoning for r in read_records(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
 
 
 @pytest.mark.parametrize(
