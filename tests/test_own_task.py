@@ -112,8 +112,8 @@ def test_plain_gold_keeps_its_hash(gold: Any) -> None:
     ("row", "says"),
     [({"gold": {1}}, r"row 2: column 'gold' .*\(set\)"), ({"gold": float("inf")}, "column 'gold'"),
      ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
-     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "'gold' is missing"),
-     ({"gold": float("nan")}, "row 2 .*'gold' is missing"), ({"text": np.nan}, "'text' is missing"),
+     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "missing: 'gold'"),
+     ({"gold": float("nan")}, "row 2 .*missing: 'gold'"), ({"text": np.nan}, "missing: 'text'"),
      ({"text": " "}, "column 'text'"),
      ({"text": 5}, "column 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
 )  # fmt: skip

@@ -106,8 +106,8 @@ class OwnTask:
             raise DataError(f"{where} must be a mapping with a 'text' and a 'gold', not a {type(row).__name__}")
         if lacking := [repr(c) for c in ("text", "gold") if _missing(row.get(c))]:
             raise DataError(
-                f"{where} must be a mapping with a 'text' and a 'gold'; {' and '.join(lacking)} is missing (a gold "
-                "that the grade function does not need may be '')"
+                f"{where} must be a mapping with a 'text' and a 'gold'; missing: {', '.join(lacking)} (an empty cell "
+                "of a table, NA or None in a CSV, and NaN are no value)"
             )
         known = {}
         for column, value in row.items():
@@ -190,10 +190,11 @@ def make_task(
     Args:
         name: its name in configs, cells and figures.
         rows: where problems come from: a function that makes one row from a `numpy.random.Generator`, an iterable of
-            rows (read once), a DataFrame, or the path of a .jsonl, .csv or .parquet file. A row has `text` and `gold`;
-            `id`, `difficulty` and `reasoning` (a worked solution) if you like; other columns become metadata. Values
-            are kept as JSON gives them back: NumPy's as plain numbers and lists, a tuple as a list, a missing one as
-            None. `private: True` keeps the row's text out of notebooks and reports.
+            rows (read once), a DataFrame, or the path of a .jsonl, .csv or .parquet file. A row has `text` and `gold`
+            ("" where the grade function needs none); `id`, `difficulty` and `reasoning` (a worked solution) if you
+            like; other columns become metadata. Values are kept as JSON gives them back: NumPy's as plain numbers and
+            lists, a tuple as a list, a missing one as None. `private: True` keeps the row's text out of notebooks and
+            reports.
         grade: (problem, response) -> True or False, a score in [0, 1], a `Grade`, or None where no answer can be read.
             The response is whatever a model said: never evaluate it.
         ask: what is said after the problem's text.
