@@ -53,7 +53,8 @@ _REQUEST_COLUMNS = ["key", "kind", "task", "method", "model", "endpoint", "reque
 _REQUEST_TYPES = {c: (_USAGE | {"created": _REAL}).get(c, _TEXT) for c in _REQUEST_COLUMNS}
 _PUT = f"""INSERT INTO requests ({", ".join(_REQUEST_COLUMNS)}) VALUES ({", ".join(f":{c}" for c in _REQUEST_COLUMNS)})
     ON CONFLICT (key) DO UPDATE SET {", ".join(f"{c}=excluded.{c}" for c in _REQUEST_COLUMNS[1:])}
-    WHERE requests.status != 'ok'"""
+    WHERE requests.status != 'ok' AND (requests.status != 'partial' OR excluded.status = 'ok'
+        OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens))"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
 _ATTEMPT = f"""INSERT INTO attempts ({", ".join(_ATTEMPT_TYPES)}) SELECT {", ".join(f":{c}" for c in _ATTEMPT_TYPES)}
     WHERE :prompt_tokens + :completion_tokens > 0
@@ -120,7 +121,8 @@ class Store:
     def put(self, **request: Any) -> dict[str, Any]:
         """Store one request (columns of the table `requests`) and the attempt it was.
 
-        A stored success is never overwritten: where another process was first, its response is what counts.
+        A stored success is never overwritten: where another process was first, its response is what counts. What had
+        arrived of a reply that broke off (`partial`) gives way to a success or a longer part, never to an `error`.
 
         Returns:
             The response as stored.
