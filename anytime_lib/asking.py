@@ -79,7 +79,9 @@ class Fresh:
         trace: what there is to give back when the answer has to be forced; its `ends` are empty.
         row: the reply as stored.
         used: tokens spent reasoning, by the returned usage alone.
-        spoken: the visible text is the answer, for the reasoning came apart from it or was hidden.
+        spoken: the visible text is the answer, for the reasoning came apart from it or was hidden. It may be none: a
+            run that hid its reasoning and spent its budget before it said a word has answered nothing by then, which
+            is graded (`empty`, score 0). Were it left out, only early finishers would count at small budgets.
     """
 
     trace: Trace
@@ -158,7 +160,9 @@ class Asker:
         billed, told = row["completion_tokens"], row["reasoning_tokens"]
         if not billed:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
-        spoken = bool(row["text"].strip()) and (bool(row["reasoning"]) or _hidden(row, row["ends"]) is not None)
+        said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
+        starved = not (said or apart) and row["finish_reason"] == "length"  # of whatever kind, it was out of sight
+        spoken = (said and apart) or starved or _hidden(row, row["ends"]) is not None
         trace = Trace(key, messages, _reasoning(row), [], "usage", row["finish_reason"] != "length")
         return Fresh(trace, row, told or billed, spoken)
 

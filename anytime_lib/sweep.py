@@ -2,7 +2,9 @@
 
 One trace serves every budget: it is sampled once to the largest, cut at each, and an answer is forced there. All
 that is asked is stored before it is used, so a run that was stopped goes on where it was, and a run that is
-complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own.
+complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own: what it
+shows of its reasoning is given back and an answer forced as ever; if it hides it, what it said within the budget is
+its answer, and nothing said is an empty one, with score 0.
 
 Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
 in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
