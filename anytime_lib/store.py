@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -73,16 +74,17 @@ class Store:
     Args:
         path: the file.
         read_only: only read. A store that is there and cannot be written to is opened so by itself, with a warning.
+        key_env: the environment variable of the key in use, which is never written, however it looks.
 
     Raises:
         DataError: the folder cannot be written to, the file is no store, or it is from a newer version.
     """
 
-    def __init__(self, path: str | Path, read_only: bool = False) -> None:
+    def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
         self.path = Path(path)
         self._database = Database(self.path, read_only)
         self._db = self._database.reader
-        self._secrets = known_secrets()
+        self._secrets = known_secrets(os.environ.get(key_env, ""))
 
     @property
     def read_only(self) -> bool:

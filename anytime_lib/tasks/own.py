@@ -108,7 +108,10 @@ class OwnTask:
                 return no_answer(text, "the grade function read no answer")
             score = float(said)
         except Exception as error:
-            raise DataError(f"the grade function of {self.name} failed on {problem.id}: {error!r:.200}") from error
+            raise DataError(
+                f"the grade function of {self.name} failed on {problem.id} ({type(error).__name__}); mend it and run "
+                "again: the answers are stored"
+            ) from (None if problem.metadata.get("private") else error)
         if not 0 <= score <= 1:
             raise DataError(f"the grade function of {self.name} gave {said!r} on {problem.id}; a score lies in [0, 1]")
         return Grade(score, score == 1, "ok")
