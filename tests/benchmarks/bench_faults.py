@@ -1,6 +1,6 @@
 """What becomes of 5,000 requests to a server that misbehaves on three tries in ten?
 
-    python tests/benchmarks/bench_faults.py [--problems 125] [--rate 0.3] [--seed 1] [--concurrency 64]
+    python tests/benchmarks/bench_faults.py [--problems 125] [--rate 0.3] [--seed 1] [--concurrency 64] [--retries 6]
 
 One sweep (problems x 8 samples, a trace and 4 answers each: 125 problems make 5,000 requests) is run twice over real
 sockets, each with a store of its own: on a well-behaved server, then on the same one misbehaving in every way that
@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--retries", type=int, default=6)
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     Model.patience = Patience(backoff=0.02, longest=0.2)
@@ -66,7 +67,7 @@ def main() -> None:
     settings = {"run": "run", "model": "fake", "base_url": server.base_url, "methods": ["base"], "n_samples": SAMPLES,
                 "tasks": [make_task("letters", numbers, share)], "n_problems": given.problems, "budgets": BUDGETS,
                 "concurrency": given.concurrency, "connect_deadline": 5.0, "first_token_deadline": 1.0,
-                "request_deadline": 60.0}  # fmt: skip
+                "request_deadline": 60.0, "retries": given.retries}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         well = run_sweep(RunConfig(outputs=f"{folder}/well", **settings), progress=False)
