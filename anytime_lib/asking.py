@@ -1,14 +1,16 @@
 """What has to be asked, and what is already known?
 
 Every call of a model goes through an `Asker`: it looks the request up in the store by the hash of all that
-determines it, asks only if it is not there, and stores what came back before anybody uses it.
+determines it, asks only if it is not there, and stores what came back before anybody uses it. What is with the server
+when a run ends in an error is let come back (`settle`), for it is paid for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -16,7 +18,8 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.methods import Attempt
 from anytime_lib.models import Model
-from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.endpoint import Endpoint, Reply, RequestFailed
+from anytime_lib.models.failures import Trouble
 from anytime_lib.prompts import prompt
 from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Message, Problem, digest
@@ -79,7 +82,9 @@ class Fresh:
         trace: what there is to give back when the answer has to be forced; its `ends` are empty.
         row: the reply as stored.
         used: tokens spent reasoning, by the returned usage alone.
-        spoken: the visible text is the answer, for the reasoning came apart from it or was hidden.
+        spoken: the visible text is the answer, for the reasoning came apart from it or was hidden. It may be none: a
+            run that hid its reasoning and spent its budget before it said a word has answered nothing by then, which
+            is graded (`empty`, score 0). Were it left out, only early finishers would count at small budgets.
     """
 
     trace: Trace
@@ -107,6 +112,7 @@ class Asker:
         self.repeated = [0, 0]
         self._texts: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         self._said_fresh = False
+        self._paid: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     def _sample_request(
         self, problem: Problem, messages: list[Message], sample: int, max_tokens: int
@@ -158,7 +164,9 @@ class Asker:
         billed, told = row["completion_tokens"], row["reasoning_tokens"]
         if not billed:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
-        spoken = bool(row["text"].strip()) and (bool(row["reasoning"]) or _hidden(row, row["ends"]) is not None)
+        said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
+        starved = not (said or apart) and row["finish_reason"] == "length"  # of whatever kind, it was out of sight
+        spoken = (said and apart) or starved or _hidden(row, row["ends"]) is not None
         trace = Trace(key, messages, _reasoning(row), [], "usage", row["finish_reason"] != "length")
         return Fresh(trace, row, told or billed, spoken)
 
@@ -240,25 +248,66 @@ class Asker:
             self.meter.heard(0, cached=True)
             return key, known
         endpoint = await self.model.endpoint()
-        async with self.purse.paying(request["messages"], request["max_tokens"]) as bill:
-            self.model.calls += 1
-            try:
-                reply = await endpoint.chat(**request)
-            except RequestFailed as error:
-                bill.usage = error.usage
-                await self._put(key, kind, task, method, whole, {"error": str(error)}, error.usage, status="error")
-                raise
-            row = reply.to_json()
-            partial, wasted = row.get("partial", False), +Counter(row.get("wasted") or {})
-            bill.usage = wasted + Counter({n: row[n] for n in USAGE})
-            if wasted:  # tries that were billed and came to nothing: attempts of their own on the ledger
-                words = {"error": "tries that failed before this request was answered"}
-                await self._put(key, kind, task, method, whole, words, wasted, status="error")
-            row = await self._put(key, kind, task, method, whole, row, row, status="partial" if partial else "ok")
+        paid = self._paid.get(key)  # problems of the same content ask the same
+        if paid is None:
+            paid = self._paid[key] = asyncio.create_task(self._pay(endpoint, key, kind, task, method, whole, request))
+            paid.add_done_callback(lambda ended: (self._paid.pop(key), ended.cancelled() or ended.exception()))
+        try:
+            await asyncio.wait([paid])
+        except asyncio.CancelledError:
+            if paid not in endpoint.sending:
+                paid.cancel()
+            raise
+        return key, paid.result()
+
+    async def _pay(
+        self, endpoint: Endpoint, key: str, kind: str, task: str, method: str, whole: dict[str, Any],
+        request: dict[str, Any],
+    ) -> dict[str, Any]:  # fmt: skip
+        """Ask. Every try is paid for by itself, within the cap, and what it was billed is stored before the next."""
+        row: dict[str, Any] = {}
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            nonlocal row
+            async with self.purse.paying(request["messages"], request["max_tokens"]) as bill:
+                try:
+                    reply = await once()
+                except Trouble as lost:
+                    bill.usage = lost.billed
+                    if lost.partial is not None:
+                        part = lost.partial.to_json()
+                        await self._put(key, kind, task, method, whole, part, part, status="partial")
+                    elif +Counter(lost.billed):
+                        await self._put(key, kind, task, method, whole, {"error": str(lost)}, lost.billed, "error")
+                    raise
+                bill.usage = reply.spent
+                said = reply.to_json()
+                row = await self._put(key, kind, task, method, whole, said, said)
+                return reply
+
+        self.model.calls += 1
+        try:
+            reply = await endpoint.chat(**request, each_try=each_try)
+        except RequestFailed as error:
+            await self._put(key, kind, task, method, whole, {"error": str(error)}, {}, status="error")
+            raise
         self.meter.heard(reply.completion_tokens, cached=False)
-        if partial:
+        if reply.partial:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
-        return key, row
+        return row
+
+    async def settle(self, seconds: float) -> None:
+        """Let requests that are with the server come back and be stored, for so many seconds; then end them."""
+        paid = list(self._paid.values())
+        try:
+            if paid and seconds:
+                log.warning("stopping; %d requests are with the server, and what they bring within %.0f s is stored",
+                            len(paid), seconds)  # fmt: skip
+                await asyncio.wait(paid, timeout=seconds)
+        finally:
+            for one in paid:
+                one.cancel()
+            await asyncio.gather(*paid, return_exceptions=True)
 
     async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> Tokenised:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""

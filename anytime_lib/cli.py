@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.errors import AnytimeError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from anytime_lib.config import RunConfig
@@ -90,7 +91,10 @@ def _estimate(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
     from anytime_lib.estimate import estimate_run
 
-    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
+    rate = asked.tokens_per_second
+    if rate is not None and not 0 < rate < math.inf:
+        raise ConfigError(f"--tokens-per-second must be a finite number above 0, not {rate:g}")
+    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=rate)
     if len(found.table):
         print(found.table.to_string(index=False, float_format=lambda x: f"{x:,.2f}" if x < 10 else f"{x:,.0f}"))
     print(found.reading())
@@ -176,6 +180,8 @@ def _serve(asked: argparse.Namespace) -> int:
     from anytime_lib.models import weights
     from anytime_lib.models.embedded import serve_forever
 
+    if not 0 <= asked.port <= 65535:
+        raise ConfigError(f"--port must be between 0 (any free one) and 65535, not {asked.port}")
     serve_forever(weights.resolve(asked.gguf), port=asked.port, slots=asked.slots, context=asked.context)
     return 0
 

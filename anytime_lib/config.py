@@ -50,7 +50,7 @@ class RunConfig(BaseModel):
         ConfigError: a field is unknown (the message names the nearest), of the wrong type, or makes no sense.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     run: str = Field("run", pattern=r"^[^\\/\s.][^\\/]*$", description="name of the run: its folder in `outputs`")
     outputs: str = Field("outputs", description="folder that holds the runs")

@@ -101,6 +101,7 @@ class Estimate:
         price: of the model; None if the table has none.
         seconds: (low, high) of the time it takes; None where no rate is known.
         detectable: task -> smallest difference between two arms that the design finds with a power of .8.
+        problems: task -> problems under test.
     """
 
     table: pd.DataFrame
@@ -109,6 +110,7 @@ class Estimate:
     price: Price | None
     seconds: tuple[float, float] | None
     detectable: dict[str, float]
+    problems: dict[str, int]
 
     def reading(self) -> str:
         """What the table comes to, a line each on calls, tokens, dollars, time and what could be found."""
@@ -130,7 +132,9 @@ class Estimate:
             lines.append("time: no rate is known; give --tokens-per-second, of one request")
         lines += [
             f"{task}: differences of about {d:.3f} between two arms would be found (power .8, two-sided .05)"
-            for task, d in self.detectable.items() if d == d
+            if d <= 1 else  # NaN, or more than qualities can differ by
+            f"{task}: none could be found with n = {self.problems[task]} (power .8, two-sided .05); take more problems"
+            for task, d in self.detectable.items()
         ]  # fmt: skip
         return "\n".join(lines)
 
@@ -164,7 +168,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     table = _table(tally, price)
     detectable = {name: min_detectable_effect(config.at(name).n_problems, config.n_samples) for name in config.tasks}
     stored = max(0, asked - int(table.calls.sum()))
-    return Estimate(table, model.name, stored, price, _seconds(table, rates, config.concurrency), detectable)
+    problems = {name: config.at(name).n_problems for name in config.tasks}
+    return Estimate(table, model.name, stored, price, _seconds(table, rates, config.concurrency), detectable, problems)
 
 
 def _model(config: RunConfig, store: Store | None) -> _Named:

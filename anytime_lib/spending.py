@@ -18,7 +18,7 @@ class SpendCapReached(AnytimeError):
 
 
 class Bill:
-    """One call's usage, filled in by whoever makes the call; what is not filled in costs nothing."""
+    """One try's usage, filled in by whoever makes the call; what is not filled in costs nothing."""
 
     usage: Mapping[str, Any] = {}
 
@@ -26,9 +26,10 @@ class Bill:
 class Purse:
     """The account of a run, with an optional cap.
 
-    Every call reserves the worst that it can cost (its prompt, estimated on the high side, and all of `max_tokens`)
-    and settles for what it did cost. A call that does not fit waits for those in flight to settle; when none is left
-    and it still does not fit, the run stops, with nothing in flight that was paid for and not stored.
+    Every try of a call reserves the worst that it can cost (its prompt, estimated on the high side, and all of
+    `max_tokens`) and settles for what it did cost, whatever came of it. A try that does not fit waits for those in
+    flight to settle; when none is left and it still does not fit, the run stops, with nothing in flight that was paid
+    for and not stored.
 
     Args:
         price: of the model; None if unknown.
@@ -62,7 +63,7 @@ class Purse:
 
     @asynccontextmanager
     async def paying(self, messages: list[Message], max_tokens: int) -> AsyncIterator[Bill]:
-        """Make one call inside: entered when the cap allows it, settled for the bill when left.
+        """Make one try of a call inside: entered when the cap allows it, settled for the bill when left.
 
         Raises:
             SpendCapReached: it does not, and never will.
@@ -86,13 +87,9 @@ class Purse:
             self._held_dollars -= dollars
             used, size = bill.usage.get("prompt_tokens") or 0, _size(messages)
             self._tokens_per_byte = max(self._tokens_per_byte, (used - 8 * len(messages)) / max(size, 1))
-            self.charge(bill.usage)
+            self.tokens += used + (bill.usage.get("completion_tokens") or 0)
+            self.dollars += self.price.of(bill.usage) if self.price else 0.0
             self._settled.set()
-
-    def charge(self, usage: Mapping[str, Any]) -> None:
-        """What was paid outside of `paying`: an endpoint's probe."""
-        self.tokens += (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
-        self.dollars += self.price.of(usage) if self.price else 0.0
 
     def _fits(self, tokens: int, dollars: float) -> bool:
         within_tokens = self.cap_tokens is None or self.tokens + self._held_tokens + tokens <= self.cap_tokens

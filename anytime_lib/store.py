@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,7 +54,8 @@ _REQUEST_COLUMNS = ["key", "kind", "task", "method", "model", "endpoint", "reque
 _REQUEST_TYPES = {c: (_USAGE | {"created": _REAL}).get(c, _TEXT) for c in _REQUEST_COLUMNS}
 _PUT = f"""INSERT INTO requests ({", ".join(_REQUEST_COLUMNS)}) VALUES ({", ".join(f":{c}" for c in _REQUEST_COLUMNS)})
     ON CONFLICT (key) DO UPDATE SET {", ".join(f"{c}=excluded.{c}" for c in _REQUEST_COLUMNS[1:])}
-    WHERE requests.status != 'ok'"""
+    WHERE requests.status != 'ok' AND (requests.status != 'partial' OR excluded.status = 'ok'
+        OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens))"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
 _ATTEMPT = f"""INSERT INTO attempts ({", ".join(_ATTEMPT_TYPES)}) SELECT {", ".join(f":{c}" for c in _ATTEMPT_TYPES)}
     WHERE :prompt_tokens + :completion_tokens > 0
@@ -72,16 +74,17 @@ class Store:
     Args:
         path: the file.
         read_only: only read. A store that is there and cannot be written to is opened so by itself, with a warning.
+        key_env: the environment variable of the key in use, which is never written, however it looks.
 
     Raises:
         DataError: the folder cannot be written to, the file is no store, or it is from a newer version.
     """
 
-    def __init__(self, path: str | Path, read_only: bool = False) -> None:
+    def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
         self.path = Path(path)
         self._database = Database(self.path, read_only)
         self._db = self._database.reader
-        self._secrets = known_secrets()
+        self._secrets = known_secrets(os.environ.get(key_env, ""))
 
     @property
     def read_only(self) -> bool:
@@ -120,7 +123,8 @@ class Store:
     def put(self, **request: Any) -> dict[str, Any]:
         """Store one request (columns of the table `requests`) and the attempt it was.
 
-        A stored success is never overwritten: where another process was first, its response is what counts.
+        A stored success is never overwritten: where another process was first, its response is what counts. What had
+        arrived of a reply that broke off (`partial`) gives way to a success or a longer part, never to an `error`.
 
         Returns:
             The response as stored.

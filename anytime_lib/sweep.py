@@ -2,7 +2,9 @@
 
 One trace serves every budget: it is sampled once to the largest, cut at each, and an answer is forced there. All
 that is asked is stored before it is used, so a run that was stopped goes on where it was, and a run that is
-complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own.
+complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own: what it
+shows of its reasoning is given back and an answer forced as ever; if it hides it, what it said within the budget is
+its answer, and nothing said is an empty one, with score 0.
 
 Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
 in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
@@ -45,6 +47,8 @@ T = TypeVar("T")
 CACHED_FROM = 1024
 """Tokens from which prefix caches keep a prompt. Shorter traces have nothing to lose when their answers are asked for
 side by side, and are asked so where slots would stand idle."""
+SETTLE = 120.0
+"""Seconds that requests in flight are waited for where a run ends in an error: they are paid for."""
 GO_ON = "stopped; what was stored is kept: run the same again, and it goes on from there"
 
 
@@ -72,7 +76,7 @@ def run_synthesis(config: RunConfig, *, progress: bool = True) -> dict[str, Synt
 async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite") as store:
+        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
             arms = plan(config, store)
             async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
                 done = await _first_error(_arms(run, arms))
@@ -116,15 +120,18 @@ async def _running(
                       tokens_per_minute=config.tokens_per_minute)  # fmt: skip
     purse = purse_of(config, store, model.name, model.endpoint_id)
     meter = Progress(title, total, progress, unit, limiter=limiter, purse=purse)
-    model.limiter, model.on_event, model.memory, model.charge = limiter, meter.event, store, purse.charge
+    model.limiter, model.on_event, model.memory, model.purse = limiter, meter.event, store, purse
     model.patience = replace(
         model.patience, connect=config.connect_deadline, first_token=config.first_token_deadline,
         whole=config.request_deadline, retries=config.retries,
     )  # fmt: skip
     ticking = asyncio.create_task(meter.tick())
-    cells = _Cells(store)
+    cells, asker = _Cells(store), Asker(config, store, model, meter, purse)
     try:
-        yield _Run(config, store, Asker(config, store, model, meter, purse), limiter, meter, cells)
+        yield _Run(config, store, asker, limiter, meter, cells)
+    except BaseException as error:
+        await asker.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
+        raise
     finally:
         ticking.cancel()
         cells.flush()
@@ -153,7 +160,7 @@ class _Cells:
 async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
     found, k = {}, config.pool_samples
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite") as store:
+        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
             for name in config.tasks:
                 task = load_task(name)
                 pool = draw(task, config.at(name), config.seed).pool

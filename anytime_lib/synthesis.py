@@ -20,6 +20,7 @@ import pandas as pd
 from anytime_lib.asking import Asker
 from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
+from anytime_lib.grading import grade_answer
 from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Gate
@@ -155,8 +156,8 @@ async def compare_on(
     for i, j in itertools.combinations(range(len(attempts)), 2):
         a, b = attempts[i], attempts[j]
         row = {"problem_id": problem.id, "first": i, "second": j,
-               "score_first": task.grade(problem, a.answer).score,
-               "score_second": task.grade(problem, b.answer).score}  # fmt: skip
+               "score_first": grade_answer(task, problem, a.answer, "").score,
+               "score_second": grade_answer(task, problem, b.answer, "").score}  # fmt: skip
         rows.append(row)
         if (a.reasoning, a.answer) == (b.reasoning, b.answer):
             row["outcome"] = "identical"

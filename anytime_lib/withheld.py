@@ -14,17 +14,24 @@ import re
 from anytime_lib.records import digest
 
 MARK = "[key withheld]"
-_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$")
+_NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(?=[_0-9]|$)")
 _SHAPES = re.compile(r"\b(?:sk-|sk_|xai-|hf_|gsk_|AIza|ghp_|github_pat_|AKIA)[A-Za-z0-9_\-]{16,}")
 _LEAST = 12
 """Shorter values, and those without a letter and a digit, are no keys and may stand in any text."""
 
 
-def known_secrets() -> tuple[str, ...]:
-    """The values of environment variables that are named or look like keys, longest first."""
+def known_secrets(*keys: str, least: int = 8) -> tuple[str, ...]:
+    """The values of environment variables that are named or look like keys, longest first.
+
+    Args:
+        keys: those that are in use, which count however they look.
+        least: length from which they do. Local servers are given words such as `none` or `EMPTY`, which any text may
+            hold.
+    """
     found = {v for name, v in os.environ.items() if _NAMES.search(name.upper()) or _SHAPES.match(v)}
     found = {v for v in found if len(v) >= _LEAST and re.fullmatch(r"(?=.*[0-9])(?=.*[A-Za-z])\S+", v)}
-    found |= {json.dumps(value)[1:-1] for value in found}  # as JSON text has them
+    found |= {key for key in keys if len(key.strip()) >= least and key != "none"}
+    found |= {json.dumps(value, ensure_ascii=a)[1:-1] for value in found for a in (True, False)}  # as JSON has them
     return tuple(sorted(found, key=len, reverse=True))
 
 

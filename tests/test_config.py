@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from anytime_lib import Parameters, RunConfig
+from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,10 @@ ROOT = Path(__file__).parent.parent
         ({"n_shots": {"amie": 2}}, "n_shots: unknown task 'amie'"),
         ({"answer_via": "magic"}, "'answer_via'"),
         ({"temperature": "hot"}, "'temperature'"),
+        ({"requests_per_minute": float("inf")}, "'requests_per_minute'.*finite number"),
+        ({"tokens_per_minute": float("nan")}, "'tokens_per_minute'.*finite number"),
+        ({"spend_cap_dollars": float("inf")}, "'spend_cap_dollars'.*finite number"),
+        ({"request_deadline": float("inf")}, "'request_deadline'.*finite number"),
         ({"run": "../elsewhere"}, "'run'"),
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
         ({"base_url": "https://"}, "base_url must be an address"),
@@ -63,6 +68,13 @@ def test_a_pasted_key_is_refused_and_not_repeated(settings: dict[str, Any]) -> N
     with pytest.raises(ConfigError, match="environment variable") as error:
         RunConfig(**settings)
     assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 99999999])
+def test_a_port_that_cannot_be(port: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", f"--port={port}", "--gguf=none.gguf"]) == 2
+    said = capsys.readouterr().err
+    assert f"between 0 (any free one) and 65535, not {port}" in said and said.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])

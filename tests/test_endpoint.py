@@ -156,8 +156,9 @@ def test_hidden_reasoning_gets_fresh_runs_and_is_never_cut_at_zero(
                        n_problems=1, n_samples=1, budgets=[5, 400])  # fmt: skip
     cells = run_sweep(config, progress=False)
     assert len([r for r in caplog.records if "each budget gets a run of its own" in r.message]) == 1
-    # Five tokens are not enough to say anything: that is no wrong answer.
-    assert cells.status.tolist() == ["error", "ok"] and cells.tokens_used[1] > 5
+    # Five tokens are not enough to say anything: stopped there, the model has no answer.
+    assert cells.status.tolist() == ["empty", "ok"] and cells.score[0] == 0
+    assert cells.tokens_used[0] == 5 < cells.tokens_used[1]
 
 
 # Refusals.

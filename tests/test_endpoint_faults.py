@@ -20,6 +20,8 @@ from anytime_lib import RunConfig, run_sweep
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
+from anytime_lib.models.failures import Trouble
+from anytime_lib.models.limiter import Limiter
 
 QUICK = Patience(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
@@ -87,7 +89,16 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
     patience = Patience(connect=0.5, first_token=0.2, whole=20, retries=2, waits=2, backoff=0.001, longest=0.01)
-    (found,) = ask(server, settings, patience=patience)
+    billed: list[dict[str, int]] = []
+
+    async def each_try(once: Any) -> Reply:
+        try:
+            return await once()  # type: ignore[no-any-return]
+        except Trouble as lost:
+            billed.append(lost.billed)
+            raise
+
+    (found,) = ask(server, settings | {"each_try": each_try}, patience=patience)
     assert server.requests == 3
     inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
     if inside and settings is LONG:
@@ -97,7 +108,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
         assert b"".join(pieces).decode(errors="ignore").startswith(found.text) and found.text
         assert 0 < found.completion_tokens <= len(pieces)
         assert found.ends is not None and found.ends[-1] == len(found.text.encode())
-        assert found.wasted["completion_tokens"] > 0  # the other two tries
+        assert len(billed) == 3 and all(b["completion_tokens"] for b in billed)
     else:
         assert type(found) is RequestFailed
         words = str(found)
@@ -126,6 +137,26 @@ def test_a_long_wait_is_not_waited_out(server: MisbehavingServer, monkeypatch: p
     assert "asks to wait 3600 s" in str(found) and server.requests == 1
 
 
+def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
+    server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("anytime_lib.models.failures.retry_after", lambda headers: 86400.0)
+    server.fault = lambda body: ("429_retry_after" * (server.requests == 1), random.Random(0))  # type: ignore[method-assign]
+
+    async def both() -> tuple[Any, Any]:
+        endpoint = Endpoint(server.base_url, "fake", "key", patience=QUICK, limiter=Limiter(1))
+        try:
+            async with asyncio.timeout(5):
+                return tuple(await asyncio.gather(*(
+                    endpoint.chat([{"role": "user", "content": f"question {i}"}], **SHORT) for i in range(2)
+                ), return_exceptions=True))  # fmt: skip
+        finally:
+            await endpoint.close()
+
+    refused, answered = asyncio.run(both())
+    assert "asks to wait 86400 s" in str(refused) and isinstance(answered, Reply)
+
+
 def test_hundreds_of_requests_at_thirty_percent(server: MisbehavingServer) -> None:
     requests = [LONG if number % 3 else SHORT for number in range(300)]
     whole = ask(server, *requests)
@@ -143,7 +174,7 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     monkeypatch.setattr(Model, "patience", QUICK)
     settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
                 "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
-                "concurrency": 8}  # fmt: skip
+                "concurrency": 8, "first_token_deadline": 0.5}  # fmt: skip
     well = run_sweep(RunConfig(run="run", **settings), progress=False)
     server.rate, server.seed = 0.3, 2
     (tmp_path / "run").rename(tmp_path / "well")

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
 from anytime_lib.estimate import estimate_run
 from anytime_lib.ledger import against_fresh, identical_traces, ledger_table, reading
@@ -101,7 +102,15 @@ def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
     assert "price of fake at its host, 2026-01-01" in found.reading()
 
 
-def test_the_command_line(server: FakeServer, config: Config, tmp_path: Path) -> None:
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_design_that_can_find_nothing_says_so(config: Config, n: int) -> None:
+    told = estimate_run(config(methods=["base"], n_problems=n)).reading()
+    assert f"gpqa: none could be found with n = {n} " in told and "would be found" not in told
+
+
+def test_the_command_line(
+    server: FakeServer, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     params = tmp_path / "p.yaml"
     settings = {k: v for k, v in config(methods=["base"]).model_dump().items() if v is not None}
     params.write_text(yaml.safe_dump(settings))
@@ -113,6 +122,10 @@ def test_the_command_line(server: FakeServer, config: Config, tmp_path: Path) ->
         return done.stdout + done.stderr
 
     assert "30 calls to make" in anytime("estimate") and not server.requests
+    for rate in ("0", "-3", "nan", "inf"):
+        assert main(["estimate", str(params), f"--tokens-per-second={rate}"]) == 2
+        said = capsys.readouterr().err
+        assert "--tokens-per-second must be a finite number above 0" in said and said.count("\n") == 1
     assert "no run at" in anytime("ledger")
     assert "tokens:" in anytime("sweep")
     told = anytime("ledger")

@@ -187,7 +187,7 @@ def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
     for private in (True, False):
         task = make_task("own", [{"text": "a secret", "gold": 1, "private": private}], grade)
         (problem,) = task.problems(split="all")
-        with pytest.raises(DataError, match=f"of own failed on {problem.id}: ValueError$") as error:
+        with pytest.raises(DataError, match=f"of own failed on {problem.id} .ValueError.; mend it") as error:
             task.grade(problem, "a secret")
         assert (error.value.__cause__ is None) == private
 

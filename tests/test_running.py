@@ -18,7 +18,7 @@ import pytest
 import yaml
 from fake_server import FakeServer, say_something
 
-from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import ConfigError
 from anytime_lib.estimate import estimate_run
 from anytime_lib.progress import Progress
@@ -58,14 +58,27 @@ def test_hidden_reasoning_gets_a_run_for_every_budget_and_says_so_once(
     answered = cells[cells.budget >= 64]
     assert set(answered.status) == {"ok"} and (answered.trace_key == answered.answer_key).all()
     assert set(answered.answer_tokens) == ({2} if told else {0})
-    starved = cells[cells.budget < 64]  # the answer's own cap went into reasoning too: never a wrong answer
-    assert set(starved.status) == {"error"} and starved.score.isna().all()
-    runs = [r["max_tokens"] for r in server.requests if r.get("logprobs")]
+    starved = cells[cells.budget < 64]  # stopped there, the model has answered nothing
+    assert set(starved.status) == {"empty"} and set(starved.score) == {0.0} and set(starved.answer_tokens) == {0}
+    assert (starved.trace_key == starved.answer_key).all()
+    runs = [r["max_tokens"] for r in server.requests]  # no answer is forced from what is not shown
     assert sorted(runs) == sorted([8, 32, 64, 128] * 6)  # the trace that was to be cut is the largest run
     before = len(server.requests)
     assert run_sweep(settings, progress=False).equals(cells)
     assert len(server.requests) == before
     assert estimate_run(settings).table.calls.sum() == 0
+
+
+def test_early_finishers_alone_do_not_make_a_curve(server: FakeServer, config: Config) -> None:
+    """Half of the runs finish within the smaller budget, and all of them are right: the curve is at a half there."""
+    task = make_task("known", lambda rng: {"text": f"number {rng.integers(10**9)}?", "gold": "B"},
+                     lambda problem, text: "B" in text)  # fmt: skip
+    server.script = lambda body, n: (200, hides(body, reasoning=30 + 30 * (body.get("seed", 0) % 2), told=n % 2 > 0))
+    cells = run_sweep(config(tasks=[task], n_problems=8, budgets=[1, 40, 100]), progress=False)
+    early = cells[cells.budget == 40]
+    assert cells.score.notna().all() and 0 < (early.status == "empty").sum() < 16
+    assert early.score.mean() == (early.status == "ok").mean()
+    assert set(cells[cells.budget == 1].status) == {"empty"} and set(cells[cells.budget == 100].score) == {1.0}
 
 
 def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer, config: Config) -> None:

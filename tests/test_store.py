@@ -104,6 +104,20 @@ def test_every_attempt_stays_on_the_ledger(path: Path) -> None:
                        "cached_tokens": 0, "completion_tokens": 4, "seconds": 2.5}  # fmt: skip
 
 
+def test_a_part_of_a_reply_gives_way_to_more_of_it_alone(path: Path) -> None:
+    with Store(path) as store:
+        store.put(**columns("k", "partial", 7))
+        part = columns("k", "partial", 7)["response"]
+        assert store.put(**columns("k", "error", 9)) == part
+        assert store.put(**columns("k", "partial", 9) | {"completion_tokens": 0}) == part
+        assert store.requests().status.tolist() == ["partial"] and store.get("k") is None
+        store.put(**columns("k", "partial", 5) | {"completion_tokens": 2})
+        assert store.requests().completion_tokens.tolist() == [2]
+        store.put(**columns("k", "ok", 3))
+        assert store.get("k") == columns("k", "ok", 3)["response"]
+        assert store.attempts().status.tolist() == ["partial", "error", "partial", "partial", "ok"]
+
+
 def test_many_waiting_puts_share_a_commit_and_a_bad_one_fails_alone(path: Path) -> None:
     commits: list[str] = []
 

@@ -177,9 +177,9 @@ def test_a_reply_without_choices_is_charged_and_asked_again(
     cells = run_sweep(config(concurrency=1), progress=False)
     assert (cells.status == "error").sum() == 4
     with Store(config().folder / "store.sqlite") as store:
-        failed = store.requests().query("status == 'error'")
-        assert failed.completion_tokens.tolist() == [7]  # every try was billed a token
-        assert store.ledger().query("kind == 'trace'").requests.item() == 6
+        failed = store.attempts().query("kind == 'trace' and status == 'error' and tokens > 0")
+        assert failed.completion_tokens.tolist() == [1] * 7  # every try was billed a token
+        assert store.ledger().query("kind == 'trace'").requests.item() == 7 + 5
     assert "error" not in set(run_sweep(config(concurrency=1), progress=False).status)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +16,12 @@ from typing import Any
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
-from anytime_lib.models.capabilities import Capabilities, probe
+from anytime_lib.models.capabilities import PROBE_TOKENS, QUESTION, Capabilities, probe
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
 from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, RequestFailed, is_loopback
+from anytime_lib.models.failures import Trouble
 from anytime_lib.records import digest
+from anytime_lib.spending import Purse
 from anytime_lib.store import Store
 
 log = logging.getLogger(__name__)
@@ -34,7 +38,7 @@ class Model:
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
         memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
-        charge: is told of what a probe was billed.
+        purse: pays for the probe.
         capabilities: what is known of an endpoint elsewhere, once it was reached.
     """
 
@@ -49,7 +53,7 @@ class Model:
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
         self.memory: Store | None = None
-        self.charge: Callable[[dict[str, Any]], None] = lambda usage: None
+        self.purse = Purse(None)
         self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
         if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
@@ -114,20 +118,35 @@ class Model:
         if self.capabilities is not None:
             endpoint.learn(self.capabilities)
             return
-        replies: list[Reply] = []
+        tries, began = itertools.count(), time.time()
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0.0)
+            response, status, number = dict[str, Any](), "error", next(tries)
+            async with self.purse.paying([{"role": "user", "content": QUESTION}], PROBE_TOKENS) as bill:
+                try:
+                    reply = await once()
+                    response, status = reply.to_json(), "ok"
+                    usage |= reply.spent | {"seconds": reply.seconds}
+                    return reply
+                except Trouble as lost:
+                    response = {"error": str(lost)}
+                    usage |= lost.billed
+                    raise
+                finally:
+                    bill.usage = usage
+                    if response:
+                        await memory.aput(
+                            key=digest([about, number, began]), kind="probe", task="", method="probe", model=self.name,
+                            endpoint=self.endpoint_id, request={"probe": number}, response=response, status=status,
+                            **usage,
+                        )  # fmt: skip
+
         try:
-            self.capabilities = await probe(endpoint, replies.append)
+            self.capabilities = await probe(endpoint, each_try)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
             return
-        for i, reply in enumerate(replies):
-            usage = {n: getattr(reply, n) for n in ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")}
-            self.charge(usage)
-            await memory.aput(
-                key=digest([about, i, self.capabilities.probed_at]), kind="probe", task="", method="probe",
-                model=self.name, endpoint=self.endpoint_id, request={"probe": i}, response=reply.to_json(), status="ok",
-                **usage,
-            )  # fmt: skip
         memory.note(about, self.capabilities.to_json())
         log.info("%s, %s: %s", self.endpoint_id, self.name, self.capabilities.reading())
 

@@ -7,7 +7,7 @@ reasoning, how its tokens can be known.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +15,7 @@ from anytime_lib.models.failures import RequestFailed
 from anytime_lib.tokens import ends_of
 
 if TYPE_CHECKING:
-    from anytime_lib.models.endpoint import Endpoint, Reply
+    from anytime_lib.models.endpoint import EachTry, Endpoint
 
 Prefill = Literal["none", "echo", "continue_final_message"]
 ReasoningIn = Literal["none", "reasoning_content", "reasoning", "think", "hidden"]
@@ -86,11 +86,11 @@ class Capabilities:
         )
 
 
-async def probe(endpoint: Endpoint, heard: Callable[[Reply], None] = lambda reply: None) -> Capabilities:
+async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabilities:
     """Find out what an endpoint can do, in at most three requests beside those that it refuses.
 
     Args:
-        heard: is told of every reply, for it was paid for.
+        each_try: makes every try (see `Endpoint.chat`), for it is paid for.
 
     Raises:
         RequestFailed: it does not even answer a tiny request.
@@ -98,8 +98,7 @@ async def probe(endpoint: Endpoint, heard: Callable[[Reply], None] = lambda repl
     if not endpoint.owner:
         await endpoint.check()
     reply = await endpoint.chat([{"role": "user", "content": QUESTION}], max_tokens=PROBE_TOKENS, temperature=1.0,
-                                seed=1, tokens=True)  # fmt: skip
-    heard(reply)
+                                seed=1, tokens=True, each_try=each_try)  # fmt: skip
     reasoning: ReasoningIn = "none"
     if reply.reasoning:
         reasoning = reply.reasoning_in  # type: ignore[assignment]
@@ -117,7 +116,7 @@ async def probe(endpoint: Endpoint, heard: Callable[[Reply], None] = lambda repl
         seed="seed" not in endpoint.dropped,
         max_tokens_name="max_completion_tokens" if "max_tokens" in endpoint.dropped else "max_tokens",
         logprobs="logprobs" not in endpoint.dropped and reply.ends is not None,
-        prefill=await _prefill(endpoint, heard),
+        prefill=await _prefill(endpoint, each_try),
         reasoning=reasoning,
         cached_tokens=cached or "prompt_cache_hit_tokens" in reply.usage,
         tokens=tokens,
@@ -128,14 +127,14 @@ async def probe(endpoint: Endpoint, heard: Callable[[Reply], None] = lambda repl
     )
 
 
-async def _prefill(endpoint: Endpoint, heard: Callable[[Reply], None]) -> Prefill:
+async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:
     """How the endpoint continues an assistant's turn. Only servers that are known to do so are tried: elsewhere a new
     turn that repeats the old one looks the same."""
     if endpoint.owner not in ("llamacpp", "vllm", "sglang"):
         return "none"
     turns = [{"role": "user", "content": "Count to nine."}, {"role": "assistant", "content": "1 2 3 4 5"}]
     try:
-        heard(await endpoint.chat(turns, max_tokens=4, temperature=0.0, prefill=True))
+        await endpoint.chat(turns, max_tokens=4, temperature=0.0, prefill=True, each_try=each_try)
     except RequestFailed:
         return "none"
     return "echo" if endpoint.owner == "llamacpp" else "continue_final_message"

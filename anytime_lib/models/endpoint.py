@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from anytime_lib.models.failures import (
     of_refusal,
     of_silence,
     of_status,
+    one_line,
     unsent,
     words_of,
 )  # fmt: skip
@@ -35,6 +36,7 @@ from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
 from anytime_lib.models.transport import as_sent, http_client
 from anytime_lib.models.watching import Watch
 from anytime_lib.records import Message
+from anytime_lib.withheld import known_secrets
 
 if TYPE_CHECKING:
     from anytime_lib.models.capabilities import Capabilities
@@ -43,6 +45,7 @@ __all__ = ["Endpoint", "Event", "Limiter", "Patience", "Reply", "RequestFailed",
 
 log = logging.getLogger(__name__)
 
+EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
 STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
 FEWER = (20, 8, 5)
@@ -66,6 +69,7 @@ class Endpoint:
     Attributes:
         dropped: settings and routes that the server does not take.
         owner: who serves, as the list of models says (`vllm`, `sglang`, `llamacpp`, ...).
+        sending: tasks whose request is with the server now.
         tokenized_by_file: the last text was tokenised by the user's file, the server having no tokenizer.
     """
 
@@ -94,7 +98,9 @@ class Endpoint:
         self.tokenizer = FileTokenizer(tokenizer_file) if tokenizer_file else None
         self.dropped: set[str] = set()
         self.owner = ""
+        self.sending: set[asyncio.Task[Any] | None] = set()
         self.tokenized_by_file = False
+        self._secrets = known_secrets(api_key, least=4)
         self._watch, self._most = Watch(base_url, model), FEWER[0]
         if capabilities is not None:
             self.learn(capabilities)
@@ -122,7 +128,9 @@ class Endpoint:
         names = [str(m["id"]) for m in known]
         self.owner = str(known[0].get("owned_by") or "") if known else ""
         if names and self.model not in names:
-            raise EndpointError(f"{self.base_url} has no model {self.model!r}{nearest(self.model, names)}")
+            raise EndpointError(
+                f"{self.base_url} has no model {self.model!r}{one_line(nearest(self.model, names), self._secrets)}"
+            )
 
     async def chat(
         self,
@@ -135,6 +143,7 @@ class Endpoint:
         tokens: bool = False,
         alternatives: int = 0,
         prefill: bool = False,
+        each_try: EachTry | None = None,
     ) -> Reply:
         """One chat completion. Of a stream that died on every try, the longest part that had arrived (`partial`).
 
@@ -142,6 +151,8 @@ class Endpoint:
             messages: the conversation; with `prefill` its last message is the assistant's, to be continued.
             tokens: ask for the token stream.
             alternatives: ask for the log-probabilities of that many alternatives to the first token.
+            each_try: makes every try, by awaiting what it is given: to pay for it, and to keep what came of it, a
+                `Trouble` included.
 
         Raises:
             RequestFailed: this request failed for good.
@@ -163,7 +174,11 @@ class Endpoint:
         async def once() -> Reply:
             estimate = len(asked) // 4 + max_tokens
             async with self.limiter.slot(estimate) if self.limiter else contextlib.nullcontext():
-                reply = await self._try(messages, settings, asked, prefill)
+                self.sending.add(task := asyncio.current_task())
+                try:
+                    reply = await self._try(messages, settings, asked, prefill)
+                finally:
+                    self.sending.discard(task)
             if self.limiter is not None:
                 self.limiter.succeeded(reply.seconds)
             streamed = max_tokens > STREAM_FROM and "stream" not in self.dropped
@@ -171,7 +186,7 @@ class Endpoint:
                 self._drop("stream", f"{self.base_url} tells no token counts when it streams; going on unstreamed")
             return reply
 
-        return await self._persist(once)
+        return await self._persist(once if each_try is None else lambda: each_try(once))
 
     async def tokenize(self, text: str) -> list[bytes] | None:
         """The text's tokens from the server's own tokenizer, else from the user's file; None where there is neither."""
@@ -209,7 +224,7 @@ class Endpoint:
             try:
                 return await self._once(messages, sent, asked, prefill)
             except openai.APIStatusError as error:
-                words = words_of(error, asked)
+                words = words_of(error, asked, self._secrets)
                 name = named_setting(error, words, sent) if error.status_code in (400, 403, 422) else None
                 if name is None:
                     raise of_refusal(error, words, self.base_url, self.model, self._key_name) from None
@@ -235,7 +250,7 @@ class Endpoint:
             async with asyncio.timeout_at(soon if streams or tokens <= STREAM_FROM else whole) as clock:
                 async with self._open(messages, sent) as response:
                     events = "event-stream" in response.headers.get("content-type", "")
-                    reader = Reader(events, max(LARGEST, BYTES_PER_TOKEN * tokens))
+                    reader = Reader(events, max(LARGEST, BYTES_PER_TOKEN * tokens), self._secrets)
                     async for data in _bytes(response):
                         heard = reader.heard
                         reader.feed(data)
@@ -271,7 +286,7 @@ class Endpoint:
         except openai.APIStatusError:
             raise
         except Exception as error:
-            raise unsent(error, self.patience.connect) from None
+            raise unsent(error, self.patience.connect, self._secrets) from None
         try:
             yield response
         finally:
@@ -294,12 +309,12 @@ class Endpoint:
                 return None
             if error.status_code in (401, 403):
                 raise of_refusal(error, "", self.base_url, self.model, self._key_name) from None
-            words = words_of(error, asked)
+            words = words_of(error, asked, self._secrets)
             raise of_status(error, words) or RequestFailed(words) from None
         except ValueError:
             raise RequestFailed(f"{self.base_url} answers {path} with something that is no JSON") from None
         except Exception as error:
-            raise unsent(error, self.patience.connect) from None
+            raise unsent(error, self.patience.connect, self._secrets) from None
 
     def _drop(self, name: str, note: str) -> None:
         """Leave a setting out of all later requests, and say so once."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import openai
 
 from anytime_lib.errors import EndpointError
+from anytime_lib.withheld import without_secrets
 
 if TYPE_CHECKING:
     from anytime_lib.models.replies import Reply
@@ -48,11 +49,7 @@ class Event:
 
 
 class RequestFailed(Exception):
-    """One request did not succeed; others may. Its text is the server's own words, `usage` what was billed."""
-
-    def __init__(self, words: str, usage: dict[str, int] | None = None) -> None:
-        super().__init__(words)
-        self.usage = usage or {}
+    """One request did not succeed; others may. Its text is the server's own words."""
 
 
 class Trouble(Exception):
@@ -61,7 +58,7 @@ class Trouble(Exception):
     Attributes:
         kind: how the try is counted, and how the limiter hears of it.
         wait: seconds the server asked to wait (`Retry-After`), if it did.
-        usage: what the try was billed, as far as is known.
+        billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
         partial: what had arrived before a stream died.
         final: there is no point in trying again.
         unreachable: no connection came about.
@@ -79,8 +76,12 @@ class Trouble(Exception):
         unreachable: bool = False,
     ) -> None:
         super().__init__(words)
-        self.kind, self.wait, self.usage, self.partial = kind, wait, usage or {}, partial
+        self.kind, self.wait, self._usage, self.partial = kind, wait, usage or {}, partial
         self.final, self.unreachable = final, unreachable
+
+    @property
+    def billed(self) -> dict[str, int]:
+        return self._usage if self.partial is None else self.partial.spent
 
 
 def of_status(error: openai.APIStatusError, words: str) -> Trouble | None:
@@ -115,7 +116,7 @@ def of_refusal(error: openai.APIStatusError, words: str, url: str, model: str, k
     return RequestFailed(f"the server refused the request: {words}")
 
 
-def unsent(error: Exception, connect: float) -> Exception:
+def unsent(error: Exception, connect: float, secrets: tuple[str, ...] = ()) -> Exception:
     """What it means that a request brought no reply at all."""
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
     kind = type(cause).__name__
@@ -125,7 +126,7 @@ def unsent(error: Exception, connect: float) -> Exception:
         return Trouble("no connection could be made", unreachable=True)
     if isinstance(error, openai.APIConnectionError) or type(cause).__module__.startswith("http"):
         return Trouble(f"the connection broke before a reply came ({kind})")
-    return RequestFailed(f"the request could not be sent ({kind}: {sane(' '.join(str(error).split()))[:200]})")
+    return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), secrets)[:200]})")
 
 
 def of_silence(late: bool, heard: int, first_token: float, whole: float) -> str:
@@ -162,8 +163,14 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
-def words_of(error: openai.APIError, asked: str = "") -> str:
-    """The server's own words for an error, short and on one line, without what they quote of the request."""
+def one_line(text: str, secrets: tuple[str, ...]) -> str:
+    """A text from elsewhere as it may be logged: on one line, and without keys. To be shortened afterwards, so that no
+    part of a key is left."""
+    return without_secrets(sane(" ".join(text.split())), secrets)
+
+
+def words_of(error: openai.APIError, asked: str = "", secrets: tuple[str, ...] = ()) -> str:
+    """The server's own words for an error, short and on one line, without keys or what they quote of the request."""
     body: Any = error.body
     if isinstance(body, dict):
         body = body.get("message") or body.get("detail") or body.get("error") or error.message
@@ -175,10 +182,10 @@ def words_of(error: openai.APIError, asked: str = "") -> str:
         except (TypeError, ValueError, RecursionError):
             body = error.message
     if "<" in body[:100] and re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
-        title = re.search(r"<title[^>]*>([^<]{1,200})", body[:5000], re.I)
+        title = re.search(r"<title[^>]*>([^<]{1,200})", without_secrets(body[:5000], secrets), re.I)
         body = f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
     status = getattr(error, "status_code", None)
-    said = without_quotes(sane(" ".join(body[:4000].split())[:600]), asked)[:300]
+    said = without_quotes(one_line(body[:20_000], secrets)[:600], asked)[:300]
     return f"{status} {said}" if status else said or type(error).__name__
 
 

@@ -12,7 +12,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from anytime_lib.models.failures import RequestFailed, Trouble, sane
+from anytime_lib.models.failures import RequestFailed, Trouble, one_line, sane
 from anytime_lib.tokens import ends_of, ends_within
 
 LARGEST = 20_000_000
@@ -41,8 +41,6 @@ class Reply:
         model: the model's name as the server gave it.
         reasoning_in: where the reasoning was: `reasoning_content`, `reasoning`, `think`, or "".
         estimated: the counts are ours, because the server's were missing or impossible.
-        wasted: what failed tries of this request were billed beside it (prompt_tokens, completion_tokens), as far as
-            is known.
     """
 
     text: str
@@ -60,15 +58,15 @@ class Reply:
     model: str = ""
     reasoning_in: str = ""
     estimated: bool = False
-    wasted: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @property
     def spent(self) -> dict[str, int]:
-        """What this request was billed: prompt_tokens, completion_tokens."""
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
+        """What this request was billed: prompt_tokens, cached_tokens, completion_tokens."""
+        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        return {name: getattr(self, name) for name in names}
 
 
 def split_think(text: str) -> tuple[str, str]:
@@ -88,6 +86,7 @@ class Reader:
     Args:
         streamed: server-sent events, or one JSON object.
         largest: bytes beyond which the reply is given up.
+        secrets: what must not be repeated, if the server quotes it in an error or in a name.
 
     Attributes:
         heard: pieces of text that have arrived.
@@ -99,8 +98,8 @@ class Reader:
         RequestFailed: what came is no API's answer.
     """
 
-    def __init__(self, streamed: bool, largest: int = LARGEST) -> None:
-        self.streamed, self._largest, self._size = streamed, largest, 0
+    def __init__(self, streamed: bool, largest: int = LARGEST, secrets: tuple[str, ...] = ()) -> None:
+        self.streamed, self._largest, self._size, self._secrets = streamed, largest, 0, secrets
         self._rest: list[bytes] = []
         self.heard, self.finished, self.ended = 0, False, False
         self._text: list[str] = []
@@ -162,9 +161,9 @@ class Reader:
         if not isinstance(body, dict):
             raise Trouble(f"the reply is JSON, but a {type(body).__name__} and no object")
         if body.get("error"):
-            _raise(body["error"])
+            _raise(body["error"], self._secrets)
         if isinstance(body.get("model"), str):
-            self._model = self._model or sane(body["model"][:200])
+            self._model = self._model or one_line(body["model"], self._secrets)[:200]
         if isinstance(body.get("usage"), dict):
             self._usage = body["usage"] if _can_be_kept(body["usage"]) else {}
         choices = body.get("choices")
@@ -194,7 +193,7 @@ class Reader:
         if isinstance(probabilities, dict) and isinstance(probabilities.get("content"), list):
             self._tokens += [t for t in probabilities["content"] if isinstance(t, dict)]
         if isinstance(choice.get("finish_reason"), str):
-            self._reason = sane(choice["finish_reason"][:50])
+            self._reason = one_line(choice["finish_reason"], self._secrets)[:50]
             if self._reason in _BROKEN:
                 raise Trouble(f"the server broke the reply off ({self._reason})")
             self.ended = True
@@ -286,10 +285,10 @@ class Reader:
         }, estimated
 
 
-def _raise(error: Any) -> None:
+def _raise(error: Any, secrets: tuple[str, ...]) -> None:
     """An error that comes with status 200, or in mid-stream."""
     known = error if isinstance(error, dict) else {"message": error}
-    words = sane(" ".join(str(known.get("message") or known.get("type") or "an error without words")[:300].split()))
+    words = one_line(str(known.get("message") or known.get("type") or "an error without words"), secrets)[:300]
     code = _count(known.get("code")) or _count(known.get("status")) or 500
     if code == 429:
         raise Trouble(words, "rate_limited")

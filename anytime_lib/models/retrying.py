@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, cast
 
 from anytime_lib.errors import EndpointError
@@ -31,7 +30,8 @@ class Patience:
         retries: tries after the first, where a try fails in a way that may pass.
         waits: waits after a 429, which do not count as failures.
         backoff: the first pause between tries; each is twice the one before, up to `longest`.
-        longest: the longest such pause. A `Retry-After` is honoured up to ten times as long.
+        longest: the longest such pause. A `Retry-After` is honoured up to ten times as long; after a longer one the
+            request is given up, and others hold back for `longest` alone before they find out for themselves.
     """
 
     connect: float = 10.0
@@ -68,36 +68,34 @@ class Retrying:
             What the call returns; of replies that died on every try, the longest part that had arrived.
 
         Raises:
-            RequestFailed: it was given up, or failed in a way that does not pass. `usage` is all that was billed.
+            RequestFailed: it was given up, or failed in a way that does not pass.
             EndpointError: no connection ever came about, or the call says that none can succeed.
         """
         so_far = _SoFar()
         while True:
             try:
                 done = await once()
-            except RequestFailed as failed:
-                raise RequestFailed(str(failed), dict(so_far.wasted + Counter(failed.usage))) from None
             except Trouble as trouble:
                 self._answered |= not trouble.unreachable
                 pause = self._pause(trouble, so_far)
             else:
                 self._answered = True
-                return cast(T, so_far.with_waste(done)) if isinstance(done, Reply) else done
+                return done
             if pause is None:
-                return cast(T, so_far.with_waste(cast(Reply, so_far.best)))
+                return cast(T, so_far.best)
             await asyncio.sleep(pause)
 
     def _pause(self, trouble: Trouble, so_far: _SoFar) -> float | None:
         """Seconds until the next try; None where a part of a reply is all there will be."""
         limits, words = self.patience, str(trouble)
         so_far.add(trouble)
+        too_long = trouble.wait is not None and trouble.wait > 10 * limits.longest
         if self.limiter is not None:
             if trouble.kind == "rate_limited":
-                self.limiter.rate_limited(trouble.wait)
+                self.limiter.rate_limited(limits.longest if too_long else trouble.wait)
             elif trouble.kind == "server_error":
                 self.limiter.server_error()
         retries = limits.retries if self._answered else min(2, limits.retries)  # a server that was never there
-        too_long = trouble.wait is not None and trouble.wait > 10 * limits.longest
         if too_long:
             words = f"{words}; the server asks to wait {trouble.wait:.0f} s: run again after that"
         if trouble.final or too_long or so_far.failures > retries or so_far.waits > limits.waits:
@@ -127,31 +125,20 @@ class Retrying:
                 "right? What was stored is kept: run again to go on"
             ) from None
         else:
-            raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}", dict(so_far.wasted)) from None
+            raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}") from None
 
 
 class _SoFar:
-    """What has become of a call so far: failures and waits, the best part of a reply, what was billed beside it."""
+    """What has become of a call so far: failures and waits, and the best part of a reply."""
 
     def __init__(self) -> None:
         self.failures = self.waits = self.unreachable = 0
         self.best: Reply | None = None
-        self.wasted: Counter[str] = Counter()
 
     def add(self, trouble: Trouble) -> None:
         self.waits += trouble.kind == "rate_limited"
         self.failures += trouble.kind != "rate_limited"
         self.unreachable += trouble.unreachable
-        lost, new = trouble.usage, trouble.partial
-        if new is not None:
-            lost = new.spent
-            if self.best is None or new.completion_tokens > self.best.completion_tokens:
-                lost, self.best = self.best.spent if self.best else {}, new
-        self.wasted.update({name: count for name, count in lost.items() if count})
-
-    def with_waste(self, reply: Reply) -> Reply:
-        """The reply, with what its other tries were billed."""
-        wasted = self.wasted.copy()
-        if self.best is not None and reply is not self.best:
-            wasted.update({name: count for name, count in self.best.spent.items() if count})
-        return replace(reply, wasted=dict(wasted)) if wasted else reply
+        new = trouble.partial
+        if new is not None and (self.best is None or new.completion_tokens > self.best.completion_tokens):
+            self.best = new

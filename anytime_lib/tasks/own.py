@@ -155,7 +155,9 @@ class OwnTask:
             said = self.grader(problem, text)
         except Exception as error:
             private = problem.metadata.get("private")
-            raise DataError(f"{where} failed on {problem.id}: {type(error).__name__}") from (None if private else error)
+            raise DataError(
+                f"{where} failed on {problem.id} ({type(error).__name__}); mend it and run again: answers are stored"
+            ) from (None if private else error)
         if said is None:
             return no_answer(text, "the grade function read no answer")
         given = said.score if isinstance(said, Grade) else said

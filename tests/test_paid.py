@@ -1,0 +1,190 @@
+"""What is paid for is stored and counted, whatever ends a try or the run; and the key that pays is never written."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_server import FakeServer, say_something
+from misbehaving_server import MisbehavingServer
+
+from anytime_lib import RunConfig, Store, make_task, run_sweep
+from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.models import Model
+from anytime_lib.models.retrying import Patience
+from anytime_lib.records import Problem
+from anytime_lib.spending import SpendCapReached
+from anytime_lib.tasks.own import OwnTask
+
+Config = Callable[..., RunConfig]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Model, "patience", Patience(backoff=0.001, longest=0.01))
+
+
+# Tries that fail and are billed.
+
+
+class Dice(random.Random):
+    """Every stream dies after a hundred tokens."""
+
+    def randrange(self, *_: Any, **__: Any) -> int:
+        return 99
+
+
+def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config) -> None:
+    server = MisbehavingServer()
+    try:
+        server.fault = lambda body: ("closed_inside" * (body["max_tokens"] == 110), Dice())  # type: ignore[method-assign]
+        settings = config(base_url=server.base_url, budgets=[20, 110], spend_cap_tokens=(cap := 2_000), concurrency=2)
+        for _ in range(2):  # what the first run was billed binds the second
+            with pytest.raises(SpendCapReached, match="raise the cap"):
+                run_sweep(settings, progress=False)
+        tries = server.requests - 1  # the probe's
+        assert tries > 2 and 110 * tries < cap
+        with Store(settings.folder / "store.sqlite") as store:
+            billed = store.attempts()
+            parts = store.requests().query("kind == 'trace'")
+        assert len(billed) == tries + 1 and cap / 2 < billed.tokens.sum() <= cap
+        assert set(parts.status) == {"partial"} and set(parts.completion_tokens) == {100}
+    finally:
+        server.close()
+
+
+def test_tries_of_a_probe_are_on_the_ledger_too(server: FakeServer, config: Config) -> None:
+    failed = threading.Event()
+
+    def once(body: dict[str, Any], n: int) -> Any:
+        if n == 0 and not failed.is_set():
+            failed.set()
+            return 200, server.completion(body, "hm hm") | {"choices": []}
+        return say_something(body, n)
+
+    server.script = once
+    run_sweep(config(n_problems=1, n_samples=1), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        probes = store.attempts().query("kind == 'probe'")
+    assert probes.status.tolist() == ["error", "ok"] and (probes.tokens > 0).all()
+
+
+# A run that ends in an error.
+
+
+def broken(problem: Problem, text: str) -> bool:
+    raise ValueError(f"cannot read {text} of {problem.text}")
+
+
+class OwnClass:
+    """A task of the user's own class, whose `grade` is not guarded by `make_task`."""
+
+    def __init__(self, grade: Callable[[Problem, str], Any]) -> None:
+        self._inner = make_task("guarded", numbers, lambda problem, text: True)
+        self.name, self.answer_tokens, self.grade = "plain", 64, grade
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def numbers(rng: Any) -> dict[str, Any]:
+    return {"text": f"What is {rng.integers(10**6)}?", "gold": 0}
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_grader_that_raises_loses_nothing_in_flight(
+    server: FakeServer, config: Config, own: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers, lock = 0, threading.Lock()
+
+    def slow(body: dict[str, Any], n: int) -> Any:
+        nonlocal answers
+        if not body.get("logprobs"):
+            with lock:
+                answers += 1
+                first = answers == 1
+            time.sleep(0.3 if first else 1.0)
+        return say_something(body, n)
+
+    server.script = slow
+    task = OwnClass(broken) if own else make_task("plain", numbers, broken)
+    settings = config(tasks=[task], n_problems=4, budgets=[3, 6], concurrency=6)
+    with pytest.raises(DataError, match=r"of plain failed on guarded-\w+|of plain failed on plain-\w+") as error:
+        run_sweep(settings, progress=False)
+    words = str(error.value)
+    assert "(ValueError)" in words and "cannot read" not in words and "What is" not in words and "\n" not in words
+    assert "requests are with the server" in caplog.text
+    asked = len(server.requests)
+    with Store(settings.folder / "store.sqlite") as store:
+        stored = store.requests().query("kind in ('trace', 'answer') and status == 'ok'")
+    assert 6 < asked == len(stored) < 24
+    server.script = say_something
+    mended = OwnClass(task._inner.grade) if own else make_task("plain", numbers, lambda problem, text: True)
+    cells = run_sweep(config(tasks=[mended], n_problems=4, budgets=[3, 6]), progress=False)
+    assert len(cells) == 16 and len(server.requests) == 24
+
+
+def test_problems_of_the_same_content_are_paid_for_once(server: FakeServer, config: Config) -> None:
+    class Twins(OwnTask):
+        def problems(self, *args: Any, **kwargs: Any) -> list[Problem]:
+            return [Problem(i, "twins", "What is 0?", 0) for i in "ab"]
+
+    task = Twins("twins", [], lambda problem, text: True)
+    cells = run_sweep(config(tasks=[task], n_problems=2, n_samples=1, budgets=[3, 6]), progress=False)
+    assert sorted(cells.problem_id) == ["a", "a", "b", "b"] and len(server.requests) == 3
+
+
+# The key.
+
+
+def test_a_key_that_the_server_quotes_is_found_nowhere(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("XAI_KEY_2", key := "canarywithoutdigits")
+    said = f"{'x ' * 140}{key} is over its limit"  # where words are shortened, no part of it is left
+
+    def quotes(body: dict[str, Any], n: int) -> Any:
+        whole = server.completion(body, f"Answer: {key}")
+        if "seed" in body:
+            return 400, {"error": {"message": f"seed is not supported for {key}", "param": "seed"}}
+        return [
+            (500, {"error": {"message": said}}), (429, {"error": {"message": f"slow down, {key}"}}),
+            (200, {"error": {"message": said, "code": 500}}), (200, whole | {"model": key}), (400, {"detail": [key]}),
+            (500, f"<html><title>{key}</title></html>"),
+            (200, whole | {"choices": [whole["choices"][0] | {"finish_reason": f"{'x' * 40}{key}"}]}),
+        ][n % 7]  # fmt: skip
+
+    server.script = quotes
+    settings = config(api_key_env="XAI_KEY_2", retries=1, concurrency=1)
+    told: list[str] = []
+    with caplog.at_level(logging.DEBUG, logger="anytime_lib"):
+        try:
+            told += run_sweep(settings, progress=False).status.tolist()
+            told.append("ran")
+        except AnytimeError as error:
+            told.append(str(error))
+    assert server.keys == {f"Bearer {key}"}
+    assert "[key withheld]" in caplog.text and "does not take 'seed' (400 seed is not supported for [key" in caplog.text
+    files = b"".join(f.read_bytes() for f in Path(settings.outputs).rglob("*") if f.is_file())
+    for part in (key, key[:9], key[-9:]):
+        assert part not in caplog.text and part not in " ".join(told) and part.encode() not in files
+    assert b"[key withheld]" in files
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, {"error": {"message": "no {}"}}), (200, {"error": "bad {}"})])
+def test_a_key_that_the_server_quotes_is_in_no_exception(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch, status: int, body: Any
+) -> None:
+    monkeypatch.setenv("XAI_KEY_2", key := "canarywithoutdigits")
+    text = str(body).replace("{}", key).replace("'", '"')
+    server.script = lambda _, n: (status, json.loads(text))
+    with pytest.raises(AnytimeError, match=r"\[key withheld\]") as error:
+        run_sweep(config(api_key_env="XAI_KEY_2", retries=1), progress=False)
+    assert "canary" not in str(error.value)
