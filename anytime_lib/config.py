@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.methods import method_names
+from anytime_lib.methods import Method, method_names, register_method
 from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
@@ -77,7 +77,9 @@ class RunConfig(BaseModel):
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
     tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks, or tasks of your own")
-    methods: PerTask[list[str]] = Field(["base", "pdp", "pdp_plus"], description="names of methods")
+    methods: PerTask[list[str]] = Field(
+        ["base", "pdp", "pdp_plus"], description="names of methods, or methods of your own"
+    )
     source: PerTask[str | None] = Field(None, description="None: problems of our own; else a file or data set")
     pool_source: PerTask[str | None] = Field(
         None,
@@ -105,6 +107,8 @@ class RunConfig(BaseModel):
             names = [t if isinstance(t, str) or not hasattr(t, "grade") else register_task(t).name
                      for t in settings["tasks"]]  # fmt: skip
             settings = settings | {"tasks": names}
+        if "methods" in settings:  # so may methods
+            settings = settings | {"methods": _named(settings["methods"])}
         if settings.get("base_url") is not None:
             check_url(settings["base_url"], "base_url")
         variable = settings.get("api_key_env", "OPENAI_API_KEY")
@@ -211,6 +215,15 @@ def check_url(url: object, name: str) -> str:
     if not plain:
         raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1, not {str(url)[:80]!r}")
     return str(url).rstrip("/")
+
+
+def _named(methods: Any) -> Any:
+    """Methods by name; those of the user's own are registered."""
+    if isinstance(methods, dict):
+        return {task: _named(some) for task, some in methods.items()}
+    if not isinstance(methods, list):
+        return methods
+    return [register_method(m).name if isinstance(m, Method) else m for m in methods]
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:

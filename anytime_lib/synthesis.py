@@ -20,7 +20,8 @@ import pandas as pd
 from anytime_lib.asking import Asker
 from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
-from anytime_lib.methods import Attempt, Preference, load_method
+from anytime_lib.methods import Attempt, Preference
+from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Gate
 from anytime_lib.records import Problem, shown
@@ -45,6 +46,9 @@ class Synthesis:
     task: str
     preferences: list[Preference]
     comparisons: pd.DataFrame
+
+    def __bool__(self) -> bool:
+        return bool(self.preferences)
 
     def reading(self) -> str:
         """One sentence that says how many pairs are usable, and why not when there are none."""
@@ -140,7 +144,7 @@ async def compare_on(
     asker: Asker, task: Task, settings: TaskSettings, shots: Sequence[Problem], problem: Problem
 ) -> tuple[list[dict[str, object]], list[Preference]]:
     """Attempts at one pool problem, compared two by two: rows of `Synthesis.comparisons`, and every usable pair."""
-    messages = load_method("base").messages(task, problem, shots, ())
+    messages = chain_of_thought(task, problem, shots)
     attempts = []
     for sample in range(asker.config.pool_samples):
         try:
