@@ -39,6 +39,15 @@ class TaskSettings:
     pool_problems: int
     pool_budget: int
     n_pairs: int
+    vote_tokens: int
+    tree_width: int
+    tree_branches: int
+    tree_step: int
+    per_problem_tokens: int
+
+
+_COUNTS = ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens", "vote_tokens",
+           "tree_width", "tree_branches", "tree_step", "per_problem_tokens")  # fmt: skip
 
 
 class RunConfig(BaseModel):
@@ -95,6 +104,17 @@ class RunConfig(BaseModel):
     pool_samples: int = Field(3, ge=2, description="traces per pool problem")
     pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
     n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    vote_tokens: PerTask[int | None] = Field(
+        None, description="cap of one trace of `self_consistency`; None: a quarter of the largest budget"
+    )
+    tree_width: PerTask[int] = Field(2, description="partial reasonings that `tree_of_thoughts` goes on with")
+    tree_branches: PerTask[int] = Field(2, description="thoughts it proposes from each")
+    tree_step: PerTask[int | None] = Field(
+        None, description="tokens of a thought; None: an eighth of the largest budget"
+    )
+    per_problem_tokens: PerTask[int | None] = Field(
+        None, description="of one attempt of `pdp_per_problem`; None: an eighth of the largest budget"
+    )
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -131,7 +151,7 @@ class RunConfig(BaseModel):
                 raise ValueError(f"tasks: unknown task {task!r}{nearest(task, task_names())}")
             settings = self.at(task)
             _check_budgets(task, settings.budgets)
-            for name in ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens"):
+            for name in _COUNTS:
                 least = 0 if name == "n_shots" else 1
                 if getattr(settings, name) < least:
                     raise ValueError(f"{name} must be at least {least}, not {getattr(settings, name)}")
@@ -158,6 +178,9 @@ class RunConfig(BaseModel):
             default = type(self).model_fields[name].default
             return default if not isinstance(default, dict) else None
 
+        def share(name: str, parts: int) -> int:
+            return max(1, of("budgets")[-1] // parts) if of(name) is None else of(name)
+
         return TaskSettings(
             task=task,
             methods=of("methods"),
@@ -171,6 +194,11 @@ class RunConfig(BaseModel):
             pool_problems=of("pool_problems"),
             pool_budget=of("pool_budget"),
             n_pairs=of("n_pairs"),
+            vote_tokens=share("vote_tokens", 4),
+            tree_width=of("tree_width"),
+            tree_branches=of("tree_branches"),
+            tree_step=share("tree_step", 8),
+            per_problem_tokens=share("per_problem_tokens", 8),
         )
 
     def but(self, **changes: Any) -> RunConfig:

@@ -146,7 +146,23 @@ class Searching(Method):
         return stops_of(self.steps(problem, given, ask), given, ask)
 
 
-_MODULES = {"base": "base", "pdp": "pdp", "pdp_plus": "pdp", "recorded": "recorded"}
+_MODULES = {
+    "direct": "direct",
+    "base": "base",
+    "budget_prompt": "budget_prompt",
+    "few_shot": "few_shot",
+    "self_consistency": "self_consistency",
+    "tree_of_thoughts": "tree_of_thoughts",
+    "leap": "leap",
+    "pdp": "pdp",
+    "pdp_plus": "pdp",
+    "pdp_per_problem": "pdp_per_problem",
+    "pdp_grader": "pdp",
+    "pdp_shuffled": "pdp",
+    "pdp_verifier": "pdp",
+    "pdp_agreement": "pdp",
+    "recorded": "recorded",
+}
 _registered: dict[str, Method] = {}
 
 
