@@ -18,7 +18,7 @@ from anytime_lib.asking import NOT_TOKENISED, Asker
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.estimate import estimate_run
 from anytime_lib.exemplars import draw
-from anytime_lib.ledger import ledger_table
+from anytime_lib.ledger import against_fresh, ledger_table
 from anytime_lib.methods import Given, Prompted, Searching, load_method, method_names, register_method
 from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.methods.self_consistency import elected
@@ -114,6 +114,7 @@ def test_every_method_on_one_account(server: FakeServer, config: Config) -> None
     assert (cells.tokens_used <= cells.budget).all()
     with Store(run.folder / "store.sqlite") as store:
         ledger = ledger_table(store)
+        assert not set(SEARCHING) & set(against_fresh(store).method)
     made = ledger[ledger.kind != "probe"].groupby("kind").requests.sum().to_dict()
     assert told == made and sum(made.values()) == len(server.requests)
     asked = [*server.requests, *server.probes]
