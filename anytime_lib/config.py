@@ -39,6 +39,7 @@ class TaskSettings:
     pool_problems: int
     pool_budget: int
     n_pairs: int
+    pair_tokens: int | None
 
 
 class RunConfig(BaseModel):
@@ -93,6 +94,12 @@ class RunConfig(BaseModel):
     pool_samples: int = Field(3, ge=2, description="traces per pool problem")
     pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
     n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    pairs_by: Literal["judge", "grader", "verifier", "agreement", "shuffled"] = Field(
+        "judge", description="who prefers, for `pdp` and `pdp_plus`; see anytime_lib/judging.py"
+    )
+    pair_tokens: PerTask[int | None] = Field(None, description="tokens that the pairs in context may take; None: any")
+    match_length: bool = Field(False, description="only pairs whose attempts are about equally long")
+    rationale_tokens: int = Field(0, ge=0, description="of the judge's words beside its letter; 0: none, and quicker")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -167,6 +174,7 @@ class RunConfig(BaseModel):
             pool_problems=of("pool_problems"),
             pool_budget=of("pool_budget"),
             n_pairs=of("n_pairs"),
+            pair_tokens=of("pair_tokens"),
         )
 
     def but(self, **changes: Any) -> RunConfig:

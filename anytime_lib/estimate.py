@@ -22,7 +22,7 @@ from anytime_lib.prices import Price, load_prices, price_of
 from anytime_lib.records import Message, Problem
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
-from anytime_lib.synthesis import Synthesis, chosen, compare_on
+from anytime_lib.synthesis import Compared, Synthesis, chosen, compare_on
 
 T = TypeVar("T")
 EARLY = 0.25
@@ -193,10 +193,10 @@ def _size(messages: Sequence[Message]) -> int:
 def _synthesis(reader: _Reader, arm: Arm, tally: dict[tuple[str, str, str], _Tally]) -> tuple[Synthesis | None, int]:
     """The pairs, if all of their requests are stored, and the number of calls that the synthesis takes in all."""
     task, settings, k = arm.task, arm.settings, reader.config.pool_samples
-    before, compared = len(reader.missing), []
+    before, compared, by = len(reader.missing), list[Compared](), reader.config.pairs_by
     for problem in arm.problems.pool:
         known = len(reader.missing)
-        compared.append(_at_once(compare_on(reader, task, settings, arm.problems.shots, problem)))
+        compared.append(_at_once(compare_on(reader, task, settings, arm.problems.shots, problem, by)))
         lost = sum(kind in ("trace", "answer") for kind, *_ in reader.missing[known:])
         traces = sum(kind == "trace" for kind, *_ in reader.missing[known:])
         size, budget = _size([{"role": "user", "content": task.question(problem)}]), settings.pool_budget
@@ -206,15 +206,15 @@ def _synthesis(reader: _Reader, arm: Arm, tally: dict[tuple[str, str, str], _Tal
         verdicts = (
             k * (k - 1) - (k - lost) * (k - lost - 1) + sum(kind == "judge" for kind, *_ in reader.missing[known:])
         )
-        for _ in range(verdicts):
-            said = budget + settings.answer_tokens
-            tally[task.name, "synthesis", "judge"].add(size, (said / 2, 2 * said), (1, 4))
+        for _ in range(verdicts if by not in ("grader", "verifier") else 0):
+            said, why = budget + settings.answer_tokens, reader.config.rationale_tokens
+            tally[task.name, "synthesis", "judge"].add(size, (said / 2, 2 * said), (1 + why / 4, 4 + why))
     for kind, _, _, request in reader.missing[before:]:
         if kind in ("trace", "answer"):
             most = request["max_tokens"]
             tally[task.name, "synthesis", "synthesis"].add(_size(request["messages"]), (0, 0), (most / 4, most))
     total = len(arm.problems.pool) * (2 * k + k * (k - 1))
-    return (chosen(task, settings, compared) if len(reader.missing) == before else None), total
+    return (chosen(reader, task, settings, compared, by) if len(reader.missing) == before else None), total
 
 
 def _arm(

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from anytime_lib import preference_file
 from anytime_lib.asking import Asker, HiddenReasoning, Trace
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
@@ -168,7 +169,7 @@ async def _synthesize(run: _Run, task: Task) -> Synthesis:
     problems = draw(task, settings, run.config.seed)
     run.store.add_problems(problems.pool)
     found = await synthesize(run.asker, task, settings, problems, run.limiter.units)
-    found.save(run.config.folder / f"preferences_{task.name}.jsonl")
+    preference_file.save(found, run.config.folder)
     return found
 
 

@@ -33,6 +33,7 @@ class OwnTask:
     ask_answer: str = "Now give your final answer only."
     write_answer: Callable[[Problem], str] = field(default=lambda problem: str(problem.gold), repr=False)
     answer_tokens: int = 64
+    verify: Callable[[Problem, str], float | None] | None = field(default=None, repr=False)
 
     def problems(
         self,
@@ -123,6 +124,7 @@ def make_task(
     ask_answer: str = OwnTask.ask_answer,
     write_answer: Callable[[Problem], str] | None = None,
     answer_tokens: int = 64,
+    verify: Callable[[Problem, str], float | None] | None = None,
 ) -> OwnTask:
     """A task of your own, for `RunConfig(tasks=[task])` or `register_task`.
 
@@ -138,9 +140,11 @@ def make_task(
         ask_answer: the turn that asks for the final answer.
         write_answer: the gold answer as a model should write it, for worked examples; str(gold) by default.
         answer_tokens: cap on the answer turn.
+        verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs by
+            `verifier`.
     """
     given = {} if write_answer is None else {"write_answer": write_answer}
-    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, **given)
+    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, verify=verify, **given)
 
 
 def _of(difficulty: Sequence[Any] | None, problems: list[Problem]) -> list[Problem]:
