@@ -6,11 +6,13 @@ determines it, asks only if it is not there, and stores what came back before an
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
+from weakref import WeakValueDictionary
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
@@ -107,6 +109,7 @@ class Asker:
         self.repeated = [0, 0]
         self._texts: dict[tuple[str, str, str], set[int]] = defaultdict(set)
         self._said_fresh = False
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def _sample_request(
         self, problem: Problem, messages: list[Message], sample: int, max_tokens: int
@@ -219,12 +222,14 @@ class Asker:
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
     ) -> tuple[str, dict[str, Any]]:
-        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
+        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
+        `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
         shown = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-        content = prompt("judge.question", problem=problem.text, **shown)
+        why = self.config.rationale_tokens
+        content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shown)
         request = {
             "messages": [{"role": "user", "content": content}],
-            "max_tokens": 4,
+            "max_tokens": 4 + why,
             "temperature": 0.0,
             "alternatives": 20,
         }
@@ -245,10 +250,16 @@ class Asker:
     ) -> tuple[str, dict[str, Any]]:
         """The server's reply to a request as it came, from the store or else asked for and stored first."""
         key, whole = self._keyed(kind, request, sample)
+        async with self._locks.setdefault(key, asyncio.Lock()):  # who asks the same at the same time waits for it
+            return key, await self._reply(key, whole, kind, task, method, request)
+
+    async def _reply(
+        self, key: str, whole: dict[str, Any], kind: str, task: str, method: str, request: dict[str, Any]
+    ) -> dict[str, Any]:
         known = self.store.get(key)
         if known is not None:
             self.meter.heard(0, cached=True)
-            return key, known
+            return known
         endpoint = await self.model.endpoint()
         async with self.purse.paying(request["messages"], request["max_tokens"]) as bill:
             self.model.calls += 1
@@ -268,7 +279,7 @@ class Asker:
         self.meter.heard(reply.completion_tokens, cached=False)
         if partial:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
-        return key, row
+        return row
 
     async def _tokenised(self, trace_key: str, text: str, task: str, method: str) -> Tokenised:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""

@@ -39,6 +39,7 @@ class TaskSettings:
     pool_problems: int
     pool_budget: int
     n_pairs: int
+    pair_tokens: int | None
     vote_tokens: int
     tree_width: int
     tree_branches: int
@@ -104,6 +105,12 @@ class RunConfig(BaseModel):
     pool_samples: int = Field(3, ge=2, description="traces per pool problem")
     pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
     n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    pairs_by: Literal["judge", "grader", "verifier", "agreement", "shuffled"] = Field(
+        "judge", description="who prefers, for `pdp` and `pdp_plus`; see anytime_lib/judging.py"
+    )
+    pair_tokens: PerTask[int | None] = Field(None, description="tokens that the pairs in context may take; None: any")
+    match_length: bool = Field(False, description="only pairs whose attempts are about equally long")
+    rationale_tokens: int = Field(0, ge=0, description="of the judge's words beside its letter; 0: none, and quicker")
     vote_tokens: PerTask[int | None] = Field(
         None, description="cap of one trace of `self_consistency`; None: a quarter of the largest budget"
     )
@@ -194,6 +201,7 @@ class RunConfig(BaseModel):
             pool_problems=of("pool_problems"),
             pool_budget=of("pool_budget"),
             n_pairs=of("n_pairs"),
+            pair_tokens=of("pair_tokens"),
             vote_tokens=share("vote_tokens", 4),
             tree_width=of("tree_width"),
             tree_branches=of("tree_branches"),

@@ -76,7 +76,7 @@ async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
         with Store(config.folder / "store.sqlite") as store:
             arms = plan(config, store)
             async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
-                done = await first_error(run_arms(run, arms))
+                done = await _first_error(run_arms(run, arms))
             cells = store.cells()
     here = cells[(cells.run == config.run) & (cells.model == model.name)]
     mine = pd.Series(False, index=here.index)
@@ -163,7 +163,7 @@ async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     pairs = load_method("pdp").preparation
                     assert pairs
-                    found[name] = await first_error(_prepare(run, task, pairs))
+                    found[name] = await _first_error(_prepare(run, task, pairs))
     return found
 
 
@@ -355,7 +355,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(one)
 
 
-async def first_error(work: Coroutine[Any, Any, T]) -> T:
+async def _first_error(work: Coroutine[Any, Any, T]) -> T:
     """Await work that may raise a group of errors; raise the first of it alone, so that it reads as one sentence."""
     try:
         return await work

@@ -95,9 +95,9 @@ def to_the_cap(body: dict[str, Any], number: int) -> Any:
     asked = body["messages"][-1]["content"]
     lot = int(digest(body)[:8], 16)
     if "ATTEMPT A: " in asked:
-        return say_something(body, number) + " x" * 40
+        return say_something(body, number) + "." + " x" * 40
     if "BEGINNING: " in asked:
-        return "AB"[lot % 2] + " x" * 40
+        return "A." + " x" * 40
     if body.get("logprobs") or "principle" in asked or "Explain" in asked:
         return f"{lot:x} {say_something(body | {'logprobs': True}, number)}" + " and" * 400
     return f"Answer: {'ABCD'[lot % 4]}.\n" + "hm " * 400
@@ -106,7 +106,12 @@ def to_the_cap(body: dict[str, Any], number: int) -> Any:
 def test_every_method_on_one_account(server: FakeServer, config: Config) -> None:
     """Spends within its budget, asks what was estimated to the call, and is on the ledger to the token."""
     server.script = to_the_cap
-    run = config(methods=ALL, n_problems=2, budgets=[2, 9, 40, 60], pool_problems=4, n_shots=1)
+    task = make_task(
+        "letters", lambda rng: {"text": f"Which letter, {rng.integers(10**9)}?", "gold": "ABCD"[rng.integers(4)]},
+        lambda problem, text: text[8] == problem.gold if text.startswith("Answer: ") else None,
+        answer_tokens=32, verify=lambda problem, text: float(text[8] in "AB"), read=lambda problem, text: text[:9],
+    )  # fmt: skip
+    run = config(tasks=[task], methods=ALL, n_problems=2, budgets=[2, 9, 40, 60], pool_problems=4, n_shots=1)
     told = estimate_run(run).table.groupby("kind").calls.sum().to_dict()
     assert not server.requests
     cells = run_sweep(run, progress=False)
@@ -271,7 +276,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
     assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool_budget]  # no attempt is made again
     right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
-    server.script = lambda body, n: next(a for t, a in right.items() if t in body["messages"][0]["content"])
+    server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)
     assert "0 mistakes among 6 readable attempts" in caplog.text and "leap is left out" in caplog.text
 

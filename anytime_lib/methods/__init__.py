@@ -32,23 +32,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there."""
+    """One attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there.
+
+    Attributes:
+        sample: the number of its trace.
+        tokens: of reasoning and answer, as the server counts them.
+    """
 
     reasoning: str
     answer: str
     trace_key: str
     answer_key: str
+    sample: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)
 class Preference:
-    """Two attempts at one pool problem and the model's verdict on them.
+    """Two attempts at one pool problem and the verdict on them.
 
     Attributes:
         problem: the pool problem.
         winner, loser: the attempts.
-        margin: how strongly the winner was preferred, averaged over both orders of presentation (nats).
+        margin: how strongly the winner was preferred: by the judge in nats, averaged over both orders of
+            presentation; by another as a difference of scores.
         verdict_keys: keys of the judging requests.
+        by: who preferred it (see `judging`).
+        log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
+        rationales: what the judge said beside its letters, in the same order.
     """
 
     problem: Problem
@@ -56,6 +67,9 @@ class Preference:
     loser: Attempt
     margin: float
     verdict_keys: tuple[str, ...] = ()
+    by: str = "judge"
+    log_odds: tuple[float | None, float | None] = (None, None)
+    rationales: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

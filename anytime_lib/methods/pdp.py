@@ -7,7 +7,7 @@ the preferred one beside the other, before the question. PDP(+) shows the prefer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anytime_lib.methods import Given, Method, Prompted
 from anytime_lib.methods.base import chain_of_thought
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anytime_lib.asking import Asker
     from anytime_lib.config import TaskSettings
     from anytime_lib.exemplars import Draw
+    from anytime_lib.judging import By
     from anytime_lib.models.limiter import Gate
     from anytime_lib.synthesis import Synthesis
     from anytime_lib.tasks import Task
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class Pairs:
     """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
 
-    def __init__(self, by: str) -> None:
+    def __init__(self, by: By) -> None:
         self.by = by
         self.name = f"pairs:{by}"
 
@@ -35,13 +36,13 @@ class Pairs:
     ) -> Synthesis:
         from anytime_lib.synthesis import synthesize
 
-        by = getattr(asker.config, "pairs_by", "judge") if self.by == "judge" else self.by
-        how: dict[str, Any] = {} if by == "judge" else {"by": by}
-        return await synthesize(asker, task, settings, problems, units, **how)
+        by = asker.config.pairs_by if self.by == "judge" else self.by
+        return await synthesize(asker, task, settings, problems, units, by=by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        by = "" if self.by == "judge" else f"_{self.by}"
-        prepared.save(folder / f"preferences_{prepared.task}{by}.jsonl")
+        from anytime_lib.preference_file import save
+
+        save(prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}"))
 
 
 class Pdp(Prompted):
@@ -53,7 +54,7 @@ class Pdp(Prompted):
         plus: winners only.
     """
 
-    def __init__(self, name: str, by: str = "judge", plus: bool = False) -> None:
+    def __init__(self, name: str, by: By = "judge", plus: bool = False) -> None:
         self.name, self.plus = name, plus
         self.preparation = Pairs(by)
 

@@ -21,6 +21,9 @@ __all__ = ["OwnTask", "Task", "load_task", "make_task", "register_task", "task_n
 class Task(Protocol):
     """What a task must offer.
 
+    A task may also have `verify(problem, text) -> float | None`: a score in [0, 1] from the problem's text alone,
+    without its gold answer, None where a text cannot be checked. Pairs by `verifier` need it.
+
     Attributes:
         name: its name in configs, cells and figures.
         answer_tokens: cap, in tokens, on the answer turn (DESIGN: 64 for an integer, 32 for a letter,

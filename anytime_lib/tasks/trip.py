@@ -195,6 +195,12 @@ class TripPlanning:
         kept = sum(atoms.values())
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
+    def verify(self, problem: Problem, text: str) -> float | None:
+        """The share of constraints that the plan in a text keeps, all read from the problem's own text: no golden plan
+        is looked at. None where no plan can be read."""
+        kept = constraints_kept(problem, text)
+        return sum(kept.values()) / len(kept) if kept else None
+
 
 def _distance(one: set[tuple[str, int]], other: set[tuple[str, int]]) -> float:
     """Jaccard's, between days spent in cities."""
