@@ -302,6 +302,14 @@ class Halves(Searching):
             yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
 
 
+class Again(Searching):
+    name = "again"
+
+    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
+        trace = await ask.trace(chain_of_thought(given.task, problem, given.shots), given.budget)
+        yield Step(trace.n_tokens, trace, 0, grows=True, last=trace.stopped)
+
+
 class Shout(Prompted):
     name = "shout"
 
@@ -323,6 +331,10 @@ def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
     assert ledger.requests["halves", "doubt"] == 6 and ledger.requests["halves", "trace"] == 12
     drawn = plot_curves(cells, n_resamples=50).get_legend_handles_labels()[1]
     assert {"base", "halves", "shout"} < set(drawn)
+    before = len(server.requests)
+    same = run_sweep(config(methods=["base", Again()], budgets=[2, 30, 60]), progress=False).set_index("method")
+    assert same.loc["again"].answer_key.tolist() == same.loc["base"].answer_key.tolist()
+    assert len(server.requests) == before  # the trace that `base` has, and its answers: paid for once
 
 
 class Greedy(Searching):
