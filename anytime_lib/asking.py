@@ -209,6 +209,16 @@ class Asker:
             request["messages"] = [*trace.messages[:-1], question]
         return _visible(*await self._ask("answer", task.name, method, request, sample))
 
+    async def say(
+        self, kind: str, task: Task, method: str, messages: list[Message], sample: int, max_tokens: int,
+        alternatives: int = 0, temperature: float = 0.0,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+        """Something else that the model is asked to say; `kind` is its name in the ledger."""
+        request: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        if alternatives:
+            request["alternatives"] = alternatives
+        return _visible(*await self._ask(kind, task.name, method, request, sample))
+
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
     ) -> tuple[str, dict[str, Any]]:

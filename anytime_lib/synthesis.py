@@ -21,7 +21,8 @@ from anytime_lib.asking import Asker, HiddenReasoning
 from anytime_lib.config import TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
 from anytime_lib.judging import By, Judgement, agreed, judged, scored, verifier_of
-from anytime_lib.methods import Attempt, Preference, load_method
+from anytime_lib.methods import Attempt, Preference
+from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Gate
 from anytime_lib.pairs import choose, lengths, level_of, shuffled
@@ -68,6 +69,9 @@ class Synthesis:
     attempts: dict[str, int]
     left_out: dict[str, int]
     made_with: dict[str, Any]
+
+    def __bool__(self) -> bool:
+        return bool(self.preferences)
 
     def reading(self) -> str:
         """One sentence that says how many pairs are usable, and why not when there are none."""
@@ -156,7 +160,7 @@ async def compare_on(
     """Attempts at one pool problem, every two of them compared."""
     counts: Counter[str] = Counter()
     attempts = []
-    messages = load_method("base").messages(task, problem, shots, ())
+    messages = chain_of_thought(task, problem, shots)
     for sample in range(asker.config.pool_samples):
         try:
             attempts.append(await _attempt(asker, task, settings, problem, messages, sample))

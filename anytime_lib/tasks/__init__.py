@@ -69,6 +69,10 @@ class Task(Protocol):
         """The gold answer as a model should write it: for worked examples, and graded `correct`."""
         ...
 
+    # Where methods vote, a task may also say which answers agree, without looking at gold answers:
+    # `reading(problem, text) -> str | None`, what a text states, in one spelling; and
+    # `vote(problem, texts) -> int`, the place of the winner, where the most frequent reading is not the way.
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """The grade of a response. Never evaluates it, never raises on it, whatever it holds."""
         ...

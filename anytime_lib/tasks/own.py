@@ -34,6 +34,7 @@ class OwnTask:
     write_answer: Callable[[Problem], str] = field(default=lambda problem: str(problem.gold), repr=False)
     answer_tokens: int = 64
     verify: Callable[[Problem, str], float | None] | None = field(default=None, repr=False)
+    read: Callable[[Problem, str], str | None] | None = field(default=None, repr=False)
 
     def problems(
         self,
@@ -93,6 +94,12 @@ class OwnTask:
     def gold_answer(self, problem: Problem) -> str:
         return self.write_answer(problem)
 
+    def reading(self, problem: Problem, text: str) -> str | None:
+        """What a response states, for votes: by the user's function, else the text in lower case."""
+        if self.read:
+            return self.read(problem, text)
+        return " ".join(text.lower().split()).rstrip(".") or None
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """What the user's function says of a response; it must be a Grade, a bool, a score in [0, 1], or None.
 
@@ -125,6 +132,7 @@ def make_task(
     write_answer: Callable[[Problem], str] | None = None,
     answer_tokens: int = 64,
     verify: Callable[[Problem, str], float | None] | None = None,
+    read: Callable[[Problem, str], str | None] | None = None,
 ) -> OwnTask:
     """A task of your own, for `RunConfig(tasks=[task])` or `register_task`.
 
@@ -142,9 +150,10 @@ def make_task(
         answer_tokens: cap on the answer turn.
         verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs by
             `verifier`.
+        read: (problem, response) -> what it states in one spelling, or None: which answers agree, where methods vote.
     """
     given = {} if write_answer is None else {"write_answer": write_answer}
-    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, verify=verify, **given)
+    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, verify=verify, read=read, **given)
 
 
 def _of(difficulty: Sequence[Any] | None, problems: list[Problem]) -> list[Problem]:
