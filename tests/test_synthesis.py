@@ -57,7 +57,7 @@ def solver(body: dict[str, Any], number: int) -> Any:
         return judge_says("A" if better >= 0 else "B", 0.5 + 2 * better)
     if body.get("logprobs"):
         return say_something(body, number)
-    n = int(re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"]))[-1]) + 1
+    n = int((re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"])) or ["0"])[-1]) + 1
     given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
     return f"Sum: {n + len(given) % 2}"
 
