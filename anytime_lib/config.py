@@ -51,6 +51,28 @@ _COUNTS = ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "
            "tree_width", "tree_branches", "tree_step", "per_problem_tokens")  # fmt: skip
 
 
+class SettleSettings(BaseModel):
+    """A criterion for the claim that one method beats another, written down before the run (see `settling`).
+
+    What is held out is drawn with these `difficulty`, `source`, `seed` and `n_problems`; everything else, the methods'
+    preparation included, is the run's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    task: str = Field(description="one of the run's tasks")
+    baseline: str = "base"
+    treatment: str = "pdp"
+    statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
+    budgets: list[int] | None = Field(None, description="at which; None: the run's")
+    margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
+    confidence_level: float = Field(0.95, gt=0.5, lt=1)
+    difficulty: list[Any] | None = Field(None, description="of the held-out problems; None: the run's")
+    source: str | None = Field(None, description="of the held-out problems; None: the run's")
+    seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
+    n_problems: int = Field(ge=2, description="held out")
+
+
 class RunConfig(BaseModel):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
 
@@ -122,6 +144,7 @@ class RunConfig(BaseModel):
     per_problem_tokens: PerTask[int | None] = Field(
         None, description="of one attempt of `pdp_per_problem`; None: an eighth of the largest budget"
     )
+    settle: SettleSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -167,6 +190,14 @@ class RunConfig(BaseModel):
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+        if self.settle:
+            if self.settle.task not in self.tasks:
+                raise ValueError(f"settle: {self.settle.task!r} is not among the tasks of this run")
+            if self.settle.budgets is not None:
+                _check_budgets(f"settle of {self.settle.task}", self.settle.budgets)
+            for method in (self.settle.baseline, self.settle.treatment):
+                if method not in method_names():
+                    raise ValueError(f"settle: unknown method {method!r}{nearest(method, method_names())}")
         for name, value in self:
             for task in value if isinstance(value, dict) else ():
                 if task not in task_names():

@@ -23,10 +23,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from anytime_lib import settling
 from anytime_lib.asking import Asker, HiddenReasoning, Trace
-from anytime_lib.config import RunConfig
+from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.errors import AnytimeError, DataError, EndpointError
-from anytime_lib.exemplars import draw
+from anytime_lib.exemplars import Draw, draw
 from anytime_lib.grading import grade_answer
 from anytime_lib.ledger import purse_of
 from anytime_lib.methods import Given, Preparation, Prompted, Searching, load_method
@@ -74,10 +75,18 @@ async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite") as store:
-            arms = plan(config, store)
-            async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
-                done = await _first_error(run_arms(run, arms))
-            cells = store.cells()
+            settling.note_criterion(config, store, model.name)
+            return await sweep_arms(config, plan(config, store), store, model, progress)
+
+
+async def sweep_arms(
+    config: RunConfig, arms: Sequence[Arm], store: Store, model: Model, progress: bool, keeps: bool = True
+) -> pd.DataFrame:
+    """Run these arms and return their cells (see `run_sweep`)."""
+    async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
+        run.keeps = keeps
+        done = await first_error(run_arms(run, arms))
+    cells = store.cells()
     here = cells[(cells.run == config.run) & (cells.model == model.name)]
     mine = pd.Series(False, index=here.index)
     for arm in done:
@@ -163,14 +172,13 @@ async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     pairs = load_method("pdp").preparation
                     assert pairs
-                    found[name] = await _first_error(_prepare(run, task, pairs))
+                    problems = draw(task, config.at(name), config.seed)
+                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, pairs))
     return found
 
 
-async def _prepare(run: Run, task: Task, preparation: Preparation) -> Any:
+async def _prepare(run: Run, task: Task, settings: TaskSettings, problems: Draw, preparation: Preparation) -> Any:
     """What a preparation makes of a task's pool, kept in the run's folder."""
-    settings = run.config.at(task.name)
-    problems = draw(task, settings, run.config.seed)
     run.store.add_problems(problems.pool)
     made = await preparation(run.asker, task, settings, problems, run.limiter.units)
     if run.keeps:
@@ -185,7 +193,8 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
         made: dict[tuple[str, str], asyncio.Task[Any]] = {}
         for arm in arms:
             if (needed := arm.method.preparation) and (arm.task.name, needed.name) not in made:
-                made[arm.task.name, needed.name] = group.create_task(_prepare(run, arm.task, needed))
+                work = _prepare(run, arm.task, arm.settings, arm.problems, needed)
+                made[arm.task.name, needed.name] = group.create_task(work)
         told: set[tuple[str, str]] = set()
         for arm in arms:
             run.store.add_problems([*arm.problems.test, *arm.problems.shots])
@@ -355,7 +364,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(one)
 
 
-async def _first_error(work: Coroutine[Any, Any, T]) -> T:
+async def first_error(work: Coroutine[Any, Any, T]) -> T:
     """Await work that may raise a group of errors; raise the first of it alone, so that it reads as one sentence."""
     try:
         return await work

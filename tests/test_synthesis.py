@@ -57,7 +57,7 @@ def solver(body: dict[str, Any], number: int) -> Any:
         return judge_says("A" if better >= 0 else "B", 0.5 + 2 * better)
     if body.get("logprobs"):
         return say_something(body, number)
-    n = int(re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"]))[-1]) + 1
+    n = int((re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"])) or ["0"])[-1]) + 1
     given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
     return f"Sum: {n + len(given) % 2}"
 
@@ -321,7 +321,7 @@ def test_the_card_says_how_they_were_made_and_what_to_beware_of(run: Config) -> 
     assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
     assert "too few to train on" in body and "`fake`" in body
     synthesised(config, "shuffled")
-    assert "A placebo: do not train on it" in (config.folder / "preferences_sums_shuffled.md").read_text()
+    assert "A placebo: do not train on it" in (config.folder / "preferences_sums.md").read_text()
 
 
 def test_private_problems_are_not_written_down(run: Config) -> None:
