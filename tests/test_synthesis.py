@@ -161,7 +161,7 @@ def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
 
 
 def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
-    with pytest.raises(ConfigError, match="gpqa has no checker"):
+    with pytest.raises(ConfigError, match="gpqa needs a checker, and gpqa has none"):
         synthesised(run(tasks=["gpqa"]), "verifier")
     trip = load_task("natural_plan_trip")
     (problem,) = trip.problems(limit=1)
