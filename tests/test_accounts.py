@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_settling import HELD, helped
 from test_synthesis import checked, sums
@@ -137,6 +137,7 @@ def test_gains_by_hand() -> None:
     assert never.saved.tolist() == [0, 10, -np.inf]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(0, 1))
 def test_the_inverse_of_a_curve_is_its_inverse(steps: list[float], quality: float) -> None:
     curve = np.maximum.accumulate(np.array(steps))
