@@ -107,7 +107,7 @@ class Asker:
         self.config, self.store, self.model, self.meter = config, store, model, meter
         self.purse = purse or Purse(None)
         self.repeated = [0, 0]
-        self._texts: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+        self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
         self._said_fresh = False
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -142,10 +142,11 @@ class Asker:
         if row["ends"] is None:
             tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
         trace = _trace_of(key, messages, row, tokenised)
-        seen, text = self._texts[task.name, method, problem.id], hash(trace.text)
-        self.repeated[0] += text in seen
-        self.repeated[1] += 1
-        seen.add(text)
+        seen = self._texts[task.name, method, problem.id]
+        if key not in seen:  # several preparations may read the same attempts
+            self.repeated[0] += hash(trace.text) in seen.values()
+            self.repeated[1] += 1
+            seen[key] = hash(trace.text)
         return trace
 
     async def fresh(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ from anytime_lib.records import Grade, Message, Problem, digest
 from anytime_lib.settling import held_out_arms
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
-from anytime_lib.sweep import Run, run_arms, run_async
+from anytime_lib.sweep import Run, _first_error, run_arms, run_async
 from anytime_lib.tasks import Task
 
 EARLY = 0.25
@@ -84,7 +85,8 @@ class _Pretender(Asker):
         self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
     ) -> tuple[str, dict[str, Any]]:
         messages, most = request["messages"], request["max_tokens"]
-        if self.store and not any(MADE_UP in m["content"] for m in messages):
+        made_up = any(MADE_UP in m["content"] for m in messages)
+        if self.store and not made_up:
             key, _ = self._keyed(kind, request, sample)
             if (row := self.store.get(key)) is not None:
                 if kind == "trace" and key not in self.known:
@@ -95,12 +97,15 @@ class _Pretender(Asker):
         if not self.high:
             stored = self.lengths.get((task, method)) if kind == "trace" else None
             length = min(most, max(1, round(sum(stored) / len(stored) if stored else EARLY * most)))
-        number = hash((kind, sample, most, request.get("prefill"), *((m["role"], m["content"]) for m in messages)))
-        if number not in self._asked:
-            self._asked.add(number)
+        # What is made up may come out alike where what will be said does not: then methods share nothing.
+        about = (method if made_up else "", kind, str(sample), str(most), *(m["content"] for m in messages))
+        if (whole := hash(about)) not in self._asked:
+            self._asked.add(whole)
             self._count(self.tally[task, "synthesis" if method == "synthesis" else method, _kind(kind, method)],
                         messages, length)  # fmt: skip
-        return f"{MADE_UP}{number:x}", _reply(number, length, length < most, 3 if self.high else 5)
+        number = crc32("\n".join(about).encode())  # unlike `hash`, the same in every session
+        verdict = number if kind == "judge" else 0  # a valuation favours nobody
+        return f"{MADE_UP}{number:x}", _reply(number, verdict, length, length < most, 3 if self.high else 5)
 
     def _count(self, tally: _Tally, messages: Sequence[Message], length: int) -> None:
         """One call. A prefix cache takes the messages that an earlier call began with, and the turn it wrote."""
@@ -128,14 +133,13 @@ def _kind(kind: str, method: str) -> str:
     return "synthesis" if method == "synthesis" and kind in ("trace", "answer") else kind
 
 
-def _reply(number: int, tokens: int, stopped: bool, per_token: int) -> dict[str, Any]:
-    """A made-up reply of so many tokens; another number, another text and another verdict."""
-    verdict = "AB"[number % 2]
-    head = f"{MADE_UP}{number % 2**32:08x} "
+def _reply(number: int, verdict: int, tokens: int, stopped: bool, per_token: int) -> dict[str, Any]:
+    """A made-up reply of so many tokens; another number is another text, another verdict another preference."""
+    odds = {"AB"[verdict % 2]: -0.1 - verdict % 97 / 100, "BA"[verdict % 2]: -3.0}
+    head = f"{MADE_UP}{number:08x} "
     return {"text": head + _filler(tokens * per_token), "reasoning": "", "reasoning_tokens": 0, "prompt_tokens": 0,
             "cached_tokens": 0, "completion_tokens": tokens, "ends": _ends(len(head), tokens, per_token),
-            "first": {verdict: -0.1 - number % 97 / 100, "BA"[number % 2]: -3.0},
-            "finish_reason": "stop" if stopped else "length"}  # fmt: skip
+            "first": odds, "finish_reason": "stop" if stopped else "length"}  # fmt: skip
 
 
 @lru_cache(256)
@@ -262,7 +266,7 @@ def _gone_through(
 
     async def whole() -> None:
         run = Run(config, nothing, asker, Limiter(1), meter, nothing, keeps=False)  # type: ignore[arg-type]
-        await run_arms(run, arms)
+        await _first_error(run_arms(run, arms))
 
     with _quiet():
         run_async(whole())

@@ -136,6 +136,12 @@ class Ask:
         return Said(row["text"], row["first"], row["completion_tokens"] or max_tokens, key)
 
 
+def cost(trace: Trace, cap: int) -> int:
+    """What a trace of at most `cap` tokens took: all of them, unless it ended by itself. Its text may be a token short,
+    where the cap fell inside a character."""
+    return trace.n_tokens if trace.stopped else max(cap, trace.n_tokens)
+
+
 def joined(first: Trace, second: Trace, between: str = "\n") -> Trace:
     """A reasoning and its continuation as one trace, asked for as the first was."""
     if not first.text:

@@ -319,7 +319,8 @@ async def _searched(
     except AnytimeError:
         raise
     except Exception as error:
-        raise DataError(f"the method {method.name} failed on {problem.id}: {error!r:.200}") from error
+        told = f"the method {method.name} failed on {problem.id}: {type(error).__name__}"  # its words may be private
+        raise DataError(told) from (None if problem.metadata.get("private") else error)
     if pending:
         raise DataError(f"a bug of the method {method.name}: {problem.id} has no stop at {len(pending)} budgets")
 

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_server import FakeServer
+from hypothesis import given
+from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.asking import stored_trace
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.grading import regrade, stored_answers
 from anytime_lib.plots import plot_curves
-from anytime_lib.recorded import import_traces
-from anytime_lib.records import Problem, shown
+from anytime_lib.recorded import import_traces, read_records
+from anytime_lib.records import Grade, Problem, digest, shown
 from anytime_lib.stats import compare
 
 
@@ -68,15 +71,91 @@ def test_its_problems(tmp_path: Path) -> None:
         make_task("sums", tmp_path / "none.csv", right).problems()
 
 
+def listed(rows: Any) -> list[Problem]:
+    return make_task("own", rows, right).problems(split="all")
+
+
+def test_no_row_is_lost_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(DataError, match=r"share the id '7'.* in column 'id'") as error:
+        listed([{"id": 7, "text": "a secret", "gold": 1}, {"id": 7, "text": "another", "gold": 2}])
+    assert "secret" not in str(error.value) and "another" not in str(error.value)
+    with pytest.raises(DataError, match="share the id 'x'"):
+        make_task("own", lambda rng: sums(rng) | {"id": "x"}, right).problems(limit=5)
+    twice = [{"text": "a", "gold": 1, "id": "first"}, {"text": "b", "gold": 1}, {"text": "a", "gold": 1}]
+    assert sorted(p.text for p in listed(twice)) == ["a", "b"] and "1 rows repeat" in caplog.text
+    assert "first" in {p.id for p in listed(twice)}
+    zero = listed([{"id": 0, "text": "a", "gold": 1}, {"id": None, "text": "b", "gold": 1}])
+    assert "0" in {p.id for p in zero} and "None" not in {p.id for p in zero}
+
+
+@pytest.mark.parametrize(
+    ("gold", "plain"),
+    [(np.int64(3), 3), (np.float32(0.5), 0.5), (np.bool_(True), True), (np.str_("x"), "x"), ((1, 2), [1, 2]),
+     (np.array([[1, 2]]), [[1, 2]]), ({"k": np.array([1.5])}, {"k": [1.5]})],
+)  # fmt: skip
+def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: Any) -> None:
+    (problem,) = listed([{"text": "a", "gold": gold, "also": gold}])
+    assert problem.gold == plain and type(problem.gold) is type(plain) and problem.metadata["also"] == plain
+    with Store(tmp_path / "store.sqlite") as store:
+        store.add_problems([problem])
+        assert store.problems("own") == [problem]
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
+                    | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
+def test_plain_gold_keeps_its_hash(gold: Any) -> None:
+    if gold is not None:
+        assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"gold": {1}}, r"row 2: column 'gold' .*\(set\)"), ({"gold": float("inf")}, "column 'gold'"),
+     ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
+     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "missing: 'gold'"),
+     ({"gold": float("nan")}, "row 2 .*missing: 'gold'"), ({"text": np.nan}, "missing: 'text'"),
+     ({"text": " "}, "column 'text'"),
+     ({"text": 5}, "column 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
+)  # fmt: skip
+def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says) as error:
+        listed([{"text": "fine", "gold": 1}, {"text": "secret", "gold": "secret", "private": True} | row])
+    assert "secret" not in str(error.value)
+
+
+def test_what_rows_may_be() -> None:
+    rows = [{"text": f"Is {i} odd?", "gold": i % 2} for i in range(9)]
+    wanted = listed(rows)
+    assert listed(pd.DataFrame(rows)) == wanted == make_task("own", [], right).problems(pd.DataFrame(rows), split="all")
+    once = make_task("own", (row for row in rows), right)
+    assert once.problems(split="all") == wanted == once.problems(split="all")
+    frame = pd.DataFrame([{"id": 7, "reasoning": "so"} | rows[0], rows[1]])  # what is missing there is NaN
+    first, second = sorted(listed(frame), key=lambda p: p.text)
+    assert first.id == "7" and second.id.startswith("own-") and second.metadata == {"reasoning": None}
+    assert make_task("own", rows, right).gold_reasoning(second) == ""
+    for empty in ([], pd.DataFrame(columns=["text", "gold"])):
+        with pytest.raises(DataError, match="no rows"):
+            listed(empty)
+    with pytest.raises(DataError, match="a 'text' and a 'gold', not a str"):
+        listed({"text": "secret", "gold": 1})
+    with pytest.raises(ConfigError, match="rows must be"):
+        listed(None)
+    with pytest.raises(ConfigError, match="grade must be a function"):
+        make_task("own", rows, None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("grade", "score", "status"),
-    [(lambda p, t: True, 1.0, "ok"), (lambda p, t: 0.25, 0.25, "ok"), (lambda p, t: None, 0.0, "unparsed")],
-)
+    [(lambda p, t: True, 1.0, "ok"), (lambda p, t: 0.25, 0.25, "ok"), (lambda p, t: None, 0.0, "unparsed"),
+     (lambda p, t: np.bool_(True), 1.0, "ok"),
+     (lambda p, t: Grade(np.float32(1), np.True_, "refused"), 1.0, "refused")],
+)  # fmt: skip
 def test_what_a_grade_function_may_say(grade: Any, score: float, status: str) -> None:
     task = make_task("sums", sums, grade)
     (problem,) = task.problems(limit=1)
     found = task.grade(problem, "12")
     assert (found.score, found.status, found.correct) == (score, status, score == 1)
+    assert type(found.score) is float and type(found.correct) is bool
     assert task.grade(problem, "  ").status == "empty"
 
 
@@ -87,6 +166,30 @@ def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunCo
         run_sweep(run, progress=False)
     with Store(run.folder / "store.sqlite") as store:
         assert (store.requests().kind == "answer").any()
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["1", (1.0, True), 10**400, Grade(1.5, True, "ok"), Grade(float("nan"), False, "ok"), Grade(1, True, "error"),
+     Grade(0, False, "wrong"), Grade(None, False, "ok")],  # type: ignore[arg-type]
+)  # fmt: skip
+def test_what_a_grade_function_may_not_say(said: Any) -> None:
+    task = make_task("sums", sums, lambda p, t: said)
+    (problem,) = task.problems(limit=1)
+    with pytest.raises(DataError, match=f"the grade function of sums gave .* on {problem.id}"):
+        task.grade(problem, "12")
+
+
+def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
+    def grade(problem: Problem, text: str) -> bool:
+        raise ValueError(f"{problem.text}: {text}")
+
+    for private in (True, False):
+        task = make_task("own", [{"text": "a secret", "gold": 1, "private": private}], grade)
+        (problem,) = task.problems(split="all")
+        with pytest.raises(DataError, match=f"of own failed on {problem.id}: ValueError$") as error:
+            task.grade(problem, "a secret")
+        assert (error.value.__cause__ is None) == private
 
 
 def test_registering() -> None:
@@ -157,6 +260,77 @@ def test_recorded_traces_are_cut_and_answered_from(
     other = records(tmp_path / "other.jsonl", [{"id": problems[0].id, "reasoning": "quite another"}])
     with pytest.raises(DataError, match="import into a run of its own"):
         import_traces(other, run, task)
+
+
+CITIES = [
+    {"text": "Which country is Rome in?", "gold": "Italy", "id": "c0"},
+    {"text": "Which country is Oslo in?", "gold": "Norway", "id": "c1"},
+    {"text": "Which country is Paris in?", "gold": "France", "id": "c2"},
+    {"text": "Add 3 + 4", "gold": 7, "id": "n"},
+]
+
+
+@pytest.fixture
+def imported(config: Callable[..., RunConfig], tmp_path: Path) -> Callable[[list[dict[str, Any]]], pd.DataFrame]:
+    """Imports rows into a run of the problems CITIES, all of them."""
+    source = records(tmp_path / "cities.jsonl", CITIES)
+    run = config(tasks=[make_task("cities", CITIES, right)], methods=["recorded"], source=str(source))
+    return lambda rows: import_traces(
+        records(tmp_path / "t.jsonl", [{"reasoning": "hm"} | r for r in rows]), run, "cities"
+    )
+
+
+def test_of_several_problems_in_a_prompt_the_last_is_asked(imported: Callable[..., pd.DataFrame]) -> None:
+    rome, oslo, paris, _ = (c["text"] for c in CITIES)
+    found = imported([
+        {"prompt": f"{rome} Italy.\n{paris}  France.\n{oslo}\nThink."}, {"prompt": f"{oslo} Norway. {rome}"},
+        {"prompt": f"{oslo}\n2{paris}", "id": "c2"}, {"prompt": "Add 3 + 45"}, {"prompt": "Please: Add 3 + 4."},
+        {"prompt": "Add 3 + 4; Add 3 + 45"}, {"prompt": "and then?", "id": "c0"},
+    ])  # fmt: skip
+    assert found.problem_id.fillna("none").tolist() == ["c1", "c0", "c2", "none", "n", "n", "c0"]
+    for text in (oslo, f"{rome} Italy. {oslo}"):
+        with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
+            imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": text}])
+
+
+def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:
+    found = imported([
+        {"id": "c0", "n_tokens": 12.0, "sample": "1"}, {"id": "c1", "reasoning_tokens": None, "n_tokens": " 7 "},
+        {"id": "c0", "n_tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "n_tokens": ""},
+        {"id": float("nan"), "prompt": CITIES[2]["text"], "reasoning": " ", "response": "<think>so</think> yes"},
+    ])  # fmt: skip
+    assert found.tokens.tolist() == [12, 7, 0, 0, 0] and found["sample"].tolist() == [1, 0, 2, 0, 0]
+    assert found.problem_id.tolist() == ["c0", "c1", "c0", "c0", "c2"]
+    for column in ("n_tokens", "sample"):
+        for bad in (1.5, -1, "many", True, [3], float("inf"), 10**400):
+            with pytest.raises(DataError, match=f"row 2 of .*: '{column}' must be a whole number"):
+                imported([{"id": "c0"}, {"id": "c1", column: bad}])
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [({"id": "c0", "sample": 0}, "row 3 repeats sample 0 of c0"), ({"id": "c1", "reasoning": "quite another"}, "of c1"),
+     ({"id": "c1", "n_tokens": 9}, "another recorded trace"), ({"id": "c1", "answer": "no"}, "another recorded trace")],
+)  # fmt: skip
+def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: dict[str, Any], says: str) -> None:
+    imported([{"id": "c1"}])
+    with pytest.raises(DataError, match=says):
+        imported([{"id": "c2"}, {"id": "c0", "sample": 0}, row])
+    (path,) = tmp_path.rglob("store.sqlite")
+    with Store(path) as store:
+        assert len(store.requests()) == 1 and [p.id for p in store.problems("cities")] == ["c1"]
+
+
+def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
+    imported([{"id": "c0", "attempt": n} for n in (1, 2)])
+    assert "n_samples is 2; set it to 3" in caplog.text
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
+    rows = [{"reasoning": f"a{c}b"} for c in ("\u2028", "\u2029", "\x85", "\x0c", "\n")]
+    text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())  # with a byte order mark
+    assert [r.reasoning for r in read_records(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
 
 
 @pytest.mark.parametrize(

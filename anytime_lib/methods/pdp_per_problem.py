@@ -15,7 +15,7 @@ from anytime_lib.methods import Given, Method, Searching
 from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.prompts import prompt
 from anytime_lib.records import Problem
-from anytime_lib.searching import Ask, Step
+from anytime_lib.searching import Ask, Step, cost
 
 VERDICT_TOKENS = 4
 
@@ -36,10 +36,11 @@ class PdpPerProblem(Searching):
         for number in range(2):
             if left < 1:
                 return
-            trace = await ask.trace(messages, min(most, left), number)
-            left -= trace.n_tokens
+            cap = min(most, left)
+            trace = await ask.trace(messages, cap, number)
+            left -= cost(trace, cap)
             first = attempts[0][0] if attempts else trace
-            yield Step(trace.n_tokens, first, None if attempts else 0, grows=not attempts)
+            yield Step(cost(trace, cap), first, None if attempts else 0, grows=not attempts)
             if left < 1:
                 return
             answer = await ask.answer(trace, cap=min(most, left))
@@ -68,7 +69,7 @@ class PdpPerProblem(Searching):
             yield Step(0, winner[0])
         if left >= 1:
             final = await ask.trace(messages, left, 2)
-            yield Step(final.n_tokens, final, 0, grows=True, last=final.stopped)
+            yield Step(cost(final, left), final, 0, grows=True, last=final.stopped)
 
 
 METHODS: dict[str, Method] = {"pdp_per_problem": PdpPerProblem()}

@@ -14,7 +14,7 @@ from anytime_lib.methods import Given, Method, Searching
 from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.records import Problem
-from anytime_lib.searching import Answer, Ask, Stop, read_out
+from anytime_lib.searching import Answer, Ask, Stop, cost, read_out
 from anytime_lib.tasks import Task
 
 MOST = 40
@@ -43,11 +43,13 @@ class SelfConsistency(Searching):
     async def stops(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Stop]:
         messages = chain_of_thought(given.task, problem, given.shots)
         traces: list[Trace] = []
+        spent = 0
         known: dict[tuple[int, int], Answer | RequestFailed] = {}
         for budget in given.settings.budgets:
-            while (spent := sum(t.n_tokens for t in traces)) < budget and len(traces) < MOST:
+            while spent < budget and len(traces) < MOST:
                 cap = min(given.settings.vote_tokens, given.budget - spent)
                 traces.append(await ask.trace(messages, cap, len(traces)))
+                spent += cost(traces[-1], cap)
             votes, used = [], 0
             for number, trace in enumerate(traces):
                 at = trace.used(budget - used)
@@ -60,7 +62,7 @@ class SelfConsistency(Searching):
             said = [vote for vote in votes if isinstance(vote, Answer)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(given.task, problem, [vote.text for vote in said])]
-            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=used < budget)
+            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

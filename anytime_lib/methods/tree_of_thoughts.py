@@ -15,7 +15,7 @@ from anytime_lib.methods import Given, Method, Searching
 from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.prompts import prompt
 from anytime_lib.records import Message, Problem
-from anytime_lib.searching import Ask, Step, joined
+from anytime_lib.searching import Ask, Step, cost, joined
 
 VALUE_TOKENS = 4
 """Of a valuation: a letter, and room for what some models put around it."""
@@ -25,7 +25,8 @@ class TreeOfThoughts(Searching):
     """Beam search of `tree_width` partial reasonings, `tree_branches` thoughts of `tree_step` tokens from each.
 
     A valuation is the log-odds that the model gives to its being on the way to a right answer; one that cannot be read
-    ranks last. Before the first thought is valued, the answer is that of the first thought, cut where the budget ends.
+    ranks last, and of equals the longest is the best. Before the first thought is valued, the answer is that of the
+    first thought, cut where the budget ends.
     """
 
     name = "tree_of_thoughts"
@@ -41,10 +42,11 @@ class TreeOfThoughts(Searching):
                 for branch in range(settings.tree_branches):
                     if left < 1:
                         return
-                    thought = await ask.trace(_next(node), min(settings.tree_step, left), branch)
-                    left -= thought.n_tokens
+                    cap = min(settings.tree_step, left)
+                    thought = await ask.trace(_next(node), cap, branch)
+                    left -= cost(thought, cap)
                     leaf = joined(node, thought)
-                    yield Step(thought.n_tokens, best or leaf, None if best else 0, grows=best is None)
+                    yield Step(cost(thought, cap), best or leaf, None if best else 0, grows=best is None)
                     if not thought.n_tokens:
                         continue
                     if left < VALUE_TOKENS:
@@ -53,7 +55,7 @@ class TreeOfThoughts(Searching):
                     left -= tokens
                     yield Step(tokens, best or leaf)
                     grown.append((value, leaf))
-                    best = max([*grown, *beam[i + 1 :]], key=lambda of: of[0])[1]
+                    best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
                     yield Step(0, best)
             beam = sorted(grown, key=lambda of: -of[0])[: settings.tree_width]
 
