@@ -18,6 +18,7 @@ from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.accounts import AXES, _reached, accounts, gains, preparation_tokens, published
+from anytime_lib.estimate import estimate_run
 from anytime_lib.ledger import attempts, ledger_table
 from anytime_lib.settling import settle
 
@@ -83,6 +84,7 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
     run_sweep(ran.config, progress=False)
     settle(ran.config, progress=False)
     assert ran.billing.billed == before
+    assert estimate_run(ran.config).table.calls.sum() == 0  # it knows of the settling test, too
 
 
 def test_accounts_of_every_method(ran: Ran) -> None:
