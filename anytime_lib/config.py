@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.methods import Method, method_names, register_method
+from anytime_lib.methods import Method, load_method, method_names, register_method
 from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
@@ -190,9 +190,14 @@ class RunConfig(BaseModel):
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+            for method in settings.methods:
+                by = getattr(load_method(method).preparation, "name", "").removeprefix("pairs:")
+                by = self.pairs_by if by == "judge" else by
+                if by == "verifier" and not getattr(load_task(task), "verify", None):
+                    raise ValueError(f"methods: {method} on {task} needs a checker, and {task} has none (`verify`)")
         if self.settle:
-            if self.settle.task not in self.tasks:
-                raise ValueError(f"settle: {self.settle.task!r} is not among the tasks of this run")
+            if self.settle.task not in task_names():
+                raise ValueError(f"settle: unknown task {self.settle.task!r}{nearest(self.settle.task, task_names())}")
             if self.settle.budgets is not None:
                 _check_budgets(f"settle of {self.settle.task}", self.settle.budgets)
             for method in (self.settle.baseline, self.settle.treatment):

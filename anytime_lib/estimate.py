@@ -27,6 +27,7 @@ from anytime_lib.plan import Arm, plan
 from anytime_lib.prices import Price, load_prices, price_of
 from anytime_lib.progress import Progress
 from anytime_lib.records import Grade, Message, Problem, digest
+from anytime_lib.settling import held_out_arms
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.sweep import Run, first_error, run_arms, run_async
@@ -227,7 +228,7 @@ class Estimate:
 
 
 def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
-    """Count what a sweep would ask that its store does not have.
+    """Count what a sweep, and the settling test if there is one, would ask that the store does not have.
 
     High: every reply runs to its cap, nothing is cached, prompts take a token every three bytes. Low: traces are as
     long as the stored ones of that arm were (a quarter of the cap where there are none), a prefix cache takes what it
@@ -240,7 +241,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     store = Store(path) if path.is_file() else None
     try:
         model = _model(config, store)
-        arms = [replace(arm, task=_Ungraded(arm.task)) for arm in plan(config, store)]
+        held_out = held_out_arms(config) if config.settle and config.settle.task in config.tasks else []
+        arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
         lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
         high = _gone_through(config, store, model, arms, True, lengths)
         low = _gone_through(config, store, model, arms, False, lengths)

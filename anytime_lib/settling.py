@@ -221,9 +221,10 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     """Note the criterion, and all else that its outcome depends on, when it is first seen.
 
     Returns:
-        Its note: criterion, first_seen, after_results, after_run (see `Verdict`); None if the config has none.
+        Its note: criterion, first_seen, after_results, after_run (see `Verdict`); None if the config has none, or one
+        for a task that it does not run.
     """
-    if config.settle is None:
+    if config.settle is None or config.settle.task not in config.tasks:
         return None
     wanted, settings = config.settle, config.at(config.settle.task)
     design = {name: getattr(settings, name) for name in ("pool_source", "n_shots", "answer_tokens", "pool_problems",
@@ -256,4 +257,6 @@ def _criterion(config: RunConfig) -> SettleSettings:
         raise ConfigError(
             "there is no criterion to settle by; write `settle` (task, margin, seed, ...) into the params"
         )
+    if config.settle.task not in config.tasks:
+        raise ConfigError(f"settle: {config.settle.task!r} is not among the tasks of this run")
     return config.settle

@@ -29,8 +29,10 @@ from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.errors import AnytimeError, DataError, EndpointError
 from anytime_lib.exemplars import Draw, draw
 from anytime_lib.grading import grade_answer
+from anytime_lib.judging import By
 from anytime_lib.ledger import purse_of
-from anytime_lib.methods import Given, Preparation, Prompted, Searching, load_method
+from anytime_lib.methods import Given, Preparation, Prompted, Searching
+from anytime_lib.methods.pdp import Pairs
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Limiter
@@ -66,9 +68,16 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     return run_async(sweep(config, progress=progress))
 
 
-def run_synthesis(config: RunConfig, *, progress: bool = True) -> dict[str, Synthesis]:
-    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`."""
-    return run_async(_synthesis(config, progress))
+def run_synthesis(
+    config: RunConfig, *, by: By = "judge", keep: bool = True, progress: bool = True
+) -> dict[str, Synthesis]:
+    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`.
+
+    Args:
+        by: who prefers, as the methods name it (see `synthesis.ways`): `judge` is whom `pairs_by` names.
+        keep: write the preference files (see `preference_file`).
+    """
+    return run_async(_synthesis(config, by, keep, progress))
 
 
 async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
@@ -161,7 +170,7 @@ class _Cells:
             self._store.put_cells(pending)
 
 
-async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
+async def _synthesis(config: RunConfig, by: By, keep: bool, progress: bool) -> dict[str, Synthesis]:
     found, k = {}, config.pool_samples
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite") as store:
@@ -170,10 +179,9 @@ async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
                 pool = draw(task, config.at(name), config.seed).pool
                 total = len(pool) * (2 * k + k * (k - 1))
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
-                    pairs = load_method("pdp").preparation
-                    assert pairs
+                    run.keeps = keep
                     problems = draw(task, config.at(name), config.seed)
-                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, pairs))
+                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
     return found
 
 

@@ -18,10 +18,10 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.asking import Asker, HiddenReasoning
-from anytime_lib.config import TaskSettings
+from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
-from anytime_lib.judging import By, Judgement, agreed, judged, scored, verifier_of
-from anytime_lib.methods import Attempt, Preference
+from anytime_lib.judging import BY, By, Judgement, agreed, judged, scored, verifier_of
+from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Gate
@@ -94,6 +94,16 @@ class Synthesis:
             + "); methods that need pairs are left out. More pool problems or samples, "
             + ("a larger pair_tokens, or another judge, may help" if left else "or another judge, may help")
         )
+
+
+def ways(config: RunConfig, task: str) -> list[By]:
+    """Who prefers, for the methods that a config runs on a task: in their order, each once; none without such methods.
+
+    `judge` is whom the config's `pairs_by` names.
+    """
+    found = [p.name.removeprefix("pairs:") for m in config.at(task).methods if (p := load_method(m).preparation)
+             and p.name.startswith("pairs:")]  # fmt: skip
+    return [by for by in dict.fromkeys(found) if by in BY]
 
 
 async def synthesize(

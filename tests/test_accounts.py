@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_settling import HELD, helped
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.accounts import AXES, _reached, accounts, gains, preparation_tokens, published
+from anytime_lib.estimate import estimate_run
 from anytime_lib.ledger import attempts, ledger_table
 from anytime_lib.settling import settle
 
@@ -83,6 +84,7 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
     run_sweep(ran.config, progress=False)
     settle(ran.config, progress=False)
     assert ran.billing.billed == before
+    assert estimate_run(ran.config).table.calls.sum() == 0  # it knows of the settling test, too
 
 
 def test_accounts_of_every_method(ran: Ran) -> None:
@@ -137,6 +139,7 @@ def test_gains_by_hand() -> None:
     assert never.saved.tolist() == [0, 10, -np.inf]
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(0, 1))
 def test_the_inverse_of_a_curve_is_its_inverse(steps: list[float], quality: float) -> None:
     curve = np.maximum.accumulate(np.array(steps))

@@ -117,6 +117,7 @@ def test_readings_follow_from_the_interval() -> None:
     assert "not told apart from what coins would give (0.50)" in unsure[0]
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(0, 10**6))
 def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(n)

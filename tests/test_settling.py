@@ -97,7 +97,9 @@ def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> N
     with pytest.raises(ConfigError, match="no criterion to settle by"):
         settle(run(settle=None), progress=False)
     with pytest.raises(ConfigError, match="not among the tasks"):
-        run(settle=HELD | {"task": "aime"})
+        settle(run(settle=HELD | {"task": "aime"}), progress=False)
+    with pytest.raises(ConfigError, match="unknown task 'sum'; did you mean 'sums'"):
+        run(settle=HELD | {"task": "sum"})
     with pytest.raises(ConfigError, match="settle"):
         run(settle=HELD | {"margn": 1.0})
 

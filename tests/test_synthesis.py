@@ -13,7 +13,7 @@ import pytest
 import yaml
 from datasets import load_dataset
 from fake_server import FakeServer, say_something
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, load_task, make_task, run_synthesis
@@ -161,7 +161,7 @@ def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
 
 
 def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
-    with pytest.raises(ConfigError, match="gpqa has no checker"):
+    with pytest.raises(ConfigError, match="gpqa needs a checker, and gpqa has none"):
         synthesised(run(tasks=["gpqa"]), "verifier")
     trip = load_task("natural_plan_trip")
     (problem,) = trip.problems(limit=1)
@@ -221,6 +221,7 @@ pair = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(pair, max_size=12), st.integers(1, 6), st.none() | st.integers(0, 200), st.booleans())
 def test_pairs_fit_their_allowance_and_every_pair_is_accounted_for(
     usable: list[Preference], n: int, allowance: int | None, match: bool
@@ -244,6 +245,7 @@ def test_pairs_are_of_different_difficulty_and_answers() -> None:
     assert [p.problem.id for p in choose(usable, 5).preferences] == ["a", "d", "b", "c", "a"]
 
 
+@settings(deadline=None)
 @given(st.lists(pair, max_size=9), st.integers(0, 5))
 def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_round(
     usable: list[Preference], seed: int
