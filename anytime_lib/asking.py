@@ -110,7 +110,7 @@ class Asker:
         self.config, self.store, self.model, self.meter = config, store, model, meter
         self.purse = purse or Purse(None)
         self.repeated = [0, 0]
-        self._texts: dict[tuple[str, str, str], set[int]] = defaultdict(set)
+        self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
         self._said_fresh = False
         self._paid: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
@@ -145,10 +145,11 @@ class Asker:
         if row["ends"] is None:
             tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
         trace = _trace_of(key, messages, row, tokenised)
-        seen, text = self._texts[task.name, method, problem.id], hash(trace.text)
-        self.repeated[0] += text in seen
-        self.repeated[1] += 1
-        seen.add(text)
+        seen = self._texts[task.name, method, problem.id]
+        if key not in seen:  # several preparations may read the same attempts
+            self.repeated[0] += hash(trace.text) in seen.values()
+            self.repeated[1] += 1
+            seen[key] = hash(trace.text)
         return trace
 
     async def fresh(
@@ -214,15 +215,27 @@ class Asker:
             request["messages"] = [*trace.messages[:-1], question]
         return _visible(*await self._ask("answer", task.name, method, request, sample))
 
+    async def say(
+        self, kind: str, task: Task, method: str, messages: list[Message], sample: int, max_tokens: int,
+        alternatives: int = 0, temperature: float = 0.0,
+    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+        """Something else that the model is asked to say; `kind` is its name in the ledger."""
+        request: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        if alternatives:
+            request["alternatives"] = alternatives
+        return _visible(*await self._ask(kind, task.name, method, request, sample))
+
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
     ) -> tuple[str, dict[str, Any]]:
-        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
+        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
+        `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
         shown = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-        content = prompt("judge.question", problem=problem.text, **shown)
+        why = self.config.rationale_tokens
+        content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shown)
         request = {
             "messages": [{"role": "user", "content": content}],
-            "max_tokens": 4,
+            "max_tokens": 4 + why,
             "temperature": 0.0,
             "alternatives": 20,
         }

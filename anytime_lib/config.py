@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.methods import method_names
+from anytime_lib.methods import Method, load_method, method_names, register_method
 from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
@@ -39,6 +39,38 @@ class TaskSettings:
     pool_problems: int
     pool_budget: int
     n_pairs: int
+    pair_tokens: int | None
+    vote_tokens: int
+    tree_width: int
+    tree_branches: int
+    tree_step: int
+    per_problem_tokens: int
+
+
+_COUNTS = ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens", "vote_tokens",
+           "tree_width", "tree_branches", "tree_step", "per_problem_tokens")  # fmt: skip
+
+
+class SettleSettings(BaseModel):
+    """A criterion for the claim that one method beats another, written down before the run (see `settling`).
+
+    What is held out is drawn with these `difficulty`, `source`, `seed` and `n_problems`; everything else, the methods'
+    preparation included, is the run's.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    task: str = Field(description="one of the run's tasks")
+    baseline: str = "base"
+    treatment: str = "pdp"
+    statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
+    budgets: list[int] | None = Field(None, description="at which; None: the run's")
+    margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
+    confidence_level: float = Field(0.95, gt=0.5, lt=1)
+    difficulty: list[Any] | None = Field(None, description="of the held-out problems; None: the run's")
+    source: str | None = Field(None, description="of the held-out problems; None: the run's")
+    seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
+    n_problems: int = Field(ge=2, description="held out")
 
 
 class RunConfig(BaseModel):
@@ -77,7 +109,9 @@ class RunConfig(BaseModel):
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
     tasks: list[str] = Field(["natural_plan_trip"], min_length=1, description="names of tasks, or tasks of your own")
-    methods: PerTask[list[str]] = Field(["base", "pdp", "pdp_plus"], description="names of methods")
+    methods: PerTask[list[str]] = Field(
+        ["base", "pdp", "pdp_plus"], description="names of methods, or methods of your own"
+    )
     source: PerTask[str | None] = Field(None, description="None: problems of our own; else a file or data set")
     pool_source: PerTask[str | None] = Field(
         None,
@@ -93,6 +127,24 @@ class RunConfig(BaseModel):
     pool_samples: int = Field(3, ge=2, description="traces per pool problem")
     pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
     n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    pairs_by: Literal["judge", "grader", "verifier", "agreement", "shuffled"] = Field(
+        "judge", description="who prefers, for `pdp` and `pdp_plus`; see anytime_lib/judging.py"
+    )
+    pair_tokens: PerTask[int | None] = Field(None, description="tokens that the pairs in context may take; None: any")
+    match_length: bool = Field(False, description="only pairs whose attempts are about equally long")
+    rationale_tokens: int = Field(0, ge=0, description="of the judge's words beside its letter; 0: none, and quicker")
+    vote_tokens: PerTask[int | None] = Field(
+        None, description="cap of one trace of `self_consistency`; None: a quarter of the largest budget"
+    )
+    tree_width: PerTask[int] = Field(2, description="partial reasonings that `tree_of_thoughts` goes on with")
+    tree_branches: PerTask[int] = Field(2, description="thoughts it proposes from each")
+    tree_step: PerTask[int | None] = Field(
+        None, description="tokens of a thought; None: an eighth of the largest budget"
+    )
+    per_problem_tokens: PerTask[int | None] = Field(
+        None, description="of one attempt of `pdp_per_problem`; None: an eighth of the largest budget"
+    )
+    settle: SettleSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -105,6 +157,8 @@ class RunConfig(BaseModel):
             names = [t if isinstance(t, str) or not hasattr(t, "grade") else register_task(t).name
                      for t in settings["tasks"]]  # fmt: skip
             settings = settings | {"tasks": names}
+        if "methods" in settings:  # so may methods
+            settings = settings | {"methods": _named(settings["methods"])}
         if settings.get("base_url") is not None:
             check_url(settings["base_url"], "base_url")
         variable = settings.get("api_key_env", "OPENAI_API_KEY")
@@ -127,7 +181,7 @@ class RunConfig(BaseModel):
                 raise ValueError(f"tasks: unknown task {task!r}{nearest(task, task_names())}")
             settings = self.at(task)
             _check_budgets(task, settings.budgets)
-            for name in ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens"):
+            for name in _COUNTS:
                 least = 0 if name == "n_shots" else 1
                 if getattr(settings, name) < least:
                     raise ValueError(f"{name} must be at least {least}, not {getattr(settings, name)}")
@@ -136,6 +190,19 @@ class RunConfig(BaseModel):
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+            for method in settings.methods:
+                by = getattr(load_method(method).preparation, "name", "").removeprefix("pairs:")
+                by = self.pairs_by if by == "judge" else by
+                if by == "verifier" and not getattr(load_task(task), "verify", None):
+                    raise ValueError(f"methods: {method} on {task} needs a checker, and {task} has none (`verify`)")
+        if self.settle:
+            if self.settle.task not in task_names():
+                raise ValueError(f"settle: unknown task {self.settle.task!r}{nearest(self.settle.task, task_names())}")
+            if self.settle.budgets is not None:
+                _check_budgets(f"settle of {self.settle.task}", self.settle.budgets)
+            for method in (self.settle.baseline, self.settle.treatment):
+                if method not in method_names():
+                    raise ValueError(f"settle: unknown method {method!r}{nearest(method, method_names())}")
         for name, value in self:
             for task in value if isinstance(value, dict) else ():
                 if task not in task_names():
@@ -154,6 +221,9 @@ class RunConfig(BaseModel):
             default = type(self).model_fields[name].default
             return default if not isinstance(default, dict) else None
 
+        def share(name: str, parts: int) -> int:
+            return max(1, of("budgets")[-1] // parts) if of(name) is None else of(name)
+
         return TaskSettings(
             task=task,
             methods=of("methods"),
@@ -167,6 +237,12 @@ class RunConfig(BaseModel):
             pool_problems=of("pool_problems"),
             pool_budget=of("pool_budget"),
             n_pairs=of("n_pairs"),
+            pair_tokens=of("pair_tokens"),
+            vote_tokens=share("vote_tokens", 4),
+            tree_width=of("tree_width"),
+            tree_branches=of("tree_branches"),
+            tree_step=share("tree_step", 8),
+            per_problem_tokens=share("per_problem_tokens", 8),
         )
 
     def but(self, **changes: Any) -> RunConfig:
@@ -211,6 +287,15 @@ def check_url(url: object, name: str) -> str:
     if not plain:
         raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1, not {str(url)[:80]!r}")
     return str(url).rstrip("/")
+
+
+def _named(methods: Any) -> Any:
+    """Methods by name; those of the user's own are registered."""
+    if isinstance(methods, dict):
+        return {task: _named(some) for task, some in methods.items()}
+    if not isinstance(methods, list):
+        return methods
+    return [register_method(m).name if isinstance(m, Method) else m for m in methods]
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:

@@ -1,59 +1,54 @@
-"""What will a run cost, how long will it take, and what could it find out? Nothing is sent."""
+"""What will a run cost, how long will it take, and what could it find out? Nothing is sent.
+
+The run itself is gone through, by the same engine and methods, with an asker that reads the store and makes up a reply
+for whatever is not there: once with replies as long as they may be, once with short ones.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
 
 import pandas as pd
 
-from anytime_lib.asking import NOT_TOKENISED, Asker, HiddenReasoning, Tokenised, Trace, tokens_key
+from anytime_lib.asking import NOT_TOKENISED, Asker, Tokenised, tokens_key
 from anytime_lib.config import RunConfig
 from anytime_lib.ledger import attempts
-from anytime_lib.methods import Attempt, Preference
 from anytime_lib.models import Model
-from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.limiter import Limiter
 from anytime_lib.plan import Arm, plan
 from anytime_lib.prices import Price, load_prices, price_of
-from anytime_lib.records import Message, Problem
+from anytime_lib.progress import Progress
+from anytime_lib.records import Grade, Message, Problem, digest
+from anytime_lib.settling import held_out_arms
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
-from anytime_lib.synthesis import Synthesis, chosen, compare_on
+from anytime_lib.sweep import Run, first_error, run_arms, run_async
+from anytime_lib.tasks import Task
 
-T = TypeVar("T")
 EARLY = 0.25
-"""The share of its budget that a trace takes in the low estimate, where no stored trace tells better."""
+"""The share of its cap that a reply takes in the low estimate, where no stored trace tells better."""
 LOW, HIGH = 1 / 5, 1 / 3
 """Tokens per byte of a prompt, in the low and the high estimate; prose takes about a quarter."""
-
-
-class NotStored(RequestFailed):
-    """The store does not know this request, and an estimate asks nobody."""
-
-
-_VERDICT: dict[str, Any] = {"text": "A", "first": {}, "reasoning": "", "reasoning_tokens": 0, "finish_reason": "stop"}
+MADE_UP = "\x00"
+"""What every made-up reply begins with: no request that holds one can be stored."""
 
 
 @dataclass
 class _Tally:
-    """Calls of one (task, method, kind), and their tokens (low, high)."""
+    """Calls of one (task, method, kind), and their tokens."""
 
     calls: int = 0
-    prompt: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    prompt: float = 0.0
     cached: float = 0.0
-    output: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-    def add(self, size: int, extra: tuple[float, float], output: tuple[float, float], cached: float = 0.0) -> None:
-        """One call: a prompt of so many bytes and extra tokens, and what it writes; `cached` is of the prompt."""
-        self.calls += 1
-        for i, per_byte in enumerate((LOW, HIGH)):
-            self.prompt[i] += size * per_byte + extra[i]
-            self.output[i] += output[i]
-        self.cached += cached
+    output: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -64,24 +59,68 @@ class _Named:
     endpoint_id: str
 
 
-class _Reader(Asker):
-    """An asker that only knows what is stored: whatever is not is counted as a call to be made."""
+class _Pretender(Asker):
+    """An asker that asks nobody.
 
-    def __init__(self, config: RunConfig, store: Store | None, model: _Named) -> None:
-        super().__init__(config, store, model, None)  # type: ignore[arg-type]
-        self.missing: list[tuple[str, str, str, dict[str, Any]]] = []
+    Args:
+        high: replies run to their caps; else traces are as long as `lengths` says of their (task, method), and all
+            else takes a quarter of its cap.
+
+    Attributes:
+        tally: calls that the store does not know, by (task, method, kind).
+        known: keys of those that it does.
+        lengths: tokens of the stored traces, by (task, method).
+    """
+
+    def __init__(self, config: RunConfig, store: Store | None, model: _Named, meter: Progress, high: bool,
+                 lengths: dict[tuple[str, str], list[int]]) -> None:  # fmt: skip
+        super().__init__(config, store, model, meter)  # type: ignore[arg-type]
+        self.high, self.lengths = high, lengths
+        self.tally: dict[tuple[str, str, str], _Tally] = defaultdict(_Tally)
+        self.known: set[str] = set()
+        self._asked: set[int] = set()
+        self._prefixes: set[int] = set()
 
     async def _ask(
         self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
     ) -> tuple[str, dict[str, Any]]:
-        key, _ = self._keyed(kind, request, sample)
-        known = self.store.get(key) if self.store else None
-        if known is None:
-            self.missing.append((kind, task, method, request))
-            if kind == "judge":  # both verdicts on a pair are counted; what they say is used by nobody
-                return key, _VERDICT
-            raise NotStored("not asked yet")
-        return key, known
+        messages, most = request["messages"], request["max_tokens"]
+        made_up = any(MADE_UP in m["content"] for m in messages)
+        if self.store and not made_up:
+            key, _ = self._keyed(kind, request, sample)
+            if (row := self.store.get(key)) is not None:
+                if kind == "trace" and key not in self.known:
+                    self.lengths[task, method].append(len(row["ends"] or ()) or row["completion_tokens"])
+                self.known.add(key)
+                return key, row
+        length = most
+        if not self.high:
+            stored = self.lengths.get((task, method)) if kind == "trace" else None
+            length = min(most, max(1, round(sum(stored) / len(stored) if stored else EARLY * most)))
+        # What is made up may come out alike where what will be said does not: then methods share nothing.
+        about = (method if made_up else "", kind, str(sample), str(most), *(m["content"] for m in messages))
+        if (whole := hash(about)) not in self._asked:
+            self._asked.add(whole)
+            self._count(self.tally[task, "synthesis" if method == "synthesis" else method, _kind(kind, method)],
+                        messages, length)  # fmt: skip
+        number = crc32("\n".join(about).encode())  # unlike `hash`, the same in every session
+        verdict = number if kind == "judge" else 0  # a valuation favours nobody
+        return f"{MADE_UP}{number:x}", _reply(number, verdict, length, length < most, 3 if self.high else 5)
+
+    def _count(self, tally: _Tally, messages: Sequence[Message], length: int) -> None:
+        """One call. A prefix cache takes the messages that an earlier call began with, and the turn it wrote."""
+        prefix, seen, size = 0, 0, 0
+        for i, message in enumerate(messages):
+            before = size
+            size += len(message["content"].encode()) + 24
+            prefix = hash((prefix, message["role"], message["content"]))
+            if prefix in self._prefixes or (message["role"] == "assistant" and i and seen == before):
+                seen = size
+            self._prefixes.add(prefix)
+        tally.calls += 1
+        tally.prompt += size * (HIGH if self.high else LOW)
+        tally.cached += seen * LOW
+        tally.output += length
 
     async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
         return False  # a probe would ask
@@ -90,13 +129,66 @@ class _Reader(Asker):
         return (self.store.get(tokens_key(trace_key)) if self.store else None) or NOT_TOKENISED
 
 
+def _kind(kind: str, method: str) -> str:
+    return "synthesis" if method == "synthesis" and kind in ("trace", "answer") else kind
+
+
+def _reply(number: int, verdict: int, tokens: int, stopped: bool, per_token: int) -> dict[str, Any]:
+    """A made-up reply of so many tokens; another number is another text, another verdict another preference."""
+    odds = {"AB"[verdict % 2]: -0.1 - verdict % 97 / 100, "BA"[verdict % 2]: -3.0}
+    head = f"{MADE_UP}{number:08x} "
+    return {"text": head + _filler(tokens * per_token), "reasoning": "", "reasoning_tokens": 0, "prompt_tokens": 0,
+            "cached_tokens": 0, "completion_tokens": tokens, "ends": _ends(len(head), tokens, per_token),
+            "first": odds, "finish_reason": "stop" if stopped else "length"}  # fmt: skip
+
+
+@lru_cache(256)
+def _filler(size: int) -> str:
+    return ("thought " * (size // 8 + 1))[:size]
+
+
+@lru_cache(256)
+def _ends(head: int, tokens: int, per_token: int) -> list[int]:
+    return [head + per_token * i for i in range(1, tokens + 1)]
+
+
+class _Ungraded:
+    """A task that takes a made-up answer for one that can be read and is wrong, as good as its number says."""
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._task, name)
+        if name == "verify" and found:
+            return lambda problem, text: self._score(text) if MADE_UP in text else found(problem, text)
+        return found
+
+    def _score(self, text: str) -> float:
+        return int(digest(text)[:8], 16) / 2**33
+
+    def grade(self, problem: Problem, text: str) -> Grade:
+        if MADE_UP in text:
+            return Grade(self._score(text), False, "ok")
+        return self._task.grade(problem, text)
+
+
+class _Nothing:
+    """Keeps nothing of what a run would store."""
+
+    def add_problems(self, problems: Iterable[Problem]) -> None: ...
+
+    def put(self, cells: Sequence[dict[str, Any]]) -> None: ...
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A run's plan in numbers.
 
     Attributes:
-        table: one row per (task, method, kind): calls still to be made, prompt_low, prompt_high, cached_up_to (prompt
-            tokens that a prefix cache can take), output_low, output_high, dollars_low, dollars_high.
+        table: one row per (task, method, kind): calls still to be made if replies run to their caps, prompt_low,
+            prompt_high, cached_up_to (prompt tokens that a prefix cache can take), output_low, output_high,
+            dollars_low, dollars_high.
         stored: requests of the plan that the store has already.
         price: of the model; None if the table has none.
         seconds: (low, high) of the time it takes; None where no rate is known.
@@ -140,11 +232,11 @@ class Estimate:
 
 
 def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
-    """Count what a sweep would ask that its store does not have.
+    """Count what a sweep, and the settling test if there is one, would ask that the store does not have.
 
-    High: every trace runs to its budget, nothing is cached, prompts take a token every three bytes. Low: traces are as
-    long as the stored ones of that arm were (a quarter of the budget where there are none), a prefix cache takes what
-    it can, prompts take a token every five bytes.
+    High: every reply runs to its cap, nothing is cached, prompts take a token every three bytes. Low: traces are as
+    long as the stored ones of that arm were (a quarter of the cap where there are none), a prefix cache takes what it
+    can, prompts take a token every five bytes.
 
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.
@@ -153,23 +245,51 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     store = Store(path) if path.is_file() else None
     try:
         model = _model(config, store)
-        reader = _Reader(config, store, model)
-        tally: dict[tuple[str, str, str], _Tally] = defaultdict(_Tally)
-        arms = plan(config, store)
-        pools = {a.task.name: _synthesis(reader, a, tally) for a in arms if a.method.needs_preferences}
-        asked = 0
-        for arm in arms:
-            asked += _arm(reader, arm, pools.get(arm.task.name), tally)
+        held_out = held_out_arms(config) if config.settle and config.settle.task in config.tasks else []
+        arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
+        lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
+        high = _gone_through(config, store, model, arms, True, lengths)
+        low = _gone_through(config, store, model, arms, False, lengths)
         price = price_of(model.name, model.endpoint_id, load_prices(config.prices))
         rates = _rates(store, model, tokens_per_second)
     finally:
         if store:
             store.close()
-    table = _table(tally, price)
+    table = _table(low.tally, high.tally, price)
     detectable = {name: min_detectable_effect(config.at(name).n_problems, config.n_samples) for name in config.tasks}
-    stored = max(0, asked - int(table.calls.sum()))
     problems = {name: config.at(name).n_problems for name in config.tasks}
-    return Estimate(table, model.name, stored, price, _seconds(table, rates, config.concurrency), detectable, problems)
+    seconds = _seconds(table, rates, config.concurrency)
+    return Estimate(table, model.name, len(high.known), price, seconds, detectable, problems)
+
+
+def _gone_through(
+    config: RunConfig, store: Store | None, model: _Named, arms: Sequence[Arm], high: bool,
+    lengths: dict[tuple[str, str], list[int]],
+) -> _Pretender:  # fmt: skip
+    """The run, gone through without asking anybody."""
+    meter, nothing = Progress("", 0, False), _Nothing()
+    asker = _Pretender(config, store, model, meter, high, lengths)
+
+    async def whole() -> None:
+        run = Run(config, nothing, asker, Limiter(1), meter, nothing, keeps=False)  # type: ignore[arg-type]
+        await first_error(run_arms(run, arms))
+
+    with _quiet():
+        run_async(whole())
+    meter.close()
+    return asker
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing that happens in a pretended run is news."""
+    log = logging.getLogger("anytime_lib")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _model(config: RunConfig, store: Store | None) -> _Named:
@@ -180,135 +300,6 @@ def _model(config: RunConfig, store: Store | None) -> _Named:
         return _Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
     model = Model(config)
     return _Named(model.name, model.endpoint_id)
-
-
-def _at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nobody; no event loop, and so no socket, is made for it."""
-    try:
-        work.send(None)
-    except StopIteration as done:
-        return done.value
-    raise AssertionError("an estimate waits for nobody")
-
-
-def _size(messages: Sequence[Message]) -> int:
-    return sum(len(m["content"].encode()) + 24 for m in messages)
-
-
-def _synthesis(reader: _Reader, arm: Arm, tally: dict[tuple[str, str, str], _Tally]) -> tuple[Synthesis | None, int]:
-    """The pairs, if all of their requests are stored, and the number of calls that the synthesis takes in all."""
-    task, settings, k = arm.task, arm.settings, reader.config.pool_samples
-    before, compared = len(reader.missing), []
-    for problem in arm.problems.pool:
-        known = len(reader.missing)
-        compared.append(_at_once(compare_on(reader, task, settings, arm.problems.shots, problem)))
-        lost = sum(kind in ("trace", "answer") for kind, *_ in reader.missing[known:])
-        traces = sum(kind == "trace" for kind, *_ in reader.missing[known:])
-        size, budget = _size([{"role": "user", "content": task.question(problem)}]), settings.pool_budget
-        here = tally[task.name, "synthesis", "synthesis"]
-        for _ in range(traces):  # the answer after a trace that is not there yet
-            here.add(size, (EARLY * budget, budget), (settings.answer_tokens / 4, settings.answer_tokens))
-        verdicts = (
-            k * (k - 1) - (k - lost) * (k - lost - 1) + sum(kind == "judge" for kind, *_ in reader.missing[known:])
-        )
-        for _ in range(verdicts):
-            said = budget + settings.answer_tokens
-            tally[task.name, "synthesis", "judge"].add(size, (said / 2, 2 * said), (1, 4))
-    for kind, _, _, request in reader.missing[before:]:
-        if kind in ("trace", "answer"):
-            most = request["max_tokens"]
-            tally[task.name, "synthesis", "synthesis"].add(_size(request["messages"]), (0, 0), (most / 4, most))
-    total = len(arm.problems.pool) * (2 * k + k * (k - 1))
-    return (chosen(task, settings, compared) if len(reader.missing) == before else None), total
-
-
-def _arm(
-    reader: _Reader, arm: Arm, pool: tuple[Synthesis | None, int] | None, tally: dict[tuple[str, str, str], _Tally]
-) -> int:
-    """Tally an arm's calls that are not stored; returns how many it takes in all, as far as that can be known."""
-    task, method, settings = arm.task, arm.method.name, arm.settings
-    preferences: list[Preference] = []
-    asked = 0
-    if arm.method.needs_preferences and pool:
-        asked = pool[1]
-        preferences = pool[0].preferences if pool[0] else _stand_ins(arm)
-        if not preferences:
-            return asked
-    cap, budgets = settings.answer_tokens, settings.budgets
-    lengths: list[int] = []
-    unknown: list[tuple[int, list[int]]] = []  # bytes of the prompt, budgets of the traces to be sampled for it
-    answers = tally[task.name, method, "answer"]
-    for problem, sample in arm.samples:
-        messages = arm.method.messages(task, problem, arm.problems.shots, preferences)
-        before, new = len(reader.missing), list[int]()
-        for budget, trace in _stored(reader, arm, problem, messages, sample):
-            asked += 1
-            if trace is None:
-                new.append(budget)
-                continue
-            lengths.append(trace.n_tokens)
-            whole = trace.token_mode == "usage"
-            cuts = {0: budget} if whole else {trace.used(b): b for b in reversed(budgets)}
-            for at in sorted(cuts.values()):
-                asked += 1
-                with contextlib.suppress(RequestFailed):
-                    _at_once(reader.answer(task, method, problem, trace, at, sample, cap))
-        for kind, _, _, request in reader.missing[before:]:
-            if kind == "answer":
-                size = _size(request["messages"])
-                answers.add(size, (0, 0), (cap / 4, cap), cached=size * LOW)
-        if new:
-            unknown.append((_size(messages), new))
-            asked += len(budgets) if new == budgets[-1:] else len(new)
-    mean = sum(lengths) / len(lengths) if sum(lengths) else EARLY * budgets[-1]
-    for size, new in unknown:
-        cached = size * LOW
-        for budget in new:
-            tally[task.name, method, "trace"].add(size, (0, 0), (min(mean, budget), budget))
-        for budget in budgets if new == budgets[-1:] and reader.config.mode == "cut" else new:
-            answers.add(size, (min(mean, budget), budget), (cap / 4, cap), cached=cached)
-            cached = size * LOW + min(mean, budget)
-    return asked
-
-
-def _stored(
-    reader: _Reader, arm: Arm, problem: Problem, messages: list[Message], sample: int
-) -> Iterator[tuple[int, Trace | None]]:
-    """The runs that one sample takes: the budget of each, and its trace, None where it is still to be sampled. Those
-    that need no answer turn (their own words are the answer, or they cannot be used) are left out."""
-    task, method, budgets = arm.task, arm.method.name, arm.settings.budgets
-    try:
-        if method == "recorded":
-            yield budgets[-1], _at_once(reader.recorded(task, method, problem, messages, sample))
-            return
-        if reader.config.mode == "cut":
-            yield budgets[-1], _at_once(reader.trace(task, method, problem, messages, sample, budgets[-1]))
-            return
-    except NotStored:
-        yield budgets[-1], None
-        return
-    except HiddenReasoning:
-        if method == "recorded":
-            return
-    except RequestFailed:
-        return
-    for budget in budgets:
-        try:
-            run = _at_once(reader.fresh(task, method, problem, messages, sample, budget))
-        except NotStored:
-            yield budget, None
-        except RequestFailed:
-            continue
-        else:
-            if not run.spoken:
-                yield budget, run.trace
-
-
-def _stand_ins(arm: Arm) -> list[Preference]:
-    """Pairs of the length that is to be expected, before any is synthesised."""
-    filler, answer = "thought " * (arm.settings.pool_budget // 2), "answer " * (arm.settings.answer_tokens // 4)
-    made = Attempt(filler, answer, "", "")
-    return [Preference(p, made, made, 0.0) for p in arm.problems.pool[: arm.settings.n_pairs]]
 
 
 def _rates(store: Store | None, model: _Named, told: float | None) -> dict[str, float]:
@@ -334,17 +325,21 @@ def _seconds(table: pd.DataFrame, rates: dict[str, float], slots: int) -> tuple[
     return float(low), float(high)
 
 
-def _table(tally: dict[tuple[str, str, str], _Tally], price: Price | None) -> pd.DataFrame:
+def _table(
+    low: dict[tuple[str, str, str], _Tally], high: dict[tuple[str, str, str], _Tally], price: Price | None
+) -> pd.DataFrame:
     rows = []
-    for (task, method, kind), t in tally.items():
-        if not t.calls:
-            continue
-        row: dict[str, Any] = {"task": task, "method": method, "kind": kind, "calls": t.calls,
-                               "prompt_low": t.prompt[0], "prompt_high": t.prompt[1],
-                               "cached_up_to": min(t.cached, t.prompt[0]), "output_low": t.output[0],
-                               "output_high": t.output[1]}  # fmt: skip
-        row["dollars_low"] = price.dollars(t.prompt[0], row["cached_up_to"], t.output[0]) if price else float("nan")
-        row["dollars_high"] = price.dollars(t.prompt[1], 0, t.output[1]) if price else float("nan")
+    for place in high:
+        most, least = high[place], low.get(place, _Tally())
+        row: dict[str, Any] = dict(zip(("task", "method", "kind"), place, strict=True)) | {
+            "calls": most.calls, "prompt_low": min(least.prompt, most.prompt), "prompt_high": most.prompt,
+            "cached_up_to": min(least.cached, least.prompt, most.prompt),
+            "output_low": min(least.output, most.output), "output_high": max(least.output, most.output),
+        }  # fmt: skip
+        row["dollars_low"], row["dollars_high"] = float("nan"), float("nan")
+        if price:
+            row["dollars_low"] = price.dollars(row["prompt_low"], row["cached_up_to"], row["output_low"])
+            row["dollars_high"] = price.dollars(row["prompt_high"], 0, row["output_high"])
         rows.append(row)
     names = ["task", "method", "kind", "calls", "prompt_low", "prompt_high", "cached_up_to", "output_low",
              "output_high", "dollars_low", "dollars_high"]  # fmt: skip

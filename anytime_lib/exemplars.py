@@ -19,7 +19,7 @@ class Draw:
     Attributes:
         test: problems under test.
         shots: worked examples, shown to every method.
-        pool: problems on which preferences are synthesised.
+        pool: problems on which preferences are synthesised, or principles found; empty if no method needs them.
     """
 
     test: list[Problem]
@@ -33,12 +33,13 @@ def draw(task: Task, settings: TaskSettings, seed: int) -> Draw:
     Raises:
         DataError: there are too few problems, or the pool shares an id or content with the test set.
     """
-    needs_pairs = any(load_method(name).needs_preferences for name in settings.methods)
-    wanted = {"test": settings.n_problems, "pool": settings.n_shots + (settings.pool_problems if needs_pairs else 0)}
+    methods = map(load_method, settings.methods)
+    needed = any(method.needs_pool or method.preparation for method in methods)
+    wanted = {"test": settings.n_problems, "pool": settings.n_shots + (settings.pool_problems if needed else 0)}
     apart = settings.pool_source is not None  # then neither source is split
     if settings.pool_source == "none" and wanted["pool"]:
         raise DataError(
-            f"{task.name}: worked examples and preference pairs come from a pool, and pool_source is 'none'"
+            f"{task.name}: worked examples, pairs and principles come from a pool, and pool_source is 'none'"
         )
     sources = {"test": settings.source, "pool": settings.pool_source or settings.source}
     found: dict[str, list[Problem]] = {"pool": []}

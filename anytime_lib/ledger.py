@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.config import RunConfig
+from anytime_lib.methods import Searching, load_method, method_names
 from anytime_lib.prices import Price, load_prices, price_of
 from anytime_lib.spending import Purse
 from anytime_lib.store import Store
@@ -38,6 +39,7 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     """What a run was billed, by task, method and kind.
 
     Kinds: `trace` (reasoning), `answer`, `synthesis` (attempts at the pool, and their answers), `judge` (verdicts),
+    `value` (of a thought), `explain` and `principle` (of LEAP), whatever a method of the user's own names, `probe`,
     and `retry`: whatever was billed for requests that came to nothing or had to be asked again.
 
     Args:
@@ -69,7 +71,8 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
     with nothing sampled. Cached prompt tokens are taken as they came, for the fresh runs in the same proportion.
 
     Returns:
-        One row per (task, method): reasoning_tokens and fresh_reasoning_tokens, prompt_tokens and
+        One row per (task, method), but for those that search (their traces are not one reasoning cut at every budget):
+        reasoning_tokens and fresh_reasoning_tokens, prompt_tokens and
         fresh_prompt_tokens, total and fresh_total (answers included), ratio (total / fresh_total), and dollars and
         fresh_dollars (NaN where no price is known).
     """
@@ -77,7 +80,7 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
     cells = store.cells().dropna(subset=["trace_key", "answer_key"])
     rows = []
     for (task, method), arm in cells.groupby(["task", "method"], sort=False):
-        if method == "recorded":
+        if method == "recorded" or (method in method_names() and isinstance(load_method(str(method)), Searching)):
             continue
         cut, fresh = dict.fromkeys(TOKENS, 0.0), dict.fromkeys(TOKENS, 0.0)
         found: dict[str, Any] = {"task": task, "method": method}

@@ -53,8 +53,8 @@ class Arm:
 
 
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
-    """The arms of a config, in the order in which they are started: those that need preference pairs come last, for
-    theirs are synthesised while the others run.
+    """The arms of a config, in the order in which they are started: those that need a preparation come last, for
+    theirs is made while the others run.
 
     Raises:
         DataError: there are too few problems, or no recorded trace for the method `recorded`.
@@ -65,7 +65,7 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = draw(task, settings, config.seed)
         for method in map(load_method, settings.methods):
             arms.append(Arm(task, settings, method, problems, _samples(config, method, problems.test, store)))
-    return sorted(arms, key=lambda arm: arm.method.needs_preferences)
+    return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
 def _samples(

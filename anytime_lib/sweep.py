@@ -25,21 +25,25 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from anytime_lib import settling
 from anytime_lib.asking import Asker, HiddenReasoning, Trace
-from anytime_lib.config import RunConfig
-from anytime_lib.errors import EndpointError
-from anytime_lib.exemplars import draw
+from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.errors import AnytimeError, DataError, EndpointError
+from anytime_lib.exemplars import Draw, draw
 from anytime_lib.grading import grade_answer
+from anytime_lib.judging import By
 from anytime_lib.ledger import purse_of
-from anytime_lib.methods import Preference
+from anytime_lib.methods import Given, Preparation, Prompted, Searching
+from anytime_lib.methods.pdp import Pairs
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.plan import Arm, plan
 from anytime_lib.progress import Progress
 from anytime_lib.records import Problem
+from anytime_lib.searching import Ask, Stop
 from anytime_lib.store import Store
-from anytime_lib.synthesis import Synthesis, synthesize
+from anytime_lib.synthesis import Synthesis
 from anytime_lib.tasks import Task, load_task
 
 log = logging.getLogger(__name__)
@@ -68,19 +72,34 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     return run_async(sweep(config, progress=progress))
 
 
-def run_synthesis(config: RunConfig, *, progress: bool = True) -> dict[str, Synthesis]:
-    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`."""
-    return run_async(_synthesis(config, progress))
+def run_synthesis(
+    config: RunConfig, *, by: By = "judge", keep: bool = True, progress: bool = True
+) -> dict[str, Synthesis]:
+    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`.
+
+    Args:
+        by: who prefers, as the methods name it (see `synthesis.ways`): `judge` is whom `pairs_by` names.
+        keep: write the preference files (see `preference_file`).
+    """
+    return run_async(_synthesis(config, by, keep, progress))
 
 
 async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
-            arms = plan(config, store)
-            async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
-                done = await _first_error(_arms(run, arms))
-            cells = store.cells()
+            settling.note_criterion(config, store, model.name)
+            return await sweep_arms(config, plan(config, store), store, model, progress)
+
+
+async def sweep_arms(
+    config: RunConfig, arms: Sequence[Arm], store: Store, model: Model, progress: bool, keeps: bool = True
+) -> pd.DataFrame:
+    """Run these arms and return their cells (see `run_sweep`)."""
+    async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
+        run.keeps = keeps
+        done = await first_error(run_arms(run, arms))
+    cells = store.cells()
     here = cells[(cells.run == config.run) & (cells.model == model.name)]
     mine = pd.Series(False, index=here.index)
     for arm in done:
@@ -100,8 +119,8 @@ async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
 
 
 @dataclass
-class _Run:
-    """What the parts of one run share."""
+class Run:
+    """What the parts of one run share; `keeps` is false where nothing is to be written (an estimate)."""
 
     config: RunConfig
     store: Store
@@ -109,12 +128,13 @@ class _Run:
     limiter: Limiter
     meter: Progress
     cells: _Cells
+    keeps: bool = True
 
 
 @asynccontextmanager
 async def _running(
     config: RunConfig, store: Store, model: Model, title: str, total: int, progress: bool, unit: str = "cell"
-) -> AsyncIterator[_Run]:
+) -> AsyncIterator[Run]:
     """A run's limiter, purse and bar; its last cells are stored however it ends."""
     limiter = Limiter(config.concurrency, requests_per_minute=config.requests_per_minute,
                       tokens_per_minute=config.tokens_per_minute)  # fmt: skip
@@ -128,7 +148,7 @@ async def _running(
     ticking = asyncio.create_task(meter.tick())
     cells, asker = _Cells(store), Asker(config, store, model, meter, purse)
     try:
-        yield _Run(config, store, asker, limiter, meter, cells)
+        yield Run(config, store, asker, limiter, meter, cells)
     except BaseException as error:
         await asker.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
         raise
@@ -157,7 +177,7 @@ class _Cells:
             self._store.put_cells(pending)
 
 
-async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
+async def _synthesis(config: RunConfig, by: By, keep: bool, progress: bool) -> dict[str, Synthesis]:
     found, k = {}, config.pool_samples
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
@@ -166,99 +186,160 @@ async def _synthesis(config: RunConfig, progress: bool) -> dict[str, Synthesis]:
                 pool = draw(task, config.at(name), config.seed).pool
                 total = len(pool) * (2 * k + k * (k - 1))
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
-                    found[name] = await _first_error(_synthesize(run, task))
+                    run.keeps = keep
+                    problems = draw(task, config.at(name), config.seed)
+                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
     return found
 
 
-async def _synthesize(run: _Run, task: Task) -> Synthesis:
-    settings = run.config.at(task.name)
-    problems = draw(task, settings, run.config.seed)
+async def _prepare(run: Run, task: Task, settings: TaskSettings, problems: Draw, preparation: Preparation) -> Any:
+    """What a preparation makes of a task's pool, kept in the run's folder."""
     run.store.add_problems(problems.pool)
-    found = await synthesize(run.asker, task, settings, problems, run.limiter.units)
-    found.save(run.config.folder / f"preferences_{task.name}.jsonl")
-    return found
+    made = await preparation(run.asker, task, settings, problems, run.limiter.units)
+    if run.keeps:
+        preparation.save(made, run.config.folder)
+    return made
 
 
-async def _arms(run: _Run, arms: Sequence[Arm]) -> list[Arm]:
+async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
     """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
     done: list[Arm] = []
     async with asyncio.TaskGroup() as group:
-        needy = {arm.task.name: arm.task for arm in arms if arm.method.needs_preferences}
-        pairs = {name: group.create_task(_synthesize(run, task)) for name, task in needy.items()}
-        told: set[str] = set()
+        made: dict[tuple[str, str], asyncio.Task[Any]] = {}
+        for arm in arms:
+            if (needed := arm.method.preparation) and (arm.task.name, needed.name) not in made:
+                work = _prepare(run, arm.task, arm.settings, arm.problems, needed)
+                made[arm.task.name, needed.name] = group.create_task(work)
+        told: set[tuple[str, str]] = set()
         for arm in arms:
             run.store.add_problems([*arm.problems.test, *arm.problems.shots])
-            preferences: list[Preference] = []
-            if arm.method.needs_preferences:
-                made = await pairs[arm.task.name]
-                preferences = made.preferences
-                if not preferences:
-                    if arm.task.name not in told:
-                        log.warning(made.reading())
-                    told.add(arm.task.name)
+            prepared = None
+            if needed := arm.method.preparation:
+                where = arm.task.name, needed.name
+                prepared = await made[where]
+                if not prepared:
+                    if where not in told:
+                        log.warning(prepared.reading())
+                    told.add(where)
                     run.meter.fewer(arm.n_cells)
                     continue
             done.append(arm)
+            given = Given(arm.task, arm.settings, arm.problems.shots, arm.problems.pool, prepared,
+                          arm.settings.budgets[-1])  # fmt: skip
             for problem, sample in arm.samples:
                 await run.limiter.units.enter()
-                group.create_task(_unit(run, arm, problem, sample, preferences))
+                group.create_task(_unit(run, arm, problem, sample, given))
     return done
 
 
-async def _unit(run: _Run, arm: Arm, problem: Problem, sample: int, preferences: Sequence[Preference]) -> None:
-    """One sample of one problem: its trace, its answers at every budget, their cells."""
-    task, method, budgets = arm.task, arm.method.name, arm.settings.budgets
+async def _unit(run: Run, arm: Arm, problem: Problem, sample: int, given: Given) -> None:
+    """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     cells: list[dict[str, Any]] = [
-        {"run": run.config.run, "model": run.asker.model.name, "task": task.name, "problem_id": problem.id,
-         "method": method, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
+        {"run": run.config.run, "model": run.asker.model.name, "task": arm.task.name, "problem_id": problem.id,
+         "method": arm.method.name, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
          "score": None, "correct": None, "status": "error", "stopped_naturally": None, "trace_key": None,
          "answer_key": None, "detail": ""}
-        for budget in budgets
+        for budget in arm.settings.budgets
     ]  # fmt: skip
     try:
-        messages = arm.method.messages(task, problem, arm.problems.shots, preferences)
-        trace: Trace | None = None
-        try:
-            if method == "recorded":
-                trace = await run.asker.recorded(task, method, problem, messages, sample)
-            elif run.config.mode == "cut":
-                trace = await run.asker.trace(task, method, problem, messages, sample, budgets[-1])
-        except HiddenReasoning as hidden:
-            if method == "recorded":
-                raise
-            run.asker.say_fresh(str(hidden))
-
-        async def fill(cell: dict[str, Any]) -> None:
-            try:
-                if trace is None:
-                    await _fresh_cell(run, arm, problem, messages, cell)
-                else:
-                    await _cut_cell(run, arm, problem, trace, cell)
-            except RequestFailed as error:
-                cell["detail"] = str(error)
-            run.cells.put([cell])
-            run.meter.done()
-
-        tokens = 0 if trace is None else trace.n_tokens + sum(len(m["content"]) for m in messages) / 4
-        short = tokens < CACHED_FROM and run.asker.model.endpoint_id != "embedded"  # llama.cpp: one cache a slot
-        pending = cells
-        while pending:
-            if short and run.limiter.idle():  # of budgets that share an answer, the first asks for it
-                cuts = {cell["budget"] if trace is None else trace.used(cell["budget"]): cell for cell in pending[::-1]}
-                await _together(fill(cell) for _, cell in sorted(cuts.items()))
-                done = {cell["budget"] for cell in cuts.values()}
-            else:
-                await fill(pending[0])
-                done = {pending[0]["budget"]}
-            pending = [cell for cell in pending if cell["budget"] not in done]
-    except RequestFailed as error:
-        run.cells.put([cell | {"detail": str(error)} for cell in cells])
-        run.meter.done(len(cells))
+        if isinstance(arm.method, Searching):
+            await _searched(run, arm, arm.method, problem, given, cells)
+        elif isinstance(arm.method, Prompted):
+            for part in ([cell] for cell in cells) if arm.method.per_budget else (cells,):
+                await _prompted(run, arm, arm.method, problem, replace(given, budget=part[-1]["budget"]), part)
     finally:
         run.limiter.units.leave()
 
 
-async def _cut_cell(run: _Run, arm: Arm, problem: Problem, trace: Trace, cell: dict[str, Any]) -> None:
+def _failed(run: Run, cells: Sequence[dict[str, Any]], error: RequestFailed) -> None:
+    run.cells.put([cell | {"detail": str(error)} for cell in cells])
+    run.meter.done(len(cells))
+
+
+async def _prompted(
+    run: Run, arm: Arm, method: Prompted, problem: Problem, given: Given, cells: list[dict[str, Any]]
+) -> None:
+    """One trace, to the largest budget of these cells, and the answers that are forced at each."""
+    task, sample = arm.task, cells[0]["sample"]
+    messages = method.messages(problem, given)
+    trace: Trace | None = None
+    try:
+        if method.name == "recorded":
+            trace = await run.asker.recorded(task, method.name, problem, messages, sample)
+        elif run.config.mode == "cut":
+            trace = await run.asker.trace(task, method.name, problem, messages, sample, given.budget)
+    except HiddenReasoning as hidden:
+        if method.name == "recorded":
+            return _failed(run, cells, hidden)
+        run.asker.say_fresh(str(hidden))
+    except RequestFailed as error:
+        return _failed(run, cells, error)
+
+    async def fill(cell: dict[str, Any]) -> None:
+        try:
+            if trace is None:
+                await _fresh_cell(run, arm, problem, messages, cell)
+            else:
+                await _cut_cell(run, arm, problem, trace, cell)
+        except RequestFailed as error:
+            cell["detail"] = str(error)
+        run.cells.put([cell])
+        run.meter.done()
+
+    tokens = 0 if trace is None else trace.n_tokens + sum(len(m["content"]) for m in messages) / 4
+    short = tokens < CACHED_FROM and run.asker.model.endpoint_id != "embedded"  # llama.cpp: one cache a slot
+    pending = cells
+    while pending:
+        if short and run.limiter.idle():  # of budgets that share an answer, the first asks for it
+            cuts = {cell["budget"] if trace is None else trace.used(cell["budget"]): cell for cell in pending[::-1]}
+            await _together(fill(cell) for _, cell in sorted(cuts.items()))
+            done = {cell["budget"] for cell in cuts.values()}
+        else:
+            await fill(pending[0])
+            done = {pending[0]["budget"]}
+        pending = [cell for cell in pending if cell["budget"] not in done]
+
+
+async def _searched(
+    run: Run, arm: Arm, method: Searching, problem: Problem, given: Given, cells: list[dict[str, Any]]
+) -> None:
+    """What a method that searches would answer at each budget; it is held to each of them."""
+    ask = Ask(run.asker, given, method.name, problem, cells[0]["sample"])
+    pending, spent = list(cells), 0
+    try:
+        async for stop in method.stops(problem, given, ask):
+            if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
+                raise DataError(_bug(method.name, problem, stop, spent))
+            cell, spent = pending.pop(0), stop.used
+            cell |= {"tokens_used": stop.used, "stopped_naturally": stop.stopped}
+            if isinstance(stop.answer, RequestFailed):
+                cell["detail"] = str(stop.answer)
+            else:
+                cell["trace_key"] = stop.answer.trace_key
+                tokens = stop.answer.tokens if stop.answer_tokens is None else stop.answer_tokens
+                said = {"text": stop.answer.text, "finish_reason": stop.answer.finish_reason}
+                _graded(arm, problem, cell, stop.answer.key, said, tokens)
+            run.cells.put([cell])
+            run.meter.done()
+    except RequestFailed as error:
+        return _failed(run, pending, error)
+    except AnytimeError:
+        raise
+    except Exception as error:
+        told = f"the method {method.name} failed on {problem.id}: {type(error).__name__}"  # its words may be private
+        raise DataError(told) from (None if problem.metadata.get("private") else error)
+    if pending:
+        raise DataError(f"a bug of the method {method.name}: {problem.id} has no stop at {len(pending)} budgets")
+
+
+def _bug(name: str, problem: Problem, stop: Stop, spent: int) -> str:
+    return (
+        f"a bug of the method {name}: on {problem.id} it spent {stop.used} tokens at the budget {stop.budget}, after "
+        f"{spent} before; its stops must be the budgets in ascending order, and none may spend more than its own"
+    )
+
+
+async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: dict[str, Any]) -> None:
     budget = cell["budget"]
     cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key,
              "stopped_naturally": trace.stopped and trace.n_tokens <= budget}  # fmt: skip
@@ -269,7 +350,7 @@ async def _cut_cell(run: _Run, arm: Arm, problem: Problem, trace: Trace, cell: d
 
 
 async def _fresh_cell(
-    run: _Run, arm: Arm, problem: Problem, messages: list[dict[str, str]], cell: dict[str, Any]
+    run: Run, arm: Arm, problem: Problem, messages: list[dict[str, str]], cell: dict[str, Any]
 ) -> None:
     budget, sample = cell["budget"], cell["sample"]
     fresh = await run.asker.fresh(arm.task, arm.method.name, problem, messages, sample, budget)
@@ -298,7 +379,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(one)
 
 
-async def _first_error(work: Coroutine[Any, Any, T]) -> T:
+async def first_error(work: Coroutine[Any, Any, T]) -> T:
     """Await work that may raise a group of errors; raise the first of it alone, so that it reads as one sentence."""
     try:
         return await work

@@ -1,34 +1,47 @@
 """Which of its own attempts does the model prefer?
 
-Attempts at pool problems are sampled like any trace, cut at one budget and answered; the model then compares them
-two by two, in both orders. A pair becomes an exemplar if the model's preference, averaged over the two orders (so
-that a liking for the first place cancels), is not a tie.
+Attempts at pool problems are sampled like any trace, cut at one budget and answered; every two of them are then
+compared by whoever is asked to (`judging`), and the pairs for the prompt are chosen from those with a verdict
+(`pairs`). Attempts and verdicts are requests like any others: those that several ways of judging share are paid for
+once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from anytime_lib.asking import Asker
-from anytime_lib.config import TaskSettings
+from anytime_lib.asking import Asker, HiddenReasoning
+from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.exemplars import Draw, assert_disjoint
 from anytime_lib.grading import grade_answer
+from anytime_lib.judging import BY, By, Judgement, agreed, judged, scored, verifier_of
 from anytime_lib.methods import Attempt, Preference, load_method
+from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.models.limiter import Gate
-from anytime_lib.records import Problem, shown
+from anytime_lib.pairs import choose, lengths, level_of, shuffled
+from anytime_lib.records import Problem
 from anytime_lib.tasks import Task
 
-TIE = 0.05
-"""Preferences weaker than this, in nats of log-odds, count as ties."""
+_COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
+            "margin", "outcome", "check_first", "check_second", "score_first", "score_second"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What comparing the attempts at one pool problem gave: rows of `Synthesis.comparisons`, every usable pair, and
+    how many attempts were made, failed, or kept their reasoning hidden."""
+
+    rows: list[dict[str, Any]]
+    pairs: list[Preference]
+    attempts: Counter[str]
 
 
 @dataclass(frozen=True)
@@ -36,147 +49,178 @@ class Synthesis:
     """What came of comparing.
 
     Attributes:
-        preferences: usable pairs chosen as exemplars, at most one a problem, strongest first.
-        comparisons: one row per compared pair: problem_id, first and second (attempt numbers), log_odds_ab and
-            log_odds_ba (of preferring the attempt shown first, in either order), margin (of the first attempt,
-            averaged over orders), outcome (`first`, `second`, `tie`, `unparsed`, `identical`, `error`), and the
-            gold scores of both (for judging the judge, never used for choosing).
+        by: who compared.
+        preferences: the pairs chosen as exemplars, in the order of the prompt.
+        comparisons: one row per compared pair: problem_id, level (difficulty), first and second (sample numbers),
+            tokens_first and tokens_second (reasoning and answer), log_odds_ab and log_odds_ba (of preferring the
+            attempt shown first, in either order; judge only), margin (of the first attempt), outcome (see
+            `judging.Judgement`), check_first and check_second (the task's checker, where it has one), and
+            the gold scores of both (for judging the judge; never used for choosing, but by the grader).
+        usable: every pair with a verdict, chosen or not.
+        attempts: how many were `made`, `failed`, or had `hidden` reasoning.
+        left_out: usable pairs that were not chosen, by reason.
+        made_with: model, endpoint, seed and the settings that determine the pairs.
     """
 
     task: str
+    by: By
     preferences: list[Preference]
     comparisons: pd.DataFrame
+    usable: list[Preference] = field(repr=False)
+    attempts: dict[str, int]
+    left_out: dict[str, int]
+    made_with: dict[str, Any]
+
+    def __bool__(self) -> bool:
+        return bool(self.preferences)
 
     def reading(self) -> str:
         """One sentence that says how many pairs are usable, and why not when there are none."""
         counts = self.comparisons.outcome.value_counts().to_dict() if len(self.comparisons) else {}
         told = ", ".join(f"{n} {name}" for name, n in counts.items()) or "nothing to compare"
+        lost = ", ".join(f"{n} {why}" for why, n in self.attempts.items() if why != "made" and n)
+        told += f"; of {sum(self.attempts.values())} attempts {lost}" if lost else ""
+        left = ", ".join(f"{n} {why}" for why, n in self.left_out.items())
+        head = f"{self.task}, by {self.by}"
         if self.preferences:
-            return f"{self.task}: {len(self.preferences)} pairs kept from {len(self.comparisons)} comparisons ({told})"
+            long = lengths(self.preferences)
+            return (
+                f"{head}: {len(self.preferences)} pairs kept from {len(self.comparisons)} comparisons ({told})"
+                + (f", others left out: {left}" if left else "")
+                + f"; better attempts take {long.winners:.0f} tokens on average, worse ones {long.losers:.0f}"
+            )
         return (
-            f"{self.task}: no usable preference pair from {len(self.comparisons)} comparisons ({told}); methods that "
-            "need pairs are left out. More pool problems or samples, or another judge, may help"
+            f"{head}: no usable preference pair from {len(self.comparisons)} comparisons ({told}"
+            + (f"; left out: {left}" if left else "")
+            + "); methods that need pairs are left out. More pool problems or samples, "
+            + ("a larger pair_tokens, or another judge, may help" if left else "or another judge, may help")
         )
 
-    def save(self, path: Path) -> None:
-        """Write the chosen pairs with their lineage, one JSON object a line; texts on private problems are withheld."""
 
-        def attempt(p: Preference, made: Attempt) -> dict[str, str]:
-            return asdict(made) | {
-                "reasoning": shown(p.problem, made.reasoning),
-                "answer": shown(p.problem, made.answer),
-            }
+def ways(config: RunConfig, task: str) -> list[By]:
+    """Who prefers, for the methods that a config runs on a task: in their order, each once; none without such methods.
 
-        rows = [
-            {"task": self.task, "problem_id": p.problem.id, "problem_hash": p.problem.content_hash,
-             "prompt": shown(p.problem), "chosen": attempt(p, p.winner), "rejected": attempt(p, p.loser),
-             "margin": p.margin, "verdict_keys": p.verdict_keys}
-            for p in self.preferences
-        ]  # fmt: skip
-        path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-
-
-def log_odds(text: str, alternatives: dict[str, float]) -> float | None:
-    """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
-
-    From the log-probabilities of the first token where the server gives them; a letter too unlikely to be listed counts
-    as the least likely of those that are, so that the surest verdicts keep their rank. Where the server gives none,
-    +1 or -1 by the letter said. The two scales never meet in one verdict.
+    `judge` is whom the config's `pairs_by` names.
     """
-    letters: dict[str, float] = {}
-    for token, value in alternatives.items():
-        letter = token.strip().strip("*(\"'").upper()
-        if letter in ("A", "B"):
-            letters[letter] = float(np.logaddexp(letters.get(letter, -np.inf), value))
-    if letters:
-        least = min(alternatives.values())
-        return letters.get("A", least) - letters.get("B", least)
-    said = text.strip().lstrip("*(\"' ").upper()
-    if not alternatives and said[:1] in ("A", "B") and not said[1:2].isalpha():
-        return 1.0 if said[0] == "A" else -1.0
-    return None
+    found = [p.name.removeprefix("pairs:") for m in config.at(task).methods if (p := load_method(m).preparation)
+             and p.name.startswith("pairs:")]  # fmt: skip
+    return [by for by in dict.fromkeys(found) if by in BY]
 
 
 async def synthesize(
-    asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate | None = None
+    asker: Asker,
+    task: Task,
+    settings: TaskSettings,
+    problems: Draw,
+    units: Gate | None = None,
+    by: By | None = None,
 ) -> Synthesis:
-    """Sample attempts at the pool problems, have the model compare them, choose exemplars.
+    """Sample attempts at the pool problems, have them compared, choose exemplars.
 
     Args:
         units: admits as many pool problems at once as there are slots; None: `concurrency` of them.
+        by: who compares; None: as the config's `pairs_by` says.
 
     Raises:
         DataError: the pool shares a problem with the test set.
+        ConfigError: the task has no checker, and pairs by `verifier` are wanted.
     """
+    by = by or asker.config.pairs_by
+    verifier_of(task, needed=by == "verifier")
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
     gate = units or Gate(lambda: asker.config.concurrency)
 
-    async def one(problem: Problem) -> tuple[list[dict[str, object]], list[Preference]]:
+    async def one(problem: Problem) -> Compared:
         await gate.enter()
         try:
-            return await compare_on(asker, task, settings, problems.shots, problem)
+            return await compare_on(asker, task, settings, problems.shots, problem, by)
         finally:
             gate.leave()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
-    return chosen(task, settings, [job.result() for job in jobs])
+    return chosen(asker, task, settings, [job.result() for job in jobs], by)
 
 
-def chosen(
-    task: Task, settings: TaskSettings, compared: Sequence[tuple[list[dict[str, object]], list[Preference]]]
-) -> Synthesis:
-    """The strongest pair of each pool problem, the strongest of those first, from what comparing each gave."""
-    rows = [row for found, _ in compared for row in found]
-    best = [max(pairs, key=lambda p: p.margin) for _, pairs in compared if pairs]
-    best.sort(key=lambda p: -p.margin)
-    return Synthesis(task.name, best[: settings.n_pairs], pd.DataFrame(rows, columns=_COLUMNS))
-
-
-_COLUMNS = ["problem_id", "first", "second", "log_odds_ab", "log_odds_ba", "margin", "outcome", "score_first",
-            "score_second"]  # fmt: skip
+def chosen(asker: Asker, task: Task, settings: TaskSettings, compared: Sequence[Compared], by: By) -> Synthesis:
+    """The pairs for the prompt, from what comparing the attempts at each pool problem gave."""
+    config, usable = asker.config, [pair for found in compared for pair in found.pairs]
+    choice = choose(usable, settings.n_pairs, allowance=settings.pair_tokens, match_length=config.match_length)
+    preferences = choice.preferences
+    if by == "shuffled":
+        preferences = shuffled(preferences, config.seed)
+        usable = preferences
+    attempts = sum((found.attempts for found in compared), Counter({"made": 0}))
+    return Synthesis(
+        task=task.name, by=by, preferences=preferences,
+        comparisons=pd.DataFrame([row for found in compared for row in found.rows], columns=_COLUMNS),
+        usable=usable, attempts={"made": 0} | dict(attempts), left_out=choice.left_out,
+        made_with={
+            "model": asker.model.name, "endpoint": asker.model.endpoint_id, "seed": config.seed,
+            "pool_budget": settings.pool_budget, "pool_problems": settings.pool_problems,
+            "pool_samples": config.pool_samples, "temperature": config.temperature, "top_p": config.top_p,
+            "pair_tokens": settings.pair_tokens, "match_length": config.match_length,
+            "rationale_tokens": config.rationale_tokens,
+        },
+    )  # fmt: skip
 
 
 async def compare_on(
-    asker: Asker, task: Task, settings: TaskSettings, shots: Sequence[Problem], problem: Problem
-) -> tuple[list[dict[str, object]], list[Preference]]:
-    """Attempts at one pool problem, compared two by two: rows of `Synthesis.comparisons`, and every usable pair."""
-    messages = load_method("base").messages(task, problem, shots, ())
+    asker: Asker, task: Task, settings: TaskSettings, shots: Sequence[Problem], problem: Problem, by: By = "judge"
+) -> Compared:
+    """Attempts at one pool problem, every two of them compared."""
+    counts: Counter[str] = Counter()
     attempts = []
+    messages = chain_of_thought(task, problem, shots)
     for sample in range(asker.config.pool_samples):
         try:
-            trace = await asker.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
-            key, row = await asker.answer(
-                task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
-            )
+            attempts.append(await _attempt(asker, task, settings, problem, messages, sample))
+            counts["made"] += 1
+        except HiddenReasoning:
+            counts["hidden"] += 1
         except RequestFailed:
-            continue
-        attempts.append(Attempt(trace.text, row["text"], trace.key, key))
-    rows, found = [], []
+            counts["failed"] += 1
+    verify = verifier_of(task)
+    checks = [verify(problem, a.answer) if verify else None for a in attempts]
+    scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
+    rows, pairs = [], []
     for i, j in itertools.combinations(range(len(attempts)), 2):
         a, b = attempts[i], attempts[j]
-        row = {"problem_id": problem.id, "first": i, "second": j,
-               "score_first": grade_answer(task, problem, a.answer, "").score,
-               "score_second": grade_answer(task, problem, b.answer, "").score}  # fmt: skip
-        rows.append(row)
         if (a.reasoning, a.answer) == (b.reasoning, b.answer):
-            row["outcome"] = "identical"
-            continue
-        try:
-            key_ab, said_ab = await asker.verdict(task, problem, a, b, 0)
-            key_ba, said_ba = await asker.verdict(task, problem, b, a, 0)
-        except RequestFailed:
-            row["outcome"] = "error"
-            continue
-        ab, ba = (log_odds(said["text"], said["first"]) for said in (said_ab, said_ba))
-        row |= {"log_odds_ab": ab, "log_odds_ba": ba}
-        if ab is None or ba is None:
-            row["outcome"] = "unparsed"
-            continue
-        margin = (ab - ba) / 2
-        row["margin"] = margin
-        row["outcome"] = "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
-        if row["outcome"] != "tie":
-            winner, loser = (a, b) if margin > 0 else (b, a)
-            found.append(Preference(problem, winner, loser, abs(margin), (key_ab, key_ba)))
-    return rows, found
+            found = Judgement("identical")
+        elif by == "grader":
+            found = scored(scores[i], scores[j])
+        elif by == "verifier":
+            found = scored(checks[i], checks[j])
+        else:
+            found = await judged(asker, task, problem, a, b)
+            if by == "agreement":
+                values = checks if verify else scores
+                found = agreed(found, scored(values[i], values[j]))
+        rows.append(
+            {"problem_id": problem.id, "level": level_of(problem), "first": a.sample, "second": b.sample,
+             "tokens_first": a.tokens, "tokens_second": b.tokens, "log_odds_ab": found.log_odds[0],
+             "log_odds_ba": found.log_odds[1], "margin": found.margin, "outcome": found.outcome,
+             "check_first": checks[i], "check_second": checks[j], "score_first": scores[i], "score_second": scores[j]}
+        )  # fmt: skip
+        if found.decided:
+            pairs.append(_preference(problem, a, b, found, by))
+    return Compared(rows, pairs, counts)
+
+
+async def _attempt(
+    asker: Asker, task: Task, settings: TaskSettings, problem: Problem, messages: list[dict[str, str]], sample: int
+) -> Attempt:
+    budget = settings.pool_budget
+    trace = await asker.trace(task, "synthesis", problem, messages, sample, budget)
+    key, row = await asker.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_tokens)
+    tokens = trace.used(budget) + int(row["completion_tokens"])
+    return Attempt(trace.text, row["text"], trace.key, key, sample, tokens)
+
+
+def _preference(problem: Problem, a: Attempt, b: Attempt, found: Judgement, by: By) -> Preference:
+    """A verdict as a pair; what was said of it is put in the winner's order."""
+    margin, (ab, ba) = abs(found.margin or 0.0), found.log_odds
+    if found.outcome == "first":
+        return Preference(problem, a, b, margin, found.keys, by, (ab, ba), found.rationales)
+    return Preference(problem, b, a, margin, found.keys[::-1], by, (ba, ab), found.rationales[::-1])

@@ -48,7 +48,8 @@ def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
     server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as sealed:
-        sealed.setattr(socket.socket, "__init__", lambda *a, **k: pytest.fail("a socket was opened"))
+        for way in ("connect", "connect_ex", "bind", "sendto"):
+            sealed.setattr(socket.socket, way, lambda *a, **k: pytest.fail("a socket was used"))
         found = estimate_run(config(), tokens_per_second=100)
     assert not server.requests and not config().folder.exists()
     t = found.table.set_index(["method", "kind"])

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SMALL = {"model": "fake", "tasks": ["natural_plan_trip", "aime", "gpqa"], "n_problems": 3, "n_samples": 2, "n_shots": 1,
          "budgets": [4, 8, 16], "pool_problems": 2, "pool_samples": 2, "pool_budget": 8, "n_resamples": 200,
-         "difficulty": {"natural_plan_trip": [3], "aime": [1]}, "run": "small"}  # fmt: skip
+         "difficulty": {"natural_plan_trip": [3], "aime": [1]}, "run": "small",
+         "settle": {"task": "natural_plan_trip", "seed": 5, "n_problems": 2}}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

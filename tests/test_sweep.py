@@ -21,7 +21,7 @@ from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, ru
 from anytime_lib.asking import stored_trace
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.exemplars import assert_disjoint, draw
-from anytime_lib.synthesis import log_odds
+from anytime_lib.judging import log_odds
 
 Config = Callable[..., RunConfig]
 
@@ -208,7 +208,7 @@ def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -
     settings = config(methods=["base", "pdp", "pdp_plus"], pool_problems=3, n_shots=1)
     found = run_synthesis(settings, progress=False)["gpqa"]
     assert 0 < len(found.preferences) <= settings.at("gpqa").n_pairs
-    assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.preferences)
+    assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.usable)
     cells = run_sweep(settings, progress=False)
     assert set(cells.method) == {"base", "pdp", "pdp_plus"}
     problems = draw(load_task("gpqa"), settings.at("gpqa"), settings.seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anytime_lib.methods import Method, Preference
+from anytime_lib.methods import Given, Method, Prompted
 from anytime_lib.records import Message, Problem
 from anytime_lib.tasks import Task
 
@@ -29,16 +29,18 @@ def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
     return turns
 
 
-class Base:
+def chain_of_thought(task: Task, problem: Problem, shots: Sequence[Problem], question: str = "") -> list[Message]:
+    """Worked examples, then the question: the task's own, or another way to put it."""
+    return [*worked_examples(task, shots), {"role": "user", "content": question or task.question(problem)}]
+
+
+class Base(Prompted):
     """Chain of thought (Wei et al., arXiv 2201.11903): worked examples, then the question."""
 
     name = "base"
-    needs_preferences = False
 
-    def messages(
-        self, task: Task, problem: Problem, shots: Sequence[Problem], preferences: Sequence[Preference]
-    ) -> list[Message]:
-        return [*worked_examples(task, shots), {"role": "user", "content": task.question(problem)}]
+    def messages(self, problem: Problem, given: Given) -> list[Message]:
+        return chain_of_thought(given.task, problem, given.shots)
 
 
 METHODS: dict[str, Method] = {"base": Base()}

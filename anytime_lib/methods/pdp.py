@@ -6,37 +6,78 @@ the preferred one beside the other, before the question. PDP(+) shows the prefer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from anytime_lib.methods import Method, Preference
-from anytime_lib.methods.base import worked_examples
+from anytime_lib.methods import Given, Method, Prompted
+from anytime_lib.methods.base import chain_of_thought
 from anytime_lib.prompts import prompt
 from anytime_lib.records import Message, Problem
-from anytime_lib.tasks import Task
+
+if TYPE_CHECKING:
+    from anytime_lib.asking import Asker
+    from anytime_lib.config import TaskSettings
+    from anytime_lib.exemplars import Draw
+    from anytime_lib.judging import By
+    from anytime_lib.models.limiter import Gate
+    from anytime_lib.synthesis import Synthesis
+    from anytime_lib.tasks import Task
 
 
-class Pdp:
-    """`pdp` (winner and loser) or `pdp_plus` (winner only), after the same worked examples as `base`."""
+class Pairs:
+    """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
 
-    needs_preferences = True
+    def __init__(self, by: By) -> None:
+        self.by = by
+        self.name = f"pairs:{by}"
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    async def __call__(
+        self, asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate
+    ) -> Synthesis:
+        from anytime_lib.synthesis import synthesize
 
-    def messages(
-        self, task: Task, problem: Problem, shots: Sequence[Problem], preferences: Sequence[Preference]
-    ) -> list[Message]:
+        by = asker.config.pairs_by if self.by == "judge" else self.by
+        return await synthesize(asker, task, settings, problems, units, by=by)
+
+    def save(self, prepared: Synthesis, folder: Path) -> None:
+        from anytime_lib.preference_file import save
+
+        save(prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}"))
+
+
+class Pdp(Prompted):
+    """Pairs in context, after the same worked examples as `base`.
+
+    Args:
+        by: who prefers: `judge` for PDP itself; by the pool's gold (`grader`) it is the ceiling, with the winners drawn
+            by lot (`shuffled`) the placebo.
+        plus: winners only.
+    """
+
+    def __init__(self, name: str, by: By = "judge", plus: bool = False) -> None:
+        self.name, self.plus = name, plus
+        self.preparation = Pairs(by)
+
+    def messages(self, problem: Problem, given: Given) -> list[Message]:
+        kind = "pdp_plus" if self.plus else "pdp"
         exemplars = "\n\n".join(
             prompt(
-                f"{self.name}.exemplar",
+                f"{kind}.exemplar",
                 problem=p.problem.text,
                 winner=f"{p.winner.reasoning}\n{p.winner.answer}".strip(),
                 loser=f"{p.loser.reasoning}\n{p.loser.answer}".strip(),
             )
-            for p in preferences
+            for p in given.prepared.preferences
         )
-        question = prompt(f"{self.name}.question", exemplars=exemplars, question=task.question(problem))
-        return [*worked_examples(task, shots), {"role": "user", "content": question}]
+        question = prompt(f"{kind}.question", exemplars=exemplars, question=given.task.question(problem))
+        return chain_of_thought(given.task, problem, given.shots, question)
 
 
-METHODS: dict[str, Method] = {"pdp": Pdp("pdp"), "pdp_plus": Pdp("pdp_plus")}
+METHODS: dict[str, Method] = {
+    "pdp": Pdp("pdp"),
+    "pdp_plus": Pdp("pdp_plus", plus=True),
+    "pdp_grader": Pdp("pdp_grader", by="grader"),
+    "pdp_shuffled": Pdp("pdp_shuffled", by="shuffled"),
+    "pdp_verifier": Pdp("pdp_verifier", by="verifier"),
+    "pdp_agreement": Pdp("pdp_agreement", by="agreement"),
+}

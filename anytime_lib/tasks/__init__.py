@@ -21,6 +21,9 @@ __all__ = ["OwnTask", "Task", "load_task", "make_task", "register_task", "task_n
 class Task(Protocol):
     """What a task must offer.
 
+    A task may also have `verify(problem, text) -> float | None`: a score in [0, 1] from the problem's text alone,
+    without its gold answer, None where a text cannot be checked. Pairs by `verifier` need it.
+
     Attributes:
         name: its name in configs, cells and figures.
         answer_tokens: cap, in tokens, on the answer turn (DESIGN: 64 for an integer, 32 for a letter,
@@ -65,6 +68,10 @@ class Task(Protocol):
     def gold_answer(self, problem: Problem) -> str:
         """The gold answer as a model should write it: for worked examples, and graded `correct`."""
         ...
+
+    # Where methods vote, a task may also say which answers agree, without looking at gold answers:
+    # `reading(problem, text) -> str | None`, what a text states, in one spelling; and
+    # `vote(problem, texts) -> int`, the place of the winner, where the most frequent reading is not the way.
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """The grade of a response. Never evaluates it, never raises on it, whatever it holds."""

@@ -85,6 +85,11 @@ class Aime:
         r"""`Final answer: \boxed{17}`."""
         return f"Final answer: \\boxed{{{problem.gold}}}"
 
+    def reading(self, problem: Problem, text: str) -> str | None:
+        """The integer that a response states, for votes."""
+        value = extract_integer(text)
+        return None if value is None else str(value)
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """Right or wrong by the integer that `extract_integer` reads; its detail is that integer."""
         value = extract_integer(text)

@@ -83,6 +83,10 @@ class Gpqa:
     def gold_answer(self, problem: Problem) -> str:
         return f"Answer: {problem.gold}"
 
+    def reading(self, problem: Problem, text: str) -> str | None:
+        """The option that a response settles on, for votes."""
+        return extract_choice(text, _options(problem))
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """1 if the option that the response settles on is the right one, else 0."""
         choice = extract_choice(text, _options(problem))

@@ -40,6 +40,8 @@ class OwnTask:
     ask_answer: str = "Now give your final answer only."
     write_answer: Callable[[Problem], str] = field(default=lambda problem: str(problem.gold), repr=False)
     answer_tokens: int = 64
+    verify: Callable[[Problem, str], float | None] | None = field(default=None, repr=False)
+    read: Callable[[Problem, str], str | None] | None = field(default=None, repr=False)
 
     def problems(
         self,
@@ -141,6 +143,17 @@ class OwnTask:
     def gold_answer(self, problem: Problem) -> str:
         return self.write_answer(problem)
 
+    def reading(self, problem: Problem, text: str) -> str | None:
+        """What a response states, for votes: by the user's function, else the text in lower case."""
+        if self.read:
+            try:
+                return self.read(problem, text)
+            except Exception as error:
+                private, where = problem.metadata.get("private"), f"the read function of {self.name}"
+                told = f"{where} failed on {problem.id}: {type(error).__name__}"
+                raise DataError(told) from (None if private else error)
+        return " ".join(text.lower().split()).rstrip(".") or None
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """What the user's function says of a response; it must be a Grade, a bool, a score in [0, 1], or None.
 
@@ -186,6 +199,8 @@ def make_task(
     ask_answer: str = OwnTask.ask_answer,
     write_answer: Callable[[Problem], str] | None = None,
     answer_tokens: int = 64,
+    verify: Callable[[Problem, str], float | None] | None = None,
+    read: Callable[[Problem, str], str | None] | None = None,
 ) -> OwnTask:
     """A task of your own, for `RunConfig(tasks=[task])` or `register_task`.
 
@@ -203,6 +218,9 @@ def make_task(
         ask_answer: the turn that asks for the final answer.
         write_answer: the gold answer as a model should write it, for worked examples; str(gold) by default.
         answer_tokens: cap on the answer turn.
+        verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs by
+            `verifier`.
+        read: (problem, response) -> what it states in one spelling, or None: which answers agree, where methods vote.
 
     Raises:
         ConfigError: `rows` or `grade` is none of these.
@@ -212,7 +230,7 @@ def make_task(
     if not callable(rows) and not isinstance(rows, str | Path):
         rows = list(_table(rows))  # an iterator can be read but once, and problems are asked for again and again
     given = {} if write_answer is None else {"write_answer": write_answer}
-    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, **given)
+    return OwnTask(name, rows, grade, ask, ask_answer, answer_tokens=answer_tokens, verify=verify, read=read, **given)
 
 
 def _table(rows: Iterable[Row] | pd.DataFrame | str | Path) -> Iterable[Row]:

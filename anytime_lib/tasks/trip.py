@@ -7,6 +7,7 @@ of an answer: `grade_official`, the verdict of their evaluator; `grade_strict`, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -163,6 +164,29 @@ class TripPlanning:
         """The golden plan in the official layout."""
         return golden(problem)
 
+    def reading(self, problem: Problem, text: str) -> str | None:
+        """The plan that a response states, in one spelling."""
+        plan = read_plan(text, read_trip(problem.text).cities)
+        return None if plan is None else "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan)
+
+    def vote(self, problem: Problem, texts: Sequence[str]) -> int:
+        """The place of the plan that most responses state, of those that keep every constraint of the problem's text.
+
+        Where none does, the medoid: the plan that agrees best with all others on which day is spent in which city (mean
+        Jaccard distance). Of equals, the first. A response without a plan has no vote; where no one has, the first.
+        """
+        trip = read_trip(problem.text)
+        plans = {i: plan for i, text in enumerate(texts) if (plan := read_plan(text, trip.cities))}
+        kept = [tuple(plan) for plan in plans.values() if all(check(trip, plan).values())]
+        if kept:
+            modal = Counter(kept).most_common(1)[0][0]
+            return next(i for i, plan in plans.items() if tuple(plan) == modal)
+        days = {
+            i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
+            for i, plan in plans.items()
+        }
+        return min(plans, key=lambda i: sum(_distance(days[i], other) for other in days.values()), default=0)
+
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints satisfied by the last complete plan; `correct` when all are."""
         atoms = constraints_kept(problem, text)
@@ -170,6 +194,17 @@ class TripPlanning:
             return no_answer(text, "no line gives days in one of the cities")
         kept = sum(atoms.values())
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
+
+    def verify(self, problem: Problem, text: str) -> float | None:
+        """The share of constraints that the plan in a text keeps, all read from the problem's own text: no golden plan
+        is looked at. None where no plan can be read."""
+        kept = constraints_kept(problem, text)
+        return sum(kept.values()) / len(kept) if kept else None
+
+
+def _distance(one: set[tuple[str, int]], other: set[tuple[str, int]]) -> float:
+    """Jaccard's, between days spent in cities."""
+    return 1 - len(one & other) / max(len(one | other), 1)
 
 
 TASK = TripPlanning()

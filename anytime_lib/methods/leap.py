@@ -1,0 +1,180 @@
+"""Does the model learn from its mistakes? It explains them, and the principles drawn from that go into the prompt.
+
+In-context principle learning (LEAP; Zhang et al., arXiv 2402.05403): attempts at pool problems, those that the pool's
+gold answers show to be wrong, an explanation of each by the model, given the right answer; a principle from each (low
+level), and a summary of them all (high level).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anytime_lib.exemplars import assert_disjoint
+from anytime_lib.grading import grade_answer
+from anytime_lib.methods import Given, Method, Prompted
+from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.prompts import prompt
+from anytime_lib.records import Message, Problem, shown
+
+if TYPE_CHECKING:
+    from anytime_lib.asking import Asker
+    from anytime_lib.config import TaskSettings
+    from anytime_lib.exemplars import Draw
+    from anytime_lib.models.limiter import Gate
+    from anytime_lib.tasks import Task
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong attempt at a pool problem, and what the model made of it ("" where that failed)."""
+
+    problem: Problem
+    trace_key: str
+    answer_key: str
+    explanation: str = field(repr=False)
+    principle: str
+
+
+@dataclass(frozen=True)
+class Principles:
+    """What was learned.
+
+    Attributes:
+        mistakes: one a pool problem at the most.
+        summary: the principles of all in short; "" where that failed.
+        attempts, failed: how many could be read, and how many could not be made (their requests failed, or the server
+            hides reasoning).
+    """
+
+    task: str
+    mistakes: list[Mistake]
+    summary: str
+    attempts: int
+    failed: int = 0
+
+    @property
+    def low(self) -> list[str]:
+        return [m.principle for m in self.mistakes if m.principle]
+
+    def __bool__(self) -> bool:
+        return bool(self.low)
+
+    def reading(self) -> str:
+        """One sentence on what was learned, or why nothing was."""
+        found = f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool"
+        if self.failed:
+            found += f" ({self.failed} could not be made)"
+        if self:
+            return f"{found}, {len(self.low)} principles"
+        why = "the model drew no principle from them" if self.mistakes else "there is nothing to learn from"
+        return f"{found}; {why}, so leap is left out. More pool problems or samples may help"
+
+
+class Learning:
+    """The preparation: attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles.
+
+    An explanation, a principle and the summary are of at most `pool_budget` tokens each.
+    """
+
+    name = "principles"
+
+    async def __call__(
+        self, asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate
+    ) -> Principles:
+        assert_disjoint(problems.test, [*problems.pool, *problems.shots])
+
+        async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
+            await units.enter()
+            try:
+                return await _learned(asker, task, settings, problems, problem)
+            finally:
+                units.leave()
+
+        async with asyncio.TaskGroup() as group:
+            jobs = [group.create_task(one(p)) for p in problems.pool]
+        found = [job.result() for job in jobs]
+        mistakes = [m for _, _, m in found if m]
+        low = [m.principle for m in mistakes if m.principle]
+        summary = (
+            await _say(asker, task, settings, "principle", prompt("leap.summary", principles=_listed(low)))
+            if low
+            else ""
+        )
+        return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
+
+    def save(self, prepared: Principles, folder: Path) -> None:
+        """One mistake a line with its lineage, then the summary; texts on private problems are withheld."""
+        rows = [
+            {"task": prepared.task, "problem_id": m.problem.id, "trace_key": m.trace_key, "answer_key": m.answer_key,
+             "explanation": shown(m.problem, m.explanation), "principle": shown(m.problem, m.principle)}
+            for m in prepared.mistakes
+        ]  # fmt: skip
+        if prepared:
+            rows.append({"task": prepared.task, "summary": shown(prepared.mistakes[0].problem, prepared.summary)})
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"principles_{prepared.task}.jsonl").write_text(text, encoding="utf-8", errors="replace")
+
+
+async def _learned(
+    asker: Asker, task: Task, settings: TaskSettings, problems: Draw, problem: Problem
+) -> tuple[int, int, Mistake | None]:
+    """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
+    messages = chain_of_thought(task, problem, problems.shots)
+    read, failed, wrong = 0, 0, None
+    for sample in range(asker.config.pool_samples):
+        try:
+            trace = await asker.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
+            key, row = await asker.answer(
+                task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
+            )
+        except RequestFailed:
+            failed += 1
+            continue
+        grade = grade_answer(task, problem, row["text"], row["finish_reason"])
+        read += grade.status == "ok"
+        if wrong is None and grade.status == "ok" and not grade.correct:
+            wrong = trace, key, row["text"]
+    if wrong is None:
+        return read, failed, None
+    trace, key, answer = wrong
+    shows = {"problem": problem.text, "attempt": f"{trace.text}\n{answer}".strip(), "answer": task.gold_answer(problem)}
+    explanation = await _say(asker, task, settings, "explain", prompt("leap.explain", **shows))
+    principle = ""
+    if explanation:
+        asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
+        principle = await _say(asker, task, settings, "principle", asked)
+    return read, failed, Mistake(problem, trace.key, key, explanation, principle)
+
+
+async def _say(asker: Asker, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
+    """What the model says to that; nothing where the request fails."""
+    try:
+        _, row = await asker.say(kind, task, "leap", [{"role": "user", "content": content}], 0, settings.pool_budget)
+    except RequestFailed:
+        return ""
+    return str(row["text"]).strip()
+
+
+def _listed(principles: list[str]) -> str:
+    return "\n".join(f"- {principle}" for principle in principles)
+
+
+class Leap(Prompted):
+    """`base` after the principles, high level and low."""
+
+    name = "leap"
+    preparation = Learning()
+
+    def messages(self, problem: Problem, given: Given) -> list[Message]:
+        learned: Principles = given.prepared
+        question = prompt("leap.question", summary=learned.summary, principles=_listed(learned.low),
+                          question=given.task.question(problem))  # fmt: skip
+        return chain_of_thought(given.task, problem, given.shots, question)
+
+
+METHODS: dict[str, Method] = {"leap": Leap()}

@@ -1,0 +1,75 @@
+"""Can the model prefer between its own attempts at the very problem under test, and reason on from there?
+
+Preference Data Prompting (Zhang et al., arXiv 2601.11038) without a pool: two short attempts at the problem itself, the
+model's own verdict on them in both orders, then a reasoning with the worse and the better one in context. No gold
+answer is looked at, and every token of it is inside the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from anytime_lib.asking import Trace
+from anytime_lib.judging import TIE, log_odds
+from anytime_lib.methods import Given, Method, Searching
+from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.prompts import prompt
+from anytime_lib.records import Problem
+from anytime_lib.searching import Ask, Step, cost
+
+VERDICT_TOKENS = 4
+
+
+class PdpPerProblem(Searching):
+    """Two attempts of `per_problem_tokens` each (their answers take no more than that either), a verdict, a reasoning.
+
+    Stopped before the verdict, it answers from the first attempt; then from the better one; then from the reasoning, as
+    far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts.
+    """
+
+    name = "pdp_per_problem"
+
+    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
+        task, most, left = given.task, given.settings.per_problem_tokens, given.budget
+        messages = chain_of_thought(task, problem, given.shots)
+        attempts: list[tuple[Trace, str]] = []
+        for number in range(2):
+            if left < 1:
+                return
+            cap = min(most, left)
+            trace = await ask.trace(messages, cap, number)
+            left -= cost(trace, cap)
+            first = attempts[0][0] if attempts else trace
+            yield Step(cost(trace, cap), first, None if attempts else 0, grows=not attempts)
+            if left < 1:
+                return
+            answer = await ask.answer(trace, cap=min(most, left))
+            left -= answer.tokens
+            yield Step(answer.tokens, first)
+            attempts.append((trace, f"{trace.text}\n{answer.text}".strip()))
+        margin, (one, other) = 0.0, attempts
+        if one[1] != other[1]:
+            odds = []
+            for a, b in ((one, other), (other, one)):
+                if left < VERDICT_TOKENS:
+                    return
+                content = prompt("judge.question", problem=problem.text, a=a[1], b=b[1])
+                turn = {"role": "user", "content": content}
+                said = await ask.say([turn], VERDICT_TOKENS, "judge", alternatives=20)
+                left -= said.tokens
+                yield Step(said.tokens, first)
+                odds.append(log_odds(said.text, said.first))
+            if odds[0] is not None and odds[1] is not None:
+                margin = (odds[0] - odds[1]) / 2
+        if abs(margin) >= TIE:
+            winner, loser = (one, other) if margin > 0 else (other, one)
+            question = prompt("pdp_per_problem.question", question=task.question(problem), winner=winner[1],
+                              loser=loser[1])  # fmt: skip
+            messages = chain_of_thought(task, problem, given.shots, question)
+            yield Step(0, winner[0])
+        if left >= 1:
+            final = await ask.trace(messages, left, 2)
+            yield Step(cost(final, left), final, 0, grows=True, last=final.stopped)
+
+
+METHODS: dict[str, Method] = {"pdp_per_problem": PdpPerProblem()}

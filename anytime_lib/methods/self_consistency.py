@@ -1,0 +1,68 @@
+"""Do several short reasonings that vote do better than one long one?
+
+Self-consistency (Wang et al., arXiv 2203.11171), under a token budget: traces are read one after the other until the
+budget is used, the last one is cut, and the answers forced at their ends vote.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+
+from anytime_lib.asking import Trace
+from anytime_lib.methods import Given, Method, Searching
+from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.records import Problem
+from anytime_lib.searching import Answer, Ask, Stop, cost, read_out
+from anytime_lib.tasks import Task
+
+MOST = 40
+"""Traces at the most, as in the paper; more budget then changes nothing."""
+
+
+def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
+    """The place of the answer that most agree with; of equals, that of the one reached first.
+
+    By the task's own `vote`, else by its `reading`, else by the text itself. An unread answer does not vote; where none
+    can be read, the first stands.
+    """
+    if own := getattr(task, "vote", None):
+        return int(own(problem, texts))
+    read = getattr(task, "reading", None) or (lambda _, text: " ".join(text.lower().split()) or None)
+    readings = [read(problem, text) for text in texts]
+    counts = Counter(r for r in readings if r is not None)
+    return readings.index(counts.most_common(1)[0][0]) if counts else 0
+
+
+class SelfConsistency(Searching):
+    """The majority over traces of at most `vote_tokens` each, together of no more tokens than the budget."""
+
+    name = "self_consistency"
+
+    async def stops(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Stop]:
+        messages = chain_of_thought(given.task, problem, given.shots)
+        traces: list[Trace] = []
+        spent = 0
+        known: dict[tuple[int, int], Answer | RequestFailed] = {}
+        for budget in given.settings.budgets:
+            while spent < budget and len(traces) < MOST:
+                cap = min(given.settings.vote_tokens, given.budget - spent)
+                traces.append(await ask.trace(messages, cap, len(traces)))
+                spent += cost(traces[-1], cap)
+            votes, used = [], 0
+            for number, trace in enumerate(traces):
+                at = trace.used(budget - used)
+                if (number, at) not in known:
+                    known[number, at] = await read_out(ask, trace, at)
+                votes.append(known[number, at])
+                used += at
+                if used == budget:
+                    break
+            said = [vote for vote in votes if isinstance(vote, Answer)]
+            failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
+            best = failed[0] if failed else said[elected(given.task, problem, [vote.text for vote in said])]
+            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget)
+
+
+METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

@@ -1,0 +1,79 @@
+"""Does it help to look several ways and to go on from the best?
+
+Tree of thoughts (Yao et al., arXiv 2305.10601): the model proposes next thoughts, values each partial reasoning itself,
+and a beam of the best is carried on. Thoughts and valuations share one budget; whenever it ends, the best leaf answers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+
+from anytime_lib.asking import Trace
+from anytime_lib.judging import log_odds
+from anytime_lib.methods import Given, Method, Searching
+from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.prompts import prompt
+from anytime_lib.records import Message, Problem
+from anytime_lib.searching import Ask, Step, cost, joined
+
+VALUE_TOKENS = 4
+"""Of a valuation: a letter, and room for what some models put around it."""
+
+
+class TreeOfThoughts(Searching):
+    """Beam search of `tree_width` partial reasonings, `tree_branches` thoughts of `tree_step` tokens from each.
+
+    A valuation is the log-odds that the model gives to its being on the way to a right answer; one that cannot be read
+    ranks last, and of equals the longest is the best. Before the first thought is valued, the answer is that of the
+    first thought, cut where the budget ends.
+    """
+
+    name = "tree_of_thoughts"
+
+    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
+        settings, left = given.settings, given.budget
+        question = prompt("tree_of_thoughts.question", question=given.task.question(problem))
+        beam = [(0.0, ask.nothing(chain_of_thought(given.task, problem, given.shots, question)))]
+        best: Trace | None = None
+        while beam:
+            grown: list[tuple[float, Trace]] = []
+            for i, (_, node) in enumerate(beam):
+                for branch in range(settings.tree_branches):
+                    if left < 1:
+                        return
+                    cap = min(settings.tree_step, left)
+                    thought = await ask.trace(_next(node), cap, branch)
+                    left -= cost(thought, cap)
+                    leaf = joined(node, thought)
+                    yield Step(cost(thought, cap), best or leaf, None if best else 0, grows=best is None)
+                    if not thought.n_tokens:
+                        continue
+                    if left < VALUE_TOKENS:
+                        return
+                    value, tokens = await _value(problem, leaf, ask)
+                    left -= tokens
+                    yield Step(tokens, best or leaf)
+                    grown.append((value, leaf))
+                    best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
+                    yield Step(0, best)
+            beam = sorted(grown, key=lambda of: -of[0])[: settings.tree_width]
+
+
+def _next(node: Trace) -> list[Message]:
+    """The conversation that asks for the next thought."""
+    if not node.text:
+        return node.messages
+    asked = {"role": "user", "content": prompt("tree_of_thoughts.step")}
+    return [*node.messages, {"role": "assistant", "content": node.text}, asked]
+
+
+async def _value(problem: Problem, leaf: Trace, ask: Ask) -> tuple[float, int]:
+    """What the model thinks of a partial reasoning, in nats, and the tokens that it took."""
+    content = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
+    said = await ask.say([{"role": "user", "content": content}], VALUE_TOKENS, "value", alternatives=20)
+    value = log_odds(said.text, said.first)
+    return (-math.inf if value is None else value), said.tokens
+
+
+METHODS: dict[str, Method] = {"tree_of_thoughts": TreeOfThoughts()}

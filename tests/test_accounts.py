@@ -1,0 +1,159 @@
+"""Accounts: every token of every method, against what the server itself counted; gains at equal cost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_server import FakeServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_settling import HELD, helped
+from test_synthesis import checked, sums
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.accounts import AXES, _reached, accounts, gains, preparation_tokens, published
+from anytime_lib.estimate import estimate_run
+from anytime_lib.ledger import attempts, ledger_table
+from anytime_lib.settling import settle
+
+ALL = ["direct", "base", "budget_prompt", "few_shot", "self_consistency", "tree_of_thoughts", "leap", "pdp", "pdp_plus",
+       "pdp_per_problem", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"]  # fmt: skip
+
+
+class Billing:
+    """Counts what it bills: prompts by their words, completions by their tokens, also of replies that are no use."""
+
+    def __init__(self, server: FakeServer, every: int) -> None:
+        self.server, self.every, self.lock = server, every, threading.Lock()
+        self.billed: Counter[str] = Counter()
+        self.wasted = 0
+
+    def __call__(self, body: dict[str, Any], number: int) -> Any:
+        said = helped(body, number)
+        reply = said[1] if isinstance(said, tuple) else self.server.completion(body, said)
+        prompt = sum(len(m["content"].split()) for m in body["messages"])
+        reply["usage"] |= {"prompt_tokens": prompt, "total_tokens": prompt + reply["usage"]["completion_tokens"]}
+        with self.lock:
+            if number and number % self.every == 0:
+                if number % (2 * self.every) == 0:
+                    return 500, {"error": {"message": "a moment"}}  # costs nothing
+                reply |= {"choices": []}  # billed, and nothing came of it
+                self.wasted += 1
+            self.billed["prompt"] += prompt
+            self.billed["completion"] += reply["usage"]["completion_tokens"]
+        return 200, reply
+
+
+class Ran(NamedTuple):
+    config: RunConfig
+    billing: Billing
+    cells: pd.DataFrame
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """All methods, synthesis and a settling test, on a server of whose replies some fail and some are of no use."""
+    server = FakeServer()
+    server.script = billing = Billing(server, every=23)
+    config = RunConfig(
+        outputs=str(tmp_path_factory.mktemp("all")), model="fake", base_url=server.base_url, concurrency=8,
+        tasks=[sums(verify=checked)], methods=ALL, n_problems=2, n_samples=1, budgets=[8, 40], n_shots=1,
+        answer_tokens=16, pool_problems=3, pool_samples=3, pool_budget=12, difficulty=[0, 1], rationale_tokens=6,
+        settle=HELD | {"n_problems": 2},
+    )  # fmt: skip
+    cells = run_sweep(config, progress=False)
+    assert settle(config, progress=False).n_problems == 2
+    yield Ran(config, billing, cells)
+    server.close()
+
+
+def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
+    assert set(ran.cells.method) == set(ALL) and not ran.cells.score.isna().any()
+    with Store(ran.config.folder / "store.sqlite") as store:
+        table = ledger_table(store)
+    assert ran.billing.wasted > 2 and table[table.kind == "retry"].requests.sum() == ran.billing.wasted
+    assert table.prompt_tokens.sum() == ran.billing.billed["prompt"]
+    assert table.completion_tokens.sum() == ran.billing.billed["completion"]
+    before = dict(ran.billing.billed)
+    run_sweep(ran.config, progress=False)
+    settle(ran.config, progress=False)
+    assert ran.billing.billed == before
+    assert estimate_run(ran.config).table.calls.sum() == 0  # it knows of the settling test, too
+
+
+def test_accounts_of_every_method(ran: Ran) -> None:
+    with Store(ran.config.folder / "store.sqlite") as store:
+        table, billed = accounts(ran.cells, store, ran.config), attempts(store)
+        once = {m: preparation_tokens(store, ran.config, "sums", m) for m in ALL}
+        usage = store.requests().set_index("key")
+    assert set(table.method) == set(ALL) and not table.isna().any().any()
+    pool = billed[billed.method == "synthesis"]
+    judging = int(pool[pool.kind == "judge"][["prompt_tokens", "completion_tokens"]].sum().sum())
+    synthesis = int(pool[["prompt_tokens", "completion_tokens"]].sum().sum()) - judging
+    assert once["base"] == once["self_consistency"] == 0
+    assert once["pdp_grader"] == once["pdp_verifier"] == synthesis > 0
+    assert once["pdp"] == once["pdp_shuffled"] == synthesis + judging > synthesis
+    assert once["leap"] > synthesis
+    assert (table.used <= table.budget).all()
+    assert np.allclose(table.total_1 - table.per_problem, table.preparation)
+    assert np.allclose(100 * (table.total_100 - table.per_problem), table.preparation)
+    last = ran.cells[(ran.cells.method == "base") & (ran.cells.budget == 40)]  # by hand
+    own = usage.loc[last.trace_key, "prompt_tokens"].to_numpy() + usage.loc[last.answer_key, "prompt_tokens"].to_numpy()
+    row = table[(table.method == "base") & (table.budget == 40)].iloc[0]
+    assert row.per_problem == pytest.approx(np.mean(own + last.tokens_used + last.answer_tokens))
+    found = gains(ran.cells, table, n_resamples=100)
+    assert set(found.axis) == set(AXES) and set(found.method) == set(ALL) - {"base"}
+    assert (found.low.dropna() <= found.points[found.low.notna()] + 1e-9).all()
+
+
+def curve_cells(curves: dict[str, list[float]]) -> pd.DataFrame:
+    return pd.DataFrame([
+        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": 0, "budget": 10 * 2**t,
+         "score": q}
+        for m, curve in curves.items() for p in range(3) for t, q in enumerate(curve)
+    ])  # fmt: skip
+
+
+def costs(extra: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame([{"task": "t", "method": m, "budget": b, "total_1": b + more}
+                         for m, more in extra.items() for b in (10, 20, 40)])  # fmt: skip
+
+
+def test_gains_by_hand() -> None:
+    """The method is one budget ahead: it saves what lies between, and what its prompt costs is taken off."""
+    cells = curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.6, 0.6]})
+    found = gains(cells, costs({"base": 0, "pdp": 10}), axes=["budget", "total_1"], n_resamples=50)
+    even, whole = (found[found.axis == axis].set_index("budget") for axis in ("budget", "total_1"))
+    assert even.points.tolist() == pytest.approx([20, 40, 0]) and even.low.tolist() == even.points.tolist()
+    assert even.saved.tolist() == pytest.approx([0, 10, 20])
+    assert whole.points.tolist() == pytest.approx([0, 20, 0])  # at 20, 30 and 50 tokens
+    assert whole.saved.tolist() == pytest.approx([-10, 0, 10])
+    never = gains(curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}), costs({"base": 0, "pdp": 0}),
+                  axes=["budget"], n_resamples=50)  # fmt: skip
+    assert never.saved.tolist() == [0, 10, -np.inf]
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(0, 1))
+def test_the_inverse_of_a_curve_is_its_inverse(steps: list[float], quality: float) -> None:
+    curve = np.maximum.accumulate(np.array(steps))
+    x = np.arange(len(curve), dtype=float)
+    at = _reached(curve, x, quality)
+    if at == np.inf:
+        assert quality > curve[-1]
+    else:
+        assert np.interp(at, x, curve) >= quality - 1e-9
+        assert at == 0 or np.interp(at - 1e-6, x, curve) <= quality + 1e-4
+
+
+def test_published_figures_are_there_with_their_tasks() -> None:
+    table = published("natural_plan_trip").set_index(["model", "method"])
+    assert table.value["grok-3", "base"] == 74.7 and table.value["grok-3-mini", "pdp"] == 90.7
+    assert published().query("measure == 'index'").overall.tolist() == [85.4, 88.7]
+    assert published("a task of my own").empty

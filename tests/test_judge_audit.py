@@ -1,0 +1,151 @@
+"""The judge's audit: judges that are known to be right, wrong, biased or contradictory are found to be so."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
+
+from anytime_lib.errors import DataError
+from anytime_lib.judge_audit import CHANCE, _spearman, audit, readings, strengths
+from anytime_lib.turning import turned
+
+
+def comparisons(
+    n_problems: int = 30, k: int = 4, skill: float = 1.0, place: float = 0.0, length: float = 0.0, noise: float = 0.5,
+    seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """What a judge says whose log-odds are skill x gold margin + place (for the first) + length x tokens + noise."""
+    rng, rows = np.random.default_rng(seed), []
+    for p in range(n_problems):
+        score, tokens = rng.integers(0, 3, k) / 2, rng.integers(10, 60, k)
+        for i, j in itertools.combinations(range(k), 2):
+            lean = skill * 4 * (score[i] - score[j]) + length * (tokens[i] - tokens[j])
+            ab, ba = (sign * lean + place + noise * rng.normal() for sign in (1, -1))
+            margin = (ab - ba) / 2
+            outcome = "tie" if abs(margin) < 0.05 else "first" if margin > 0 else "second"
+            rows.append({"problem_id": f"p{p}", "level": str(p % 2), "first": i, "second": j, "tokens_first": tokens[i],
+                         "tokens_second": tokens[j], "log_odds_ab": ab, "log_odds_ba": ba, "margin": margin,
+                         "outcome": outcome, "score_first": score[i], "score_second": score[j]})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def measured(table: pd.DataFrame) -> pd.DataFrame:
+    found = audit(table, n_resamples=400)
+    assert (found.groupby("level").measure.nunique() == len(CHANCE)).all()
+    return found[found.level == "all"].set_index("measure")
+
+
+def test_a_judge_with_skill_and_one_without() -> None:
+    good, coin = measured(comparisons()), measured(comparisons(skill=0.0))
+    for name in ("accuracy", "kappa", "auc", "margin_correlation"):
+        assert good.low[name] > good.chance[name], name
+        assert coin.low[name] <= coin.chance[name] <= coin.high[name], name
+    assert good.value["accuracy"] > 0.95 and good.value["auc"] > 0.95
+    assert good.value["cycles"] < 0.05 and coin.low["cycles"] <= 0.25 <= coin.high["cycles"]
+    wrong = measured(comparisons(skill=-1.0))
+    assert wrong.high["accuracy"] < 0.5 and wrong.high["margin_correlation"] < 0
+
+
+def test_biases_are_found_for_what_they_are() -> None:
+    placed, long = measured(comparisons(place=1.5)), measured(comparisons(skill=0.0, length=0.2))
+    assert placed.low["position_bias"] < 1.5 < placed.high["position_bias"]
+    assert placed.low["first_place"] > 0.5 and placed.low["accuracy"] > 0.5
+    assert placed.value["order_consistency"] < measured(comparisons()).value["order_consistency"]
+    assert long.low["longer_wins"] > 0.9 and long.low["longer_is_better"] < 0.6
+    assert long.value["cycles"] < 0.05  # a judge by length is consistent with itself
+
+
+def test_levels_and_counts() -> None:
+    table = comparisons(20)
+    found = audit(table, n_resamples=200)
+    assert list(dict.fromkeys(found.level)) == ["all", "0", "1"]
+    n = found.pivot(index="measure", columns="level", values="n")
+    assert (n["all"] == n["0"] + n["1"]).all() and n["all"]["kappa"] == len(table)
+    assert n["all"]["first_place"] == 2 * len(table) and 0 < n["all"]["cycles"] <= 20 * 4
+
+
+def test_the_value_agrees_with_plain_formulas() -> None:
+    table = comparisons(10, seed=3)
+    decisive = table[(table.outcome != "tie") & (table.score_first != table.score_second)]
+    right = (decisive.margin > 0) == (decisive.score_first > decisive.score_second)
+    found = measured(table)
+    assert found.value["accuracy"] == pytest.approx(right.mean())
+    gold = table.score_first - table.score_second
+    both = spearmanr(np.r_[table.margin, -table.margin], np.r_[gold, -gold]).statistic
+    assert found.value["margin_correlation"] == pytest.approx(both)
+    twice = np.where(table.problem_id == "p1", 2, 1)  # a resample in which one problem comes twice
+    x, y = np.repeat(table.margin, twice), np.repeat(gold, twice)
+    weights = np.r_[twice, twice][None].astype(float)
+    ours = _spearman(np.column_stack([np.r_[table.margin, -table.margin], np.r_[gold, -gold]]), weights)
+    assert ours[0] == pytest.approx(spearmanr(np.r_[x, -x], np.r_[y, -y]).statistic)
+
+
+def test_intervals_are_clustered_by_problem() -> None:
+    """Copies of the pairs of a problem add no problem: the interval stays as wide as it was."""
+    table = comparisons(12, skill=0.2, noise=2)
+    copies = pd.concat([table] * 5)
+    copies["second"] += 10 * np.repeat(np.arange(5), len(table))  # so that they are pairs of their own
+    once, five = measured(table), measured(copies)
+    width = [(f.high - f.low)["accuracy"] for f in (once, five)]
+    assert width[1] == pytest.approx(width[0], rel=1e-9) and width[0] > 0.05
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.sampled_from(["tie", "unparsed", "identical", "error", "first"]), min_size=0, max_size=6),
+       st.sampled_from([0.0, 1.0]))  # fmt: skip
+def test_degenerate_tables_give_a_note_and_no_crash(outcomes: list[str], score: float) -> None:
+    rows = [{"problem_id": f"p{i % 2}", "level": "", "first": 0, "second": i + 1, "tokens_first": 5, "tokens_second": 5,
+             "log_odds_ab": None, "log_odds_ba": None, "margin": 1.0 if o == "first" else None, "outcome": o,
+             "score_first": score, "score_second": 1.0} for i, o in enumerate(outcomes)]  # fmt: skip
+    names = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
+             "margin", "outcome", "score_first", "score_second"]  # fmt: skip
+    found = audit(pd.DataFrame(rows, columns=names), n_resamples=100)
+    assert (found.note[found.value.isna()] != "").all()
+    assert len(readings(found)) == len(CHANCE)
+
+
+def test_readings_follow_from_the_interval() -> None:
+    said = readings(audit(comparisons(), n_resamples=300), "fake")
+    assert said[0].startswith("fake prefers the better-scored attempt in") and "above what coins would give" in said[0]
+    unsure = readings(audit(comparisons(skill=0.0), n_resamples=300))
+    assert "not told apart from what coins would give (0.50)" in unsure[0]
+
+
+@settings(deadline=None)
+@given(st.integers(2, 6), st.integers(0, 10**6))
+def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
+    order = np.random.default_rng(seed).permutation(n)
+    results = [(i, j, float(order[i] > order[j])) for i, j in itertools.combinations(range(n), 2)]
+    found = strengths(n, results)
+    assert found.sum() == pytest.approx(0, abs=1e-6)
+    assert (np.argsort(found) == np.argsort(order)).all()
+    assert strengths(2, [(0, 1, 0.5)]) == pytest.approx([0, 0], abs=1e-9)
+    two = strengths(2, [(0, 1, 1.0)] * 3 + [(0, 1, 0.0)], ridge=1e-9)
+    assert two[0] - two[1] == pytest.approx(np.log(3), rel=1e-3)  # the maximum likelihood in closed form
+
+
+def cells(base: str, pdp: str) -> pd.DataFrame:
+    """Cells of one sample: "+" right, "-" wrong, "x" an error, a character a budget."""
+    return pd.DataFrame([
+        {"problem_id": "p", "sample": 0, "method": m, "budget": 10 * (t + 1), "correct": c == "+",
+         "status": "error" if c == "x" else "ok", "answer_key": f"{m}{t}"}
+        for m, marks in (("base", base), ("pdp", pdp)) for t, c in enumerate(marks)
+    ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "pdp", "kind", "budget"),
+    [("--+", "-++", "correction", 20), ("---", "+-+", "correction", 30), ("+--", "+--", None, 0),
+     ("++-", "---", "error", 10), ("-+-", "-+-", None, 0), ("x--", "+++", "correction", 20)],
+)  # fmt: skip
+def test_examples_are_chosen_by_rule(base: str, pdp: str, kind: str | None, budget: int) -> None:
+    found = turned(cells(base, pdp), baseline="base", treatment="pdp")
+    assert [(r.kind, r.budget) for r in found.itertuples()] == ([(kind, budget)] if kind else [])
+    with pytest.raises(DataError, match="no cells of leap"):
+        turned(cells(base, pdp), baseline="base", treatment="leap")

@@ -1,0 +1,391 @@
+"""The methods: what each asks, what it spends at every budget, and how a user adds one."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from fake_server import FakeServer, say_something
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
+from anytime_lib.asking import NOT_TOKENISED, Asker
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.estimate import estimate_run
+from anytime_lib.exemplars import draw
+from anytime_lib.ledger import against_fresh, ledger_table
+from anytime_lib.methods import Given, Prompted, Searching, load_method, method_names, register_method
+from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.self_consistency import elected
+from anytime_lib.plots import plot_curves
+from anytime_lib.records import Message, Problem, digest
+from anytime_lib.searching import Answer, Ask, Step, Stop
+from anytime_lib.tasks.itinerary import plans, read_trip, write_plan
+
+Config = Callable[..., RunConfig]
+ALL = [name for name in method_names() if name != "recorded"]
+SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
+
+
+# Never more than the budget.
+
+
+class Respondent(Asker):
+    """Answers in place, with replies of a length drawn for each request, and counts every token but the answers'."""
+
+    def __init__(self, config: RunConfig, seed: int) -> None:
+        super().__init__(config, None, None, None)  # type: ignore[arg-type]
+        self.seed, self.steering = seed, 0
+
+    async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
+        return False
+
+    async def _tokenised(self, *about: Any) -> dict[str, Any]:
+        return NOT_TOKENISED
+
+    async def _ask(
+        self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
+    ) -> tuple[str, dict[str, Any]]:
+        key = digest([kind, sample, request, self.seed])
+        chance, most = random.Random(key), request["max_tokens"]
+        n = chance.choice([most, chance.randint(0, most)])
+        text = "".join(chance.choice("AB") for _ in range(n))
+        self.steering += n * (kind != "answer" or most < 32)  # answers that the judge is shown have a cap of their own
+        return key, {"text": text, "reasoning": "", "reasoning_tokens": 0, "completion_tokens": n,
+                     "ends": list(range(1, n + 1)), "first": {},
+                     "finish_reason": "length" if n == most else "stop"}  # fmt: skip
+
+
+budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(sorted)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+@given(budgets=budgets, share=st.integers(1, 40), seed=st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int], share: int, seed: int) -> None:
+    config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
+    task, of = load_task("gpqa"), config.at("gpqa")
+    method, problem = load_method(name), task.problems(limit=1)[0]
+    asker = Respondent(config, seed)
+    given = Given(task, of, budget=budgets[-1])
+
+    async def all_stops() -> list[Stop]:
+        assert isinstance(method, Searching)
+        return [stop async for stop in method.stops(problem, given, Ask(asker, given, name, problem, 0))]
+
+    stops = asyncio.run(all_stops())
+    assert [s.budget for s in stops] == budgets
+    assert all(0 <= s.used <= s.budget for s in stops)
+    assert all(isinstance(s.answer, Answer) for s in stops)
+    assert [s.used for s in stops] == sorted(s.used for s in stops)
+    # Looked at from outside as well, all that steers is inside the largest budget.
+    assert asker.steering <= budgets[-1]
+
+
+GOLD = {p.text: p.gold for p in load_task("gpqa").problems(split="all")}
+
+
+def to_the_cap(body: dict[str, Any], number: int) -> Any:
+    """Replies that run to their caps and can be read: one answer in four is right, every verdict heeds the texts."""
+    asked = body["messages"][-1]["content"]
+    lot = int(digest(body)[:8], 16)
+    if "ATTEMPT A: " in asked:
+        return say_something(body, number) + "." + " x" * 40
+    if "BEGINNING: " in asked:
+        return "A." + " x" * 40
+    if body.get("logprobs") or "principle" in asked or "Explain" in asked:
+        return f"{lot:x} {say_something(body | {'logprobs': True}, number)}" + " and" * 400
+    return f"Answer: {'ABCD'[lot % 4]}.\n" + "hm " * 400
+
+
+def test_every_method_on_one_account(server: FakeServer, config: Config) -> None:
+    """Spends within its budget, asks what was estimated to the call, and is on the ledger to the token."""
+    server.script = to_the_cap
+    task = make_task(
+        "letters", lambda rng: {"text": f"Which letter, {rng.integers(10**9)}?", "gold": "ABCD"[rng.integers(4)]},
+        lambda problem, text: text[8] == problem.gold if text.startswith("Answer: ") else None,
+        answer_tokens=32, verify=lambda problem, text: float(text[8] in "AB"), read=lambda problem, text: text[:9],
+    )  # fmt: skip
+    run = config(tasks=[task], methods=ALL, n_problems=2, budgets=[2, 9, 40, 60], pool_problems=4, n_shots=1)
+    told = estimate_run(run).table.groupby("kind").calls.sum().to_dict()
+    assert not server.requests
+    cells = run_sweep(run, progress=False)
+    assert set(cells.method) == set(ALL) and "error" not in set(cells.status)
+    assert (cells.tokens_used <= cells.budget).all()
+    with Store(run.folder / "store.sqlite") as store:
+        ledger = ledger_table(store)
+        assert not set(SEARCHING) & set(against_fresh(store).method)
+    made = ledger[ledger.kind != "probe"].groupby("kind").requests.sum().to_dict()
+    assert told == made and sum(made.values()) == len(server.requests)
+    asked = [*server.requests, *server.probes]
+    said = [server.completion(body, server.script(body, 0))["usage"]["completion_tokens"] for body in asked]
+    assert ledger.completion_tokens.sum() == sum(said)
+    assert {"value", "explain", "principle", "judge", "synthesis"} < set(ledger.kind)
+    assert estimate_run(run).table.empty
+    before = len(server.requests)
+    assert run_sweep(run, progress=False).equals(cells) and len(server.requests) == before
+
+
+# What each asks.
+
+
+def sent(server: FakeServer, config: RunConfig) -> list[list[Message]]:
+    server.requests.clear()
+    run_sweep(config, progress=False)
+    return [r["messages"] for r in server.requests]
+
+
+def test_direct_is_one_answer_and_no_reasoning(server: FakeServer, config: Config) -> None:
+    cells = run_sweep(config(methods=["direct"]), progress=False)
+    assert len(server.requests) == 3 * 2 and all(len(r["messages"]) == 1 for r in server.requests)
+    assert set(cells.tokens_used) == {0} and (cells.groupby(["problem_id", "sample"]).answer_key.nunique() == 1).all()
+
+
+def test_a_budget_prompt_names_each_budget_and_is_held_to_it(server: FakeServer, config: Config) -> None:
+    cells = run_sweep(config(methods=["budget_prompt"]), progress=False)
+    traces = [r for r in server.requests if r.get("logprobs")]
+    assert Counter(r["max_tokens"] for r in traces) == {2: 6, 5: 6, 9: 6, 500: 6}
+    assert all(f"You have {r['max_tokens']} tokens" in r["messages"][-1]["content"] for r in traces)
+    assert cells.trace_key.nunique() == len(cells)
+
+
+def test_few_shot_shows_gold_of_the_pool(server: FakeServer, config: Config) -> None:
+    run = config(methods=["few_shot"], n_pairs=2)
+    task, problems = load_task("gpqa"), draw(load_task("gpqa"), run.at("gpqa"), run.seed)
+    for messages in sent(server, run):
+        said = [m["content"] for m in messages if m["role"] == "assistant"]
+        assert all(task.gold_answer(p) in said for p in problems.pool[:2])
+
+
+def voting(server: FakeServer, reasonings: dict[str, str]) -> None:
+    """Traces in the order asked for, and the answer forced after each."""
+
+    def script(body: dict[str, Any], number: int) -> str:
+        if not number:
+            return "a probe"
+        if body.get("logprobs"):
+            seeds = list(dict.fromkeys(r["seed"] for r in server.requests if r.get("logprobs")))
+            return list(reasonings)[seeds.index(body["seed"])]
+        said = body["messages"][-2]["content"]
+        return next(answer for reasoning, answer in reasonings.items() if reasoning.startswith(said))
+
+    server.script = script
+
+
+def test_self_consistency_reads_traces_until_the_budget_is_used(server: FakeServer, config: Config) -> None:
+    voting(server, {"one two three": "A", "four five": "B", "six": "no idea", "seven eight nine ten": "B"})
+    run = config(methods=["self_consistency"], n_problems=1, n_samples=1, budgets=[2, 3, 5, 6, 8], vote_tokens=4)
+    cells = run_sweep(run, progress=False)
+    assert cells.tokens_used.tolist() == [2, 3, 5, 6, 8]
+    with Store(run.folder / "store.sqlite") as store:
+        said = [(store.get(key) or {})["text"] for key in cells.answer_key]
+    assert said == ["A", "A", "A", "A", "B"]  # a tie stays with the first, and what is not read has no vote
+    traces = [r for r in server.requests if r.get("logprobs")]
+    assert [t["max_tokens"] for t in traces] == [4, 4, 3, 2]  # no trace is asked to go beyond the largest budget
+    assert cells.answer_tokens.tolist() == [1, 1, 2, 4, 5]
+
+
+def test_votes_by_task() -> None:
+    aime, own = load_task("aime"), make_task("sums", [], lambda p, t: None)
+    p = aime.problems(limit=1)[0]
+    assert elected(aime, p, ["Final answer: 7", "I think", "Final answer: \\boxed{007}", "Final answer: 8"]) == 0
+    assert elected(aime, p, ["8", "hm", "Final answer: 7", "Final answer: 7"]) == 2
+    assert elected(own, p, ["", "The  figs.", "pears", "the figs"]) == 1
+    assert elected(own, p, ["", ""]) == 0
+    read = make_task("sums", [], lambda p, t: None, read=lambda p, t: t[:1] or None)
+    assert elected(read, p, ["x1", "y1", "y2"]) == 1
+
+
+def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
+    task = load_task("natural_plan_trip")
+    problem = task.problems(limit=1, difficulty=[3])[0]
+    trip = read_trip(problem.text)
+    valid = write_plan(next(plans(trip)))
+    assert task.grade(problem, valid).correct
+    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(trip.cities)]
+    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {trip.cities[2]}"])
+    far = f"Day 4-4: {trip.cities[0]}"
+    assert elected(task, problem, [wrong, "no plan", wrong, valid]) == 3
+    assert elected(task, problem, [far, "no plan", close, wrong]) == 2
+    assert elected(task, problem, ["no plan", "none"]) == 0
+
+
+def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: FakeServer, config: Config) -> None:
+    names = iter("abcdefgh")
+
+    def script(body: dict[str, Any], number: int) -> str:
+        if not number:
+            return "a probe"
+        asked = body["messages"][-1]["content"]
+        if "BEGINNING: " in asked:
+            return "A" if "b1" in asked.split("BEGINNING: ")[1] else "B"
+        return " ".join(f"{name}{i}" for i in (1, 2, 3)) if body.get("seed") and (name := next(names)) else "Answer: A"
+
+    server.script = script
+    run = config(
+        methods=["tree_of_thoughts"], n_problems=1, n_samples=1, budgets=[2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1
+    )
+    cells = run_sweep(run, progress=False)
+    given = [r["messages"][-2]["content"] for r in server.requests if "seed" not in r and len(r["messages"]) > 1]
+    # a (3), its value (1), b (3), value (1), c after b (3), value (1), d after b (3), which nothing is left to value
+    assert given == ["a1 a2", "a1 a2 a3", "b1 b2 b3", "b1 b2 b3\nc1 c2 c3"]
+    assert cells.tokens_used.tolist() == [2, 3, 5, 8, 9, 15]
+
+
+def test_pdp_per_problem_judges_its_own_attempts_within_the_budget(server: FakeServer, config: Config) -> None:
+    texts = iter(["p1 p2 p3", "q1 q2 q3", "r1 r2 r3 r4 r5 r6"])
+
+    def script(body: dict[str, Any], number: int) -> str:
+        if not number:
+            return "a probe"
+        asked = body["messages"][-1]["content"]
+        if "ATTEMPT A: " in asked:
+            return "A" if "ATTEMPT A: q1" in asked else "B"
+        return next(texts) if body.get("seed") else "B"
+
+    server.script = script
+    run = config(
+        methods=["pdp_per_problem"], n_problems=1, n_samples=1, budgets=[2, 7, 10, 12, 40], per_problem_tokens=3
+    )
+    cells = run_sweep(run, progress=False)
+    read = [
+        r["messages"] for r in server.requests if "seed" not in r and len(r["messages"]) == 3 and r["max_tokens"] > 3
+    ]
+    # p (3) + answer (1) + q (3) + answer (1) + two verdicts (1 each) = 10 before the reasoning r
+    assert [m[1]["content"] for m in read] == ["p1 p2", "p1 p2 p3", "q1 q2 q3", "r1 r2", "r1 r2 r3 r4 r5 r6"]
+    assert cells.tokens_used.tolist() == [2, 7, 10, 12, 16] and cells.stopped_naturally.tolist() == [False] * 4 + [True]
+    assert "WORSE ATTEMPT: p1 p2 p3\nB\nBETTER ATTEMPT: q1 q2 q3\nB" in read[-1][0]["content"]
+
+
+def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.script = to_the_cap
+    run = config(methods=["leap"], budgets=[2, 60], pool_problems=2)
+    asked = sent(server, run)
+    explained = [m[-1]["content"] for m in asked if "Explain in a few sentences" in m[-1]["content"]]
+    assert len(explained) == 2 and all("RIGHT ANSWER: Answer: " in e for e in explained)
+    traces = [m for m in asked if "Here are principles" in m[0]["content"]]
+    assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
+    before = len(server.requests)
+    run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
+    assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool_budget]  # no attempt is made again
+    right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
+    server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
+    run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)
+    assert "0 mistakes among 6 readable attempts" in caplog.text and "leap is left out" in caplog.text
+
+
+# A method of the user's own.
+
+
+class Halves(Searching):
+    """Reasons with half of the budget, says what may be wrong with that, and reasons on with the rest."""
+
+    name = "halves"
+
+    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
+        question = chain_of_thought(given.task, problem, given.shots)
+        draft = await ask.trace(question, given.budget // 2)
+        yield Step(draft.n_tokens, draft, 0, grows=True)
+        turns: list[Message] = [*question, {"role": "assistant", "content": draft.text}]
+        doubt = await ask.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
+        yield Step(doubt.tokens, draft)
+        left = given.budget - draft.n_tokens - doubt.tokens
+        if left > 0:
+            more = await ask.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
+            yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
+
+
+class Again(Searching):
+    name = "again"
+
+    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
+        trace = await ask.trace(chain_of_thought(given.task, problem, given.shots), given.budget)
+        yield Step(trace.n_tokens, trace, 0, grows=True, last=trace.stopped)
+
+
+class Shout(Prompted):
+    name = "shout"
+
+    def messages(self, problem: Problem, given: Given) -> list[Message]:
+        return [{"role": "user", "content": given.task.question(problem).upper()}]
+
+
+def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
+    run = config(methods=["base", Halves(), Shout()], budgets=[2, 30, 60])
+    assert run.methods == ["base", "halves", "shout"] and config(methods={"gpqa": [Shout()]}).methods == {
+        "gpqa": ["shout"]
+    }
+    server.script = to_the_cap
+    told = estimate_run(run).table
+    cells = run_sweep(run, progress=False)
+    assert told.calls.sum() == len(server.requests) and (cells.tokens_used <= cells.budget).all()
+    with Store(run.folder / "store.sqlite") as store:
+        ledger = ledger_table(store).set_index(["method", "kind"])
+    assert ledger.requests["halves", "doubt"] == 6 and ledger.requests["halves", "trace"] == 12
+    drawn = plot_curves(cells, n_resamples=50).get_legend_handles_labels()[1]
+    assert {"base", "halves", "shout"} < set(drawn)
+    before = len(server.requests)
+    same = run_sweep(config(methods=["base", Again()], budgets=[2, 30, 60]), progress=False).set_index("method")
+    assert same.loc["again"].answer_key.tolist() == same.loc["base"].answer_key.tolist()
+    assert len(server.requests) == before  # the trace that `base` has, and its answers: paid for once
+
+
+class Greedy(Searching):
+    name = "greedy"
+    used: int
+
+    async def stops(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Stop]:
+        trace = await ask.trace(chain_of_thought(given.task, problem, given.shots), given.budget)
+        for budget in given.settings.budgets:
+            yield Stop(budget, budget + self.used, await ask.answer(trace, 1))
+
+
+def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Config) -> None:
+    bad = Greedy()
+    bad.used = 1
+    with pytest.raises(DataError, match=r"a bug of the method greedy: on .* it spent 3 tokens at the budget 2"):
+        run_sweep(config(methods=[bad]), progress=False)
+    bad.used = "x"  # type: ignore[assignment]
+    with pytest.raises(DataError, match=r"the method greedy failed on .*TypeError"):
+        run_sweep(config(methods=[bad]), progress=False)
+    register_method(type("Silent", (Searching,), {"name": "silent", "stops": lambda self, *about: nothing()})())
+    with pytest.raises(DataError, match=r"a bug of the method silent: .* has no stop at 4 budgets"):
+        run_sweep(config(methods=["silent"]), progress=False)
+
+
+async def nothing() -> AsyncIterator[Stop]:
+    for stop in ():
+        yield stop
+
+
+@pytest.mark.parametrize(
+    ("method", "says"),
+    [(object(), "a subclass of Prompted or Searching"), (Halves, "an instance of a subclass"),
+     (type("M", (Prompted,), {})(), "M needs a `name`"), (type("M", (Prompted,), {"name": "base"})(), "built-in")],
+)  # fmt: skip
+def test_what_cannot_be_registered(method: Any, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        register_method(method)
+
+
+def test_a_failed_answer_is_one_cell_s_error_and_a_failed_search_those_that_follow(
+    server: FakeServer, config: Config
+) -> None:
+    def script(body: dict[str, Any], number: int) -> Any:
+        if "BEGINNING: " in body["messages"][-1]["content"]:
+            return 400, {"error": {"message": "no valuations today"}}
+        if len(body["messages"]) == 3 and len(body["messages"][-2]["content"].split()) == 1 and not body.get("seed"):
+            return 400, {"error": {"message": "too short"}}
+        return "Zz one two" if body.get("seed") else "Answer: A"
+
+    server.script = script
+    run = config(methods=["tree_of_thoughts"], n_problems=1, n_samples=1, budgets=[1, 2, 20, 30], tree_step=3)
+    cells = run_sweep(run, progress=False)
+    assert cells.status.tolist() == ["error", "ok", "error", "error"]

@@ -1,0 +1,126 @@
+"""The settling test: held-out problems, a criterion that is written before, and a verdict by the interval alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_server import FakeServer
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from test_synthesis import checked, solver, sums
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.config import SettleSettings
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.settling import held_out_arms, judge, label, settle
+
+Config = Callable[..., RunConfig]
+HELD = {"task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0, "statistic": "quality"}
+SEEN = {"first_seen": "2026-01-01", "after_results": 0, "after_run": 0}
+
+
+def helped(body: dict[str, Any], number: int) -> Any:
+    """Answers right if it was shown pairs, and in about half of the cases if not."""
+    asked = " ".join(m["content"] for m in body["messages"])
+    if "BETTER ATTEMPT" not in asked or body.get("logprobs"):
+        return solver(body, number)
+    return f"Sum: {int(re.findall(r'is ([0-9]+)', asked)[-1]) + 1}"
+
+
+@pytest.fixture
+def run(server: FakeServer, config: Config) -> Config:
+    server.script = helped
+    return lambda **settings: config(
+        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 3, "pool_samples": 3,
+            "pool_budget": 12, "n_shots": 1, "answer_tokens": 16, "budgets": [2, 5], "difficulty": [0, 1],
+            "pairs_by": "grader", "settle": HELD} | settings)
+    )  # fmt: skip
+
+
+def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Config) -> None:
+    config = run()
+    cells = run_sweep(config, progress=False)
+    found = settle(config, progress=False)
+    arms = held_out_arms(config)
+    held = {p.text for p in arms[0].problems.test}
+    assert len(held) == 6 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
+    assert found.n_problems == 6 and found.n_samples == 2 and not found.changed
+    assert "before any result" in found.reading()
+    before = len(server.requests)
+    assert settle(config, progress=False) == found and len(server.requests) == before
+    again = run_sweep(config, progress=False)  # the held-out cells are no part of the run
+    assert again.equals(cells) and len(server.requests) == before
+    shown = [r["messages"][-1]["content"] for r in server.requests if "ATTEMPT" in r["messages"][-1]["content"]]
+    pairs = [text.split("Now the new problem.")[0] for text in shown]
+    assert pairs and not any(text in p for p in pairs for text in held)
+
+
+def test_the_margin_decides(run: Config) -> None:
+    held = HELD | {"n_problems": 10}
+    found = settle(run(settle=held), progress=False)
+    assert found.outcome == "supported" and 5 < found.low < found.difference < found.high
+    said = found.reading()
+    assert said.startswith("supported: that pdp beats base on held-out sums by more than 5 points of quality (")
+    assert settle(run(settle=held | {"margin": 99.0}), progress=False).outcome == "refuted"
+    between = settle(run(settle=held | {"margin": round(found.difference, 1)}), progress=False)
+    assert between.outcome == "undecided" and between.to_frame().outcome[0] == "undecided"
+
+
+def test_a_criterion_that_is_changed_after_results_says_so(run: Config) -> None:
+    first = settle(run(), progress=False)
+    later = settle(run(settle=HELD | {"margin": 1.0}), progress=False)
+    assert not first.changed and later.after_results == 6 * 2 * 2 * 2
+    assert "AFTER 48 held-out answers were there" in later.reading()
+    assert settle(run(), progress=False) == first  # the first one keeps its time
+    more = settle(run(n_samples=3), progress=False)
+    assert more.changed  # the design is part of it
+
+
+def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
+    run_sweep(run(), progress=False)
+    with Store(run().folder / "store.sqlite") as store:
+        assert store.noted(f"settle {label(run())} fake")["seen"][0]["after_run"] == 0
+    found = settle(run(settle=HELD | {"margin": 2.0}), progress=False)
+    assert not found.changed and "of the run itself, before any held-out one" in found.reading()
+
+
+def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> None:
+    with pytest.raises(DataError, match="held-out problems are also in the run"):
+        settle(run(settle=HELD | {"seed": 0, "difficulty": [0, 1]}), progress=False)
+    assert not server.requests
+    with pytest.raises(ConfigError, match="no criterion to settle by"):
+        settle(run(settle=None), progress=False)
+    with pytest.raises(ConfigError, match="not among the tasks"):
+        settle(run(settle=HELD | {"task": "aime"}), progress=False)
+    with pytest.raises(ConfigError, match="unknown task 'sum'; did you mean 'sums'"):
+        run(settle=HELD | {"task": "sum"})
+    with pytest.raises(ConfigError, match="settle"):
+        run(settle=HELD | {"margn": 1.0})
+
+
+def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Config) -> None:
+    server.script = lambda body, n: "Sum: 1"
+    found = settle(run(pairs_by="judge"), progress=False)
+    assert found.outcome == "undecided" and "pdp did not run there" in found.reading()
+
+
+@hypothesis_settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["index", "quality"]), st.floats(0, 60), st.integers(2, 12))
+def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margin: float, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    lift = rng.random()
+    rows = [
+        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
+         "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
+        for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
+    ]  # fmt: skip
+    wanted = SettleSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
+    expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
+    assert found.outcome == expected and found.low <= found.difference <= found.high

@@ -1,0 +1,342 @@
+"""Preference pairs: who prefers, which pairs are chosen, what is written of them, and what is counted, not guessed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from datasets import load_dataset
+from fake_server import FakeServer, say_something
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from anytime_lib import RunConfig, load_task, make_task, run_synthesis
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.exemplars import draw
+from anytime_lib.judging import BY, agreed, log_odds, scored, verifier_of
+from anytime_lib.methods import Attempt, Preference
+from anytime_lib.pairs import choose, cost, lengths, matched, shuffled
+from anytime_lib.preference_file import save
+from anytime_lib.records import Problem
+from anytime_lib.synthesis import synthesize
+from anytime_lib.tasks import OwnTask
+
+Config = Callable[..., RunConfig]
+
+
+def sums(name: str = "sums", private: bool = False, **options: Any) -> OwnTask:
+    rows = [{"text": f"What is {i} + 1?", "gold": i + 1, "difficulty": i % 3, "private": private} for i in range(60)]
+
+    def right(problem: Problem, text: str) -> bool | None:
+        found = re.search(r"\d+", text)
+        return None if found is None else int(found[0]) == problem.gold
+
+    return make_task(name, rows, right, **options)
+
+
+def checked(problem: Problem, text: str) -> float | None:
+    """A checker that reads the problem alone."""
+    asked, found = re.search(r"is (\d+)", problem.text), re.search(r"\d+", text)
+    return float(int(found[0]) == int(asked[1]) + 1) if asked and found else None
+
+
+def solver(body: dict[str, Any], number: int) -> Any:
+    """Reasons in words of chance; answers right where they begin with an even letter; judges by the answers, with its
+    letters' log-probabilities, and a liking for A."""
+    asked = body["messages"][-1]["content"]
+    if "ATTEMPT A: " in asked:
+        n = int(re.search(r"is (\d+)", asked)[1]) + 1  # type: ignore[index]
+        a, b = asked.split("ATTEMPT A: ")[1].split("Which attempt")[0].split("ATTEMPT B: ")
+        better = a.strip().endswith(f" {n}") - b.strip().endswith(f" {n}")
+        return judge_says("A" if better >= 0 else "B", 0.5 + 2 * better)
+    if body.get("logprobs"):
+        return say_something(body, number)
+    n = int((re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"])) or ["0"])[-1]) + 1
+    given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
+    return f"Sum: {n + len(given) % 2}"
+
+
+def judge_says(letter: str, odds: float) -> tuple[int, dict[str, Any]]:
+    top = [{"token": t, "logprob": v, "bytes": list(t.encode())} for t, v in (("A", odds - 3), ("B", -3.0))]
+    content = [{"token": letter, "logprob": -0.1, "bytes": list(letter.encode()), "top_logprobs": top}]
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": letter},
+              "logprobs": {"content": content}}  # fmt: skip
+    usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
+    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice],
+                 "usage": usage}  # fmt: skip
+
+
+@pytest.fixture
+def run(server: FakeServer, config: Config) -> Config:
+    server.script = solver
+    return lambda **settings: config(
+        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 4, "pool_samples": 4,
+            "pool_budget": 12, "n_shots": 1, "answer_tokens": 16} | settings)
+    )  # fmt: skip
+
+
+def synthesised(config: RunConfig, by: Any = None) -> Any:
+    return run_synthesis(config.but(pairs_by=by) if by else config, progress=False)[config.tasks[0]]
+
+
+# Who prefers.
+
+
+def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServer, run: Config) -> None:
+    judge = synthesised(run(), "judge")
+    assert judge.comparisons.outcome.isin(["first", "second", "tie", "identical"]).all()
+    asked = len(server.requests)
+    judging = sum("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
+    found = {by: synthesised(run(), by) for by in BY}
+    assert len(server.requests) == asked and judging > 0
+    decided = judge.comparisons[judge.comparisons.outcome.isin(["first", "second"])]
+    better = decided.score_first > decided.score_second
+    assert len(decided) and (better == (decided.outcome == "first")).all()  # this judge is right
+    for by in ("grader", "verifier", "agreement"):
+        same = found[by].comparisons
+        assert (same.outcome == judge.comparisons.outcome).all()
+        assert {(p.winner.trace_key, p.loser.trace_key) for p in found[by].usable} == {
+            (p.winner.trace_key, p.loser.trace_key) for p in judge.usable
+        }
+    assert found["grader"].comparisons.log_odds_ab.isna().all() and not found["grader"].usable[0].verdict_keys
+
+
+def test_position_bias_cancels_between_the_two_orders(run: Config) -> None:
+    table = synthesised(run()).comparisons.dropna(subset="log_odds_ab")
+    assert ((table.log_odds_ab + table.log_odds_ba) / 2).round(6).eq(0.5).all()
+    assert set((table.margin / 2).round(6)) == {-1.0, 0.0, 1.0}
+    assert (table.outcome[table.margin.abs() < 0.05] == "tie").all()
+
+
+def test_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
+    assert synthesised(run(), "grader").preferences
+    assert not any("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
+
+
+def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
+    """Judge, placebo and agreement run side by side in one sweep: each request is sent once."""
+    from anytime_lib.asking import Asker
+    from anytime_lib.models import Model
+    from anytime_lib.progress import Progress
+    from anytime_lib.store import Store
+
+    config = run()
+    task = load_task("sums")
+    problems = draw(task, config.at("sums"), 0)
+
+    async def side_by_side() -> list[Any]:
+        async with Model(config) as model:
+            with Store(config.folder / "store.sqlite") as store:
+                asker = Asker(config, store, model, Progress("", 0, False))
+                return await asyncio.gather(*(synthesize(asker, task, config.at("sums"), problems, by=by) for by in BY))
+
+    asyncio.run(side_by_side())
+    traces = [r["seed"] for r in server.requests if r.get("seed")]
+    assert len(set(traces)) == len(traces) == 16
+    verdicts = [r["messages"][0]["content"] for r in server.requests if "ATTEMPT A: " in r["messages"][0]["content"]]
+    assert len(set(verdicts)) == len(verdicts) > 0
+
+
+def test_verdicts_nobody_can_read_are_counted(server: FakeServer, run: Config) -> None:
+    def unsure(body: dict[str, Any], n: int) -> Any:
+        return "Both are fine" if "ATTEMPT A: " in body["messages"][-1]["content"] else solver(body, n)
+
+    server.script = unsure
+    found = synthesised(run())
+    assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
+    assert "no usable preference pair from 24 comparisons" in found.reading() and "unparsed" in found.reading()
+
+
+def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
+    server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
+    found = synthesised(run())
+    assert found.attempts["failed"] == 16
+    assert "nothing to compare; of 16 attempts 16 failed" in found.reading()
+
+
+def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
+    with pytest.raises(ConfigError, match="gpqa needs a checker, and gpqa has none"):
+        synthesised(run(tasks=["gpqa"]), "verifier")
+    trip = load_task("natural_plan_trip")
+    (problem,) = trip.problems(limit=1)
+    verify = verifier_of(trip)
+    assert verify is not None
+    blind = Problem(problem.id, problem.task, problem.text, None)  # without its gold
+    assert verify(blind, trip.gold_answer(problem)) == 1.0 and verify(blind, "I do not know") is None
+
+
+def test_a_rationale_is_kept_beside_the_letter(server: FakeServer, run: Config, tmp_path: Path) -> None:
+    def explains(body: dict[str, Any], n: int) -> Any:
+        asked = body["messages"][-1]["content"]
+        if "ATTEMPT A: " not in asked:
+            return solver(body, n)
+        assert body["max_tokens"] == 24 and "your reason" in asked
+        status, said = solver(body, n)
+        said["choices"][0]["message"]["content"] += ". Its sum is right"
+        return status, said
+
+    server.script = explains
+    config = run(rationale_tokens=20)
+    found = synthesised(config)
+    assert all("Its sum is right" in why for p in found.usable for why in p.rationales) and found.usable
+    row = json.loads(next(iter((config.folder / "preferences_sums.jsonl").read_text().splitlines())))
+    assert [v["rationale"][1:] for v in row["verdicts"]] == [". Its sum is right"] * 2
+    assert row["verdicts"][0]["log_odds_of_first"] > 0 > row["verdicts"][1]["log_odds_of_first"]
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("A", 1), (" **B**", -1), ("(A).", 1), ("Attempt B", -1), ("Answer: A", 1), ("B. It is right", -1), ("a", 1),
+     ("A better plan is B", None), ("Both", None), ("", None), ("As it is", None), ("I think B", None)],
+)  # fmt: skip
+def test_letters_are_read_only_where_they_stand_alone(said: str, read: int | None) -> None:
+    assert log_odds(said, {}) == read
+
+
+def test_agreement_of_two() -> None:
+    first, second, tie, unread = scored(1, 0.5), scored(0, 1), scored(1, 1), scored(None, 1)
+    outcomes = [agreed(first, other).outcome for other in (first, second, tie, unread)]
+    assert outcomes == ["first", "disagree", "tie", "unparsed"]
+
+
+# Which pairs are chosen.
+
+
+def attempt(text: str, tokens: int) -> Attempt:
+    return Attempt(text, text, "", "", 0, tokens)
+
+
+pair = st.builds(
+    lambda id, level, winner, margin, a, b: Preference(
+        Problem(f"p{id}", "t", f"question {id}", 0, {"difficulty": level}),
+        attempt(f"w{winner}", a), attempt("l", b), margin,
+    ),
+    st.integers(0, 4), st.integers(0, 2), st.integers(0, 3), st.floats(0.1, 5), st.integers(1, 40), st.integers(1, 40),
+)  # fmt: skip
+
+
+@settings(deadline=None)
+@given(st.lists(pair, max_size=12), st.integers(1, 6), st.none() | st.integers(0, 200), st.booleans())
+def test_pairs_fit_their_allowance_and_every_pair_is_accounted_for(
+    usable: list[Preference], n: int, allowance: int | None, match: bool
+) -> None:
+    found = choose(usable, n, allowance=allowance, match_length=match)
+    assert len(found.preferences) <= n and len(found.preferences) + sum(found.left_out.values()) == len(usable)
+    assert allowance is None or sum(map(cost, found.preferences)) <= allowance
+    assert not match or all(map(matched, found.preferences))
+    assert found == choose(usable, n, allowance=allowance, match_length=match)
+    if allowance is None and not match:
+        problems = [p.problem.id for p in found.preferences]
+        assert len(set(problems)) == min(len(problems), len({p.problem.id for p in usable}))
+        assert not usable or found.preferences[0].margin == max(p.margin for p in usable)
+
+
+def test_pairs_are_of_different_difficulty_and_answers() -> None:
+    def of(id: str, level: int, winner: str, margin: float) -> Preference:
+        return Preference(Problem(id, "t", "", 0, {"difficulty": level}), attempt(winner, 9), attempt("l", 9), margin)
+
+    usable = [of("a", 1, "x", 4), of("b", 1, "y", 3), of("c", 2, "x", 2), of("d", 2, "z", 1), of("a", 1, "w", 3.5)]
+    assert [p.problem.id for p in choose(usable, 5).preferences] == ["a", "d", "b", "c", "a"]
+
+
+@settings(deadline=None)
+@given(st.lists(pair, max_size=9), st.integers(0, 5))
+def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_round(
+    usable: list[Preference], seed: int
+) -> None:
+    found = shuffled(usable, seed)
+    swapped = sum(p.margin < 0 for p in found)
+    assert swapped in {len(usable) // 2, (len(usable) + 1) // 2} and found == shuffled(usable, seed)
+    for before, after in zip(usable, found, strict=True):
+        assert {id(before.winner), id(before.loser)} == {id(after.winner), id(after.loser)}
+        assert (after.winner is before.loser) == (after.margin < 0) and after.problem is before.problem
+    assert lengths([]).winners != lengths([]).winners
+
+
+# The pool and the test set.
+
+
+@pytest.mark.parametrize("what", ["id", "content"])
+def test_a_planted_overlap_is_found_before_anything_is_asked(
+    server: FakeServer, run: Config, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    task = sums("leaky", verify=checked)
+    config = run(tasks=[task])
+    under_test = draw(task, config.at("leaky"), config.seed).test[0]
+    planted = under_test if what == "content" else Problem(under_test.id, "leaky", "What is 700 + 1?", 701)
+    if what == "content":
+        planted = Problem("another-id", "leaky", under_test.text, under_test.gold, under_test.metadata)
+    real = OwnTask.problems
+
+    def leaks(self: OwnTask, source: Any = None, limit: Any = None, seed: int = 0, split: str = "test",
+              difficulty: Any = None) -> list[Problem]:  # fmt: skip
+        found = real(self, source, limit, seed, split, difficulty)
+        return [*found[:-1], planted] if split == "pool" else found
+
+    monkeypatch.setattr(OwnTask, "problems", leaks)
+    with pytest.raises(DataError, match="leak: 1 exemplars are also under test"):
+        synthesised(config)
+    assert not server.requests
+
+
+# What is written.
+
+
+def test_the_files_open_where_preferences_are_trained_on(run: Config, tmp_path: Path) -> None:
+    config = run()
+    found = synthesised(config)
+    folder = config.folder
+    whole, trl = (
+        load_dataset("json", data_files=str(folder / f), split="train", cache_dir=str(tmp_path / "cache"))
+        for f in ("preferences_sums.jsonl", "preferences_sums_trl.jsonl")
+    )
+    assert len(whole) == len(trl) == len(found.usable) > len(found.preferences) > 0
+    assert trl.column_names == ["prompt", "chosen", "rejected"]
+    for row, p in zip(trl, found.usable, strict=True):
+        assert [m["role"] for m in row["prompt"]] == ["user"] and p.problem.text in row["prompt"][0]["content"]
+        assert [m["role"] for m in row["chosen"] + row["rejected"]] == ["assistant"] * 2
+        assert row["chosen"][0]["content"].endswith(p.winner.answer)
+    assert sum(whole["in_context"]) == len(found.preferences)
+    assert all(row["chosen"]["gold_score"] == 1 > row["rejected"]["gold_score"] == 0 for row in whole)
+    lineage = whole[0]
+    assert {"model", "seed", "pool_budget", "by", "package_version", "problem_hash", "temperature"} <= set(lineage)
+    from anytime_lib import Store
+
+    with Store(folder / "store.sqlite") as store:
+        for key in (lineage["chosen"]["trace_key"], lineage["rejected"]["answer_key"], *(
+            v["key"] for v in lineage["verdicts"]
+        )):  # fmt: skip
+            assert store.get(key)
+
+
+def test_the_card_says_how_they_were_made_and_what_to_beware_of(run: Config) -> None:
+    config = run()
+    found = synthesised(config)
+    _, header, body = (config.folder / "preferences_sums.md").read_text().split("---\n", 2)
+    assert yaml.safe_load(header)["configs"][0]["data_files"] == "preferences_sums_trl.jsonl"
+    assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
+    assert "too few to train on" in body and "`fake`" in body
+    synthesised(config, "shuffled")
+    assert "A placebo: do not train on it" in (config.folder / "preferences_sums.md").read_text()
+
+
+def test_private_problems_are_not_written_down(run: Config) -> None:
+    config = run(tasks=[sums("hush", private=True, verify=checked)])
+    found = synthesised(config)
+    text = (config.folder / "preferences_hush.jsonl").read_text()
+    assert found.usable and "What is" not in text and "Sum" not in text and "withheld" in text
+    assert not (config.folder / "preferences_hush_trl.jsonl").exists()
+    assert "texts are withheld" in (config.folder / "preferences_hush.md").read_text()
+
+
+def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> None:
+    found = synthesised(run())
+    odd = Preference(found.usable[0].problem, Attempt("\ud83d", "x", "", "", 0, 1), found.usable[0].loser, 1.0)
+    made = type(found)(**{**found.__dict__, "usable": [odd], "preferences": [odd]})
+    assert json.loads(save(made, tmp_path / "odd")[0].read_text())["chosen"]["reasoning"] == "?"
