@@ -30,7 +30,7 @@ from anytime_lib.records import Grade, Message, Problem, digest
 from anytime_lib.settling import held_out_arms
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
-from anytime_lib.sweep import Run, _first_error, run_arms, run_async
+from anytime_lib.sweep import Run, first_error, run_arms, run_async
 from anytime_lib.tasks import Task
 
 EARLY = 0.25
@@ -266,7 +266,7 @@ def _gone_through(
 
     async def whole() -> None:
         run = Run(config, nothing, asker, Limiter(1), meter, nothing, keeps=False)  # type: ignore[arg-type]
-        await _first_error(run_arms(run, arms))
+        await first_error(run_arms(run, arms))
 
     with _quiet():
         run_async(whole())

@@ -186,4 +186,4 @@ async def stops_of(steps: AsyncIterator[Step], given: Given, ask: Ask) -> AsyncI
             break
     for budget in pending if state and step else ():
         assert state and step
-        yield Stop(budget, min(budget, spent), await answered(*state), stopped=step.last)
+        yield Stop(budget, spent, await answered(*state), stopped=step.last)

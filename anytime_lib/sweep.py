@@ -94,7 +94,7 @@ async def sweep_arms(
     """Run these arms and return their cells (see `run_sweep`)."""
     async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
         run.keeps = keeps
-        done = await _first_error(run_arms(run, arms))
+        done = await first_error(run_arms(run, arms))
     cells = store.cells()
     here = cells[(cells.run == config.run) & (cells.model == model.name)]
     mine = pd.Series(False, index=here.index)
@@ -181,7 +181,7 @@ async def _synthesis(config: RunConfig, by: By, keep: bool, progress: bool) -> d
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     run.keeps = keep
                     problems = draw(task, config.at(name), config.seed)
-                    found[name] = await _first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
+                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
     return found
 
 
@@ -372,7 +372,7 @@ async def _together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
             group.create_task(one)
 
 
-async def _first_error(work: Coroutine[Any, Any, T]) -> T:
+async def first_error(work: Coroutine[Any, Any, T]) -> T:
     """Await work that may raise a group of errors; raise the first of it alone, so that it reads as one sentence."""
     try:
         return await work

@@ -47,13 +47,15 @@ class Principles:
     Attributes:
         mistakes: one a pool problem at the most.
         summary: the principles of all in short; "" where that failed.
-        attempts: how many could be read.
+        attempts, failed: how many could be read, and how many could not be made (their requests failed, or the server
+            hides reasoning).
     """
 
     task: str
     mistakes: list[Mistake]
     summary: str
     attempts: int
+    failed: int = 0
 
     @property
     def low(self) -> list[str]:
@@ -65,6 +67,8 @@ class Principles:
     def reading(self) -> str:
         """One sentence on what was learned, or why nothing was."""
         found = f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool"
+        if self.failed:
+            found += f" ({self.failed} could not be made)"
         if self:
             return f"{found}, {len(self.low)} principles"
         why = "the model drew no principle from them" if self.mistakes else "there is nothing to learn from"
@@ -84,7 +88,7 @@ class Learning:
     ) -> Principles:
         assert_disjoint(problems.test, [*problems.pool, *problems.shots])
 
-        async def one(problem: Problem) -> tuple[int, Mistake | None]:
+        async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
             await units.enter()
             try:
                 return await _learned(asker, task, settings, problems, problem)
@@ -94,14 +98,14 @@ class Learning:
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(one(p)) for p in problems.pool]
         found = [job.result() for job in jobs]
-        mistakes = [m for _, m in found if m]
+        mistakes = [m for _, _, m in found if m]
         low = [m.principle for m in mistakes if m.principle]
         summary = (
             await _say(asker, task, settings, "principle", prompt("leap.summary", principles=_listed(low)))
             if low
             else ""
         )
-        return Principles(task.name, mistakes, summary, sum(read for read, _ in found))
+        return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
 
     def save(self, prepared: Principles, folder: Path) -> None:
         """One mistake a line with its lineage, then the summary; texts on private problems are withheld."""
@@ -118,10 +122,10 @@ class Learning:
 
 async def _learned(
     asker: Asker, task: Task, settings: TaskSettings, problems: Draw, problem: Problem
-) -> tuple[int, Mistake | None]:
-    """How many attempts at a pool problem could be read, and what was learned from the first wrong one."""
+) -> tuple[int, int, Mistake | None]:
+    """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
     messages = chain_of_thought(task, problem, problems.shots)
-    read, wrong = 0, None
+    read, failed, wrong = 0, 0, None
     for sample in range(asker.config.pool_samples):
         try:
             trace = await asker.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
@@ -129,13 +133,14 @@ async def _learned(
                 task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
             )
         except RequestFailed:
+            failed += 1
             continue
         grade = grade_answer(task, problem, row["text"], row["finish_reason"])
         read += grade.status == "ok"
         if wrong is None and grade.status == "ok" and not grade.correct:
             wrong = trace, key, row["text"]
     if wrong is None:
-        return read, None
+        return read, failed, None
     trace, key, answer = wrong
     shows = {"problem": problem.text, "attempt": f"{trace.text}\n{answer}".strip(), "answer": task.gold_answer(problem)}
     explanation = await _say(asker, task, settings, "explain", prompt("leap.explain", **shows))
@@ -143,7 +148,7 @@ async def _learned(
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
         principle = await _say(asker, task, settings, "principle", asked)
-    return read, Mistake(problem, trace.key, key, explanation, principle)
+    return read, failed, Mistake(problem, trace.key, key, explanation, principle)
 
 
 async def _say(asker: Asker, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
