@@ -18,6 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
+from anytime_lib.stats import FEW
+
 Floats = NDArray[np.float64]
 RIDGE = 0.1
 """Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
@@ -312,6 +314,7 @@ def readings(table: pd.DataFrame, who: str = "the judge") -> list[str]:
             continue
         against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
         what = "what coins would give" if row.measure != "longer_is_better" else "one half"
+        few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
         found.append(f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} "
-                     f"{what} ({row.chance:.2f}).")  # fmt: skip
+                     f"{what} ({row.chance:.2f}){few}.")  # fmt: skip
     return found

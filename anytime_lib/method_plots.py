@@ -75,6 +75,7 @@ def plot_accounts(table: pd.DataFrame, *, axis: str = "total_all", ax: Axes | No
     """
     import matplotlib.pyplot as plt
     import seaborn as sns
+    from matplotlib.ticker import LogLocator
 
     ax = ax or plt.subplots(figsize=(8.4, 5.0), layout="constrained")[1]
     colours = sns.color_palette("husl", table.method.nunique())
@@ -84,12 +85,15 @@ def plot_accounts(table: pd.DataFrame, *, axis: str = "total_all", ax: Axes | No
         ends.append((float(arm.best.iloc[-1]), float(arm[axis].iloc[-1]), str(method), colour))
     ax.set_xscale("log")
     ax.set_ylim(0, max(0.2, 1.08 * float(table.best.max())))
-    step, at = 0.045 * ax.get_ylim()[1], -np.inf
-    for y, x, method, colour in sorted(ends, key=lambda end: end[0]):  # labels one above another, none over another
-        at = max(y, at + step)
+    ends.sort(key=lambda end: end[0])
+    for (_, x, method, colour), (y, at) in zip(ends, _spread([e[0] for e in ends], ax.get_ylim()[1]), strict=True):
         ax.annotate(method, (x, y), xytext=(1.02, at), textcoords=("axes fraction", "data"), color=colour, fontsize=8,
                     va="center", annotation_clip=False,
                     arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.5})  # fmt: skip
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
+    ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.minorticks_off()
+    ax.tick_params(axis="x", labelsize=8, rotation=30)
     task = table.task.iloc[0]
     ax.set_xlabel("tokens per problem, prompts and answers included (log scale)" if axis != "budget"
                   else "reasoning budget (tokens, log scale)")  # fmt: skip
@@ -98,6 +102,16 @@ def plot_accounts(table: pd.DataFrame, *, axis: str = "total_all", ax: Axes | No
                  f"n = {int(table.n_problems.iloc[0])} problems", fontsize=10)  # fmt: skip
     sns.despine(ax=ax)
     return ax
+
+
+def _spread(heights: list[float], top: float) -> list[tuple[float, float]]:
+    """Rising heights, each with where its label goes: at that height, or as near as leaves none over another."""
+    step, at = 0.045 * top, list(heights)
+    for i in range(1, len(at)):
+        at[i] = max(at[i], at[i - 1] + step)
+    for i in range(len(at) - 1, -1, -1):
+        at[i] = min(at[i], top if i == len(at) - 1 else at[i + 1] - step)
+    return list(zip(heights, at, strict=True))
 
 
 _SHARES = ["accuracy", "auc", "first_place", "order_consistency", "longer_wins", "longer_is_better", "cycles"]

@@ -113,6 +113,9 @@ def test_degenerate_tables_give_a_note_and_no_crash(outcomes: list[str], score: 
 def test_readings_follow_from_the_interval() -> None:
     said = readings(audit(comparisons(), n_resamples=300), "fake")
     assert said[0].startswith("fake prefers the better-scored attempt in") and "above what coins would give" in said[0]
+    assert (
+        "a hint, no proof" not in said[0] and "a hint, no proof" in readings(audit(comparisons(5), n_resamples=100))[0]
+    )
     unsure = readings(audit(comparisons(skill=0.0), n_resamples=300))
     assert "not told apart from what coins would give (0.50)" in unsure[0]
 
