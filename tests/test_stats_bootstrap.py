@@ -157,6 +157,27 @@ def test_nothing_varies_and_the_interval_is_a_point(method: Method) -> None:
     assert not curve.isna().any().any() and (curve.high_all == 0).all()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("n", [1, 2])
+def test_one_or_two_problems_prove_nothing(n: int, method: Method) -> None:
+    quality = np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.linspace(0.5, 1, n)[:, None, None]])
+    found = compare_arrays(quality, BUDGETS, method=method, n_resamples=100)
+    assert not np.isnan(found.confidence_interval()).any() and found.pvalue == 2 / 2**n
+    assert "a hint, no proof" in found.reading() and ("not distinguishable" in found.reading() or n > 1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_budget_nobody_was_graded_at_is_no_number_and_no_warning() -> None:
+    quality = scores(6)
+    quality[..., 1] = np.nan
+    assert sensitivity(cells_of(quality[0]), n_resamples=50, n_permutations=5)["index"].isna().all()
+    curve = band(cells_of(quality[0]), n_resamples=50)
+    assert curve.isna().any(axis=1).tolist() == [False, True, False, False]
+    found = compare_arrays(quality, BUDGETS, n_resamples=50)
+    assert np.isnan(found.pvalue) and not found.equivalent(0.1).holds and np.isnan(found.confidence_interval()).all()
+
+
 def test_statistics_of_the_curve() -> None:
     curve = np.array([[0.2, 0.4, 0.4, 0.8], [0.1, 0.1, 0.1, 0.1]])
     assert quality_at(3, "raw").of(curve, BUDGETS).tolist() == pytest.approx([0.4, 0.1])
