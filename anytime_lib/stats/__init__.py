@@ -1,8 +1,9 @@
 """How sure is a number, is a difference more than chance, and how large a study does it take?
 
 One module for each question: `bootstrap` (what else might it have been?), `intervals` (how far off may it be?),
-`estimating` (how good is each arm?), `comparing` (do two arms differ?), `family` (do any of many?), `missing` (what
-could the missing cells change?), `profiles` (where do they differ?), `design` (how large must a study be?).
+`estimating` (how good is each arm?), `comparing` (do two arms differ?), `testing` (could chance have done it?),
+`family` (do any of many?), `missing` (what could the missing cells change?), `profiles` (where do they differ?),
+`design` (how large must a study be?).
 """
 
 from anytime_lib.stats.bootstrap import (
@@ -20,11 +21,8 @@ from anytime_lib.stats.bootstrap import (
 from anytime_lib.stats.comparing import (
     FEW,
     Comparison,
-    MarginResult,
-    TestResult,
     compare,
     compare_arrays,
-    sign_flip_pvalue,
     win_shares,
 )
 from anytime_lib.stats.design import min_detectable_effect
@@ -40,6 +38,7 @@ from anytime_lib.stats.intervals import (
 )
 from anytime_lib.stats.missing import bounds
 from anytime_lib.stats.profiles import performance_profile
+from anytime_lib.stats.testing import MarginResult, TestResult, exchange_test, sign_flip_pvalue
 
 __all__ = [
     "FEW",
@@ -58,6 +57,7 @@ __all__ = [
     "compare_family",
     "curve_of",
     "estimate",
+    "exchange_test",
     "final_quality",
     "holm",
     "index_of",
