@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.methods import method_names
+from anytime_lib.prompts import opening
+from anytime_lib.simulation import Simulation
 from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
@@ -54,7 +56,12 @@ class RunConfig(BaseModel):
 
     run: str = Field("run", pattern=r"^[^\\/\s.][^\\/]*$", description="name of the run: its folder in `outputs`")
     outputs: str = Field("outputs", description="folder that holds the runs")
-    model: str = Field("embedded", description="`embedded`, the path of a .gguf file, or a model's name at `base_url`")
+    model: str = Field(
+        "embedded", description="`embedded`, `simulated`, the path of a .gguf file, or a model's name at `base_url`"
+    )
+    simulated: dict[str, Any] | None = Field(
+        None, description="how the simulated respondent reasons (fields of `Simulation`); None: its defaults"
+    )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
@@ -136,8 +143,10 @@ class RunConfig(BaseModel):
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+        if self.simulated is not None:
+            check_simulation(self.simulated, self.model)
         for name, value in self:
-            for task in value if isinstance(value, dict) else ():
+            for task in value if isinstance(value, dict) and name != "simulated" else ():
                 if task not in task_names():
                     raise ValueError(f"{name}: unknown task {task!r}{nearest(task, task_names())}")
         return self
@@ -211,6 +220,39 @@ def check_url(url: object, name: str) -> str:
     if not plain:
         raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1, not {str(url)[:80]!r}")
     return str(url).rstrip("/")
+
+
+def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simulation:
+    """The simulated respondent that `settings` describe.
+
+    Raises:
+        ValueError: a setting is unknown or makes no sense, or the model is another.
+    """
+    if model != "simulated":
+        raise ValueError(f"simulated: these settings are for `model: simulated`, and the model is {model!r}")
+    for name in settings:
+        if name not in Simulation.model_fields:
+            raise ValueError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
+    try:
+        found = Simulation(**settings)
+    except ValidationError as error:
+        raise ValueError(f"simulated: {_in_words(error)}") from None
+    for method, effect in found.effects.items():
+        if method not in method_names():
+            raise ValueError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
+        if effect <= 0:
+            raise ValueError(f"simulated: the effect of {method} multiplies a hazard and must be above 0, not {effect}")
+        if not told_by(method):
+            raise ValueError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+    return found
+
+
+def told_by(method: str) -> str:
+    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    try:
+        return opening(f"{method}.question")
+    except FileNotFoundError:
+        return ""
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:

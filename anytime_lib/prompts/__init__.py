@@ -19,3 +19,10 @@ def prompt(name: str, **values: str) -> str:
     A placeholder without a value is a ``KeyError``.
     """
     return _template(name).substitute(values)
+
+
+@cache
+def opening(name: str) -> str:
+    """The words of ``prompts/<name>.txt`` before its first placeholder: what a prompt made from it can be told by."""
+    text = _template(name).template
+    return text.partition("$")[0].strip()
