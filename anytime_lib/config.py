@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
+from anytime_lib.exclusions import check_rules
 from anytime_lib.methods import method_names
 from anytime_lib.prompts import opening
 from anytime_lib.simulation import Simulation
@@ -100,6 +101,7 @@ class RunConfig(BaseModel):
     pool_samples: int = Field(3, ge=2, description="traces per pool problem")
     pool_budget: PerTask[int] = Field(64, description="reasoning tokens of the pool's traces")
     n_pairs: PerTask[int] = Field(2, description="preference pairs put in context")
+    exclude: list[str] = Field([], description="rules of exclusion for the analysis, declared before the run")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -143,6 +145,7 @@ class RunConfig(BaseModel):
             for method in settings.methods:
                 if method not in method_names():
                     raise ValueError(f"methods: unknown method {method!r}{nearest(method, method_names())}")
+        check_rules(self.exclude)
         if self.simulated is not None:
             check_simulation(self.simulated, self.model)
         for name, value in self:
