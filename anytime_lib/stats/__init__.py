@@ -17,7 +17,7 @@ from anytime_lib.stats.bootstrap import (
 from anytime_lib.stats.comparing import FEW, Comparison, compare, sign_flip_pvalue
 from anytime_lib.stats.design import min_detectable_effect
 from anytime_lib.stats.measures import measures, trace_measures
-from anytime_lib.stats.pilot import Power, power, power_table
+from anytime_lib.stats.pilot import Power, cost_of_a_sample, design_table, pilot_cells, power, power_table
 from anytime_lib.stats.sufficient import SufficientBudget, least_sufficient_budget
 from anytime_lib.stats.variance import NextDollar, VarianceSplit, next_dollar, variance_split
 
@@ -32,7 +32,9 @@ __all__ = [
     "VarianceSplit",
     "band",
     "compare",
+    "cost_of_a_sample",
     "curve_of",
+    "design_table",
     "estimate",
     "index_of",
     "least_sufficient_budget",
@@ -40,6 +42,7 @@ __all__ = [
     "min_detectable_effect",
     "next_dollar",
     "percentile_interval",
+    "pilot_cells",
     "power",
     "power_table",
     "resampled",

@@ -1,4 +1,4 @@
-"""How often would a study find a difference, going by a pilot?"""
+"""What would a study find and cost, going by a pilot?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
+from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats
-from anytime_lib.stats.variance import trace_values, variance_split
+from anytime_lib.prices import Price
+from anytime_lib.stats.variance import VarianceSplit, trace_values, variance_split
+from anytime_lib.store import CELL_COLUMNS, Store
+from anytime_lib.sweep import run_sweep
 
 
 @dataclass(frozen=True)
@@ -156,3 +160,117 @@ class _Pilot:
             t = np.divide(np.abs(mean), error, out=np.where(np.abs(mean) > 1e-12, np.inf, 0.0), where=error > 1e-12)
             found += int((t > distributions.t.isf(alpha / 2, n - 1)).sum())
         return Power(found / n_simulations, effect, n, k, sd, alpha, n_simulations)
+
+
+def cost_of_a_sample(cells: pd.DataFrame, methods: Iterable[str]) -> float:
+    """Output tokens that one sample takes in all of these arms: its trace, and its answers at every budget. An arm
+    that the pilot does not hold is taken to cost what the mean of the others does."""
+    spent = []
+    names = list(methods)
+    for method in names:
+        arm = cells[cells.method == method]
+        if len(arm):
+            traces = arm.groupby(["problem_id", "sample"]).tokens_used.max()
+            spent.append(float(traces.mean() + arm.groupby("budget").answer_tokens.mean().sum()))
+    if not spent:
+        raise DataError(f"no cells of {' or '.join(names)}")
+    return float(np.mean(spent)) * len(names)
+
+
+def design_table(
+    split: VarianceSplit,
+    *,
+    n_problems: Iterable[int],
+    n_samples: Iterable[int],
+    tokens_per_sample: float,
+    price: Price | None = None,
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """What each design could find and what it would take: n_problems, n_samples, detectable (smallest difference
+    found with `power`), tokens (output, all arms), dollars (of those; NaN where no price is known).
+
+    Args:
+        split: of the pilot's difference, or of one arm.
+        tokens_per_sample: see `cost_of_a_sample`.
+    """
+    sizes = list(n_problems)
+    rows = [
+        {"n_problems": n, "n_samples": k, "detectable": split.detectable(n, k, power=power, alpha=alpha),
+         "tokens": n * k * tokens_per_sample,
+         "dollars": price.dollars(0, 0, n * k * tokens_per_sample) if price else float("nan")}
+        for k in n_samples for n in sizes
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class PilotCells:
+    """Cells to plan from, and in words where they come from and what could not be used."""
+
+    cells: pd.DataFrame
+    told: str
+    simulated: bool
+
+
+def pilot_cells(config: RunConfig) -> PilotCells:
+    """The cells that a run has stored, as a pilot; where it has none that vary, those of the simulated respondent.
+
+    No model is asked. A task can be planned from if at least two of its problems have two samples each that were
+    graded at every budget, and not all of them came out the same. The simulated pilot runs the config's tasks and
+    budgets on problems of our own, into a folder of its own (`<run>-simulated`): its `solve` is the config's, or such
+    that a problem of middling difficulty takes as many tokens as the budget in the middle, and `pdp` is half as fast
+    again.
+    """
+    stored, why = _stored(config)
+    if len(stored):
+        lost = [task for task in config.tasks if task not in set(stored.task)]
+        told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.run!r}"
+        if lost:
+            told += f"; {', '.join(lost)} left out (nothing stored that varies)"
+        return PilotCells(stored, told, stored.model.iloc[0].startswith("simulated"))
+    cells = run_sweep(_simulated(config), progress=False)
+    told = (
+        f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is planned, "
+        "and its numbers are not those of any model"
+    )
+    return PilotCells(cells, told, True)
+
+
+def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
+    """A run's cells of the tasks that can be planned from; and if there are none, why."""
+    path = config.folder / "store.sqlite"
+    nothing = pd.DataFrame(columns=CELL_COLUMNS)
+    if not path.is_file():
+        return nothing, f"the run {config.run!r} has stored nothing yet"
+    with Store(path) as store:
+        cells, requests = store.cells(run=config.run), store.requests()
+    if cells.empty:
+        return nothing, f"the run {config.run!r} has no cells yet"
+    cells = cells[cells.model == requests[requests.model.isin(cells.model)].model.iloc[-1]]  # the model asked last
+    found = []
+    for task in config.tasks:
+        settings = config.at(task)
+        part = cells[(cells.task == task) & cells.method.isin(settings.methods) & cells.budget.isin(settings.budgets)]
+        if "base" in set(part.method) and _varies(part[part.method == "base"]):
+            arms = [arm for _, arm in part.groupby("method", sort=False) if _varies(arm)]
+            found.append(pd.concat(arms))
+    whole = pd.concat(found).reset_index(drop=True) if found else nothing
+    return whole, f"the cells of the run {config.run!r} do not vary or are too few"
+
+
+def _varies(arm: pd.DataFrame) -> bool:
+    values = trace_values(arm)[0][..., 0]
+    whole = values[~np.isnan(values).any(axis=1)]
+    return len(whole) > 1 and whole.shape[1] > 1 and float(np.ptp(whole)) > 0
+
+
+def _simulated(config: RunConfig) -> RunConfig:
+    middle = float(np.median([np.sqrt(config.at(t).budgets[0] * config.at(t).budgets[-1]) for t in config.tasks]))
+    settings = config.simulated or {"solve": 1 / middle, "effects": {"pdp": 1.5}}
+    return config.but(
+        model="simulated", simulated=settings, base_url=None, run=f"{config.run}-simulated", mode="cut",
+        answer_via="turn", concurrency=64, methods=["base", "pdp"], source=None, pool_source=None, difficulty=None,
+        n_problems=24, n_samples=6, n_shots=0, pool_problems=4, pool_samples=2, spend_cap_dollars=None,
+        spend_cap_tokens=None, requests_per_minute=None, tokens_per_minute=None,
+    )  # fmt: skip
