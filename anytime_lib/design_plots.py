@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,25 +43,20 @@ def plot_power(table: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Ax
     return ax
 
 
-def plot_variance(splits: Mapping[str, VarianceSplit], *, title: str, ax: Axes | None = None) -> Axes:
-    """Where the variance of the mean lies: a bar per task, stacked by level, as shares.
-
-    Args:
-        splits: task -> the split of its difference, or of one arm.
-        title: whose variance it is.
-    """
+def plot_variance(splits: Sequence[tuple[str, VarianceSplit]], *, title: str, ax: Axes | None = None) -> Axes:
+    """Where the variance of the mean lies: a bar for each (task, split), stacked by level, as shares."""
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    ax = ax or plt.subplots(figsize=(7.2, 1.6 + 0.6 * len(splits)), layout="constrained")[1]
-    tables = [split.to_frame() for split in splits.values()]
+    ax = ax or plt.subplots(figsize=(7.2, 1.4 + 0.5 * len(splits)), layout="constrained")[1]
+    tables = [split.to_frame() for _, split in splits]
     left = np.zeros(len(splits))
     for i, (level, colour) in enumerate(zip(tables[0].level, sns.color_palette("colorblind"), strict=False)):
         shares = np.nan_to_num([t.of_the_mean.iloc[i] for t in tables])
         if shares.any():
             ax.barh(range(len(splits)), shares, left=left, color=colour, label=f"between {level}")
         left += shares
-    labels = [f"{NAMES.get(task, task)}\n{s.what}, n = {s.n_problems} x {s.n_samples}" for task, s in splits.items()]
+    labels = [f"{NAMES.get(task, task)}\n{s.what}, n = {s.n_problems} x {s.n_samples}" for task, s in splits]
     ax.set_yticks(range(len(splits)), labels)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
