@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.exclusions import check_rules
 from anytime_lib.methods import method_names
-from anytime_lib.prompts import opening
+from anytime_lib.prompts import fixed_words
 from anytime_lib.simulation import Simulation
 from anytime_lib.tasks import load_task, register_task, task_names
 
@@ -253,7 +253,7 @@ def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simu
 def told_by(method: str) -> str:
     """The words in a prompt by which a method can be told from others; empty where it has none."""
     try:
-        return opening(f"{method}.question")
+        return fixed_words(f"{method}.question")
     except FileNotFoundError:
         return ""
 

@@ -116,12 +116,13 @@ class Simulation(BaseModel):
             at = budget
         return np.stack(right[1:], axis=-1).astype(float)
 
-    def walk(self, chance: float, uniforms: Floats) -> tuple[list[tuple[int, bool]], int, bool]:
+    def walk(self, chance: float, uniforms: Floats, holding: bool = False) -> tuple[list[tuple[int, bool]], int, bool]:
         """One trace, token by token.
 
         Args:
             chance: that a token finds the answer (see `chances`).
             uniforms: (n, 2) draws in [0, 1), one row a token; more rows extend the same trace.
+            holding: whether the answer is held at its beginning.
 
         Returns:
             The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether
@@ -129,7 +130,7 @@ class Simulation(BaseModel):
         """
         turn, end = uniforms[:, 0], uniforms[:, 1]
         turns: list[tuple[int, bool]] = []
-        at, holding = 0, False
+        at = 0
         while True:
             changes = turn[at:] < (self.doubt if holding else chance)
             change = at + int(changes.argmax()) if changes.any() else len(turn)

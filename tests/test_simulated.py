@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from anytime_lib.grading import grade_answer
 from anytime_lib.index import quality_array
 from anytime_lib.methods import Attempt, Preference, load_method
 from anytime_lib.models import Model
-from anytime_lib.models.simulated import FOUND, LOST, UNREAD, quantile, truth, wrong_answers
+from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, truth, wrong_answers
 from anytime_lib.prices import price_of
 from anytime_lib.report import caveat
 from anytime_lib.simulation import HOLDING, STOPPED_HOLDING, Simulation
@@ -117,11 +119,33 @@ def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -
     task, problems = load_task("aime"), draw(load_task("aime"), run.at("aime"), run.seed)
     attempt = Attempt("we look", "7", "", "")
     pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
-    from anytime_lib.models.simulated import Respondent
-
     told = {m: Respondent(run).effect_in(load_method(m).messages(task, problems.test[0], problems.shots, pairs))
             for m in ("base", "pdp", "pdp_plus")}  # fmt: skip
     assert told == {"base": 1.0, "pdp": 2.0, "pdp_plus": 3.0}
+
+
+async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
+    return await Respondent(run).chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
+
+
+def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
+    """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
+    run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
+    task = load_task("aime")
+    problem = draw(task, run.at("aime"), run.seed).test[0]
+    question, asked = task.question(problem), task.answer_prompt(problem)
+    for so_far, right_ in ((f"we see{FOUND} so", True), (f"we see{FOUND} but{LOST}", False)):
+        more = asyncio.run(said(run, question, so_far, "Go on from there."))
+        assert more.completion_tokens == 50 and FOUND.strip() not in more.text
+        answer = asyncio.run(said(run, question, so_far, "Go on from there.", more.text, asked))
+        assert task.grade(problem, answer.text).correct == right_
+        value = asyncio.run(said(run, f"{question}\n\nBEGINNING: {so_far}\n\nRight?", alternatives=20))
+        assert (value.text == "A") == right_ and (value.first["A"] > value.first["B"]) == right_
+    assert len(asyncio.run(said(run, "Sum these principles up.")).text.split()) == 30
+    for settings in ({"tokens": True}, {"alternatives": 20}):
+        with pytest.raises(RequestFailed, match="of its config"):
+            asyncio.run(said(run, "What is 2 + 2?", **settings))
 
 
 @pytest.mark.parametrize(

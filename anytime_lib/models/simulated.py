@@ -24,7 +24,6 @@ from anytime_lib.grading import grade_answer
 from anytime_lib.index import anytime_index
 from anytime_lib.models.failures import RequestFailed
 from anytime_lib.models.replies import Reply
-from anytime_lib.prompts import opening
 from anytime_lib.records import Message, Problem, digest
 from anytime_lib.simulation import Floats, Simulation
 from anytime_lib.tasks import Task, load_task
@@ -100,33 +99,35 @@ class Respondent:
         alternatives: int = 0,
         prefill: bool = False,
     ) -> Reply:
-        """A reasoning, a forced answer, or a verdict on two attempts, by what the conversation asks for. The same
-        request is always answered in the same way.
+        """A reasoning, a forced answer, or a one-letter verdict, by what the conversation asks for. The same request
+        is always answered in the same way.
 
         Raises:
-            RequestFailed: the conversation is about no problem of its config.
+            RequestFailed: it is asked to reason about a problem that is not of its config.
         """
         drawn = digest([messages, seed if temperature > 0 else None, prefill])
         rng, wording = (np.random.default_rng([int(drawn[:16], 16), stream]) for stream in (0, 1))
         size = sum(len(m["content"]) for m in messages) // 4
-        if messages[-1]["content"].startswith(opening("judge.question")):
-            return self._verdict(messages[-1]["content"], alternatives, size)
+        if alternatives:
+            return self._verdict(messages[-1]["content"], rng, size)
         turn = next((i for i in reversed(range(len(messages)))
                      if messages[i]["role"] == "user" and self._find(messages[i]["content"])), None)  # fmt: skip
-        if turn is None:
-            raise RequestFailed("the simulated respondent knows only the problems of its config, and was asked of none")
-        task, problem, end = self._find(messages[turn]["content"]) or (None, None, 0)
-        assert task is not None and problem is not None
-        asked = messages[turn]["content"]
-        if turn == len(messages) - 1 and not asked.endswith(task.answer_prompt(problem)):
-            effect = self.effect_in(messages)
-            chance = float(self.simulation.chances(quantile(problem), effect))
-            turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)))
-            text, ends = _write(turns, n, wording.integers(len(_FILLER), size=n))
-            return _reply(text, size, n, "stop" if stopped else "length", ends=ends if tokens else None)
-        said = asked[end:] + "".join(m["content"] for m in messages[turn + 1 :])
-        text, n, cut_off = _capped(self._answer(task, problem, said, rng), max_tokens)
-        return _reply(text, size, n, "length" if cut_off else "stop")
+        found = None if turn is None else self._find(messages[turn]["content"])
+        if turn is None or found is None:
+            if tokens:
+                raise RequestFailed("the simulated respondent can reason only about problems of its config")
+            n = min(max_tokens, 30)  # asked for something beside a problem: words
+            return _reply(_write([], n, wording.integers(len(_FILLER), size=n))[0], size, n, "stop")
+        task, problem = found
+        so_far = "".join(m["content"] for m in messages[turn + 1 :] if m["role"] == "assistant")
+        holding = so_far.rfind(FOUND.strip()) > so_far.rfind(LOST.strip())
+        if prefill or messages[-1]["content"].endswith(task.answer_prompt(problem)):
+            text, n, cut_off = _capped(self._answer(task, problem, holding, rng), max_tokens)
+            return _reply(text, size, n, "length" if cut_off else "stop")
+        chance = float(self.simulation.chances(quantile(problem), self.effect_in(messages)))
+        turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
+        text, ends = _write(turns, n, wording.integers(len(_FILLER), size=n))
+        return _reply(text, size, n, "stop" if stopped else "length", ends=ends if tokens else None)
 
     def effect_in(self, messages: Sequence[Message]) -> float:
         """What the methods whose wording a conversation bears multiply the hazard by."""
@@ -134,45 +135,45 @@ class Respondent:
         told = [m for m, words in self._words.items() if any(words in said["content"] for said in messages)]
         return float(np.prod([effects[m] for m in told]))
 
-    def _search(self, content: str) -> tuple[Task, Problem, int] | None:
-        """The problem that a turn is about, the last one named in it, and where its text ends."""
+    def _search(self, content: str) -> tuple[Task, Problem] | None:
+        """The problem that a turn is about: the last one that it quotes."""
         places = ((content.rfind(text), len(text), text) for text in self._known)
-        at, length, text = max(((at + length, length, text) for at, length, text in places if at >= 0),
-                               default=(0, 0, ""))  # fmt: skip
-        return (*self._known[text], at) if length else None
+        last = max(((at + length, length, text) for at, length, text in places if at >= 0), default=None)
+        return None if last is None else self._known[last[2]]
 
     def _with_fellows(self, task: str, id: str) -> tuple[Problem, list[Problem]]:
         problem = next(p for t, p in self._known.values() if t.name == task and p.id == id)
         return problem, self._fellows[task]
 
-    def _answer(self, task: Task, problem: Problem, reasoning: str, rng: np.random.Generator) -> str:
+    def _answer(self, task: Task, problem: Problem, holding: bool, rng: np.random.Generator) -> str:
         unread, guess, which = rng.random(3)
         if unread < self.simulation.unread:
             return UNREAD
-        if reasoning.rfind(FOUND.strip()) > reasoning.rfind(LOST.strip()) or guess < self.simulation.guess:
+        if holding or guess < self.simulation.guess:
             return task.gold_answer(problem)
         wrong = self._wrong(task.name, problem.id)
         return wrong[int(which * len(wrong))]
 
-    def _verdict(self, content: str, alternatives: int, size: int) -> Reply:
-        """A letter. How strongly which of the two is preferred depends on the pair, whatever its order."""
-        found = self._find(content)
-        if found is None or "ATTEMPT B: " not in content:
-            raise RequestFailed("the simulated respondent can compare only attempts at problems of its config")
-        task, problem, _ = found
-        a, _, rest = content.partition("ATTEMPT A: ")[2].partition("ATTEMPT B: ")
-        b = rest.rpartition("\n\n")[0]
-        a, b = a.strip(), b.strip()
-        rng = np.random.default_rng(int(digest(sorted([a, b]))[:16], 16))
+    def _verdict(self, content: str, rng: np.random.Generator, size: int) -> Reply:
+        """A letter: which of two attempts is better, or whether one beginning holds the answer (A: yes). How strongly
+        which of two is preferred depends on the pair, whatever its order; the liking for the first comes on top."""
+        found, pair = self._find(content), "ATTEMPT A: " in content and "ATTEMPT B: " in content
+        if found is None:
+            raise RequestFailed("the simulated respondent can judge only what is about a problem of its config")
+        better = 1.0 if content.rfind(FOUND.strip()) > content.rfind(LOST.strip()) else -1.0
+        if pair:
+            a, _, rest = content.partition("ATTEMPT A: ")[2].partition("ATTEMPT B: ")
+            a, b = a.strip(), rest.rpartition("\n\n")[0].strip()
+            rng = np.random.default_rng(int(digest(sorted([a, b]))[:16], 16))
+            better = float(np.sign(found[0].grade(found[1], a).score - found[0].grade(found[1], b).score))
         sees, first = rng.random(2)
-        better = task.grade(problem, a).score - task.grade(problem, b).score
         if better == 0:
             better = (1 if a < b else -1) * (1 if first < 0.5 else -1)
         elif sees >= self.simulation.judge_accuracy:
             better = -better
-        odds = np.sign(better) * (0.2 + rng.exponential()) + self.simulation.position_bias
-        first_token = {"A": float(log_expit(odds)), "B": float(log_expit(-odds))} if alternatives else {}
-        return _reply("A" if odds > 0 else "B", size, 1, "stop", first=first_token)
+        odds = better * (0.2 + rng.exponential()) + (self.simulation.position_bias if pair else 0.0)
+        letters = {"A": float(log_expit(odds)), "B": float(log_expit(-odds))}
+        return _reply("A" if odds > 0 else "B", size, 1, "stop", first=letters)
 
 
 def _write(turns: Sequence[tuple[int, bool]], n: int, words: NDArray[np.int64]) -> tuple[str, list[int]]:

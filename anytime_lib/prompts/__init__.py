@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -22,7 +23,6 @@ def prompt(name: str, **values: str) -> str:
 
 
 @cache
-def opening(name: str) -> str:
-    """The words of ``prompts/<name>.txt`` before its first placeholder: what a prompt made from it can be told by."""
-    text = _template(name).template
-    return text.partition("$")[0].strip()
+def fixed_words(name: str) -> str:
+    """The longest stretch of ``prompts/<name>.txt`` without a placeholder: what a prompt made from it is told by."""
+    return max(re.split(r"\$\{?\w+\}?", _template(name).template), key=len).strip()
