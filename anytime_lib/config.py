@@ -105,6 +105,10 @@ class RunConfig(BaseModel):
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
+    baseline: str = Field("base", description="the method that others are compared with")
+    family: list[list[str]] | None = Field(
+        None, description="[baseline, treatment] pairs judged together (Holm); None: every method against `baseline`"
+    )
 
     def __init__(self, **settings: Any) -> None:
         for name in settings:
@@ -148,6 +152,11 @@ class RunConfig(BaseModel):
         check_rules(self.exclude)
         if self.simulated is not None:
             check_simulation(self.simulated, self.model)
+        for method in {self.baseline, *itertools.chain(*self.family or ())}:
+            if method not in method_names():
+                raise ValueError(f"baseline and family: unknown method {method!r}{nearest(method, method_names())}")
+        if self.family is not None and (not self.family or any(len(set(p)) != 2 or len(p) != 2 for p in self.family)):
+            raise ValueError("family must list pairs of two different methods, or be None for all against the baseline")
         for name, value in self:
             for task in value if isinstance(value, dict) and name != "simulated" else ():
                 if task not in task_names():

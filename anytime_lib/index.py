@@ -12,6 +12,9 @@ The paper does not say at which level the maximum is taken, and it matters; see 
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import combinations
+from math import comb
 from typing import Literal
 
 import numpy as np
@@ -21,7 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from anytime_lib.errors import DataError
 
 Order = Literal["pooled", "problem", "trace", "raw", "crossfit"]
-ORDERS = ("pooled", "problem", "trace", "raw", "crossfit")
+ORDERS: tuple[Order, ...] = ("pooled", "problem", "trace", "raw", "crossfit")
+Axis = Literal["linear", "log"]
 Floats = NDArray[np.float64]
 
 
@@ -31,6 +35,7 @@ def anytime_index(
     *,
     q_max: float | Literal["observed"] = 1.0,
     running_max: bool = True,
+    axis: Axis = "linear",
 ) -> Floats | float:
     """The Anytime Index of one or many quality curves.
 
@@ -40,19 +45,25 @@ def anytime_index(
         q_max: the quality that counts as perfect; 1 lets different models be compared, `"observed"` divides each
             curve by its own largest value, which leaves its shape alone (a curve of zeros gives 0).
         running_max: take the best so far (the paper's Q*); without it, the plain area.
+        axis: `linear` weighs every token alike, so that the gap between the two largest budgets counts most; `log`
+            weighs every doubling alike.
 
     Returns:
         (...) index in [0, 1]; a float for a single curve.
 
     Raises:
-        ValueError: fewer than two budgets, budgets not increasing, lengths that differ, NaN, or quality outside
-            [0, q_max].
+        ValueError: fewer than two budgets, budgets not increasing (or not positive on the log axis), lengths that
+            differ, NaN, or quality outside [0, q_max].
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2:
         raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
     if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
         raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
+    if axis == "log":
+        if b[0] <= 0:
+            raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")
+        b = np.log(b)
     if q.shape[-1:] != b.shape:
         raise ValueError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
     if np.any(np.isnan(q)):
@@ -93,29 +104,76 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
             any cell is NaN in the curve: no smaller budget's quality stands in for it.
         order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
             over samples; `trace` of each trace; `raw` takes none; `crossfit` picks, per problem, the best budget so
-            far on one half of the samples and reads its quality on the other half (both ways, averaged), which is
-            free of the optimism of reading a maximum where it was picked. Samples are halved by parity.
+            far on one half of the samples and reads its quality on the other half, which is free of the optimism of
+            reading a maximum where it was picked. It averages over both ways of every halving (over 16 fixed ones
+            from seven samples on), since a single halving adds noise of its own.
 
     Returns:
         (..., T)
     """
-    if order == "pooled":
-        return _best(_mean(_mean(quality)))
-    if order == "raw":
-        return _mean(_mean(quality))
+    curve = average(problem_curves(quality, order))
+    return best_so_far(curve) if order == "pooled" else curve
+
+
+def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
+    """Each problem's curve, (..., P, S, T) -> (..., P, T): what `mean_curve` averages over problems.
+
+    With `pooled` the maximum is taken after that average, so these are the plain means over samples.
+    """
+    if order in ("pooled", "raw"):
+        return average(quality)
     if order == "problem":
-        return _mean(_best(_mean(quality)))
+        return best_so_far(average(quality))
     if order == "trace":
-        return _mean(_mean(_best(quality)))
+        return average(best_so_far(quality))
     if order == "crossfit":
         if quality.shape[-2] < 2:
             raise DataError("crossfit splits the samples in two: at least two samples are needed")
-        halves = [_mean(quality[..., k::2, :]) for k in (0, 1)]
-        return np.mean([_mean(_read_at_best(a, b)) for a, b in (halves, halves[::-1])], axis=0)
+        ways = []
+        for half in _halvings(quality.shape[-2]):
+            a, b = average(quality[..., half, :]), average(quality[..., ~half, :])
+            ways += [_read_at_best(a, b), _read_at_best(b, a)]
+        return average(np.stack(ways, axis=-2))
     raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
 
 
-def _mean(values: Floats) -> Floats:
+@cache
+def _halvings(n: int) -> list[NDArray[np.bool_]]:
+    """Ways to split n samples in two halves, as masks: all of them if 20 or fewer, else 16 drawn once and for all."""
+    if comb(n, n // 2) <= 20:
+        masks = np.array([np.isin(np.arange(n), chosen) for chosen in combinations(range(n), n // 2)])
+        return list(masks[: len(masks) // 2] if n % 2 == 0 else masks)  # of an even number each comes twice
+    rng = np.random.default_rng(n)
+    return [rng.permutation(n) < n // 2 for _ in range(16)]
+
+
+def permutation_null(
+    quality: Floats, order: Order = "pooled", *, n_permutations: int = 100, rng: np.random.Generator
+) -> Floats:
+    """Curves as they would look if the budget made no difference: (n_permutations, T).
+
+    The scores of each trace are dealt to its budgets at random. What the index of such curves reads above that of
+    `raw`, which is then mean quality, is made by the maximum alone.
+
+    Args:
+        quality: (P, S, T) of one arm, NaN where missing.
+        order: the level of the maximum (see `mean_curve`).
+        rng: where the permutations come from.
+    """
+    return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])
+
+
+def as_if_uncut(cells: pd.DataFrame) -> pd.DataFrame:
+    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself.
+
+    Their curve is the share of answers that are right and finished within t tokens, and its area is the index without
+    forced answers: what is lost against the cells themselves is what stopping early and asking is worth.
+    """
+    finished = cells.stopped_naturally.astype("boolean").astype("Float64").to_numpy(float, na_value=np.nan)
+    return cells.assign(score=cells.score * finished)
+
+
+def average(values: Floats) -> Floats:
     """Mean over the second last axis without the missing: over samples, then over problems, which weigh the same."""
     seen = ~np.isnan(values)
     count = seen.sum(axis=-2)
@@ -123,7 +181,7 @@ def _mean(values: Floats) -> Floats:
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def _best(values: Floats) -> Floats:
+def best_so_far(values: Floats) -> Floats:
     """Running maximum along the last axis over what is known; what is missing stays missing."""
     return np.where(np.isnan(values), np.nan, np.fmax.accumulate(values, axis=-1))
 

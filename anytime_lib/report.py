@@ -20,7 +20,7 @@ import yaml
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models import Model, weights
-from anytime_lib.stats import compare, estimate
+from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep import run_sweep
 
@@ -153,13 +153,7 @@ def _first_page(
     read = cells.groupby(["task", "method"], sort=False).status.apply(lambda s: f"{(s == 'ok').mean():.0%}")
     index["answers read"] = [read[t, m] for t, m in zip(index.task, index.method, strict=True)]
     shown = index[["task", "method", "index", "interval", "final", "answers read", "n_problems", "n_samples"]]
-    verdicts = []
-    for task, part in cells.groupby("task", sort=False):
-        for method in part.method.unique():
-            if method != "base" and "base" in set(part.method):
-                result = compare(part, baseline="base", treatment=method, n_resamples=config.n_resamples,
-                                 seed=config.seed, confidence_level=config.confidence_level)  # fmt: skip
-                verdicts.append(f"<li><b>{e(str(task))}</b>: {e(result.reading())}</li>")
+    verdicts = _verdicts(config, cells)
     pictures = "".join(
         f'<figure><img src="figures/{e(f.name)}" alt="{e(f.stem.replace("_", " "))}"></figure>' for f in figures
     )
@@ -169,11 +163,23 @@ def _first_page(
     )
     return _PAGE.format(
         run=e(config.run), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
-        index=_table(shown), verdicts="".join(verdicts) or "<li>No method beside the baseline was run.</li>",
+        index=_table(shown), verdicts="".join(f"<li>{e(v)}</li>" for v in verdicts),
         level=f"{config.confidence_level:.0%}", resamples=f"{config.n_resamples:,}", pictures=pictures,
         ledger=_table(ledger), calls=calls, seconds=f"{seconds:.0f}", made=e(about["made"]),
         sha=e(str((about["model"]["weights"] or {}).get("sha256", "not known"))), seed=config.seed,
     )  # fmt: skip
+
+
+def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
+    """What the declared family of comparisons shows, one sentence for each and one for all."""
+    methods = cells.groupby("task", sort=False).method.unique()
+    pairs = config.family or [[config.baseline, m] for m in cells.method.unique() if m != config.baseline]
+    pairs = [p for p in pairs if any(set(p) <= set(here) for here in methods)]
+    if not pairs:
+        return ["No method beside the baseline was run."]
+    family = compare_family(cells, pairs, alpha=1 - config.confidence_level, n_resamples=config.n_resamples,
+                            seed=config.seed, confidence_level=config.confidence_level)  # fmt: skip
+    return [f"{m.task}: {c.reading()}" for m, c in family.comparisons.items()] + [family.reading()]
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -207,7 +213,7 @@ One trace per sample is cut at each budget, an answer is forced, graded in [0, 1
 <p class="note">{caveat}</p>
 <h2>Read in this order</h2><ol start="0">{links}</ol>
 <h2>Anytime Index</h2>
-<p>{level} intervals from {resamples} resamples of problems, then of samples within them; the running maximum is taken
+<p>{level} intervals from {resamples} resamples of whole problems; the running maximum is taken
 of the pooled curve. <i>final</i> is mean quality at the largest budget; <i>answers read</i> is the share of forced
 answers that the grader could read.</p>{index}
 <h2>Did the preferences help?</h2><ul>{verdicts}</ul>

@@ -10,7 +10,7 @@ import pytest
 from fake_server import FakeServer
 from test_index import cells_of
 
-from anytime_lib import RunConfig, run_sweep
+from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.design_plots import plot_detectable, plot_power, plot_variance
 from anytime_lib.errors import DataError
 from anytime_lib.prices import Price
@@ -47,6 +47,13 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: Fa
     assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
     again = pilot_cells(run)
     assert again.cells.score.tolist() == pilot.cells.score.tolist()
+
+
+def test_a_small_task_of_the_users_own_is_enough(config: Config) -> None:
+    rows = [{"text": f"What is {i} + {i}?", "gold": 2 * i} for i in range(9)]
+    own = make_task("doubles", rows, lambda problem, text: str(problem.gold) in text)
+    pilot = pilot_cells(config(tasks=[own]))
+    assert pilot.simulated and set(pilot.cells.task) == {"doubles"} and 2 <= pilot.cells.problem_id.nunique() < 9
 
 
 def table_of(**settings: Any) -> Any:

@@ -1,22 +1,83 @@
 """Is the difference between two methods more than chance?
 
 The problem is the unit of analysis: both arms are read on the same problems and resampled with the same draws.
+The p-value that counts (`Comparison.pvalue`, the one Holm adjusts) exchanges the two arms of whole problems and reads
+the very difference that the interval is about; it is exact whatever the scores look like, and its null is that the
+method makes no difference. The interval is about the size of the difference. Near the edge the two may disagree, as
+any test and any interval made in different ways may; `reading` goes by the interval.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, quality_array
-from anytime_lib.stats.bootstrap import Interval, index_of, percentile_interval, resampled
+from anytime_lib.index import Floats, Order, best_so_far, problem_curves
+from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of, integers, jackknifed, product, resampled
+from anytime_lib.stats.intervals import Interval, Method, interval, one_sided_pvalue
 
 FEW = 20
-"""Below this many problems a bootstrap interval is too narrow to be taken at its word, and is said to be."""
+"""Below this many problems every interval rests on few clusters, and is said to be a hint."""
+
+_AXES = ("method", "problem_id", "sample", "budget")
+
+EXACT = 12
+"""Up to this many problems all 2^n exchanges of the arms are gone through."""
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test in scipy's manner: `.statistic`, `.pvalue`, and what a reader should know of how it was done."""
+
+    __test__ = False  # no test case of pytest's
+
+    name: str
+    statistic: float
+    pvalue: float
+    note: str = ""
+
+    def reading(self) -> str:
+        """One line in words."""
+        if np.isnan(self.pvalue):
+            return f"{self.name}: not to be had; {self.note}"
+        return f"{self.name}: p = {self.pvalue:.3g}" + (f" ({self.note})" if self.note else "")
+
+    def to_frame(self) -> pd.DataFrame:
+        return pd.DataFrame(
+            [{"test": self.name, "statistic": self.statistic, "pvalue": self.pvalue, "note": self.note}]
+        )
+
+
+@dataclass(frozen=True)
+class MarginResult(TestResult):
+    """A test against a margin: small p-values speak for the claim.
+
+    Attributes:
+        margin: in units of the statistic.
+        alpha: at which `holds` is judged: one-sided, so that it agrees with an interval of level 1 - 2 alpha.
+    """
+
+    margin: float = 0.0
+    alpha: float = 0.05
+    claim: str = ""
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.pvalue < self.alpha)
+
+    def reading(self) -> str:
+        word = "shown" if self.holds else "not shown"
+        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g})"
+
+    def to_frame(self) -> pd.DataFrame:
+        return super().to_frame().assign(margin=self.margin, alpha=self.alpha, holds=self.holds)
 
 
 @dataclass(frozen=True)
@@ -25,28 +86,144 @@ class Comparison:
 
     Attributes:
         statistic: the difference on the observed cells.
-        pvalue: two-sided, by sign-flipping each problem's difference in mean quality over budgets (not of the index
-            itself, which is no mean over problems); exact up to 12 problems.
         n_problems, n_samples: problems and samples that both arms have.
         n_missing: cells left out because either arm lacks them.
+        method: of the interval, unless another is asked for.
+        of: the statistic's name, the Anytime Index by default.
+        exchange: the test by exchanging the arms of whole problems (see `exchange_test`).
+        draws: (R,) the difference on each resample.
+        jackknife: (P,) the difference with each problem left out.
+        quality: (2, P, S, T) the paired cells themselves.
     """
 
     baseline: str
     treatment: str
     statistic: float
-    pvalue: float
     baseline_value: float
     treatment_value: float
     n_problems: int
     n_samples: int
     n_missing: int
     confidence_level: float
+    method: Method
+    of: str
+    exchange: TestResult = field(repr=False)
     draws: Floats = field(repr=False)
+    jackknife: Floats = field(repr=False)
+    quality: Floats = field(repr=False)
 
-    def confidence_interval(self, confidence_level: float | None = None) -> Interval:
-        """The percentile interval of the difference; a point when all draws are equal."""
-        low, high = percentile_interval(self.draws, confidence_level or self.confidence_level)
+    @property
+    def pvalue(self) -> float:
+        """Two-sided, by exchanging the arms of whole problems: see `exchange`."""
+        return self.exchange.pvalue
+
+    def confidence_interval(self, confidence_level: float | None = None, method: Method | None = None) -> Interval:
+        """The interval of the difference; a point when all draws are equal."""
+        low, high = interval(
+            self.draws, self.statistic, n=self.n_problems, jackknife=self.jackknife, method=method or self.method,
+            confidence_level=confidence_level or self.confidence_level,
+        )  # fmt: skip
         return Interval(float(low), float(high))
+
+    @cached_property
+    def contributions(self) -> Floats:
+        """Each problem's contribution to the difference: (P,), their mean is the difference.
+
+        By leaving the problem out (jackknife pseudo-values, centred). Without a pooled maximum they are the problems'
+        own differences; with it, their differences where the pooled curve has its maximum. Rounded to twelve decimals,
+        so that equal problems tie, which ranks depend on.
+        """
+        pull = (self.n_problems - 1) * (self.jackknife.mean() - self.jackknife)
+        return np.asarray(np.round(self.statistic + pull, 12))
+
+    @property
+    def effect_size(self) -> float:
+        """Cohen's d_z: the mean of the problems' contributions over their standard deviation. Infinite if all differ
+        alike, 0 if none differs."""
+        spread = float(self.contributions.std(ddof=1)) if self.n_problems > 1 else float("nan")
+        if spread == 0:
+            return float(np.sign(self.statistic)) * np.inf if self.statistic else 0.0
+        return self.statistic / spread
+
+    def ttest(self) -> TestResult:
+        """Student's paired t test on the problems' contributions (`scipy.stats.ttest_1samp`)."""
+        name, found = "paired t", self.contributions
+        if self.n_problems < 2 or np.isnan(found).any():
+            return TestResult(name, np.nan, np.nan, "needs a difference and two problems")
+        if np.ptp(found) == 0:
+            if found[0] == 0:
+                return TestResult(name, 0.0, 1.0, "no problem differs")
+            return TestResult(name, np.nan, np.nan, "every problem differs alike, so that there is no spread to judge "
+                              "by; a formula would give p = 0")  # fmt: skip
+        result = distributions.ttest_1samp(found, 0.0)
+        return TestResult(name, float(result.statistic), float(result.pvalue), f"{self.n_problems - 1} d.f.")
+
+    def wilcoxon(self) -> TestResult:
+        """Wilcoxon's signed-rank test with Pratt's zeros (`scipy.stats.wilcoxon`): exact up to 50 problems if none
+        is 0 and no two tie, otherwise normal; the note says which."""
+        name, found = "Wilcoxon signed-rank (Pratt)", self.contributions
+        if np.isnan(found).any():
+            return TestResult(name, np.nan, np.nan, "needs a difference")
+        if not found.any():
+            return TestResult(name, 0.0, 1.0, "no problem differs")
+        zeros, sizes = int(np.sum(found == 0)), np.abs(found[found != 0])
+        ties = len(sizes) - len(np.unique(sizes))
+        exact = len(found) <= 50 and not zeros and not ties
+        result = distributions.wilcoxon(found, zero_method="pratt", method="exact" if exact else "asymptotic")
+        how = "exact" if exact else f"normal approximation: {zeros} zeros, {ties} ties, {len(found)} problems"
+        return TestResult(name, float(result.statistic), float(result.pvalue), how)
+
+    def tests(self) -> pd.DataFrame:
+        """The tests side by side; `exchange` is the one that counts."""
+        found = [self.exchange, self.ttest(), self.wilcoxon()]
+        return pd.concat([t.to_frame() for t in found], ignore_index=True)
+
+    def probability_of_improvement(self, confidence_level: float | None = None) -> pd.DataFrame:
+        """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
+
+        The Mann-Whitney statistic of the traces' mean scores per problem, averaged over problems (Agarwal et al.,
+        arXiv 2108.13264, section 4.3), with the t interval over problems: probability, low, high. Above one half
+        the treatment is better more often than not; it says nothing of by how much.
+        """
+        first, second = _over_budgets(self.quality)
+        each = win_shares(second, first)
+        value, n = float(each.mean()), len(each)
+        half = 0.0
+        if n > 1:
+            tail = (1 - (confidence_level or self.confidence_level)) / 2
+            half = float(distributions.t.isf(tail, n - 1) * each.std(ddof=1) / np.sqrt(n))
+        return pd.DataFrame([{"probability": value, "low": max(0.0, value - half), "high": min(1.0, value + half)}])
+
+    def noninferior(self, margin: float, alpha: float = 0.05) -> MarginResult:
+        """Is the treatment worse by no more than `margin`? One-sided, by the interval's method and draws."""
+        _check_margin(margin)
+        pvalue = self._above(-margin)
+        claim = f"{self.treatment} is worse than {self.baseline} by less than {margin:g}"
+        return MarginResult("non-inferiority", self.statistic + margin, pvalue, "", margin, alpha, claim)
+
+    def equivalent(self, margin: float, alpha: float = 0.05) -> MarginResult:
+        """Do the two differ by no more than `margin` either way? Two one-sided tests (TOST); the larger p-value."""
+        _check_margin(margin)
+        pvalue = max(self._above(-margin), 1 - self._above(margin))
+        claim = f"{self.treatment} and {self.baseline} differ by less than {margin:g}"
+        return MarginResult("equivalence", margin - abs(self.statistic), pvalue, "", margin, alpha, claim)
+
+    def _above(self, null: float) -> float:
+        return one_sided_pvalue(self.draws, self.statistic, null, n=self.n_problems, jackknife=self.jackknife,
+                                method=self.method)  # fmt: skip
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before believing the figures."""
+        found = []
+        if self.n_problems < FEW:
+            found.append("with so few problems a hint, no proof")
+        if not np.isnan(self.statistic) and np.ptp(self.contributions) == 0:
+            found.append("every problem differs alike, so the interval is a point")
+        lost = float(np.mean(np.isnan(self.draws)))
+        if 0 < lost < 1:
+            found.append(f"{lost:.1%} of the resamples have no value and were left out")
+        return found
 
     def reading(self) -> str:
         """One sentence that says what the interval allows."""
@@ -57,11 +234,13 @@ class Comparison:
             )
         low, high = self.confidence_interval()
         said = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
+        if self.of.startswith("tokens"):  # fewer is better
+            said = {"better than": "slower than", "worse than": "faster than"}.get(said, said)
+        what = "" if self.of == "Anytime Index" else f" in {self.of}"
+        size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
         return (
-            f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
-            f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}] "
-            f"({self.n_problems} problems x {self.n_samples} samples"
-            + ("; with so few problems the interval is too narrow: a hint, no proof)" if self.n_problems < FEW else ")")
+            f"{self.treatment} is {said} {self.baseline}: difference{what} {self.statistic:+.3f}, "
+            f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size})"
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -71,8 +250,8 @@ class Comparison:
                 {
                     "baseline": self.baseline, "treatment": self.treatment, "baseline_value": self.baseline_value,
                     "treatment_value": self.treatment_value, "difference": self.statistic, "low": low, "high": high,
-                    "pvalue": self.pvalue, "n_problems": self.n_problems, "n_samples": self.n_samples,
-                    "n_missing": self.n_missing,
+                    "pvalue": self.pvalue, "effect_size": self.effect_size, "n_problems": self.n_problems,
+                    "n_samples": self.n_samples, "n_missing": self.n_missing, "notes": "; ".join(self.notes),
                 }
             ]
         )  # fmt: skip
@@ -84,62 +263,177 @@ def compare(
     baseline: str,
     treatment: str,
     n_resamples: int = 10_000,
-    seed: int = 0,
+    seed: Seed = 0,
     order: Order = "pooled",
     confidence_level: float = 0.95,
+    method: Method = "t",
+    levels: Levels = "problems",
+    statistic: OfCurve | None = None,
 ) -> Comparison:
     """The difference in Anytime Index between two methods on the same problems.
 
     Args:
         cells: the tidy table; one run, model and task (filter it first).
         baseline, treatment: names of methods in it.
-        n_resamples: bootstrap resamples; each draws problems, then samples within them, the same for both arms.
-        seed: of the draws.
-        order: level of the running maximum (see `anytime_curve`).
+        n_resamples: bootstrap resamples of whole problems, the same for both arms; also the random exchanges.
+        seed: of the draws: a whole number, or a numpy Generator.
+        order: level of the running maximum (see `mean_curve`).
+        method: of the interval: `t`, `percentile`, `basic` or `bca` (see `intervals`).
+        levels: how deep is resampled (see `bootstrap`).
+        statistic: another statistic of the curve in place of the index, such as `quality_at(budget)`; it brings its
+            own order.
 
     Raises:
         DataError: a method is not there, the arms share no problem, or their budgets differ.
     """
-    arms = []
-    for method in (baseline, treatment):
-        arm = cells[cells.method == method]
-        if arm.empty:
-            raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
-        arms.append(arm)
-    keys = ["problem_id", "sample", "budget"]
-    graded = [arm.dropna(subset="score") for arm in arms]
-    both = graded[0][keys].merge(graded[1][keys], on=keys)
-    if both.empty:
-        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
-    paired = [arm.merge(both[keys[:2]].drop_duplicates(), on=keys[:2]) for arm in arms]
-    if set(paired[0].budget) != set(paired[1].budget):
-        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
-    (first, problems, budgets), (second, *_) = map(quality_array, paired)
-    # A cell that either arm lacks counts in neither; a budget that no pair was graded at stays, and is NaN.
-    first, second = (np.where(np.isnan(first + second), np.nan, values) for values in (first, second))
-    quality = np.stack([first, second])
-    statistic = index_of(order)
-    draws = resampled(quality, budgets, statistic, n_resamples, np.random.default_rng(seed))
-    values = [float(v) for v in statistic(quality, budgets)]
-    by_problem = np.nanmean(second - first, axis=(1, 2))
-    return Comparison(
-        baseline=baseline, treatment=treatment, statistic=values[1] - values[0],
-        pvalue=sign_flip_pvalue(by_problem, np.random.default_rng([seed, 1])), baseline_value=values[0],
-        treatment_value=values[1], n_problems=len(problems), n_samples=first.shape[1],
-        n_missing=sum(map(len, arms)) - 2 * len(both), confidence_level=confidence_level,
-        draws=draws[:, 1] - draws[:, 0],
+    quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
+    return compare_arrays(
+        quality, budgets, baseline=baseline, treatment=treatment, n_missing=n_missing, n_resamples=n_resamples,
+        seed=seed, order=order, confidence_level=confidence_level, method=method, levels=levels, statistic=statistic,
     )  # fmt: skip
+
+
+def compare_arrays(
+    quality: Floats,
+    budgets: list[int],
+    *,
+    baseline: str = "baseline",
+    treatment: str = "treatment",
+    n_missing: int = 0,
+    n_resamples: int = 10_000,
+    seed: Seed = 0,
+    order: Order = "pooled",
+    confidence_level: float = 0.95,
+    method: Method = "t",
+    levels: Levels = "problems",
+    statistic: OfCurve | None = None,
+) -> Comparison:
+    """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one."""
+    chosen = statistic or index_of(order)
+    resampling, exchanging = np.random.default_rng(seed).spawn(2)
+    draws = resampled(quality, budgets, chosen, n_resamples, resampling, levels)
+    signs = exchange_signs(quality.shape[1], n_resamples - 1, exchanging)
+    return judged(quality, budgets, chosen, draws, signs, baseline=baseline, treatment=treatment, n_missing=n_missing,
+                  confidence_level=confidence_level, method=method)  # fmt: skip
+
+
+def judged(
+    quality: Floats, budgets: list[int], statistic: OfCurve, draws: Floats, signs: Floats, **named: Any
+) -> Comparison:
+    """A comparison from resamples made already: (2, P, S, T) cells, (R, 2) draws and (F, P) exchanges of the arms."""
+    left_out = jackknifed(quality, budgets, statistic)
+    first, second = (float(v) for v in statistic(quality, budgets))
+    with np.errstate(invalid="ignore"):  # never reached by either: inf - inf has no value
+        return Comparison(
+            statistic=float(np.subtract(second, first)), baseline_value=first, treatment_value=second,
+            n_problems=quality.shape[1], n_samples=quality.shape[2], of=statistic.name,
+            exchange=exchange_test(problem_curves(quality, statistic.order), budgets, statistic, signs),
+            draws=draws[:, 1] - draws[:, 0], jackknife=left_out[:, 1] - left_out[:, 0], quality=quality, **named,
+        )  # fmt: skip
+
+
+def arms_array(cells: pd.DataFrame) -> tuple[Floats, list[str], list[int]]:
+    """All methods of one run, model and task: (M, P, S, T) quality, NaN where missing; the methods; the budgets."""
+    if any(cells[name].nunique() > 1 for name in ("run", "model", "task")):
+        raise DataError("one run, model and task expected, the cells hold several: filter them first")
+    codes, names = zip(
+        *(pd.factorize(cells[key], sort=key in ("sample", "budget")) for key in _AXES), strict=True
+    )  # fmt: skip
+    quality = np.full([len(n) for n in names], np.nan)
+    quality[codes] = cells.score.to_numpy(float)
+    return quality, [str(m) for m in names[0]], [int(b) for b in names[3]]
+
+
+def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
+    """What both methods have: (2, P, S, T) quality, NaN where either lacks the cell; budgets; cells left out."""
+    present = [str(m) for m in cells.method.unique()]
+    for name in (baseline, treatment):
+        if name not in present:
+            raise DataError(f"no cells of method {name!r}; the table holds {', '.join(present)}")
+    both = cells[(cells.method == baseline) | (cells.method == treatment)]
+    if set(both.budget[both.method == baseline]) != set(both.budget[both.method == treatment]):
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    every, methods, budgets = arms_array(both)
+    quality = every[[methods.index(baseline), methods.index(treatment)]]
+    paired = np.asarray(~np.isnan(quality).any(axis=0))
+    if not paired.any():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
+    # A cell that either arm lacks counts in neither; a budget that no pair was graded at stays, and is NaN.
+    quality = np.where(paired, quality, np.nan)[:, paired.any(axis=(1, 2))][:, :, paired.any(axis=(0, 2))]
+    return quality, budgets, len(both) - len(quality) * int(paired.sum())
+
+
+def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> Floats:
+    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems."""
+    if n <= EXACT:
+        return np.asarray(1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1))
+    return np.asarray(1.0 - 2.0 * integers(rng, 2, (n_exchanges, n)))
+
+
+def exchange_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs: Floats) -> TestResult:
+    """Would the difference be as large if the arms of any problem could as well be exchanged?
+
+    The sign-flip permutation test of the very statistic: with an index that is a mean over problems, exchanging the
+    arms of a problem flips the sign of its difference; with the maximum of the pooled curve it is read anew on the
+    exchanged curves. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among
+    them (so that it is valid, and never 0).
+
+    Args:
+        curves: (2, P, T), each problem's curve in both arms, both NaN where either is.
+        budgets: (T,).
+        signs: (F, P) of `exchange_signs`.
+    """
+    name, n = "exchange of arms", curves.shape[1]
+    exact = n <= EXACT
+    seen = ~np.isnan(curves).any(axis=0)
+    middle, half = (np.where(seen, x, 0.0) for x in ((curves[0] + curves[1]) / 2, (curves[1] - curves[0]) / 2))
+    count = seen.sum(axis=0)
+    if not count.all():
+        return TestResult(name, np.nan, np.nan, "at some budget the arms share no graded cell")
+    centre = middle.sum(axis=0) / count
+
+    def difference(swing: Floats) -> Floats:
+        ends = [centre - swing, centre + swing]
+        if statistic.order == "pooled":
+            ends = [best_so_far(e) for e in ends]
+        with np.errstate(invalid="ignore"):
+            return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
+
+    observed = float(difference(half.sum(axis=0) / count))
+    if np.isnan(observed):
+        return TestResult(name, np.nan, np.nan, "the difference has no value")
+    reached = np.abs(difference(product(signs, half) / count)) >= abs(observed) * (1 - 1e-12) - 1e-12
+    extra = 0 if exact else 1
+    pvalue = float((reached.sum() + extra) / (len(signs) + extra))
+    return TestResult(name, observed, pvalue, f"{'all' if exact else 'random'} {len(signs):,} ways")
 
 
 def sign_flip_pvalue(differences: NDArray[np.float64], rng: np.random.Generator, n_flips: int = 9_999) -> float:
     """Two-sided p-value that paired differences are symmetric about 0; exact for up to 12 of them."""
     n = len(differences)
-    if n <= 12:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-        extra = 0
-    else:
-        signs = rng.choice([-1, 1], size=(n_flips, n))
-        extra = 1
+    signs = exchange_signs(n, n_flips, rng)
+    extra = int(n > EXACT)
     observed = abs(differences.sum())
     reached = np.sum(np.abs(signs @ differences) >= observed * (1 - 1e-12) - 1e-12)
     return float((reached + extra) / (len(signs) + extra))
+
+
+def win_shares(treatment: Floats, baseline: Floats) -> Floats:
+    """The share of pairs of traces in which the treatment's is better, ties counting half: (P, S) twice -> (P,)."""
+    a, b = treatment[:, :, None], baseline[:, None, :]
+    known = ~(np.isnan(a) | np.isnan(b))
+    wins = np.where(known, (a > b) + 0.5 * (a == b), 0.0)
+    pairs = known.sum(axis=(1, 2))
+    return wins.sum(axis=(1, 2))[pairs > 0] / pairs[pairs > 0]
+
+
+def _over_budgets(quality: Floats) -> Floats:
+    seen = ~np.isnan(quality)
+    count = seen.sum(axis=-1)
+    total = np.where(seen, quality, 0.0).sum(axis=-1)
+    return np.asarray(np.round(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0), 12))
+
+
+def _check_margin(margin: float) -> None:
+    if not margin > 0:
+        raise DataError(f"a margin must be above 0, in units of the statistic, not {margin}")

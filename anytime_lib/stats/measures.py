@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Floats, anytime_index, quality_array
-from anytime_lib.stats.bootstrap import curve_of, percentile_interval, resampled
+from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.intervals import interval
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 _ARM = ["run", "model", "task", "method"]
@@ -73,7 +74,7 @@ def _measured(right: Floats, score: Floats, used: Floats, budgets: Floats) -> Fl
 def measures(
     cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
-    """The measures of every arm (see `trace_measures`), with bootstrap intervals over problems.
+    """The measures of every arm (see `trace_measures`), with bootstrap intervals over problems (see `intervals`).
 
     Each is the mean over problems of the mean over their traces for which it is defined; `b_star` and
     `overthinking_tax` are so of solved traces alone, to be read beside `solved`.
@@ -91,12 +92,13 @@ def measures(
         draws = resampled(values[None], list(range(len(MEASURES))), mean, n_resamples, np.random.default_rng(seed))
         estimates = mean(values, [])
         for i, name in enumerate(MEASURES):
-            low, high = percentile_interval(draws[:, 0, i], confidence_level)
             defined = ~np.isnan(values[..., i])
+            n = int(defined.any(axis=1).sum())
+            ends = interval(draws[:, 0, i], estimates[i], n=n, confidence_level=confidence_level)
+            low, high = np.clip(ends, 0, np.inf if name in ("b_star", "overthinking_tax") else 1)
             rows.append(
                 dict(zip(_ARM, arm, strict=True))
                 | {"measure": name, "value": float(estimates[i]), "low": float(low), "high": float(high),
-                   "n_problems": int(defined.any(axis=1).sum()), "n_traces": int(defined.sum()),
-                   "n_missing": int((part.n_missing > 0).sum())}
+                   "n_problems": n, "n_traces": int(defined.sum()), "n_missing": int((part.n_missing > 0).sum())}
             )  # fmt: skip
     return pd.DataFrame(rows)

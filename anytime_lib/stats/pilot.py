@@ -16,6 +16,7 @@ from anytime_lib.prices import Price
 from anytime_lib.stats.variance import VarianceSplit, trace_values, variance_split
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.sweep import run_sweep
+from anytime_lib.tasks import load_task
 
 
 @dataclass(frozen=True)
@@ -266,11 +267,17 @@ def _varies(arm: pd.DataFrame) -> bool:
 
 
 def _simulated(config: RunConfig) -> RunConfig:
+    """The settings of a simulated pilot: as many of each task's problems as there are, up to 24."""
+    there = {split: {name: len(load_task(name).problems(limit=most, seed=config.seed, split=split))
+                     for name in config.tasks}
+             for split, most in (("test", 24), ("pool", 4))}  # fmt: skip
     middle = float(np.median([np.sqrt(config.at(t).budgets[0] * config.at(t).budgets[-1]) for t in config.tasks]))
     settings = config.simulated or {"solve": 1 / middle, "effects": {"pdp": 1.5}}
     return config.but(
         model="simulated", simulated=settings, base_url=None, run=f"{config.run}-simulated", mode="cut",
-        answer_via="turn", concurrency=64, methods=["base", "pdp"], source=None, pool_source=None, difficulty=None,
-        n_problems=24, n_samples=6, n_shots=0, pool_problems=4, pool_samples=2, spend_cap_dollars=None,
+        answer_via="turn", concurrency=64, source=None, pool_source=None, difficulty=None,
+        methods={name: ["base", "pdp"] if n else ["base"] for name, n in there["pool"].items()},
+        n_problems=there["test"], pool_problems={name: max(1, n) for name, n in there["pool"].items()}, n_samples=6,
+        n_shots=0, pool_samples=2, spend_cap_dollars=None,
         spend_cap_tokens=None, requests_per_minute=None, tokens_per_minute=None,
     )  # fmt: skip

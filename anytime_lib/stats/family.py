@@ -1,0 +1,165 @@
+"""Does any of several methods differ, when so many are compared? A family declared beforehand, adjusted by Holm.
+
+The p-value adjusted is `Comparison.pvalue`: the exchange of arms, which tests the difference the interval is about.
+Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from anytime_lib.errors import DataError
+from anytime_lib.index import Floats, Order
+from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of, resampled
+from anytime_lib.stats.comparing import Comparison, arms_array, compare, exchange_signs, judged
+from anytime_lib.stats.intervals import Method
+
+ALL_PAIRS = "all"
+
+
+class Member(NamedTuple):
+    """One comparison of a family: where, and of what with what."""
+
+    run: str
+    model: str
+    task: str
+    baseline: str
+    treatment: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """Comparisons that are judged together.
+
+    Attributes:
+        comparisons: every member of the family.
+        alpha: the chance, if no method made a difference, that any member is called one.
+    """
+
+    comparisons: dict[Member, Comparison]
+    alpha: float
+
+    @property
+    def pvalues(self) -> Floats:
+        """Holm-adjusted, in the family's order; NaN for what could not be compared."""
+        return holm([c.pvalue for c in self.comparisons.values()])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per comparison: run, model, task, then the columns of `Comparison.to_frame`, pvalue_holm, and
+        whether it is below alpha."""
+        rows = [c.to_frame().assign(run=m.run, model=m.model, task=m.task) for m, c in self.comparisons.items()]
+        table = pd.concat(rows, ignore_index=True)
+        table = table[["run", "model", "task", *table.columns.drop(["run", "model", "task"])]]
+        table.insert(list(table.columns).index("pvalue") + 1, "pvalue_holm", self.pvalues)
+        return table.assign(significant=table.pvalue_holm < self.alpha)
+
+    def reading(self) -> str:
+        """One sentence: how many comparisons, and which of them stand."""
+        n, found = len(self.comparisons), int(np.sum(self.pvalues < self.alpha))
+        what = f"{n} comparison" + ("" if n == 1 else "s")
+        if not found:
+            return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
+        named = "; ".join(
+            f"{m.treatment} {'above' if c.statistic > 0 else 'below'} {m.baseline} on {m.task} "
+            f"({c.statistic:+.3f}, p = {p:.3g})"
+            for (m, c), p in zip(self.comparisons.items(), self.pvalues, strict=True)
+            if p < self.alpha
+        )
+        return f"Of {what}, {found} at a family-wise error of {self.alpha:.0%} (Holm): {named}."
+
+
+def compare_family(
+    cells: pd.DataFrame,
+    pairs: Sequence[Sequence[str]] | str | None = None,
+    *,
+    baseline: str = "base",
+    alpha: float = 0.05,
+    **settings: Any,
+) -> Family:
+    """Compare methods pair by pair on every task in the cells, and adjust for their number.
+
+    Args:
+        cells: the tidy table; every (run, model, task) in it belongs to the family.
+        pairs: (baseline, treatment) pairs, declared before the run (`family` in the params); "all" for every pair of
+            methods; None for every method against `baseline`. A pair whose two methods a task does not both have is
+            left out there.
+        baseline: the method the others are compared with when `pairs` is None.
+        alpha: the family-wise error.
+        settings: of `compare` (n_resamples, seed, order, ...), the same for each.
+
+    Raises:
+        DataError: a declared method is in none of the cells, a pair is no pair, or nothing can be compared.
+    """
+    present = [str(m) for m in cells.method.unique()]
+    if isinstance(pairs, str) and pairs != ALL_PAIRS:
+        raise DataError(f'pairs must be a list of [baseline, treatment] pairs, "all" or None, not {pairs!r}')
+    chosen: list[tuple[str, ...]]
+    if pairs is None:
+        chosen = [(baseline, m) for m in present if m != baseline]
+    else:
+        chosen = list(combinations(present, 2)) if isinstance(pairs, str) else [tuple(p) for p in pairs]
+    if any(len(p) != 2 or p[0] == p[1] for p in chosen):
+        raise DataError(f"a family is made of pairs of two different methods, not {chosen}")
+    unknown = sorted({m for p in chosen for m in p} - set(present))
+    if unknown:
+        raise DataError(f"no cells of {', '.join(unknown)}; the table holds {', '.join(present)}")
+    found: dict[Member, Comparison] = {}
+    for (run, model, task), part in cells.groupby(["run", "model", "task"], sort=False):
+        where = str(run), str(model), str(task)
+        quality, methods, budgets = arms_array(part)
+        here = [pair for pair in chosen if set(pair) <= set(methods)]
+        if np.isnan(quality).any():  # which cells are paired depends on the pair
+            found |= {Member(*where, *pair): compare(part, baseline=pair[0], treatment=pair[1], **settings)
+                      for pair in here}  # fmt: skip
+        else:
+            found |= _complete(where, quality, methods, budgets, here, **settings)
+    if not found:
+        raise DataError(f"no task has two methods to compare; the table holds {', '.join(present)}")
+    return Family(found, alpha)
+
+
+def _complete(
+    where: tuple[str, str, str],
+    quality: Floats,
+    methods: list[str],
+    budgets: list[int],
+    pairs: list[tuple[str, ...]],
+    *,
+    n_resamples: int = 10_000,
+    seed: Seed = 0,
+    order: Order = "pooled",
+    confidence_level: float = 0.95,
+    method: Method = "t",
+    levels: Levels = "problems",
+    statistic: OfCurve | None = None,
+) -> dict[Member, Comparison]:
+    """What `compare` finds for each pair, drawn once for all arms: the draws depend on problems and samples only."""
+    chosen = statistic or index_of(order)
+    resampling, exchanging = np.random.default_rng(seed).spawn(2)
+    draws = resampled(quality, budgets, chosen, n_resamples, resampling, levels)
+    signs = exchange_signs(quality.shape[1], n_resamples - 1, exchanging)
+    found = {}
+    for first, second in pairs:
+        both = [methods.index(first), methods.index(second)]
+        found[Member(*where, first, second)] = judged(
+            quality[both], budgets, chosen, draws[:, both], signs, baseline=first, treatment=second, n_missing=0,
+            confidence_level=confidence_level, method=method,
+        )  # fmt: skip
+    return found
+
+
+def holm(pvalues: ArrayLike) -> Floats:
+    """Holm's adjusted p-values, in the order given: (m,) -> (m,). NaN stays NaN and does not count."""
+    p = np.asarray(pvalues, float)
+    found = np.full(p.shape, np.nan)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    found[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)))
+    return found

@@ -1,0 +1,176 @@
+"""Do the intervals hold the truth, and do the tests cry wolf, as often as they say? A study against known truth.
+
+Problems have a difficulty drawn from one of several shapes; each arm has its own ease on each problem around it (so
+arms are correlated, not equal); traces are right or wrong at each of six budgets, dependent within a trace, with
+quality rising in budget. Everything measured is the library's own, with its defaults but for 1,000 resamples (the
+three comparisons of a family share their draws, as in `compare_family`). For each number of problems n, samples K and
+shape:
+
+    coverage  of the default 95 % interval of the difference in Anytime Index, with and without an effect; the truth is
+              the difference of the indices of the true mean curves. `percentile`, `basic` and `bca` are read off the
+              same draws; `two_stage` is the default interval on 200 draws of problems and then samples
+    alarms_p  share of experiments without effect that have p < .05 (`exchange`, the p-value of record);
+              `disagree`: where that p-value and the interval say different things
+    family    share of experiments without effect in which any of 3 methods against one baseline is significant (Holm)
+    power     share found, by the index without maximum, with the effect in mean quality that `min_detectable_effect`
+              says is found in 80 %; `power_pooled` by the index with the pooled maximum, which makes noise of its own
+              where curves are noisy (few problems, one sample)
+
+    nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 2000] [--out results.json] [--save]
+
+--save writes the summary to anytime_lib/data/error_rates.csv, which notebook 08 shows. One process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import itertools
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from anytime_lib.index import Floats, problem_curves
+from anytime_lib.stats import compare_arrays, holm, index_of, interval, min_detectable_effect, resampled
+from anytime_lib.stats.comparing import exchange_signs, exchange_test, judged
+
+BUDGETS = [64, 128, 256, 512, 1024, 2048]
+RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
+FALLING = np.array([0.3, 0.6, 0.9, 1.0, 0.95, 0.9])
+"""Overthinking: the running maximum matters, and is biased. Shown, not promised."""
+SHAPES = {"uniform": (1.0, 1.0), "bimodal": (0.4, 0.4), "hard": (0.4, 1.6)}
+SPREAD = 0.5
+"""Of an arm's own ease around the problem's, in logits."""
+WITHIN = 0.5
+"""Share of budgets at which a trace's answer follows the trace's own luck rather than a fresh one."""
+N_RESAMPLES = 1_000
+SAVED = Path(__file__).parents[2] / "anytime_lib" / "data" / "error_rates.csv"
+
+
+def ease(shape: str, n: int, lifts: Floats, rng: np.random.Generator) -> Floats:
+    """Each problem's final quality in each arm: (A, n), one lift in logits per arm."""
+    common = logit(np.clip(rng.beta(*SHAPES[shape], n), 1e-6, 1 - 1e-6))
+    return np.asarray(expit(common + SPREAD * rng.normal(size=(len(lifts), n)) + np.asarray(lifts)[:, None]))
+
+
+def experiment(shape: str, n: int, k: int, lifts: Floats, rng: np.random.Generator, curve: Floats = RISING) -> Floats:
+    """One experiment's scores: (A, n, K, T), right or wrong."""
+    chance = ease(shape, n, lifts, rng)[:, :, None, None] * curve
+    size = (len(lifts), n, k, len(curve))
+    luck = np.where(rng.random(size) < WITHIN, rng.random((*size[:3], 1)), rng.random(size))
+    return np.asarray((luck < chance).astype(float))
+
+
+class Truth:
+    """The population an experiment is drawn from, by a large sample of problems."""
+
+    def __init__(self, shape: str, curve: Floats = RISING) -> None:
+        self.shape, self.curve = shape, curve
+
+    def difference(self, lift: float) -> float:
+        """Of the indices of the two true mean curves."""
+        mean = ease(self.shape, 200_000, np.array([0.0, lift]), np.random.default_rng(99)).mean(axis=1)
+        first, second = np.atleast_1d(index_of().of(np.maximum.accumulate(mean[:, None] * self.curve, axis=1), BUDGETS))
+        return float(second - first)
+
+    def lift_for(self, difference: float) -> float:
+        return float(brentq(lambda lift: self.difference(lift) - difference, 0, 6, xtol=1e-4))
+
+    def spreads(self, lift: float) -> tuple[float, float]:
+        """sd_between and sd_within of a trace's index, as `min_detectable_effect` takes them."""
+        rng = np.random.default_rng(98)
+        chance = ease(self.shape, 20_000, np.array([0.0, lift]), np.random.default_rng(99))
+        weight = np.asarray([index_of("raw").of(row, BUDGETS) for row in np.eye(len(BUDGETS))]) @ self.curve
+        between = float(np.std((chance[1] - chance[0]) * weight))
+        scores = experiment(self.shape, 20_000, 2, np.array([0.0, lift]), rng, self.curve)
+        traces = np.asarray(index_of("raw").of(scores, BUDGETS))
+        return between, float(np.sqrt(np.mean((traces[..., 0] - traces[..., 1]) ** 2) / 2))
+
+
+def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Floats = RISING) -> dict[str, Any]:
+    """All rates of one cell of the study; the figures of the module's docstring."""
+    truth = Truth(shape, curve)
+    effect = float(min_detectable_effect(n, k, sd_between=truth.spreads(0)[0], sd_within=truth.spreads(0)[1]))
+    lift = truth.lift_for(effect)
+    for _ in range(2):  # the spreads move a little with the effect itself
+        between, within = truth.spreads(lift)
+        effect = min_detectable_effect(n, k, sd_between=between, sd_within=within)
+        lift = truth.lift_for(effect)
+    exact = truth.difference(lift)
+    hits: dict[str, list[bool]] = {}
+
+    def note(name: str, value: bool | np.bool_) -> None:
+        hits.setdefault(name, []).append(bool(value))
+
+    for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
+        null = experiment(shape, n, k, np.zeros(4), rng, curve)
+        draws = resampled(null, BUDGETS, index_of(), N_RESAMPLES, rng)
+        signs = exchange_signs(n, N_RESAMPLES - 1, rng)
+        found = [
+            judged(null[[0, a]], BUDGETS, index_of(), draws[:, [0, a]], signs, baseline="base", treatment=f"arm {a}",
+                   n_missing=0, confidence_level=0.95, method="t")
+            for a in (1, 2, 3)
+        ]  # fmt: skip
+        low, high = found[0].confidence_interval()
+        note("alarms_p", found[0].pvalue < 0.05)
+        note("coverage_null", low <= 0 <= high)
+        note("disagree", (found[0].pvalue < 0.05) != (not low <= 0 <= high))
+        note("family", holm([c.pvalue for c in found]).min() < 0.05)
+        arms = experiment(shape, n, k, np.array([0.0, lift]), rng, curve)
+        seen = compare_arrays(arms, BUDGETS, n_resamples=N_RESAMPLES, seed=rng)
+        raw = exchange_test(problem_curves(arms, "raw"), BUDGETS, index_of("raw"), signs)
+        note("power", raw.pvalue < 0.05)
+        note("power_pooled", seen.pvalue < 0.05)
+        for method in ("t", "percentile", "basic", "bca"):
+            low, high = seen.confidence_interval(method=method)  # type: ignore[arg-type]
+            note("coverage" if method == "t" else method, low <= exact <= high)
+        if k > 1:
+            draws = resampled(arms, BUDGETS, index_of(), 200, rng, "samples")
+            two, three = interval(draws[:, 1] - draws[:, 0], seen.statistic, n=n)
+            note("two_stage", bool(two <= exact <= three))
+    rates = {name: float(np.mean(values)) for name, values in hits.items()}
+    return {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions} | rates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=2_000)
+    parser.add_argument("--out", type=Path, help="write every rate as JSON")
+    parser.add_argument("--save", action="store_true", help=f"write {SAVED.name} into the package")
+    args = parser.parse_args()
+    start, rows = time.time(), []
+    cells = [(n, k, s, RISING) for n, k, s in itertools.product((30, 198), (1, 4, 10), SHAPES)]
+    cells += [(n, 4, "uniform", FALLING) for n in (30, 198)]
+    for n, k, shape, curve in cells:
+        row = study(n, k, shape, args.repetitions, curve=curve)
+        row["curve"] = "rising" if curve is RISING else "overthinking"
+        rows.append(row)
+        print(" ".join(f"{a}={v:.3f}" if isinstance(v, float) else f"{a}={v}" for a, v in row.items()),
+              f"({time.time() - start:.0f} s)", flush=True)  # fmt: skip
+    table = pd.DataFrame(rows).round(4)
+    rising = table[table.curve == "rising"]
+    for n, part in rising.groupby("n"):
+        names = ("coverage", "coverage_null", "alarms_p", "family", "power", "power_pooled", "two_stage")
+        span = {name: f"{part[name].min():.3f}-{part[name].max():.3f}" for name in names}
+        print(f"n = {n}, rising quality: {span}")
+    about = {
+        "command": f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions} --save",
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}",
+    }
+    if args.out:
+        args.out.write_text(json.dumps(about | {"rates": rows}, indent=2) + "\n", encoding="utf-8")
+    if args.save:
+        table.assign(**about).to_csv(SAVED, index=False)
+
+
+if __name__ == "__main__":
+    main()
