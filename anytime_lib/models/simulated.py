@@ -76,7 +76,7 @@ class Respondent:
             for problem in [*problems.test, *problems.shots, *problems.pool]:
                 text = problem.text.strip()
                 self._known[text if text in task.question(problem) else task.question(problem)] = (task, problem)
-        self._find = lru_cache(maxsize=None)(self._search)
+        self._find = lru_cache(maxsize=2048)(self._search)
         self._wrong = cache(lambda task, id: wrong_answers(load_task(task), *self._with_fellows(task, id)))
         self._words = {method: told_by(method) for method in self.simulation.effects}
 
