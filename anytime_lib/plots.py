@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Order, mean_curve, quality_array
-from anytime_lib.stats import Comparison, band
+from anytime_lib.stats import Comparison, Family, band
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,6 +40,7 @@ def plot_curves(
     seed: int = 0,
     confidence_level: float = 0.95,
     chance: float | None = None,
+    simultaneous: bool = False,
     ax: Axes | None = None,
 ) -> Axes:
     """Quality against budget for every method in the cells of one (run, model, task), with bootstrap bands.
@@ -49,6 +50,7 @@ def plot_curves(
         order: the level of the running maximum, named in the title; `raw` takes none. Otherwise the mean before the
             maximum is drawn too, dotted: where it falls, further reasoning made answers worse.
         chance: draw a line at what guessing reaches.
+        simultaneous: draw the limits that hold the whole curve at once too, dashed.
         ax: where to draw; a new figure by default.
     """
     import matplotlib.pyplot as plt
@@ -62,11 +64,16 @@ def plot_curves(
         colour = colours[i % len(colours)]
         ax.plot(curve.budget, curve.quality, marker="o", color=colour, label=str(method))
         ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        if simultaneous:
+            for end in (curve.low_all, curve.high_all):
+                ax.plot(curve.budget, end, color=colour, linewidth=0.8, linestyle="--")
         if order != "raw":
             raw = mean_curve(quality_array(arm)[0], "raw")
             ax.plot(curve.budget, raw, marker="x", linestyle=":", linewidth=1, color=colour)
     if order != "raw":
         ax.plot([], [], marker="x", linestyle=":", linewidth=1, color="0.4", label="before the maximum")
+    if simultaneous:
+        ax.plot([], [], linestyle="--", linewidth=0.8, color="0.4", label="whole curve at once")
     if chance is not None:
         ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
     best = "mean, no maximum" if order == "raw" else f"best so far ({order})"
@@ -93,30 +100,65 @@ def plot_trace(cells: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def plot_differences(comparisons: Mapping[tuple[str, str], Comparison], *, title: str, ax: Axes | None = None) -> Axes:
-    """A forest plot of paired differences in Anytime Index, each with its interval; zero is no difference.
+def plot_differences(
+    comparisons: Family | Mapping[tuple[str, str], Comparison], *, title: str, ax: Axes | None = None
+) -> Axes:
+    """A forest plot of paired differences, each with its interval; zero is no difference.
 
     Args:
-        comparisons: (task, treatment) -> its comparison with the baseline.
+        comparisons: a family, whose members that stand after Holm's adjustment are drawn filled, the others open; or
+            (task, treatment) -> its comparison with the baseline, all filled.
         title: what is compared; confidence level and the unit are added to the axis.
     """
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    ax = ax or plt.subplots(figsize=(7.0, 1.6 + 0.5 * len(comparisons)), layout="constrained")[1]
-    for i, c in enumerate(comparisons.values()):
+    if isinstance(comparisons, Family):
+        rows = [(m.task, c, p < comparisons.alpha) for (m, c), p in
+                zip(comparisons.comparisons.items(), comparisons.pvalues, strict=True)]  # fmt: skip
+    else:
+        rows = [(task, c, True) for (task, _), c in comparisons.items()]
+    ax = ax or plt.subplots(figsize=(7.0, 1.6 + 0.5 * len(rows)), layout="constrained")[1]
+    for i, (_, c, filled) in enumerate(rows):
         low, high = c.confidence_interval()
         ax.plot([low, high], [i, i], color="black", linewidth=1.5)
-        ax.plot([c.statistic], [i], marker="o", color="black")
+        ax.plot([c.statistic], [i], marker="o", color="black", markerfacecolor="black" if filled else "white")
     ax.axvline(0, color="0.5", linestyle=":", linewidth=1)
     labels = [f"{NAMES.get(task, task)}\n{c.treatment} - {c.baseline}, n = {c.n_problems} x {c.n_samples}"
-              for (task, _), c in comparisons.items()]  # fmt: skip
+              for task, c, _ in rows]  # fmt: skip
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(-0.7, len(labels) - 0.3)
     ax.invert_yaxis()
-    level = next(iter(comparisons.values())).confidence_level
-    ax.set_xlabel(f"difference in Anytime Index, 0 to 1 scale ({level:.0%} paired bootstrap interval)")
-    ax.set_title(title, fontsize=10)
+    first = rows[0][1]
+    ax.set_xlabel(f"difference in {first.of}, 0 to 1 scale ({first.confidence_level:.0%} paired bootstrap interval)")
+    stands = "\nfilled: stands after Holm's adjustment" if isinstance(comparisons, Family) else ""
+    ax.set_title(title + stands, fontsize=10)
+    sns.despine(ax=ax)
+    return ax
+
+
+def plot_profiles(profile: pd.DataFrame, *, n_problems: int, title: str, ax: Axes | None = None) -> Axes:
+    """Performance profiles of the methods of one task (of `performance_profile`): further up is better.
+
+    Args:
+        profile: one row per method and threshold: method, tau, share, low, high.
+        n_problems: said in the title, since the bands are over problems.
+        title: what is shown.
+    """
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    ax = ax or plt.subplots(figsize=(7.2, 4.0), layout="constrained")[1]
+    colours = sns.color_palette("colorblind")
+    for i, (method, part) in enumerate(profile.groupby("method", sort=False)):
+        colour = colours[i % len(colours)]
+        ax.step(part.tau, part.share, where="post", color=colour, label=str(method))
+        ax.fill_between(part.tau, part.low, part.high, step="post", color=colour, alpha=0.18, linewidth=0)
+    ax.set_xlabel("threshold of a trace's Anytime Index (0 to 1)")
+    ax.set_ylabel("share of traces above it")
+    ax.set_ylim(0, 1.02)
+    ax.set_title(f"{title}\n95% pointwise bands over n = {n_problems} problems", fontsize=10)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(ax=ax)
     return ax
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anytime_lib import anytime_curve, anytime_index
-from anytime_lib.index import ORDERS, mean_curve, quality_array
+from anytime_lib.index import ORDERS, as_if_uncut, mean_curve, permutation_null, quality_array
 from anytime_lib.store import CELL_COLUMNS, tidy
 
 budgets = st.lists(st.integers(1, 100_000), min_size=2, max_size=8, unique=True).map(sorted)
@@ -119,3 +119,44 @@ def test_curve_of_cells_leaves_out_what_is_missing() -> None:
     back, problems, columns = quality_array(cells_of(quality))
     assert problems == ["p0", "p1"] and columns == [1, 2]
     assert np.array_equal(back, quality, equal_nan=True)
+
+
+def test_log_axis_weighs_every_doubling_alike() -> None:
+    curve = [0.2, 0.5, 0.3, 0.9]
+    assert anytime_index([100, 200, 400, 800], curve, axis="log") == pytest.approx(anytime_index([1, 2, 3, 4], curve))
+    with pytest.raises(ValueError, match="above 0"):
+        anytime_index([0, 1], [0.1, 0.2], axis="log")
+
+
+@pytest.mark.parametrize("n_samples", [2, 3, 5, 8])
+def test_crossfit_is_not_optimistic(n_samples: int) -> None:
+    """Flat truth of .5: reading where one half picked gives .5, whatever the number of samples; more halvings than one
+    (by parity) bring it nearer."""
+    rng, found, single = np.random.default_rng(1), [], []
+    for _ in range(150):
+        quality = (rng.random((20, n_samples, 6)) < 0.5).astype(float)
+        found.append(mean_curve(quality, "crossfit")[-1])
+        a, b = quality[:, ::2].mean(axis=1), quality[:, 1::2].mean(axis=1)
+        pick, rows = (x.argmax(axis=1) for x in (a, b)), np.arange(20)
+        single.append(np.mean([y[rows, x].mean() for x, y in zip(pick, (b, a), strict=True)]))
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * np.std(found) / np.sqrt(150))
+    assert np.std(found) <= np.std(single) * 1.001
+
+
+def test_permutation_null_is_the_maximum_alone() -> None:
+    quality = (np.random.default_rng(0).random((200, 4, 8)) < np.linspace(0.2, 0.8, 8)).astype(float)
+    rng = np.random.default_rng(1)
+    null = {o: permutation_null(quality, o, n_permutations=20, rng=rng)[:, -1].mean() for o in ORDERS}
+    assert null["raw"] == pytest.approx(quality.mean(), abs=0.02) and null["crossfit"] == pytest.approx(0.5, abs=0.03)
+    assert null["raw"] < null["pooled"] < null["problem"] < null["trace"]
+    sums = permutation_null(quality, "raw", n_permutations=3, rng=rng).mean(axis=1)
+    assert sums == pytest.approx(quality.mean())  # only the order within each trace has changed
+
+
+def test_area_without_cuts_counts_what_was_right_and_finished() -> None:
+    cells = cells_of(np.array([[[1.0, 1.0, 1.0], [0.0, 1.0, np.nan]]]))
+    cells["stopped_naturally"] = pd.array([False, True, True, False, None, True], dtype="boolean")
+    uncut = as_if_uncut(cells)
+    assert uncut.score.tolist()[:4] == [0.0, 1.0, 1.0, 0.0] and uncut.score.isna().tolist()[4:] == [True, True]
+    assert cells.score.tolist()[0] == 1.0
+    assert np.all(anytime_curve(uncut).quality <= anytime_curve(cells).quality)

@@ -181,9 +181,14 @@ def resampled(
 
 
 def jackknifed(quality: Floats, budgets: list[int], statistic: Statistic) -> Floats:
-    """The statistic of every arm with one problem left out: (A, P, S, T) -> (P, A, ...)."""
+    """The statistic of every arm with one problem left out: (A, P, S, T) -> (P, A, ...).
+
+    A single problem cannot be left out: the statistic itself. NaN where a problem alone holds some budget.
+    """
     quality = average(quality) if quality.ndim == 5 else quality
     n = quality.shape[1]
+    if n == 1:
+        return np.asarray(statistic(quality, budgets))[None]
     if isinstance(statistic, OfCurve):
         return _of(statistic, _Table(problem_curves(quality, statistic.order)).averaged(1.0 - np.eye(n)), budgets)
     return np.stack([np.asarray(statistic(np.delete(quality, i, axis=1), budgets)) for i in range(n)])

@@ -149,7 +149,7 @@ class Comparison:
         """Student's paired t test on the problems' contributions (`scipy.stats.ttest_1samp`)."""
         name, found = "paired t", self.contributions
         if self.n_problems < 2 or np.isnan(found).any():
-            return TestResult(name, np.nan, np.nan, "needs a difference and two problems")
+            return TestResult(name, np.nan, np.nan, "every budget must be held by two problems or more")
         if np.ptp(found) == 0:
             if found[0] == 0:
                 return TestResult(name, 0.0, 1.0, "no problem differs")
@@ -163,7 +163,7 @@ class Comparison:
         is 0 and no two tie, otherwise normal; the note says which."""
         name, found = "Wilcoxon signed-rank (Pratt)", self.contributions
         if np.isnan(found).any():
-            return TestResult(name, np.nan, np.nan, "needs a difference")
+            return TestResult(name, np.nan, np.nan, "every budget must be held by two problems or more")
         if not found.any():
             return TestResult(name, 0.0, 1.0, "no problem differs")
         zeros, sizes = int(np.sum(found == 0)), np.abs(found[found != 0])
@@ -234,6 +234,8 @@ class Comparison:
             )
         low, high = self.confidence_interval()
         said = "better than" if low > 0 else "worse than" if high < 0 else "not distinguishable from"
+        if low == high and self.pvalue >= 1 - self.confidence_level:  # a point tells nothing of chance
+            said = "not distinguishable from"
         if self.of.startswith("tokens"):  # fewer is better
             said = {"better than": "slower than", "worse than": "faster than"}.get(said, said)
         what = "" if self.of == "Anytime Index" else f" in {self.of}"

@@ -130,8 +130,9 @@ def one_sided_pvalue(
 def standard_error(draws: Floats, n: int) -> Floats:
     """The standard deviation of (R, ...) draws, with the factor sqrt(n / (n - 1)) that resampling n problems lacks.
 
-    0 where the draws differ by no more than rounding does.
+    0 where the draws differ by no more than rounding does, or have no value.
     """
+    draws = np.where(np.isnan(draws).all(axis=0), 0.0, draws)
     spread = np.asarray(np.nanstd(draws, axis=0, ddof=1)) if len(draws) > 1 else np.zeros(draws.shape[1:])
     scale = np.nanmax(np.abs(draws), axis=0, initial=0.0)
     return np.where(spread <= 1e-12 * np.maximum(scale, 1e-3), 0.0, spread * np.sqrt(n / max(n - 1, 1)))
@@ -177,7 +178,7 @@ def _bias(draws: Floats, value: Floats) -> Floats:
 
 def _acceleration(jackknife: Floats) -> Floats:
     """BCa's acceleration: the skewness of the problems' influence. 0 where no problem has any."""
-    pull = jackknife.mean(axis=0) - jackknife
+    pull = np.nan_to_num(jackknife.mean(axis=0) - jackknife)
     square = np.sum(pull**2, axis=0)
     skew = np.divide(np.sum(pull**3, axis=0), 6 * square**1.5, out=np.zeros_like(square), where=square > 1e-24)
     return np.asarray(skew)

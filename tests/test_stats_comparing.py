@@ -1,0 +1,266 @@
+"""Tests, margins, families, bounds and profiles: against scipy and rliable, and through the traps others fell into."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats as scipy_stats
+from test_index import cells_of
+
+from anytime_lib import RunConfig, anytime_index
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.stats import (
+    Comparison,
+    bounds,
+    compare,
+    compare_arrays,
+    compare_family,
+    holm,
+    index_of,
+    performance_profile,
+    quality_at,
+    tokens_to_reach,
+    win_shares,
+)
+from anytime_lib.stats.comparing import exchange_signs, exchange_test
+from anytime_lib.stats.profiles import trace_indices
+
+BUDGETS = [1, 2, 4]
+
+
+def scores(n: int, lift: float = 0.0, k: int = 4, arms: int = 2, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    ease = rng.random((1, n, 1, 1)) + np.array([0.0] + [lift] * (arms - 1))[:, None, None, None]
+    return (rng.random((arms, n, k, 3)) < ease * [0.5, 0.8, 1.0]).astype(float)
+
+
+def of(quality: np.ndarray, **settings: object) -> Comparison:
+    return compare_arrays(quality, BUDGETS, **({"n_resamples": 500} | settings))  # type: ignore[arg-type]
+
+
+def table(quality: np.ndarray, names: tuple[str, ...] = ("base", "better", "third"), task: str = "t") -> pd.DataFrame:
+    arms = [cells_of(q, name) for q, name in zip(quality, names, strict=False)]
+    return pd.concat(arms, ignore_index=True).assign(task=task)
+
+
+@pytest.mark.parametrize("order", ["raw", "problem", "trace", "crossfit"])
+def test_contributions_are_the_problems_own_differences(order: str) -> None:
+    from anytime_lib.index import problem_curves
+
+    quality = scores(15, 0.1)
+    each = index_of("raw").of(problem_curves(quality, order), BUDGETS)  # type: ignore[arg-type]
+    assert of(quality, order=order).contributions == pytest.approx(each[1] - each[0], abs=1e-9)
+
+
+def test_tests_are_scipys_on_the_same_differences() -> None:
+    quality = scores(30, 0.15)
+    found = of(quality, order="raw")
+    each = index_of("raw").of(quality.mean(axis=2), BUDGETS)
+    expected = scipy_stats.ttest_rel(each[1], each[0])
+    assert (found.ttest().statistic, found.ttest().pvalue) == pytest.approx((expected.statistic, expected.pvalue))
+    expected = scipy_stats.wilcoxon(np.round(each[1] - each[0], 12), zero_method="pratt", method="asymptotic")
+    assert (found.wilcoxon().statistic, found.wilcoxon().pvalue) == (expected.statistic, expected.pvalue)
+    assert "normal" in found.wilcoxon().note
+    assert found.effect_size == pytest.approx(found.ttest().statistic / np.sqrt(30))
+    assert found.tests().test.tolist() == ["exchange of arms", "paired t", "Wilcoxon signed-rank (Pratt)"]
+
+
+def test_wilcoxon_is_exact_where_it_can_be_and_says_so() -> None:
+    quality = np.random.default_rng(2).random((2, 14, 3, 3))
+    found = of(quality, order="raw").wilcoxon()
+    each = index_of("raw").of(quality.mean(axis=2), BUDGETS)
+    assert found.note == "exact"
+    assert found.pvalue == pytest.approx(scipy_stats.wilcoxon(each[1] - each[0], method="exact").pvalue)
+
+
+@pytest.mark.parametrize("n", [7, 12, 25])
+def test_exchange_is_scipys_permutation_test_of_the_pooled_index(n: int) -> None:
+    """Up to 12 problems both go through all 2^n ways; beyond, both draw 9,999 and agree to Monte Carlo error."""
+    curves = scores(n, 0.3, seed=n).mean(axis=2)
+
+    def difference(a: np.ndarray, b: np.ndarray) -> float:
+        return float(anytime_index(BUDGETS, a.mean(axis=0)) - anytime_index(BUDGETS, b.mean(axis=0)))  # type: ignore[operator]
+
+    ours = exchange_test(curves, BUDGETS, index_of(), exchange_signs(n, 9_999, np.random.default_rng(0)))
+    rng, observed = np.random.default_rng(1), difference(curves[1], curves[0])
+    ways = exchange_signs(n, 3_000, rng)
+    kept = ways[:, :, None] > 0
+    flipped = list(map(difference, np.where(kept, curves[1], curves[0]), np.where(kept, curves[0], curves[1])))
+    expected = np.mean(np.abs(flipped) >= abs(observed) - 1e-12)
+    assert ours.statistic == pytest.approx(observed)
+    assert ours.pvalue == pytest.approx(expected, abs=1e-12 if n <= 12 else 0.03)
+    theirs = scipy_stats.permutation_test(
+        (curves[1].mean(axis=1), curves[0].mean(axis=1)), lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples", n_resamples=9_999 if n > 12 else np.inf, vectorized=True, rng=0,
+    )  # fmt: skip
+    flat = exchange_test(np.repeat(curves.mean(axis=2, keepdims=True), 3, axis=2), BUDGETS, index_of("raw"),
+                         exchange_signs(n, 9_999, np.random.default_rng(0)))  # fmt: skip
+    assert flat.pvalue == pytest.approx(theirs.pvalue, abs=1e-12 if n <= 12 else 0.02)
+
+
+def test_a_constant_difference_is_no_proof_beyond_doubt() -> None:
+    """The formula of t gives p = 0 for it; Wilcoxon ranks rounding errors unless they are rounded away."""
+    quality = np.random.default_rng(0).random((1, 10, 3, 3)) * 0.5
+    found = of(np.concatenate([quality, quality + 0.1]), order="raw")
+    assert np.isnan(found.ttest().pvalue) and "p = 0" in found.ttest().note
+    assert found.pvalue == pytest.approx(2 / 2**10)
+    assert "9 ties" in found.wilcoxon().note and "not to be had" in found.ttest().reading()
+    assert found.effect_size == np.inf and found.confidence_interval() == pytest.approx((0.1, 0.1))
+
+
+def test_no_difference_at_all() -> None:
+    quality = scores(25)[[0, 0]]
+    found = of(quality)
+    assert [found.pvalue, found.ttest().pvalue, found.wilcoxon().pvalue] == [1, 1, 1]
+    assert found.effect_size == 0 and found.equivalent(0.01).holds and found.noninferior(0.01).holds
+
+
+@pytest.mark.parametrize("method", ["t", "percentile", "basic", "bca"])
+def test_margins_agree_with_the_interval(method: str) -> None:
+    """Equivalence at alpha holds just when the 1 - 2 alpha interval lies inside the margins."""
+    found = of(scores(60, 0.02), method=method, n_resamples=4_000)
+    low, high = found.confidence_interval(0.9)
+    for margin in np.linspace(0.005, 0.2, 60):
+        if min(abs(-margin - low), abs(margin - high)) > 1e-3:
+            assert found.noninferior(margin).holds == (low > -margin)
+            assert found.equivalent(margin).holds == (low > -margin and high < margin)
+    assert "shown" in found.equivalent(0.3).reading() and found.equivalent(0.3).to_frame().holds.item()
+    with pytest.raises(DataError, match="above 0"):
+        found.noninferior(0)
+
+
+def test_other_statistics_and_their_words() -> None:
+    quality = scores(40, 0.3)
+    at = of(quality, statistic=quality_at(2))
+    assert at.statistic == pytest.approx(float(np.diff(quality[..., :2].mean(axis=(1, 2)).max(axis=-1))[0]))
+    assert "difference in quality at 2 tokens" in at.reading()
+    level = float(quality[0].mean(axis=(0, 1)).max()) - 0.02
+    assert "faster than" in of(quality, statistic=tokens_to_reach(level)).reading()
+    never = of(quality, statistic=tokens_to_reach(2.0))
+    assert np.isnan(never.statistic) and np.isnan(never.pvalue) and "cannot be compared" in never.reading()
+
+
+@given(arrays(float, st.integers(1, 9), elements=st.floats(0, 1)))
+def test_holm(pvalues: np.ndarray) -> None:
+    found = holm(pvalues)
+    assert np.all(found >= pvalues) and np.all(found <= 1)
+    order = np.argsort(pvalues, kind="stable")
+    assert np.all(np.diff(found[order]) >= 0)
+    rejected, alpha = set(), 0.05  # the procedure as Holm wrote it: step down until the first that fails
+    for i, at in enumerate(order):
+        if pvalues[at] > alpha / (len(pvalues) - i):
+            break
+        rejected.add(int(at))
+    assert rejected == set(np.flatnonzero(found <= alpha + 1e-12)) or np.any(np.isclose(found, alpha))
+    assert np.isnan(holm([np.nan, 0.5])[0]) and holm([np.nan, 0.5])[1] == 0.5
+
+
+def test_a_family_is_what_compare_finds_for_each() -> None:
+    cells = pd.concat([table(scores(20, 0.4, arms=3), task="a"), table(scores(22, 0.0, arms=3, seed=5), task="b")],
+                      ignore_index=True)  # fmt: skip
+    family = compare_family(cells, n_resamples=300, seed=4)
+    assert [(m.task, m.treatment) for m in family.comparisons] == [(t, m) for t in "ab" for m in ("better", "third")]
+    for member, found in family.comparisons.items():
+        alone = compare(cells[cells.task == member.task], baseline="base", treatment=member.treatment,
+                        n_resamples=300, seed=4)  # fmt: skip
+        assert np.array_equal(found.draws, alone.draws) and found.pvalue == alone.pvalue
+    frame = family.to_frame()
+    assert np.all(frame.pvalue_holm >= frame.pvalue) and frame.significant.tolist() == [True, True, False, False]
+    assert "2 at a family-wise error of 5%" in family.reading() and "on a" in family.reading()
+    lost = cells.copy()
+    lost.loc[lost.index[:3], "score"] = np.nan  # now pair by pair, with other cells in each
+    again = compare_family(lost, [["base", "third"]], n_resamples=300, seed=4)
+    assert [c.n_missing for c in again.comparisons.values()] == [6, 0]
+    assert len(compare_family(cells, "all", n_resamples=100).comparisons) == 6
+
+
+@pytest.mark.parametrize(
+    ("pairs", "says"),
+    [([["base", "nobody"]], "nobody"), ([["base", "base"]], "two different"), ([["base"]], "two different"),
+     ("each", '"all"'), ([], "nothing|no task")],
+)  # fmt: skip
+def test_a_family_that_makes_no_sense(pairs: list[list[str]] | str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        compare_family(table(scores(6)), pairs, n_resamples=100)
+
+
+def test_a_family_in_the_params() -> None:
+    assert RunConfig(family=[["base", "pdp"]]).family == [["base", "pdp"]]
+    with pytest.raises(ConfigError, match="unknown method 'pdpp'"):
+        RunConfig(family=[["base", "pdpp"]])
+    with pytest.raises(ConfigError, match="pairs of two different"):
+        RunConfig(family=[["base"]])
+    with pytest.raises(ConfigError, match="unknown method 'bass'"):
+        RunConfig(baseline="bass")
+
+
+@given(st.integers(0, 2**24 - 1), arrays(float, (2, 2, 2, 3), elements=st.sampled_from([0.0, 0.5, 1.0])))
+@settings(max_examples=12, deadline=None)
+def test_bounds_hold_whatever_the_missing_answers_were(lost: int, truth: np.ndarray) -> None:
+    gone = ((lost >> np.arange(24)) & 1).astype(bool).reshape(2, 2, 2, 3)
+    seen, full = table(np.where(gone, np.nan, truth)), table(truth)
+    arms, difference = bounds(seen), bounds(seen, baseline="base", treatment="better").iloc[0]
+    value = {m: float(index_of()(q, BUDGETS)) for m, q in zip(("base", "better"), truth, strict=True)}
+    for row in arms.itertuples():
+        assert row.worst - 1e-12 <= value[row.method] <= row.best + 1e-12
+    assert difference.worst - 1e-12 <= value["better"] - value["base"] <= difference.best + 1e-12
+    assert difference.n_missing == gone.sum()
+    whole = bounds(full, baseline="base", treatment="better").iloc[0]
+    assert whole.worst == whole.difference == whole.best
+
+
+def test_bounds_count_what_was_never_asked() -> None:
+    cells = table(scores(4))
+    short = cells[(cells.method == "base") | (cells.problem_id != "p3")]
+    assert bounds(short).n_missing.tolist() == [0, 12]
+    with pytest.raises(DataError, match="another order"):
+        bounds(cells, order="crossfit")
+
+
+def test_probability_of_improvement_and_profiles_are_rliables() -> None:
+    """To rounding, on the same arrays. Intervals differ on purpose: rliable resamples runs within fixed tasks."""
+    metrics = pytest.importorskip("rliable.metrics")
+    library = pytest.importorskip("rliable.library")
+    quality = scores(12, 0.2, k=5)
+    base, better = (trace_indices(q, BUDGETS) for q in quality)
+    expected = metrics.probability_of_improvement(better.T, base.T)
+    assert win_shares(better, base).mean() == pytest.approx(expected, abs=1e-12)
+    taus = np.linspace(0, 1, 21) + 1e-4  # between values, where rounding cannot matter
+    cells = table(quality)
+    for by, theirs in (("trace", library.score_distributions), ("problem", library.average_score_distributions)):
+        ours = performance_profile(cells, taus, by=by, n_resamples=100)
+        for name, scores_ in (("base", base), ("better", better)):
+            share = ours[ours.method == name].share.to_numpy()
+            assert share == pytest.approx(theirs(scores_.T, taus), abs=1e-12)
+
+
+def test_probability_of_improvement_by_hand() -> None:
+    assert win_shares(np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])) == pytest.approx([0.75])
+    assert win_shares(np.array([[1.0, np.nan]]), np.array([[0.5, 2.0]])) == pytest.approx([0.5])
+    found = of(scores(40, 0.3)).probability_of_improvement().iloc[0]
+    assert 0.5 < found.low < found.probability < found.high <= 1
+    profile = performance_profile(table(scores(8)), [0.0, 0.5, 1.0], n_resamples=100)
+    assert np.all(np.diff(profile.share.to_numpy().reshape(2, 3)) <= 0) and (profile.share[2::3] == 0).all()
+    assert np.all((profile.low <= profile.share) & (profile.share <= profile.high))
+
+
+def test_figures_of_families_and_profiles() -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    from anytime_lib.plots import plot_curves, plot_differences, plot_profiles
+
+    cells = table(scores(20, 0.4, arms=2))
+    forest = plot_differences(compare_family(cells, n_resamples=200), title="Differences")
+    assert "Holm" in forest.get_title() and "n = 20 x 4" in forest.get_yticklabels()[0].get_text()
+    profiles = plot_profiles(performance_profile(cells, n_resamples=50), n_problems=20, title="Profiles")
+    assert "n = 20 problems" in profiles.get_title() and len(profiles.get_lines()) == 2
+    curves = plot_curves(cells, n_resamples=50, simultaneous=True)
+    assert "whole curve at once" in [t.get_text() for t in curves.get_legend().get_texts()]
+    plt.close("all")
