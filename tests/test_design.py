@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_index import cells_of
 
@@ -61,6 +61,7 @@ def test_it_agrees_with_the_analysis_of_variance() -> None:
     assert found.standard_error() == pytest.approx(y.mean(axis=(1, 2)).std(ddof=1) / np.sqrt(p))
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 10_000))
 def test_components_are_never_negative_and_notes_say_so(n: int, k: int, seed: int) -> None:
     found = variance_split(cells_of(np.random.default_rng(seed).random((n, k, 3)).round()))

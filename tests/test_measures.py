@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import beta
@@ -61,6 +61,7 @@ def test_nothing_solved_gives_no_budget_and_no_alarm() -> None:
     assert table.value["solved"] == table.high["solved"] == table.value["starvation_loss"] == 0
 
 
+@settings(deadline=None, max_examples=50)
 @given(arrays(float, (3, 2, 4), elements=st.sampled_from([0.0, 1.0])))
 def test_the_starved_area_is_what_the_best_so_far_lacks(quality: np.ndarray) -> None:
     found = trace_measures(cells_of(quality))
