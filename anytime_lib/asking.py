@@ -20,6 +20,7 @@ from anytime_lib.methods import Attempt
 from anytime_lib.models import Model
 from anytime_lib.models.endpoint import Endpoint, Reply, RequestFailed
 from anytime_lib.models.failures import Trouble
+from anytime_lib.models.simulated import Respondent
 from anytime_lib.prompts import prompt
 from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Message, Problem, digest
@@ -274,7 +275,7 @@ class Asker:
         return key, paid.result()
 
     async def _pay(
-        self, endpoint: Endpoint, key: str, kind: str, task: str, method: str, whole: dict[str, Any],
+        self, endpoint: Endpoint | Respondent, key: str, kind: str, task: str, method: str, whole: dict[str, Any],
         request: dict[str, Any],
     ) -> dict[str, Any]:  # fmt: skip
         """Ask. Every try is paid for by itself, within the cap, and what it was billed is stored before the next."""

@@ -15,7 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
+from anytime_lib.exclusions import check_rules
 from anytime_lib.methods import Method, load_method, method_names, register_method
+from anytime_lib.prompts import fixed_words
+from anytime_lib.simulation import Simulation
 from anytime_lib.tasks import load_task, register_task, task_names
 
 T = TypeVar("T")
@@ -86,7 +89,12 @@ class RunConfig(BaseModel):
 
     run: str = Field("run", pattern=r"^[^\\/\s.][^\\/]*$", description="name of the run: its folder in `outputs`")
     outputs: str = Field("outputs", description="folder that holds the runs")
-    model: str = Field("embedded", description="`embedded`, the path of a .gguf file, or a model's name at `base_url`")
+    model: str = Field(
+        "embedded", description="`embedded`, `simulated`, the path of a .gguf file, or a model's name at `base_url`"
+    )
+    simulated: dict[str, Any] | None = Field(
+        None, description="how the simulated respondent reasons (fields of `Simulation`); None: its defaults"
+    )
     base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
     api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
@@ -145,6 +153,7 @@ class RunConfig(BaseModel):
         None, description="of one attempt of `pdp_per_problem`; None: an eighth of the largest budget"
     )
     settle: SettleSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
+    exclude: list[str] = Field([], description="rules of exclusion for the analysis, declared before the run")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
@@ -207,13 +216,16 @@ class RunConfig(BaseModel):
             for method in (self.settle.baseline, self.settle.treatment):
                 if method not in method_names():
                     raise ValueError(f"settle: unknown method {method!r}{nearest(method, method_names())}")
+        check_rules(self.exclude)
+        if self.simulated is not None:
+            check_simulation(self.simulated, self.model)
         for method in {self.baseline, *itertools.chain(*self.family or ())}:
             if method not in method_names():
                 raise ValueError(f"baseline and family: unknown method {method!r}{nearest(method, method_names())}")
         if self.family is not None and (not self.family or any(len(set(p)) != 2 or len(p) != 2 for p in self.family)):
             raise ValueError("family must list pairs of two different methods, or be None for all against the baseline")
         for name, value in self:
-            for task in value if isinstance(value, dict) else ():
+            for task in value if isinstance(value, dict) and name != "simulated" else ():
                 if task not in task_names():
                     raise ValueError(f"{name}: unknown task {task!r}{nearest(task, task_names())}")
         return self
@@ -305,6 +317,39 @@ def _named(methods: Any) -> Any:
     if not isinstance(methods, list):
         return methods
     return [register_method(m).name if isinstance(m, Method) else m for m in methods]
+
+
+def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simulation:
+    """The simulated respondent that `settings` describe.
+
+    Raises:
+        ValueError: a setting is unknown or makes no sense, or the model is another.
+    """
+    if model != "simulated":
+        raise ValueError(f"simulated: these settings are for `model: simulated`, and the model is {model!r}")
+    for name in settings:
+        if name not in Simulation.model_fields:
+            raise ValueError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
+    try:
+        found = Simulation(**settings)
+    except ValidationError as error:
+        raise ValueError(f"simulated: {_in_words(error)}") from None
+    for method, effect in found.effects.items():
+        if method not in method_names():
+            raise ValueError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
+        if effect <= 0:
+            raise ValueError(f"simulated: the effect of {method} multiplies a hazard and must be above 0, not {effect}")
+        if not told_by(method):
+            raise ValueError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+    return found
+
+
+def told_by(method: str) -> str:
+    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    try:
+        return fixed_words(f"{method}.question")
+    except FileNotFoundError:
+        return ""
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:

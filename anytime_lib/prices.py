@@ -72,9 +72,10 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
 def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) -> Price | None:
     """The price of a model at an endpoint; None where the table has none.
 
-    A dated name counts as the model it dates, a provider's prefix as its model. The embedded model costs nothing.
+    A dated name counts as the model it dates, a provider's prefix as its model. The embedded model and the
+    simulated respondent cost nothing.
     """
-    if endpoint == "embedded":
+    if endpoint in ("embedded", "simulated"):
         return FREE
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
     found = [p for p in (load_prices() if table is None else table) if p.model in (name, name.rsplit("/", 1)[-1])]

@@ -36,6 +36,12 @@ def caveat(model: str) -> str:
             "rarely helps it: expect some partial credit on small trips, chance on four-option questions and next to "
             "nothing on mathematics. These curves show that the machinery works; they say nothing about large models."
         )
+    if model.startswith("simulated"):
+        return (
+            "These numbers are of a simulation: no language model was asked. The simulated respondent reasons by "
+            "chance, with rates that its params state, so they show whether the machinery finds a truth that is "
+            "known; they say nothing about any model."
+        )
     return ""
 
 

@@ -42,6 +42,8 @@ ROOT = Path(__file__).parent.parent
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
         ({"base_url": "https://"}, "base_url must be an address"),
         ({"base_url": 5}, "base_url must be an address"),
+        ({"exclude": ["eror"]}, "exclude: unknown rule 'eror'; did you mean 'errors'"),
+        ({"exclude": ["errors", "errors"]}, "names a rule twice"),
         ({"n_pairs": 0}, "n_pairs must be at least 1"),
         ({"answer_tokens": 0}, "answer_tokens must be at least 1"),
         ({"methods": {"natural_plan_trip": []}}, "methods of natural_plan_trip must name at least one"),

@@ -20,6 +20,7 @@ from anytime_lib.models.capabilities import PROBE_TOKENS, QUESTION, Capabilities
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
 from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, RequestFailed, is_loopback
 from anytime_lib.models.failures import Trouble
+from anytime_lib.models.simulated import Respondent, simulated_name
 from anytime_lib.records import digest
 from anytime_lib.spending import Purse
 from anytime_lib.store import Store
@@ -33,8 +34,9 @@ class Model:
     """A model as a config names it; its server is started, or asked, only when the first call is made.
 
     Attributes:
-        name: the model's name in requests and cells. For the embedded model it carries the weights' hash.
-        endpoint_id: what stands for the endpoint in a request's key: `embedded`, or the endpoint's URL.
+        name: the model's name in requests and cells. For the embedded model it carries the weights' hash, for the
+            simulated respondent that of its parameters.
+        endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
         memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
@@ -46,7 +48,7 @@ class Model:
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
-        self._endpoint: Endpoint | None = None
+        self._endpoint: Endpoint | Respondent | None = None
         self._server: EmbeddedServer | None = None
         self._lock = asyncio.Lock()
         self.calls = 0
@@ -56,7 +58,10 @@ class Model:
         self.purse = Purse(None)
         self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
-        if config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
+        if config.base_url is None and config.model == "simulated":
+            self.name = simulated_name(config)
+            self.endpoint_id = "simulated"
+        elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
             self.name = weights.alias(self._gguf)
             self.endpoint_id = "embedded"
@@ -79,14 +84,16 @@ class Model:
         assert self._gguf is not None
         return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
 
-    async def endpoint(self) -> Endpoint:
+    async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
         async with self._lock:
             if self._endpoint is None:
                 self._endpoint = await self._connect()
         return self._endpoint
 
-    async def _connect(self) -> Endpoint:
+    async def _connect(self) -> Endpoint | Respondent:
+        if self.endpoint_id == "simulated":
+            return Respondent(self._config)
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.api_key_env
             key = os.environ.get(name, "")

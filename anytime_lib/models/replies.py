@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from anytime_lib.models.failures import RequestFailed, Trouble, one_line, sane
@@ -60,7 +60,7 @@ class Reply:
     estimated: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # not a deep copy: a long trace has many token ends
 
     @property
     def spent(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from string import Template
@@ -19,3 +20,9 @@ def prompt(name: str, **values: str) -> str:
     A placeholder without a value is a ``KeyError``.
     """
     return _template(name).substitute(values)
+
+
+@cache
+def fixed_words(name: str) -> str:
+    """The longest stretch of ``prompts/<name>.txt`` without a placeholder: what a prompt made from it is told by."""
+    return max(re.split(r"\$\{?\w+\}?", _template(name).template), key=len).strip()

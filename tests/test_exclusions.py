@@ -1,0 +1,102 @@
+"""Rules of exclusion: what each takes, how it is counted, and that nothing is left out unsaid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_index import cells_of
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.exclusions import RULES, apply_exclusions, with_and_without
+from anytime_lib.stats import compare, estimate
+
+QUALITY = np.array([[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 1], [1, 0]]], dtype=float)  # p0 all, p1 none, p2 some
+
+
+def cells() -> pd.DataFrame:
+    both = pd.concat([cells_of(QUALITY), cells_of(QUALITY, "pdp")], ignore_index=True)
+    both["stopped_naturally"] = both.budget == 2
+    return both
+
+
+def taken(name: str, table: pd.DataFrame) -> set[tuple[Any, ...]]:
+    out = table[RULES[name](table, None)]
+    return set(zip(out.method, out.problem_id, out["sample"], out.budget, strict=True))
+
+
+def whole(problem: str) -> set[tuple[Any, ...]]:
+    return {(m, problem, s, b) for m in ("base", "pdp") for s in (0, 1) for b in (1, 2)}
+
+
+def test_what_each_rule_takes() -> None:
+    table = cells()
+    assert taken("solved_by_all", table) == whole("p0")
+    assert taken("solved_by_none", table) == whole("p1")
+    assert taken("natural_stop_missing", table) == set()
+    table.loc[(table.method == "pdp") & (table.problem_id == "p0"), ["score", "correct"]] = [0.0, False]
+    assert taken("solved_by_all", table) == set()  # one arm that fails is enough to keep it
+    first = (table.method == "base") & (table.problem_id == "p2") & (table["sample"] == 1)
+    table.loc[first, "stopped_naturally"] = False
+    assert taken("natural_stop_missing", table) == {("base", "p2", 1, 1), ("base", "p2", 1, 2)}
+    for name, status in (("errors", "error"), ("answer_truncated", "answer_truncated"), ("refused", "refused")):
+        table.loc[first & (table.budget == 2), "status"] = status
+        assert taken(name, table) == {("base", "p2", 1, 2)}
+    table.loc[table.problem_id == "p1", "status"] = "unparsed"
+    assert taken("unparsed_everywhere", table) == whole("p1")
+    table.loc[(table.problem_id == "p1") & (table.method == "pdp") & (table.budget == 1), "status"] = "ok"
+    assert taken("unparsed_everywhere", table) == set()
+
+
+def test_they_are_counted_and_listed() -> None:
+    kept, report = apply_exclusions(cells(), ["solved_by_all", "solved_by_none", "errors"])
+    assert set(kept.problem_id) == {"p2"} and list(kept.index) == list(range(8))
+    rows = report.set_index("rule")
+    assert list(rows.index) == ["solved_by_all", "solved_by_none", "errors", "all rules"]
+    assert rows.cells.tolist() == [8, 8, 0, 16] and rows.problems.tolist() == [1, 1, 0, 2]
+    assert rows.problem_ids["all rules"] == ["p0", "p1"] and rows.share["all rules"] == pytest.approx(2 / 3)
+    assert rows.only.tolist() == [8, 8, 0, 16] and rows.traces["solved_by_all"] == 4
+    again, none = apply_exclusions(cells(), [])
+    assert len(again) == len(cells()) and none.cells.tolist() == [0]
+
+
+def test_rules_overlap_without_counting_twice() -> None:
+    table = cells()
+    table.loc[table.problem_id == "p1", "status"] = "unparsed"
+    kept, report = apply_exclusions(table, ["unparsed_everywhere", "solved_by_none"])
+    assert len(table) - len(kept) == 8 and report.only.tolist() == [0, 0, 8]
+
+
+def test_a_result_with_and_without() -> None:
+    table = with_and_without(cells(), ["solved_by_all", "solved_by_none"], lambda c: estimate(c, n_resamples=100))
+    assert table.excluded.unique().tolist() == ["nothing", "solved_by_all", "solved_by_none", "all rules"]
+    base = table[table.method == "base"].set_index("excluded")["index"]
+    assert base["nothing"] == 0.5 and base["solved_by_all"] == 0.25 and base["solved_by_none"] == 0.75
+    # A rule that leaves nothing to compute on says so by an empty row.
+    gone = cells().assign(status="error", score=np.nan)
+    left = with_and_without(
+        gone, ["errors"], lambda c: compare(c, baseline="base", treatment="pdp", n_resamples=100).to_frame()
+    )
+    assert left.excluded.tolist() == ["nothing", "errors"] and left.drop(columns="excluded").isna().all().all()
+
+
+def test_twins_are_found_by_their_words(config: Callable[..., RunConfig], server: Any) -> None:
+    server.script = lambda body, n: "so it is C, I think" if body.get("logprobs") else "Answer: C"
+    run = config(n_samples=3)
+    cells = run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite") as store:
+        kept, report = apply_exclusions(cells, ["identical_traces"], store)
+    assert set(kept["sample"]) == {0} and report.traces.iloc[0] == 6
+    with pytest.raises(DataError, match="give it the run's store"):
+        apply_exclusions(cells, ["identical_traces"])
+
+
+def test_mistakes_and_descriptions() -> None:
+    with pytest.raises(ConfigError, match="unknown rule 'solved_by_al'; did you mean 'solved_by_all'"):
+        apply_exclusions(cells(), ["solved_by_al"])
+    assert all(rule.__doc__ and "\n" not in rule.__doc__ for rule in RULES.values())
+    assert RunConfig(exclude=["errors"]).exclude == ["errors"]

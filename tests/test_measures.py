@@ -1,0 +1,148 @@
+"""Measures of single traces, and the least budget that is enough: hand-made cells, properties, error rates."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import beta
+from test_index import cells_of
+
+from anytime_lib import anytime_index
+from anytime_lib.errors import DataError
+from anytime_lib.prices import Price
+from anytime_lib.simulation import Simulation
+from anytime_lib.stats import least_sufficient_budget, measures, trace_measures
+from anytime_lib.stats.measures import MEASURES
+from anytime_lib.stats.sufficient import upper_bound
+
+NAN = float("nan")
+
+
+def test_hand_made_traces() -> None:
+    """Budgets 1, 2, 4, 8. In words: right from 4 on; right at 2, then lost; never right; right at once."""
+    quality = np.array([[[0, 0.5, 1, 1], [0, 1, 1, 0.4]], [[0, 0, 0.2, 0.9], [1, 1, 1, 1]]])
+    found = trace_measures(cells_of(quality))
+    expected = {
+        "solved": [1, 1, 0, 1],
+        "b_star": [4, 2, NAN, 1],
+        "overthinking_tax": [4, 6, NAN, 7],
+        # by trapezoids over 7 tokens: losses (1, .5, 0, 0), (1, 0, 0, 0), none, none
+        "starvation_loss": [(0.75 * 1 + 0.25 * 2) / 7, 0.5 / 7, 0, 0],
+        "overthought": [0, 1, 0, 0],
+    }
+    for name, values in expected.items():
+        assert found[name].tolist() == pytest.approx(values, nan_ok=True), name
+    assert found.problem_id.tolist() == ["p0", "p0", "p1", "p1"] and found["sample"].tolist() == [0, 1, 0, 1]
+
+    table = measures(cells_of(quality), n_resamples=300).set_index("measure")
+    assert list(table.index) == list(MEASURES)
+    assert table.value["solved"] == 0.75 and table.value["overthought"] == 0.25
+    assert table.value["b_star"] == pytest.approx((3 + 1) / 2)  # problems weigh the same, unsolved traces nothing
+    assert table.n_traces["b_star"] == 3 and table.n_traces["solved"] == 4
+    assert np.all((table.low <= table.value) & (table.value <= table.high))
+
+
+def test_what_is_missing_is_not_known() -> None:
+    quality = np.array([[[0, NAN, 1.0]], [[0, 0, 1.0]]])
+    found = trace_measures(cells_of(quality))
+    assert found[list(MEASURES)].iloc[0].isna().all() and found.n_missing.tolist() == [1, 0]
+    table = measures(cells_of(quality), n_resamples=200).set_index("measure")
+    assert table.value["b_star"] == 4 and (table.n_missing == 1).all()
+    assert measures(cells_of(quality)[:0]).empty
+
+
+def test_nothing_solved_gives_no_budget_and_no_alarm() -> None:
+    table = measures(cells_of(np.zeros((3, 2, 4))), n_resamples=200).set_index("measure")
+    assert np.isnan(table.value["b_star"]) and table.n_traces["b_star"] == 0
+    assert table.value["solved"] == table.high["solved"] == table.value["starvation_loss"] == 0
+
+
+@settings(deadline=None, max_examples=50)
+@given(arrays(float, (3, 2, 4), elements=st.sampled_from([0.0, 1.0])))
+def test_the_starved_area_is_what_the_best_so_far_lacks(quality: np.ndarray) -> None:
+    found = trace_measures(cells_of(quality))
+    best = np.asarray(anytime_index([1, 2, 4, 8], quality)).ravel()
+    assert found.starvation_loss.to_numpy() == pytest.approx(np.where(found.solved == 1, 1 - best, 0))
+    assert not (found.overthought == 1)[found.b_star == 8].any()
+    assert (found.overthinking_tax.dropna() == 8 - found.b_star.dropna()).all()
+
+
+def test_doubt_is_seen_as_overthinking() -> None:
+    rng, budgets = np.random.default_rng(0), [1, 2, 4, 8, 16, 32]
+    rates = []
+    for doubt in (0.0, 0.05):
+        model = Simulation(solve=0.2, doubt=doubt, guess=0, unread=0)
+        found = measures(cells_of(model.draw(budgets, rng.random(40), 6, rng)), n_resamples=200).set_index("measure")
+        rates.append(found.value["overthought"])
+    assert rates[0] == 0 and rates[1] > 0.1
+
+
+# how small a budget is enough
+
+
+def flat(loss: list[float], n: int = 300, k: int = 4, seed: int = 0) -> pd.DataFrame:
+    """One arm of n problems whose true quality at each budget is .8 less the loss."""
+    rng = np.random.default_rng(seed)
+    return cells_of((rng.random((n, k, len(loss))) < 0.8 - np.array(loss)).astype(float))
+
+
+def test_the_least_budget_and_what_it_saves() -> None:
+    found = least_sufficient_budget(flat([0.3, 0.1, 0, 0, 0]), margin=0.05, price=Price("m", "", 1, 10, 1, "", ""))
+    assert found.budget == 4
+    assert found.table.enough.tolist() == [False, False, True, True, True]
+    assert found.table.tested.tolist() == [False, True, True, True, True]  # the first that fails ends it
+    assert found.tokens_saved == 12 and found.share_saved == 0.75
+    assert found.dollars_saved == pytest.approx(12 * 1000 * 10 / 1e6)
+    assert "4 tokens are enough" in found.reading() and "(75%, $0.12 per 1,000 traces)" in found.reading()
+    assert found.to_frame().shape == (1, 11)
+
+
+def test_where_no_budget_is_shown_to_be_enough() -> None:
+    steep = least_sufficient_budget(flat([0.6, 0.4, 0.2]), margin=0.02)
+    assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.reading()
+    few = least_sufficient_budget(cells_of(np.ones((20, 2, 3))), margin=0.02)
+    assert few.budget == 4 and "cannot show a margin below 0.139" in few.reading()  # 1 - .05^(1/20)
+    many = least_sufficient_budget(cells_of(np.ones((200, 2, 3))), margin=0.02)
+    assert many.budget == 1
+    with pytest.raises(DataError, match="largest budget"):
+        least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]])))
+
+
+def test_a_budget_nobody_was_graded_at_is_never_enough() -> None:
+    quality = np.ones((200, 1, 4))
+    quality[:, :, 1] = NAN
+    found = least_sufficient_budget(cells_of(quality))
+    assert found.budget == 4 and found.n_missing == 200
+
+
+def test_the_bound_is_the_exact_binomial_one_where_nothing_was_lost() -> None:
+    assert upper_bound(np.zeros(30), n_draws=100_000) == pytest.approx(1 - 0.05 ** (1 / 30), abs=2e-3)
+    hits = np.array([1.0] * 3 + [0.0] * 27)
+    assert upper_bound(hits, n_draws=100_000) == pytest.approx(beta.ppf(0.95, 4, 27), abs=3e-3)  # Clopper-Pearson
+
+
+@pytest.mark.parametrize("shape", ["rare", "spread", "skewed"])
+def test_too_small_a_budget_is_called_enough_in_at_most_five_of_a_hundred(shape: str) -> None:
+    """At a loss of exactly the margin (.05), 60 problems, 1,500 studies: the standard error of the rate is .006."""
+    rng, margin, size = np.random.default_rng(1), 0.05, (1_500, 60)
+    losses = {
+        "rare": lambda: (rng.random(size) < margin).astype(float),
+        "spread": lambda: rng.choice([-0.25, 0, 0.25], size=size, p=[0.2, 0.4, 0.4]),
+        "skewed": lambda: rng.beta(0.05, 0.95, size),
+    }[shape]()
+    assert losses.mean() == pytest.approx(margin, abs=0.005)
+    rate = np.mean(upper_bound(losses, n_draws=2_000) < margin)
+    assert rate <= 0.05 + 3 * 0.006
+
+
+def test_testing_many_budgets_costs_nothing() -> None:
+    """Seven budgets that each lose the margin: stepping down, any is called enough as rarely as one."""
+    wrong = 0
+    for seed in range(120):
+        cells = flat([0.1] * 7 + [0.0], n=60, k=2, seed=seed)
+        wrong += least_sufficient_budget(cells, margin=0.1, n_draws=1_000).budget < 128
+    assert wrong <= 120 * 0.05 + 3 * np.sqrt(120 * 0.05 * 0.95)

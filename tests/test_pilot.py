@@ -1,0 +1,90 @@
+"""Planning from a pilot: stored cells first, else the simulated respondent, and it is said which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_server import FakeServer
+from test_index import cells_of
+
+from anytime_lib import RunConfig, make_task, run_sweep
+from anytime_lib.design_plots import plot_detectable, plot_power, plot_variance
+from anytime_lib.errors import DataError
+from anytime_lib.prices import Price
+from anytime_lib.stats import cost_of_a_sample, design_table, pilot_cells, power_table, variance_split
+
+Config = Callable[..., RunConfig]
+
+
+def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: FakeServer) -> None:
+    run = config(n_problems=8, n_samples=3)
+    cells = run_sweep(run, progress=False)
+    before = len(server.requests)
+    pilot = pilot_cells(run)
+    assert len(server.requests) == before and not pilot.simulated
+    assert len(pilot.cells) == len(cells) and set(pilot.cells.model) == {"fake"}
+    assert "96 stored cells of fake" in pilot.told
+    two = pilot_cells(run.but(tasks=["gpqa", "aime"]))
+    assert set(two.cells.task) == {"gpqa"} and "aime left out" in two.told
+
+
+@pytest.mark.parametrize("stored", ["nothing", "nothing that varies"])
+def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer, stored: str) -> None:
+    run = config(tasks=["aime"])
+    if stored != "nothing":
+        server.script = lambda body, n: "I do not know."
+        run_sweep(run, progress=False)
+    before = len(server.requests)
+    pilot = pilot_cells(run)
+    assert len(server.requests) == before and pilot.simulated
+    assert pilot.cells.model.str.startswith("simulated").all() and set(pilot.cells.method) == {"base", "pdp"}
+    assert "not those of any model" in pilot.told
+    assert ("stored nothing yet" in pilot.told) == (stored == "nothing")
+    assert sorted(pilot.cells.budget.unique()) == run.at("aime").budgets
+    assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
+    again = pilot_cells(run)
+    assert again.cells.score.tolist() == pilot.cells.score.tolist()
+
+
+def test_a_small_task_of_the_users_own_is_enough(config: Config) -> None:
+    rows = [{"text": f"What is {i} + {i}?", "gold": 2 * i} for i in range(9)]
+    own = make_task("doubles", rows, lambda problem, text: str(problem.gold) in text)
+    pilot = pilot_cells(config(tasks=[own]))
+    assert pilot.simulated and set(pilot.cells.task) == {"doubles"} and 2 <= pilot.cells.problem_id.nunique() < 9
+
+
+def table_of(**settings: Any) -> Any:
+    split = variance_split(cells_of((np.random.default_rng(0).random((30, 4, 3)) < 0.5).astype(float)))
+    return design_table(split, n_problems=[10, 40], n_samples=[1, 4], tokens_per_sample=100, **settings)
+
+
+def test_what_designs_cost_and_find() -> None:
+    cells = cells_of(np.ones((2, 2, 3))).assign(answer_tokens=5)
+    assert cost_of_a_sample(cells, ["base"]) == 4 + 3 * 5  # the trace to its largest budget, an answer at each
+    assert cost_of_a_sample(cells, ["base", "pdp"]) == 2 * 19  # an arm that the pilot lacks costs what the other does
+    with pytest.raises(DataError, match="no cells of nobody"):
+        cost_of_a_sample(cells, ["nobody"])
+    table = table_of(price=Price("m", "", 1, 20, 1, "", "")).set_index(["n_problems", "n_samples"])
+    assert table.tokens[40, 4] == 16_000 and table.dollars[40, 4] == pytest.approx(0.32)
+    assert table.detectable[40, 4] < table.detectable[40, 1] < table.detectable[10, 1]
+    assert table_of().dollars.isna().all()
+
+
+def test_figures_say_what_they_show() -> None:
+    rng = np.random.default_rng(0)
+    cells = cells_of((rng.random((30, 4, 3)) < rng.random((30, 1, 1))).astype(float))
+    power_ = power_table(cells, effect=0.1, n_problems=[10, 40], n_samples=[1, 4], n_simulations=100)
+    split = variance_split(cells)
+    drawn = {
+        "how often a difference of 0.1": plot_power(power_, title="a title"),
+        "smallest true difference": plot_detectable(table_of(), title="a title"),
+        "a title": plot_variance([("aime", split), ("t", split)], title="a title"),
+    }
+    for words, axes in drawn.items():
+        assert words in axes.get_title() and "a title" in axes.get_title() and axes.get_xlabel()
+        assert len(axes.get_legend().get_texts()) == 2
+    priced = plot_detectable(table_of(price=Price("m", "", 1, 20, 1, "", "")), title="a title")
+    assert priced.get_xlabel().startswith("dollars")

@@ -1,0 +1,240 @@
+"""The simulated respondent: its runs estimate the truth that is stated, whatever the task, and say what they are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from test_own_task import right, sums
+
+from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
+from anytime_lib.asking import Store, stored_trace
+from anytime_lib.errors import ConfigError
+from anytime_lib.exemplars import draw
+from anytime_lib.grading import grade_answer
+from anytime_lib.index import quality_array
+from anytime_lib.methods import Attempt, Given, Preference, load_method
+from anytime_lib.models import Model
+from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, truth, wrong_answers
+from anytime_lib.prices import price_of
+from anytime_lib.report import caveat
+from anytime_lib.simulation import HOLDING, STOPPED_HOLDING, Simulation
+from anytime_lib.tokens import cut
+
+BUDGETS = [4, 16, 64, 256]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[..., RunConfig]:
+    plain = {"outputs": str(tmp_path), "model": "simulated", "concurrency": 64, "tasks": ["aime"], "methods": ["base"],
+             "n_problems": 12, "n_samples": 8, "budgets": BUDGETS}  # fmt: skip
+    return lambda **settings: RunConfig(**(plain | settings))
+
+
+def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarray:
+    """How many standard errors each point of an arm's curve lies from the truth (problems fixed, samples drawn)."""
+    quality, problems, _ = quality_array(cells[(cells.task == task) & (cells.method == method)])
+    true = truth(config, task, method)
+    order = [true.problems.index(p) for p in problems]
+    error = np.sqrt(quality.var(axis=1, ddof=1).mean(axis=0) / quality.shape[0] / quality.shape[1])
+    return np.asarray((quality.mean(axis=(0, 1)) - true.quality[order].mean(axis=0)) / error)
+
+
+def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConfig]) -> None:
+    own = make_task("sums", sums, right)
+    tasks = ["natural_plan_trip", "aime", "gpqa", own]
+    run = config(tasks=tasks, methods=["base", "pdp"], n_shots=1, pool_problems=3, pool_budget=16, n_samples=12,
+                 difficulty={"natural_plan_trip": [2], "aime": [1]},
+                 simulated={"effects": {"pdp": 3.0}, "doubt": 0.02, "give_up": 0.01, "unread": 0.1})  # fmt: skip
+    cells = run_sweep(run, progress=False)
+    assert cells.model.str.startswith("simulated").all() and set(cells.task) == {"sums", *tasks[:3]}
+    z = np.array([surprise(run, t, m, cells) for t in cells.task.unique() for m in ("base", "pdp")])
+    assert z.shape == (8, 4) and np.abs(z).max() < 4 and np.abs(z).mean() < 1.3
+    gain = truth(run, "aime", "pdp").curve - truth(run, "aime").curve
+    assert gain[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
+
+
+def test_a_cut_gives_the_state_at_the_cut(config: Callable[..., RunConfig]) -> None:
+    """No luck in answers, much doubt: each forced answer is right just if the words given back end in a find."""
+    run = config(simulated={"guess": 0, "unread": 0, "doubt": 0.05, "solve": 0.05, "stop": 0.01, "give_up": 0.001})
+    cells = run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite") as store:
+        for cell in cells.itertuples():
+            trace = stored_trace(store, cell.trace_key)
+            assert trace.token_mode == "stream"
+            words = cut(trace.text, trace.ends, cell.budget)
+            assert cell.correct == (words.rfind(FOUND.strip()) > words.rfind(LOST.strip()))
+            assert len(words.split()) == cell.tokens_used == min(cell.budget, trace.n_tokens)
+    assert 0.2 < cells.correct.mean() < 0.9 and 0 < cells.stopped_naturally.mean() < 1
+
+
+def test_a_larger_budget_only_extends_a_trace(config: Callable[..., RunConfig]) -> None:
+    """What `mode: fresh` relies on; and the same settings give the same run."""
+    cut_ = run_sweep(config(run="cut"), progress=False)
+    again = run_sweep(config(run="again"), progress=False)
+    fresh = run_sweep(config(run="fresh", mode="fresh"), progress=False)
+    for other in (again, fresh):
+        assert (cut_.score == other.score).all() and (cut_.tokens_used == other.tokens_used).all()
+    other = run_sweep(config(run="other", simulated={"solve": 0.02}), progress=False)
+    assert set(other.model).isdisjoint(cut_.model)  # other parameters are another respondent, also in keys
+
+
+def test_answers_can_be_continued_instead_of_asked_for(config: Callable[..., RunConfig]) -> None:
+    run = config(answer_via="prefill", simulated={"unread": 0})
+    assert np.abs(surprise(run, "aime", "base", run_sweep(run, progress=False))).max() < 4
+
+
+def test_the_judge_is_as_good_as_stated_and_likes_the_first_place(config: Callable[..., RunConfig]) -> None:
+    run = config(methods=["base", "pdp"], pool_problems=40, pool_samples=4, pool_budget=64,
+                 simulated={"judge_accuracy": 0.9, "position_bias": 0.7, "unread": 0})  # fmt: skip
+    found = run_synthesis(run, progress=False)["aime"].comparisons.dropna(subset="margin")
+    unequal = found[found.score_first != found.score_second]
+    right_ = ((unequal.score_first > unequal.score_second) == (unequal.margin > 0)).mean()
+    assert right_ == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / len(unequal))) and len(unequal) > 60
+    assert ((found.log_odds_ab + found.log_odds_ba) / 2).mean() == pytest.approx(0.7, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["natural_plan_trip", "aime", "gpqa"])
+def test_what_it_says_is_read_as_meant(name: str) -> None:
+    task = load_task(name)
+    problems = task.problems(limit=4, seed=3)
+    for problem in problems:
+        assert task.grade(problem, task.gold_answer(problem)).correct
+        assert task.grade(problem, UNREAD).status == "unparsed"
+        wrong = wrong_answers(task, problem, problems)
+        assert wrong and all(grade_answer(task, problem, w, "stop").status == "ok" for w in wrong)
+        assert not any(task.grade(problem, w).correct for w in wrong)
+
+
+def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -> None:
+    run = config(simulated={"effects": {"pdp": 2.0, "pdp_plus": 3.0}}, n_shots=1, methods=["base", "pdp"])
+    task, problems = load_task("aime"), draw(load_task("aime"), run.at("aime"), run.seed)
+    attempt = Attempt("we look", "7", "", "")
+    pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
+    given = Given(task, run.at("aime"), problems.shots, problems.pool, pairs)
+    told = {
+        m: Respondent(run).effect_in(load_method(m).messages(problems.test[0], given))
+        for m in ("base", "pdp", "pdp_plus")
+    }
+    assert told == {"base": 1.0, "pdp": 2.0, "pdp_plus": 3.0}
+
+
+async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
+    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
+    return await Respondent(run).chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
+
+
+def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
+    """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
+    run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
+    task = load_task("aime")
+    problem = draw(task, run.at("aime"), run.seed).test[0]
+    question, asked = task.question(problem), task.answer_prompt(problem)
+    for so_far, right_ in ((f"we see{FOUND} so", True), (f"we see{FOUND} but{LOST}", False)):
+        more = asyncio.run(said(run, question, so_far, "Go on from there."))
+        assert more.completion_tokens == 50 and FOUND.strip() not in more.text
+        answer = asyncio.run(said(run, question, so_far, "Go on from there.", more.text, asked))
+        assert task.grade(problem, answer.text).correct == right_
+        value = asyncio.run(said(run, f"{question}\n\nBEGINNING: {so_far}\n\nRight?", alternatives=20))
+        assert (value.text == "A") == right_ and (value.first["A"] > value.first["B"]) == right_
+    assert len(asyncio.run(said(run, "Sum these principles up.")).text.split()) == 30
+    for settings in ({"tokens": True}, {"alternatives": 20}):
+        with pytest.raises(RequestFailed, match="of its config"):
+            asyncio.run(said(run, "What is 2 + 2?", **settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"slove": 0.1}, "simulated: unknown setting 'slove'; did you mean 'solve'"),
+        ({"doubt": 1.5}, "simulated: parameter 'doubt'"),
+        ({"effects": {"pdp_pluss": 2.0}}, "unknown method 'pdp_pluss'; did you mean 'pdp_plus'"),
+        ({"effects": {"pdp": 0.0}}, "must be above 0"),
+        ({"effects": {"base": 2.0}}, "base has no words"),
+    ],
+)
+def test_mistakes(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        RunConfig(model="simulated", simulated=settings)
+    with pytest.raises(ConfigError, match="are for `model: simulated`"):
+        RunConfig(model="gpt-4o", simulated={})
+
+
+def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:
+    model = Model(config())
+    assert model.name.startswith("simulated-") and "simulation" in caveat(model.name)
+    price = price_of(model.name, model.endpoint_id)
+    assert price is not None and price.dollars(100, 0, 100) == 0
+
+
+# the chain itself
+
+rates = st.floats(0, 0.3)
+simulations = st.builds(Simulation, solve=st.floats(1e-4, 0.5), spread=st.floats(0, 2), doubt=rates, stop=rates,
+                        give_up=rates, guess=st.floats(0, 1), unread=st.floats(0, 1),
+                        shape=st.sampled_from(["normal", "uniform", "two_groups"]))  # fmt: skip
+
+
+@given(simulations, st.lists(st.floats(0.001, 0.999), min_size=1, max_size=4), st.floats(1, 4))
+def test_properties_of_the_truth(model: Simulation, u: list[float], effect: float) -> None:
+    chain = model.transitions(u, effect)
+    assert np.allclose(chain.sum(axis=-1), 1) and np.all(chain >= 0)
+    held = model.held(BUDGETS, u, effect)
+    assert held.shape == (len(u), 4) and np.all((held >= -1e-12) & (held <= 1 + 1e-12))
+    state = np.tile(np.eye(4)[0], (len(u), 1))  # one step at a time gives what powers give
+    for _ in range(BUDGETS[0]):
+        state = np.einsum("ps,pst->pt", state, chain)
+    assert np.allclose(held[:, 0], state[:, [HOLDING, STOPPED_HOLDING]].sum(axis=1))
+    order = np.argsort(u)
+    if model.give_up == 0 and model.doubt == 0:  # easier problems, helpful methods and longer budgets can only help
+        assert np.all(np.diff(held[order], axis=0) >= -1e-9) and np.all(np.diff(held, axis=1) >= -1e-9)
+        assert np.all(held >= model.held(BUDGETS, u) - 1e-9)
+
+
+def test_without_doubt_it_is_the_geometric_distribution() -> None:
+    model = Simulation(solve=0.03, spread=0, doubt=0, guess=0, unread=0)
+    assert model.held([1, 10, 50], [0.2])[0] == pytest.approx(1 - np.exp(-0.03 * np.array([1, 10, 50])))
+    assert model.population_curve([10]) == pytest.approx(1 - np.exp(-0.3))
+    spread = Simulation(solve=0.03, spread=0.8, doubt=0, guess=0, unread=0)
+    grid = np.linspace(-8, 8, 20_001)
+    exact = np.trapezoid((1 - np.exp(-0.3 * np.exp(0.8 * grid))) * norm.pdf(grid), grid)
+    assert spread.population_curve([10]) == pytest.approx(exact, abs=1e-5)
+    for shape in ("normal", "uniform", "two_groups"):
+        u = (np.arange(10_000) + 0.5) / 10_000
+        ease = Simulation(spread=1.5, shape=shape).log_ease(u)
+        assert ease.mean() == pytest.approx(0, abs=1e-9) and ease.std() == pytest.approx(1.5, rel=0.01)
+
+
+def test_the_fast_draw_and_the_walk_follow_the_chain() -> None:
+    model = Simulation(solve=0.02, doubt=0.01, stop=0.01, give_up=0.005, guess=0.2, unread=0.1)
+    u, rng = np.array([0.2, 0.5, 0.9]), np.random.default_rng(0)
+    drawn = model.draw(BUDGETS, u, 20_000, rng)
+    assert np.abs(drawn.mean(axis=1) - model.quality(BUDGETS, u)).max() < 4 * 0.5 / np.sqrt(20_000)
+    walks = [model.walk(float(model.chances(0.5)), rng.random((64, 2))) for _ in range(4_000)]
+    held = np.mean([bool(turns) and turns[-1][1] for turns, *_ in walks])
+    assert held == pytest.approx(model.held([64], [0.5]).item(), abs=4 * 0.5 / np.sqrt(4_000))
+
+
+def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
+    true = truth(config(simulated={"doubt": 0.05, "solve": 0.1}), "aime")
+    assert true.index("raw") == anytime_index(BUDGETS, true.curve, running_max=False)
+    assert true.index("raw") <= true.index("pooled") <= true.index("problem")
+    assert len(true.to_frame()) == true.quality.size
+    problems = load_task("aime").problems(limit=3)
+    assert len({quantile(p) for p in problems}) == 3
+
+
+def test_the_params_we_ship_run(tmp_path: Path) -> None:
+    run = RunConfig.from_yaml(Path(__file__).parent.parent / "params" / "simulated.yaml", outputs=str(tmp_path),
+                              n_problems=2, n_samples=1, pool_problems=2)  # fmt: skip
+    cells = run_sweep(run, progress=False)
+    assert set(cells.task) == set(run.tasks) and set(cells.method) == {"base", "pdp", "pdp_plus"}
+    assert (cells.status != "error").all() and (cells.model == Model(run).name).all()
