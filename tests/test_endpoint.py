@@ -123,7 +123,7 @@ def test_there_is_a_test_for_every_file() -> None:
         "demo",
         "embedded_full",
         "simulated",
-    }  # which need no provider
+    }
 
 
 @pytest.mark.parametrize("name", SHIPPED)

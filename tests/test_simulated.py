@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -
     task, problems = load_task("aime"), draw(load_task("aime"), run.at("aime"), run.seed)
     attempt = Attempt("we look", "7", "", "")
     pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
-    given = Given(task, run.at("aime"), problems.shots, problems.pool, pairs)
+    given = Given(task, run.at("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
     told = {
         m: Respondent(run).effect_in(load_method(m).messages(problems.test[0], given))
         for m in ("base", "pdp", "pdp_plus")
