@@ -224,7 +224,7 @@ class Asker:
         request: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             request["alternatives"] = alternatives
-        return _visible(*await self._ask(kind, task.name, method, request, sample))
+        return await self._ask(kind, task.name, method, request, sample)
 
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
@@ -240,7 +240,7 @@ class Asker:
             "temperature": 0.0,
             "alternatives": 20,
         }
-        return _visible(*await self._ask("judge", task.name, "synthesis", request, sample))
+        return await self._ask("judge", task.name, "synthesis", request, sample)
 
     async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
         """Whether a trace that is still to be sampled would be paid for and not shown."""
@@ -435,7 +435,7 @@ def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised:
 
 
 def _visible(key: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """An answer or a verdict; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
+    """An answer; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
     if not row["text"].strip() and (row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"):
         raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
     return key, row

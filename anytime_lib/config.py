@@ -48,10 +48,11 @@ class TaskSettings:
     tree_branches: int
     tree_step: int
     per_problem_tokens: int
+    principle_tokens: int
 
 
 _COUNTS = ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "answer_tokens", "vote_tokens",
-           "tree_width", "tree_branches", "tree_step", "per_problem_tokens")  # fmt: skip
+           "tree_width", "tree_branches", "tree_step", "per_problem_tokens", "principle_tokens")  # fmt: skip
 
 
 class SettleSettings(BaseModel):
@@ -63,7 +64,12 @@ class SettleSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    task: str = Field(description="one of the run's tasks")
+    task: str = Field(
+        description="held out: a task of the run, or, with `prepared_on`, one that the run does not touch"
+    )
+    prepared_on: str | None = Field(
+        None, description="the run's task whose pool the methods are prepared on; None: `task` itself"
+    )
     baseline: str = "base"
     treatment: str = "pdp"
     statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
@@ -152,6 +158,9 @@ class RunConfig(BaseModel):
     per_problem_tokens: PerTask[int | None] = Field(
         None, description="of one attempt of `pdp_per_problem`; None: an eighth of the largest budget"
     )
+    principle_tokens: PerTask[int] = Field(
+        256, description="of each explanation, each principle and the summary of `leap`"
+    )
     settle: SettleSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
     exclude: list[str] = Field([], description="rules of exclusion for the analysis, declared before the run")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
@@ -209,8 +218,9 @@ class RunConfig(BaseModel):
                 if by == "verifier" and not getattr(load_task(task), "verify", None):
                     raise ValueError(f"methods: {method} on {task} needs a checker, and {task} has none (`verify`)")
         if self.settle:
-            if self.settle.task not in task_names():
-                raise ValueError(f"settle: unknown task {self.settle.task!r}{nearest(self.settle.task, task_names())}")
+            for name in filter(None, (self.settle.task, self.settle.prepared_on)):
+                if name not in task_names():
+                    raise ValueError(f"settle: unknown task {name!r}{nearest(name, task_names())}")
             if self.settle.budgets is not None:
                 _check_budgets(f"settle of {self.settle.task}", self.settle.budgets)
             for method in (self.settle.baseline, self.settle.treatment):
@@ -264,6 +274,7 @@ class RunConfig(BaseModel):
             tree_branches=of("tree_branches"),
             tree_step=share("tree_step", 8),
             per_problem_tokens=share("per_problem_tokens", 8),
+            principle_tokens=of("principle_tokens"),
         )
 
     def but(self, **changes: Any) -> RunConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -20,6 +21,14 @@ from anytime_lib.tasks import Task, load_task
 log = logging.getLogger(__name__)
 
 
+class Ground(NamedTuple):
+    """What a method is prepared on."""
+
+    task: Task
+    settings: TaskSettings
+    problems: Draw
+
+
 @dataclass(frozen=True)
 class Arm:
     """One method on one task.
@@ -27,6 +36,7 @@ class Arm:
     Attributes:
         problems: the task's draw: under test, worked examples, pool.
         samples: the problem and the number of every trace.
+        ground: what the method is prepared on, where that is another task.
     """
 
     task: Task
@@ -34,6 +44,12 @@ class Arm:
     method: Method
     problems: Draw
     samples: list[tuple[Problem, int]]
+    ground: Ground | None = None
+
+    @property
+    def prepared_on(self) -> Ground:
+        """What the method is prepared on: as a rule the arm's own task and pool."""
+        return self.ground or Ground(self.task, self.settings, self.problems)
 
     @property
     def n_cells(self) -> int:

@@ -11,7 +11,7 @@ verdict by a criterion that is younger than held-out results says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,9 +25,9 @@ from anytime_lib.exemplars import Draw, draw
 from anytime_lib.index import quality_array
 from anytime_lib.methods import load_method
 from anytime_lib.models import Model
-from anytime_lib.plan import Arm
+from anytime_lib.plan import Arm, Ground
 from anytime_lib.records import Problem
-from anytime_lib.stats import compare
+from anytime_lib.stats import FEW, compare
 from anytime_lib.store import Store
 from anytime_lib.tasks import load_task
 
@@ -75,6 +75,7 @@ class Verdict:
         found = self.note or (
             f"difference {self.difference:+.1f} points, {c.confidence_level:.0%} interval [{self.low:+.1f}, "
             f"{self.high:+.1f}], {self.n_problems} problems x {self.n_samples} samples"
+            + (", few for an interval" if self.n_problems < FEW else "")
         )
         when = f"criterion first seen {self.first_seen}"
         if self.changed:
@@ -142,6 +143,8 @@ def judge(
     note = ""
     if np.isnan([found["difference"], found["low"], found["high"]]).any():
         note = "at some budget the two share no answer, or there is one problem alone"
+    elif found["low"] == found["high"]:
+        note = f"every problem shows the same difference, {found['difference']:+.1f} points, so chance cannot be judged"
     elif found["low"] > criterion.margin:
         outcome = "supported"
     elif found["high"] < criterion.margin:
@@ -185,10 +188,14 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
         DataError: a held-out problem shares its id or its content with a problem of the run, or there are too few.
     """
     wanted = _criterion(config)
-    task = load_task(wanted.task)
+    task, name = load_task(wanted.task), wanted.prepared_on or wanted.task
     methods = list(dict.fromkeys([wanted.baseline, wanted.treatment]))
-    settings = replace(config.at(task.name), methods=list(dict.fromkeys([*config.at(task.name).methods, *methods])))
-    run = draw(task, settings, config.seed)
+    own, settings = (
+        replace(config.at(at), methods=list(dict.fromkeys([*config.at(at).methods, *methods])))
+        for at in (name, task.name)
+    )
+    ground = Ground(load_task(name), own, draw(load_task(name), own, config.seed))
+    run = ground.problems if name == task.name else draw(task, replace(settings, methods=["base"]), config.seed)
     source = settings.source if wanted.source is None else wanted.source
     apart = source and (wanted.source is not None or settings.pool_source is not None)
     held = task.problems(
@@ -202,7 +209,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     settings = replace(settings, methods=methods, n_problems=len(held), budgets=wanted.budgets or settings.budgets)
     problems = Draw(held, run.shots, run.pool)
     samples = [(p, sample) for p in held for sample in range(config.n_samples)]
-    arms = [Arm(task, settings, load_method(m), problems, samples) for m in methods]
+    arms = [Arm(task, settings, load_method(m), problems, samples, ground) for m in methods]
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
@@ -224,16 +231,16 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         Its note: criterion, first_seen, after_results, after_run (see `Verdict`); None if the config has none, or one
         for a task that it does not run.
     """
-    if config.settle is None or config.settle.task not in config.tasks:
+    if config.settle is None or (config.settle.prepared_on or config.settle.task) not in config.tasks:
         return None
-    wanted, settings = config.settle, config.at(config.settle.task)
-    design = {name: getattr(settings, name) for name in ("pool_source", "n_shots", "answer_tokens", "pool_problems",
-              "pool_budget", "n_pairs", "pair_tokens")} | {
-        "budgets": wanted.budgets or settings.budgets, "n_samples": config.n_samples, "pairs_by": config.pairs_by,
-        "pool_samples": config.pool_samples, "temperature": config.temperature, "top_p": config.top_p,
-        "seed": config.seed, "match_length": config.match_length,
-    }  # fmt: skip
-    criterion = {"settle": wanted.model_dump(), "design": design}
+    wanted = config.settle
+    design = {name: value for name, value in config.model_dump(mode="json").items() if name not in _NO_MATTER}
+    for name in {wanted.task, wanted.prepared_on or wanted.task}:
+        resolved = asdict(config.at(name))
+        design = {field: value for field, value in design.items() if field not in resolved} | {
+            f"{field} of {name}": value for field, value in resolved.items() if field not in _NO_MATTER
+        }
+    criterion = {"settle": wanted.model_dump(mode="json"), "design": design}
     name = f"settle {label(config)} {model}"
     history = list((store.noted(name) or {}).get("seen", []))
     for note in history:
@@ -252,11 +259,21 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     return new
 
 
+_NO_MATTER = frozenset({
+    "run", "outputs", "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute",
+    "spend_cap_tokens", "spend_cap_dollars", "prices", "retries", "connect_deadline", "first_token_deadline",
+    "request_deadline", "tasks", "methods", "n_problems", "settle", "exclude", "baseline", "family", "margin",
+    "confidence_level", "task",
+})  # fmt: skip
+"""Settings that no held-out answer and no verdict depends on. (The criterion has its own level; the note is of one
+model.)"""
+
+
 def _criterion(config: RunConfig) -> SettleSettings:
     if config.settle is None:
         raise ConfigError(
             "there is no criterion to settle by; write `settle` (task, margin, seed, ...) into the params"
         )
-    if config.settle.task not in config.tasks:
-        raise ConfigError(f"settle: {config.settle.task!r} is not among the tasks of this run")
+    if (name := config.settle.prepared_on or config.settle.task) not in config.tasks:
+        raise ConfigError(f"settle: {name!r} is not among the tasks of this run")
     return config.settle

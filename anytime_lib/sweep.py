@@ -207,15 +207,15 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
     async with asyncio.TaskGroup() as group:
         made: dict[tuple[str, str], asyncio.Task[Any]] = {}
         for arm in arms:
-            if (needed := arm.method.preparation) and (arm.task.name, needed.name) not in made:
-                work = _prepare(run, arm.task, arm.settings, arm.problems, needed)
-                made[arm.task.name, needed.name] = group.create_task(work)
+            on = arm.prepared_on
+            if (needed := arm.method.preparation) and (on.task.name, needed.name) not in made:
+                made[on.task.name, needed.name] = group.create_task(_prepare(run, *on, needed))
         told: set[tuple[str, str]] = set()
         for arm in arms:
             run.store.add_problems([*arm.problems.test, *arm.problems.shots])
             prepared = None
             if needed := arm.method.preparation:
-                where = arm.task.name, needed.name
+                where = arm.prepared_on.task.name, needed.name
                 prepared = await made[where]
                 if not prepared:
                     if where not in told:

@@ -15,10 +15,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_synthesis import checked, solver, sums
 
-from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
 from anytime_lib.config import SettleSettings
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.settling import held_out_arms, judge, label, settle
+from anytime_lib.settling import held_out_arms, judge, label, note_criterion, settle
 
 Config = Callable[..., RunConfig]
 HELD = {"task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0, "statistic": "quality"}
@@ -78,8 +78,26 @@ def test_a_criterion_that_is_changed_after_results_says_so(run: Config) -> None:
     assert not first.changed and later.after_results == 6 * 2 * 2 * 2
     assert "AFTER 48 held-out answers were there" in later.reading()
     assert settle(run(), progress=False) == first  # the first one keeps its time
-    more = settle(run(n_samples=3), progress=False)
-    assert more.changed  # the design is part of it
+    assert not settle(run(concurrency=2, n_resamples=10_000, methods=["base", "pdp", "direct"]), progress=False).changed
+    for design in ({"n_samples": 3}, {"per_problem_tokens": 4}, {"answer_via": "prefill"}, {"vote_tokens": 3}):
+        with Store(run().folder / "store.sqlite") as store:
+            assert note_criterion(run(**design), store, "fake")["after_results"] > 0  # type: ignore[index]
+
+
+def test_prepared_on_one_task_and_judged_on_another(server: FakeServer, run: Config) -> None:
+    """Pairs come from the run's task; the held-out task is one that the run does not touch."""
+
+    def row(rng: np.random.Generator) -> dict[str, Any]:
+        return {"text": f"What is {rng.integers(2, 99)} * 3?", "gold": 1, "difficulty": int(rng.integers(3))}
+
+    other = make_task("products", row, lambda problem, text: "Sum" in text)
+    register_task(other)
+    found = settle(run(settle=HELD | {"task": "products", "prepared_on": "sums"}), progress=False)
+    assert found.n_problems == 6 and found.note.startswith("every problem shows the same difference")
+    shown = [t for r in server.requests if "BETTER" in (t := r["messages"][-1]["content"]) and "* 3" in t]
+    assert shown and not any("* 3" in text.split("Now the new problem.")[0] for text in shown)
+    with pytest.raises(ConfigError, match="'aime' is not among the tasks"):
+        settle(run(settle=HELD | {"prepared_on": "aime"}), progress=False)
 
 
 def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
@@ -123,4 +141,5 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
     wanted = SettleSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
+    expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance
     assert found.outcome == expected and found.low <= found.difference <= found.high

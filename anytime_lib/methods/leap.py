@@ -78,7 +78,7 @@ class Principles:
 class Learning:
     """The preparation: attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles.
 
-    An explanation, a principle and the summary are of at most `pool_budget` tokens each.
+    An explanation, a principle and the summary are of at most `principle_tokens` tokens each.
     """
 
     name = "principles"
@@ -154,7 +154,8 @@ async def _learned(
 async def _say(asker: Asker, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
-        _, row = await asker.say(kind, task, "leap", [{"role": "user", "content": content}], 0, settings.pool_budget)
+        turn = {"role": "user", "content": content}
+        _, row = await asker.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
     except RequestFailed:
         return ""
     return str(row["text"]).strip()
