@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,6 +231,19 @@ def test_generators_are_taken_and_never_shared() -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     assert np.array_equal(compare_arrays(quality, BUDGETS, n_resamples=50, seed=3).draws, first.draws)
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+
+
+def test_the_study_found_what_is_promised() -> None:
+    """The saved figures of tests/benchmarks/bench_error_rates.py, for quality that rises with budget."""
+    found = pd.read_csv(Path(__file__).parents[1] / "anytime_lib" / "data" / "error_rates.csv")
+    assert (found.repetitions >= 2_000).all()
+    rising = found[found.curve == "rising"]
+    assert len(rising) == 2 * 3 * 3
+    many, few = (rising[rising.n == n][["coverage", "coverage_null"]] for n in (198, 30))
+    assert (many.stack().between(0.935, 0.965)).all() and (few >= 0.925).all().all()
+    assert rising.alarms_p.between(0.04, 0.06).all() and (rising.family <= 0.055).all()
+    assert (rising.power - 0.8).abs().max() <= 0.05
+    assert (rising.two_stage.dropna() > 0.975).all()
 
 
 def test_error_rates_stay_what_the_study_found() -> None:

@@ -26,8 +26,8 @@ from anytime_lib.stats import (
     tokens_to_reach,
     win_shares,
 )
-from anytime_lib.stats.comparing import exchange_signs, exchange_test
 from anytime_lib.stats.profiles import trace_indices
+from anytime_lib.stats.testing import exchange_signs, exchange_test
 
 BUDGETS = [1, 2, 4]
 

@@ -1,10 +1,10 @@
 """How sure is a number, is a difference more than chance, and how large a study does it take?
 
 One module for each question: `bootstrap` (what else might it have been?), `intervals` (how far off may it be?),
-`estimating` (how good is each arm?), `comparing` (do two arms differ?), `family` (do any of many?), `missing` (what
-could the missing cells change?), `profiles` (where do they differ?), `measures` (when was a trace
-right?), `sufficient` (how small a budget is enough?), `design` (how large must a study be?), `variance` (where does the
-variance lie?), `pilot` (what would a study find and cost?).
+`estimating` (how good is each arm?), `comparing` (do two arms differ?), `testing` (could chance have done it?),
+`family` (do any of many?), `missing` (what could the missing cells change?), `profiles` (where do they differ?),
+`measures` (when was a trace right?), `sufficient` (how small a budget is enough?), `design` (how large must a study
+be?), `variance` (where does the variance lie?), `pilot` (what would a study find and cost?).
 """
 
 from anytime_lib.stats.bootstrap import (
@@ -22,11 +22,8 @@ from anytime_lib.stats.bootstrap import (
 from anytime_lib.stats.comparing import (
     FEW,
     Comparison,
-    MarginResult,
-    TestResult,
     compare,
     compare_arrays,
-    sign_flip_pvalue,
     win_shares,
 )
 from anytime_lib.stats.design import min_detectable_effect
@@ -45,6 +42,7 @@ from anytime_lib.stats.missing import bounds
 from anytime_lib.stats.pilot import Power, cost_of_a_sample, design_table, pilot_cells, power, power_table
 from anytime_lib.stats.profiles import performance_profile
 from anytime_lib.stats.sufficient import SufficientBudget, least_sufficient_budget
+from anytime_lib.stats.testing import MarginResult, TestResult, exchange_test, sign_flip_pvalue
 from anytime_lib.stats.variance import NextDollar, VarianceSplit, next_dollar, variance_split
 
 __all__ = [
@@ -70,6 +68,7 @@ __all__ = [
     "curve_of",
     "design_table",
     "estimate",
+    "exchange_test",
     "final_quality",
     "holm",
     "index_of",

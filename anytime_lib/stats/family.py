@@ -18,8 +18,9 @@ from numpy.typing import ArrayLike
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order
 from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of, resampled
-from anytime_lib.stats.comparing import Comparison, arms_array, compare, exchange_signs, judged
+from anytime_lib.stats.comparing import Comparison, arms_array, compare, judged
 from anytime_lib.stats.intervals import Method
+from anytime_lib.stats.testing import exchange_signs
 
 ALL_PAIRS = "all"
 

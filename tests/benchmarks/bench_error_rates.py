@@ -39,7 +39,8 @@ from scipy.special import expit, logit
 
 from anytime_lib.index import Floats, problem_curves
 from anytime_lib.stats import compare_arrays, holm, index_of, interval, min_detectable_effect, resampled
-from anytime_lib.stats.comparing import exchange_signs, exchange_test, judged
+from anytime_lib.stats.comparing import judged
+from anytime_lib.stats.testing import exchange_signs, exchange_test
 
 BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
