@@ -227,3 +227,11 @@ def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
     assert len(true.to_frame()) == true.quality.size
     problems = load_task("aime").problems(limit=3)
     assert len({quantile(p) for p in problems}) == 3
+
+
+def test_the_params_we_ship_run(tmp_path: Path) -> None:
+    run = RunConfig.from_yaml(Path(__file__).parent.parent / "params" / "simulated.yaml", outputs=str(tmp_path),
+                              n_problems=2, n_samples=1, pool_problems=2)  # fmt: skip
+    cells = run_sweep(run, progress=False)
+    assert set(cells.task) == set(run.tasks) and set(cells.method) == {"base", "pdp", "pdp_plus"}
+    assert (cells.status != "error").all() and (cells.model == Model(run).name).all()
