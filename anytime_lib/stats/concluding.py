@@ -15,6 +15,7 @@ VERDICTS = {
     "equivalent": "both are shown to differ by less than the margin",
     "not worse": "a loss of the margin or more is excluded; a gain is not shown",
     "not told": "the interval holds zero and a difference as large as the margin: these cells do not tell",
+    "no spread": "every problem differs alike (or there is only one): nothing tells chance from a difference",
     "not compared": "at some budget the two share no graded cell",
 }
 """What each verdict means."""
@@ -47,7 +48,9 @@ def _verdict(comparison: Comparison, adjusted: float, alpha: float, margin: floa
     if np.isnan(comparison.statistic):
         return "not compared"
     low, high = comparison.confidence_interval()
-    if (low > 0 or high < 0) and low < high:
+    if low == high and (adjusted >= alpha or low == 0):
+        return "no spread"
+    if low > 0 or high < 0:
         if adjusted >= alpha:
             return "hint"
         return "better" if low > 0 else "worse"
@@ -69,5 +72,6 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
         "equivalent": f"{a} and {b} differ by less than {margin:g}: {span}",
         "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
         "not told": f"whether {a} is better than {b} these cells do not tell: {span}",
+        "no spread": f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by",
         "not compared": f"{a} cannot be compared with {b}: at some budget the two share no graded cell",
     }[verdict]  # fmt: skip
