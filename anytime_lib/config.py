@@ -165,6 +165,7 @@ class RunConfig(BaseModel):
     exclude: list[str] = Field([], description="rules of exclusion for the analysis, declared before the run")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
+    margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     baseline: str = Field("base", description="the method that others are compared with")
     family: list[list[str]] | None = Field(

@@ -105,7 +105,8 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
         order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
             over samples; `trace` of each trace; `raw` takes none; `crossfit` picks, per problem, the best budget so
             far on one half of the samples and reads its quality on the other half, which is free of the optimism of
-            reading a maximum where it was picked. It averages over both ways of every halving (over 16 fixed ones
+            reading a maximum where it was picked: on average it lies at or below the true maximum of each problem,
+            as `problem` lies at or above it. It averages over both ways of every halving (over 16 fixed ones
             from seven samples on), since a single halving adds noise of its own.
 
     Returns:
@@ -187,11 +188,11 @@ def best_so_far(values: Floats) -> Floats:
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:
-    """For each prefix, the value of `read` where `pick` is largest (the earliest of ties)."""
+    """For each prefix, the value of `read` where `pick` is largest, the latest of ties: where nothing tells two budgets
+    apart, reasoning had better gone on. (The earliest of ties reads far too low wherever quality rises.)"""
     filled = np.where(np.isnan(pick), -np.inf, pick)
     best = np.maximum.accumulate(filled, axis=-1)
-    new = np.concatenate([np.ones_like(filled[..., :1], bool), filled[..., 1:] > best[..., :-1]], axis=-1)
-    where = np.maximum.accumulate(np.where(new, np.arange(pick.shape[-1]), 0), axis=-1)
+    where = np.maximum.accumulate(np.where(filled >= best, np.arange(pick.shape[-1]), 0), axis=-1)
     return np.where(np.isnan(pick), np.nan, np.take_along_axis(read, where, axis=-1))
 
 

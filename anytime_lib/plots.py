@@ -130,35 +130,9 @@ def plot_differences(
     ax.set_ylim(-0.7, len(labels) - 0.3)
     ax.invert_yaxis()
     first = rows[0][1]
-    ax.set_xlabel(f"difference in {first.of}, 0 to 1 scale ({first.confidence_level:.0%} paired bootstrap interval)")
+    ax.set_xlabel(f"difference in {first.of} ({first.confidence_level:.0%} paired bootstrap interval)")
     stands = "\nfilled: stands after Holm's adjustment" if isinstance(comparisons, Family) else ""
     ax.set_title(title + stands, fontsize=10)
-    sns.despine(ax=ax)
-    return ax
-
-
-def plot_profiles(profile: pd.DataFrame, *, n_problems: int, title: str, ax: Axes | None = None) -> Axes:
-    """Performance profiles of the methods of one task (of `performance_profile`): further up is better.
-
-    Args:
-        profile: one row per method and threshold: method, tau, share, low, high.
-        n_problems: said in the title, since the bands are over problems.
-        title: what is shown.
-    """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    ax = ax or plt.subplots(figsize=(7.2, 4.0), layout="constrained")[1]
-    colours = sns.color_palette("colorblind")
-    for i, (method, part) in enumerate(profile.groupby("method", sort=False)):
-        colour = colours[i % len(colours)]
-        ax.step(part.tau, part.share, where="post", color=colour, label=str(method))
-        ax.fill_between(part.tau, part.low, part.high, step="post", color=colour, alpha=0.18, linewidth=0)
-    ax.set_xlabel("threshold of a trace's Anytime Index (0 to 1)")
-    ax.set_ylabel("share of traces above it")
-    ax.set_ylim(0, 1.02)
-    ax.set_title(f"{title}\n95% pointwise bands over n = {n_problems} problems", fontsize=10)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     sns.despine(ax=ax)
     return ax
 

@@ -20,7 +20,7 @@ import yaml
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models import Model, weights
-from anytime_lib.stats import compare_family, estimate
+from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep import run_sweep
 
@@ -172,13 +172,9 @@ def _first_page(
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    methods = cells.groupby("task", sort=False).method.unique()
-    pairs = config.family or [[config.baseline, m] for m in cells.method.unique() if m != config.baseline]
-    pairs = [p for p in pairs if any(set(p) <= set(here) for here in methods)]
-    if not pairs:
+    family = declared_family(cells, config)
+    if not family.comparisons:
         return ["No method beside the baseline was run."]
-    family = compare_family(cells, pairs, alpha=1 - config.confidence_level, n_resamples=config.n_resamples,
-                            seed=config.seed, confidence_level=config.confidence_level)  # fmt: skip
     return [f"{m.task}: {c.reading()}" for m, c in family.comparisons.items()] + [family.reading()]
 
 

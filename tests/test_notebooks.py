@@ -46,7 +46,10 @@ def papermill(notebook: Path, target: Path, *arguments: str, cwd: Path = ROOT) -
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
+NEEDS_NO_RUN = "08_running_maximum"  # reads no store, so that running it alone is what `anytime run` does already
+
+
+@pytest.mark.parametrize("notebook", [n for n in NOTEBOOKS if n.stem != NEEDS_NO_RUN], ids=lambda p: p.stem)
 def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: Path, tmp_path: Path) -> None:
     done = papermill(notebook, tmp_path / "out.ipynb", "-f", str(params), "-p", "outputs", str(tmp_path / "alone"))
     assert done.returncode == 0, done.stderr[-2000:]
@@ -117,7 +120,39 @@ def test_what_a_run_leaves(report: Path) -> None:
     about = json.loads((folder / "provenance.json").read_text())
     assert about["seed"] == 0 and about["params"]["run"] == "small"
     assert about["versions"]["numpy"] and about["platform"]["cpus"] >= 1
-    assert {p.name for p in (folder / "figures").glob("*.png")} >= {"01_aime.png", "03_gpqa.png", "04_differences.png"}
+    assert {p.name for p in (folder / "figures").glob("*.png")} >= {
+        "01_aime.png", "03_gpqa.png", "04_differences.png", "04_curves_gpqa.png", "04_sensitivity_aime.png",
+        "08_bias_samples.png", "08_error_rates.png",
+    }  # fmt: skip
+
+
+def printed(notebook: Path) -> str:
+    """All that the cells of an executed notebook printed or showed as text."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in outputs)
+
+
+def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
+    analysis = printed(report.parent / "04_statistical_analysis.ipynb")
+    assert "problems_hash" in analysis and "Wilcoxon signed-rank" in analysis
+    assert analysis.count("exchange of arms") >= 6 and "of the exchanged runs" in analysis
+    assert "gpqa, base: no budget below 16 was shown" in analysis
+    running = printed(report.parent / "08_running_maximum.ipynb")
+    assert "kept in 18 of 18 settings" in running and "simulation: no language model was asked" in running
+
+
+@pytest.mark.parametrize("settings", [{"methods": ["base"], "n_problems": 2}, {"n_problems": 2, "budgets": [8, 32]}])
+def test_the_analysis_of_what_can_hardly_be_analysed(settings: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    few = {"model": "simulated", "outputs": str(tmp_path), "n_samples": 1, "tasks": ["aime"], "pool_problems": 2,
+           "pool_samples": 2, "n_resamples": 100, "exclude": ["errors", "solved_by_none"]}  # fmt: skip
+    path.write_text(yaml.safe_dump(few | settings))
+    done = papermill(ROOT / "notebooks" / "04_statistical_analysis.ipynb", tmp_path / "out.ipynb", "-f", str(path))
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = printed(tmp_path / "out.ipynb")
+    assert "One sample a problem: cross-fit is left out" in said
+    assert ("One method was run" if "methods" in settings else "With so few problems a hint") in said
 
 
 def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:

@@ -116,7 +116,9 @@ def test_no_difference_at_all() -> None:
     quality = scores(25)[[0, 0]]
     found = of(quality)
     assert [found.pvalue, found.ttest().pvalue, found.wilcoxon().pvalue] == [1, 1, 1]
-    assert found.effect_size == 0 and found.equivalent(0.01).holds and found.noninferior(0.01).holds
+    assert (
+        found.effect_size == 0 and not found.equivalent(0.01).holds and "no spread" in found.noninferior(0.01).reading()
+    )
 
 
 @pytest.mark.parametrize("method", ["t", "percentile", "basic", "bca"])
@@ -254,13 +256,11 @@ def test_figures_of_families_and_profiles() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from anytime_lib.plots import plot_curves, plot_differences, plot_profiles
+    from anytime_lib.plots import plot_curves, plot_differences
 
     cells = table(scores(20, 0.4, arms=2))
     forest = plot_differences(compare_family(cells, n_resamples=200), title="Differences")
     assert "Holm" in forest.get_title() and "n = 20 x 4" in forest.get_yticklabels()[0].get_text()
-    profiles = plot_profiles(performance_profile(cells, n_resamples=50), n_problems=20, title="Profiles")
-    assert "n = 20 problems" in profiles.get_title() and len(profiles.get_lines()) == 2
     curves = plot_curves(cells, n_resamples=50, simultaneous=True)
     assert "whole curve at once" in [t.get_text() for t in curves.get_legend().get_texts()]
     plt.close("all")

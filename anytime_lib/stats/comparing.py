@@ -149,16 +149,24 @@ class Comparison:
         _check_margin(margin)
         pvalue = self._above(-margin)
         claim = f"{self.treatment} is worse than {self.baseline} by less than {margin:g}"
-        return MarginResult("non-inferiority", self.statistic + margin, pvalue, "", margin, alpha, claim)
+        return MarginResult("non-inferiority", self.statistic + margin, pvalue, self._lack, margin, alpha, claim)
 
     def equivalent(self, margin: float, alpha: float = 0.05) -> MarginResult:
         """Do the two differ by no more than `margin` either way? Two one-sided tests (TOST); the larger p-value."""
         _check_margin(margin)
         pvalue = max(self._above(-margin), 1 - self._above(margin))
         claim = f"{self.treatment} and {self.baseline} differ by less than {margin:g}"
-        return MarginResult("equivalence", margin - abs(self.statistic), pvalue, "", margin, alpha, claim)
+        return MarginResult("equivalence", margin - abs(self.statistic), pvalue, self._lack, margin, alpha, claim)
+
+    @property
+    def _lack(self) -> str:
+        """Why nothing can be said of margins: without spread the draws are a point, which says nothing of chance."""
+        lacking = not np.isnan(self.statistic) and np.ptp(self.contributions) == 0
+        return "every problem differs alike, so that there is no spread to judge by" if lacking else ""
 
     def _above(self, null: float) -> float:
+        if self._lack:
+            return float("nan")
         return one_sided_pvalue(self.draws, self.statistic, null, n=self.n_problems, jackknife=self.jackknife,
                                 method=self.method)  # fmt: skip
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,9 @@ from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of, resampl
 from anytime_lib.stats.comparing import Comparison, arms_array, compare, judged
 from anytime_lib.stats.intervals import Method
 from anytime_lib.stats.testing import exchange_signs
+
+if TYPE_CHECKING:
+    from anytime_lib.config import RunConfig
 
 ALL_PAIRS = "all"
 
@@ -40,7 +43,7 @@ class Family:
     """Comparisons that are judged together.
 
     Attributes:
-        comparisons: every member of the family.
+        comparisons: every member of the family; none where a run holds no two methods to compare.
         alpha: the chance, if no method made a difference, that any member is called one.
     """
 
@@ -55,6 +58,8 @@ class Family:
     def to_frame(self) -> pd.DataFrame:
         """One row per comparison: run, model, task, then the columns of `Comparison.to_frame`, pvalue_holm, and
         whether it is below alpha."""
+        if not self.comparisons:
+            return pd.DataFrame()
         rows = [c.to_frame().assign(run=m.run, model=m.model, task=m.task) for m, c in self.comparisons.items()]
         table = pd.concat(rows, ignore_index=True)
         table = table[["run", "model", "task", *table.columns.drop(["run", "model", "task"])]]
@@ -64,6 +69,8 @@ class Family:
     def reading(self) -> str:
         """One sentence: how many comparisons, and which of them stand."""
         n, found = len(self.comparisons), int(np.sum(self.pvalues < self.alpha))
+        if not n:
+            return "Nothing was compared: no task holds two methods of the family."
         what = f"{n} comparison" + ("" if n == 1 else "s")
         if not found:
             return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
@@ -124,6 +131,28 @@ def compare_family(
     if not found:
         raise DataError(f"no task has two methods to compare; the table holds {', '.join(present)}")
     return Family(found, alpha)
+
+
+def declared_family(cells: pd.DataFrame, config: RunConfig, **settings: Any) -> Family:
+    """The family that a run's params declare (`family`, else every method against `baseline`), at their level.
+
+    Pairs whose methods no task has both of are left out, and so is an arm of which nothing was graded. Without any pair
+    the family is empty.
+
+    Args:
+        cells: of the run.
+        settings: of `compare`, in place of those of the config.
+    """
+    graded = cells.groupby(["run", "model", "task", "method"], sort=False).score.transform("count") > 0
+    cells = cells[graded]
+    pairs = config.family or [[config.baseline, str(m)] for m in cells.method.unique() if m != config.baseline]
+    here = [set(methods) for methods in cells.groupby("task", sort=False).method.unique()]
+    pairs = [pair for pair in pairs if any(set(pair) <= methods for methods in here)]
+    alpha = 1 - settings.get("confidence_level", config.confidence_level)
+    if not pairs:
+        return Family({}, alpha)
+    chosen = {"n_resamples": config.n_resamples, "seed": config.seed, "confidence_level": config.confidence_level}
+    return compare_family(cells, pairs, alpha=alpha, **(chosen | settings))
 
 
 def _complete(

@@ -56,6 +56,8 @@ class MarginResult(TestResult):
         return bool(self.pvalue < self.alpha)
 
     def reading(self) -> str:
+        if np.isnan(self.pvalue):
+            return f"{self.claim}: not to be told" + (f"; {self.note}" if self.note else "")
         word = "shown" if self.holds else "not shown"
         return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g})"
 

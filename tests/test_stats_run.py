@@ -1,0 +1,195 @@
+"""What the notebooks of statistics are made of: variants, verdicts, null runs, and the bias of each maximum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_index import cells_of
+
+from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib.index import ORDERS, anytime_index
+from anytime_lib.simulation import Simulation
+from anytime_lib.stats import (
+    VERDICTS,
+    compare_family,
+    conclude,
+    declared_family,
+    difference_variants,
+    error_rates,
+    exchanged,
+    flat,
+    maximum_bias,
+    measured,
+    proven_rates,
+    regraded,
+    thinned,
+)
+
+BUDGETS = [10_000 * t for t in range(1, 9)]
+
+
+def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    ease = np.random.default_rng(99).random((n, 1, 1))
+    return (rng.random((n, n_samples, 4)) < np.clip(ease * 0.6 + 0.2 + lift, 0, 1)).astype(float)
+
+
+def arms(n: int = 24, **lifts: float) -> pd.DataFrame:
+    parts = [cells_of(scores(n))] + [cells_of(scores(n, lift, i + 1), m) for i, (m, lift) in enumerate(lifts.items())]
+    return pd.concat(parts, ignore_index=True)
+
+
+def constant(value: float, n: int = 24) -> np.ndarray:
+    return np.full((n, 2, 4), value)
+
+
+def test_verdicts_follow_the_rules() -> None:
+    rng = np.random.default_rng(5)
+    near = np.clip(constant(0.5, 200) + 0.02 * rng.normal(size=(200, 2, 4)), 0, 1)
+    table = pd.concat(
+        [cells_of(constant(0.5, 200)), cells_of(near, "near"), cells_of(near + 0.2, "up"), cells_of(near - 0.2, "down"),
+         cells_of(scores(200, -0.01, n_samples=2), "noisy"), cells_of(constant(0.5, 200), "same")],
+        ignore_index=True,
+    )  # fmt: skip
+    found = conclude(compare_family(table, n_resamples=400), 0.01).set_index("treatment").verdict
+    assert dict(found.drop("noisy")) == {"near": "equivalent", "up": "better", "down": "worse", "same": "no spread"}
+    assert found["noisy"] == "not told"
+    assert set(found) <= set(VERDICTS)
+    wide = conclude(compare_family(table, n_resamples=400), 0.5).set_index("treatment")
+    assert wide.verdict["up"] == "better" and wide.small["up"] and "though by less than 0.5" in wide.reading["up"]
+
+
+def test_a_difference_that_does_not_survive_its_family_is_a_hint() -> None:
+    rng = np.random.default_rng(3)
+    noise = {f"m{i}": constant(0.5, 8) + 0.01 * rng.normal(size=(8, 1, 1)) for i in range(19)}
+    parts = [cells_of(constant(0.5, 8)), cells_of(constant(0.5, 8) + np.linspace(0.1, 0.2, 8)[:, None, None], "up")]
+    alone = compare_family(pd.concat(parts), n_resamples=200)
+    assert alone.pvalues == pytest.approx([2 / 2**8]) and conclude(alone, 0.01).verdict.item() == "better"
+    parts += [cells_of(values, name) for name, values in noise.items()]
+    among = conclude(compare_family(pd.concat(parts), n_resamples=200), 0.01).iloc[0]
+    assert among.verdict == "hint" and "does not stand" in among.reading
+
+
+def test_the_declared_family_leaves_out_what_cannot_be_compared() -> None:
+    config = RunConfig(methods=["base", "pdp", "pdp_plus"], n_resamples=100)
+    table = arms(12, pdp=0.1, pdp_plus=0.1)
+    table.loc[table.method == "pdp_plus", ["score", "status"]] = [np.nan, "error"]
+    assert [m.treatment for m in declared_family(table, config).comparisons] == ["pdp"]
+    none = declared_family(table[table.method == "base"], config)
+    assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.reading()
+    assert conclude(none, 0.05).empty
+    other = declared_family(table, config.but(family=[["pdp", "base"]]))
+    assert [m.treatment for m in other.comparisons] == ["base"]
+
+
+def test_thinned_keeps_both_ends() -> None:
+    table = cells_of(scores(3))
+    assert sorted(thinned(table).budget.unique()) == [1, 4, 8]
+    assert thinned(table[table.budget < 3]).empty
+
+
+def test_variants_change_one_choice_at_a_time() -> None:
+    found = difference_variants(arms(24, better=0.3), baseline="base", treatment="better", n_resamples=300)
+    assert found.choice.iloc[0] == "default" and set(found.variant) >= {*ORDERS[1:], "log", "observed", "bca"}
+    assert (found.says == "above").sum() >= 8  # a difference of .3 does not hang on the axis or the interval
+    same = found[found.choice == "interval"]
+    assert (same.difference == found.difference.iloc[0]).all() and same.low.nunique() == 3
+    single = difference_variants(
+        pd.concat([cells_of(scores(9, n_samples=1)), cells_of(scores(9, 0.1, 1, 1), "b")]), baseline="base",
+        treatment="b", n_resamples=100,
+    )  # fmt: skip
+    assert "crossfit" not in set(single.variant)
+
+
+def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
+    config = RunConfig(model="simulated", outputs=str(tmp_path), tasks=["natural_plan_trip", "aime"], n_problems=4,
+                       methods=["base"], budgets=[16, 256], concurrency=32)  # fmt: skip
+    cells = run_sweep(config, progress=False)
+    with Store(config.folder / "store.sqlite") as store:
+        calls, grades = len(store.requests()), regraded(cells, store)
+        assert len(store.requests()) == calls
+        table = measured(cells, config, store)
+    trips = cells[cells.task == "natural_plan_trip"]
+    assert set(grades) == {"strict", "official"}  # right or wrong is all there is to mathematics
+    assert np.array_equal(grades["strict"].score == 1, trips.correct.astype(bool))
+    assert (grades["strict"].score.to_numpy() <= trips.score.to_numpy()).all()
+    assert table.loc[("aime", "base"), ["n", "N", "T", "missing"]].tolist() == [4, 2, 2, 0]
+    assert table.loc[("aime", "base"), "source"] == "ladder" and table.problems_hash.nunique() == 2
+    partial = cells_of(np.array([[[0.5, 1.0]]])).assign(correct=[False, True])
+    assert regraded(partial, store)["right or wrong"].score.tolist() == [0.0, 1.0]
+
+
+def test_without_an_effect_the_pipeline_finds_something_in_one_of_twenty() -> None:
+    found = exchanged(arms(24, better=0.4), baseline="base", treatment="better", n_repetitions=200).set_index("test")
+    assert (found.low <= 0.05).all() and found.alarms["exchange of arms"] <= 0.1  # though the arms differ by .4
+    assert (found.n_problems == 24).all() and (found.n_repetitions == 200).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 2.0])
+def test_a_flat_respondent_is_flat_and_forgets(spread: float) -> None:
+    respondent = flat(0.5, spread, BUDGETS)
+    u = (np.arange(40) + 0.5) / 40
+    true = respondent.quality(BUDGETS, u)
+    assert np.allclose(true, true[:, :1], atol=1e-6) and true.mean() == pytest.approx(0.5, abs=0.01)
+    drawn = respondent.draw(BUDGETS, np.full(4000, 0.5), 1, np.random.default_rng(0))[:, 0]
+    assert abs(np.corrcoef(drawn[:, 0], drawn[:, 1])[0, 1]) < 0.06
+
+
+def test_the_bias_of_each_maximum() -> None:
+    coin = maximum_bias(flat(0.5), BUDGETS, n_problems=30, n_samples=8, n_repetitions=60).set_index("order")
+    assert np.allclose(coin.truth, 0.5)
+    assert coin.bias["trace"] > coin.bias["problem"] > coin.bias["pooled"] > coin.bias["raw"]
+    assert coin.loc[["raw", "crossfit"]].bias.abs().max() < 0.01
+    expected = anytime_index(BUDGETS, 1 - 0.5 ** np.arange(1, 9))  # of a trace: a coin has shown a head by now
+    assert coin["mean"]["trace"] == pytest.approx(expected, abs=0.005)
+    rising = Simulation(solve=4e-5, doubt=1e-5, stop=1e-5)
+    for k in (2, 8):
+        found = maximum_bias(rising, BUDGETS, n_samples=k, n_repetitions=60).set_index("order")
+        assert -0.04 < found.bias["crossfit"] < 0 < found.bias["problem"]  # from below, and from above
+    assert "crossfit" not in set(maximum_bias(rising, BUDGETS, n_samples=1, n_repetitions=2).order)
+
+
+def test_error_rates_in_small() -> None:
+    found = error_rates(Simulation(doubt=0.0), [16, 64, 256], n_repetitions=60, n_resamples=200).set_index("rate")
+    assert found.share["effect found (power)"] > 0.5 and (found.n_repetitions == 60).all()
+    for rate, row in found.iterrows():
+        goal = {"5 %": 0.05, "95 %": 0.95}.get(row.promised)
+        assert goal is None or row.low - 0.03 <= goal <= row.high + 0.03, rate
+
+
+def test_the_saved_rates_are_those_of_the_full_study() -> None:
+    rates = proven_rates()
+    rising = rates[rates.curve == "rising"]
+    assert (rates.repetitions >= 2000).all() and {30, 198} <= set(rising.n) and {1, 4, 10} <= set(rising.K)
+    assert rising[rising.n == 198].coverage.between(0.935, 0.965).all() and (rising.coverage >= 0.925).all()
+    assert rising.alarms_p.between(0.04, 0.06).all() and (rising.family <= 0.055).all()
+    assert rising.power.between(0.75, 0.85).all()
+
+
+def test_figures_stay_readable_with_twelve_methods() -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    from anytime_lib.stats import performance_profile
+    from anytime_lib.stats_plots import plot_panels, plot_profile_panels, plot_variants
+
+    cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
+    curves = plot_panels(cells, n_resamples=50)
+    profiles = plot_profile_panels(performance_profile(cells, n_resamples=50), n_problems=8, title="Profiles")
+    chosen = {"baseline": "base", "n_resamples": 100}
+    tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
+    variants = plot_variants(tables, title="Variants", margin=0.05)
+    for figure, panels in ((curves, 12), (profiles, 11), (variants, 2)):
+        shown = [ax for ax in figure.axes if ax.axison]
+        assert len(shown) == panels and len(figure.legends) == 1
+        figure.canvas.draw()
+        boxes = [ax.title.get_window_extent() for ax in shown]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        legend = figure.legends[0].get_window_extent()
+        assert not any(legend.overlaps(ax.xaxis.label.get_window_extent()) for ax in shown if ax.get_xlabel())
+    plt.close("all")
