@@ -86,8 +86,9 @@ class SufficientBudget:
 
     @property
     def share_saved(self) -> float:
-        """`tokens_saved` as a share of what a trace spends at the largest budget."""
-        return self.tokens_saved / float(self.table.tokens_used.iloc[-1])
+        """`tokens_saved` as a share of what a trace spends at the largest budget; 0 where it spends none (`direct`)."""
+        spent = float(self.table.tokens_used.iloc[-1])
+        return self.tokens_saved / spent if spent else 0.0
 
     def reading(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""
