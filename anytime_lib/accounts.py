@@ -119,8 +119,8 @@ def gains(
 
     Quality is the best so far of the mean curve. At equal tokens: the method's quality less the baseline's at the same
     tokens (read off by straight lines; past the baseline's last budget, its quality there). At equal quality: the
-    tokens the baseline takes to reach the quality it has at that budget, less those the method takes. Problems, and
-    samples within them, are resampled with the same draws for both; costs are taken as they are.
+    tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
+    Problems, and samples within them, are resampled with the same draws for both; costs are taken as they are.
 
     Args:
         cells, table: of one run; `table` is what `accounts` made of them.
@@ -182,7 +182,7 @@ def _points(curves: Floats, base_x: Floats, x: Floats) -> Floats:
 
 def _saved(curves: Floats, base_x: Floats, x: Floats) -> Floats:
     """(R, 2, T) curves -> (R, T) tokens saved on reaching the quality that the baseline has at each budget."""
-    return np.array([base_x - [_reached(curve, x, q) for q in base] for base, curve in curves])
+    return np.array([[_reached(base, base_x, q) - _reached(curve, x, q) for q in base] for base, curve in curves])
 
 
 def _reached(curve: Floats, x: Floats, quality: float) -> float:

@@ -17,7 +17,7 @@ from test_settling import HELD, helped
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.accounts import AXES, _reached, accounts, gains, preparation_tokens, published
+from anytime_lib.accounts import AXES, _reached, _saved, accounts, gains, preparation_tokens, published
 from anytime_lib.estimate import estimate_run
 from anytime_lib.ledger import attempts, ledger_table
 from anytime_lib.settling import settle
@@ -137,6 +137,25 @@ def test_gains_by_hand() -> None:
     never = gains(curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}), costs({"base": 0, "pdp": 0}),
                   axes=["budget"], n_resamples=50)  # fmt: skip
     assert never.saved.tolist() == [0, 10, -np.inf]
+
+
+CURVE = st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.5, 0.9]), min_size=2, max_size=6)
+
+
+@settings(deadline=None)
+@given(CURVE, st.integers(0, 50))
+def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(raw: list[float], extra: int) -> None:
+    """Where the baseline stands still, it had the quality before: a later budget is no saving."""
+    curve, x = np.maximum.accumulate(raw), 10.0 * 2 ** np.arange(len(raw))
+    assert _saved(np.array([[curve, curve]]), x, x + extra).tolist() == [[-extra] * len(raw)]
+    lower = np.minimum(curve, curve[-1] - 0.1)  # never gets there
+    assert _saved(np.array([[curve, lower]]), x, x)[0, -1] == -np.inf
+
+
+def test_two_arms_alike_save_nothing_on_each_other() -> None:
+    alike = curve_cells({"base": [0.2, 0.5, 0.5, 0.4], "pdp": [0.2, 0.5, 0.5, 0.4]})
+    found = gains(alike, costs({"base": 0, "pdp": 0}), axes=["budget"], n_resamples=50)
+    assert not found[["points", "low", "high", "saved", "saved_low", "saved_high"]].to_numpy().any()
 
 
 @settings(deadline=None)
