@@ -16,7 +16,7 @@ from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytime_lib import RunConfig, load_task, make_task, run_synthesis
+from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.exemplars import draw
 from anytime_lib.judging import BY, agreed, log_odds, scored, verifier_of
@@ -251,12 +251,56 @@ def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_roun
     usable: list[Preference], seed: int
 ) -> None:
     found = shuffled(usable, seed)
+    if len(usable) < 2:  # it would be the treatment, or all of it turned round
+        assert found == []
+        return
     swapped = sum(p.margin < 0 for p in found)
     assert swapped in {len(usable) // 2, (len(usable) + 1) // 2} and found == shuffled(usable, seed)
     for before, after in zip(usable, found, strict=True):
         assert {id(before.winner), id(before.loser)} == {id(after.winner), id(after.loser)}
         assert (after.winner is before.loser) == (after.margin < 0) and after.problem is before.problem
     assert lengths([]).winners != lengths([]).winners
+
+
+def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog: pytest.LogCaptureFixture) -> None:
+    config = run(methods=["base", "pdp", "pdp_shuffled"], n_pairs=1)
+    cells = run_sweep(config, progress=False)
+    assert set(cells.method) == {"base", "pdp"}
+    assert "sums, by shuffled: no placebo" in caplog.text and "n_pairs of 2 or more" in caplog.text
+    assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
+    assert "1 alone (a placebo swaps one of two)" in (config.folder / "preferences_sums_shuffled.md").read_text()
+
+
+def test_what_was_said_of_a_swapped_pair_is_swapped_with_it(server: FakeServer, run: Config) -> None:
+    """The same verdict is told of the same order of the same two attempts, whichever is called the better."""
+
+    def explains(body: dict[str, Any], n: int) -> Any:
+        asked = body["messages"][-1]["content"]
+        if "ATTEMPT A: " not in asked:
+            return solver(body, n)
+        status, said = solver(body, n)
+        said["choices"][0]["message"]["content"] += f". Reason {len(server.requests)}"
+        return status, said
+
+    server.script = explains
+    config = run(methods=["base", "pdp", "pdp_shuffled"], rationale_tokens=20, n_pairs=4)
+    run_sweep(config, progress=False)
+
+    def told(name: str) -> dict[Any, Any]:
+        rows = [json.loads(line) for line in (config.folder / name).read_text().splitlines()]
+        for row in rows:
+            first, second = (v["log_odds_of_first"] for v in row["verdicts"])
+            assert row["margin"] == pytest.approx((first - second) / 2)
+        return {
+            (row["problem_id"], row[shown_first]["sample"], row[shown_second]["sample"]):
+                (v["key"], v["log_odds_of_first"], v["rationale"])
+            for row in rows
+            for v, shown_first, shown_second in zip(
+                row["verdicts"], ("chosen", "rejected"), ("rejected", "chosen"), strict=True)
+        }  # fmt: skip
+
+    judge, placebo = told("preferences_sums.jsonl"), told("preferences_sums_shuffled.jsonl")
+    assert len(placebo) == 8 and placebo.items() <= judge.items()
 
 
 # The pool and the test set.
