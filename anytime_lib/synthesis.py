@@ -57,8 +57,9 @@ class Synthesis:
         comparisons: one row per compared pair: problem_id, level (difficulty), first and second (sample numbers),
             tokens_first and tokens_second (reasoning and answer), log_odds_ab and log_odds_ba (of preferring the
             attempt shown first, in either order; judge only), margin (of the first attempt), outcome (see
-            `judging.Judgement`), check_first and check_second (the task's checker, where it has one), and
-            the gold scores of both (for judging the judge; never used for choosing, but by the grader).
+            `judging.Judgement`), check_first and check_second (the task's checker, where it has one and
+            pairs are by judge, verifier or agreement), and the gold scores of both (for judging the judge; never used
+            for choosing, but by the grader).
         usable: every pair with a verdict, chosen or not.
         attempts: how many were `made`, `failed`, or had `hidden` reasoning.
         left_out: usable pairs that were not chosen, by reason.
@@ -191,7 +192,7 @@ async def compare_on(
             counts["hidden"] += 1
         except RequestFailed:
             counts["failed"] += 1
-    verify = verifier_of(task)
+    verify = verifier_of(task) if by in ("judge", "verifier", "agreement") else None
     checks = [verify(problem, a.answer) if verify else None for a in attempts]
     scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
     rows, pairs = [], []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.exemplars import draw
-from anytime_lib.judging import BY, agreed, log_odds, scored, verifier_of
+from anytime_lib.judging import BY, Judgement, agreed, log_odds, scored, verifier_of
 from anytime_lib.methods import Attempt, Preference
+from anytime_lib.methods.leap import Mistake, Principles
 from anytime_lib.pairs import choose, cost, lengths, matched, shuffled
 from anytime_lib.preference_file import save
 from anytime_lib.records import Problem
@@ -197,6 +199,34 @@ def test_a_rationale_is_kept_beside_the_letter(server: FakeServer, run: Config, 
 )  # fmt: skip
 def test_letters_are_read_only_where_they_stand_alone(said: str, read: int | None) -> None:
     assert log_odds(said, {}) == read
+
+
+@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_none_is_no_verdict(odd: float | None) -> None:
+    for pair in ((odd, 0.5), (0.5, odd), (odd, odd)):
+        assert scored(*pair) == Judgement("unparsed")
+
+
+def test_checks_without_a_number_make_no_pair(run: Config) -> None:
+    found = synthesised(run(tasks=[sums("nan", verify=lambda problem, text: float("nan"))]), "verifier")
+    assert not found.usable and set(found.comparisons.outcome) <= {"unparsed", "identical"}
+    assert "no usable preference pair" in found.reading()
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("said", [ValueError, float])
+def test_a_checker_that_fails_quotes_no_problem(run: Config, private: bool, said: Any) -> None:
+    def bad(problem: Problem, text: str) -> Any:
+        if said is float:
+            return f"secret: {problem.text}"  # which float() would quote
+        raise ValueError(f"secret: {problem.text}")
+
+    task = sums("checks", private=private, verify=bad)
+    with pytest.raises(DataError, match=r"the checker of checks failed on checks-\S+ \(ValueError\)") as caught:
+        synthesised(run(tasks=[task]), "verifier")
+    assert "secret" not in str(caught.value)
+    assert ("secret" in "".join(traceback.format_exception(caught.value))) == (not private)
+    assert synthesised(run(tasks=[task]), "grader").usable  # who does not need it does not ask it
 
 
 def test_agreement_of_two() -> None:
@@ -377,6 +407,27 @@ def test_private_problems_are_not_written_down(run: Config) -> None:
     assert found.usable and "What is" not in text and "Sum" not in text and "withheld" in text
     assert not (config.folder / "preferences_hush_trl.jsonl").exists()
     assert "texts are withheld" in (config.folder / "preferences_hush.md").read_text()
+
+
+def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config) -> None:
+    def explains(body: dict[str, Any], n: int) -> Any:
+        said = solver(body, n)
+        if "ATTEMPT A: " in body["messages"][-1]["content"]:
+            said[1]["choices"][0]["message"]["content"] += ". Quagga"
+        elif body.get("logprobs"):
+            return f"Quagga: {say_something(body, n)}"
+        return said
+
+    server.script = explains
+    rows = [{"text": f"Quagga, what is {i} + 1?", "gold": i + 1, "private": True, "reasoning": "Quagga"}
+            for i in range(60)]  # fmt: skip
+    task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
+    found = synthesised(run(tasks=[task], rationale_tokens=20))
+    assert found.usable and "Quagga" in found.usable[0].winner.reasoning and "Quagga" in found.usable[0].rationales[0]
+    problem = found.usable[0].problem
+    learned = Principles("quaggas", [Mistake(problem, "k", "k", "Quagga", "Quagga")], "Quagga", 1)
+    for shows in (found, found.usable, learned, Judgement("first", rationales=("Quagga",))):
+        assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
 
 
 def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> None:
