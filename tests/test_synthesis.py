@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exemplars import draw
+from anytime_lib.exemplars import assert_disjoint, draw, shared
 from anytime_lib.judging import BY, Judgement, agreed, log_odds, scored, verifier_of
 from anytime_lib.methods import Attempt, Preference
 from anytime_lib.methods.leap import Mistake, Principles
 from anytime_lib.pairs import choose, cost, lengths, matched, shuffled
 from anytime_lib.preference_file import save
 from anytime_lib.records import Problem
+from anytime_lib.settling import assert_held_out
 from anytime_lib.synthesis import synthesize
 from anytime_lib.tasks import OwnTask
 
@@ -357,6 +358,24 @@ def test_a_planted_overlap_is_found_before_anything_is_asked(
     with pytest.raises(DataError, match="leak: 1 exemplars are also under test"):
         synthesised(config)
     assert not server.requests
+
+
+@pytest.mark.parametrize("refuses", [assert_disjoint, assert_held_out])
+def test_the_same_text_is_the_same_problem_whatever_its_gold_and_its_spaces(refuses: Callable[..., None]) -> None:
+    asked = Problem("a", "t", "What is 7\u00d77?\nSay it.", 49)
+    again = [Problem("b", "t", asked.text, "049"), Problem("c", "t", " What is  7\u00d77? Say it.\n", 49)]
+    for same in again:
+        with pytest.raises(DataError, match="leak: 1 "):
+            refuses([asked], [same])
+    refuses([asked], [Problem("d", "t", "What is 7\u00d78?\nSay it.", 49)])
+
+
+@pytest.mark.parametrize("name", ["natural_plan_trip", "aime", "gpqa"])
+def test_the_built_in_splits_share_no_text(name: str) -> None:
+    problems = load_task(name).problems
+    for seed in (0, 7):
+        test = problems(None, 30, seed, "test")
+        assert shared(problems(None, 15, seed, "pool"), test) == [] and len(shared(test[3:5], test)) == 2
 
 
 # What is written.
