@@ -84,6 +84,24 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: 
     assert "cannot be compared" in page
 
 
+def test_baseline_and_pairs_are_those_of_the_settings(tmp_path: Path) -> None:
+    """Notebook 03 compares with `baseline`, and says so where it did not run; 05 names whose pairs `pdp` shows."""
+
+    def said(notebook: str, settings: str) -> str:
+        small = f"{{tasks: [aime, gpqa], n_problems: 4, n_resamples: 200, budgets: [32, 128], {settings}}}"
+        where = ["-p", "outputs", str(tmp_path / "o"), "-f", str(ROOT / "params" / "simulated.yaml"), "-y", small]
+        done = papermill(ROOT / "notebooks" / notebook, tmp_path / notebook, *where)
+        assert done.returncode == 0, done.stderr[-2000:]
+        cells = json.loads((tmp_path / notebook).read_text())["cells"]
+        return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", []))
+
+    compared = said("03_improved_runs.ipynb", "methods: {aime: [base, direct], gpqa: [base]}, baseline: direct")
+    assert "aime: base is " in compared and "aime: direct is " not in compared
+    assert "gpqa: nothing is compared, for the baseline, direct, did not run" in compared
+    shown = said("05_is_the_judge_right.ipynb", "methods: {aime: [base, pdp], gpqa: [base]}, pairs_by: agreement")
+    assert "aime: pdp shows pairs by agreement" in shown
+
+
 def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:
     done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-f", str(params), "-p", "n_sample", "3")
     assert done.returncode != 0

@@ -13,7 +13,7 @@ apart (`answer_tokens`), as are prompts, which the ledger has.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -39,8 +39,8 @@ class Attempt:
         tokens: of reasoning and answer, as the server counts them.
     """
 
-    reasoning: str
-    answer: str
+    reasoning: str = field(repr=False)
+    answer: str = field(repr=False)
     trace_key: str
     answer_key: str
     sample: int = 0
@@ -69,7 +69,7 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-    rationales: tuple[str, ...] = ()
+    rationales: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
