@@ -19,6 +19,7 @@ from anytime_lib.stats import (
     compare,
     compare_arrays,
     compare_family,
+    conclude,
     holm,
     index_of,
     performance_profile,
@@ -185,6 +186,11 @@ def test_the_maximum_favours_a_flat_curve_and_the_companion_does_not() -> None:
         held += [c.confidence_interval().low <= 0 <= c.confidence_interval().high for c in (found, found.raw)]
         said += "the two disagree: the maximum favours flat" in found.reading()
         assert found.disagrees == ("trust the raw one" in found.reading())
+    quality = shapes(198, 10, np.random.default_rng(0))
+    family = compare_family(table(quality), n_resamples=300)
+    found = next(iter(family.comparisons.values()))
+    assert found.disagrees and "but not without the maximum" in family.reading()
+    assert "without the maximum it is not" in conclude(family, 0.05).reading.item()
     assert held[0] / 60 < 0.85 and held[1] / 60 >= 0.9 and said >= 60 * 0.1
 
 

@@ -309,8 +309,8 @@ def compare(
     """The difference in Anytime Index between two methods on the same problems.
 
     The default level of the maximum, `pooled`, is the paper's reading. It is fair between curves of the same shape, and
-    favours a flat or noisy curve over a rising one: then its interval covers a true difference too rarely (in .58 of
-    experiments with 198 problems x 10 samples, ten budgets, one arm flat, in place of .95). The result therefore
+    favours a flat or noisy curve over a rising one: then its interval covers a true difference too rarely (in about .6
+    of experiments with 198 problems x 10 samples, ten budgets, one arm flat, in place of .95). The result therefore
     carries the difference without the maximum beside it (`Comparison.raw`).
 
     Args:

@@ -65,7 +65,12 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
     span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
     if verdict in ("better", "worse"):
         size = f", though by less than {margin:g}" if small else ""
-        return f"{a} is {verdict} than {b}{size}: {span}, among all that was compared"
+        doubt = (
+            "; without the maximum it is not, and the maximum favours flat or noisy curves"
+            if comparison.disagrees
+            else ""
+        )
+        return f"{a} is {verdict} than {b}{size}: {span}, among all that was compared{doubt}"
     return {
         "hint": f"{a} seems {'better' if d > 0 else 'worse'} than {b} ({span}), which does not stand after Holm's "
                 "adjustment",

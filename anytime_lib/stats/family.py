@@ -84,7 +84,7 @@ class Family:
             return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
         named = "; ".join(
             f"{m.treatment} {'above' if c.statistic > 0 else 'below'} {m.baseline} on {m.task} "
-            f"({c.statistic:+.3f}, p = {p:.3g})"
+            f"({c.statistic:+.3f}, p = {p:.3g}{', but not without the maximum' if c.disagrees else ''})"
             for (m, c), p in zip(self.comparisons.items(), self.pvalues, strict=True)
             if p < self.alpha
         )
