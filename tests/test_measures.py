@@ -112,6 +112,11 @@ def test_where_no_budget_is_shown_to_be_enough() -> None:
         least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]])))
 
 
+def test_a_method_that_does_not_reason_saves_nothing() -> None:
+    found = least_sufficient_budget(cells_of(np.ones((200, 1, 3))).assign(tokens_used=0))
+    assert found.to_frame().share_saved.item() == 0 and "(0%" in found.reading()
+
+
 def test_a_budget_nobody_was_graded_at_is_never_enough() -> None:
     quality = np.ones((200, 1, 4))
     quality[:, :, 1] = NAN

@@ -190,7 +190,7 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: Statistic) -> Flo
     if n == 1:
         return np.asarray(statistic(quality, budgets))[None]
     if isinstance(statistic, OfCurve):
-        return _of(statistic, _Table(problem_curves(quality, statistic.order)).averaged(1.0 - np.eye(n)), budgets)
+        return _of(statistic, _Table(problem_curves(quality, statistic.order)).without_each(), budgets)
     return np.stack([np.asarray(statistic(np.delete(quality, i, axis=1), budgets)) for i in range(n)])
 
 
@@ -243,13 +243,20 @@ class _Table:
         mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         return mean.reshape(-1, *self.shape)
 
+    def without_each(self) -> Floats:
+        """The curves averaged over all problems but one: (P, A, T); NaN where no other has it."""
+        seen = np.ones_like(self.values) if self.seen is None else self.seen
+        total, count = self.values.sum(axis=0) - self.values, seen.sum(axis=0) - seen
+        mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        return mean.reshape(-1, *self.shape)
+
 
 def _of(statistic: OfCurve, mean: Floats, budgets: list[int]) -> Floats:
     """The statistic of curves averaged already, the pooled maximum taken here."""
     return np.asarray(statistic.of(best_so_far(mean) if statistic.order == "pooled" else mean, budgets))
 
 
-def product(weights: Floats, values: Floats) -> Floats:
+def product(weights: Floats | NDArray[np.int8], values: Floats) -> Floats:
     """The matrix product in blocks too small for BLAS to start threads: on a busy machine they wait for each other."""
     found = np.empty((len(weights), values.shape[1]))
     block = max(1, 250_000 // values.size)
