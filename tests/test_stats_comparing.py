@@ -47,7 +47,7 @@ def table(quality: np.ndarray, names: tuple[str, ...] = ("base", "better", "thir
     return pd.concat(arms, ignore_index=True).assign(task=task)
 
 
-@pytest.mark.parametrize("order", ["raw", "problem", "trace", "crossfit"])
+@pytest.mark.parametrize("order", ["raw", "problem", "trace"])
 def test_contributions_are_the_problems_own_differences(order: str) -> None:
     from anytime_lib.index import problem_curves
 

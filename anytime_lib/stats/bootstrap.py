@@ -24,7 +24,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Axis, Floats, Order, anytime_index, average, best_so_far, mean_curve, problem_curves
+from anytime_lib.index import (
+    Axis,
+    Floats,
+    Order,
+    anytime_index,
+    average,
+    best_so_far,
+    from_means,
+    mean_curve,
+    problem_curves,
+)
 
 Statistic = Callable[[Floats, list[int]], Floats]
 """(..., P, S, T) quality and the budgets -> (...) or (..., T): any statistic of the cells of an arm."""
@@ -171,13 +181,14 @@ def resampled(
     for start in range(0, n_resamples, size):
         drawn = _draw(rng, min(size, n_resamples - start), shape[:depth])
         if table is not None:
-            found.append(table.averaged(_counts(drawn, shape[:depth])))
+            means = table.averaged(_counts(drawn, shape[:depth]))
+            found.append(from_means(means, order or "raw", quality.shape[-1]))
         else:
             cells = _gathered(quality, drawn)
             values = statistic(average(cells) if levels == "answers" else cells, budgets)
             found.append(np.moveaxis(np.asarray(values), 0, 1))
-    all_found = np.concatenate(found)
-    return _of(statistic, all_found, budgets) if table is not None and isinstance(statistic, OfCurve) else all_found
+    every = np.concatenate(found)
+    return np.asarray(statistic.of(every, budgets)) if table is not None and isinstance(statistic, OfCurve) else every
 
 
 def jackknifed(quality: Floats, budgets: list[int], statistic: Statistic) -> Floats:
@@ -190,7 +201,8 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: Statistic) -> Flo
     if n == 1:
         return np.asarray(statistic(quality, budgets))[None]
     if isinstance(statistic, OfCurve):
-        return _of(statistic, _Table(problem_curves(quality, statistic.order)).averaged(1.0 - np.eye(n)), budgets)
+        means = _Table(problem_curves(quality, statistic.order)).averaged(1.0 - np.eye(n))
+        return np.asarray(statistic.of(from_means(means, statistic.order, quality.shape[-1]), budgets))
     return np.stack([np.asarray(statistic(np.delete(quality, i, axis=1), budgets)) for i in range(n)])
 
 
@@ -242,11 +254,6 @@ class _Table:
         count = product(weights, self.seen)
         mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         return mean.reshape(-1, *self.shape)
-
-
-def _of(statistic: OfCurve, mean: Floats, budgets: list[int]) -> Floats:
-    """The statistic of curves averaged already, the pooled maximum taken here."""
-    return np.asarray(statistic.of(best_so_far(mean) if statistic.order == "pooled" else mean, budgets))
 
 
 def product(weights: Floats, values: Floats) -> Floats:
