@@ -53,13 +53,15 @@ def anytime_index(
 
     Raises:
         ValueError: fewer than two budgets, budgets not increasing (or not positive on the log axis), lengths that
-            differ, NaN, or quality outside [0, q_max].
+            differ, NaN, quality outside [0, q_max], or another axis.
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2:
         raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
     if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
         raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
+    if axis not in ("linear", "log"):
+        raise ValueError(f"axis must be linear or log, not {axis!r}")
     if axis == "log":
         if b[0] <= 0:
             raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")

@@ -124,6 +124,8 @@ def test_curve_of_cells_leaves_out_what_is_missing() -> None:
 def test_log_axis_weighs_every_doubling_alike() -> None:
     curve = [0.2, 0.5, 0.3, 0.9]
     assert anytime_index([100, 200, 400, 800], curve, axis="log") == pytest.approx(anytime_index([1, 2, 3, 4], curve))
+    with pytest.raises(ValueError, match="axis must be linear or log, not 'Log'"):
+        anytime_index([1, 2], [0.1, 0.2], axis="Log")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="above 0"):
         anytime_index([0, 1], [0.1, 0.2], axis="log")
 
