@@ -3,11 +3,12 @@
 The budget counts reasoning alone. A method also pays for its prompt, its answer turn, and once for what it prepares on
 the pool (attempts, verdicts, principles). Two accounts are kept: equal reasoning budget, and equal total tokens, with
 the preparation shared out over 1 problem, over 100, and over all problems of the run. Tokens are prompt and completion
-together, as the server counted them.
+together, as the server counted them. Per-problem totals leave retries out; preparation totals include them.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
@@ -21,6 +22,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.ledger import attempts
 from anytime_lib.methods import Searching, load_method
+from anytime_lib.rereading import Rereading, other_settings
 from anytime_lib.stats import resampled
 from anytime_lib.store import Store
 
@@ -34,53 +36,53 @@ AXES = {
 
 
 def preparation_tokens(store: Store, config: RunConfig, task: str, method: str) -> int:
-    """What a method's preparation was billed on a task, retries included; 0 if it has none.
+    """What a method's preparation by this config was billed on a task, retries included; 0 if it has none.
 
-    Attempts at the pool are shared by all methods that need them in the store, and each is charged for them in full:
-    that is what it would cost alone.
+    Attempts at the pool are shared by all methods that need them, and each is charged for them in full: that is what
+    it would cost alone. What other settings or models left in the store is not counted.
+
+    Raises:
+        DataError: the store does not hold what was prepared by this config.
     """
-    preparation = load_method(method).preparation
-    if preparation is None:
-        return 0
-    rows = attempts(store)
-    rows = rows[rows.task == task]
-    wanted = (rows.method == "synthesis") & rows.kind.isin(["trace", "answer"])
-    kind, _, by = preparation.name.partition(":")
-    if kind == "pairs":
-        by = config.pairs_by if by == "judge" else by
-        if by in ("judge", "agreement", "shuffled"):
-            wanted |= (rows.method == "synthesis") & (rows.kind == "judge")
-    else:
-        wanted |= (rows.method == method) & ~rows.kind.isin(["trace", "answer"])
-    return int((rows.prompt_tokens + rows.completion_tokens)[wanted].sum())
+    return _billed(Rereading(config, store), attempts(store), task, method)
+
+
+def _billed(again: Rereading, billed: pd.DataFrame, task: str, method: str) -> int:
+    _, keys = again.preparation(task, method)
+    rows = billed[billed.key.isin(keys)]
+    return int((rows.prompt_tokens + rows.completion_tokens).sum())
 
 
 def accounts(cells: pd.DataFrame, store: Store, config: RunConfig) -> pd.DataFrame:
     """Quality and mean tokens per problem of every (task, method) at every budget.
 
     Stopped at a budget, a method that only prompts pays for its trace's prompt, the tokens it used, the answer's prompt
-    and the answer, as stored. A method that searches asks more often: its prompts are what the ledger has of them, in
-    proportion to the tokens used by then.
+    and the answer, as stored. A method that searches asks more often: it pays for the prompt of every request that it
+    had begun by then, and of those that read out its answer there.
 
     Args:
         cells: of `run_sweep(config)`: one run and model.
+
+    Raises:
+        DataError: the cells were made with other settings than the config's.
 
     Returns:
         One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning,
         and all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens,
         once), total_1, total_100, total_all (per problem, with its share of the preparation), n_problems.
     """
-    usage = store.requests().set_index("key")
-    billed = attempts(store)
+    usage, billed = store.requests().set_index("key"), attempts(store)
+    again = Rereading(config, store, str(cells.model.iloc[0]) if len(cells) else None)
     rows = []
     for (task, method), arm in cells.groupby(["task", "method"], sort=False):
         quality, problems, budgets = quality_array(arm)
         raw, best = mean_curve(quality, "raw"), mean_curve(quality, "pooled")
-        once = preparation_tokens(store, config, str(task), str(method))
-        searched = _searched_prompts(arm, billed) if isinstance(load_method(str(method)), Searching) else None
+        once = _billed(again, billed, str(task), str(method))
+        searching = isinstance(load_method(str(method)), Searching)
+        searched = _searched_prompts(arm, usage, again) if searching else None
         for t, budget in enumerate(budgets):
             here = arm[(arm.budget == budget) & (arm.status != "error")]
-            prompt = _prompts(here, usage) if searched is None else searched * _mean(here.tokens_used)
+            prompt = _prompts(here, usage) if searched is None else _mean(pd.Series(searched[int(budget)]))
             used, answer = _mean(here.tokens_used), _mean(here.answer_tokens)
             each = used + prompt + answer
             rows.append({
@@ -104,11 +106,18 @@ def _prompts(cells: pd.DataFrame, usage: pd.DataFrame) -> float:
     return float(whole.mean()) if len(whole) else float("nan")
 
 
-def _searched_prompts(arm: pd.DataFrame, billed: pd.DataFrame) -> float:
-    """Prompt tokens that a search pays for each token it uses."""
-    mine = billed[(billed.task == arm.task.iloc[0]) & (billed.method == arm.method.iloc[0])]
-    last = arm[(arm.budget == arm.budget.max()) & (arm.status != "error")]
-    return float(mine.prompt_tokens.sum() / max(float(last.tokens_used.sum()), 1.0))
+def _searched_prompts(arm: pd.DataFrame, usage: pd.DataFrame, again: Rereading) -> dict[int, list[float]]:
+    """Budget -> prompt tokens of every cell of a search: of what it had begun by then, and of its own read-out."""
+    task, method = str(arm.task.iloc[0]), str(arm.method.iloc[0])
+    cells = arm[arm.status != "error"].to_dict("records")
+    stops = again.stops(task, method, dict.fromkeys((c["problem_id"], c["sample"]) for c in cells))
+    prompts, found = usage.prompt_tokens.to_dict(), defaultdict[int, list[float]](list)
+    for c in cells:
+        stop = stops.get((c["problem_id"], c["sample"], c["budget"]))
+        if stop is None or (stop.used, getattr(stop.answer, "key", None)) != (c["tokens_used"], c["answer_key"]):
+            raise other_settings(method, task)
+        found[c["budget"]].append(sum(prompts[key] for key in stop.keys or ()))
+    return found
 
 
 def gains(
@@ -119,8 +128,8 @@ def gains(
 
     Quality is the best so far of the mean curve. At equal tokens: the method's quality less the baseline's at the same
     tokens (read off by straight lines; past the baseline's last budget, its quality there). At equal quality: the
-    tokens the baseline takes to reach the quality it has at that budget, less those the method takes. Problems, and
-    samples within them, are resampled with the same draws for both; costs are taken as they are.
+    tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
+    Problems, and samples within them, are resampled with the same draws for both; costs are taken as they are.
 
     Args:
         cells, table: of one run; `table` is what `accounts` made of them.
@@ -182,7 +191,7 @@ def _points(curves: Floats, base_x: Floats, x: Floats) -> Floats:
 
 def _saved(curves: Floats, base_x: Floats, x: Floats) -> Floats:
     """(R, 2, T) curves -> (R, T) tokens saved on reaching the quality that the baseline has at each budget."""
-    return np.array([base_x - [_reached(curve, x, q) for q in base] for base, curve in curves])
+    return np.array([[_reached(base, base_x, q) - _reached(curve, x, q) for q in base] for base, curve in curves])
 
 
 def _reached(curve: Floats, x: Floats, quality: float) -> float:

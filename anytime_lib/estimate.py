@@ -21,12 +21,12 @@ import pandas as pd
 from anytime_lib.asking import NOT_TOKENISED, Asker, Tokenised, tokens_key
 from anytime_lib.config import RunConfig
 from anytime_lib.ledger import attempts
-from anytime_lib.models import Model
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.plan import Arm, plan
 from anytime_lib.prices import Price, load_prices, price_of
 from anytime_lib.progress import Progress
 from anytime_lib.records import Grade, Message, Problem, digest
+from anytime_lib.rereading import Named, named
 from anytime_lib.settling import held_out_arms
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
@@ -51,14 +51,6 @@ class _Tally:
     output: float = 0.0
 
 
-@dataclass(frozen=True)
-class _Named:
-    """What an `Asker` needs to know of a model to form the keys of requests."""
-
-    name: str
-    endpoint_id: str
-
-
 class _Pretender(Asker):
     """An asker that asks nobody.
 
@@ -72,7 +64,7 @@ class _Pretender(Asker):
         lengths: tokens of the stored traces, by (task, method).
     """
 
-    def __init__(self, config: RunConfig, store: Store | None, model: _Named, meter: Progress, high: bool,
+    def __init__(self, config: RunConfig, store: Store | None, model: Named, meter: Progress, high: bool,
                  lengths: dict[tuple[str, str], list[int]]) -> None:  # fmt: skip
         super().__init__(config, store, model, meter)  # type: ignore[arg-type]
         self.high, self.lengths = high, lengths
@@ -244,7 +236,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     path = config.folder / "store.sqlite"
     store = Store(path) if path.is_file() else None
     try:
-        model = _model(config, store)
+        model = named(config, store)
         held_out = held_out_arms(config) if config.settle and config.settle.task in config.tasks else []
         arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
         lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -263,7 +255,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
 
 
 def _gone_through(
-    config: RunConfig, store: Store | None, model: _Named, arms: Sequence[Arm], high: bool,
+    config: RunConfig, store: Store | None, model: Named, arms: Sequence[Arm], high: bool,
     lengths: dict[tuple[str, str], list[int]],
 ) -> _Pretender:  # fmt: skip
     """The run, gone through without asking anybody."""
@@ -292,17 +284,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _model(config: RunConfig, store: Store | None) -> _Named:
-    """The model's name in keys; that of the embedded one is taken from the store, so that no weights are fetched."""
-    if config.base_url is None and config.model == "embedded":
-        seen = store.requests() if store else pd.DataFrame(columns=["endpoint", "model"])
-        names = seen[seen.endpoint == "embedded"].model
-        return _Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
-    model = Model(config)
-    return _Named(model.name, model.endpoint_id)
-
-
-def _rates(store: Store | None, model: _Named, told: float | None) -> dict[str, float]:
+def _rates(store: Store | None, model: Named, told: float | None) -> dict[str, float]:
     """Output tokens per second of one request, by kind: as told, else as measured on what is stored."""
     if told:
         return {"": told}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from anytime_lib.config import TaskSettings
 from anytime_lib.errors import DataError
 from anytime_lib.methods import load_method
-from anytime_lib.records import Problem
+from anytime_lib.records import Problem, digest
 from anytime_lib.tasks import Task
 
 
@@ -31,7 +31,7 @@ def draw(task: Task, settings: TaskSettings, seed: int) -> Draw:
     """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
 
     Raises:
-        DataError: there are too few problems, or the pool shares an id or content with the test set.
+        DataError: there are too few problems, or the pool shares an id or a text with the test set.
     """
     methods = map(load_method, settings.methods)
     needed = any(method.needs_pool or method.preparation for method in methods)
@@ -61,10 +61,21 @@ def draw(task: Task, settings: TaskSettings, seed: int) -> Draw:
 
 
 def assert_disjoint(test: Sequence[Problem], exemplars: Iterable[Problem]) -> None:
-    """Raise DataError if any exemplar shares an id or its content with a problem under test: that is a leak."""
-    ids, contents = {p.id for p in test}, {p.content_hash for p in test}
-    shared = [p.id for p in exemplars if p.id in ids or p.content_hash in contents]
-    if shared:
+    """Raise DataError if any exemplar is also under test (see `shared`): that is a leak."""
+    if found := shared(exemplars, test):
         raise DataError(
-            f"leak: {len(shared)} exemplars are also under test ({', '.join(shared[:3])}); use another pool"
+            f"leak: {len(found)} exemplars are also under test ({', '.join(found[:3])}), by id or by text; use another "
+            "pool"
         )
+
+
+def shared(some: Iterable[Problem], others: Iterable[Problem]) -> list[str]:
+    """The ids of those problems that are also among others: by id, or by text whatever its white space and its gold
+    answer ("73" and "073" are answers to one problem)."""
+    found = list(others)
+    ids, texts = {p.id for p in found}, {_text_digest(p) for p in found}
+    return [p.id for p in some if p.id in ids or _text_digest(p) in texts]
+
+
+def _text_digest(problem: Problem) -> str:
+    return digest(" ".join(problem.text.split()))

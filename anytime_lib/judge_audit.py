@@ -68,15 +68,14 @@ def strengths(n: int, results: Sequence[tuple[int, int, float]], ridge: float = 
 
 
 def attempts_of(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Every attempt that was compared: problem_id, sample, score (gold), strength (Bradley-Terry, within its
-    problem)."""
+    """Every attempt with a verdict on it at least (first, second or tie; of the others nobody knows how strong they
+    are): problem_id, sample, score (gold), strength (Bradley-Terry, within its problem)."""
     rows = []
-    for problem, pairs in comparisons.groupby("problem_id", sort=False):
-        scores = dict(zip(pairs["first"], pairs.score_first, strict=True))
-        scores |= dict(zip(pairs["second"], pairs.score_second, strict=True))
+    for problem, known in comparisons[comparisons.outcome.isin(_SAID)].groupby("problem_id", sort=False):
+        scores = dict(zip(known["first"], known.score_first, strict=True))
+        scores |= dict(zip(known["second"], known.score_second, strict=True))
         samples = sorted(scores)
         place = {sample: i for i, sample in enumerate(samples)}
-        known = pairs[pairs.outcome.isin(_SAID)]
         results = [(place[a], place[b], {"first": 1.0, "second": 0.0}.get(o, 0.5))
                    for a, b, o in zip(known["first"], known["second"], known.outcome, strict=True)]  # fmt: skip
         for sample, strength in zip(samples, strengths(len(samples), results), strict=True):
@@ -98,7 +97,8 @@ def audit(
     `margin_correlation` (Spearman's, of judged and gold margin, each pair both ways round).
 
     Args:
-        comparisons: of a `Synthesis` by `judge`, one task.
+        comparisons: of a `Synthesis` by `judge`, one task. A gold score that is NaN counts in no measure that needs
+            it.
 
     Returns:
         One row per (level, measure), level "all" first: value, low, high, chance (see `CHANCE`), n (pairs, verdicts or
@@ -145,7 +145,14 @@ def _interval(value: float, draws: Floats, n: int, held: int, level: float) -> t
 # Sums per problem, from which each measure follows as a ratio: resampling problems is then one matrix product.
 
 
+def _graded(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Those of which both gold scores are known: NaN is no score, and neither better nor worse than one."""
+    scores = pairs[["score_first", "score_second"]].to_numpy(dtype=float)
+    return pairs[np.isfinite(scores).all(axis=1)]
+
+
 def _decisive(pairs: pd.DataFrame) -> pd.DataFrame:
+    pairs = _graded(pairs)
     return pairs[pairs.outcome.isin(_SAID[:2]) & (pairs.score_first != pairs.score_second)]
 
 
@@ -156,7 +163,7 @@ def _right(pairs: pd.DataFrame) -> list[float]:
 
 def _agreement_table(pairs: pd.DataFrame) -> list[float]:
     """3 x 3 counts of (judge, gold), each first, second or tie, both ways round: who comes first is chance."""
-    known = pairs[pairs.outcome.isin(_SAID)]
+    known = _graded(pairs[pairs.outcome.isin(_SAID)])
     gold = np.select([known.score_first > known.score_second, known.score_first < known.score_second], [0, 1], 2)
     counts = np.zeros((3, 3))
     np.add.at(counts, (known.outcome.map(_SAID.index).to_numpy(dtype=int), gold), 1)
@@ -173,7 +180,8 @@ def _kappa(sums: Floats) -> Floats:
 
 
 def _concordance(pairs: pd.DataFrame) -> list[float]:
-    found = attempts_of(pairs) if pairs.outcome.isin(_SAID).any() else attempts_of(pairs.iloc[:0])
+    found = attempts_of(pairs)
+    found = found[np.isfinite(found.score.astype(float))]
     won = n = 0.0
     for (score, strength), (other, its) in itertools.combinations(zip(found.score, found.strength, strict=True), 2):
         if score != other:
@@ -245,14 +253,14 @@ _SUMS: dict[str, tuple[_Sums, Callable[[Floats], Floats], Callable[[Floats], flo
     "longer_wins": (
         _longer(lambda p: p.outcome.map({"first": 1, "second": -1}).fillna(0)), _ratio, _second,
     ),
-    "longer_is_better": (_longer(lambda p: (p.score_first - p.score_second).apply(np.sign)), _ratio, _second),
+    "longer_is_better": (_longer(lambda p: (p.score_first - p.score_second).apply(np.sign).fillna(0)), _ratio, _second),
     "cycles": (_cycles, _ratio, _second),
 }  # fmt: skip
 
 
 def _margins(pairs: pd.DataFrame) -> Floats:
     """(n, 2) judged and gold margins of the pairs with a verdict."""
-    known = pairs.dropna(subset="margin")
+    known = _graded(pairs.dropna(subset="margin"))
     return np.column_stack([known.margin.astype(float), (known.score_first - known.score_second).astype(float)])
 
 

@@ -8,15 +8,16 @@ loser swapped at random, the placebo (see `pairs.shuffled`). What cannot be read
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 
 from anytime_lib.asking import Asker
-from anytime_lib.errors import ConfigError
+from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.methods import Attempt
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.records import Problem
@@ -53,7 +54,7 @@ class Judgement:
     margin: float | None = None
     log_odds: tuple[float | None, float | None] = (None, None)
     keys: tuple[str, ...] = ()
-    rationales: tuple[str, ...] = ()
+    rationales: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def decided(self) -> bool:
@@ -98,8 +99,8 @@ async def judged(asker: Asker, task: Task, problem: Problem, first: Attempt, sec
 
 
 def scored(first: float | None, second: float | None) -> Judgement:
-    """The verdict of two scores; `unparsed` where either could not be had."""
-    if first is None or second is None:
+    """The verdict of two scores; `unparsed` where either could not be had, or is no finite number."""
+    if first is None or second is None or not (math.isfinite(first) and math.isfinite(second)):
         return Judgement("unparsed")
     margin = float(first) - float(second)
     return Judgement("tie" if abs(margin) < 1e-9 else "first" if margin > 0 else "second", margin)
@@ -118,6 +119,9 @@ def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], fl
     """The task's checker: `verify(problem, text)`, a score in [0, 1] from the problem's text alone, without its gold
     answer, or None where a text cannot be checked.
 
+    Where the checker fails, or says what is no number, what is returned raises DataError, which names task, problem
+    and what was raised, and does not quote it; of a private problem the cause is left out as well.
+
     Raises:
         ConfigError: it is `needed`, and the task has none.
     """
@@ -127,4 +131,19 @@ def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], fl
             f"{task.name} has no checker that works without gold answers, which pairs by 'verifier' need; choose "
             "another of " + ", ".join(b for b in BY if b != "verifier")
         )
-    return verify
+    if verify is None:
+        return None
+
+    def checked(problem: Problem, text: str) -> float | None:
+        try:
+            said = verify(problem, text)
+            return None if said is None else float(said)
+        except AnytimeError:
+            raise
+        except Exception as error:
+            raise DataError(
+                f"the checker of {task.name} failed on {problem.id} ({type(error).__name__}); mend it and run again: "
+                "the answers are stored"
+            ) from (None if problem.metadata.get("private") else error)
+
+    return checked

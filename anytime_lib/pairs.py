@@ -88,13 +88,17 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
     """The same pairs with better and worse swapped in half of them, drawn at random: the placebo.
 
     A random half (of an odd number, rounded by a coin) rather than a coin for each: of two pairs one is always wrong,
-    so that the placebo never happens to be the treatment. Texts, lengths and order stay; a swapped pair's margin is
-    negative.
+    so that the placebo never happens to be the treatment, nor all of it turned round. One pair alone would be either:
+    none is returned. Texts, lengths and order stay; a swapped pair's margin is negative, and what was said of it is put
+    in its new winner's order.
     """
+    if len(preferences) < 2:
+        return []
     n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E])
     swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
     return [
-        replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin)
+        replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin,
+                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1], rationales=p.rationales[::-1])
         if i in swapped else replace(p, by="shuffled")
         for i, p in enumerate(preferences)
     ]  # fmt: skip

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.errors import DataError
 from anytime_lib.exemplars import Draw, draw
-from anytime_lib.methods import Method, load_method
+from anytime_lib.methods import Given, Method, load_method
 from anytime_lib.recorded import recorded_key
 from anytime_lib.records import Problem
 from anytime_lib.store import Store
@@ -54,6 +54,11 @@ class Arm:
     @property
     def n_cells(self) -> int:
         return len(self.samples) * len(self.settings.budgets)
+
+    def given(self, prepared: Any) -> Given:
+        """What its method is given beside a problem."""
+        return Given(self.task, self.settings, self.problems.shots, self.problems.pool, prepared,
+                     self.settings.budgets[-1])  # fmt: skip
 
     def owns(self, cells: pd.DataFrame) -> pd.Series:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""

@@ -135,7 +135,7 @@ def _card(made: Synthesis, name: str, n_open: int) -> str:
         f"- attempts: {with_['pool_samples']} at each of {with_['pool_problems']} pool problems, "
         f"{with_['pool_budget']} reasoning tokens, then a forced answer",
         f"- preferred by: {_WHO[made.by]}",
-        "- the pool shares no problem with the test set, by id and by content", "",
+        "- the pool shares no problem with the test set, by id and by text", "",
         "## Counts", "",
         f"- {len(made.comparisons)} comparisons: " + (", ".join(f"{n} {o}" for o, n in outcomes.items()) or "none"),
         f"- {len(made.usable)} usable pairs from {problems} problems, {len(made.preferences)} of them in the prompt"

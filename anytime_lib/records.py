@@ -47,7 +47,7 @@ class Problem:
     task: str
     text: str = field(repr=False)
     gold: Any = field(repr=False)
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @cached_property
     def content_hash(self) -> str:

@@ -56,6 +56,8 @@ class Stop:
         answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
         answer_tokens: that it took to read the answer out, where more than one was; None: the answer's own.
         stopped: more tokens would change nothing.
+        keys: of what it pays prompts for if it is stopped here: requests begun by then that steered it, and those that
+            read this answer out; None: all that were made through its `Ask`.
     """
 
     budget: int
@@ -63,6 +65,7 @@ class Stop:
     answer: Answer | RequestFailed
     answer_tokens: int | None = None
     stopped: bool = False
+    keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,11 +88,16 @@ class Step:
 
 
 class Ask:
-    """What a method asks of the model for one sample of one problem; everything is stored and on the ledger."""
+    """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
+
+    Attributes:
+        asked: keys of the requests so far that were not in vain, in their order.
+    """
 
     def __init__(self, asker: Asker, given: Given, method: str, problem: Problem, sample: int) -> None:
         self._asker, self._given, self._method = asker, given, method
         self._problem, self._sample = problem, sample
+        self.asked: list[str] = []
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
         """Sample a reasoning. Another `number` is another reasoning; 0 is the one that `base` has of this sample, if
@@ -99,7 +107,9 @@ class Ask:
             RequestFailed: it could not be had, or the server hides it. Left alone, it makes the cells errors.
         """
         sample = self._sample + STRIDE * number
-        return await self._asker.trace(self._given.task, self._method, self._problem, messages, sample, max_tokens)
+        found = await self._asker.trace(self._given.task, self._method, self._problem, messages, sample, max_tokens)
+        self.asked.append(found.key)
+        return found
 
     def nothing(self, messages: list[Message]) -> Trace:
         """A trace without any reasoning."""
@@ -114,6 +124,7 @@ class Ask:
         given, at = self._given, trace.n_tokens if tokens is None else tokens
         most = given.settings.answer_tokens if cap is None else min(cap, given.settings.answer_tokens)
         key, row = await self._asker.answer(given.task, self._method, self._problem, trace, at, self._sample, most)
+        self.asked.append(key)
         spent = row["completion_tokens"]
         return Answer(row["text"], row["finish_reason"], spent, key, trace.key or None)
 
@@ -133,6 +144,7 @@ class Ask:
         key, row = await self._asker.say(
             kind, self._given.task, self._method, messages, self._sample, max_tokens, alternatives, temperature
         )
+        self.asked.append(key)
         return Said(row["text"], row["first"], row["completion_tokens"] or max_tokens, key)
 
 
@@ -162,6 +174,7 @@ async def read_out(ask: Ask, trace: Trace, at: int) -> Answer | RequestFailed:
 async def stops_of(steps: AsyncIterator[Step], given: Given, ask: Ask) -> AsyncIterator[Stop]:
     """What a search answers at every budget, from its steps. No step is taken that no budget needs."""
     pending, spent = list(given.settings.budgets), 0
+    steered, seen = list[str](), len(ask.asked)
     known: tuple[tuple[str, int], Answer | RequestFailed] | None = None
     state: tuple[Trace, int] | None = None
     step: Step | None = None
@@ -172,18 +185,26 @@ async def stops_of(steps: AsyncIterator[Step], given: Given, ask: Ask) -> AsyncI
             known = (trace.key, at), await read_out(ask, trace, at)
         return known[1]
 
+    def paid(begun: list[str], answer: Answer | RequestFailed) -> tuple[str, ...]:
+        return (*begun, *([answer.key] if isinstance(answer, Answer) else []))
+
     async for step in steps:
+        news = ask.asked[seen:]  # asked for this step
         at = step.trace.n_tokens if step.at is None else step.at
         while pending and pending[0] < spent + step.tokens:
             budget = pending.pop(0)
             now = (step.trace, at + (budget - spent if step.grows else 0))
             if state and not now[1]:
                 now = state  # nothing is written of it yet
-            yield Stop(budget, budget, await answered(*now))
+            answer = await answered(*now)
+            begun = steered + news if budget > spent else steered  # else it is over before the step begins
+            yield Stop(budget, budget, answer, keys=paid(begun, answer))
         spent += step.tokens
+        steered, seen = steered + news, len(ask.asked)
         state = step.trace, at + (step.tokens if step.grows else 0)
         if not pending or step.last:
             break
     for budget in pending if state and step else ():
         assert state and step
-        yield Stop(budget, spent, await answered(*state), stopped=step.last)
+        answer = await answered(*state)
+        yield Stop(budget, spent, answer, stopped=step.last, keys=paid(steered, answer))

@@ -21,7 +21,7 @@ from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig, SettleSettings
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exemplars import Draw, draw
+from anytime_lib.exemplars import Draw, draw, shared
 from anytime_lib.index import quality_array
 from anytime_lib.methods import load_method
 from anytime_lib.models import Model
@@ -185,7 +185,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     """Both methods on the held-out problems, with the worked examples and the pool of the run.
 
     Raises:
-        DataError: a held-out problem shares its id or its content with a problem of the run, or there are too few.
+        DataError: a held-out problem shares its id or its text with a problem of the run, or there are too few.
     """
     wanted = _criterion(config)
     task, name = load_task(wanted.task), wanted.prepared_on or wanted.task
@@ -214,12 +214,10 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
 
 
 def assert_held_out(held: Sequence[Problem], run: Sequence[Problem]) -> None:
-    """Raise DataError if a held-out problem shares its id or its content with a problem of the run."""
-    ids, contents = {p.id for p in run}, {p.content_hash for p in run}
-    shared = [p.id for p in held if p.id in ids or p.content_hash in contents]
-    if shared:
+    """Raise DataError if a held-out problem shares its id or its text with a problem of the run."""
+    if found := shared(held, run):
         raise DataError(
-            f"leak: {len(shared)} held-out problems are also in the run ({', '.join(shared[:3])}); give settle another "
+            f"leak: {len(found)} held-out problems are also in the run ({', '.join(found[:3])}); give settle another "
             "seed, difficulty or source"
         )
 

@@ -224,8 +224,7 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
                     run.meter.fewer(arm.n_cells)
                     continue
             done.append(arm)
-            given = Given(arm.task, arm.settings, arm.problems.shots, arm.problems.pool, prepared,
-                          arm.settings.budgets[-1])  # fmt: skip
+            given = arm.given(prepared)
             for problem, sample in arm.samples:
                 await run.limiter.units.enter()
                 group.create_task(_unit(run, arm, problem, sample, given))

@@ -30,6 +30,9 @@ from anytime_lib.pairs import choose, lengths, level_of, shuffled
 from anytime_lib.records import Problem
 from anytime_lib.tasks import Task
 
+ALONE = "alone (a placebo swaps one of two)"
+"""Why a pair is left out that would be the only one of a placebo."""
+
 _COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
             "margin", "outcome", "check_first", "check_second", "score_first", "score_second"]  # fmt: skip
 
@@ -54,8 +57,9 @@ class Synthesis:
         comparisons: one row per compared pair: problem_id, level (difficulty), first and second (sample numbers),
             tokens_first and tokens_second (reasoning and answer), log_odds_ab and log_odds_ba (of preferring the
             attempt shown first, in either order; judge only), margin (of the first attempt), outcome (see
-            `judging.Judgement`), check_first and check_second (the task's checker, where it has one), and
-            the gold scores of both (for judging the judge; never used for choosing, but by the grader).
+            `judging.Judgement`), check_first and check_second (the task's checker, where it has one and
+            pairs are by judge, verifier or agreement), and the gold scores of both (for judging the judge; never used
+            for choosing, but by the grader).
         usable: every pair with a verdict, chosen or not.
         attempts: how many were `made`, `failed`, or had `hidden` reasoning.
         left_out: usable pairs that were not chosen, by reason.
@@ -88,6 +92,12 @@ class Synthesis:
                 f"{head}: {len(self.preferences)} pairs kept from {len(self.comparisons)} comparisons ({told})"
                 + (f", others left out: {left}" if left else "")
                 + f"; better attempts take {long.winners:.0f} tokens on average, worse ones {long.losers:.0f}"
+            )
+        if ALONE in self.left_out:
+            return (
+                f"{head}: no placebo, for half of its pairs are swapped and one pair alone has no half "
+                f"({len(self.comparisons)} comparisons: {told}; left out: {left}); methods that need it are left out. "
+                "n_pairs of 2 or more, a larger pair_tokens, more pool problems or samples may help"
             )
         return (
             f"{head}: no usable preference pair from {len(self.comparisons)} comparisons ({told}"
@@ -146,15 +156,17 @@ def chosen(asker: Asker, task: Task, settings: TaskSettings, compared: Sequence[
     """The pairs for the prompt, from what comparing the attempts at each pool problem gave."""
     config, usable = asker.config, [pair for found in compared for pair in found.pairs]
     choice = choose(usable, settings.n_pairs, allowance=settings.pair_tokens, match_length=config.match_length)
-    preferences = choice.preferences
+    preferences, left_out = choice.preferences, dict(choice.left_out)
     if by == "shuffled":
+        if len(preferences) == 1:
+            left_out[ALONE] = 1
         preferences = shuffled(preferences, config.seed)
         usable = preferences
     attempts = sum((found.attempts for found in compared), Counter({"made": 0}))
     return Synthesis(
         task=task.name, by=by, preferences=preferences,
         comparisons=pd.DataFrame([row for found in compared for row in found.rows], columns=_COLUMNS),
-        usable=usable, attempts={"made": 0} | dict(attempts), left_out=choice.left_out,
+        usable=usable, attempts={"made": 0} | dict(attempts), left_out=left_out,
         made_with={
             "model": asker.model.name, "endpoint": asker.model.endpoint_id, "seed": config.seed,
             "pool_budget": settings.pool_budget, "pool_problems": settings.pool_problems,
@@ -180,7 +192,7 @@ async def compare_on(
             counts["hidden"] += 1
         except RequestFailed:
             counts["failed"] += 1
-    verify = verifier_of(task)
+    verify = verifier_of(task) if by in ("judge", "verifier", "agreement") else None
     checks = [verify(problem, a.answer) if verify else None for a in attempts]
     scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
     rows, pairs = [], []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,15 @@ from test_settling import HELD, helped
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.accounts import AXES, _reached, accounts, gains, preparation_tokens, published
+from anytime_lib.accounts import AXES, _reached, _saved, accounts, gains, preparation_tokens, published
+from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.estimate import estimate_run
 from anytime_lib.ledger import attempts, ledger_table
+from anytime_lib.methods.base import Base
+from anytime_lib.methods.leap import Leap
 from anytime_lib.settling import settle
+
+Config = Callable[..., RunConfig]
 
 ALL = ["direct", "base", "budget_prompt", "few_shot", "self_consistency", "tree_of_thoughts", "leap", "pdp", "pdp_plus",
        "pdp_per_problem", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"]  # fmt: skip
@@ -112,6 +118,101 @@ def test_accounts_of_every_method(ran: Ran) -> None:
     assert (found.low.dropna() <= found.points[found.low.notna()] + 1e-9).all()
 
 
+SEARCHING = ["direct", "self_consistency", "tree_of_thoughts", "pdp_per_problem"]
+
+
+@pytest.fixture
+def small(server: FakeServer, config: Config) -> Config:
+    """Two problems of sums, one sample; every prompt is billed 10 tokens."""
+    server.script, server.models = helped, ("fake", "other")
+    return lambda **changed: config(
+        **{"tasks": [sums(verify=checked)], "methods": SEARCHING, "n_problems": 2, "n_samples": 1, "budgets": [8, 40],
+           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 3, "pool_budget": 12,
+           "difficulty": [0, 1], "vote_tokens": 12, "per_problem_tokens": 8, "tree_step": 9} | changed
+    )  # fmt: skip
+
+
+def swept(config: RunConfig) -> pd.DataFrame:
+    cells = run_sweep(config, progress=False)
+    with Store(config.folder / "store.sqlite") as store:
+        return accounts(cells, store, config).set_index(["method", "budget"])
+
+
+def test_prompts_of_a_search_by_hand(small: Config) -> None:
+    prompt = swept(small(run="hand")).prompt
+    assert prompt.direct.tolist() == [10, 10]  # no token is used, and the answer's prompt is paid for
+    assert prompt.self_consistency.tolist() == [20, 80]  # a trace and a vote; four of 12, 12, 12 and 4
+    assert prompt["tree_of_thoughts", 8] == 20  # within the first thought
+    assert prompt["pdp_per_problem", 8] == 20  # the first attempt is over; its answer is not begun
+
+
+def test_a_search_pays_for_all_that_it_asked_but_the_read_outs_of_earlier_budgets(small: Config) -> None:
+    for method in SEARCHING:
+        config = small(run=f"alone {method}", methods=[method])
+        last = swept(config).prompt[method, 40]
+        with Store(config.folder / "store.sqlite") as store:
+            ledger, cells = attempts(store).query("kind != 'probe'").set_index("key"), store.cells()
+        early, late = (set(cells[cells.budget == b].answer_key) for b in (8, 40))
+        assert 2 * last + ledger.prompt_tokens[[*(early - late)]].sum() == ledger.prompt_tokens.sum()
+
+
+def test_prompts_of_a_search_are_its_own(small: Config) -> None:
+    """Other budgets, held-out problems, more samples, other models, and who paid first change nothing."""
+    plain = swept(small(run="plain"))
+    nine = swept(small(run="nine", budgets=[5, 8, 12, 16, 20, 25, 30, 35, 40]))
+    assert nine.prompt[plain.index].equals(plain.prompt)
+    larger = small(run="plain", n_samples=3, n_problems=4, settle=HELD | {"treatment": "self_consistency"})
+    run_sweep(larger, progress=False)
+    settle(larger, progress=False)
+    assert swept(small(run="plain")).equals(plain)
+    other = swept(small(run="plain", model="other", methods=SEARCHING[::-1]))
+    assert other.prompt[plain.index].equals(plain.prompt)
+    with Store(small(run="plain").folder / "store.sqlite") as store:
+        cells = store.cells(run="plain", model="fake").query("sample == 0")
+        with pytest.raises(DataError, match="self_consistency on sums as made with other settings"):
+            accounts(cells[cells.method == "self_consistency"], store, small(run="plain", vote_tokens=6))
+
+
+class Hint:
+    """A preparation of one's own: a reasoning on a pool problem, and something said."""
+
+    name = "hint"
+
+    async def __call__(self, asker: Any, task: Any, settings: Any, problems: Any, units: Any) -> str:
+        trace = await asker.trace(task, "hinted", problems.pool[0], [{"role": "user", "content": "Think"}], 0, 12)
+        _, row = await asker.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
+        return trace.text + str(row["text"])
+
+    def save(self, prepared: str, folder: Path) -> None: ...
+
+
+class Hinted(Base):
+    name, preparation = "hinted", Hint()
+
+
+class Lessons(Leap):
+    name = "lessons"
+
+
+def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
+    """Whatever else is in its folder: other settings, another model, and methods that share its requests."""
+    methods, once = {m.name: m for m in (Lessons(), Hinted())} | {m: m for m in ("pdp", "pdp_grader", "leap")}, {}
+    for name, method in methods.items():
+        alone = small(run=f"alone {name}", methods=[method])
+        once[name] = swept(alone).preparation.max()
+        with Store(alone.folder / "store.sqlite") as store:
+            ledger, cells = attempts(store).query("kind != 'probe'"), store.cells()
+        assert once[name] == ledger[~ledger.key.isin([*cells.trace_key, *cells.answer_key])].tokens.sum() > 0
+    for changed in ({"pool_budget": 10}, {"model": "other"}, {}):
+        table = swept(small(run="mixed", methods=["base", *methods.values()], **changed))
+    assert table.preparation.xs(40, level="budget").to_dict() == once | {"base": 0}
+
+
+def test_the_ledgers_own_name_is_no_methods(small: Config) -> None:
+    with pytest.raises(ConfigError, match="'synthesis' is what the ledger calls"):
+        small(methods=[type("Mine", (Base,), {"name": "synthesis"})()])
+
+
 def curve_cells(curves: dict[str, list[float]]) -> pd.DataFrame:
     return pd.DataFrame([
         {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": 0, "budget": 10 * 2**t,
@@ -137,6 +238,25 @@ def test_gains_by_hand() -> None:
     never = gains(curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}), costs({"base": 0, "pdp": 0}),
                   axes=["budget"], n_resamples=50)  # fmt: skip
     assert never.saved.tolist() == [0, 10, -np.inf]
+
+
+CURVE = st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.5, 0.9]), min_size=2, max_size=6)
+
+
+@settings(deadline=None)
+@given(CURVE, st.integers(0, 50))
+def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(raw: list[float], extra: int) -> None:
+    """Where the baseline stands still, it had the quality before: a later budget is no saving."""
+    curve, x = np.maximum.accumulate(raw), 10.0 * 2 ** np.arange(len(raw))
+    assert _saved(np.array([[curve, curve]]), x, x + extra).tolist() == [[-extra] * len(raw)]
+    lower = np.minimum(curve, curve[-1] - 0.1)  # never gets there
+    assert _saved(np.array([[curve, lower]]), x, x)[0, -1] == -np.inf
+
+
+def test_two_arms_alike_save_nothing_on_each_other() -> None:
+    alike = curve_cells({"base": [0.2, 0.5, 0.5, 0.4], "pdp": [0.2, 0.5, 0.5, 0.4]})
+    found = gains(alike, costs({"base": 0, "pdp": 0}), axes=["budget"], n_resamples=50)
+    assert not found[["points", "low", "high", "saved", "saved_low", "saved_high"]].to_numpy().any()
 
 
 @settings(deadline=None)

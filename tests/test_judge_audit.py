@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from anytime_lib.errors import DataError
-from anytime_lib.judge_audit import CHANCE, _spearman, audit, readings, strengths
+from anytime_lib.judge_audit import CHANCE, _spearman, attempts_of, audit, readings, strengths
 from anytime_lib.turning import turned
 
 
@@ -59,6 +59,29 @@ def test_biases_are_found_for_what_they_are() -> None:
     assert placed.value["order_consistency"] < measured(comparisons()).value["order_consistency"]
     assert long.low["longer_wins"] > 0.9 and long.low["longer_is_better"] < 0.6
     assert long.value["cycles"] < 0.05  # a judge by length is consistent with itself
+
+
+def test_attempts_that_nobody_compared_have_no_rank() -> None:
+    """Of three attempts one verdict can be read, and it is right: the third has no strength to be right or wrong."""
+    table = comparisons(3, k=3)
+    table["score_first"] = table["first"].map({0: 1.0, 1: 0.0, 2: 0.5})
+    table["score_second"] = table["second"].map({0: 1.0, 1: 0.0, 2: 0.5})
+    read = (table["first"] == 0) & (table["second"] == 1)
+    table["outcome"] = np.where(read, "first", "unparsed")
+    assert set(attempts_of(table)["sample"]) == {0, 1}
+    assert measured(table).loc["auc", ["value", "n"]].tolist() == [1.0, 3]
+
+
+def test_a_gold_score_that_is_no_number_counts_nowhere() -> None:
+    """As if its pairs were not there, in every measure that gold scores enter."""
+    table = comparisons(12, seed=5)
+    ours = (table.problem_id == "p3") & (table["first"] == 0)
+    table.loc[ours, "score_first"] = np.nan
+    found, without = measured(table), measured(table[~ours])
+    for name in ("accuracy", "kappa", "longer_is_better", "margin_correlation"):
+        assert found.n[name] == without.n[name] and found.value[name] == pytest.approx(without.value[name]), name
+    rest = measured(table[table.problem_id != "p3"])
+    assert 0 <= found.n["auc"] - rest.n["auc"] <= 3  # of the other three attempts at p3 there are three pairs
 
 
 def test_levels_and_counts() -> None:

@@ -84,6 +84,24 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: 
     assert "cannot be compared" in page
 
 
+def test_baseline_and_pairs_are_those_of_the_settings(tmp_path: Path) -> None:
+    """Notebook 03 compares with `baseline`, and says so where it did not run; 05 names whose pairs `pdp` shows."""
+
+    def said(notebook: str, settings: str) -> str:
+        small = f"{{tasks: [aime, gpqa], n_problems: 4, n_resamples: 200, budgets: [32, 128], {settings}}}"
+        where = ["-p", "outputs", str(tmp_path / "o"), "-f", str(ROOT / "params" / "simulated.yaml"), "-y", small]
+        done = papermill(ROOT / "notebooks" / notebook, tmp_path / notebook, *where)
+        assert done.returncode == 0, done.stderr[-2000:]
+        cells = json.loads((tmp_path / notebook).read_text())["cells"]
+        return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", []))
+
+    compared = said("03_improved_runs.ipynb", "methods: {aime: [base, direct], gpqa: [base]}, baseline: direct")
+    assert "aime: base is " in compared and "aime: direct is " not in compared
+    assert "gpqa: nothing is compared, for the baseline, direct, did not run" in compared
+    shown = said("05_is_the_judge_right.ipynb", "methods: {aime: [base, pdp], gpqa: [base]}, pairs_by: agreement")
+    assert "aime: pdp shows pairs by agreement" in shown
+
+
 def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:
     done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-f", str(params), "-p", "n_sample", "3")
     assert done.returncode != 0
@@ -142,17 +160,15 @@ def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
     assert "kept in 18 of 18 settings" in running and "simulation: no language model was asked" in running
 
 
-@pytest.mark.parametrize("settings", [{"methods": ["base"], "n_problems": 2}, {"n_problems": 2, "budgets": [8, 32]}])
-def test_the_analysis_of_what_can_hardly_be_analysed(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_the_analysis_of_one_method_with_one_sample(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
-    few = {"model": "simulated", "outputs": str(tmp_path), "n_samples": 1, "tasks": ["aime"], "pool_problems": 2,
-           "pool_samples": 2, "n_resamples": 100, "exclude": ["errors", "solved_by_none"]}  # fmt: skip
-    path.write_text(yaml.safe_dump(few | settings))
+    few = {"model": "simulated", "outputs": str(tmp_path), "n_samples": 1, "tasks": ["aime"], "methods": ["base"],
+           "n_problems": 3, "budgets": [8, 32], "n_resamples": 100, "exclude": ["errors", "refused"]}  # fmt: skip
+    path.write_text(yaml.safe_dump(few))
     done = papermill(ROOT / "notebooks" / "04_statistical_analysis.ipynb", tmp_path / "out.ipynb", "-f", str(path))
     assert done.returncode == 0, done.stderr[-2000:]
     said = printed(tmp_path / "out.ipynb")
-    assert "One sample a problem: cross-fit is left out" in said
-    assert ("One method was run" if "methods" in settings else "With so few problems a hint") in said
+    assert "One sample a problem: cross-fit is left out" in said and "One method was run" in said
 
 
 def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,16 @@ from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytime_lib import RunConfig, load_task, make_task, run_synthesis
+from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exemplars import draw
-from anytime_lib.judging import BY, agreed, log_odds, scored, verifier_of
+from anytime_lib.exemplars import assert_disjoint, draw, shared
+from anytime_lib.judging import BY, Judgement, agreed, log_odds, scored, verifier_of
 from anytime_lib.methods import Attempt, Preference
+from anytime_lib.methods.leap import Mistake, Principles
 from anytime_lib.pairs import choose, cost, lengths, matched, shuffled
 from anytime_lib.preference_file import save
 from anytime_lib.records import Problem
+from anytime_lib.settling import assert_held_out
 from anytime_lib.synthesis import synthesize
 from anytime_lib.tasks import OwnTask
 
@@ -199,6 +202,34 @@ def test_letters_are_read_only_where_they_stand_alone(said: str, read: int | Non
     assert log_odds(said, {}) == read
 
 
+@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_none_is_no_verdict(odd: float | None) -> None:
+    for pair in ((odd, 0.5), (0.5, odd), (odd, odd)):
+        assert scored(*pair) == Judgement("unparsed")
+
+
+def test_checks_without_a_number_make_no_pair(run: Config) -> None:
+    found = synthesised(run(tasks=[sums("nan", verify=lambda problem, text: float("nan"))]), "verifier")
+    assert not found.usable and set(found.comparisons.outcome) <= {"unparsed", "identical"}
+    assert "no usable preference pair" in found.reading()
+
+
+@pytest.mark.parametrize("private", [True, False])
+@pytest.mark.parametrize("said", [ValueError, float])
+def test_a_checker_that_fails_quotes_no_problem(run: Config, private: bool, said: Any) -> None:
+    def bad(problem: Problem, text: str) -> Any:
+        if said is float:
+            return f"secret: {problem.text}"  # which float() would quote
+        raise ValueError(f"secret: {problem.text}")
+
+    task = sums("checks", private=private, verify=bad)
+    with pytest.raises(DataError, match=r"the checker of checks failed on checks-\S+ \(ValueError\)") as caught:
+        synthesised(run(tasks=[task]), "verifier")
+    assert "secret" not in str(caught.value)
+    assert ("secret" in "".join(traceback.format_exception(caught.value))) == (not private)
+    assert synthesised(run(tasks=[task]), "grader").usable  # who does not need it does not ask it
+
+
 def test_agreement_of_two() -> None:
     first, second, tie, unread = scored(1, 0.5), scored(0, 1), scored(1, 1), scored(None, 1)
     outcomes = [agreed(first, other).outcome for other in (first, second, tie, unread)]
@@ -251,12 +282,56 @@ def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_roun
     usable: list[Preference], seed: int
 ) -> None:
     found = shuffled(usable, seed)
+    if len(usable) < 2:  # it would be the treatment, or all of it turned round
+        assert found == []
+        return
     swapped = sum(p.margin < 0 for p in found)
     assert swapped in {len(usable) // 2, (len(usable) + 1) // 2} and found == shuffled(usable, seed)
     for before, after in zip(usable, found, strict=True):
         assert {id(before.winner), id(before.loser)} == {id(after.winner), id(after.loser)}
         assert (after.winner is before.loser) == (after.margin < 0) and after.problem is before.problem
     assert lengths([]).winners != lengths([]).winners
+
+
+def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog: pytest.LogCaptureFixture) -> None:
+    config = run(methods=["base", "pdp", "pdp_shuffled"], n_pairs=1)
+    cells = run_sweep(config, progress=False)
+    assert set(cells.method) == {"base", "pdp"}
+    assert "sums, by shuffled: no placebo" in caplog.text and "n_pairs of 2 or more" in caplog.text
+    assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
+    assert "1 alone (a placebo swaps one of two)" in (config.folder / "preferences_sums_shuffled.md").read_text()
+
+
+def test_what_was_said_of_a_swapped_pair_is_swapped_with_it(server: FakeServer, run: Config) -> None:
+    """The same verdict is told of the same order of the same two attempts, whichever is called the better."""
+
+    def explains(body: dict[str, Any], n: int) -> Any:
+        asked = body["messages"][-1]["content"]
+        if "ATTEMPT A: " not in asked:
+            return solver(body, n)
+        status, said = solver(body, n)
+        said["choices"][0]["message"]["content"] += f". Reason {len(server.requests)}"
+        return status, said
+
+    server.script = explains
+    config = run(methods=["base", "pdp", "pdp_shuffled"], rationale_tokens=20, n_pairs=4)
+    run_sweep(config, progress=False)
+
+    def told(name: str) -> dict[Any, Any]:
+        rows = [json.loads(line) for line in (config.folder / name).read_text().splitlines()]
+        for row in rows:
+            first, second = (v["log_odds_of_first"] for v in row["verdicts"])
+            assert row["margin"] == pytest.approx((first - second) / 2)
+        return {
+            (row["problem_id"], row[shown_first]["sample"], row[shown_second]["sample"]):
+                (v["key"], v["log_odds_of_first"], v["rationale"])
+            for row in rows
+            for v, shown_first, shown_second in zip(
+                row["verdicts"], ("chosen", "rejected"), ("rejected", "chosen"), strict=True)
+        }  # fmt: skip
+
+    judge, placebo = told("preferences_sums.jsonl"), told("preferences_sums_shuffled.jsonl")
+    assert len(placebo) == 8 and placebo.items() <= judge.items()
 
 
 # The pool and the test set.
@@ -283,6 +358,24 @@ def test_a_planted_overlap_is_found_before_anything_is_asked(
     with pytest.raises(DataError, match="leak: 1 exemplars are also under test"):
         synthesised(config)
     assert not server.requests
+
+
+@pytest.mark.parametrize("refuses", [assert_disjoint, assert_held_out])
+def test_the_same_text_is_the_same_problem_whatever_its_gold_and_its_spaces(refuses: Callable[..., None]) -> None:
+    asked = Problem("a", "t", "What is 7\u00d77?\nSay it.", 49)
+    again = [Problem("b", "t", asked.text, "049"), Problem("c", "t", " What is  7\u00d77? Say it.\n", 49)]
+    for same in again:
+        with pytest.raises(DataError, match="leak: 1 "):
+            refuses([asked], [same])
+    refuses([asked], [Problem("d", "t", "What is 7\u00d78?\nSay it.", 49)])
+
+
+@pytest.mark.parametrize("name", ["natural_plan_trip", "aime", "gpqa"])
+def test_the_built_in_splits_share_no_text(name: str) -> None:
+    problems = load_task(name).problems
+    for seed in (0, 7):
+        test = problems(None, 30, seed, "test")
+        assert shared(problems(None, 15, seed, "pool"), test) == [] and len(shared(test[3:5], test)) == 2
 
 
 # What is written.
@@ -333,6 +426,27 @@ def test_private_problems_are_not_written_down(run: Config) -> None:
     assert found.usable and "What is" not in text and "Sum" not in text and "withheld" in text
     assert not (config.folder / "preferences_hush_trl.jsonl").exists()
     assert "texts are withheld" in (config.folder / "preferences_hush.md").read_text()
+
+
+def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config) -> None:
+    def explains(body: dict[str, Any], n: int) -> Any:
+        said = solver(body, n)
+        if "ATTEMPT A: " in body["messages"][-1]["content"]:
+            said[1]["choices"][0]["message"]["content"] += ". Quagga"
+        elif body.get("logprobs"):
+            return f"Quagga: {say_something(body, n)}"
+        return said
+
+    server.script = explains
+    rows = [{"text": f"Quagga, what is {i} + 1?", "gold": i + 1, "private": True, "reasoning": "Quagga"}
+            for i in range(60)]  # fmt: skip
+    task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
+    found = synthesised(run(tasks=[task], rationale_tokens=20))
+    assert found.usable and "Quagga" in found.usable[0].winner.reasoning and "Quagga" in found.usable[0].rationales[0]
+    problem = found.usable[0].problem
+    learned = Principles("quaggas", [Mistake(problem, "k", "k", "Quagga", "Quagga")], "Quagga", 1)
+    for shows in (found, found.usable, learned, Judgement("first", rationales=("Quagga",))):
+        assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
 
 
 def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ apart (`answer_tokens`), as are prompts, which the ledger has.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -39,8 +39,8 @@ class Attempt:
         tokens: of reasoning and answer, as the server counts them.
     """
 
-    reasoning: str
-    answer: str
+    reasoning: str = field(repr=False)
+    answer: str = field(repr=False)
     trace_key: str
     answer_key: str
     sample: int = 0
@@ -69,7 +69,7 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-    rationales: tuple[str, ...] = ()
+    rationales: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,8 @@ def register_method(method: Method) -> Method:
     """Make a method of the user's own known by its name; returns it. Registered again, the newer one counts.
 
     Raises:
-        ConfigError: it is no `Prompted` or `Searching` method, has no name, or has that of a built-in one.
+        ConfigError: it is no `Prompted` or `Searching` method, or has no name or one that is taken: that of a
+            built-in one, or `synthesis`.
     """
     if not isinstance(method, Prompted | Searching):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
@@ -198,6 +199,8 @@ def register_method(method: Method) -> Method:
         raise ConfigError(f"{type(method).__name__} needs a `name`, for cells and figures")
     if name in _MODULES:
         raise ConfigError(f"{name!r} is a built-in method; give yours another name")
+    if name == "synthesis":
+        raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")
     _registered[name] = method
     return method
 

@@ -37,7 +37,7 @@ class Mistake:
     trace_key: str
     answer_key: str
     explanation: str = field(repr=False)
-    principle: str
+    principle: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Principles:
 
     task: str
     mistakes: list[Mistake]
-    summary: str
+    summary: str = field(repr=False)
     attempts: int
     failed: int = 0
 

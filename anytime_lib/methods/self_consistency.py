@@ -62,7 +62,8 @@ class SelfConsistency(Searching):
             said = [vote for vote in votes if isinstance(vote, Answer)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(given.task, problem, [vote.text for vote in said])]
-            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget)
+            keys = (*(trace.key for trace in traces), *(vote.key for vote in said))
+            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget, keys=keys)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

@@ -16,7 +16,7 @@ from typing import Any
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError
 from anytime_lib.models import weights
-from anytime_lib.models.capabilities import PROBE_TOKENS, QUESTION, Capabilities, probe
+from anytime_lib.models.capabilities import PROBE_TOKENS, QUESTION, Capabilities, noted_as, probe
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
 from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Patience, Reply, RequestFailed, is_loopback
 from anytime_lib.models.failures import Trouble
@@ -120,7 +120,7 @@ class Model:
 
     async def _learn(self, endpoint: Endpoint, memory: Store) -> None:
         """Recall what this endpoint and model can do, or find it out: once, with the replies on the ledger."""
-        about = f"capabilities {self.endpoint_id} {self.name}"
+        about = noted_as(self.endpoint_id, self.name)
         self.capabilities = Capabilities.from_json(memory.noted(about))
         if self.capabilities is not None:
             endpoint.learn(self.capabilities)

@@ -174,6 +174,9 @@ class TripPlanning:
 
         Where none does, the medoid: the plan that agrees best with all others on which day is spent in which city (mean
         Jaccard distance). Of equals, the first. A response without a plan has no vote; where no one has, the first.
+
+        No golden plan is looked at, but the constraints are those that `grade` counts: a method that votes so has an
+        advantage over those that do not, on trips alone.
         """
         trip = read_trip(problem.text)
         plans = {i: plan for i, text in enumerate(texts) if (plan := read_plan(text, trip.cities))}
@@ -197,7 +200,11 @@ class TripPlanning:
 
     def verify(self, problem: Problem, text: str) -> float | None:
         """The share of constraints that the plan in a text keeps, all read from the problem's own text: no golden plan
-        is looked at. None where no plan can be read."""
+        is looked at. None where no plan can be read.
+
+        It is the rule of the partial grade: pairs chosen by it (`pdp_verifier`, `pdp_agreement`) have an advantage over
+        those by the model's judgement that a task without such a checker does not offer.
+        """
         kept = constraints_kept(problem, text)
         return sum(kept.values()) / len(kept) if kept else None
 
