@@ -58,7 +58,9 @@ def test_what_is_missing_is_not_known() -> None:
 def test_nothing_solved_gives_no_budget_and_no_alarm() -> None:
     table = measures(cells_of(np.zeros((3, 2, 4))), n_resamples=200).set_index("measure")
     assert np.isnan(table.value["b_star"]) and table.n_traces["b_star"] == 0
-    assert table.value["solved"] == table.high["solved"] == table.value["starvation_loss"] == 0
+    assert table.value["solved"] == table.low["solved"] == table.value["starvation_loss"] == 0
+    assert table.high["solved"] == pytest.approx(1 - 0.025 ** (1 / 3), abs=0.03)  # the exact binomial bound, and said
+    assert table.note["solved"].startswith("no problem differs") and table.note["b_star"] == ""
 
 
 @settings(deadline=None, max_examples=50)
@@ -110,6 +112,11 @@ def test_where_no_budget_is_shown_to_be_enough() -> None:
     assert many.budget == 1
     with pytest.raises(DataError, match="largest budget"):
         least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]])))
+
+
+def test_a_method_that_does_not_reason_saves_nothing() -> None:
+    found = least_sufficient_budget(cells_of(np.ones((200, 1, 3))).assign(tokens_used=0))
+    assert found.to_frame().share_saved.item() == 0 and "(0%" in found.reading()
 
 
 def test_a_budget_nobody_was_graded_at_is_never_enough() -> None:

@@ -128,6 +128,26 @@ def anytime_run(params: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path) -> None:
+    """Every request of one method fails: the analysis says so, and judges the rest."""
+
+    def fails(body: dict[str, Any], n: int) -> Any:
+        told = any("tokens for your reasoning and no more" in str(m["content"]) for m in body["messages"])
+        return (400, {"error": {"message": "not that one"}}) if told else say_something(body, n)
+
+    server = FakeServer(fails)
+    path = tmp_path / "dead_arm.yaml"
+    settings = {"base_url": server.base_url, "outputs": str(tmp_path / "outputs"), "tasks": ["gpqa"], "settle": None,
+                "methods": ["base", "direct", "budget_prompt"]}  # fmt: skip
+    path.write_text(yaml.safe_dump(SMALL | settings))
+    done = papermill(ROOT / "notebooks" / "04_statistical_analysis.ipynb", tmp_path / "out.ipynb", "-f", str(path))
+    server.close()
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = printed(tmp_path / "out.ipynb")
+    assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in said
+    assert "direct is " in said and "Of 2 comparisons (1 of which could not be made)" in said
+
+
 def test_what_a_run_leaves(report: Path) -> None:
     folder = report.parent
     for notebook in NOTEBOOKS:

@@ -34,7 +34,7 @@ def test_a_large_difference_is_seen_and_none_is_not() -> None:
     none = compare(pd.concat([same, same.assign(method="twin")]), baseline="base", treatment="twin", n_resamples=200)
     assert none.statistic == 0 and none.confidence_interval() == (0, 0) and none.pvalue == 1
     assert "not distinguishable" in none.reading()
-    assert none.to_frame().shape == (1, 13)
+    assert none.to_frame().shape == (1, 16)
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import get_args
 
@@ -37,6 +38,7 @@ from anytime_lib.stats import (
 from anytime_lib.stats.bootstrap import OfCurve, integers
 from anytime_lib.stats.edges import bounded, parts_of
 from anytime_lib.stats.intervals import METHODS, Method
+from anytime_lib.stats.testing import exchange_signs
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]
@@ -133,6 +135,28 @@ def test_intervals_are_archs_on_the_same_draws(method: Method) -> None:
     left_out = np.array([np.delete(data, i).mean() for i in range(30)])
     ours = interval(theirs._results[:, 0], data.mean(), n=30, jackknife=left_out, method=method)
     assert ours == pytest.approx(tuple(ends), rel=1e-9)
+
+
+def test_resamples_without_a_value_are_left_out_of_bca() -> None:
+    """Draws that are NaN, and problems that cannot be left out, count as if they were not there."""
+    rng = np.random.default_rng(1)
+    draws, left_out, none = rng.gamma(2, 1, 4_000), rng.gamma(2, 1, 30), np.full(2_000, np.nan)
+    ends = [interval(d, 2.0, n=30, jackknife=j, method="bca")
+            for d, j in ((draws, left_out), (np.append(draws, none), np.append(left_out, np.nan)))]  # fmt: skip
+    assert np.allclose(ends[1], ends[0], rtol=1e-12, atol=0)
+    values = [one_sided_pvalue(d, 2.0, 1.0, n=30, jackknife=j, method="bca")
+              for d, j in ((draws, left_out), (np.append(draws, none), np.append(left_out, np.nan)))]  # fmt: skip
+    assert values[1] == pytest.approx(values[0], rel=1e-12)
+
+
+def test_leaving_out_and_exchanging_stay_small() -> None:
+    """3,000 problems: no matrix of problems by problems, and a byte for every exchange."""
+    tracemalloc.start()
+    left_out = jackknifed(scores(3_000, 1), BUDGETS, index_of())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert left_out.shape == (3_000, 2) and peak < 20e6
+    assert exchange_signs(3_000, 50, np.random.default_rng(0)).nbytes == 3_000 * 50
 
 
 @pytest.mark.parametrize("method", METHODS)

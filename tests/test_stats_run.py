@@ -54,10 +54,12 @@ def test_verdicts_follow_the_rules() -> None:
          cells_of(scores(200, -0.01, n_samples=2), "noisy"), cells_of(constant(0.5, 200), "same")],
         ignore_index=True,
     )  # fmt: skip
-    found = conclude(compare_family(table, n_resamples=400), 0.01).set_index("treatment").verdict
-    assert dict(found.drop("noisy")) == {"near": "equivalent", "up": "better", "down": "worse", "same": "no spread"}
+    found = conclude(compare_family(table, n_resamples=400), 0.02).set_index("treatment").verdict
+    assert dict(found.drop("noisy")) == {"near": "equivalent", "up": "better", "down": "worse", "same": "equivalent"}
     assert found["noisy"] == "not told"
     assert set(found) <= set(VERDICTS)
+    few = conclude(compare_family(table, n_resamples=400), 0.01).set_index("treatment").verdict
+    assert few["same"] == "no spread" and few["near"] == "not told"  # 200 problems show no margin below .0149
     wide = conclude(compare_family(table, n_resamples=400), 0.5).set_index("treatment")
     assert wide.verdict["up"] == "better" and wide.small["up"] and "though by less than 0.5" in wide.reading["up"]
 
@@ -73,11 +75,32 @@ def test_a_difference_that_does_not_survive_its_family_is_a_hint() -> None:
     assert among.verdict == "hint" and "does not stand" in among.reading
 
 
-def test_the_declared_family_leaves_out_what_cannot_be_compared() -> None:
+def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     config = RunConfig(methods=["base", "pdp", "pdp_plus"], n_resamples=100)
     table = arms(12, pdp=0.1, pdp_plus=0.1)
     table.loc[table.method == "pdp_plus", ["score", "status"]] = [np.nan, "error"]
-    assert [m.treatment for m in declared_family(table, config).comparisons] == ["pdp"]
+    family = declared_family(table, config)
+    (alive, dead), (member, lost) = family.comparisons.values(), list(family.comparisons)
+    assert (member.treatment, lost.treatment) == ("pdp", "pdp_plus") and "share no graded cell" in dead.reading()
+    assert family.pvalues == pytest.approx([min(1, 2 * alive.pvalue), np.nan], nan_ok=True)
+    assert "1 of which could not be made" in family.reading()
+    assert conclude(family, 0.05).verdict.tolist()[1] == "not compared"
+    import matplotlib
+
+    matplotlib.use("agg")
+    from anytime_lib.plots import plot_differences
+
+    shown = plot_differences(family, title="With a dead arm")
+    assert len(shown.get_yticklabels()) == 2
+    cut = table[(table.method != "pdp_plus") | (table.budget < 8)]
+    other = declared_family(cut.fillna({"score": 1.0}), config)
+    assert "different budgets" in list(other.comparisons.values())[1].reading()
+    gone = declared_family(
+        table[table.method != "pdp_plus"], config.but(family=[["base", "pdp"], ["base", "pdp_plus"]])
+    )
+    assert "pdp_plus did not run there" in gone.to_frame().notes[1] and gone.pvalues == pytest.approx(
+        family.pvalues, nan_ok=True
+    )
     none = declared_family(table[table.method == "base"], config)
     assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.reading()
     assert conclude(none, 0.05).empty

@@ -204,7 +204,7 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: Statistic) -> Flo
     if n == 1:
         return np.asarray(statistic(quality, budgets))[None]
     if isinstance(statistic, OfCurve):
-        means = _Table(problem_curves(quality, statistic.order)).averaged(1.0 - np.eye(n))
+        means = _Table(problem_curves(quality, statistic.order)).without_each()
         return np.asarray(statistic.of(from_means(means, statistic.order, quality.shape[-1]), budgets))
     return np.stack([np.asarray(statistic(np.delete(quality, i, axis=1), budgets)) for i in range(n)])
 
@@ -258,8 +258,15 @@ class _Table:
         mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         return mean.reshape(-1, *self.shape)
 
+    def without_each(self) -> Floats:
+        """The curves averaged over all problems but one: (P, A, T); NaN where no other has it."""
+        seen = np.ones_like(self.values) if self.seen is None else self.seen
+        total, count = self.values.sum(axis=0) - self.values, seen.sum(axis=0) - seen
+        mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        return mean.reshape(-1, *self.shape)
 
-def product(weights: Floats, values: Floats) -> Floats:
+
+def product(weights: Floats | NDArray[np.int8], values: Floats) -> Floats:
     """The matrix product in blocks too small for BLAS to start threads: on a busy machine they wait for each other."""
     found = np.empty((len(weights), values.shape[1]))
     block = max(1, 250_000 // values.size)

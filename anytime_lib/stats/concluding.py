@@ -16,7 +16,7 @@ VERDICTS = {
     "not worse": "a loss of the margin or more is excluded; a gain is not shown",
     "not told": "the interval holds zero and a difference as large as the margin: these cells do not tell",
     "no spread": "every problem differs alike (or there is only one): nothing tells chance from a difference",
-    "not compared": "at some budget the two share no graded cell",
+    "not compared": "at some budget the two share no graded cell, or one did not run or ran at other budgets",
 }
 """What each verdict means."""
 
@@ -49,7 +49,7 @@ def _verdict(comparison: Comparison, adjusted: float, alpha: float, margin: floa
         return "not compared"
     low, high = comparison.confidence_interval()
     if low == high and (adjusted >= alpha or low == 0):
-        return "no spread"
+        return "equivalent" if comparison.equivalent(margin).holds else "no spread"
     if low > 0 or high < 0:
         if adjusted >= alpha:
             return "hint"
@@ -65,7 +65,12 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
     span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
     if verdict in ("better", "worse"):
         size = f", though by less than {margin:g}" if small else ""
-        return f"{a} is {verdict} than {b}{size}: {span}, among all that was compared"
+        doubt = (
+            "; without the maximum it is not, and the maximum favours flat or noisy curves"
+            if comparison.disagrees
+            else ""
+        )
+        return f"{a} is {verdict} than {b}{size}: {span}, among all that was compared{doubt}"
     return {
         "hint": f"{a} seems {'better' if d > 0 else 'worse'} than {b} ({span}), which does not stand after Holm's "
                 "adjustment",
@@ -73,5 +78,6 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
         "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
         "not told": f"whether {a} is better than {b} these cells do not tell: {span}",
         "no spread": f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by",
-        "not compared": f"{a} cannot be compared with {b}: at some budget the two share no graded cell",
+        "not compared": f"{a} cannot be compared with {b}: "
+                        + (comparison.reason or "at some budget the two share no graded cell"),
     }[verdict]  # fmt: skip

@@ -16,8 +16,14 @@ lowest and highest over 1, 4 and 10 samples and three shapes of difficulty (`tes
     198       .948-.962    .941-.960    .943-.960    .939-.959
 
 A running maximum is no smooth statistic: where the curve is flat its bias is turned the wrong way by `basic`, and by
-the correction of `bca`. Sources: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 12-14; Hesterberg,
-"What Teachers Should Know About the Bootstrap" (2015), sections 4-5.
+the correction of `bca`. And these rates are of arms whose curves have the same shape. Where one is flat and the other
+rises, the maximum lifts the flat one above its truth, and no interval that resamples sees it: with ten budgets and
+equal true indices the pooled difference's interval holds 0 in about .88 of experiments (30 problems x 4 samples) and
+in about .6 (198 x 10), the same without the maximum in about .96. So every comparison carries its companion without
+the maximum (`Comparison.raw`).
+
+Sources: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 12-14; Hesterberg, "What Teachers Should
+Know About the Bootstrap" (2015), sections 4-5.
 """
 
 from __future__ import annotations
@@ -63,13 +69,15 @@ def interval(
         confidence_level: between 0 and 1.
 
     Returns:
-        (...) lower and (...) upper ends; a point where all draws are equal, NaN only where the value is.
+        (...) lower and (...) upper ends; the value itself, twice, where draws differ by no more than rounding does; NaN
+        only where the value is.
     """
     value = np.asarray(value, float)
     tail = (1 - confidence_level) / 2
     lost = np.isnan(value) | np.isnan(draws).all(axis=0)
     draws = np.where(lost, 0.0, draws)
     endless = np.isinf(draws).any(axis=0) | np.isinf(value)
+    still = ~endless & (standard_error(np.where(endless, 0.0, draws), n) == 0)
     with np.errstate(invalid="ignore"):
         if method == "t":
             half = distributions.t.isf(tail, max(n - 1, 1)) * standard_error(draws, n)
@@ -91,6 +99,7 @@ def interval(
         if method in ("t", "basic") and endless.any():
             low = np.where(endless, _quantile(draws, tail), low)
             high = np.where(endless, _quantile(draws, 1 - tail), high)
+        low, high = np.where(still, value, low), np.where(still, value, high)
     return np.where(lost, np.nan, low), np.where(lost, np.nan, high)
 
 
@@ -178,13 +187,16 @@ def _quantile(draws: Floats, q: ArrayLike) -> Floats:
 
 def _bias(draws: Floats, value: Floats) -> Floats:
     """BCa's bias correction: how far the value lies from the draws' median, ties counted half, in normal terms."""
-    share = (np.mean(draws < value, axis=0) + np.mean(draws <= value, axis=0)) / 2
-    return np.asarray(distributions.norm.ppf(np.clip(share, 0.5 / len(draws), 1 - 0.5 / len(draws))))
+    count = np.maximum((~np.isnan(draws)).sum(axis=0), 1)
+    share = ((draws < value).sum(axis=0) + (draws <= value).sum(axis=0)) / (2 * count)
+    return np.asarray(distributions.norm.ppf(np.clip(share, 0.5 / count, 1 - 0.5 / count)))
 
 
 def _acceleration(jackknife: Floats) -> Floats:
-    """BCa's acceleration: the skewness of the problems' influence. 0 where no problem has any."""
-    pull = np.nan_to_num(jackknife.mean(axis=0) - jackknife)
+    """BCa's acceleration: the skewness of the influence of problems that can be left out; 0 where none has any."""
+    known = ~np.isnan(jackknife)
+    mean = np.where(known, jackknife, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    pull = np.where(known, mean - jackknife, 0.0)
     square = np.sum(pull**2, axis=0)
     skew = np.divide(np.sum(pull**3, axis=0), 6 * square**1.5, out=np.zeros_like(square), where=square > 1e-24)
     return np.asarray(skew)

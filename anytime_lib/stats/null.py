@@ -18,8 +18,9 @@ from scipy import stats as distributions
 from anytime_lib.index import ORDERS, Floats, Order, anytime_index
 from anytime_lib.simulation import Simulation
 from anytime_lib.stats.bootstrap import index_of, resampled
-from anytime_lib.stats.comparing import Comparison, compare_arrays, judged, paired_arrays
+from anytime_lib.stats.comparing import Comparison, compare_arrays, judged
 from anytime_lib.stats.family import holm
+from anytime_lib.stats.pairing import paired_arrays
 from anytime_lib.stats.testing import exchange_signs
 
 RATES = "error_rates.csv"

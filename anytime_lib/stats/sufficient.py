@@ -36,11 +36,26 @@ def upper_bound(
     Returns:
         (...) bounds.
     """
+    return np.asarray(
+        np.quantile(possible_means(losses, worst=worst, n_draws=n_draws, seed=seed), confidence_level, axis=-1)
+    )
+
+
+def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0) -> Floats:
+    """What the mean loss may be at most: that of (..., n) losses and of the worst possible one under uniform Dirichlet
+    weights, (..., n_draws).
+
+    `upper_bound` is their quantile, and the share of them at `margin` or above is the p-value of "the mean loss is
+    `margin` or more" (of losses that are 0 or `worst`, that of the exact binomial test).
+    """
     values = np.asarray(losses, dtype=float)
     padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
-    weights = np.random.default_rng(seed).standard_exponential((n_draws, padded.shape[-1]))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(np.quantile(padded @ weights.T, confidence_level, axis=-1))
+    rng, found = np.random.default_rng(seed), np.empty((*values.shape[:-1], n_draws))
+    step = max(1, 1_000_000 // padded.shape[-1])  # so many at once that the weights stay small
+    for start in range(0, n_draws, step):
+        weights = rng.standard_exponential((min(step, n_draws - start), padded.shape[-1]))
+        found[..., start : start + step] = padded @ (weights / weights.sum(axis=1, keepdims=True)).T
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,8 +86,9 @@ class SufficientBudget:
 
     @property
     def share_saved(self) -> float:
-        """`tokens_saved` as a share of what a trace spends at the largest budget."""
-        return self.tokens_saved / float(self.table.tokens_used.iloc[-1])
+        """`tokens_saved` as a share of what a trace spends at the largest budget; 0 where it spends none (`direct`)."""
+        spent = float(self.table.tokens_used.iloc[-1])
+        return self.tokens_saved / spent if spent else 0.0
 
     def reading(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""

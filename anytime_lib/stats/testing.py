@@ -59,26 +59,33 @@ class MarginResult(TestResult):
         if np.isnan(self.pvalue):
             return f"{self.claim}: not to be told" + (f"; {self.note}" if self.note else "")
         word = "shown" if self.holds else "not shown"
-        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g})"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
 
     def to_frame(self) -> pd.DataFrame:
         return super().to_frame().assign(margin=self.margin, alpha=self.alpha, holds=self.holds)
 
 
-def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> Floats:
-    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems."""
-    if n <= EXACT:
-        return np.asarray(1.0 - 2.0 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1))
-    return np.asarray(1.0 - 2.0 * integers(rng, 2, (n_exchanges, n)))
+def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems. A byte
+    each, for there are n_exchanges x n of them."""
+    every = np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if n <= EXACT else None
+    swapped = integers(rng, 2, (n_exchanges, n)) if every is None else every
+    return np.asarray(np.int8(1) - np.int8(2) * swapped.astype(np.int8))
 
 
-def exchange_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs: Floats) -> TestResult:
+def exchange_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs: NDArray[np.int8]) -> TestResult:
     """Would the difference be as large if the arms of any problem could as well be exchanged?
 
     The sign-flip permutation test of the very statistic: with an index that is a mean over problems, exchanging the
     arms of a problem flips the sign of its difference; with the maximum of the pooled curve it is read anew on the
     exchanged curves. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among
     them (so that it is valid, and never 0).
+
+    The null it tests is that the arms are exchangeable: that the method changes nothing about a problem, its whole
+    curve included. It is not that two methods that differ have the same index. With `pooled` a flat curve and a rising
+    one of equal true index are told apart, by the maximum, which lifts the flat one; small p-values then do not say
+    that the index differs (see `Comparison.raw`).
 
     Args:
         curves: (2, P, U), the `problem_curves` of both arms, both NaN where either is.
@@ -114,5 +121,5 @@ def sign_flip_pvalue(differences: NDArray[np.float64], rng: np.random.Generator,
     signs = exchange_signs(n, n_flips, rng)
     extra = int(n > EXACT)
     observed = abs(differences.sum())
-    reached = np.sum(np.abs(signs @ differences) >= observed * (1 - 1e-12) - 1e-12)
+    reached = np.sum(np.abs(product(signs, differences[:, None])[:, 0]) >= observed * (1 - 1e-12) - 1e-12)
     return float((reached + extra) / (len(signs) + extra))
