@@ -3,6 +3,8 @@
 Rules are named in the params before a run (`exclude`). Each is a small function of the cells, what it takes is counted
 and listed, and `with_and_without` shows a result both ways. Rules that look at outcomes (`solved_by_all`,
 `solved_by_none`, `natural_stop_missing`) are for sensitivity: a result on what they leave speaks of that part alone.
+A cell that was not graded says nothing of an outcome: where such a rule hangs on one, it takes nothing, and the report
+lists the problem as one of which it cannot be told.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from anytime_lib.store import Store
 
 Mask: TypeAlias = "pd.Series[bool]"
 Rule = Callable[[pd.DataFrame, Store | None], Mask]
-"""The cells, and the run's store where a rule needs texts -> which cells to leave out."""
+"""The cells, and the run's store where a rule needs texts -> which cells to leave out; missing (of the dtype `boolean`)
+where that cannot be told, because what decides it was not graded. Those stay."""
 
 _PROBLEM = ["run", "model", "task", "problem_id"]
 _TRACE = ["run", "model", "task", "method", "problem_id", "sample"]
@@ -45,17 +48,22 @@ def unparsed_everywhere(cells: pd.DataFrame, store: Store | None = None) -> Mask
 
 def solved_by_all(cells: pd.DataFrame, store: Store | None = None) -> Mask:
     """problems that every arm answered rightly in every sample at every budget (ceiling)"""
-    return ~_anywhere(cells, ~cells.correct.fillna(True).astype(bool), _PROBLEM)
+    wrong = _anywhere(cells, ~cells.correct.fillna(True).astype(bool), _PROBLEM)
+    return _told(~wrong, ~wrong & _anywhere(cells, cells.correct.isna(), _PROBLEM))
 
 
 def solved_by_none(cells: pd.DataFrame, store: Store | None = None) -> Mask:
-    """problems that no arm answered rightly in any sample at any budget (floor)"""
-    return ~_anywhere(cells, cells.correct.fillna(False).astype(bool), _PROBLEM)
+    """problems that no arm answered rightly in any sample at any budget, among the cells that were graded (floor)"""
+    return _told(~_anywhere(cells, cells.correct.fillna(False).astype(bool), _PROBLEM),
+                 ~_anywhere(cells, cells.correct.notna(), _PROBLEM))  # fmt: skip
 
 
 def natural_stop_missing(cells: pd.DataFrame, store: Store | None = None) -> Mask:
     """traces that had not stopped by themselves at the largest budget"""
-    return ~_anywhere(cells, cells.stopped_naturally.fillna(False).astype(bool), _TRACE)
+    stopped = _anywhere(cells, cells.stopped_naturally.fillna(False).astype(bool), _TRACE)
+    last = cells.budget == cells.groupby(_TRACE[:4]).budget.transform("max")
+    going = _anywhere(cells, last & ~cells.stopped_naturally.fillna(True).astype(bool), _TRACE)
+    return _told(~stopped, ~stopped & ~going)
 
 
 def identical_traces(cells: pd.DataFrame, store: Store | None = None) -> Mask:
@@ -100,21 +108,25 @@ def apply_exclusions(
     Returns:
         The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),
         cells, traces and problems (that lost a cell), share (of all cells), only (cells that no other rule takes),
-        problem_ids.
+        problem_ids; untold and untold_ids (problems with cells of which it cannot be told; they are kept, unless
+        another rule takes them).
 
     Raises:
         ConfigError: no rule has that name.
         DataError: a rule needs the store.
     """
     check_rules(rules)
-    masks = {name: RULES[name](cells, store) for name in rules}
+    found = {name: RULES[name](cells, store).astype("boolean") for name in rules}
+    masks = {name: mask.fillna(False).astype(bool) for name, mask in found.items()}
+    unknown = {name: mask.isna() for name, mask in found.items()}
     times = sum((mask.astype(int) for mask in masks.values()), pd.Series(0, index=cells.index))
     rows = [
-        _counted(name, str(RULES[name].__doc__), cells, mask) | {"only": int((mask & (times == 1)).sum())}
+        _counted(name, str(RULES[name].__doc__), cells, mask, unknown[name])
+        | {"only": int((mask & (times == 1)).sum())}
         for name, mask in masks.items()
     ]
-    out = times > 0
-    rows.append(_counted("all rules", "any of them", cells, out) | {"only": int(out.sum())})
+    out, untold = times > 0, sum(unknown.values(), pd.Series(False, index=cells.index)) > 0
+    rows.append(_counted("all rules", "any of them", cells, out, untold) | {"only": int(out.sum())})
     return cells[~out].reset_index(drop=True), pd.DataFrame(rows)
 
 
@@ -148,12 +160,18 @@ def with_and_without(
     return pd.concat(found, ignore_index=True)
 
 
-def _counted(name: str, words: str, cells: pd.DataFrame, mask: Mask) -> dict[str, object]:
-    taken = cells[mask]
+def _counted(name: str, words: str, cells: pd.DataFrame, mask: Mask, unknown: Mask) -> dict[str, object]:
+    taken, untold = cells[mask], cells.loc[unknown, _PROBLEM].drop_duplicates()
     problems = taken[_PROBLEM].drop_duplicates()
     return {"rule": name, "takes": words, "cells": len(taken), "traces": len(taken[_TRACE].drop_duplicates()),
             "problems": len(problems), "share": len(taken) / max(len(cells), 1),
-            "problem_ids": sorted(problems.problem_id.unique())}  # fmt: skip
+            "problem_ids": sorted(problems.problem_id.unique()), "untold": len(untold),
+            "untold_ids": sorted(untold.problem_id.unique())}  # fmt: skip
+
+
+def _told(mask: Mask, unknown: Mask) -> Mask:
+    """The mask, missing where it cannot be told."""
+    return mask.astype("boolean").mask(unknown)
 
 
 def _anywhere(cells: pd.DataFrame, true: Mask, keys: list[str]) -> Mask:

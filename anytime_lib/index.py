@@ -53,13 +53,15 @@ def anytime_index(
 
     Raises:
         ValueError: fewer than two budgets, budgets not increasing (or not positive on the log axis), lengths that
-            differ, NaN, or quality outside [0, q_max].
+            differ, NaN, quality outside [0, q_max], or another axis.
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2:
         raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
     if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
         raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
+    if axis not in ("linear", "log"):
+        raise ValueError(f"axis must be linear or log, not {axis!r}")
     if axis == "log":
         if b[0] <= 0:
             raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")
@@ -103,23 +105,21 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
         quality: (..., P, S, T); NaN marks missing cells, which are left out of means and maxima. A budget without
             any cell is NaN in the curve: no smaller budget's quality stands in for it.
         order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
-            over samples; `trace` of each trace; `raw` takes none; `crossfit` picks, per problem, the best budget so
-            far on one half of the samples and reads its quality on the other half, which is free of the optimism of
-            reading a maximum where it was picked: on average it lies at or below the true maximum of each problem,
-            as `problem` lies at or above it. It averages over both ways of every halving (over 16 fixed ones
-            from seven samples on), since a single halving adds noise of its own.
+            over samples; `trace` of each trace; `raw` takes none; `crossfit` estimates what `pooled` does without its
+            optimism (see `from_means`).
 
     Returns:
         (..., T)
     """
-    curve = average(problem_curves(quality, order))
-    return best_so_far(curve) if order == "pooled" else curve
+    return from_means(average(problem_curves(quality, order)), order, quality.shape[-1])
 
 
 def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
-    """Each problem's curve, (..., P, S, T) -> (..., P, T): what `mean_curve` averages over problems.
+    """Each problem's part in the curve, (..., P, S, T) -> (..., P, U): `from_means` makes the curve of their mean.
 
-    With `pooled` the maximum is taken after that average, so these are the plain means over samples.
+    U is T. With `pooled` the maximum is taken after that mean, so these are the plain means over samples; with
+    `crossfit` too, and they are the means over either half of the samples, for one way to halve them after another (U
+    is 2 T times the ways).
     """
     if order in ("pooled", "raw"):
         return average(quality)
@@ -130,12 +130,38 @@ def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
     if order == "crossfit":
         if quality.shape[-2] < 2:
             raise DataError("crossfit splits the samples in two: at least two samples are needed")
-        ways = []
-        for half in _halvings(quality.shape[-2]):
-            a, b = average(quality[..., half, :]), average(quality[..., ~half, :])
-            ways += [_read_at_best(a, b), _read_at_best(b, a)]
-        return average(np.stack(ways, axis=-2))
+        ways = _halvings(quality.shape[-2])
+        return np.concatenate([average(quality[..., half, :]) for way in ways for half in (way, ~way)], axis=-1)
     raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
+
+
+def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
+    """The curve, of the mean over problems of their `problem_curves`: (..., U) -> (..., T).
+
+    `pooled` takes its maximum here. `crossfit` picks the best budget so far by one half of the samples (over all
+    problems) and reads that budget's quality in the other half, both ways, and averages over every halving (16 fixed
+    ones from seven samples on). Luck of one half is not repeated in the other: where quality is flat the index has no
+    bias, however noisy. Where it is not flat, a half may pick a budget that is not the best, which reads lower, so its
+    mean lies at or below the true pooled index of the problems at hand. Measured (300 experiments, ten even budgets,
+    true index about .5; in brackets the bias of `pooled`):
+
+        problems x samples     30 x 2         30 x 4         30 x 16        198 x 2        198 x 4
+        flat .5                -.001 (+.063)  +.001 (+.045)  -.002 (+.022)  +.002 (+.026)  +.002 (+.020)
+        rising .35 to .55      -.019 (+.034)  -.021 (+.014)  -.009 (+.004)  -.009 (+.006)  -.005 (+.003)
+        rising .2 to .8        -.020 (+.012)  -.011 (+.006)  -.003 (+.001)  -.004 (+.000)  -.001 (+.000)
+        .3 to .6, then to .4   -.020 (+.023)  -.015 (+.012)  -.004 (+.004)  -.007 (+.002)  -.002 (+.003)
+        falling .55 to .35     -.032 (+.029)  -.026 (+.013)  -.011 (+.003)  -.011 (+.006)  -.008 (+.001)
+
+    The truth mostly lies between the two. (To pick for each problem by itself, from half of its few samples, is as free
+    of optimism but falls .01 to .14 below on curves that are not flat, with 198 problems as with 30.)
+    """
+    if order == "pooled":
+        return best_so_far(means)
+    if order != "crossfit":
+        return means
+    halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
+    a, b = halves[..., 0, :], halves[..., 1, :]
+    return average(np.concatenate([_read_at_best(a, b), _read_at_best(b, a)], axis=-2))
 
 
 @cache

@@ -104,6 +104,12 @@ def test_what_is_missing_is_left_out() -> None:
 # power
 
 
+@pytest.mark.parametrize("wrong", [{"power": 0.05}, {"power": 1.0}, {"alpha": 0.9}, {"alpha": 0.0}])
+def test_power_lies_above_alpha(wrong: dict[str, float]) -> None:
+    with pytest.raises(DataError, match="power must lie between alpha and 1"):
+        min_detectable_effect(30, 4, **wrong)
+
+
 @pytest.mark.parametrize(("n", "k"), [(20, 2), (60, 4), (150, 1)])
 def test_power_by_simulation_is_that_of_the_formula(n: int, k: int) -> None:
     """The effect that the formula finds with power .8, put into studies drawn from a pilot of known variances."""

@@ -52,6 +52,23 @@ def test_what_each_rule_takes() -> None:
     assert taken("unparsed_everywhere", table) == set()
 
 
+def test_what_was_not_graded_is_no_outcome() -> None:
+    table = cells()
+    lost = (table.problem_id == "p0") & (table.method == "pdp") & (table.budget == 1)
+    gone = table.problem_id == "p1"
+    table.loc[lost | gone, ["score", "correct", "status"]] = [np.nan, pd.NA, "error"]
+    assert taken("solved_by_all", table) == taken("solved_by_none", table) == set()
+    _, report = apply_exclusions(table, ["solved_by_all", "solved_by_none", "errors"])
+    rows = report.set_index("rule")
+    assert rows.untold_ids.tolist() == [["p0", "p1"], ["p1"], [], ["p0", "p1"]] and rows.untold.tolist() == [2, 1, 0, 2]
+    assert rows.cells.tolist() == [0, 0, 10, 10]
+    unknown = table.assign(stopped_naturally=pd.array([None] * len(table), dtype="boolean"))
+    assert taken("natural_stop_missing", unknown) == set()
+    assert apply_exclusions(unknown, ["natural_stop_missing"])[1].untold.tolist() == [3, 3]
+    unknown.loc[(unknown.problem_id == "p2") & (unknown.budget == 2), "stopped_naturally"] = False
+    assert taken("natural_stop_missing", unknown) == whole("p2")  # at the largest budget it is known
+
+
 def test_they_are_counted_and_listed() -> None:
     kept, report = apply_exclusions(cells(), ["solved_by_all", "solved_by_none", "errors"])
     assert set(kept.problem_id) == {"p2"} and list(kept.index) == list(range(8))

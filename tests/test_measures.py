@@ -58,7 +58,9 @@ def test_what_is_missing_is_not_known() -> None:
 def test_nothing_solved_gives_no_budget_and_no_alarm() -> None:
     table = measures(cells_of(np.zeros((3, 2, 4))), n_resamples=200).set_index("measure")
     assert np.isnan(table.value["b_star"]) and table.n_traces["b_star"] == 0
-    assert table.value["solved"] == table.high["solved"] == table.value["starvation_loss"] == 0
+    assert table.value["solved"] == table.low["solved"] == table.value["starvation_loss"] == 0
+    assert table.high["solved"] == pytest.approx(1 - 0.025 ** (1 / 3), abs=0.03)  # the exact binomial bound, and said
+    assert table.note["solved"].startswith("no problem differs") and table.note["b_star"] == ""
 
 
 @settings(deadline=None, max_examples=50)

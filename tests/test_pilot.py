@@ -65,6 +65,8 @@ def test_what_designs_cost_and_find() -> None:
     cells = cells_of(np.ones((2, 2, 3))).assign(answer_tokens=5)
     assert cost_of_a_sample(cells, ["base"]) == 4 + 3 * 5  # the trace to its largest budget, an answer at each
     assert cost_of_a_sample(cells, ["base", "pdp"]) == 2 * 19  # an arm that the pilot lacks costs what the other does
+    keys = [f"{c.problem_id} {c.sample} {min(c.budget, 2)}" for c in cells.itertuples()]  # had ended by budget 2
+    assert cost_of_a_sample(cells.assign(answer_key=keys), ["base"]) == 4 + 2 * 5
     with pytest.raises(DataError, match="no cells of nobody"):
         cost_of_a_sample(cells, ["nobody"])
     table = table_of(price=Price("m", "", 1, 20, 1, "", "")).set_index(["n_problems", "n_samples"])

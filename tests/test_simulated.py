@@ -17,7 +17,7 @@ from test_own_task import right, sums
 
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.asking import Store, stored_trace
-from anytime_lib.errors import ConfigError
+from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.exemplars import draw
 from anytime_lib.grading import grade_answer
 from anytime_lib.index import quality_array
@@ -61,6 +61,24 @@ def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConf
     assert z.shape == (8, 4) and np.abs(z).max() < 4 and np.abs(z).mean() < 1.3
     gain = truth(run, "aime", "pdp").curve - truth(run, "aime").curve
     assert gain[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
+
+
+def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., RunConfig]) -> None:
+    """An arm that bears pdp's words has pdp's effect; `direct` answers from the first state; a search is refused."""
+    run = config(methods=["base", "direct", "pdp", "pdp_shuffled"], pool_problems=3, pool_budget=16, n_samples=12,
+                 simulated={"effects": {"pdp": 4.0}, "doubt": 0.02, "guess": 0.3})  # fmt: skip
+    cells = run_sweep(run, progress=False)
+    for method in ("base", "pdp", "pdp_shuffled"):
+        assert np.abs(surprise(run, "aime", method, cells)).max() < 4
+    shuffled, direct = truth(run, "aime", "pdp_shuffled"), truth(run, "aime", "direct")
+    assert np.array_equal(shuffled.quality, truth(run, "aime", "pdp").quality)
+    assert shuffled.curve[1] - truth(run, "aime").curve[1] > 0.1  # far enough apart for the test to tell them apart
+    assert direct.curve == pytest.approx([0.98 * 0.3] * 4) and direct.index("raw") == pytest.approx(direct.index())
+    for method in ("self_consistency", "tree_of_thoughts", "pdp_per_problem", "recorded"):
+        with pytest.raises(DataError, match=f"truth of {method} is not known.*it is of direct, base"):
+            truth(run, "aime", method)
+    with pytest.raises(ConfigError, match="unknown method 'pdpp'; did you mean 'pdp'"):
+        truth(run, "aime", "pdpp")
 
 
 def test_a_cut_gives_the_state_at_the_cut(config: Callable[..., RunConfig]) -> None:

@@ -13,6 +13,7 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, anytime_index
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.index import quality_array
 from anytime_lib.stats import (
     Comparison,
     bounds,
@@ -49,7 +50,7 @@ def table(quality: np.ndarray, names: tuple[str, ...] = ("base", "better", "thir
     return pd.concat(arms, ignore_index=True).assign(task=task)
 
 
-@pytest.mark.parametrize("order", ["raw", "problem", "trace", "crossfit"])
+@pytest.mark.parametrize("order", ["raw", "problem", "trace"])
 def test_contributions_are_the_problems_own_differences(order: str) -> None:
     from anytime_lib.index import problem_curves
 
@@ -330,6 +331,9 @@ def test_bounds_hold_whatever_the_missing_answers_were(lost: int, truth: np.ndar
         assert row.worst - 1e-12 <= value[row.method] <= row.best + 1e-12
     assert difference.worst - 1e-12 <= value["better"] - value["base"] <= difference.best + 1e-12
     assert difference.n_missing == gone.sum()
+    both = np.where(gone.any(axis=0), np.nan, truth)  # as `compare` reads it
+    paired = [float(index_of()(quality, BUDGETS)) for quality in both]
+    assert difference.difference == pytest.approx(paired[1] - paired[0], nan_ok=True)
     whole = bounds(full, baseline="base", treatment="better").iloc[0]
     assert whole.worst == whole.difference == whole.best
 
@@ -343,7 +347,34 @@ def test_bounds_count_what_was_never_asked() -> None:
 
 
 def test_probability_of_improvement_and_profiles_are_rliables() -> None:
-    """To rounding, on the same arrays. Intervals differ on purpose: rliable resamples runs within fixed tasks."""
+    """To rounding, on arrays (runs x tasks) of which rliable 1.2.0 said what is kept here, and on others where it is
+    installed. Intervals differ on purpose: rliable resamples runs within fixed tasks. Made by:
+
+        from rliable import library, metrics
+        metrics.probability_of_improvement(better, base)
+        for scores in (base, better):
+            library.score_distributions(scores, taus), library.average_score_distributions(scores, taus)
+    """
+    base = np.array([[0.3, 0.5, 0.8, 0.1], [0.6, 0.5, 0.2, 0.9], [0.4, 1.0, 0.0, 0.7]])
+    better = np.array([[0.7, 0.5, 0.9, 0.1], [0.6, 0.8, 0.3, 1.0], [0.2, 1.0, 0.4, 0.7]])
+    taus = np.array([0.05, 0.25, 0.45, 0.65, 0.85])
+    said = {
+        "base": ([0.91666667, 0.75, 0.58333333, 0.33333333, 0.16666667], [1, 1, 0.5, 0.25, 0]),
+        "better": ([1, 0.83333333, 0.66666667, 0.5, 0.25], [1, 1, 1, 0.25, 0]),
+    }
+    # A trace as good at every budget as a run was at a task has its score for an index.
+    cells = table(np.stack([base.T, better.T])[..., None].repeat(3, axis=-1))
+    of_arm = {m: trace_indices(quality_array(cells[cells.method == m])[0], BUDGETS) for m in said}
+    assert win_shares(of_arm["better"], of_arm["base"]).mean() == pytest.approx(0.6388888888888888, abs=1e-12)
+    found = compare(cells, baseline="base", treatment="better", order="raw", n_resamples=50)
+    assert found.probability_of_improvement().probability.item() == pytest.approx(0.6388888888888888, abs=1e-12)
+    for by, column in (("trace", 0), ("problem", 1)):
+        profile = performance_profile(cells, taus, by=by, n_resamples=50)
+        for name, kept in said.items():
+            assert profile[profile.method == name].share.to_numpy() == pytest.approx(kept[column], abs=1e-8)
+
+
+def test_and_so_they_are_live() -> None:
     metrics = pytest.importorskip("rliable.metrics")
     library = pytest.importorskip("rliable.library")
     quality = scores(12, 0.2, k=5)

@@ -186,7 +186,11 @@ def test_error_rates_in_small() -> None:
 def test_the_saved_rates_are_those_of_the_full_study() -> None:
     rates = proven_rates()
     rising = rates[rates.curve == "rising"]
-    assert (rates.repetitions >= 2000).all() and {30, 198} <= set(rising.n) and {1, 4, 10} <= set(rising.K)
+    assert (
+        (rates.repetitions[rates.curve != "adverse"] >= 2000).all()
+        and {30, 198} <= set(rising.n)
+        and {1, 4, 10} <= set(rising.K)
+    )
     assert rising[rising.n == 198].coverage.between(0.935, 0.965).all() and (rising.coverage >= 0.925).all()
     assert rising.alarms_p.between(0.04, 0.06).all() and (rising.family <= 0.055).all()
     assert rising.power.between(0.75, 0.85).all()

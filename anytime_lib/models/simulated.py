@@ -8,9 +8,10 @@ and the answer is what it held at that place. `truth` says what a sweep of it mu
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from anytime_lib.config import RunConfig, check_simulation, told_by
 from anytime_lib.errors import DataError
 from anytime_lib.grading import grade_answer
 from anytime_lib.index import anytime_index
+from anytime_lib.methods import Given, Prompted, load_method, method_names
 from anytime_lib.models.endpoint import EachTry
 from anytime_lib.models.failures import RequestFailed
 from anytime_lib.models.replies import Reply
@@ -82,7 +84,7 @@ class Respondent:
             self._learn(arm.task, [*arm.problems.test, *arm.problems.shots, *arm.problems.pool])
         self._find = lru_cache(maxsize=2048)(self._search)
         self._wrong = cache(lambda task, id: wrong_answers(load_task(task), *self._with_fellows(task, id)))
-        self._words = {method: told_by(method) for method in self.simulation.effects}
+        self._words = _words_of(self.simulation)
 
     def _learn(self, task: Task, problems: Sequence[Problem]) -> None:
         for problem in problems:
@@ -152,9 +154,7 @@ class Respondent:
 
     def effect_in(self, messages: Sequence[Message]) -> float:
         """What the methods whose wording a conversation bears multiply the hazard by."""
-        effects = self.simulation.effects
-        told = [m for m, words in self._words.items() if any(words in said["content"] for said in messages)]
-        return float(np.prod([effects[m] for m in told]))
+        return _effect(self.simulation, self._words, messages)
 
     def _search(self, content: str) -> tuple[Task, Problem] | None:
         """The problem that a turn is about: the last one that it quotes."""
@@ -195,6 +195,15 @@ class Respondent:
         odds = better * (0.2 + rng.exponential()) + (self.simulation.position_bias if pair else 0.0)
         letters = {"A": float(log_expit(odds)), "B": float(log_expit(-odds))}
         return _reply("A" if odds > 0 else "B", size, 1, "stop", first=letters)
+
+
+def _words_of(simulation: Simulation) -> dict[str, str]:
+    return {method: told_by(method) for method in simulation.effects}
+
+
+def _effect(simulation: Simulation, words: Mapping[str, str], messages: Sequence[Message]) -> float:
+    borne = [m for m, told in words.items() if any(told in said["content"] for said in messages)]
+    return float(np.prod([simulation.effects[m] for m in borne]))
 
 
 def _write(turns: Sequence[tuple[int, bool]], n: int, words: NDArray[np.int64]) -> tuple[str, list[int]]:
@@ -265,7 +274,7 @@ class Truth:
 
     def index(self, order: Literal["pooled", "problem", "raw"] = "pooled") -> float:
         """The Anytime Index of the true curve; the running maximum of the mean (`pooled`), of each problem's curve
-        (`problem`, which `crossfit` estimates too), or none (`raw`)."""
+        (`problem`), or none (`raw`). `crossfit` is an estimate of `pooled`, from below (see `index.from_means`)."""
         if order not in ("pooled", "problem", "raw"):
             raise DataError(f"the truth is known at the levels pooled, problem and raw, not at {order!r}")
         if order == "problem":
@@ -281,17 +290,44 @@ class Truth:
         return frame
 
 
+_PREPARED = SimpleNamespace(preferences=[], low=[], summary="")
+"""What is shown of pairs and principles where only a method's own words count."""
+
+
+def _asked(method: str, given: Given, problem: Problem) -> list[Message]:
+    """The messages that ask for the one trace of a method; those of `base` for `direct`."""
+    name = "base" if method == "direct" else method
+    found = load_method(name)
+    if not isinstance(found, Prompted) or name == "recorded":
+        plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "recorded"]
+        raise DataError(f"the truth of {name} is not known, since its answers do not come from one trace of the "
+                        f"respondent; it is of direct, {', '.join(plain)}")  # fmt: skip
+    try:
+        return found.messages(problem, given)
+    except (AttributeError, TypeError) as error:
+        raise DataError(f"the truth of {name} is not known: its words depend on its preparation ({error})") from None
+
+
 def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
     """The expected quality of every problem under test at every budget: of the chain exactly, and by grading what the
     respondent would say with the task's own grader.
 
+    It is known of `direct`, which answers without reasoning, and of every method whose answers come from one plain
+    trace. What such a method does to the respondent is read off its messages, as the respondent itself does it: an arm
+    that bears the words of another (`pdp_shuffled` those of `pdp`) has its effect.
+
     Raises:
-        ConfigError: the config's `simulated` makes no sense.
+        ConfigError: the config's `simulated` makes no sense, or no method has that name.
+        DataError: the method searches (votes, values, judges), or reads traces that were recorded.
     """
     from anytime_lib.exemplars import draw
 
     simulation, settings, found = _simulation(config), config.at(task), load_task(task)
-    problems = draw(found, settings, config.seed).test
+    drawn = draw(found, settings, config.seed)
+    problems = drawn.test
+    reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
+    effect = _effect(simulation, _words_of(simulation), _asked(method, Given(
+        found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1]), problems[0]))  # fmt: skip
 
     def score(problem: Problem, answer: str) -> float:
         text, _, cut_off = _capped(answer, settings.answer_tokens)
@@ -300,7 +336,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
     right = np.array([score(p, found.gold_answer(p)) for p in problems])[:, None]
     wrong = np.array([np.mean([score(p, w) for w in wrong_answers(found, p, problems)]) for p in problems])[:, None]
     unread = np.array([score(p, UNREAD) for p in problems])[:, None]
-    held = simulation.held(settings.budgets, [quantile(p) for p in problems], simulation.effects.get(method, 1.0))
+    held = simulation.held(reached, [quantile(p) for p in problems], effect)
     lucky = held + (1 - held) * simulation.guess
     quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
     return Truth(task, method, [p.id for p in problems], list(settings.budgets), quality)

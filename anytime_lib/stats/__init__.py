@@ -1,6 +1,7 @@
 """How sure is a number, is a difference more than chance, and how large a study does it take?
 
 One module for each question: `bootstrap` (what else might it have been?), `intervals` (how far off may it be?),
+`edges` (and if hardly any problem tells?),
 `estimating` (how good is each arm?), `comparing` (do two arms differ?), `testing` (could chance have done it?),
 `family` (do any of many?), `missing` (what could the missing cells change?), `profiles` (where do they differ?),
 `measures` (when was a trace right?), `sufficient` (how small a budget is enough?), `design` (how large must a study

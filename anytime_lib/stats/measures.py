@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import Floats, anytime_index, quality_array
+from anytime_lib.index import Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.edges import bounded
 from anytime_lib.stats.intervals import interval
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
@@ -81,7 +82,8 @@ def measures(
 
     Returns:
         One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for
-        which it is defined), n_missing (traces that could not be measured).
+        which it is defined), n_missing (traces that could not be measured), note (where the interval is a point or the
+        value near an end of its scale; see `edges`).
     """
     rows = []
     for arm, part in trace_measures(cells).groupby(_ARM, sort=False):
@@ -94,11 +96,14 @@ def measures(
         for i, name in enumerate(MEASURES):
             defined = ~np.isnan(values[..., i])
             n = int(defined.any(axis=1).sum())
-            ends = interval(draws[:, 0, i], estimates[i], n=n, confidence_level=confidence_level)
-            low, high = np.clip(ends, 0, np.inf if name in ("b_star", "overthinking_tax") else 1)
+            low, high = interval(draws[:, 0, i], estimates[i], n=n, confidence_level=confidence_level)
+            means = average(np.swapaxes(values[None, ..., i], 1, 2))[0]
+            most = np.inf if name in ("b_star", "overthinking_tax") else 1.0
+            ends = bounded(float(low), float(high), means[~np.isnan(means)], (0.0, most), confidence_level)
             rows.append(
                 dict(zip(_ARM, arm, strict=True))
-                | {"measure": name, "value": float(estimates[i]), "low": float(low), "high": float(high),
-                   "n_problems": n, "n_traces": int(defined.sum()), "n_missing": int((part.n_missing > 0).sum())}
+                | {"measure": name, "value": float(estimates[i]), "low": ends.low, "high": ends.high,
+                   "n_problems": n, "n_traces": int(defined.sum()), "n_missing": int((part.n_missing > 0).sum()),
+                   "note": ends.note}
             )  # fmt: skip
     return pd.DataFrame(rows)

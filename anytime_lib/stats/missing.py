@@ -32,7 +32,9 @@ def bounds(
 
     Returns:
         Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
-        differences: run, model, task, baseline, treatment, n_missing, share_missing, worst, difference, best.
+        differences: run, model, task, baseline, treatment, n_missing, share_missing, worst, difference, best; the
+        difference is that of the cells that both have, as `compare` reads it. Since it leaves out what only one of them
+        has, it may even lie outside the bounds, which is then worth a look.
     """
     if order == "crossfit":
         raise DataError("the cross-fitted index does not rise with every score: bound another order")
@@ -65,10 +67,15 @@ def bounds(
             rows += [here | {"method": m} | counted(m) | {"worst": filled(m, 0.0), "index": observed(m),
                      "best": filled(m, 1.0)} for m in arms]  # fmt: skip
         elif baseline in arms and treatment in arms:
+            lost = np.isnan(arms[baseline][0]) | np.isnan(arms[treatment][0])
+            first, second = (
+                float(read(mean_curve(np.where(lost, np.nan, arms[m][0]), order), arms[m][1]))
+                for m in (baseline, treatment)
+            )
             rows.append(
                 here | {"baseline": baseline, "treatment": treatment} | counted(baseline, treatment)
                 | {"worst": filled(treatment, 0.0) - filled(baseline, 1.0),
-                   "difference": observed(treatment) - observed(baseline),
+                   "difference": second - first,
                    "best": filled(treatment, 1.0) - filled(baseline, 0.0)}
             )  # fmt: skip
     if not rows:

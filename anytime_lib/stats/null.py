@@ -87,14 +87,17 @@ def maximum_bias(
     Returns:
         One row per order: order, n_problems, n_samples, n_budgets, truth, mean, bias (mean less truth), low, high (95 %
         interval of the bias, by the number of repetitions), sd (of the index between experiments), n_repetitions. The
-        truth of `pooled` is the index of the true mean curve, of `raw` the same without a maximum, and of the others
-        the mean of the indices of the problems' true curves. `crossfit` is left out with a single sample.
+        truth of `pooled` and of `crossfit` is the index of the true mean curve, of `raw` the same without a maximum,
+        and of the others the mean of the indices of the problems' true curves. `crossfit` is left out with a single
+        sample.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
     rng = np.random.default_rng(seed)
     true = simulation.quality(b, u)
+    pooled = float(anytime_index(b, true.mean(axis=0)))
     truths = {
-        "pooled": float(anytime_index(b, true.mean(axis=0))),
+        "pooled": pooled,
+        "crossfit": pooled,
         "raw": float(anytime_index(b, true.mean(axis=0), running_max=False)),
     }
     found: dict[Order, list[Floats]] = {order: [] for order in orders if order != "crossfit" or n_samples > 1}

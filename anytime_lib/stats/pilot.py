@@ -163,15 +163,17 @@ class _Pilot:
 
 
 def cost_of_a_sample(cells: pd.DataFrame, methods: Iterable[str]) -> float:
-    """Output tokens that one sample takes in all of these arms: its trace, and its answers at every budget. An arm
-    that the pilot does not hold is taken to cost what the mean of the others does."""
+    """Output tokens that one sample takes in all of these arms: its trace, and the answers asked of it. An answer that
+    larger budgets carry on (of a trace that had ended by itself) was asked for once. An arm that the pilot does not
+    hold is taken to cost what the mean of the others does."""
     spent = []
     names = list(methods)
     for method in names:
         arm = cells[cells.method == method]
         if len(arm):
             traces = arm.groupby(["problem_id", "sample"]).tokens_used.max()
-            spent.append(float(traces.mean() + arm.groupby("budget").answer_tokens.mean().sum()))
+            asked = arm[arm.answer_key.isna() | ~arm.answer_key.duplicated()]
+            spent.append(float(traces.mean() + asked.answer_tokens.sum() / len(traces)))
     if not spent:
         raise DataError(f"no cells of {' or '.join(names)}")
     return float(np.mean(spent)) * len(names)

@@ -7,6 +7,8 @@ Learning at the Edge of the Statistical Precipice" (arXiv 2108.13264), section 4
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -51,9 +53,9 @@ def performance_profile(
     """
     thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
     statistic = OfCurve(lambda curve, _: curve, "raw", "share above")
-    rows = []
+    drawing, rows = np.random.default_rng(seed), []
     for arm_of, arm in cells.groupby(["run", "model", "task", "method"], sort=False):
-        quality, problems, budgets = quality_array(arm)
+        quality, _, budgets = quality_array(arm)
         scores = trace_indices(quality, budgets, order)
         if by == "problem":
             known = ~np.isnan(scores)
@@ -61,8 +63,9 @@ def performance_profile(
             scores = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         above = np.where(np.isnan(scores)[..., None], np.nan, scores[..., None] > thresholds)  # (P, S, U)
         share = statistic(above, [])
-        draws = resampled(above[None], [], statistic, n_resamples, np.random.default_rng(seed))[:, 0]
-        low, high = interval(draws, share, n=len(problems), confidence_level=confidence_level)
+        draws = resampled(above[None], [], statistic, n_resamples, deepcopy(drawing))[:, 0]
+        graded = int((~np.isnan(scores)).any(axis=1).sum())
+        low, high = interval(draws, share, n=graded, confidence_level=confidence_level)
         rows.append(
             pd.DataFrame(
                 dict(zip(("run", "model", "task", "method"), arm_of, strict=True))

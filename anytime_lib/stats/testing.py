@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from anytime_lib.index import Floats, best_so_far
+from anytime_lib.index import Floats, from_means
 from anytime_lib.stats.bootstrap import OfCurve, integers, product
 
 EXACT = 12
@@ -88,7 +88,7 @@ def exchange_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs:
     that the index differs (see `Comparison.raw`).
 
     Args:
-        curves: (2, P, T), each problem's curve in both arms, both NaN where either is.
+        curves: (2, P, U), the `problem_curves` of both arms, both NaN where either is.
         budgets: (T,).
         signs: (F, P) of `exchange_signs`.
     """
@@ -102,9 +102,7 @@ def exchange_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs:
     centre = middle.sum(axis=0) / count
 
     def difference(swing: Floats) -> Floats:
-        ends = [centre - swing, centre + swing]
-        if statistic.order == "pooled":
-            ends = [best_so_far(e) for e in ends]
+        ends = [from_means(end, statistic.order, len(budgets)) for end in (centre - swing, centre + swing)]
         with np.errstate(invalid="ignore"):
             return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
 

@@ -16,9 +16,18 @@ shape:
               says is found in 80 %; `power_pooled` by the index with the pooled maximum, which makes noise of its own
               where curves are noisy (few problems, one sample)
 
-    nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 2000] [--out results.json] [--save]
+In all of these both arms have a curve of the same shape. What happens where they do not is the adverse part
+(`ADVERSE`, the column `shape_of_curves`): flat against rising and rising against overthinking, each with equal true
+(pooled) indices, and both arms near the ceiling. There `coverage` is of the pooled index, `coverage_raw` and
+`coverage_crossfit` of those, each of its own truth; `bias`, `bias_raw` and `bias_crossfit` are the mean differences
+less the true ones; `alarms_p` is the share of p < .05, whose null (exchangeable arms) is false although the indices
+are equal.
 
---save writes the summary to anytime_lib/data/error_rates.csv, which notebook 08 shows. One process.
+    nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 2000] [--adverse] [--out results.json]
+        [--save]
+
+--adverse runs the adverse rows alone. --save writes the summary to anytime_lib/data/error_rates.csv, which notebook 08
+shows; rows of the part that is not run are kept. One process.
 """
 
 from __future__ import annotations
@@ -46,7 +55,16 @@ BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
 FALLING = np.array([0.3, 0.6, 0.9, 1.0, 0.95, 0.9])
 """Overthinking: the running maximum matters, and is biased. Shown, not promised."""
-SHAPES = {"uniform": (1.0, 1.0), "bimodal": (0.4, 0.4), "hard": (0.4, 1.6)}
+FLAT = np.ones(6)
+SHAPES = {"uniform": (1.0, 1.0), "bimodal": (0.4, 0.4), "hard": (0.4, 1.6), "easy": (99.0, 1.0)}
+PROMISED_SHAPES = ("uniform", "bimodal", "hard")
+ADVERSE = {
+    "flat against rising": (FLAT, RISING, PROMISED_SHAPES),
+    "rising against overthinking": (RISING, FALLING, PROMISED_SHAPES),
+    "both near the ceiling": (FLAT, FLAT, ("easy",)),
+}
+"""Curves of the two arms, of which the one with the larger index is scaled down to that of the other; shapes."""
+SAME = "same in both arms"
 SPREAD = 0.5
 """Of an arm's own ease around the problem's, in logits."""
 WITHIN = 0.5
@@ -62,9 +80,9 @@ def ease(shape: str, n: int, lifts: Floats, rng: np.random.Generator) -> Floats:
 
 
 def experiment(shape: str, n: int, k: int, lifts: Floats, rng: np.random.Generator, curve: Floats = RISING) -> Floats:
-    """One experiment's scores: (A, n, K, T), right or wrong."""
+    """One experiment's scores: (A, n, K, T), right or wrong. `curve`: (T,), or (A, 1, 1, T) of each arm its own."""
     chance = ease(shape, n, lifts, rng)[:, :, None, None] * curve
-    size = (len(lifts), n, k, len(curve))
+    size = (len(lifts), n, k, curve.shape[-1])
     luck = np.where(rng.random(size) < WITHIN, rng.random((*size[:3], 1)), rng.random(size))
     return np.asarray((luck < chance).astype(float))
 
@@ -140,29 +158,67 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
     return {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions} | rates
 
 
+def adverse(
+    n: int, k: int, shape: str, curves: tuple[Floats, Floats], repetitions: int, seed: int = 0
+) -> dict[str, Any]:
+    """Coverage where the arms' curves differ in shape and not in their true index: (T,) twice, baseline first."""
+    ends = np.array([index_of("raw").of(np.maximum.accumulate(c), BUDGETS) for c in curves])
+    pair = np.stack([c * ends.min() / end for c, end in zip(curves, ends, strict=True)])
+    final = ease(shape, 200_000, np.zeros(1), np.random.default_rng(99)).mean()
+    raw = np.atleast_1d(index_of("raw").of(final * pair, BUDGETS))
+    exact = {"pooled": 0.0, "raw": float(raw[1] - raw[0]), "crossfit": 0.0}
+    found: dict[str, list[float]] = {}
+    for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
+        arms = experiment(shape, n, k, np.zeros(2), rng, pair[:, None, None, :])
+        for order, truth in exact.items():
+            if order == "crossfit" and k == 1:
+                continue
+            seen = compare_arrays(arms, BUDGETS, n_resamples=N_RESAMPLES, seed=rng, order=order)  # type: ignore[arg-type]
+            name = "" if order == "pooled" else f"_{order}"
+            for method in ("t", "percentile", "basic", "bca") if order == "pooled" else ("t",):
+                low, high = seen.confidence_interval(method=method)  # type: ignore[arg-type]
+                what = f"coverage{name}" if method == "t" else method
+                found.setdefault(what, []).append(low - 1e-12 <= truth <= high + 1e-12)
+            found.setdefault(f"bias{name}", []).append(seen.statistic - truth)
+            if order == "pooled":
+                found.setdefault("alarms_p", []).append(seen.pvalue < 0.05)
+    means = {name: float(np.mean(values)) for name, values in found.items()}
+    return {"n": n, "K": k, "shape": shape, "effect": 0.0, "repetitions": repetitions} | means
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=2_000)
+    parser.add_argument("--adverse", action="store_true", help="the adverse rows alone")
     parser.add_argument("--out", type=Path, help="write every rate as JSON")
     parser.add_argument("--save", action="store_true", help=f"write {SAVED.name} into the package")
     args = parser.parse_args()
     start, rows = time.time(), []
-    cells = [(n, k, s, RISING) for n, k, s in itertools.product((30, 198), (1, 4, 10), SHAPES)]
-    cells += [(n, 4, "uniform", FALLING) for n in (30, 198)]
-    for n, k, shape, curve in cells:
-        row = study(n, k, shape, args.repetitions, curve=curve)
-        row["curve"] = "rising" if curve is RISING else "overthinking"
-        rows.append(row)
-        print(" ".join(f"{a}={v:.3f}" if isinstance(v, float) else f"{a}={v}" for a, v in row.items()),
+
+    def note(row: dict[str, Any], **about: str) -> None:
+        rows.append(row | about)
+        print(" ".join(f"{a}={v:.3f}" if isinstance(v, float) else f"{a}={v}" for a, v in rows[-1].items()),
               f"({time.time() - start:.0f} s)", flush=True)  # fmt: skip
+
+    if args.adverse:
+        for name, (one, other, shapes) in ADVERSE.items():
+            for n, k, shape in itertools.product((30, 198), (1, 4), shapes):
+                note(adverse(n, k, shape, (one, other), args.repetitions), curve="adverse", shape_of_curves=name)
+    else:
+        cells = [(n, k, s, RISING) for n, k, s in itertools.product((30, 198), (1, 4, 10), PROMISED_SHAPES)]
+        cells += [(n, 4, "uniform", FALLING) for n in (30, 198)]
+        for n, k, shape, curve in cells:
+            curve_name = "rising" if curve is RISING else "overthinking"
+            note(study(n, k, shape, args.repetitions, curve=curve), curve=curve_name, shape_of_curves=SAME)
     table = pd.DataFrame(rows).round(4)
     rising = table[table.curve == "rising"]
     for n, part in rising.groupby("n"):
         names = ("coverage", "coverage_null", "alarms_p", "family", "power", "power_pooled", "two_stage")
         span = {name: f"{part[name].min():.3f}-{part[name].max():.3f}" for name in names}
         print(f"n = {n}, rising quality: {span}")
+    adverse_too = "--adverse " if args.adverse else ""
     about = {
-        "command": f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions} --save",
+        "command": f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions} {adverse_too}--save",
         "date": datetime.date.today().isoformat(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, "
         f"numpy {np.__version__}",
@@ -170,7 +226,10 @@ def main() -> None:
     if args.out:
         args.out.write_text(json.dumps(about | {"rates": rows}, indent=2) + "\n", encoding="utf-8")
     if args.save:
-        table.assign(**about).to_csv(SAVED, index=False)
+        saved = pd.read_csv(SAVED)
+        kept = saved[(saved.curve == "adverse") != args.adverse]
+        parts = [table.assign(**about), kept][:: -1 if args.adverse else 1]
+        pd.concat(parts, ignore_index=True).to_csv(SAVED, index=False)
 
 
 if __name__ == "__main__":
