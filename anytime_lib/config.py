@@ -81,6 +81,11 @@ class SettleSettings(BaseModel):
     seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
     n_problems: int = Field(ge=2, description="held out")
 
+    @property
+    def pool_task(self) -> str:
+        """The run's task whose pool the methods are prepared on."""
+        return self.prepared_on or self.task
+
 
 class RunConfig(BaseModel):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.

@@ -237,7 +237,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     store = Store(path) if path.is_file() else None
     try:
         model = named(config, store)
-        held_out = held_out_arms(config) if config.settle and config.settle.task in config.tasks else []
+        held_out = held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else []
         arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
         lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
         high = _gone_through(config, store, model, arms, True, lengths)

@@ -188,7 +188,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
         DataError: a held-out problem shares its id or its text with a problem of the run, or there are too few.
     """
     wanted = _criterion(config)
-    task, name = load_task(wanted.task), wanted.prepared_on or wanted.task
+    task, name = load_task(wanted.task), wanted.pool_task
     methods = list(dict.fromkeys([wanted.baseline, wanted.treatment]))
     own, settings = (
         replace(config.at(at), methods=list(dict.fromkeys([*config.at(at).methods, *methods])))
@@ -229,11 +229,11 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         Its note: criterion, first_seen, after_results, after_run (see `Verdict`); None if the config has none, or one
         for a task that it does not run.
     """
-    if config.settle is None or (config.settle.prepared_on or config.settle.task) not in config.tasks:
+    if config.settle is None or config.settle.pool_task not in config.tasks:
         return None
     wanted = config.settle
     design = {name: value for name, value in config.model_dump(mode="json").items() if name not in _NO_MATTER}
-    for name in {wanted.task, wanted.prepared_on or wanted.task}:
+    for name in {wanted.task, wanted.pool_task}:
         resolved = asdict(config.at(name))
         design = {field: value for field, value in design.items() if field not in resolved} | {
             f"{field} of {name}": value for field, value in resolved.items() if field not in _NO_MATTER
@@ -272,6 +272,6 @@ def _criterion(config: RunConfig) -> SettleSettings:
         raise ConfigError(
             "there is no criterion to settle by; write `settle` (task, margin, seed, ...) into the params"
         )
-    if (name := config.settle.prepared_on or config.settle.task) not in config.tasks:
+    if (name := config.settle.pool_task) not in config.tasks:
         raise ConfigError(f"settle: {name!r} is not among the tasks of this run")
     return config.settle

@@ -51,7 +51,8 @@ NEEDS_NO_RUN = "08_running_maximum"  # reads no store, so that running it alone 
 
 @pytest.mark.parametrize("notebook", [n for n in NOTEBOOKS if n.stem != NEEDS_NO_RUN], ids=lambda p: p.stem)
 def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: Path, tmp_path: Path) -> None:
-    done = papermill(notebook, tmp_path / "out.ipynb", "-f", str(params), "-p", "outputs", str(tmp_path / "alone"))
+    alone = {"outputs": str(tmp_path / "alone"), "tasks": ["natural_plan_trip"], "n_resamples": 100}
+    done = papermill(notebook, tmp_path / "out.ipynb", "-f", str(params), "-y", yaml.safe_dump(alone))
     assert done.returncode == 0, done.stderr[-2000:]
     assert "unknown parameter" not in done.stderr.lower()  # papermill's own warning: a field the cell does not list
     cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
@@ -121,9 +122,9 @@ def report(params: Path, server: FakeServer) -> Path:
     return page
 
 
-def anytime_run(params: Path) -> subprocess.CompletedProcess[str]:
+def anytime_run(params: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "anytime_lib.cli", "run", str(params)],
+        [sys.executable, "-m", "anytime_lib.cli", "run", str(params), *arguments],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
 
@@ -261,8 +262,12 @@ def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> 
     server = FakeServer(script=lambda body, n: hostile)
     path = tmp_path / "hostile.yaml"
     settings = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path / "o")}
-    path.write_text(yaml.safe_dump(SMALL | settings | {"difficulty": None}))
-    done = anytime_run(path)
+    path.write_text(yaml.safe_dump(SMALL | settings | {"difficulty": None, "settle": None}))
+    talking = tmp_path / "notebooks"  # those that show what a model said
+    talking.mkdir()
+    for name in ("00_tour", "02_preference_synthesis", "05_is_the_judge_right", "06_grader_audit"):
+        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", talking)
+    done = anytime_run(path, "--notebooks", str(talking))
     server.close()
     assert done.returncode == 0, done.stderr[-2000:]
     for page in sorted((tmp_path / "o" / "small").glob("*.html")):

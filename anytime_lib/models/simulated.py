@@ -79,7 +79,7 @@ class Respondent:
             task, problems = load_task(name), draw(load_task(name), config.at(name), config.seed)
             self._fellows[task.name] = problems.test
             self._learn(task, [*problems.test, *problems.shots, *problems.pool])
-        for arm in held_out_arms(config) if config.settle else ():
+        for arm in held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else ():
             self._fellows.setdefault(arm.task.name, arm.problems.test)
             self._learn(arm.task, [*arm.problems.test, *arm.problems.shots, *arm.problems.pool])
         self._find = lru_cache(maxsize=2048)(self._search)
