@@ -60,7 +60,7 @@ def bounded(
     level = (1 + confidence_level) / 2
     ends = 1 - float(upper_bound(1 - scaled, level, n_draws=4_000)), float(upper_bound(scaled, level, n_draws=4_000))
     below, above = (float(np.clip(limits[0] + (limits[1] - limits[0]) * end, *limits)) for end in ends)
-    why = "no problem differs" if point else f"all but {away:.1f} problems' worth at one end of the scale"
+    why = "no problem differs" if point else f"{away:.1f} problems' worth from an end of the scale"
     return Ends(min(low, below), max(high, above), f"{few}{why}: interval by a bound that needs no spread")
 
 
