@@ -417,22 +417,18 @@ class Parameters:
     def __init__(self, namespace: MutableMapping[str, Any]) -> None:
         self._namespace = namespace
         self._before = set(namespace)
-        self._names: set[str] | None = None
+        self._checked = False
 
     def config(self, **overrides: Any) -> RunConfig:
         """The config those parameters make; running the cell again later reads the same names anew."""
-        if self._names is None:
-            set_since = {
-                name
-                for name, value in self._namespace.items()
-                if name not in self._before
-                and not name.startswith("_")
-                and value is not self
-                and not isinstance(value, types.ModuleType)
-                and not callable(value)
-            }
-            for name in sorted(set_since - set(RunConfig.model_fields)):
+        values = {
+            name: value
+            for name, value in self._namespace.items()
+            if not (name.startswith("_") or value is self or isinstance(value, types.ModuleType) or callable(value))
+        }
+        if not self._checked:
+            for name in sorted(set(values) - self._before - set(RunConfig.model_fields)):
                 raise ConfigError(f"unknown parameter {name!r}{nearest(name, RunConfig.model_fields)}")
-            self._names = set_since
-        names = self._names | (set(RunConfig.model_fields) & set(self._namespace) - self._before)
+            self._checked = True
+        names = [name for name in RunConfig.model_fields if name in values]
         return RunConfig(**({name: self._namespace[name] for name in names} | overrides))

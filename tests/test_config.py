@@ -138,3 +138,13 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
     assert {*conda, *pip} == ours
     names = {d.split(">")[0] for d in conda}
     assert {"jupyterlab", "papermill", "openai", "numpy", "scipy", "seaborn", "datasets", "pytest"} <= names
+
+
+def test_a_name_in_use_before_the_parameters_hides_none_of_them() -> None:
+    """`settle` is also a function that a notebook may have imported; and the first cell may be run again."""
+    namespace: dict[str, Any] = {"settle": print, "seed": 3}
+    parameters = Parameters(namespace)
+    namespace |= {"settle": {"task": "aime", "seed": 9, "n_problems": 4}, "tasks": ["aime"], "seed": 5}
+    found = parameters.config()
+    assert found.settle and found.settle.seed == 9 and found.seed == 5
+    assert Parameters(namespace).config() == found

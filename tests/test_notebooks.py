@@ -178,6 +178,7 @@ def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
     assert analysis.count("exchange of arms") >= 6 and "of the exchanged runs" in analysis
     assert "gpqa, base: no budget below 16 was shown" in analysis
     running = printed(report.parent / "08_running_maximum.ipynb")
+    assert "on held-out natural_plan_trip by more than" in printed(report.parent / "03_improved_runs.ipynb")
     assert "kept in 18 of 18 settings" in running and "simulation: no language model was asked" in running
 
 
