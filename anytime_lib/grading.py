@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.guarding import guarded
 from anytime_lib.records import Grade, Problem
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.tasks import Task, load_task, task_names
@@ -35,18 +35,10 @@ def grade_answer(task: Task, problem: Problem, text: str, finish_reason: str) ->
     """The grade of an answer; an unread one that hit its cap is `answer_truncated`.
 
     Raises:
-        DataError: the grader failed. What it says of it is left to the traceback, for it may quote the problem, and of
-            a private problem it is left out there too.
+        DataError: the grader failed (see `guarded`).
     """
-    try:
+    with guarded(f"the grader of {task.name}", problem):
         grade = task.grade(problem, text[-LONGEST:])
-    except AnytimeError:
-        raise
-    except Exception as error:
-        raise DataError(
-            f"the grader of {task.name} failed on {problem.id} ({type(error).__name__}); mend it and run again: the "
-            "answers are stored"
-        ) from (None if problem.metadata.get("private") else error)
     if grade.status == "unparsed" and finish_reason == "length":
         return Grade(grade.score, grade.correct, "answer_truncated", grade.detail)
     return grade

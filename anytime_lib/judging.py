@@ -17,7 +17,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from anytime_lib.asking import Asker
-from anytime_lib.errors import AnytimeError, ConfigError, DataError
+from anytime_lib.errors import ConfigError
+from anytime_lib.guarding import guarded
 from anytime_lib.methods import Attempt
 from anytime_lib.models.endpoint import RequestFailed
 from anytime_lib.records import Problem
@@ -135,15 +136,8 @@ def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], fl
         return None
 
     def checked(problem: Problem, text: str) -> float | None:
-        try:
+        with guarded(f"the checker of {task.name}", problem):
             said = verify(problem, text)
             return None if said is None else float(said)
-        except AnytimeError:
-            raise
-        except Exception as error:
-            raise DataError(
-                f"the checker of {task.name} failed on {problem.id} ({type(error).__name__}); mend it and run again: "
-                "the answers are stored"
-            ) from (None if problem.metadata.get("private") else error)
 
     return checked

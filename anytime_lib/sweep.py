@@ -28,9 +28,10 @@ import pandas as pd
 from anytime_lib import settling
 from anytime_lib.asking import Asker, HiddenReasoning, Trace
 from anytime_lib.config import RunConfig, TaskSettings
-from anytime_lib.errors import AnytimeError, DataError, EndpointError
+from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.exemplars import Draw, draw
 from anytime_lib.grading import grade_answer
+from anytime_lib.guarding import guarded
 from anytime_lib.judging import By
 from anytime_lib.ledger import purse_of
 from anytime_lib.methods import Given, Preparation, Prompted, Searching
@@ -305,28 +306,24 @@ async def _searched(
     """What a method that searches would answer at each budget; it is held to each of them."""
     ask = Ask(run.asker, given, method.name, problem, cells[0]["sample"])
     pending, spent = list(cells), 0
-    try:
-        async for stop in method.stops(problem, given, ask):
-            if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
-                raise DataError(_bug(method.name, problem, stop, spent))
-            cell, spent = pending.pop(0), stop.used
-            cell |= {"tokens_used": stop.used, "stopped_naturally": stop.stopped}
-            if isinstance(stop.answer, RequestFailed):
-                cell["detail"] = str(stop.answer)
-            else:
-                cell["trace_key"] = stop.answer.trace_key
-                tokens = stop.answer.tokens if stop.answer_tokens is None else stop.answer_tokens
-                said = {"text": stop.answer.text, "finish_reason": stop.answer.finish_reason}
-                _graded(arm, problem, cell, stop.answer.key, said, tokens)
-            run.cells.put([cell])
-            run.meter.done()
-    except RequestFailed as error:
-        return _failed(run, pending, error)
-    except AnytimeError:
-        raise
-    except Exception as error:
-        told = f"the method {method.name} failed on {problem.id}: {type(error).__name__}"  # its words may be private
-        raise DataError(told) from (None if problem.metadata.get("private") else error)
+    with guarded(f"the method {method.name}", problem):
+        try:
+            async for stop in method.stops(problem, given, ask):
+                if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
+                    raise DataError(_bug(method.name, problem, stop, spent))
+                cell, spent = pending.pop(0), stop.used
+                cell |= {"tokens_used": stop.used, "stopped_naturally": stop.stopped}
+                if isinstance(stop.answer, RequestFailed):
+                    cell["detail"] = str(stop.answer)
+                else:
+                    cell["trace_key"] = stop.answer.trace_key
+                    tokens = stop.answer.tokens if stop.answer_tokens is None else stop.answer_tokens
+                    said = {"text": stop.answer.text, "finish_reason": stop.answer.finish_reason}
+                    _graded(arm, problem, cell, stop.answer.key, said, tokens)
+                run.cells.put([cell])
+                run.meter.done()
+        except RequestFailed as error:
+            return _failed(run, pending, error)
     if pending:
         raise DataError(f"a bug of the method {method.name}: {problem.id} has no stop at {len(pending)} budgets")
 

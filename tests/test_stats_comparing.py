@@ -376,7 +376,8 @@ def test_probability_of_improvement_and_profiles_are_rliables() -> None:
 
 def test_and_so_they_are_live() -> None:
     metrics = pytest.importorskip("rliable.metrics")
-    library = pytest.importorskip("rliable.library")
+    from rliable import library
+
     quality = scores(12, 0.2, k=5)
     base, better = (trace_indices(q, BUDGETS) for q in quality)
     expected = metrics.probability_of_improvement(better.T, base.T)
