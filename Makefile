@@ -1,5 +1,5 @@
 # make demo   set up and run the main job on the embedded model     make test    set up and run lint and all tests
-# make lint   ruff and mypy      make bench   speed, as ratios      make clean   remove what these made
+# make lint   ruff, mypy, imports     make bench   speed, as ratios      make clean   remove what these made
 # (tests/benchmarks/bench_error_rates.py, a study of a quarter of an hour, is run by hand)
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
@@ -20,6 +20,7 @@ lint: .venv/ready-to-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 bench: .venv/ready-to-test
 	@for b in $(filter-out %/bench_error_rates.py,$(wildcard tests/benchmarks/bench_*.py)); do echo "== $$b"; $(BIN)/python $$b || exit 1; done

@@ -13,9 +13,10 @@ from importlib.metadata import version
 from anytime_lib.config import Parameters, RunConfig
 from anytime_lib.errors import AnytimeError
 from anytime_lib.index import anytime_curve, anytime_index
+from anytime_lib.registry import load_task, register_task
 from anytime_lib.store import Store
-from anytime_lib.sweep import run_sweep, run_synthesis, sweep
-from anytime_lib.tasks import load_task, make_task, register_task
+from anytime_lib.sweep.run import run_sweep, run_synthesis, sweep
+from anytime_lib.tasks.custom import make_task
 
 __version__ = version("anytime-lib")
 __all__ = [

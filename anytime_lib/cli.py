@@ -73,10 +73,10 @@ def _run(asked: argparse.Namespace) -> int:
 
 def _sweep(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
-    from anytime_lib.ledger import ledger_table, reading
     from anytime_lib.stats import estimate
     from anytime_lib.store import Store
-    from anytime_lib.sweep import run_sweep
+    from anytime_lib.sweep.ledger import ledger_table, reading
+    from anytime_lib.sweep.run import run_sweep
 
     config = RunConfig.from_yaml(asked.params)
     cells = run_sweep(config)
@@ -89,7 +89,7 @@ def _sweep(asked: argparse.Namespace) -> int:
 
 def _estimate(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
-    from anytime_lib.estimate import estimate_run
+    from anytime_lib.tools.estimate import estimate_run
 
     rate = asked.tokens_per_second
     if rate is not None and not 0 < rate < math.inf:
@@ -97,14 +97,14 @@ def _estimate(asked: argparse.Namespace) -> int:
     found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=rate)
     if len(found.table):
         print(found.table.to_string(index=False, float_format=lambda x: f"{x:,.2f}" if x < 10 else f"{x:,.0f}"))
-    print(found.reading())
+    print(found.summary())
     return 0
 
 
 def _ledger(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
-    from anytime_lib.ledger import against_fresh, identical_traces, ledger_table, reading
     from anytime_lib.store import Store
+    from anytime_lib.sweep.ledger import against_fresh, identical_traces, ledger_table, reading
 
     config = RunConfig.from_yaml(asked.params)
     path = _there(config, asked.params)
@@ -126,11 +126,11 @@ def _there(config: RunConfig, params: str) -> Path:
 
 def _import(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig, read_yaml
-    from anytime_lib.recorded import import_traces
+    from anytime_lib.tools.import_traces import import_traces
 
-    given = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
+    context = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
     settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["recorded"]}
-    config = RunConfig(**(settings | {k: v for k, v in given.items() if v}))
+    config = RunConfig(**(settings | {k: v for k, v in context.items() if v}))
     found = import_traces(asked.traces, config, asked.task)
     matched = found.dropna(subset="problem_id")
     print(f"{len(matched)} of {len(found)} traces stored in {config.folder.resolve()}")
@@ -145,8 +145,8 @@ def _import(asked: argparse.Namespace) -> int:
 
 def _grade(asked: argparse.Namespace) -> int:
     from anytime_lib.config import RunConfig
-    from anytime_lib.grading import regrade
     from anytime_lib.store import Store
+    from anytime_lib.sweep.grading import regrade
 
     with Store(_there(RunConfig.from_yaml(asked.params), asked.params)) as store:
         changed = regrade(store)
@@ -155,13 +155,13 @@ def _grade(asked: argparse.Namespace) -> int:
 
 
 def _why(asked: argparse.Namespace) -> int:
-    from anytime_lib import why
+    from anytime_lib.tools import explain as why
 
     return why.main(_store_of(asked.run), asked.key)
 
 
 def _export(asked: argparse.Namespace) -> int:
-    from anytime_lib import export
+    from anytime_lib.tools import export
 
     return export.main(_store_of(asked.run), asked.folder, asked.format)
 

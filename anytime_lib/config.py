@@ -15,11 +15,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.exclusions import check_rules
-from anytime_lib.methods import Method, load_method, method_names, register_method
+from anytime_lib.methods.base import Method
+from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
-from anytime_lib.simulation import Simulation
-from anytime_lib.tasks import load_task, register_task, task_names
+from anytime_lib.registry import load_method, load_task, method_names, register_method, register_task, task_names
 
 T = TypeVar("T")
 PerTask: TypeAlias = T | dict[str, T]
@@ -55,7 +54,7 @@ _COUNTS = ("n_problems", "n_shots", "pool_problems", "pool_budget", "n_pairs", "
            "tree_width", "tree_branches", "tree_step", "per_problem_tokens", "principle_tokens")  # fmt: skip
 
 
-class SettleSettings(BaseModel):
+class HeldOutSettings(BaseModel):
     """A criterion for the claim that one method beats another, written down before the run (see `settling`).
 
     What is held out is drawn with these `difficulty`, `source`, `seed` and `n_problems`; everything else, the methods'
@@ -166,7 +165,7 @@ class RunConfig(BaseModel):
     principle_tokens: PerTask[int] = Field(
         256, description="of each explanation, each principle and the summary of `leap`"
     )
-    settle: SettleSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
+    settle: HeldOutSettings | None = Field(None, description="a criterion for the verdict; see SettleSettings")
     exclude: list[str] = Field([], description="rules of exclusion for the analysis, declared before the run")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, description="bootstrap resamples")
@@ -232,6 +231,8 @@ class RunConfig(BaseModel):
             for method in (self.settle.baseline, self.settle.treatment):
                 if method not in method_names():
                     raise ValueError(f"settle: unknown method {method!r}{nearest(method, method_names())}")
+        from anytime_lib.stats.exclusions import check_rules
+
         check_rules(self.exclude)
         if self.simulated is not None:
             check_simulation(self.simulated, self.model)
@@ -356,12 +357,12 @@ def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simu
             raise ValueError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
         if effect <= 0:
             raise ValueError(f"simulated: the effect of {method} multiplies a hazard and must be above 0, not {effect}")
-        if not told_by(method):
+        if not marker(method):
             raise ValueError(f"simulated: effects: {method} has no words by which the respondent could tell it")
     return found
 
 
-def told_by(method: str) -> str:
+def marker(method: str) -> str:
     """The words in a prompt by which a method can be told from others; empty where it has none."""
     try:
         return fixed_words(f"{method}.question")

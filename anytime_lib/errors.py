@@ -25,6 +25,14 @@ class EndpointError(AnytimeError):
     """The endpoint is down, refuses the key, or does not know the model."""
 
 
+class RequestFailed(Exception):
+    """One request did not succeed; others may. Its text is the server's own words."""
+
+
+class HiddenReasoning(RequestFailed):
+    """The server shows the reasoning not at all or in part, so that it cannot be cut."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the known name nearest to `name`, or the list of known names."""
     known = sorted(known)

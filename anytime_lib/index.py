@@ -130,8 +130,10 @@ def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
     if order == "crossfit":
         if quality.shape[-2] < 2:
             raise DataError("crossfit splits the samples in two: at least two samples are needed")
-        ways = _halvings(quality.shape[-2])
-        return np.concatenate([average(quality[..., half, :]) for way in ways for half in (way, ~way)], axis=-1)
+        preference_sources = _halvings(quality.shape[-2])
+        return np.concatenate(
+            [average(quality[..., half, :]) for way in preference_sources for half in (way, ~way)], axis=-1
+        )
     raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
 
 

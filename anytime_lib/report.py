@@ -19,10 +19,12 @@ import yaml
 
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models import Model, weights
+from anytime_lib.models import weights
+from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep import run_sweep
+from anytime_lib.sweep.run import run_sweep
+from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 _ERRORS = ("AnytimeError", "ConfigError", "DataError", "EndpointError", "SpendCapReached")
@@ -175,7 +177,7 @@ def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     family = declared_family(cells, config)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
-    return [f"{m.task}: {c.reading()}" for m, c in family.comparisons.items()] + [family.reading()]
+    return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -223,3 +225,31 @@ over requests, which overlap. Made in {seconds} s this time, with {calls} model 
 <code>cells.parquet</code>; every request and answer: <code>store.sqlite</code>.</p>
 </body></html>
 """
+
+
+def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:
+    """Sizes, seed and sources of every arm.
+
+    Returns:
+        One row per (task, method), by which it is indexed: n (problems), N (samples a problem), T (budgets), budgets
+        (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state
+        one), seed, source and revision (of the data; where there is none, the hash must do), problems_hash (the first
+        digits of a hash of what was asked: equal for equal sets of problems).
+    """
+    origins = {}
+    for task in cells.task.unique():
+        here = [p for p in store.problems(task) if p.id in set(cells.problem_id[cells.task == task])]
+        sources = sorted({str(p.metadata.get("source", "not known")) for p in here})
+        revisions = sorted({str(p.metadata.get("revision", "none")) for p in here})
+        asked = digest(sorted(p.content_hash for p in here))[:8]
+        origins[task] = {"source": ", ".join(sources), "revision": ", ".join(revisions), "problems_hash": asked}
+    rows = []
+    for (task, method), arm in cells.groupby(["task", "method"], sort=False):
+        graded = arm[arm.status != "error"]
+        rows.append(
+            {"task": task, "method": method, "n": arm.problem_id.nunique(), "N": arm["sample"].nunique(),
+             "T": arm.budget.nunique(), "budgets": f"{arm.budget.min()} to {arm.budget.max()}", "cells": len(arm),
+             "missing": len(arm) - len(graded), "read": round(float((graded.status == "ok").mean()), 3),
+             "seed": config.seed, **origins[task]}
+        )  # fmt: skip
+    return pd.DataFrame(rows).set_index(["task", "method"])

@@ -20,10 +20,10 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from anytime_lib.database import Database, Job, read_frame
 from anytime_lib.errors import DataError
-from anytime_lib.records import Problem
-from anytime_lib.withheld import MARK, known_secrets, without_secrets
+from anytime_lib.redact import MARK, known_secrets, without_secrets
+from anytime_lib.store_database import Database, Job, read_frame
+from anytime_lib.types import Problem
 
 _TEXT, _INT, _REAL = pa.string(), pa.int64(), pa.float64()
 _CELL_TYPES = {

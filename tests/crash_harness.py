@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from anytime_lib.database import _STEPS
 from anytime_lib.errors import DataError
-from anytime_lib.records import digest
 from anytime_lib.store import CELL_COLUMNS, Store
+from anytime_lib.store_database import _STEPS
+from anytime_lib.types import digest
 
 PER_STORE, EARLY = 12, 5
 """Rounds on one file before a new one, and how many of them are killed while it is made or brought up to date."""
@@ -205,10 +205,10 @@ def main() -> int:
                         said += [["start", key], ["done", key, "ok"], ["cell", key]]
             seconds = rng.uniform(0, 0.01) if turn % PER_STORE < EARLY else rng.uniform(0.01, 0.15)
             writers = dict(start(path, rng.getrandbits(60)) for _ in range(1 + (rng.random() < 0.3)))
-            heard = kill(writers, [seconds * rng.uniform(0.5, 1) for _ in writers])
-            kills, early = kills + len(writers), early + (len(heard) <= len(writers))
-            said += heard
-            promises += len([w for w in heard if w[0] in ("done", "cell")])
+            on_reply = kill(writers, [seconds * rng.uniform(0.5, 1) for _ in writers])
+            kills, early = kills + len(writers), early + (len(on_reply) <= len(writers))
+            said += on_reply
+            promises += len([w for w in on_reply if w[0] in ("done", "cell")])
             if wrong := list(faults(path, said)):
                 print("\n".join(wrong[:20]))
                 return 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from anytime_lib.models.capabilities import QUESTION
+from anytime_lib.models.probe import QUESTION
 
 Script = Callable[[dict[str, Any], int], Any]
 """(request body, number of the request) -> text to say, or (HTTP status, body) to fail with."""

@@ -300,6 +300,6 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0)
-    given = parser.parse_args()
-    print(MisbehavingServer(given.rate, given.seed, latency=given.latency).base_url, flush=True)
+    context = parser.parse_args()
+    print(MisbehavingServer(context.rate, context.seed, latency=context.latency).base_url, flush=True)
     threading.Event().wait()

@@ -18,13 +18,13 @@ from test_settling import HELD, helped
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.accounts import AXES, _reached, _saved, accounts, gains, preparation_tokens, published
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.estimate import estimate_run
-from anytime_lib.ledger import attempts, ledger_table
-from anytime_lib.methods.base import Base
 from anytime_lib.methods.leap import Leap
-from anytime_lib.settling import settle
+from anytime_lib.methods.simple import Base
+from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, preparation_tokens, published
+from anytime_lib.studies.held_out import settle
+from anytime_lib.sweep.ledger import attempts, ledger_table
+from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
 
@@ -178,9 +178,9 @@ class Hint:
 
     name = "hint"
 
-    async def __call__(self, asker: Any, task: Any, settings: Any, problems: Any, units: Any) -> str:
-        trace = await asker.trace(task, "hinted", problems.pool[0], [{"role": "user", "content": "Think"}], 0, 12)
-        _, row = await asker.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
+    async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, units: Any) -> str:
+        trace = await client.trace(task, "hinted", problems.pool[0], [{"role": "user", "content": "Think"}], 0, 12)
+        _, row = await client.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
         return trace.text + str(row["text"])
 
     def save(self, prepared: str, folder: Path) -> None: ...

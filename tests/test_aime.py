@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Problem
-from anytime_lib.tasks import Task
 from anytime_lib.tasks.aime import TASK, extract_integer
+from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
+from anytime_lib.types import Problem
 
 READ = [
     # boxes

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from anytime_lib.errors import ConfigError
-from anytime_lib.tasks import second_opinion
-from anytime_lib.tasks.second_opinion import KINDS, MathVerify, counts, disagreements, second_opinions
+from anytime_lib.tasks import math_verify as second_opinion
+from anytime_lib.tasks.math_verify import KINDS, MathVerify, counts, disagreements, second_opinions
 
 BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{2^{10^{12}}}", r"\boxed{10000000!}"]
 

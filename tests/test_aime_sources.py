@@ -17,9 +17,9 @@ import pytest
 from fake_hub import FakeHub
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Problem
 from anytime_lib.tasks import aime_answers, aime_source
 from anytime_lib.tasks.aime import TASK
+from anytime_lib.types import Problem
 
 # Two problems of our own, and the table of right answers that a test puts in place of the real one.
 WALK = (

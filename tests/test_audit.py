@@ -9,8 +9,16 @@ import pytest
 from fake_server import FakeServer
 
 from anytime_lib import RunConfig, Store, load_task, run_sweep
-from anytime_lib.audit import cohen_kappa, label_sheet, labelled, reading_matrix, trip_grades, trip_variants, verdicts
 from anytime_lib.errors import DataError
+from anytime_lib.studies.grader_audit import (
+    cohen_kappa,
+    label_sheet,
+    labelled,
+    reading_matrix,
+    trip_grades,
+    trip_variants,
+    verdicts,
+)
 from anytime_lib.tasks.trip import generate
 
 

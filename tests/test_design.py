@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from test_index import cells_of
 
 from anytime_lib.errors import DataError
-from anytime_lib.stats import min_detectable_effect, next_dollar, power, power_table, variance_split
-from anytime_lib.stats.variance import VarianceSplit
+from anytime_lib.stats import min_detectable_effect
+from anytime_lib.studies.power import power, power_table
+from anytime_lib.studies.variance import VarianceSplit, next_dollar, variance_split
 
 BETWEEN, SAMPLES, ANSWERS = 0.02, 0.01, 0.005
 
@@ -42,7 +43,7 @@ def test_the_components_are_those_put_in() -> None:
     assert np.all(np.abs(means.mean(axis=0) - [BETWEEN, SAMPLES, ANSWERS]) < 3.5 * error)
     one = variance_split(asked_again(nested(40, 4, 1, rng)))
     assert np.isnan(one.answers) and one.samples == pytest.approx(SAMPLES + ANSWERS, rel=0.4)
-    assert one.to_frame().share.sum() == pytest.approx(1) and "between problems" in one.reading()
+    assert one.to_frame().share.sum() == pytest.approx(1) and "between problems" in one.summary()
 
 
 def test_it_agrees_with_the_analysis_of_variance() -> None:
@@ -67,7 +68,7 @@ def test_components_are_never_negative_and_notes_say_so(n: int, k: int, seed: in
     found = variance_split(cells_of(np.random.default_rng(seed).random((n, k, 3)).round()))
     assert found.between >= 0 and found.samples >= 0 and found.standard_error() >= 0
     assert (k == 1) == any("one sample" in note for note in found.notes)
-    assert found.reading()
+    assert found.summary()
 
 
 def test_a_difference_takes_out_what_both_arms_share() -> None:
@@ -141,7 +142,7 @@ def test_power_from_two_arms_keeps_how_unevenly_the_method_helps() -> None:
     ]  # fmt: skip
     assert found[0].power > found[1].power + 0.2
     assert found[1].sd_problems == pytest.approx(0.1, rel=0.3) and found[0].sd_problems < 0.04
-    assert "30 problems x 4 samples" in found[0].reading()
+    assert "30 problems x 4 samples" in found[0].summary()
 
 
 def test_more_of_anything_finds_more() -> None:
@@ -198,12 +199,12 @@ def test_the_best_number_of_samples_is_the_best() -> None:
     money = 10_000
     errors = {k: split.standard_error(money // (4 + k), k) for k in range(1, 20)}
     assert min(errors, key=lambda k: errors[k]) in (5, 6, 7)
-    assert "best spent on more problems" in next_dollar(split, n_samples=8, cost_problem=4).reading()
-    assert "best spent on more samples" in next_dollar(split, n_samples=1, cost_problem=50).reading()
+    assert "best spent on more problems" in next_dollar(split, n_samples=8, cost_problem=4).summary()
+    assert "best spent on more samples" in next_dollar(split, n_samples=1, cost_problem=50).summary()
     asked = VarianceSplit("a", 0.1, 0.0, 0.0, 0.1, 30, 4, 2)
     again = next_dollar(asked, cost_sample=10, cost_answer=0.1)
-    assert "asking answers again" in again.reading() and again.answers > again.samples > 0
+    assert "asking answers again" in again.summary() and again.answers > again.samples > 0
     steady = VarianceSplit("a", 1.0, 0.0, 0.0, float("nan"), 30, 4, 1)
-    assert "nothing varied" in next_dollar(steady).reading()
+    assert "nothing varied" in next_dollar(steady).summary()
     with pytest.raises(DataError, match="cost something"):
         next_dollar(split, cost_sample=0)

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 from provider_servers import PROVIDERS, ProviderServer, tokens_of
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.asking import stored_trace
-from anytime_lib.errors import EndpointError
-from anytime_lib.models.capabilities import Capabilities, probe
+from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.embedded import EmbeddedServer
-from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
-from anytime_lib.models.failures import Trouble, retry_after, without_quotes, words_of
-from anytime_lib.models.replies import Reader
+from anytime_lib.models.endpoint import Endpoint, Event, Reply, Timeouts
+from anytime_lib.models.failures import RetryableError, retry_after, without_quotes, words_of
+from anytime_lib.models.probe import Capabilities, probe
+from anytime_lib.models.reply import Reader
+from anytime_lib.sweep.client import stored_trace
 
 PARAMS = Path(__file__).parent.parent / "params"
-QUICK = Patience(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
+QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: An
 
     async def inside() -> Any:
         name = model or (server.provider.models[0] if isinstance(server, ProviderServer) else "fake")
-        endpoint = Endpoint(server.base_url, name, more.pop("key", "sk-key"), **{"patience": QUICK, **more})
+        endpoint = Endpoint(server.base_url, name, more.pop("key", "sk-key"), **{"timeouts": QUICK, **more})
         try:
             return await work(endpoint)
         finally:
@@ -84,7 +84,7 @@ def test_the_probe(serve: Callable[[str], ProviderServer], name: str) -> None:
     events: list[Event] = []
     found = on(server, probe, on_event=events.append)
     assert {k: getattr(found, k) for k in FOUND[name]} == FOUND[name]
-    assert found.seed and found.streaming and found.reading()
+    assert found.seed and found.streaming and found.summary()
     assert len(server.requests) - len(events) <= 2  # beside those that were refused
     assert Capabilities.from_json(json.loads(json.dumps(found.to_json()))) == found
     # What was learnt once is not found out again.
@@ -261,7 +261,7 @@ def test_a_server_that_never_tells_token_counts_is_put_up_with(caplog: pytest.Lo
 
     try:
         with caplog.at_level(logging.WARNING):
-            replies = on(server, work, patience=Patience(retries=6, backoff=0.001))
+            replies = on(server, work, timeouts=Timeouts(retries=6, backoff=0.001))
     finally:
         server.close()
     assert [r.text for r in replies] == ["Answer: A"] * 3 and all(r.estimated for r in replies)
@@ -270,28 +270,28 @@ def test_a_server_that_never_tells_token_counts_is_put_up_with(caplog: pytest.Lo
 
 
 def test_the_limiter_hears_everything() -> None:
-    heard: list[Any] = []
+    on_reply: list[Any] = []
 
     class Limiter:
         def slot(self, tokens: int) -> Any:
-            heard.append(tokens)
+            on_reply.append(tokens)
             return asyncio.Semaphore()
 
         def succeeded(self, seconds: float) -> None:
-            heard.append("succeeded")
+            on_reply.append("succeeded")
 
         def rate_limited(self, retry_after: float | None) -> None:
-            heard.append(("limited", retry_after))
+            on_reply.append(("limited", retry_after))
 
         def server_error(self) -> None:
-            heard.append("server_error")
+            on_reply.append("server_error")
 
     server = FakeServer(lambda body, n: (429, {}) if n == 1 else (503, {}) if n == 2 else "fine")
     try:
         on(server, lambda e: chat(e, max_tokens=9), limiter=Limiter())
     finally:
         server.close()
-    assert heard == [11, ("limited", None), 11, "server_error", 11, "succeeded"]
+    assert on_reply == [11, ("limited", None), 11, "server_error", 11, "succeeded"]
 
 
 def test_an_unsendable_request_is_one_sentence() -> None:
@@ -340,7 +340,7 @@ def read(reader: Reader, data: bytes) -> Reply | str:
         reader.feed(data)
         reader.end()
         return reader.reply(0.1)
-    except (Trouble, RequestFailed) as error:
+    except (RetryableError, RequestFailed) as error:
         return str(error)
 
 
@@ -392,7 +392,7 @@ def test_a_long_line_takes_linear_time() -> None:
     reader = Reader(True, largest=2_000_000)
     for _ in range(20_000):  # quadratic, this would take minutes
         reader.feed(b"x" * 100)
-    with pytest.raises(Trouble, match="larger than 2 MB"):
+    with pytest.raises(RetryableError, match="larger than 2 MB"):
         reader.feed(b"x")
 
 

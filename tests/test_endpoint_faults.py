@@ -17,13 +17,13 @@ import pytest
 from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer
 
 from anytime_lib import RunConfig, run_sweep
-from anytime_lib.errors import EndpointError
-from anytime_lib.models import Model
-from anytime_lib.models.endpoint import Endpoint, Event, Patience, Reply, RequestFailed
-from anytime_lib.models.failures import Trouble
+from anytime_lib.errors import EndpointError, RequestFailed
+from anytime_lib.models.endpoint import Endpoint, Event, Reply, Timeouts
+from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.limiter import Limiter
+from anytime_lib.models.model import Model
 
-QUICK = Patience(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
+QUICK = Timeouts(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
 SHORT: dict[str, Any] = {"max_tokens": 16, "temperature": 0.0}
 
@@ -35,11 +35,11 @@ def server() -> Iterator[MisbehavingServer]:
     found.close()
 
 
-def ask(server: MisbehavingServer, *requests: dict[str, Any], patience: Patience = QUICK, **more: Any) -> list[Any]:
+def ask(server: MisbehavingServer, *requests: dict[str, Any], timeouts: Timeouts = QUICK, **more: Any) -> list[Any]:
     """The replies, or the errors, of requests sent at once (at most 32 at a time), each with a question of its own."""
 
     async def everything() -> list[Any]:
-        endpoint = Endpoint(server.base_url, "fake", "key", patience=patience, **more)
+        endpoint = Endpoint(server.base_url, "fake", "key", timeouts=timeouts, **more)
         gate = asyncio.Semaphore(32)
 
         async def one(number: int, settings: dict[str, Any]) -> Reply:
@@ -88,17 +88,17 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
     server: MisbehavingServer, kind: str, settings: dict[str, Any]
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
-    patience = Patience(connect=0.5, first_token=0.2, whole=20, retries=2, waits=2, backoff=0.001, longest=0.01)
+    timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, waits=2, backoff=0.001, longest=0.01)
     billed: list[dict[str, int]] = []
 
     async def each_try(once: Any) -> Reply:
         try:
             return await once()  # type: ignore[no-any-return]
-        except Trouble as lost:
+        except RetryableError as lost:
             billed.append(lost.billed)
             raise
 
-    (found,) = ask(server, settings | {"each_try": each_try}, patience=patience)
+    (found,) = ask(server, settings | {"each_try": each_try}, timeouts=timeouts)
     assert server.requests == 3
     inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
     if inside and settings is LONG:
@@ -117,16 +117,16 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 
 def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
     server.rate, server.only = 1.0, ("stall_before",)
-    patience = Patience(first_token=0.3, connect=0.2, whole=20, retries=0)
-    (found,) = ask(server, LONG, patience=patience)
+    timeouts = Timeouts(first_token=0.3, connect=0.2, whole=20, retries=0)
+    (found,) = ask(server, LONG, timeouts=timeouts)
     assert "no first token within 0.3 s (deadline `first_token`)" in str(found)
-    patience = Patience(first_token=20, whole=0.3, retries=5)
+    timeouts = Timeouts(first_token=20, whole=0.3, retries=5)
     start = time.perf_counter()
-    (found,) = ask(server, LONG, patience=patience)
+    (found,) = ask(server, LONG, timeouts=timeouts)
     assert "not whole within 0.3 s (deadline `whole`)" in str(found) and time.perf_counter() - start < 3
     assert server.requests == 2  # a reply that takes too long takes too long again
     server.only = ("stall_inside",)
-    (found,) = ask(server, LONG, patience=Patience(first_token=20, whole=0.5, retries=5))
+    (found,) = ask(server, LONG, timeouts=Timeouts(first_token=20, whole=0.5, retries=5))
     assert found.partial and found.text
 
 
@@ -144,7 +144,7 @@ def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
     server.fault = lambda body: ("429_retry_after" * (server.requests == 1), random.Random(0))  # type: ignore[method-assign]
 
     async def both() -> tuple[Any, Any]:
-        endpoint = Endpoint(server.base_url, "fake", "key", patience=QUICK, limiter=Limiter(1))
+        endpoint = Endpoint(server.base_url, "fake", "key", timeouts=QUICK, limiter=Limiter(1))
         try:
             async with asyncio.timeout(5):
                 return tuple(await asyncio.gather(*(
@@ -171,7 +171,7 @@ def test_hundreds_of_requests_at_thirty_percent(server: MisbehavingServer) -> No
 def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Model, "patience", QUICK)
+    monkeypatch.setattr(Model, "timeouts", QUICK)
     settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
                 "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
                 "concurrency": 8, "first_token_deadline": 0.5}  # fmt: skip
@@ -195,8 +195,8 @@ def test_the_deadline_for_a_connection() -> None:
             one.setblocking(False)
             one.connect_ex(busy.getsockname())
         stuck = SimpleNamespace(base_url=f"http://127.0.0.1:{busy.getsockname()[1]}/v1")
-        patience = Patience(connect=0.2, first_token=5, retries=1, backoff=0.01)
-        (found,) = ask(stuck, SHORT, patience=patience)  # type: ignore[arg-type]
+        timeouts = Timeouts(connect=0.2, first_token=5, retries=1, backoff=0.01)
+        (found,) = ask(stuck, SHORT, timeouts=timeouts)  # type: ignore[arg-type]
         for one in waiting:
             one.close()
     assert isinstance(found, EndpointError)

@@ -12,8 +12,8 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exclusions import RULES, apply_exclusions, with_and_without
 from anytime_lib.stats import compare, estimate
+from anytime_lib.stats.exclusions import RULES, apply_exclusions, with_and_without
 
 QUALITY = np.array([[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 1], [1, 0]]], dtype=float)  # p0 all, p1 none, p2 some
 

@@ -15,10 +15,12 @@ import pytest
 from fake_gpqa import official, write_zip
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Problem, digest
-from anytime_lib.tasks import Task, gpqa, load_task
+from anytime_lib.registry import load_task
+from anytime_lib.tasks import gpqa
+from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.gpqa import LETTERS, TASK, extract_choice
 from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS, OWN, ZIP_PASSWORD, Source, read_source
+from anytime_lib.types import Problem, digest
 
 # Of our 48 questions as the first stored runs hold them. If it must change, those runs mean something else.
 STORED = "57784abdc9be2c1dd62b1cc265c45d1213e8206f26d063ae6c5494635b7fe80c"
@@ -93,7 +95,7 @@ def test_order_of_options_depends_on_record_and_order_seed_alone() -> None:
     other = {p.id: p for p in TASK.problems("#order=3", limit=9, seed=7)}
     assert other and all(other[p.id] == p for p in third if p.id in other)
     code = (
-        "from anytime_lib.tasks.gpqa import TASK; from anytime_lib.records import digest; "
+        "from anytime_lib.tasks.gpqa import TASK; from anytime_lib.types import digest; "
         "print(digest([[p.id, p.text, p.metadata['order']] for p in TASK.problems('#order=3', split='all')]))"
     )
     said = {

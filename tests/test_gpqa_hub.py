@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from fake_gpqa import COMMIT, FakeHub, official
 
-from anytime_lib.records import digest
 from anytime_lib.tasks.gpqa import TASK
 from anytime_lib.tasks.gpqa_source import PAGE
+from anytime_lib.types import digest
 
 TOKEN = "hf_madeUpForThisTest"
 NO_TOKEN = f"Idavidrein/gpqa is gated: accept its terms at {PAGE}, then set HF_TOKEN or run `hf auth login`"
@@ -27,7 +27,7 @@ import json, logging, sys, time
 time.sleep = lambda seconds: None  # the hub's client waits between its tries
 logging.basicConfig(level=logging.DEBUG)
 from anytime_lib.errors import DataError
-from anytime_lib.records import digest
+from anytime_lib.types import digest
 from anytime_lib.tasks.gpqa import TASK
 try:
     problems = TASK.problems(sys.argv[1], split="all", seed=1)

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from anytime_lib.errors import DataError
-from anytime_lib.judge_audit import CHANCE, _spearman, attempts_of, audit, readings, strengths
-from anytime_lib.turning import turned
+from anytime_lib.stats.flips import flips
+from anytime_lib.studies.judge_audit import CHANCE, _spearman, attempts_of, audit, readings, strengths
 
 
 def comparisons(
@@ -171,7 +171,7 @@ def cells(base: str, pdp: str) -> pd.DataFrame:
      ("++-", "---", "error", 10), ("-+-", "-+-", None, 0), ("x--", "+++", "correction", 20)],
 )  # fmt: skip
 def test_examples_are_chosen_by_rule(base: str, pdp: str, kind: str | None, budget: int) -> None:
-    found = turned(cells(base, pdp), baseline="base", treatment="pdp")
+    found = flips(cells(base, pdp), baseline="base", treatment="pdp")
     assert [(r.kind, r.budget) for r in found.itertuples()] == ([(kind, budget)] if kind else [])
     with pytest.raises(DataError, match="no cells of leap"):
-        turned(cells(base, pdp), baseline="base", treatment="leap")
+        flips(cells(base, pdp), baseline="base", treatment="leap")

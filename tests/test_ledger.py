@@ -20,10 +20,10 @@ from scipy import stats as scipy_stats
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
-from anytime_lib.estimate import estimate_run
-from anytime_lib.ledger import against_fresh, identical_traces, ledger_table, reading
-from anytime_lib.prices import Price, load_prices, price_of
 from anytime_lib.stats import min_detectable_effect
+from anytime_lib.sweep.ledger import against_fresh, identical_traces, ledger_table, reading
+from anytime_lib.sweep.prices import Price, load_prices, price_of
+from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
 
@@ -58,7 +58,7 @@ def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
     assert (t.calls["synthesis", "synthesis"], t.calls["synthesis", "judge"]) == (2 * 3 * 2, 2 * 3 * 2)
     assert t.output_high["base", "trace"] == 6 * 500
     assert found.seconds is not None and found.seconds[0] < found.seconds[1]
-    assert "no price is known for 'fake'" in found.reading()
+    assert "no price is known for 'fake'" in found.summary()
     run_sweep(config(), progress=False)
     assert len(server.requests) <= t.calls.sum()
     assert calls(config()) == 0
@@ -100,12 +100,12 @@ def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
     t = found.table
     assert t.dollars_high.sum() == pytest.approx((2 * t.prompt_high.sum() + 10 * t.output_high.sum()) / 1e6)
     assert 0 < t.dollars_low.sum() < t.dollars_high.sum()
-    assert "price of fake at its host, 2026-01-01" in found.reading()
+    assert "price of fake at its host, 2026-01-01" in found.summary()
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_design_that_can_find_nothing_says_so(config: Config, n: int) -> None:
-    told = estimate_run(config(methods=["base"], n_problems=n)).reading()
+    told = estimate_run(config(methods=["base"], n_problems=n)).summary()
     assert f"gpqa: none could be found with n = {n} " in told and "would be found" not in told
 
 

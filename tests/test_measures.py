@@ -13,11 +13,11 @@ from test_index import cells_of
 
 from anytime_lib import anytime_index
 from anytime_lib.errors import DataError
-from anytime_lib.prices import Price
-from anytime_lib.simulation import Simulation
+from anytime_lib.models.simulation import Simulation
 from anytime_lib.stats import least_sufficient_budget, measures, trace_measures
 from anytime_lib.stats.measures import MEASURES
 from anytime_lib.stats.sufficient import upper_bound
+from anytime_lib.sweep.prices import Price
 
 NAN = float("nan")
 
@@ -99,15 +99,15 @@ def test_the_least_budget_and_what_it_saves() -> None:
     assert found.table.tested.tolist() == [False, True, True, True, True]  # the first that fails ends it
     assert found.tokens_saved == 12 and found.share_saved == 0.75
     assert found.dollars_saved == pytest.approx(12 * 1000 * 10 / 1e6)
-    assert "4 tokens are enough" in found.reading() and "(75%, $0.12 per 1,000 traces)" in found.reading()
+    assert "4 tokens are enough" in found.summary() and "(75%, $0.12 per 1,000 traces)" in found.summary()
     assert found.to_frame().shape == (1, 11)
 
 
 def test_where_no_budget_is_shown_to_be_enough() -> None:
     steep = least_sufficient_budget(flat([0.6, 0.4, 0.2]), margin=0.02)
-    assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.reading()
+    assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.summary()
     few = least_sufficient_budget(cells_of(np.ones((20, 2, 3))), margin=0.02)
-    assert few.budget == 4 and "cannot show a margin below 0.139" in few.reading()  # 1 - .05^(1/20)
+    assert few.budget == 4 and "cannot show a margin below 0.139" in few.summary()  # 1 - .05^(1/20)
     many = least_sufficient_budget(cells_of(np.ones((200, 2, 3))), margin=0.02)
     assert many.budget == 1
     with pytest.raises(DataError, match="largest budget"):
@@ -116,7 +116,7 @@ def test_where_no_budget_is_shown_to_be_enough() -> None:
 
 def test_a_method_that_does_not_reason_saves_nothing() -> None:
     found = least_sufficient_budget(cells_of(np.ones((200, 1, 3))).assign(tokens_used=0))
-    assert found.to_frame().share_saved.item() == 0 and "(0%" in found.reading()
+    assert found.to_frame().share_saved.item() == 0 and "(0%" in found.summary()
 
 
 def test_a_budget_nobody_was_graded_at_is_never_enough() -> None:

@@ -14,18 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
-from anytime_lib.asking import NOT_TOKENISED, Asker
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.estimate import estimate_run
-from anytime_lib.exemplars import draw
-from anytime_lib.ledger import against_fresh, ledger_table
-from anytime_lib.methods import Given, Prompted, Searching, load_method, method_names, register_method
-from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.base import Context, Prompted, Searching, chain_of_thought
+from anytime_lib.methods.search import Answer, Ask, BudgetAnswer, Step
 from anytime_lib.methods.self_consistency import elected
-from anytime_lib.plots import plot_curves
-from anytime_lib.records import Message, Problem, digest
-from anytime_lib.searching import Answer, Ask, Step, Stop
-from anytime_lib.tasks.itinerary import plans, read_trip, write_plan
+from anytime_lib.plots.curves import plot_curves
+from anytime_lib.registry import load_method, method_names, register_method
+from anytime_lib.sweep.client import NOT_TOKENISED, CachedClient
+from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
+from anytime_lib.tools.estimate import estimate_run
+from anytime_lib.types import Message, Problem, digest
 
 Config = Callable[..., RunConfig]
 ALL = [name for name in method_names() if name != "recorded"]
@@ -35,7 +35,7 @@ SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 # Never more than the budget.
 
 
-class Respondent(Asker):
+class Respondent(CachedClient):
     """Answers in place, with replies of a length drawn for each request, and counts every token but the answers'."""
 
     def __init__(self, config: RunConfig, seed: int) -> None:
@@ -71,20 +71,22 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
     task, of = load_task("gpqa"), config.at("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
-    asker = Respondent(config, seed)
-    given = Given(task, of, budget=budgets[-1])
+    client = Respondent(config, seed)
+    context = Context(task, of, budget=budgets[-1])
 
-    async def all_stops() -> list[Stop]:
+    async def all_stops() -> list[BudgetAnswer]:
         assert isinstance(method, Searching)
-        return [stop async for stop in method.stops(problem, given, Ask(asker, given, name, problem, 0))]
+        return [
+            stop async for stop in method.answers_by_budget(problem, context, Ask(client, context, name, problem, 0))
+        ]
 
-    stops = asyncio.run(all_stops())
-    assert [s.budget for s in stops] == budgets
-    assert all(0 <= s.used <= s.budget for s in stops)
-    assert all(isinstance(s.answer, Answer) for s in stops)
-    assert [s.used for s in stops] == sorted(s.used for s in stops)
+    answers_by_budget = asyncio.run(all_stops())
+    assert [s.budget for s in answers_by_budget] == budgets
+    assert all(0 <= s.used <= s.budget for s in answers_by_budget)
+    assert all(isinstance(s.answer, Answer) for s in answers_by_budget)
+    assert [s.used for s in answers_by_budget] == sorted(s.used for s in answers_by_budget)
     # Looked at from outside as well, all that steers is inside the largest budget.
-    assert asker.steering <= budgets[-1]
+    assert client.steering <= budgets[-1]
 
 
 GOLD = {p.text: p.gold for p in load_task("gpqa").problems(split="all")}
@@ -156,7 +158,7 @@ def test_a_budget_prompt_names_each_budget_and_is_held_to_it(server: FakeServer,
 
 def test_few_shot_shows_gold_of_the_pool(server: FakeServer, config: Config) -> None:
     run = config(methods=["few_shot"], n_pairs=2)
-    task, problems = load_task("gpqa"), draw(load_task("gpqa"), run.at("gpqa"), run.seed)
+    task, problems = load_task("gpqa"), split_problems(load_task("gpqa"), run.at("gpqa"), run.seed)
     for messages in sent(server, run):
         said = [m["content"] for m in messages if m["role"] == "assistant"]
         assert all(task.gold_answer(p) in said for p in problems.pool[:2])
@@ -231,9 +233,9 @@ def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: Fake
         methods=["tree_of_thoughts"], n_problems=1, n_samples=1, budgets=[2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1
     )
     cells = run_sweep(run, progress=False)
-    given = [r["messages"][-2]["content"] for r in server.requests if "seed" not in r and len(r["messages"]) > 1]
+    context = [r["messages"][-2]["content"] for r in server.requests if "seed" not in r and len(r["messages"]) > 1]
     # a (3), its value (1), b (3), value (1), c after b (3), value (1), d after b (3), which nothing is left to value
-    assert given == ["a1 a2", "a1 a2 a3", "b1 b2 b3", "b1 b2 b3\nc1 c2 c3"]
+    assert context == ["a1 a2", "a1 a2 a3", "b1 b2 b3", "b1 b2 b3\nc1 c2 c3"]
     assert cells.tokens_used.tolist() == [2, 3, 5, 8, 9, 15]
 
 
@@ -289,14 +291,14 @@ class Halves(Searching):
 
     name = "halves"
 
-    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
-        question = chain_of_thought(given.task, problem, given.shots)
-        draft = await ask.trace(question, given.budget // 2)
+    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        question = chain_of_thought(context.task, problem, context.shots)
+        draft = await ask.trace(question, context.budget // 2)
         yield Step(draft.n_tokens, draft, 0, grows=True)
         turns: list[Message] = [*question, {"role": "assistant", "content": draft.text}]
         doubt = await ask.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
         yield Step(doubt.tokens, draft)
-        left = given.budget - draft.n_tokens - doubt.tokens
+        left = context.budget - draft.n_tokens - doubt.tokens
         if left > 0:
             more = await ask.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
             yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
@@ -305,16 +307,16 @@ class Halves(Searching):
 class Again(Searching):
     name = "again"
 
-    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
-        trace = await ask.trace(chain_of_thought(given.task, problem, given.shots), given.budget)
+    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        trace = await ask.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
         yield Step(trace.n_tokens, trace, 0, grows=True, last=trace.stopped)
 
 
 class Shout(Prompted):
     name = "shout"
 
-    def messages(self, problem: Problem, given: Given) -> list[Message]:
-        return [{"role": "user", "content": given.task.question(problem).upper()}]
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        return [{"role": "user", "content": context.task.question(problem).upper()}]
 
 
 def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
@@ -341,10 +343,10 @@ class Greedy(Searching):
     name = "greedy"
     used: int
 
-    async def stops(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Stop]:
-        trace = await ask.trace(chain_of_thought(given.task, problem, given.shots), given.budget)
-        for budget in given.settings.budgets:
-            yield Stop(budget, budget + self.used, await ask.answer(trace, 1))
+    async def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
+        trace = await ask.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
+        for budget in context.settings.budgets:
+            yield BudgetAnswer(budget, budget + self.used, await ask.answer(trace, 1))
 
 
 def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Config) -> None:
@@ -355,12 +357,14 @@ def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Co
     bad.used = "x"  # type: ignore[assignment]
     with pytest.raises(DataError, match=r"the method greedy failed on .*TypeError"):
         run_sweep(config(methods=[bad]), progress=False)
-    register_method(type("Silent", (Searching,), {"name": "silent", "stops": lambda self, *about: nothing()})())
+    register_method(
+        type("Silent", (Searching,), {"name": "silent", "answers_by_budget": lambda self, *about: nothing()})()
+    )
     with pytest.raises(DataError, match=r"a bug of the method silent: .* has no stop at 4 budgets"):
         run_sweep(config(methods=["silent"]), progress=False)
 
 
-async def nothing() -> AsyncIterator[Stop]:
+async def nothing() -> AsyncIterator[BudgetAnswer]:
     for stop in ():
         yield stop
 

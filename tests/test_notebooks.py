@@ -63,8 +63,8 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: 
     """Every answer at the smallest budget fails, and one more: all notebooks and the report come to their end."""
 
     def fails(body: dict[str, Any], n: int) -> Any:
-        given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
-        short = body["messages"][-1]["content"].startswith(("Now", "Give")) and len(given) < 25
+        context = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
+        short = body["messages"][-1]["content"].startswith(("Now", "Give")) and len(context) < 25
         return (400, {"error": {"message": "too short for me"}}) if short or n == 20 else say_something(body, n)
 
     server = FakeServer(fails)
@@ -232,14 +232,14 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @needs_browser
 @pytest.mark.browser
 def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
-    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.by import PreferenceSource
 
     browser.get(report.as_uri())
     assert "Anytime reasoning" in browser.title
-    pictures = browser.find_elements(By.TAG_NAME, "img")
+    pictures = browser.find_elements(PreferenceSource.TAG_NAME, "img")
     assert len(pictures) >= 7
     assert all(browser.execute_script("return arguments[0].naturalWidth", p) > 300 for p in pictures)
-    links = [a.get_attribute("href") for a in browser.find_elements(By.TAG_NAME, "a")]
+    links = [a.get_attribute("href") for a in browser.find_elements(PreferenceSource.TAG_NAME, "a")]
     assert all(Path(link.removeprefix("file://")).exists() for link in links)
     wide = "return document.documentElement.scrollWidth <= window.innerWidth"
     assert browser.execute_script(wide), "the page scrolls sideways"
@@ -248,7 +248,7 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     for link in links:
         if link.endswith(".html"):
             browser.get(link)
-            assert browser.find_elements(By.CSS_SELECTOR, "h1")
+            assert browser.find_elements(PreferenceSource.CSS_SELECTOR, "h1")
             assert "Traceback" not in browser.page_source
     severe = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert not severe, severe

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
-from anytime_lib.asking import stored_trace
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.grading import regrade, stored_answers
-from anytime_lib.plots import plot_curves
-from anytime_lib.recorded import import_traces, read_records
-from anytime_lib.records import Grade, Problem, digest, shown
+from anytime_lib.plots.curves import plot_curves
 from anytime_lib.stats import compare
+from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.grading import regrade, stored_answers
+from anytime_lib.tools.import_traces import import_traces, read_records
+from anytime_lib.types import Grade, Problem, digest, shown
 
 
 def sums(rng: np.random.Generator) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunCon
     assert set(cells.status) <= {"ok", "unparsed"}
     assert len(anytime_curve(cells)) == 9
     assert plot_curves(cells, n_resamples=50).get_title()
-    assert "pdp is" in compare(cells, baseline="base", treatment="pdp", n_resamples=100).reading()
+    assert "pdp is" in compare(cells, baseline="base", treatment="pdp", n_resamples=100).summary()
 
 
 def test_its_problems(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_grading_again_calls_no_model(
         assert len(changed) == 4 * 2 * 3 and set(changed.score) == {0.5} and set(changed.status_before) == {"unparsed"}
         assert set(store.cells().score) == {0.5} and len(regrade(store)) == 0
         assert all(a.text.startswith("Answer") for a in stored_answers(store, "sums"))
-        monkeypatch.setattr("anytime_lib.tasks._registered", {})  # another session, which does not know the task
+        monkeypatch.setattr("anytime_lib.registry._tasks", {})  # another session, which does not know the task
         assert len(regrade(store)) == 0 and "not registered here: sums" in caplog.text
     assert len(server.requests) == asked
 
@@ -249,8 +249,8 @@ def test_recorded_traces_are_cut_and_answered_from(
     assert len(cells) == 3 * 3 and set(cells.method) == {"recorded"} and "error" in set(cells.status)
     first = cells[(cells.problem_id == problems[0].id) & (cells["sample"] == 0)]
     assert first.tokens_used.tolist() == [2, 4, 5] and first.stopped_naturally.tolist() == [False, False, True]
-    given = [r["messages"][-2]["content"] for r in server.requests]
-    assert "ünder ten: carry one" in given and "another try" in given
+    context = [r["messages"][-2]["content"] for r in server.requests]
+    assert "ünder ten: carry one" in context and "another try" in context
     assert all(r["messages"][-1]["content"] == task.ask_answer for r in server.requests)
     with Store(run.folder / "store.sqlite") as store:
         assert stored_trace(store, first.trace_key.iloc[0]).token_mode == "proportional"

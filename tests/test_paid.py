@@ -17,18 +17,18 @@ from misbehaving_server import MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models import Model
-from anytime_lib.models.retrying import Patience
-from anytime_lib.records import Problem
-from anytime_lib.spending import SpendCapReached
-from anytime_lib.tasks.own import OwnTask
+from anytime_lib.models.model import Model
+from anytime_lib.models.retry import Timeouts
+from anytime_lib.sweep.spending import SpendCapReached
+from anytime_lib.tasks.custom import CustomTask
+from anytime_lib.types import Problem
 
 Config = Callable[..., RunConfig]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Model, "patience", Patience(backoff=0.001, longest=0.01))
+    monkeypatch.setattr(Model, "timeouts", Timeouts(backoff=0.001, longest=0.01))
 
 
 # Tries that fail and are billed.
@@ -132,7 +132,7 @@ def test_a_grader_that_raises_loses_nothing_in_flight(
 
 
 def test_problems_of_the_same_content_are_paid_for_once(server: FakeServer, config: Config) -> None:
-    class Twins(OwnTask):
+    class Twins(CustomTask):
         def problems(self, *args: Any, **kwargs: Any) -> list[Problem]:
             return [Problem(i, "twins", "What is 0?", 0) for i in "ab"]
 

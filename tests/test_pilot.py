@@ -11,10 +11,11 @@ from fake_server import FakeServer
 from test_index import cells_of
 
 from anytime_lib import RunConfig, make_task, run_sweep
-from anytime_lib.design_plots import plot_detectable, plot_power, plot_variance
 from anytime_lib.errors import DataError
-from anytime_lib.prices import Price
-from anytime_lib.stats import cost_of_a_sample, design_table, pilot_cells, power_table, variance_split
+from anytime_lib.plots.studies import plot_detectable, plot_power, plot_variance
+from anytime_lib.studies.power import cost_of_a_sample, design_table, pilot_cells, power_table
+from anytime_lib.studies.variance import variance_split
+from anytime_lib.sweep.prices import Price
 
 Config = Callable[..., RunConfig]
 

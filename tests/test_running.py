@@ -20,9 +20,9 @@ from fake_server import FakeServer, say_something
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import ConfigError
-from anytime_lib.estimate import estimate_run
-from anytime_lib.progress import Progress
-from anytime_lib.spending import Purse, SpendCapReached
+from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.spending import SpendCapReached, SpendLimit
+from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
 
@@ -195,11 +195,11 @@ def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
     import asyncio
 
     async def check() -> int:
-        purse, made = Purse(None, cap_tokens=150), 0
+        spend_limit, made = SpendLimit(None, cap_tokens=150), 0
 
         async def one() -> None:
             nonlocal made
-            async with purse.paying([{"role": "user", "content": "hi"}], 100) as bill:
+            async with spend_limit.reserve([{"role": "user", "content": "hi"}], 100) as bill:
                 await asyncio.sleep(0)
                 bill.usage, made = {"prompt_tokens": 5, "completion_tokens": 5}, made + 1
 
@@ -275,9 +275,9 @@ def test_the_bar_tells_retries_with_their_reason_and_a_countdown(capsys: pytest.
     class Event:
         kind, seconds, words = "rate_limited", 12.0, "429 too many requests"
 
-    purse = Purse(None)
-    meter = Progress("run", 4, purse=purse)
-    meter.heard(1200, cached=False)
+    spend_limit = SpendLimit(None)
+    meter = Progress("run", 4, spend_limit=spend_limit)
+    meter.on_reply(1200, cached=False)
     meter.event(Event())
     assert "1 calls, 0 known, 1,200 tokens" in meter.text()
     assert "1 retries, last: 429 too many requests, again in 12 s" in meter.text()

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from test_synthesis import checked, solver, sums
 
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
-from anytime_lib.config import SettleSettings
+from anytime_lib.config import HeldOutSettings
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.settling import held_out_arms, judge, label, note_criterion, settle
+from anytime_lib.studies.held_out import held_out_arms, judge, label, note_criterion, settle
 
 Config = Callable[..., RunConfig]
 HELD = {"task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0, "statistic": "quality"}
@@ -51,7 +51,7 @@ def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Con
     held = {p.text for p in arms[0].problems.test}
     assert len(held) == 6 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
     assert found.n_problems == 6 and found.n_samples == 2 and not found.changed
-    assert "before any result" in found.reading()
+    assert "before any result" in found.summary()
     before = len(server.requests)
     assert settle(config, progress=False) == found and len(server.requests) == before
     again = run_sweep(config, progress=False)  # the held-out cells are no part of the run
@@ -65,7 +65,7 @@ def test_the_margin_decides(run: Config) -> None:
     held = HELD | {"n_problems": 10}
     found = settle(run(settle=held), progress=False)
     assert found.outcome == "supported" and 5 < found.low < found.difference < found.high
-    said = found.reading()
+    said = found.summary()
     assert said.startswith("supported: that pdp beats base on held-out sums by more than 5 points of quality (")
     assert settle(run(settle=held | {"margin": 99.0}), progress=False).outcome == "refuted"
     between = settle(run(settle=held | {"margin": round(found.difference, 1)}), progress=False)
@@ -76,7 +76,7 @@ def test_a_criterion_that_is_changed_after_results_says_so(run: Config) -> None:
     first = settle(run(), progress=False)
     later = settle(run(settle=HELD | {"margin": 1.0}), progress=False)
     assert not first.changed and later.after_results == 6 * 2 * 2 * 2
-    assert "AFTER 48 held-out answers were there" in later.reading()
+    assert "AFTER 48 held-out answers were there" in later.summary()
     assert settle(run(), progress=False) == first  # the first one keeps its time
     assert not settle(run(concurrency=2, n_resamples=10_000, methods=["base", "pdp", "direct"]), progress=False).changed
     for design in ({"n_samples": 3}, {"per_problem_tokens": 4}, {"answer_via": "prefill"}, {"vote_tokens": 3}):
@@ -105,7 +105,7 @@ def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
     with Store(run().folder / "store.sqlite") as store:
         assert store.noted(f"settle {label(run())} fake")["seen"][0]["after_run"] == 0
     found = settle(run(settle=HELD | {"margin": 2.0}), progress=False)
-    assert not found.changed and "of the run itself, before any held-out one" in found.reading()
+    assert not found.changed and "of the run itself, before any held-out one" in found.summary()
 
 
 def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> None:
@@ -125,7 +125,7 @@ def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> N
 def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: "Sum: 1"
     found = settle(run(pairs_by="judge"), progress=False)
-    assert found.outcome == "undecided" and "pdp did not run there" in found.reading()
+    assert found.outcome == "undecided" and "pdp did not run there" in found.summary()
 
 
 @hypothesis_settings(max_examples=30, deadline=None)
@@ -138,7 +138,7 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
          "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
         for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
     ]  # fmt: skip
-    wanted = SettleSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    wanted = HeldOutSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance

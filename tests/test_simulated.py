@@ -16,19 +16,20 @@ from scipy.stats import norm
 from test_own_task import right, sums
 
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
-from anytime_lib.asking import Store, stored_trace
-from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exemplars import draw
-from anytime_lib.grading import grade_answer
+from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
-from anytime_lib.methods import Attempt, Given, Preference, load_method
-from anytime_lib.models import Model
-from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.methods.base import Context
+from anytime_lib.models.model import Model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, truth, wrong_answers
-from anytime_lib.prices import price_of
+from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
+from anytime_lib.models.tokens import cut
+from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
-from anytime_lib.simulation import HOLDING, STOPPED_HOLDING, Simulation
-from anytime_lib.tokens import cut
+from anytime_lib.sweep.client import Store, stored_trace
+from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.prices import price_of
+from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.types import Attempt, Preference
 
 BUDGETS = [4, 16, 64, 256]
 
@@ -135,12 +136,12 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
 
 def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -> None:
     run = config(simulated={"effects": {"pdp": 2.0, "pdp_plus": 3.0}}, n_shots=1, methods=["base", "pdp"])
-    task, problems = load_task("aime"), draw(load_task("aime"), run.at("aime"), run.seed)
+    task, problems = load_task("aime"), split_problems(load_task("aime"), run.at("aime"), run.seed)
     attempt = Attempt("we look", "7", "", "")
     pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
-    given = Given(task, run.at("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
+    context = Context(task, run.at("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
     told = {
-        m: Respondent(run).effect_in(load_method(m).messages(problems.test[0], given))
+        m: Respondent(run).effect_in(load_method(m).messages(problems.test[0], context))
         for m in ("base", "pdp", "pdp_plus")
     }
     assert told == {"base": 1.0, "pdp": 2.0, "pdp_plus": 3.0}
@@ -155,7 +156,7 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
     task = load_task("aime")
-    problem = draw(task, run.at("aime"), run.seed).test[0]
+    problem = split_problems(task, run.at("aime"), run.seed).test[0]
     question, asked = task.question(problem), task.answer_prompt(problem)
     for so_far, right_ in ((f"we see{FOUND} so", True), (f"we see{FOUND} but{LOST}", False)):
         more = asyncio.run(said(run, question, so_far, "Go on from there."))
@@ -235,7 +236,7 @@ def test_without_doubt_it_is_the_geometric_distribution() -> None:
 def test_the_fast_draw_and_the_walk_follow_the_chain() -> None:
     model = Simulation(solve=0.02, doubt=0.01, stop=0.01, give_up=0.005, guess=0.2, unread=0.1)
     u, rng = np.array([0.2, 0.5, 0.9]), np.random.default_rng(0)
-    drawn = model.draw(BUDGETS, u, 20_000, rng)
+    drawn = model.split_problems(BUDGETS, u, 20_000, rng)
     assert np.abs(drawn.mean(axis=1) - model.quality(BUDGETS, u)).max() < 4 * 0.5 / np.sqrt(20_000)
     walks = [model.walk(float(model.chances(0.5)), rng.random((64, 2))) for _ in range(4_000)]
     held = np.mean([bool(turns) and turns[-1][1] for turns, *_ in walks])

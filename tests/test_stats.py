@@ -29,11 +29,11 @@ def test_a_large_difference_is_seen_and_none_is_not() -> None:
     low, high = seen.confidence_interval()
     assert 0 < low < seen.statistic < high
     assert seen.pvalue < 0.01
-    assert "better is better than base" in seen.reading()
+    assert "better is better than base" in seen.summary()
     same = cells_of(noisy(0))
     none = compare(pd.concat([same, same.assign(method="twin")]), baseline="base", treatment="twin", n_resamples=200)
     assert none.statistic == 0 and none.confidence_interval() == (0, 0) and none.pvalue == 1
-    assert "not distinguishable" in none.reading()
+    assert "not distinguishable" in none.summary()
     assert none.to_frame().shape == (1, 16)
 
 
@@ -116,7 +116,7 @@ def test_a_missing_budget_is_missing_in_curve_and_comparison() -> None:
     assert curve.quality.isna().tolist() == [False, True, False] and curve.n_cells.tolist() == [80, 0, 80]
     found = compare(cells, baseline="base", treatment="better", n_resamples=100)
     assert np.isnan(found.statistic) and np.isnan(found.confidence_interval()).all()
-    assert "cannot be compared" in found.reading() and "nan" not in found.reading()
+    assert "cannot be compared" in found.summary() and "nan" not in found.summary()
 
 
 def test_arms_with_other_samples_are_paired_on_what_they_share() -> None:

@@ -38,7 +38,7 @@ from anytime_lib.stats import (
 from anytime_lib.stats.bootstrap import OfCurve, integers
 from anytime_lib.stats.edges import bounded, parts_of
 from anytime_lib.stats.intervals import METHODS, Method
-from anytime_lib.stats.testing import exchange_signs
+from anytime_lib.stats.permutation import exchange_signs
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]
@@ -177,7 +177,7 @@ def test_nothing_varies_and_the_interval_is_a_point(method: Method) -> None:
     same = np.tile(scores(1, 4), (1, 9, 1, 1))
     found = compare_arrays(same, BUDGETS, method=method, n_resamples=200)
     assert found.confidence_interval() == pytest.approx((found.statistic,) * 2)
-    assert "point" in found.reading()
+    assert "point" in found.summary()
     perfect = estimate(cells_of(np.ones((6, 3, 3))), method=method, n_resamples=200).iloc[0]
     assert perfect["index"] == perfect.high == 1 and perfect.low == pytest.approx(0.025 ** (1 / 6), abs=0.03)
     assert perfect.note.startswith("no problem differs")  # the exact binomial bound: six of six say no more
@@ -247,7 +247,7 @@ def test_one_or_two_problems_prove_nothing(n: int, method: Method) -> None:
     quality = np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.linspace(0.5, 1, n)[:, None, None]])
     found = compare_arrays(quality, BUDGETS, method=method, n_resamples=100)
     assert not np.isnan(found.confidence_interval()).any() and found.pvalue == 2 / 2**n
-    assert "a hint, no proof" in found.reading() and ("not distinguishable" in found.reading() or n > 1)
+    assert "a hint, no proof" in found.summary() and ("not distinguishable" in found.summary() or n > 1)
 
 
 @pytest.mark.filterwarnings("error")

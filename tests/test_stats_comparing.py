@@ -28,9 +28,9 @@ from anytime_lib.stats import (
     tokens_to_reach,
     win_shares,
 )
+from anytime_lib.stats.permutation import exchange_signs, sign_flip_test
 from anytime_lib.stats.profiles import trace_indices
 from anytime_lib.stats.sufficient import possible_means, upper_bound
-from anytime_lib.stats.testing import exchange_signs, exchange_test
 
 BUDGETS = [1, 2, 4]
 
@@ -88,10 +88,10 @@ def test_exchange_is_scipys_permutation_test_of_the_pooled_index(n: int) -> None
     def difference(a: np.ndarray, b: np.ndarray) -> float:
         return float(anytime_index(BUDGETS, a.mean(axis=0)) - anytime_index(BUDGETS, b.mean(axis=0)))  # type: ignore[operator]
 
-    ours = exchange_test(curves, BUDGETS, index_of(), exchange_signs(n, 9_999, np.random.default_rng(0)))
+    ours = sign_flip_test(curves, BUDGETS, index_of(), exchange_signs(n, 9_999, np.random.default_rng(0)))
     rng, observed = np.random.default_rng(1), difference(curves[1], curves[0])
-    ways = exchange_signs(n, 3_000, rng)
-    kept = ways[:, :, None] > 0
+    preference_sources = exchange_signs(n, 3_000, rng)
+    kept = preference_sources[:, :, None] > 0
     flipped = list(map(difference, np.where(kept, curves[1], curves[0]), np.where(kept, curves[0], curves[1])))
     expected = np.mean(np.abs(flipped) >= abs(observed) - 1e-12)
     assert ours.statistic == pytest.approx(observed)
@@ -100,7 +100,7 @@ def test_exchange_is_scipys_permutation_test_of_the_pooled_index(n: int) -> None
         (curves[1].mean(axis=1), curves[0].mean(axis=1)), lambda a, b, axis: np.mean(a - b, axis=axis),
         permutation_type="samples", n_resamples=9_999 if n > 12 else np.inf, vectorized=True, rng=0,
     )  # fmt: skip
-    flat = exchange_test(np.repeat(curves.mean(axis=2, keepdims=True), 3, axis=2), BUDGETS, index_of("raw"),
+    flat = sign_flip_test(np.repeat(curves.mean(axis=2, keepdims=True), 3, axis=2), BUDGETS, index_of("raw"),
                          exchange_signs(n, 9_999, np.random.default_rng(0)))  # fmt: skip
     assert flat.pvalue == pytest.approx(theirs.pvalue, abs=1e-12 if n <= 12 else 0.02)
 
@@ -111,7 +111,7 @@ def test_a_constant_difference_is_no_proof_beyond_doubt() -> None:
     found = of(np.concatenate([quality, quality + 0.1]), order="raw")
     assert np.isnan(found.ttest().pvalue) and "p = 0" in found.ttest().note
     assert found.pvalue == pytest.approx(2 / 2**10)
-    assert "9 ties" in found.wilcoxon().note and "not to be had" in found.ttest().reading()
+    assert "9 ties" in found.wilcoxon().note and "not to be had" in found.ttest().summary()
     assert found.effect_size == np.inf and found.confidence_interval() == pytest.approx((0.1, 0.1))
 
 
@@ -123,7 +123,7 @@ def test_no_difference_at_all() -> None:
     for margin in (0.01, 0.11, 0.12):  # what 25 problems show if none differs: a margin above 1 - .05^(1/25) = .1129
         assert found.noninferior(margin).pvalue == pytest.approx((1 - margin) ** 25, abs=0.02)
         assert found.noninferior(margin).holds == found.equivalent(margin).holds == (margin == 0.12)
-    assert "every problem differs alike" in found.noninferior(0.01).reading()
+    assert "every problem differs alike" in found.noninferior(0.01).summary()
 
 
 @pytest.mark.parametrize(("n", "margin"), [(30, 0.05), (198, 0.02)])
@@ -161,7 +161,7 @@ def test_margins_agree_with_the_interval(method: str) -> None:
         if min(abs(-margin - low), abs(margin - high)) > 1e-3:
             assert found.noninferior(margin).holds == (low > -margin)
             assert found.equivalent(margin).holds == (low > -margin and high < margin)
-    assert "shown" in found.equivalent(0.3).reading() and found.equivalent(0.3).to_frame().holds.item()
+    assert "shown" in found.equivalent(0.3).summary() and found.equivalent(0.3).to_frame().holds.item()
     with pytest.raises(DataError, match="above 0"):
         found.noninferior(0)
 
@@ -185,12 +185,12 @@ def test_the_maximum_favours_a_flat_curve_and_the_companion_does_not() -> None:
         found = compare_arrays(shapes(198, 10, rng), DOUBLING, n_resamples=200, seed=rng)
         assert found.raw is not None and found.raw.raw is None
         held += [c.confidence_interval().low <= 0 <= c.confidence_interval().high for c in (found, found.raw)]
-        said += "the two disagree: the maximum favours flat" in found.reading()
-        assert found.disagrees == ("trust the raw one" in found.reading())
+        said += "the two disagree: the maximum favours flat" in found.summary()
+        assert found.disagrees == ("trust the raw one" in found.summary())
     quality = shapes(198, 10, np.random.default_rng(0))
     family = compare_family(table(quality), n_resamples=300)
     found = next(iter(family.comparisons.values()))
-    assert found.disagrees and "but not without the maximum" in family.reading()
+    assert found.disagrees and "but not without the maximum" in family.summary()
     assert "without the maximum it is not" in conclude(family, 0.05).reading.item()
     assert held[0] / 60 < 0.85 and held[1] / 60 >= 0.9 and said >= 60 * 0.1
 
@@ -202,10 +202,10 @@ def test_the_companion_is_the_raw_comparison_by_the_same_draws(order: str, level
     found, alone = of(scores(18, 0.2), order=order, **settings_), of(scores(18, 0.2), order="raw", **settings_)
     assert found.raw is not None and np.array_equal(found.raw.draws, alone.draws)
     assert found.raw.confidence_interval() == alone.confidence_interval() and found.raw.pvalue == alone.pvalue
-    assert f"without the maximum {alone.statistic:+.3f} [" in found.reading()
+    assert f"without the maximum {alone.statistic:+.3f} [" in found.summary()
     row, bare = found.to_frame().iloc[0], alone.to_frame().iloc[0]
     assert [row.raw_difference, row.raw_low, row.raw_high] == [bare.difference, bare.low, bare.high]
-    assert alone.raw is None and "without the maximum" not in alone.reading()
+    assert alone.raw is None and "without the maximum" not in alone.summary()
     assert [bare.raw_difference, bare.raw_low, bare.raw_high] == [bare.difference, bare.low, bare.high]
 
 
@@ -247,18 +247,18 @@ def test_rounding_is_no_spread(method: str) -> None:
     base = np.random.default_rng(3).random((1, 3, 3, 3)) * 0.5
     found = of(np.concatenate([base, base + 0.1]), order="raw", method=method)
     assert found.confidence_interval() == (found.statistic,) * 2
-    assert "not distinguishable" in found.reading() and "so the interval is a point" in found.reading()
+    assert "not distinguishable" in found.summary() and "so the interval is a point" in found.summary()
 
 
 def test_other_statistics_and_their_words() -> None:
     quality = scores(40, 0.3)
     at = of(quality, statistic=quality_at(2))
     assert at.statistic == pytest.approx(float(np.diff(quality[..., :2].mean(axis=(1, 2)).max(axis=-1))[0]))
-    assert "difference in quality at 2 tokens" in at.reading()
+    assert "difference in quality at 2 tokens" in at.summary()
     level = float(quality[0].mean(axis=(0, 1)).max()) - 0.02
-    assert "faster than" in of(quality, statistic=tokens_to_reach(level)).reading()
+    assert "faster than" in of(quality, statistic=tokens_to_reach(level)).summary()
     never = of(quality, statistic=tokens_to_reach(2.0))
-    assert np.isnan(never.statistic) and np.isnan(never.pvalue) and "cannot be compared" in never.reading()
+    assert np.isnan(never.statistic) and np.isnan(never.pvalue) and "cannot be compared" in never.summary()
 
 
 @given(arrays(float, st.integers(1, 9), elements=st.floats(0, 1)))
@@ -289,7 +289,7 @@ def test_a_family_is_what_compare_finds_for_each() -> None:
         assert np.array_equal(found.draws, alone.draws) and found.pvalue == alone.pvalue
     frame = family.to_frame()
     assert np.all(frame.pvalue_holm >= frame.pvalue) and frame.significant.tolist() == [True, True, False, False]
-    assert "2 at a family-wise error of 5%" in family.reading() and "on a" in family.reading()
+    assert "2 at a family-wise error of 5%" in family.summary() and "on a" in family.summary()
     lost = cells.copy()
     lost.loc[lost.index[:3], "score"] = np.nan  # now pair by pair, with other cells in each
     again = compare_family(lost, [["base", "third"]], n_resamples=300, seed=4)
@@ -437,7 +437,7 @@ def test_figures_of_families_and_profiles() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from anytime_lib.plots import plot_curves, plot_differences
+    from anytime_lib.plots.curves import plot_curves, plot_differences
 
     cells = table(scores(20, 0.4, arms=2))
     forest = plot_differences(compare_family(cells, n_resamples=200), title="Differences")

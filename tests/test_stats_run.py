@@ -11,22 +11,18 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.index import ORDERS, anytime_index
-from anytime_lib.simulation import Simulation
+from anytime_lib.models.simulation import Simulation
+from anytime_lib.report import measured
 from anytime_lib.stats import (
     VERDICTS,
     compare_family,
     conclude,
     declared_family,
     difference_variants,
-    error_rates,
-    exchanged,
-    flat,
-    maximum_bias,
-    measured,
-    proven_rates,
-    regraded,
     thinned,
 )
+from anytime_lib.studies.calibration import error_rates, exchanged, flat, maximum_bias, proven_rates
+from anytime_lib.sweep.grading import regraded
 
 BUDGETS = [10_000 * t for t in range(1, 9)]
 
@@ -81,20 +77,20 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     table.loc[table.method == "pdp_plus", ["score", "status"]] = [np.nan, "error"]
     family = declared_family(table, config)
     (alive, dead), (member, lost) = family.comparisons.values(), list(family.comparisons)
-    assert (member.treatment, lost.treatment) == ("pdp", "pdp_plus") and "share no graded cell" in dead.reading()
+    assert (member.treatment, lost.treatment) == ("pdp", "pdp_plus") and "share no graded cell" in dead.summary()
     assert family.pvalues == pytest.approx([min(1, 2 * alive.pvalue), np.nan], nan_ok=True)
-    assert "1 of which could not be made" in family.reading()
+    assert "1 of which could not be made" in family.summary()
     assert conclude(family, 0.05).verdict.tolist()[1] == "not compared"
     import matplotlib
 
     matplotlib.use("agg")
-    from anytime_lib.plots import plot_differences
+    from anytime_lib.plots.curves import plot_differences
 
     shown = plot_differences(family, title="With a dead arm")
     assert len(shown.get_yticklabels()) == 2
     cut = table[(table.method != "pdp_plus") | (table.budget < 8)]
     other = declared_family(cut.fillna({"score": 1.0}), config)
-    assert "different budgets" in list(other.comparisons.values())[1].reading()
+    assert "different budgets" in list(other.comparisons.values())[1].summary()
     gone = declared_family(
         table[table.method != "pdp_plus"], config.but(family=[["base", "pdp"], ["base", "pdp_plus"]])
     )
@@ -102,7 +98,7 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
         family.pvalues, nan_ok=True
     )
     none = declared_family(table[table.method == "base"], config)
-    assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.reading()
+    assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.summary()
     assert conclude(none, 0.05).empty
     other = declared_family(table, config.but(family=[["pdp", "base"]]))
     assert [m.treatment for m in other.comparisons] == ["base"]
@@ -202,8 +198,8 @@ def test_figures_stay_readable_with_twelve_methods() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
+    from anytime_lib.plots.stats import plot_panels, plot_profile_panels, plot_variants
     from anytime_lib.stats import performance_profile
-    from anytime_lib.stats_plots import plot_panels, plot_profile_panels, plot_variants
 
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
     curves = plot_panels(cells, n_resamples=50)

@@ -23,11 +23,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_lib import Store
-from anytime_lib.asking import stored_trace
-from anytime_lib.database import SCHEMA
 from anytime_lib.errors import DataError
-from anytime_lib.records import Problem, digest
 from anytime_lib.store import CELL_COLUMNS
+from anytime_lib.store_database import SCHEMA
+from anytime_lib.sweep.client import stored_trace
+from anytime_lib.types import Problem, digest
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Where a flush takes no time: kills then fall into writing, not into waiting."""

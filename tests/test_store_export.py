@@ -18,9 +18,9 @@ import yaml
 
 from anytime_lib import Store
 from anytime_lib.errors import DataError
-from anytime_lib.export import FORMATS, TABLES, export, main
-from anytime_lib.records import Problem, digest
 from anytime_lib.store import CELL_COLUMNS, tidy
+from anytime_lib.tools.export import FORMATS, TABLES, export, main
+from anytime_lib.types import Problem, digest
 
 CANARY = "CANARY-7f3a"
 KEY = "qz-canary-9911-key"
@@ -187,7 +187,7 @@ def test_mistakes_are_one_sentence(
     with pytest.raises(DataError, match="cannot export to"):
         export(store, tmp_path / "file" / "x")
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)
-    monkeypatch.delitem(sys.modules, "anytime_lib.export_inspect", raising=False)
+    monkeypatch.delitem(sys.modules, "anytime_lib.tools.inspect_logs", raising=False)
     with pytest.raises(DataError, match=r"pip install 'anytime-lib\[inspect\]'"):
         export(store, tmp_path / "logs", "inspect")
     assert main(store.path, tmp_path / "out", "jsonl") == 0

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from anytime_lib import Store
 from anytime_lib.errors import DataError
-from anytime_lib.records import Problem, digest
-from anytime_lib.why import _common, main, why, why_key
+from anytime_lib.tools.explain import _common, main, why, why_key
+from anytime_lib.types import Problem, digest
 
 TEXTS = [f"Canary question number {i} about a very long trip through Europe, please plan it." for i in range(4)]
 

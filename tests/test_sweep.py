@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 from fake_server import FakeServer, say_something
 
-from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis, sweep
-from anytime_lib.asking import stored_trace
+from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, EndpointError
-from anytime_lib.exemplars import assert_disjoint, draw
-from anytime_lib.judging import log_odds
+from anytime_lib.methods.judge import log_odds
+from anytime_lib.sweep import run as sweep
+from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.exemplars import assert_disjoint, split_problems
 
 Config = Callable[..., RunConfig]
 
@@ -41,11 +42,11 @@ def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeSe
             assert trace.stopped_naturally.tolist() == [False, False, False, True]
             for cell in trace.itertuples():
                 (sent,) = [r for r in server.requests if not r.get("logprobs") and _answers(store, cell.answer_key, r)]
-                given = sent["messages"][-2]
-                assert given["role"] == "assistant"
-                assert row.text.startswith(given["content"])
+                context = sent["messages"][-2]
+                assert context["role"] == "assistant"
+                assert row.text.startswith(context["content"])
                 whole = row.text.encode()[: row.ends[cell.tokens_used - 1]]
-                assert given["content"] == whole.decode(errors="ignore")
+                assert context["content"] == whole.decode(errors="ignore")
     before = len(server.requests)
     again = run_sweep(config(), progress=False)
     assert len(server.requests) == before
@@ -211,7 +212,7 @@ def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -
     assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.usable)
     cells = run_sweep(settings, progress=False)
     assert set(cells.method) == {"base", "pdp", "pdp_plus"}
-    problems = draw(load_task("gpqa"), settings.at("gpqa"), settings.seed)
+    problems = split_problems(load_task("gpqa"), settings.at("gpqa"), settings.seed)
     shown = {p.problem.text for p in found.preferences}
     traces = [r["messages"][-1]["content"] for r in server.requests if r.get("logprobs")]
     assert all(any(text in t for t in traces) for text in shown)
@@ -240,17 +241,17 @@ def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path)
     path = tmp_path / "aime.jsonl"
     path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(12)))
     of = {"tasks": ["aime"], "source": str(path), "n_problems": 4}
-    assert len(draw(load_task("aime"), config(**of).at("aime"), 0).test) == 4
+    assert len(split_problems(load_task("aime"), config(**of).at("aime"), 0).test) == 4
     with pytest.raises(DataError, match="name a pool_source"):
-        draw(load_task("aime"), config(**of | {"methods": ["pdp"]}).at("aime"), 0)
+        split_problems(load_task("aime"), config(**of | {"methods": ["pdp"]}).at("aime"), 0)
     whole = of | {"pool_source": "none", "n_problems": 12}
-    assert len(draw(load_task("aime"), config(**whole).at("aime"), 0).test) == 12
+    assert len(split_problems(load_task("aime"), config(**whole).at("aime"), 0).test) == 12
     with pytest.raises(DataError, match="pool_source is 'none'"):
-        draw(load_task("aime"), config(**whole | {"n_shots": 1}).at("aime"), 0)
+        split_problems(load_task("aime"), config(**whole | {"n_shots": 1}).at("aime"), 0)
 
 
 def test_a_planted_leak_is_an_error(config: Config) -> None:
-    problems = draw(load_task("gpqa"), config().at("gpqa"), 0)
+    problems = split_problems(load_task("gpqa"), config().at("gpqa"), 0)
     with pytest.raises(DataError, match="leak"):
         assert_disjoint(problems.test, [*problems.pool, problems.test[0]])
 

@@ -19,21 +19,20 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.exemplars import assert_disjoint, draw, shared
-from anytime_lib.judging import BY, Judgement, agreed, log_odds, scored, verifier_of
-from anytime_lib.methods import Attempt, Preference
+from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verifier_of
 from anytime_lib.methods.leap import Mistake, Principles
-from anytime_lib.pairs import choose, cost, lengths, matched, shuffled
-from anytime_lib.preference_file import save
-from anytime_lib.records import Problem
-from anytime_lib.settling import assert_held_out
-from anytime_lib.synthesis import synthesize
-from anytime_lib.tasks import OwnTask
+from anytime_lib.methods.pairs import choose, cost, lengths, matched, shuffled
+from anytime_lib.methods.preference_file import save
+from anytime_lib.methods.synthesis import synthesize
+from anytime_lib.studies.held_out import assert_held_out
+from anytime_lib.sweep.exemplars import assert_disjoint, shared, split_problems
+from anytime_lib.tasks.custom import CustomTask
+from anytime_lib.types import Attempt, Preference, Problem
 
 Config = Callable[..., RunConfig]
 
 
-def sums(name: str = "sums", private: bool = False, **options: Any) -> OwnTask:
+def sums(name: str = "sums", private: bool = False, **options: Any) -> CustomTask:
     rows = [{"text": f"What is {i} + 1?", "gold": i + 1, "difficulty": i % 3, "private": private} for i in range(60)]
 
     def right(problem: Problem, text: str) -> bool | None:
@@ -61,8 +60,8 @@ def solver(body: dict[str, Any], number: int) -> Any:
     if body.get("logprobs"):
         return say_something(body, number)
     n = int((re.findall(r"is (\d+)", " ".join(m["content"] for m in body["messages"])) or ["0"])[-1]) + 1
-    given = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
-    return f"Sum: {n + len(given) % 2}"
+    context = body["messages"][-2]["content"] if len(body["messages"]) > 1 else ""
+    return f"Sum: {n + len(context) % 2}"
 
 
 def judge_says(letter: str, odds: float) -> tuple[int, dict[str, Any]]:
@@ -96,7 +95,7 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     assert judge.comparisons.outcome.isin(["first", "second", "tie", "identical"]).all()
     asked = len(server.requests)
     judging = sum("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
-    found = {by: synthesised(run(), by) for by in BY}
+    found = {by: synthesised(run(), by) for by in PREFERENCE_SOURCES}
     assert len(server.requests) == asked and judging > 0
     decided = judge.comparisons[judge.comparisons.outcome.isin(["first", "second"])]
     better = decided.score_first > decided.score_second
@@ -124,20 +123,22 @@ def test_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
 
 def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     """Judge, placebo and agreement run side by side in one sweep: each request is sent once."""
-    from anytime_lib.asking import Asker
-    from anytime_lib.models import Model
-    from anytime_lib.progress import Progress
+    from anytime_lib.models.model import Model
     from anytime_lib.store import Store
+    from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.progress import Progress
 
     config = run()
     task = load_task("sums")
-    problems = draw(task, config.at("sums"), 0)
+    problems = split_problems(task, config.at("sums"), 0)
 
     async def side_by_side() -> list[Any]:
         async with Model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
-                asker = Asker(config, store, model, Progress("", 0, False))
-                return await asyncio.gather(*(synthesize(asker, task, config.at("sums"), problems, by=by) for by in BY))
+                client = CachedClient(config, store, model, Progress("", 0, False))
+                return await asyncio.gather(
+                    *(synthesize(client, task, config.at("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
+                )
 
     asyncio.run(side_by_side())
     traces = [r["seed"] for r in server.requests if r.get("seed")]
@@ -153,14 +154,14 @@ def test_verdicts_nobody_can_read_are_counted(server: FakeServer, run: Config) -
     server.script = unsure
     found = synthesised(run())
     assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pair from 24 comparisons" in found.reading() and "unparsed" in found.reading()
+    assert "no usable preference pair from 24 comparisons" in found.summary() and "unparsed" in found.summary()
 
 
 def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
     found = synthesised(run())
     assert found.attempts["failed"] == 16
-    assert "nothing to compare; of 16 attempts 16 failed" in found.reading()
+    assert "nothing to compare; of 16 attempts 16 failed" in found.summary()
 
 
 def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
@@ -211,7 +212,7 @@ def test_a_score_that_is_none_is_no_verdict(odd: float | None) -> None:
 def test_checks_without_a_number_make_no_pair(run: Config) -> None:
     found = synthesised(run(tasks=[sums("nan", verify=lambda problem, text: float("nan"))]), "verifier")
     assert not found.usable and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pair" in found.reading()
+    assert "no usable preference pair" in found.summary()
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -343,18 +344,18 @@ def test_a_planted_overlap_is_found_before_anything_is_asked(
 ) -> None:
     task = sums("leaky", verify=checked)
     config = run(tasks=[task])
-    under_test = draw(task, config.at("leaky"), config.seed).test[0]
+    under_test = split_problems(task, config.at("leaky"), config.seed).test[0]
     planted = under_test if what == "content" else Problem(under_test.id, "leaky", "What is 700 + 1?", 701)
     if what == "content":
         planted = Problem("another-id", "leaky", under_test.text, under_test.gold, under_test.metadata)
-    real = OwnTask.problems
+    real = CustomTask.problems
 
-    def leaks(self: OwnTask, source: Any = None, limit: Any = None, seed: int = 0, split: str = "test",
+    def leaks(self: CustomTask, source: Any = None, limit: Any = None, seed: int = 0, split: str = "test",
               difficulty: Any = None) -> list[Problem]:  # fmt: skip
         found = real(self, source, limit, seed, split, difficulty)
         return [*found[:-1], planted] if split == "pool" else found
 
-    monkeypatch.setattr(OwnTask, "problems", leaks)
+    monkeypatch.setattr(CustomTask, "problems", leaks)
     with pytest.raises(DataError, match="leak: 1 exemplars are also under test"):
         synthesised(config)
     assert not server.requests

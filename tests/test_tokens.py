@@ -15,9 +15,9 @@ from anytime_lib import load_task
 from anytime_lib.errors import DataError
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint, Reply
-from anytime_lib.models.replies import split_think
+from anytime_lib.models.reply import split_think
 from anytime_lib.models.tokenizers import FileTokenizer, vocabulary_pieces
-from anytime_lib.tokens import cut, cut_error, ends_of, ends_within, proportional_ends, scaled_ends
+from anytime_lib.models.tokens import cut, cut_error, ends_of, ends_within, proportional_ends, scaled_ends
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), min_size=1)
 

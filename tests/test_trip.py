@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Problem
-from anytime_lib.tasks import Task
-from anytime_lib.tasks.itinerary import Stay, Trip, check, plan_of, read_trip
+from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_strict, parse_problem, read_plan, solve
+from anytime_lib.tasks.trip_problem import Stay, Trip, check, plan_of, read_trip
+from anytime_lib.types import Problem
 
 DATA = Path(os.environ.get("ANYTIME_BENCH_DATA", "")) / "trip_planning_subset.json"
 real = pytest.mark.skipif(

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 from numpy.random import Generator, default_rng
 
-from anytime_lib.records import Problem
 from anytime_lib.tasks.trip import TASK, generate, grade_official, parse_problem
+from anytime_lib.types import Problem
 
 CASES = 3000
 # Runs in the other process: one verdict for each [cities, durations, text], "error" where their program breaks.

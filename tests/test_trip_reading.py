@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytime_lib.tasks import trip_reading
-from anytime_lib.tasks.itinerary import Stay, plan_of, write_plan
+from anytime_lib.tasks import trip_answer as trip_reading
 from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_partial, grade_strict, read_plan
+from anytime_lib.tasks.trip_problem import Stay, plan_of, write_plan
 
 CITIES = ["Rome", "Nice", "Split"]
 PLAN = "Rome 1-3, Nice 3-5, Split 5-8"

@@ -16,8 +16,8 @@ import pytest
 
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.tasks import trip_source
-from anytime_lib.tasks.itinerary import read_trip
 from anytime_lib.tasks.trip import TASK, dataset, grade_official, grade_strict, write_official
+from anytime_lib.tasks.trip_problem import read_trip
 
 
 @pytest.fixture(autouse=True)

@@ -1,12 +1,121 @@
-"""What does the model do by itself? Chain of thought after a few worked examples."""
+"""How is a problem put to the model? One module per method.
+
+There are two kinds. A `Prompted` method only writes the messages that ask for reasoning: one trace of each sample is
+cut at every budget, and an answer is forced there. A `Searching` method asks as it goes (several traces, valuations,
+verdicts) and says what it would answer at every budget. A method of your own is a subclass of either, handed to
+`RunConfig(methods=[...])` or to `register_method`.
+
+What counts against a budget is the same for all: every output token that is reasoning, or that steers the method
+before it is stopped. The answers that are forced when it is stopped only read out what was reasoned, and are counted
+apart (`answer_tokens`), as are prompts, which the ledger has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from anytime_lib.methods import Given, Method, Prompted
-from anytime_lib.records import Message, Problem
-from anytime_lib.tasks import Task
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Message, Problem
+
+if TYPE_CHECKING:
+    from anytime_lib.config import TaskSettings
+    from anytime_lib.methods.search import Ask, BudgetAnswer, Step
+    from anytime_lib.models.limiter import Gate
+    from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.exemplars import ProblemSplit
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method is given beside the problem.
+
+    Attributes:
+        task, settings: the task, and what the config says of it.
+        shots: worked examples from the pool, the same for every method.
+        pool: the other problems of the pool; empty unless a method of the run needs them.
+        prepared: what the method's preparation made; None if it has none.
+        budget: the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`).
+    """
+
+    task: Task
+    settings: TaskSettings
+    shots: Sequence[Problem] = ()
+    pool: Sequence[Problem] = ()
+    prepared: Any = None
+    budget: int = 0
+
+
+class Preparation(Protocol):
+    """What is done once for a task before a method runs on it, on pool problems alone.
+
+    Attributes:
+        name: arms whose preparation has the same name share one run of it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def __call__(
+        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+    ) -> Any:
+        """What was made. Where it is falsy, its `reading()` says why, and the arms that need it are left out.
+
+        Args:
+            units: admits as many pool problems at once as there are slots.
+        """
+        ...
+
+    def save(self, prepared: Any, folder: Path) -> None:
+        """Keep what was made in the run's folder."""
+        ...
+
+
+class Method:
+    """What every method has.
+
+    Attributes:
+        name: its name in configs, cells and figures.
+        preparation: what has to be made from the pool first; None: nothing.
+        needs_pool: whether it shows pool problems beyond the worked examples (so does any with a preparation).
+    """
+
+    name: str
+    preparation: Preparation | None = None
+    needs_pool: bool = False
+
+
+class Prompted(Method):
+    """A method that writes messages and leaves the rest to the engine.
+
+    Attributes:
+        per_budget: the messages depend on the budget, so each budget has a trace of its own.
+    """
+
+    per_budget: bool = False
+
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        """The conversation that asks for reasoning on `problem`, ending with a user turn."""
+        raise NotImplementedError
+
+
+class Searching(Method):
+    """A method that asks as it goes. Either of the two functions below says how; `steps` is the simpler one."""
+
+    def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        """What it does, step by step: what each costs, and what it would answer if stopped in it.
+
+        The largest budget is `context.budget`; what is asked beyond it is wasted. One search serves every budget.
+        """
+        raise NotImplementedError
+
+    def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
+        """For every budget, in ascending order, what it would answer when stopped there."""
+        from anytime_lib.methods.search import answers_of_steps
+
+        return answers_of_steps(self.steps(problem, context, ask), context, ask)
 
 
 def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
@@ -32,15 +141,3 @@ def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
 def chain_of_thought(task: Task, problem: Problem, shots: Sequence[Problem], question: str = "") -> list[Message]:
     """Worked examples, then the question: the task's own, or another way to put it."""
     return [*worked_examples(task, shots), {"role": "user", "content": question or task.question(problem)}]
-
-
-class Base(Prompted):
-    """Chain of thought (Wei et al., arXiv 2201.11903): worked examples, then the question."""
-
-    name = "base"
-
-    def messages(self, problem: Problem, given: Given) -> list[Message]:
-        return chain_of_thought(given.task, problem, given.shots)
-
-
-METHODS: dict[str, Method] = {"base": Base()}

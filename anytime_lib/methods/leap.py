@@ -13,20 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anytime_lib.exemplars import assert_disjoint
-from anytime_lib.grading import grade_answer
-from anytime_lib.methods import Given, Method, Prompted
-from anytime_lib.methods.base import chain_of_thought
-from anytime_lib.models.endpoint import RequestFailed
+from anytime_lib.errors import RequestFailed
+from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Message, Problem, shown
+from anytime_lib.sweep.exemplars import assert_disjoint
+from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.types import Message, Problem, shown
 
 if TYPE_CHECKING:
-    from anytime_lib.asking import Asker
     from anytime_lib.config import TaskSettings
-    from anytime_lib.exemplars import Draw
     from anytime_lib.models.limiter import Gate
-    from anytime_lib.tasks import Task
+    from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.exemplars import ProblemSplit
+    from anytime_lib.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -46,14 +45,14 @@ class Principles:
 
     Attributes:
         mistakes: one a pool problem at the most.
-        summary: the principles of all in short; "" where that failed.
+        high: the principles of all in short; "" where that failed.
         attempts, failed: how many could be read, and how many could not be made (their requests failed, or the server
             hides reasoning).
     """
 
     task: str
     mistakes: list[Mistake]
-    summary: str = field(repr=False)
+    high: str = field(repr=False)
     attempts: int
     failed: int = 0
 
@@ -64,7 +63,7 @@ class Principles:
     def __bool__(self) -> bool:
         return bool(self.low)
 
-    def reading(self) -> str:
+    def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
         found = f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool"
         if self.failed:
@@ -84,14 +83,14 @@ class Learning:
     name = "principles"
 
     async def __call__(
-        self, asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate
+        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
     ) -> Principles:
         assert_disjoint(problems.test, [*problems.pool, *problems.shots])
 
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
             await units.enter()
             try:
-                return await _learned(asker, task, settings, problems, problem)
+                return await _learned(client, task, settings, problems, problem)
             finally:
                 units.leave()
 
@@ -101,7 +100,7 @@ class Learning:
         mistakes = [m for _, _, m in found if m]
         low = [m.principle for m in mistakes if m.principle]
         summary = (
-            await _say(asker, task, settings, "principle", prompt("leap.summary", principles=_listed(low)))
+            await _say(client, task, settings, "principle", prompt("leap.summary", principles=_listed(low)))
             if low
             else ""
         )
@@ -115,21 +114,21 @@ class Learning:
             for m in prepared.mistakes
         ]  # fmt: skip
         if prepared:
-            rows.append({"task": prepared.task, "summary": shown(prepared.mistakes[0].problem, prepared.summary)})
+            rows.append({"task": prepared.task, "summary": shown(prepared.mistakes[0].problem, prepared.high)})
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"principles_{prepared.task}.jsonl").write_text(text, encoding="utf-8", errors="replace")
 
 
 async def _learned(
-    asker: Asker, task: Task, settings: TaskSettings, problems: Draw, problem: Problem
+    client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, problem: Problem
 ) -> tuple[int, int, Mistake | None]:
     """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
     messages = chain_of_thought(task, problem, problems.shots)
     read, failed, wrong = 0, 0, None
-    for sample in range(asker.config.pool_samples):
+    for sample in range(client.config.pool_samples):
         try:
-            trace = await asker.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
-            key, row = await asker.answer(
+            trace = await client.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
+            key, row = await client.answer(
                 task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
             )
         except RequestFailed:
@@ -143,19 +142,19 @@ async def _learned(
         return read, failed, None
     trace, key, answer = wrong
     shows = {"problem": problem.text, "attempt": f"{trace.text}\n{answer}".strip(), "answer": task.gold_answer(problem)}
-    explanation = await _say(asker, task, settings, "explain", prompt("leap.explain", **shows))
+    explanation = await _say(client, task, settings, "explain", prompt("leap.explain", **shows))
     principle = ""
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-        principle = await _say(asker, task, settings, "principle", asked)
+        principle = await _say(client, task, settings, "principle", asked)
     return read, failed, Mistake(problem, trace.key, key, explanation, principle)
 
 
-async def _say(asker: Asker, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
+async def _say(client: CachedClient, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
         turn = {"role": "user", "content": content}
-        _, row = await asker.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
+        _, row = await client.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
     except RequestFailed:
         return ""
     return str(row["text"]).strip()
@@ -171,11 +170,11 @@ class Leap(Prompted):
     name = "leap"
     preparation = Learning()
 
-    def messages(self, problem: Problem, given: Given) -> list[Message]:
-        learned: Principles = given.prepared
-        question = prompt("leap.question", summary=learned.summary, principles=_listed(learned.low),
-                          question=given.task.question(problem))  # fmt: skip
-        return chain_of_thought(given.task, problem, given.shots, question)
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        learned: Principles = context.prepared
+        question = prompt("leap.question", summary=learned.high, principles=_listed(learned.low),
+                          question=context.task.question(problem))  # fmt: skip
+        return chain_of_thought(context.task, problem, context.shots, question)
 
 
 METHODS: dict[str, Method] = {"leap": Leap()}

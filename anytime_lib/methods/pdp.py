@@ -9,38 +9,37 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anytime_lib.methods import Given, Method, Prompted
-from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Message, Problem
+from anytime_lib.types import Message, Problem
 
 if TYPE_CHECKING:
-    from anytime_lib.asking import Asker
     from anytime_lib.config import TaskSettings
-    from anytime_lib.exemplars import Draw
-    from anytime_lib.judging import By
+    from anytime_lib.methods.judge import PreferenceSource
+    from anytime_lib.methods.synthesis import Synthesis
     from anytime_lib.models.limiter import Gate
-    from anytime_lib.synthesis import Synthesis
-    from anytime_lib.tasks import Task
+    from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.exemplars import ProblemSplit
+    from anytime_lib.tasks.base import Task
 
 
 class Pairs:
     """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
 
-    def __init__(self, by: By) -> None:
+    def __init__(self, by: PreferenceSource) -> None:
         self.by = by
         self.name = f"pairs:{by}"
 
     async def __call__(
-        self, asker: Asker, task: Task, settings: TaskSettings, problems: Draw, units: Gate
+        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
     ) -> Synthesis:
-        from anytime_lib.synthesis import synthesize
+        from anytime_lib.methods.synthesis import synthesize
 
-        by = asker.config.pairs_by if self.by == "judge" else self.by
-        return await synthesize(asker, task, settings, problems, units, by=by)
+        by = client.config.pairs_by if self.by == "judge" else self.by
+        return await synthesize(client, task, settings, problems, units, by=by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        from anytime_lib.preference_file import save
+        from anytime_lib.methods.preference_file import save
 
         save(prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}"))
 
@@ -54,11 +53,11 @@ class Pdp(Prompted):
         plus: winners only.
     """
 
-    def __init__(self, name: str, by: By = "judge", plus: bool = False) -> None:
+    def __init__(self, name: str, by: PreferenceSource = "judge", plus: bool = False) -> None:
         self.name, self.plus = name, plus
         self.preparation = Pairs(by)
 
-    def messages(self, problem: Problem, given: Given) -> list[Message]:
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
         kind = "pdp_plus" if self.plus else "pdp"
         exemplars = "\n\n".join(
             prompt(
@@ -67,10 +66,10 @@ class Pdp(Prompted):
                 winner=f"{p.winner.reasoning}\n{p.winner.answer}".strip(),
                 loser=f"{p.loser.reasoning}\n{p.loser.answer}".strip(),
             )
-            for p in given.prepared.preferences
+            for p in context.prepared.preferences
         )
-        question = prompt(f"{kind}.question", exemplars=exemplars, question=given.task.question(problem))
-        return chain_of_thought(given.task, problem, given.shots, question)
+        question = prompt(f"{kind}.question", exemplars=exemplars, question=context.task.question(problem))
+        return chain_of_thought(context.task, problem, context.shots, question)
 
 
 METHODS: dict[str, Method] = {

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anytime_lib.asking import Trace
-from anytime_lib.judging import TIE, log_odds
-from anytime_lib.methods import Given, Method, Searching
-from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
+from anytime_lib.methods.judge import TIE, log_odds
+from anytime_lib.methods.search import Ask, Step, cost
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Problem
-from anytime_lib.searching import Ask, Step, cost
+from anytime_lib.types import Problem, Trace
 
 VERDICT_TOKENS = 4
 
@@ -29,9 +27,9 @@ class PdpPerProblem(Searching):
 
     name = "pdp_per_problem"
 
-    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
-        task, most, left = given.task, given.settings.per_problem_tokens, given.budget
-        messages = chain_of_thought(task, problem, given.shots)
+    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        task, most, left = context.task, context.settings.per_problem_tokens, context.budget
+        messages = chain_of_thought(task, problem, context.shots)
         attempts: list[tuple[Trace, str]] = []
         for number in range(2):
             if left < 1:
@@ -65,7 +63,7 @@ class PdpPerProblem(Searching):
             winner, loser = (one, other) if margin > 0 else (other, one)
             question = prompt("pdp_per_problem.question", question=task.question(problem), winner=winner[1],
                               loser=loser[1])  # fmt: skip
-            messages = chain_of_thought(task, problem, given.shots, question)
+            messages = chain_of_thought(task, problem, context.shots, question)
             yield Step(0, winner[0])
         if left >= 1:
             final = await ask.trace(messages, left, 2)

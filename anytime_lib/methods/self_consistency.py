@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
-from anytime_lib.asking import Trace
-from anytime_lib.methods import Given, Method, Searching
-from anytime_lib.methods.base import chain_of_thought
-from anytime_lib.models.endpoint import RequestFailed
-from anytime_lib.records import Problem
-from anytime_lib.searching import Answer, Ask, Stop, cost, read_out
-from anytime_lib.tasks import Task
+from anytime_lib.errors import RequestFailed
+from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
+from anytime_lib.methods.search import Answer, Ask, BudgetAnswer, cost, read_out
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Problem, Trace
 
 MOST = 40
 """Traces at the most, as in the paper; more budget then changes nothing."""
@@ -29,7 +27,7 @@ def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
     """
     if own := getattr(task, "vote", None):
         return int(own(problem, texts))
-    read = getattr(task, "reading", None) or (lambda _, text: " ".join(text.lower().split()) or None)
+    read = getattr(task, "extract_answer", None) or (lambda _, text: " ".join(text.lower().split()) or None)
     readings = [read(problem, text) for text in texts]
     counts = Counter(r for r in readings if r is not None)
     return readings.index(counts.most_common(1)[0][0]) if counts else 0
@@ -40,14 +38,14 @@ class SelfConsistency(Searching):
 
     name = "self_consistency"
 
-    async def stops(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Stop]:
-        messages = chain_of_thought(given.task, problem, given.shots)
+    async def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
+        messages = chain_of_thought(context.task, problem, context.shots)
         traces: list[Trace] = []
         spent = 0
         known: dict[tuple[int, int], Answer | RequestFailed] = {}
-        for budget in given.settings.budgets:
+        for budget in context.settings.budgets:
             while spent < budget and len(traces) < MOST:
-                cap = min(given.settings.vote_tokens, given.budget - spent)
+                cap = min(context.settings.vote_tokens, context.budget - spent)
                 traces.append(await ask.trace(messages, cap, len(traces)))
                 spent += cost(traces[-1], cap)
             votes, used = [], 0
@@ -61,9 +59,9 @@ class SelfConsistency(Searching):
                     break
             said = [vote for vote in votes if isinstance(vote, Answer)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
-            best = failed[0] if failed else said[elected(given.task, problem, [vote.text for vote in said])]
+            best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
             keys = (*(trace.key for trace in traces), *(vote.key for vote in said))
-            yield Stop(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget, keys=keys)
+            yield BudgetAnswer(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget, keys=keys)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

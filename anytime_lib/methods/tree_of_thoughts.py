@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 
-from anytime_lib.asking import Trace
-from anytime_lib.judging import log_odds
-from anytime_lib.methods import Given, Method, Searching
-from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
+from anytime_lib.methods.judge import log_odds
+from anytime_lib.methods.search import Ask, Step, cost, joined
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Message, Problem
-from anytime_lib.searching import Ask, Step, cost, joined
+from anytime_lib.types import Message, Problem, Trace
 
 VALUE_TOKENS = 4
 """Of a valuation: a letter, and room for what some models put around it."""
@@ -31,10 +29,10 @@ class TreeOfThoughts(Searching):
 
     name = "tree_of_thoughts"
 
-    async def steps(self, problem: Problem, given: Given, ask: Ask) -> AsyncIterator[Step]:
-        settings, left = given.settings, given.budget
-        question = prompt("tree_of_thoughts.question", question=given.task.question(problem))
-        beam = [(0.0, ask.nothing(chain_of_thought(given.task, problem, given.shots, question)))]
+    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        settings, left = context.settings, context.budget
+        question = prompt("tree_of_thoughts.question", question=context.task.question(problem))
+        beam = [(0.0, ask.nothing(chain_of_thought(context.task, problem, context.shots, question)))]
         best: Trace | None = None
         while beam:
             grown: list[tuple[float, Trace]] = []

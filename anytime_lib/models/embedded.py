@@ -26,7 +26,7 @@ from typing import IO, Any
 import openai
 
 from anytime_lib.errors import EndpointError
-from anytime_lib.models import llama_process
+from anytime_lib.models import llama_server as llama_process
 from anytime_lib.models.gguf_file import alias as alias_of
 from anytime_lib.models.gguf_file import cache_dir, checked, sha256
 

@@ -17,11 +17,14 @@ from urllib.parse import urlsplit
 
 import openai
 
-from anytime_lib.errors import EndpointError, nearest
+from anytime_lib.errors import (
+    EndpointError,
+    RequestFailed,  # fmt: skip
+    nearest,
+)
 from anytime_lib.models.failures import (
     Event,
-    RequestFailed,
-    Trouble,
+    RetryableError,
     named_setting,
     of_refusal,
     of_silence,
@@ -30,18 +33,18 @@ from anytime_lib.models.failures import (
     unsent,
     words_of,
 )  # fmt: skip
-from anytime_lib.models.replies import BYTES_PER_TOKEN, LARGEST, Reader, Reply
-from anytime_lib.models.retrying import Limiter, Patience, Retrying
+from anytime_lib.models.reply import BYTES_PER_TOKEN, LARGEST, Reader, Reply
+from anytime_lib.models.retry import Limiter, Retrying, Timeouts
 from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
 from anytime_lib.models.transport import as_sent, http_client
 from anytime_lib.models.watching import Watch
-from anytime_lib.records import Message
-from anytime_lib.withheld import known_secrets
+from anytime_lib.redact import known_secrets
+from anytime_lib.types import Message
 
 if TYPE_CHECKING:
-    from anytime_lib.models.capabilities import Capabilities
+    from anytime_lib.models.probe import Capabilities
 
-__all__ = ["Endpoint", "Event", "Limiter", "Patience", "Reply", "RequestFailed", "is_loopback"]
+__all__ = ["Endpoint", "Event", "Limiter", "Reply", "RequestFailed", "Timeouts", "is_loopback"]
 
 log = logging.getLogger(__name__)
 
@@ -80,21 +83,21 @@ class Endpoint:
         api_key: str,
         *,
         key_name: str = "the API key",
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         on_event: Callable[[Event], None] | None = None,
         limiter: Limiter | None = None,
         capabilities: Capabilities | None = None,
         tokenizer_file: str | Path | None = None,
     ) -> None:
         self.base_url, self.model, self._key_name = base_url, model, key_name
-        self.patience, self.on_event, self.limiter = patience or Patience(), on_event, limiter
+        self.timeouts, self.on_event, self.limiter = timeouts or Timeouts(), on_event, limiter
         # No proxy of the user's network stands before a server on this machine.
         http = http_client(trust_env=not is_loopback(base_url))
         self._client = openai.AsyncOpenAI(
             base_url=base_url, api_key=api_key, max_retries=0, http_client=http,
-            timeout=openai.Timeout(None, connect=self.patience.connect),
+            timeout=openai.Timeout(None, connect=self.timeouts.connect),
         )  # fmt: skip
-        self._persist = Retrying(base_url, self.patience, self._tell, limiter)
+        self._persist = Retrying(base_url, self.timeouts, self._tell, limiter)
         self.tokenizer = FileTokenizer(tokenizer_file) if tokenizer_file else None
         self.dropped: set[str] = set()
         self.owner = ""
@@ -152,7 +155,7 @@ class Endpoint:
             tokens: ask for the token stream.
             alternatives: ask for the log-probabilities of that many alternatives to the first token.
             each_try: makes every try, by awaiting what it is given: to pay for it, and to keep what came of it, a
-                `Trouble` included.
+                `RetryableError` included.
 
         Raises:
             RequestFailed: this request failed for good.
@@ -235,7 +238,7 @@ class Endpoint:
 
     async def _once(self, messages: list[Message], sent: dict[str, Any], asked: str, prefill: bool) -> Reply:
         """Send one request and read its reply, within the deadlines."""
-        limits, loop = self.patience, asyncio.get_running_loop()
+        limits, loop = self.timeouts, asyncio.get_running_loop()
         start, streams = loop.time(), "stream" in sent
         tokens = sent.get("max_tokens") or sent["max_completion_tokens"]
         whole = start + limits.whole
@@ -252,22 +255,22 @@ class Endpoint:
                     events = "event-stream" in response.headers.get("content-type", "")
                     reader = Reader(events, max(LARGEST, BYTES_PER_TOKEN * tokens), self._secrets)
                     async for data in _bytes(response):
-                        heard = reader.heard
+                        on_reply = reader.on_reply
                         reader.feed(data)
                         if reader.finished:  # what is left is the end of the connection
                             clock.reschedule(loop.time() + 1)
-                        elif reader.heard > heard or not events:
+                        elif reader.on_reply > on_reply or not events:
                             clock.reschedule(min(whole, loop.time() + limits.first_token))
                 reader.end()
         except TimeoutError:
             if not reader.finished:
                 late = loop.time() >= whole
-                raise Trouble(
-                    of_silence(late, reader.heard, limits.first_token, limits.whole),
+                raise RetryableError(
+                    of_silence(late, reader.on_reply, limits.first_token, limits.whole),
                     final=late,
                     partial=_part(reader, read),
                 ) from None
-        except Trouble as trouble:
+        except RetryableError as trouble:
             if not reader.ended:
                 trouble.partial = _part(reader, read)
                 raise
@@ -286,7 +289,7 @@ class Endpoint:
         except openai.APIStatusError:
             raise
         except Exception as error:
-            raise unsent(error, self.patience.connect, self._secrets) from None
+            raise unsent(error, self.timeouts.connect, self._secrets) from None
         try:
             yield response
         finally:
@@ -297,12 +300,12 @@ class Endpoint:
         """What a route beside chat answers with; None from a route to tokens that the server does not have."""
         client = self._client.with_options(base_url=root)
         try:
-            async with asyncio.timeout(self.patience.connect + self.patience.first_token):
+            async with asyncio.timeout(self.timeouts.connect + self.timeouts.first_token):
                 if method == "GET":
                     return await client.get(path, cast_to=object)
                 return await client.post(path, cast_to=object, body=body)
         except TimeoutError:
-            raise Trouble(of_silence(False, 0, self.patience.first_token, 0)) from None
+            raise RetryableError(of_silence(False, 0, self.timeouts.first_token, 0)) from None
         except openai.APIStatusError as error:
             if "tokenize" in path and error.status_code in (404, 405, 501):
                 self.dropped.add("tokenize")
@@ -314,7 +317,7 @@ class Endpoint:
         except ValueError:
             raise RequestFailed(f"{self.base_url} answers {path} with something that is no JSON") from None
         except Exception as error:
-            raise unsent(error, self.patience.connect, self._secrets) from None
+            raise unsent(error, self.timeouts.connect, self._secrets) from None
 
     def _drop(self, name: str, note: str) -> None:
         """Leave a setting out of all later requests, and say so once."""
@@ -351,10 +354,10 @@ async def _bytes(response: Any) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except Exception as error:  # of whichever HTTP library `openai` stands on
-            raise Trouble(f"the connection broke in mid-reply ({type(error).__name__})") from None
+            raise RetryableError(f"the connection broke in mid-reply ({type(error).__name__})") from None
         yield data
 
 
 def _part(reader: Reader, read: Callable[[bool], Reply]) -> Reply | None:
     """What had arrived of a stream that died, if anything had."""
-    return read(True) if reader.streamed and reader.heard else None
+    return read(True) if reader.streamed and reader.on_reply else None

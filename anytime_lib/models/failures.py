@@ -1,6 +1,6 @@
 """What went wrong with a request, and can it be tried again?
 
-`Trouble` may pass and is tried again; `RequestFailed` is this request's end, `EndpointError` every request's.
+`RetryableError` may pass and is tried again; `RequestFailed` is this request's end, `EndpointError` every request's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 
-from anytime_lib.errors import EndpointError
-from anytime_lib.withheld import without_secrets
+from anytime_lib.errors import EndpointError, RequestFailed
+from anytime_lib.redact import without_secrets
 
 if TYPE_CHECKING:
-    from anytime_lib.models.replies import Reply
+    from anytime_lib.models.reply import Reply
 
 QUOTE = 24
 """From this many characters on, an error that repeats the request quotes it: such words could reach a log."""
@@ -48,11 +48,7 @@ class Event:
     words: str
 
 
-class RequestFailed(Exception):
-    """One request did not succeed; others may. Its text is the server's own words."""
-
-
-class Trouble(Exception):
+class RetryableError(Exception):
     """A try of a request failed in a way that may pass.
 
     Attributes:
@@ -84,15 +80,15 @@ class Trouble(Exception):
         return self._usage if self.partial is None else self.partial.spent
 
 
-def of_status(error: openai.APIStatusError, words: str) -> Trouble | None:
+def of_status(error: openai.APIStatusError, words: str) -> RetryableError | None:
     """The trouble that a status stands for; None where the same request would fail again."""
     status = error.status_code
     if status == 429:
-        return Trouble(words, "rate_limited", wait=retry_after(error.response.headers))
+        return RetryableError(words, "rate_limited", wait=retry_after(error.response.headers))
     if status >= 500:
-        return Trouble(words, "server_error", wait=retry_after(error.response.headers))
+        return RetryableError(words, "server_error", wait=retry_after(error.response.headers))
     if status in (408, 409, 425):
-        return Trouble(words, wait=retry_after(error.response.headers))
+        return RetryableError(words, wait=retry_after(error.response.headers))
     return None
 
 
@@ -121,19 +117,19 @@ def unsent(error: Exception, connect: float, secrets: tuple[str, ...] = ()) -> E
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
     kind = type(cause).__name__
     if kind in ("ConnectTimeout", "PoolTimeout"):
-        return Trouble(f"no connection within {connect:g} s (deadline `connect`)", unreachable=True)
+        return RetryableError(f"no connection within {connect:g} s (deadline `connect`)", unreachable=True)
     if kind == "ConnectError":
-        return Trouble("no connection could be made", unreachable=True)
+        return RetryableError("no connection could be made", unreachable=True)
     if isinstance(error, openai.APIConnectionError) or type(cause).__module__.startswith("http"):
-        return Trouble(f"the connection broke before a reply came ({kind})")
+        return RetryableError(f"the connection broke before a reply came ({kind})")
     return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), secrets)[:200]})")
 
 
-def of_silence(late: bool, heard: int, first_token: float, whole: float) -> str:
+def of_silence(late: bool, on_reply: int, first_token: float, whole: float) -> str:
     """Which deadline has passed, in words."""
     if late:
         return f"the reply was not whole within {whole:g} s (deadline `whole`)"
-    if heard:
+    if on_reply:
         return f"the stream stood still for {first_token:g} s (deadline `first_token`)"
     return f"no first token within {first_token:g} s (deadline `first_token`)"
 

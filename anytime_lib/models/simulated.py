@@ -19,17 +19,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import log_expit
 
-from anytime_lib.config import RunConfig, check_simulation, told_by
-from anytime_lib.errors import DataError
-from anytime_lib.grading import grade_answer
+from anytime_lib.config import RunConfig, check_simulation, marker
+from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.index import anytime_index
-from anytime_lib.methods import Given, Prompted, load_method, method_names
+from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.endpoint import EachTry
-from anytime_lib.models.failures import RequestFailed
-from anytime_lib.models.replies import Reply
-from anytime_lib.records import Message, Problem, digest
-from anytime_lib.simulation import Floats, Simulation
-from anytime_lib.tasks import Task, load_task
+from anytime_lib.models.reply import Reply
+from anytime_lib.models.simulation import Floats, Simulation
+from anytime_lib.registry import load_method, load_task, method_names
+from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.types import Message, Problem, digest
 
 FOUND, LOST = " Eureka!", " Alas!"
 """The words that carry the state: the last one of them in a reasoning says whether an answer is held."""
@@ -68,15 +68,15 @@ class Respondent:
     tokenized_by_file = False
 
     def __init__(self, config: RunConfig) -> None:
-        from anytime_lib.exemplars import draw
-        from anytime_lib.settling import held_out_arms
+        from anytime_lib.studies.held_out import held_out_arms
+        from anytime_lib.sweep.exemplars import split_problems
 
         self.simulation = _simulation(config)
         self.sending: set[Any] = set()
         self._known: dict[str, tuple[Task, Problem]] = {}
         self._fellows: dict[str, list[Problem]] = {}
         for name in config.tasks:
-            task, problems = load_task(name), draw(load_task(name), config.at(name), config.seed)
+            task, problems = load_task(name), split_problems(load_task(name), config.at(name), config.seed)
             self._fellows[task.name] = problems.test
             self._learn(task, [*problems.test, *problems.shots, *problems.pool])
         for arm in held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else ():
@@ -198,7 +198,7 @@ class Respondent:
 
 
 def _words_of(simulation: Simulation) -> dict[str, str]:
-    return {method: told_by(method) for method in simulation.effects}
+    return {method: marker(method) for method in simulation.effects}
 
 
 def _effect(simulation: Simulation, words: Mapping[str, str], messages: Sequence[Message]) -> float:
@@ -294,7 +294,7 @@ _PREPARED = SimpleNamespace(preferences=[], low=[], summary="")
 """What is shown of pairs and principles where only a method's own words count."""
 
 
-def _asked(method: str, given: Given, problem: Problem) -> list[Message]:
+def _asked(method: str, context: Context, problem: Problem) -> list[Message]:
     """The messages that ask for the one trace of a method; those of `base` for `direct`."""
     name = "base" if method == "direct" else method
     found = load_method(name)
@@ -303,7 +303,7 @@ def _asked(method: str, given: Given, problem: Problem) -> list[Message]:
         raise DataError(f"the truth of {name} is not known, since its answers do not come from one trace of the "
                         f"respondent; it is of direct, {', '.join(plain)}")  # fmt: skip
     try:
-        return found.messages(problem, given)
+        return found.messages(problem, context)
     except (AttributeError, TypeError) as error:
         raise DataError(f"the truth of {name} is not known: its words depend on its preparation ({error})") from None
 
@@ -320,13 +320,13 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
         ConfigError: the config's `simulated` makes no sense, or no method has that name.
         DataError: the method searches (votes, values, judges), or reads traces that were recorded.
     """
-    from anytime_lib.exemplars import draw
+    from anytime_lib.sweep.exemplars import split_problems
 
     simulation, settings, found = _simulation(config), config.at(task), load_task(task)
-    drawn = draw(found, settings, config.seed)
+    drawn = split_problems(found, settings, config.seed)
     problems = drawn.test
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
-    effect = _effect(simulation, _words_of(simulation), _asked(method, Given(
+    effect = _effect(simulation, _words_of(simulation), _asked(method, Context(
         found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1]), problems[0]))  # fmt: skip
 
     def score(problem: Problem, answer: str) -> float:

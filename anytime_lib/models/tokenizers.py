@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from anytime_lib.errors import DataError
-from anytime_lib.tokens import ends_of
+from anytime_lib.models.tokens import ends_of
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Sends a body to a route below the server's root and returns the JSON it answers with; None if there is none."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from anytime_lib.models.failures import Trouble
-from anytime_lib.models.replies import Reply
+from anytime_lib.models.failures import RetryableError
+from anytime_lib.models.reply import Reply
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Watch:
         self._uncounted[short] = self._uncounted[short] + 1 if uncounted else 0
         times = self._uncounted[short]
         if times and short and times <= USUALLY:
-            raise Trouble("the server's token counts are missing or impossible", usage=reply.spent)
+            raise RetryableError("the server's token counts are missing or impossible", usage=reply.spent)
         if times >= USUALLY and streamed:
             self._uncounted[short] = 0
             return True

@@ -22,17 +22,10 @@ from anytime_lib.stats.bootstrap import (
     resampled,
     tokens_to_reach,
 )
-from anytime_lib.stats.comparing import (
-    FEW,
-    Comparison,
-    compare,
-    compare_arrays,
-    win_shares,
-)
-from anytime_lib.stats.concluding import VERDICTS, conclude
-from anytime_lib.stats.describing import measured
+from anytime_lib.stats.compare import FEW, Comparison, compare, compare_arrays, win_shares
+from anytime_lib.stats.conclude import VERDICTS, conclude
 from anytime_lib.stats.design import min_detectable_effect
-from anytime_lib.stats.estimating import band, estimate, sensitivity
+from anytime_lib.stats.estimate import band, estimate, sensitivity
 from anytime_lib.stats.family import Family, compare_family, declared_family, holm
 from anytime_lib.stats.intervals import (
     Interval,
@@ -44,13 +37,10 @@ from anytime_lib.stats.intervals import (
 )
 from anytime_lib.stats.measures import measures, trace_measures
 from anytime_lib.stats.missing import bounds
-from anytime_lib.stats.null import error_rates, exchanged, flat, maximum_bias, proven_rates
-from anytime_lib.stats.pilot import Power, cost_of_a_sample, design_table, pilot_cells, power, power_table
+from anytime_lib.stats.permutation import MarginResult, TestResult, sign_flip_pvalue, sign_flip_test
 from anytime_lib.stats.profiles import performance_profile
+from anytime_lib.stats.sensitivity import difference_variants, thinned
 from anytime_lib.stats.sufficient import SufficientBudget, least_sufficient_budget
-from anytime_lib.stats.testing import MarginResult, TestResult, exchange_test, sign_flip_pvalue
-from anytime_lib.stats.variance import NextDollar, VarianceSplit, next_dollar, variance_split
-from anytime_lib.stats.variants import difference_variants, regraded, thinned
 
 __all__ = [
     "FEW",
@@ -59,13 +49,10 @@ __all__ = [
     "Family",
     "Interval",
     "MarginResult",
-    "NextDollar",
     "OfCurve",
-    "Power",
     "Statistic",
     "SufficientBudget",
     "TestResult",
-    "VarianceSplit",
     "area_between",
     "band",
     "bounds",
@@ -73,44 +60,31 @@ __all__ = [
     "compare_arrays",
     "compare_family",
     "conclude",
-    "cost_of_a_sample",
     "curve_of",
     "declared_family",
-    "design_table",
     "difference_variants",
-    "error_rates",
     "estimate",
     "exchange_test",
-    "exchanged",
     "final_quality",
-    "flat",
     "holm",
     "index_of",
     "interval",
     "jackknifed",
     "least_sufficient_budget",
-    "maximum_bias",
-    "measured",
     "measures",
     "min_detectable_effect",
-    "next_dollar",
     "one_sided_pvalue",
     "percentile_interval",
     "performance_profile",
-    "pilot_cells",
-    "power",
-    "power_table",
-    "proven_rates",
     "quality_at",
-    "regraded",
     "resampled",
     "sensitivity",
     "sign_flip_pvalue",
+    "sign_flip_test",
     "simultaneous_interval",
     "standard_error",
     "thinned",
     "tokens_to_reach",
     "trace_measures",
-    "variance_split",
     "win_shares",
 ]

@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order
 from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of
-from anytime_lib.stats.comparing import Comparison, compare_arrays, drawn_with_raw, judged_with_raw, not_compared
+from anytime_lib.stats.compare import Comparison, compare_arrays, drawn_with_raw, judged_with_raw, not_compared
 from anytime_lib.stats.intervals import Method
 from anytime_lib.stats.pairing import Arms, arms_array
-from anytime_lib.stats.testing import exchange_signs
+from anytime_lib.stats.permutation import exchange_signs
 
 if TYPE_CHECKING:
     from anytime_lib.config import RunConfig
@@ -72,7 +72,7 @@ class Family:
         table.insert(list(table.columns).index("pvalue") + 1, "pvalue_holm", self.pvalues)
         return table.assign(significant=table.pvalue_holm < self.alpha)
 
-    def reading(self) -> str:
+    def summary(self) -> str:
         """One sentence: how many comparisons, and which of them stand."""
         n, found = len(self.comparisons), int(np.sum(self.pvalues < self.alpha))
         if not n:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, average
-from anytime_lib.stats.variance import ANSWER
+from anytime_lib.studies.variance import ANSWER
 
 _AXES = ("method", "problem_id", "sample", "budget")
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, quality_array
-from anytime_lib.prices import Price, price_of
+from anytime_lib.sweep.prices import Price, price_of
 
 
 def upper_bound(
@@ -90,7 +90,7 @@ class SufficientBudget:
         spent = float(self.table.tokens_used.iloc[-1])
         return self.tokens_saved / spent if spent else 0.0
 
-    def reading(self) -> str:
+    def summary(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""
         largest = int(self.table.budget.iloc[-1])
         size = f"({self.n_problems} problems x {self.n_samples} samples)"

@@ -14,12 +14,12 @@ from numpy.random import SeedSequence, default_rng
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks import aime_source
 from anytime_lib.tasks.choosing import SPLITS, check_split, choose
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
 from anytime_lib.tasks.refusals import no_answer
+from anytime_lib.types import Grade, Problem
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -85,7 +85,7 @@ class Aime:
         r"""`Final answer: \boxed{17}`."""
         return f"Final answer: \\boxed{{{problem.gold}}}"
 
-    def reading(self, problem: Problem, text: str) -> str | None:
+    def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The integer that a response states, for votes."""
         value = extract_integer(text)
         return None if value is None else str(value)

@@ -21,7 +21,7 @@ from functools import cache
 from importlib.resources import files
 
 from anytime_lib.errors import DataError
-from anytime_lib.records import Problem
+from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.records import Problem
 from anytime_lib.tasks import aime_answers
 from anytime_lib.tasks.sources import read_table, split_source
+from anytime_lib.types import Problem
 
 if TYPE_CHECKING:
     from datasets import Dataset

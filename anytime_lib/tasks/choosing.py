@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.records import Problem
+from anytime_lib.types import Problem
 
 SPLITS = {"test": 0, "pool": 1}
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError, nearest
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.choosing import check_split, choose
 from anytime_lib.tasks.gpqa_source import CANARY, OPTIONS, Source, read_source
 from anytime_lib.tasks.refusals import no_answer
+from anytime_lib.types import Grade, Problem
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -83,7 +83,7 @@ class Gpqa:
     def gold_answer(self, problem: Problem) -> str:
         return f"Answer: {problem.gold}"
 
-    def reading(self, problem: Problem, text: str) -> str | None:
+    def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The option that a response settles on, for votes."""
         return extract_choice(text, _options(problem))
 

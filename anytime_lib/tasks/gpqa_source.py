@@ -65,21 +65,21 @@ def read_source(source: str | Path | Dataset | None) -> Source:
     """
     if source is not None and not isinstance(source, str | Path):
         return Source(_of_dataset(source), {"source": "datasets.Dataset", "private": True}, 0)
-    place, given = "", dict[str, str]()
+    place, context = "", dict[str, str]()
     if isinstance(source, Path):
         place = str(source)
     elif source:
-        place, given = split_source(source, (*SUBSETS, "order", "revision"))
-    subsets = [name for name in given if name in SUBSETS]
-    order, suffix = _order(source, given.get("order", "0")), Path(place).suffix.lower()
-    if "revision" in given and place != "hub":
+        place, context = split_source(source, (*SUBSETS, "order", "revision"))
+    subsets = [name for name in context if name in SUBSETS]
+    order, suffix = _order(source, context.get("order", "0")), Path(place).suffix.lower()
+    if "revision" in context and place != "hub":
         raise ConfigError(f"source {source!r}: only the hub has revisions; leave revision out")
     if place == "hub" or suffix == ".zip":
         if len(subsets) != 1:
             raise ConfigError(f"source {source!r} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
         known: dict[str, Any] = {"source": REPO if place == "hub" else Path(place).name, "subset": subsets[0]}
         if place == "hub":
-            path = _fetch(subsets[0], given.get("revision") or None)
+            path = _fetch(subsets[0], context.get("revision") or None)
             raw, known["revision"] = path.read_bytes(), path.parent.name  # the hub's cache: snapshots/<commit>/<file>
         else:
             raw = _unzip(Path(place), subsets[0])

@@ -186,8 +186,10 @@ def square_divisors(rng: Generator) -> tuple[str, int]:
 def boxes(rng: Generator) -> tuple[str, int]:
     n, k = _ints(rng, (8, 70), (6, 40))
     text = f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no"
-    ways = sum((-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1))
-    return f"{text} box holds more than {k} coins? A box may be empty.", ways or REDRAW
+    preference_sources = sum(
+        (-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1)
+    )
+    return f"{text} box holds more than {k} coins? A box may be empty.", preference_sources or REDRAW
 
 
 @_at(5)

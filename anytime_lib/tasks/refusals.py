@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from anytime_lib.records import Grade, unread
+from anytime_lib.types import Grade, unread
 
 _REFUSAL = re.compile(
     r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"

@@ -13,13 +13,12 @@ from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.records import Grade, Problem
 from anytime_lib.tasks.choosing import SPLITS, check_split, choose
-from anytime_lib.tasks.itinerary import check, plan_of, read_trip
 from anytime_lib.tasks.refusals import no_answer
+from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
+from anytime_lib.tasks.trip_problem import check, plan_of, read_trip
 from anytime_lib.tasks.trip_problems import NAME, generate, parse_problem, solve
-from anytime_lib.tasks.trip_reading import read_plan
 from anytime_lib.tasks.trip_source import (
     POOL_ONE_IN,
     checked_levels,
@@ -30,6 +29,7 @@ from anytime_lib.tasks.trip_source import (
     rows_of,
     write_official,
 )
+from anytime_lib.types import Grade, Problem
 
 __all__ = [
     "TASK",
@@ -164,7 +164,7 @@ class TripPlanning:
         """The golden plan in the official layout."""
         return golden(problem)
 
-    def reading(self, problem: Problem, text: str) -> str | None:
+    def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The plan that a response states, in one spelling."""
         plan = read_plan(text, read_trip(problem.text).cities)
         return None if plan is None else "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan)

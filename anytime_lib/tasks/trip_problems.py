@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from anytime_lib.errors import ConfigError
-from anytime_lib.records import Problem
-from anytime_lib.tasks.itinerary import Stay, Trip, plan_of, plans, read_trip, write_trip
+from anytime_lib.tasks.trip_problem import Stay, Trip, plan_of, plans, read_trip, write_trip
+from anytime_lib.types import Problem
 
 NAME = "natural_plan_trip"
 SIZES = range(2, 11)

@@ -55,7 +55,7 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
 
 def ours(url: str, slots: int, n: int, profile: bool = False) -> dict[str, float]:
     from anytime_lib import RunConfig, Store, run_sweep
-    from anytime_lib.plan import plan
+    from anytime_lib.sweep.plan import plan
 
     with tempfile.TemporaryDirectory() as folder:
         problems = max(1, round(n / 10))
@@ -148,17 +148,17 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--url")
     parser.add_argument("--profile", action="store_true")
-    given = parser.parse_args()
-    if given.only:
-        options = {"profile": True} if given.profile else {}
-        print(json.dumps(CONTENDERS[given.only](given.url, given.slots, given.requests, **options)))
+    context = parser.parse_args()
+    if context.only:
+        options = {"profile": True} if context.profile else {}
+        print(json.dumps(CONTENDERS[context.only](context.url, context.slots, context.requests, **options)))
         return
     plan = [("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150)]
     found: dict[tuple[str, int], dict[str, float]] = {}
     print(f"{'':>12} {'requests':>9} {'rate/s':>8} {'steady/s':>9} {'CPU ms':>7}")
     for name, slots, guess in plan:
         row = contest(
-            name, slots, int(guess * given.seconds), given.peer_python if name == "inspect" else sys.executable
+            name, slots, int(guess * context.seconds), context.peer_python if name == "inspect" else sys.executable
         )
         if row is None:
             print(f"{name:>8} {slots:>3}  not installed (pip install 'anytime-lib[bench]', or --peer-python)")

@@ -48,8 +48,8 @@ from scipy.special import expit, logit
 
 from anytime_lib.index import Floats, problem_curves
 from anytime_lib.stats import compare_arrays, holm, index_of, interval, min_detectable_effect, resampled
-from anytime_lib.stats.comparing import judged
-from anytime_lib.stats.testing import exchange_signs, exchange_test
+from anytime_lib.stats.compare import judged
+from anytime_lib.stats.permutation import exchange_signs, sign_flip_test
 
 BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
@@ -144,7 +144,7 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
         note("family", holm([c.pvalue for c in found]).min() < 0.05)
         arms = experiment(shape, n, k, np.array([0.0, lift]), rng, curve)
         seen = compare_arrays(arms, BUDGETS, n_resamples=N_RESAMPLES, seed=rng)
-        raw = exchange_test(problem_curves(arms, "raw"), BUDGETS, index_of("raw"), signs)
+        raw = sign_flip_test(problem_curves(arms, "raw"), BUDGETS, index_of("raw"), signs)
         note("power", raw.pvalue < 0.05)
         note("power_pooled", seen.pvalue < 0.05)
         for method in ("t", "percentile", "basic", "bca"):

@@ -25,9 +25,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from misbehaving_server import HARMLESS, MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
-from anytime_lib.models import Model
-from anytime_lib.models.retrying import Patience
-from anytime_lib.records import Problem
+from anytime_lib.models.model import Model
+from anytime_lib.models.retry import Timeouts
+from anytime_lib.types import Problem
 
 SAMPLES, BUDGETS, RUNS = 8, [20, 40, 60, 80], 6
 
@@ -60,21 +60,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--retries", type=int, default=6)
-    given = parser.parse_args()
+    context = parser.parse_args()
     logging.disable(logging.WARNING)
-    Model.patience = Patience(backoff=0.02, longest=0.2)
-    server = MisbehavingServer(rate=0.0, seed=given.seed)
+    Model.timeouts = Timeouts(backoff=0.02, longest=0.2)
+    server = MisbehavingServer(rate=0.0, seed=context.seed)
     settings = {"run": "run", "model": "fake", "base_url": server.base_url, "methods": ["base"], "n_samples": SAMPLES,
-                "tasks": [make_task("letters", numbers, share)], "n_problems": given.problems, "budgets": BUDGETS,
-                "concurrency": given.concurrency, "connect_deadline": 5.0, "first_token_deadline": 1.0,
-                "request_deadline": 60.0, "retries": given.retries}  # fmt: skip
+                "tasks": [make_task("letters", numbers, share)], "n_problems": context.problems, "budgets": BUDGETS,
+                "concurrency": context.concurrency, "connect_deadline": 5.0, "first_token_deadline": 1.0,
+                "request_deadline": 60.0, "retries": context.retries}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         well = run_sweep(RunConfig(outputs=f"{folder}/well", **settings), progress=False)
         seconds, asked = time.perf_counter() - start, server.requests
         assert set(well.status) == {"ok"} and not server.sent, "the well-behaved run is not clean"
 
-        server.rate, server.requests = given.rate, 0
+        server.rate, server.requests = context.rate, 0
         server.tries.clear()
         start, failed = time.perf_counter(), list[int]()
         while not failed or (failed[-1] and len(failed) < RUNS):
@@ -87,7 +87,9 @@ def main() -> None:
             )
     lost, faults = different(cells, well), sum(server.sent.values())
 
-    print(f"{asked} requests, {len(well)} cells, {given.concurrency} at a time, {given.rate:.0%} of tries misbehave")
+    print(
+        f"{asked} requests, {len(well)} cells, {context.concurrency} at a time, {context.rate:.0%} of tries misbehave"
+    )
     print(f"well-behaved: {seconds:.1f} s; misbehaving: {spent:.1f} s, {server.requests} tries")
     for kind, count in sorted(server.sent.items()):
         print(f"  {kind:<24} {count:5d}{'  (looked through)' if kind in HARMLESS else ''}")

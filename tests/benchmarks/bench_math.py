@@ -8,7 +8,7 @@ import statistics
 import time
 
 from anytime_lib.tasks.integers import extract_integer
-from anytime_lib.tasks.second_opinion import MathVerify, counts, second_opinions
+from anytime_lib.tasks.math_verify import MathVerify, counts, second_opinions
 
 SHAPES = (
     "The final answer is $\\boxed{{{n}}}$.",

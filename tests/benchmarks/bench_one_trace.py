@@ -15,7 +15,7 @@ import tempfile
 from typing import Any
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
 
 
 def run(folder: str, settings: dict[str, Any], mode: str) -> dict[str, float]:
@@ -41,9 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=3)
     parser.add_argument("--budgets", type=int, nargs="+", default=[32, 64, 96, 128, 160, 192, 224, 256])
-    given = parser.parse_args()
-    settings = {"tasks": ["aime"], "difficulty": {"aime": [1]}, "methods": ["base"], "n_problems": given.problems,
-                "n_samples": 1, "budgets": given.budgets, "answer_tokens": 16, "concurrency": 2}  # fmt: skip
+    context = parser.parse_args()
+    settings = {"tasks": ["aime"], "difficulty": {"aime": [1]}, "methods": ["base"], "n_problems": context.problems,
+                "n_samples": 1, "budgets": context.budgets, "answer_tokens": 16, "concurrency": 2}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         run(folder, settings | {"n_problems": 1, "budgets": [2, 4], "seed": 9}, "cut")  # weights fetched and rewritten
     with tempfile.TemporaryDirectory() as folder:

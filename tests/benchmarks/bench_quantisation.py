@@ -87,24 +87,24 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=list(quantisation.KINDS))
     parser.add_argument("--positions", type=int, default=600)
     parser.add_argument("--turns", type=int, default=3)
-    given = parser.parse_args()
+    context = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache, ExitStack() as stack:
-        path = given.gguf or weights.fetch()
+        path = context.gguf or weights.fetch()
         os.environ["ANYTIME_CACHE"] = cache
         files = {"original": path}
-        for kind in given.kinds:
+        for kind in context.kinds:
             start = time.perf_counter()
             files[kind] = quantisation.rewritten(path, kind)
             print(f"rewriting as {kind}: {time.perf_counter() - start:.1f} s, sha256 {weights.sha256(files[kind])}")
         servers = {n: stack.enter_context(EmbeddedServer(f, context=2048)) for n, f in files.items()}
         speeds: dict[str, list[tuple[quantisation.Speed, float]]] = {name: [] for name in files}
-        for turn in range(given.turns):
+        for turn in range(context.turns):
             for name, server in servers.items():
                 four = quantisation.speed(server.base_url, server.alias, seed=turn)
                 one = quantisation.speed(server.base_url, server.alias, seed=turn + 100, parallel=1)
                 speeds[name].append((four, one.generation))
         clients = {n: stack.enter_context(loopback_client(s.base_url)) for n, s in servers.items()}
-        asked = contexts(clients["original"], servers["original"].alias, given.positions)
+        asked = contexts(clients["original"], servers["original"].alias, context.positions)
         truth = [next_tokens(clients["original"], servers["original"].alias, tokens, True) for tokens in asked]
 
         columns = ("form", "MB", "prompt tok/s", "gen 1 slot", "gen 4 slots", "gain", "KL", "KL max", "top-1")

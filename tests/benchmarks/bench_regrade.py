@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from anytime_lib import Store, load_task
-from anytime_lib.audit import adversarial, trip_variants
-from anytime_lib.grading import regrade, stored_answers
-from anytime_lib.records import Problem, digest
 from anytime_lib.store import CELL_COLUMNS
+from anytime_lib.studies.grader_audit import adversarial, trip_variants
+from anytime_lib.sweep.grading import regrade, stored_answers
+from anytime_lib.types import Problem, digest
 
 
 def texts(task: str, problem: Problem, rng: np.random.Generator) -> list[str]:

@@ -26,8 +26,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from anytime_lib.records import digest
 from anytime_lib.store import CELL_COLUMNS, Store
+from anytime_lib.types import digest
 
 SLOTS = 256
 BUDGETS, SAMPLES = 8, 8

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from anytime_lib.records import Problem
 from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_partial, grade_strict, read_plan, solve
+from anytime_lib.types import Problem
 
 HOSTILE = {
     "prose": "We could stay in Rome for 3 days and then go on. ",
@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--answers", type=int, default=100_000)
-    given = parser.parse_args()
+    context = parser.parse_args()
     known = answers()
     print(f"{platform.machine()}, Python {platform.python_version()}, {len(known)} different answers")
 
@@ -116,17 +116,17 @@ def main() -> None:
         )
         assert all(graders["their official"](p, text) == grade_official(p, text) for p, text in known)
     print("\ngrading, microseconds an answer")
-    for name, spent in (times := per_answer(graders, given.turns)).items():
+    for name, spent in (times := per_answer(graders, context.turns)).items():
         ratio = f"   their official takes {times['their official'] / spent:.1f} times that" if folder else ""
         print(f"{name:>22} {spent:8.1f}{ratio}")
 
     start = time.perf_counter()
-    for i in range(given.answers):
+    for i in range(context.answers):
         problem, text = known[i % len(known)]
         TASK.grade(problem, text)
         grade_official(problem, text)
     spent = time.perf_counter() - start
-    print(f"\n{given.answers} answers, all three grades: {spent:.1f} s on one core")
+    print(f"\n{context.answers} answers, all three grades: {spent:.1f} s on one core")
 
     print("\nsolving, ten cities")
     print(f"{'generated':>22} {solving([generate(10, seed) for seed in range(200)])}")

@@ -100,5 +100,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--latency", type=float, default=1.0)
     parser.add_argument("--slots", type=int, default=0)
-    given = parser.parse_args()
-    asyncio.run(serve(given.latency, given.slots))
+    context = parser.parse_args()
+    asyncio.run(serve(context.latency, context.slots))

@@ -1,0 +1,141 @@
+"""Which of two attempts at a problem is better, and who says so?
+
+Five say so. `judge`: the model itself, asked in both orders. `grader`: the score by the pool's gold answers, the
+ceiling of what pairs can give. `verifier`: a checker that reads the problem alone, where the task has one. `agreement`:
+judge and checker (where there is none, judge and grader) say the same. `shuffled`: the judge's pairs with winner and
+loser swapped at random, the placebo (see `pairs.shuffled`). What cannot be read is counted, never guessed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+
+from anytime_lib.errors import ConfigError, RequestFailed
+from anytime_lib.sweep.client import CachedClient
+from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.user_code import user_code
+from anytime_lib.types import Attempt, Problem
+
+PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled"]
+PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
+Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed", "error"]
+
+TIE = 0.05
+"""The judge's preferences weaker than this, in nats of log-odds, count as ties."""
+
+_LETTER = re.compile(
+    r"[\s*(\"'\[]*(?:(?:attempt|answer|option|better)\b[\s:*(\"']*)?([AB])(?:[\s*)\"'\].,:;]*\Z|[*)\"'\]]*[.,:;\n])",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one judge says of the first and the second of two attempts.
+
+    Attributes:
+        outcome: `first` or `second` is better, `tie`, `disagree` (two judges contradict each other), `identical`
+            (there is nothing to compare), `unparsed`, or `error` (a request failed).
+        margin: of the first over the second; None where there is no verdict. The judge's is in nats, averaged over both
+            orders of presentation, the others' is a difference of scores in [0, 1].
+        log_odds: of preferring the attempt shown first, in the order (first, second) and in the other; judge only.
+        keys: of the judging requests, in those orders.
+        rationales: what the judge said beside its letter, in those orders; empty where it was not asked.
+    """
+
+    outcome: Outcome
+    margin: float | None = None
+    log_odds: tuple[float | None, float | None] = (None, None)
+    keys: tuple[str, ...] = ()
+    rationales: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def decided(self) -> bool:
+        return self.outcome in ("first", "second")
+
+
+def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
+    """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
+
+    From the log-probabilities of the first token where the server gives them; a letter too unlikely to be listed counts
+    as the least likely of those that are, so that the surest verdicts keep their rank. Where the server gives none,
+    +1 or -1 by the letter said, if the reply is a letter or begins with one and a stop ("A better plan is B" is not
+    read). The two scales never meet in one verdict.
+    """
+    letters: dict[str, float] = {}
+    for token, value in alternatives.items():
+        letter = token.strip().strip("*(\"'").upper()
+        if letter in ("A", "B"):
+            letters[letter] = float(np.logaddexp(letters.get(letter, -np.inf), value))
+    if letters:
+        least = min(alternatives.values())
+        return letters.get("A", least) - letters.get("B", least)
+    if not alternatives and (said := _LETTER.match(text)):
+        return 1.0 if said[1].upper() == "A" else -1.0
+    return None
+
+
+async def judged(client: CachedClient, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
+    """The model's verdict on two attempts, asked in both orders, so that a liking for the first place cancels."""
+    try:
+        key_ab, said_ab = await client.verdict(task, problem, first, second, 0)
+        key_ba, said_ba = await client.verdict(task, problem, second, first, 0)
+    except RequestFailed:
+        return Judgement("error")
+    ab, ba = (log_odds(said["text"], said["first"]) for said in (said_ab, said_ba))
+    why = tuple(str(s["text"]).strip() for s in (said_ab, said_ba)) if client.config.rationale_tokens else ()
+    margin = None if ab is None or ba is None else (ab - ba) / 2
+    outcome: Outcome = (
+        "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
+    )
+    return Judgement(outcome, margin, (ab, ba), (key_ab, key_ba), why)
+
+
+def scored(first: float | None, second: float | None) -> Judgement:
+    """The verdict of two scores; `unparsed` where either could not be had, or is no finite number."""
+    if first is None or second is None or not (math.isfinite(first) and math.isfinite(second)):
+        return Judgement("unparsed")
+    margin = float(first) - float(second)
+    return Judgement("tie" if abs(margin) < 1e-9 else "first" if margin > 0 else "second", margin)
+
+
+def agreed(judge: Judgement, other: Judgement) -> Judgement:
+    """The judge's verdict where another comes to the same; a tie of either is a tie."""
+    for each in (judge, other):
+        if not each.decided:
+            return Judgement(each.outcome, None, judge.log_odds, judge.keys, judge.rationales)
+    outcome: Outcome = judge.outcome if judge.outcome == other.outcome else "disagree"
+    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys, judge.rationales)
+
+
+def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], float | None] | None:
+    """The task's checker: `verify(problem, text)`, a score in [0, 1] from the problem's text alone, without its gold
+    answer, or None where a text cannot be checked.
+
+    Where the checker fails, or says what is no number, what is returned raises DataError, which names task, problem
+    and what was raised, and does not quote it; of a private problem the cause is left out as well.
+
+    Raises:
+        ConfigError: it is `needed`, and the task has none.
+    """
+    verify: Callable[[Problem, str], float | None] | None = getattr(task, "verify", None)
+    if verify is None and needed:
+        raise ConfigError(
+            f"{task.name} has no checker that works without gold answers, which pairs by 'verifier' need; choose "
+            "another of " + ", ".join(b for b in PREFERENCE_SOURCES if b != "verifier")
+        )
+    if verify is None:
+        return None
+
+    def checked(problem: Problem, text: str) -> float | None:
+        with user_code(f"the checker of {task.name}", problem):
+            said = verify(problem, text)
+            return None if said is None else float(said)
+
+    return checked

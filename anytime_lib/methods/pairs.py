@@ -1,0 +1,129 @@
+"""Which preference pairs go into the prompt?
+
+Chosen for margin and variety by one rule, so that the same comparisons always give the same pairs. Of the usable pairs,
+taken one after another, the next is the one
+
+1. whose problem has given the fewest pairs so far (so that no problem gives two before each has given one),
+2. whose problem's difficulty has been shown least,
+3. whose better answer has not been shown yet, where there is one,
+4. whose margin is largest (then the first in the pool's order).
+
+A pair that does not fit in what is left of the token allowance is left out and counted, and the next is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from anytime_lib.types import Preference, Problem
+
+NEARLY = 1.25
+"""Two attempts are matched in length if the longer has at most this many times the tokens of the shorter."""
+
+
+class Lengths(NamedTuple):
+    """Mean tokens (reasoning and answer) of the better and of the worse attempts; NaN where there are none."""
+
+    winners: float
+    losers: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The pairs chosen, in the order chosen, and how many others were left out, by reason."""
+
+    preferences: list[Preference]
+    left_out: dict[str, int]
+
+
+def choose(
+    usable: Sequence[Preference], n_pairs: int, *, allowance: int | None = None, match_length: bool = False
+) -> Choice:
+    """Choose pairs by the rule above.
+
+    Args:
+        usable: every pair with a verdict, in the pool's order.
+        n_pairs: at most this many.
+        allowance: tokens that problems and attempts of the chosen pairs may take together; None: no limit.
+        match_length: leave out pairs whose attempts differ in length by more than a factor of `NEARLY`.
+    """
+    left_out: Counter[str] = Counter()
+    waiting = list(usable)
+    if match_length:
+        waiting = [p for p in usable if matched(p)]
+        left_out["length not matched"] = len(usable) - len(waiting)
+    chosen: list[Preference] = []
+    context: Counter[str] = Counter()
+    levels: Counter[str] = Counter()
+    answers: set[str] = set()
+    left = math.inf if allowance is None else allowance
+    while waiting and len(chosen) < n_pairs:
+        best = min(
+            waiting,
+            key=lambda p: (
+                context[p.problem.id], levels[level_of(p.problem)], p.winner.answer in answers, -p.margin
+            ),
+        )  # fmt: skip
+        waiting.remove(best)
+        if cost(best) > left:
+            left_out["over the token allowance"] += 1
+            continue
+        chosen.append(best)
+        left -= cost(best)
+        context[best.problem.id] += 1
+        levels[level_of(best.problem)] += 1
+        answers.add(best.winner.answer)
+    left_out["not among the first"] = len(waiting)
+    return Choice(chosen, {why: n for why, n in left_out.items() if n})
+
+
+def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
+    """The same pairs with better and worse swapped in half of them, drawn at random: the placebo.
+
+    A random half (of an odd number, rounded by a coin) rather than a coin for each: of two pairs one is always wrong,
+    so that the placebo never happens to be the treatment, nor all of it turned round. One pair alone would be either:
+    none is returned. Texts, lengths and order stay; a swapped pair's margin is negative, and what was said of it is put
+    in its new winner's order.
+    """
+    if len(preferences) < 2:
+        return []
+    n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E])
+    swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
+    return [
+        replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin,
+                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1], rationales=p.rationales[::-1])
+        if i in swapped else replace(p, by="shuffled")
+        for i, p in enumerate(preferences)
+    ]  # fmt: skip
+
+
+def cost(pair: Preference) -> int:
+    """Tokens a pair takes in a prompt: those of both attempts as they were counted, and of the problem's text a token
+    every three bytes, on the high side as in `spending.Purse`."""
+    return pair.winner.tokens + pair.loser.tokens + math.ceil(len(pair.problem.text.encode()) / 3)
+
+
+def matched(pair: Preference) -> bool:
+    """Whether a pair's attempts are about as long as each other."""
+    short, long = sorted((pair.winner.tokens, pair.loser.tokens))
+    return long <= NEARLY * short
+
+
+def lengths(pairs: Sequence[Preference]) -> Lengths:
+    """How long better and worse attempts are: what a preference for length would show in."""
+    if not pairs:
+        return Lengths(math.nan, math.nan)
+    return Lengths(*(float(np.mean([a.tokens for a in side]))
+                     for side in ([p.winner for p in pairs], [p.loser for p in pairs])))  # fmt: skip
+
+
+def level_of(problem: Problem) -> str:
+    """A problem's difficulty as a word, in the task's own terms; empty where none is told."""
+    found = problem.metadata.get("difficulty", problem.metadata.get("n_cities", ""))
+    return str(found)

@@ -1,0 +1,63 @@
+"""What does the model do by itself, without reasoning, after examples, told its budget, or from others' reasoning?"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from anytime_lib.methods.base import Context, Method, Prompted, Searching, chain_of_thought
+from anytime_lib.methods.search import Ask, Step
+from anytime_lib.prompts import prompt
+from anytime_lib.types import Message, Problem
+
+
+class Direct(Searching):
+    """One forced answer, asked for at once; the same at every budget, of which it spends nothing."""
+
+    name = "direct"
+
+    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+        yield Step(0, ask.nothing(chain_of_thought(context.task, problem, context.shots)), last=True)
+
+
+class Base(Prompted):
+    """Chain of thought (Wei et al., arXiv 2201.11903): worked examples, then the question."""
+
+    name = "base"
+
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        return chain_of_thought(context.task, problem, context.shots)
+
+
+class FewShot(Prompted):
+    """`base` with `n_pairs` further worked examples from the pool, on which `pdp` has its pairs: a control."""
+
+    name = "few_shot"
+    needs_pool = True
+
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        return chain_of_thought(context.task, problem, [*context.shots, *context.pool[: context.settings.n_pairs]])
+
+
+class BudgetPrompt(Prompted):
+    """`base`, told its budget in tokens. The prompt differs at every budget, so each has a trace of its own."""
+
+    name = "budget_prompt"
+    per_budget = True
+
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        question = prompt("budget_prompt.question", question=context.task.question(problem), budget=str(context.budget))
+        return chain_of_thought(context.task, problem, context.shots, question)
+
+
+class Recorded(Base):
+    """Traces imported with `anytime_lib.tools.import_traces.import_traces`, cut and answered from like any others.
+
+    The question is put as `base` puts it; nothing is sampled, so a problem has as many samples as were recorded.
+    """
+
+    name = "recorded"
+
+
+METHODS: dict[str, Method] = {
+    method.name: method for method in (Direct(), Base(), FewShot(), BudgetPrompt(), Recorded())
+}

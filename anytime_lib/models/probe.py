@@ -1,0 +1,145 @@
+"""What can an endpoint do, and how does it say what it says?
+
+Asked once per endpoint and model, in a few tiny requests, and kept: the settings it takes, where it returns
+reasoning, how its tokens can be known.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from anytime_lib.errors import RequestFailed
+from anytime_lib.models.tokens import ends_of
+
+if TYPE_CHECKING:
+    from anytime_lib.models.endpoint import EachTry, Endpoint
+
+Prefill = Literal["none", "echo", "continue_final_message"]
+ReasoningIn = Literal["none", "reasoning_content", "reasoning", "think", "hidden"]
+TokenMode = Literal["stream", "tokenizer", "file", "proportional"]
+
+QUESTION = "How many r are there in the word strawberry? Answer with one number."
+PROBE_TOKENS = 160
+"""Enough for the beginning of a reasoning to show itself; a model that does not reason stops far earlier."""
+
+
+def noted_as(endpoint: str, model: str) -> str:
+    """The name of the store's note of what was found."""
+    return f"capabilities {endpoint} {model}"
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a probe found of an endpoint and a model.
+
+    Attributes:
+        seed: a seed is accepted (which is not to say that it is heeded).
+        max_tokens_name: the setting that caps a reply: `max_tokens` or `max_completion_tokens`.
+        logprobs: log-probabilities are returned.
+        prefill: how an assistant's turn is continued: `none`, `echo` (llama.cpp continues a final assistant's message
+            and may repeat it) or `continue_final_message` (vLLM, SGLang).
+        reasoning: where reasoning is returned: `none` (the model did none apart from its text), in a field of its own
+            (`reasoning_content`, `reasoning`), within `<think>` (`think`), or nowhere though it is billed (`hidden`).
+        cached_tokens: prompt tokens taken from a cache are told.
+        tokens: how the tokens of a reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`.
+        streaming: replies are streamed.
+        probed_at: seconds since 1970.
+        dropped: every setting and route that was refused.
+        owner: who serves, as the list of models says.
+    """
+
+    seed: bool
+    max_tokens_name: str
+    logprobs: bool
+    prefill: Prefill
+    reasoning: ReasoningIn
+    cached_tokens: bool
+    tokens: TokenMode
+    streaming: bool
+    probed_at: float
+    dropped: tuple[str, ...] = ()
+    owner: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"dropped": list(self.dropped)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any] | None) -> Capabilities | None:
+        """What `to_json` gave; None where it is something else (an older version's), so that one probes again."""
+        names = {f.name for f in fields(cls)}
+        if value is None or set(value) != names or not isinstance(value["dropped"], list):
+            return None
+        known = (value["prefill"] in get_args(Prefill), value["reasoning"] in get_args(ReasoningIn),
+                 value["tokens"] in get_args(TokenMode))  # fmt: skip
+        return cls(**{**value, "dropped": tuple(value["dropped"])}) if all(known) else None
+
+    def summary(self) -> str:
+        """These facts in one sentence."""
+        where = {
+            "none": "no reasoning apart from its text",
+            "think": "reasoning within <think>",
+            "hidden": "hidden reasoning, which cannot be cut (mode: fresh)",
+        }
+        left_out = ", ".join(sorted(self.dropped)) or "nothing"
+        return (
+            f"{where.get(self.reasoning, f'reasoning in {self.reasoning}')}; tokens: {self.tokens}; "
+            f"prefill: {self.prefill}; {'streams' if self.streaming else 'does not stream'}; caps replies by "
+            f"{self.max_tokens_name}; refuses {left_out}"
+        )
+
+
+async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabilities:
+    """Find out what an endpoint can do, in at most three requests beside those that it refuses.
+
+    Args:
+        each_try: makes every try (see `Endpoint.chat`), for it is paid for.
+
+    Raises:
+        RequestFailed: it does not even answer a tiny request.
+    """
+    if not endpoint.owner:
+        await endpoint.check()
+    reply = await endpoint.chat([{"role": "user", "content": QUESTION}], max_tokens=PROBE_TOKENS, temperature=1.0,
+                                seed=1, tokens=True, each_try=each_try)  # fmt: skip
+    reasoning: ReasoningIn = "none"
+    if reply.reasoning:
+        reasoning = reply.reasoning_in  # type: ignore[assignment]
+    elif reply.reasoning_tokens or (not reply.text.strip() and reply.completion_tokens > 1):
+        reasoning = "hidden"
+    shown = reply.reasoning or reply.text
+    tokens: TokenMode = "proportional"
+    if reply.ends is not None and shown:
+        tokens = "stream"
+    elif (pieces := await endpoint.tokenize(shown)) and ends_of(pieces, shown) is not None:
+        tokens = "file" if endpoint.tokenized_by_file else "tokenizer"
+    details = reply.usage.get("prompt_tokens_details")
+    cached = isinstance(details, dict) and details.get("cached_tokens") is not None
+    return Capabilities(
+        seed="seed" not in endpoint.dropped,
+        max_tokens_name="max_completion_tokens" if "max_tokens" in endpoint.dropped else "max_tokens",
+        logprobs="logprobs" not in endpoint.dropped and reply.ends is not None,
+        prefill=await _prefill(endpoint, each_try),
+        reasoning=reasoning,
+        cached_tokens=cached or "prompt_cache_hit_tokens" in reply.usage,
+        tokens=tokens,
+        streaming="stream" not in endpoint.dropped,
+        probed_at=time.time(),
+        dropped=tuple(sorted(endpoint.dropped)),
+        owner=endpoint.owner,
+    )
+
+
+async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:
+    """How the endpoint continues an assistant's turn. Only servers that are known to do so are tried: elsewhere a new
+    turn that repeats the old one looks the same."""
+    if endpoint.owner not in ("llamacpp", "vllm", "sglang"):
+        return "none"
+    turns = [{"role": "user", "content": "Count to nine."}, {"role": "assistant", "content": "1 2 3 4 5"}]
+    try:
+        await endpoint.chat(turns, max_tokens=4, temperature=0.0, prefill=True, each_try=each_try)
+    except RequestFailed:
+        return "none"
+    return "echo" if endpoint.owner == "llamacpp" else "continue_final_message"

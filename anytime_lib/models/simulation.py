@@ -1,0 +1,146 @@
+"""How does the simulated respondent reason, and so what is the truth about it?
+
+A trace is a Markov chain with one step a token: the respondent searches, finds the right answer, holds it, may doubt
+and lose it again, and may stop. Everything that a sweep estimates of it is known exactly (`Simulation.held`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import ndtri
+
+Floats = NDArray[np.float64]
+SEARCHING, HOLDING, STOPPED_HOLDING, STOPPED_SEARCHING = range(4)
+
+
+class Simulation(BaseModel):
+    """The parameters of a simulated respondent: the config's field `simulated`.
+
+    Rates are chances per token. `solve` is a hazard: the chance that a token finds the answer is 1 - exp(-hazard).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    solve: float = Field(0.01, gt=0, description="hazard of finding the answer, on a problem of middling difficulty")
+    spread: float = Field(1.0, ge=0, description="standard deviation of the log of that hazard between problems")
+    shape: Literal["normal", "uniform", "two_groups"] = Field("normal", description="distribution of the log hazard")
+    doubt: float = Field(0.001, ge=0, lt=1, description="chance to doubt a held answer and lose it")
+    stop: float = Field(0.002, ge=0, lt=1, description="chance to stop by itself while an answer is held")
+    give_up: float = Field(0.0, ge=0, lt=1, description="chance to stop by itself while searching")
+    guess: float = Field(0.1, ge=0, le=1, description="chance that an answer forced while searching is right")
+    unread: float = Field(0.02, ge=0, le=1, description="share of answers that no grader can read")
+    effects: dict[str, float] = Field({}, description="method -> what it multiplies the hazard by; others leave it")
+    judge_accuracy: float = Field(0.75, ge=0, le=1, description="share of pairs whose better attempt it prefers")
+    position_bias: float = Field(0.3, description="log-odds (nats) in favour of the attempt shown first")
+
+    def log_ease(self, u: ArrayLike) -> Floats:
+        """Log of the hazard relative to `solve`, at quantiles u of the difficulty; mean 0, standard deviation spread.
+
+        Args:
+            u: (...) in (0, 1); small values are hard problems.
+        """
+        at = np.asarray(u, dtype=float)
+        units = {
+            "normal": lambda: ndtri(at),
+            "uniform": lambda: np.sqrt(12) * (at - 0.5),
+            "two_groups": lambda: np.where(at < 0.5, -1.0, 1.0),
+        }
+        return np.asarray(self.spread * units[self.shape]())
+
+    def chances(self, u: ArrayLike, effect: float = 1.0) -> Floats:
+        """(...) chance that one token finds the answer, on problems at quantiles u."""
+        return np.asarray(-np.expm1(-self.solve * effect * np.exp(self.log_ease(u))))
+
+    def transitions(self, u: ArrayLike, effect: float = 1.0) -> Floats:
+        """(..., 4, 4) chances to go from state (second last axis) to state in one token. A token first finds or loses
+        the answer, and the trace may then stop after it."""
+        p = self.chances(u, effect)
+        chain = np.zeros((*p.shape, 4, 4))
+        for state, find in ((SEARCHING, p), (HOLDING, 1 - self.doubt)):
+            chain[..., state, HOLDING] = find * (1 - self.stop)
+            chain[..., state, STOPPED_HOLDING] = find * self.stop
+            chain[..., state, SEARCHING] = (1 - find) * (1 - self.give_up)
+            chain[..., state, STOPPED_SEARCHING] = (1 - find) * self.give_up
+        chain[..., STOPPED_HOLDING, STOPPED_HOLDING] = chain[..., STOPPED_SEARCHING, STOPPED_SEARCHING] = 1.0
+        return chain
+
+    def held(self, budgets: Sequence[int], u: ArrayLike, effect: float = 1.0) -> Floats:
+        """(..., T) chance that the right answer is held when a trace is cut at each budget. Exact."""
+        chain = self.transitions(u, effect)
+        state = np.zeros(chain.shape[:-1])
+        state[..., SEARCHING] = 1.0
+        found, at = [], 0
+        for budget in budgets:
+            state = (state[..., None, :] @ np.linalg.matrix_power(chain, budget - at))[..., 0, :]
+            found.append(state[..., HOLDING] + state[..., STOPPED_HOLDING])
+            at = budget
+        return np.stack(found, axis=-1)
+
+    def quality(self, budgets: Sequence[int], u: ArrayLike, effect: float = 1.0) -> Floats:
+        """(..., T) chance that an answer forced at each budget is right: what a right-or-wrong task measures."""
+        held = self.held(budgets, u, effect)
+        return (1 - self.unread) * (held + (1 - held) * self.guess)
+
+    def population_curve(self, budgets: Sequence[int], effect: float = 1.0, n: int = 4_001) -> Floats:
+        """(T,) quality over all problems that the distribution of difficulty could yield, by n midpoints."""
+        return self.quality(budgets, (np.arange(n) + 0.5) / n, effect).mean(axis=0)
+
+    def draw(
+        self, budgets: Sequence[int], u: ArrayLike, n_samples: int, rng: np.random.Generator, effect: float = 1.0
+    ) -> Floats:
+        """Right-or-wrong answers of n_samples traces on each problem, without writing a word: for studies that need
+        thousands of runs.
+
+        Args:
+            u: (P,) the problems' quantiles of difficulty.
+
+        Returns:
+            (P, n_samples, T) of 0 and 1.
+        """
+        chain = self.transitions(u, effect)
+        state = np.full((len(chain), n_samples), SEARCHING)
+        right, at = [np.zeros(state.shape, bool)], 0
+        for budget in budgets:
+            reach = np.linalg.matrix_power(chain, budget - at).cumsum(axis=-1)  # (P, from, to)
+            here = np.take_along_axis(reach, state[..., None], axis=1)  # (P, S, to)
+            ended = state >= STOPPED_HOLDING  # its answer was asked for once, and is carried on
+            state = np.minimum((rng.random(state.shape)[..., None] >= here).sum(axis=-1), STOPPED_SEARCHING)
+            holding = (state == HOLDING) | (state == STOPPED_HOLDING)
+            luck, read = rng.random(state.shape) < self.guess, rng.random(state.shape) >= self.unread
+            right.append(np.where(ended, right[-1], (holding | luck) & read))
+            at = budget
+        return np.stack(right[1:], axis=-1).astype(float)
+
+    def walk(self, chance: float, uniforms: Floats, holding: bool = False) -> tuple[list[tuple[int, bool]], int, bool]:
+        """One trace, token by token.
+
+        Args:
+            chance: that a token finds the answer (see `chances`).
+            uniforms: (n, 2) draws in [0, 1), one row a token; more rows extend the same trace.
+            holding: whether the answer is held at its beginning.
+
+        Returns:
+            The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether
+            the trace stopped by itself.
+        """
+        turn, end = uniforms[:, 0], uniforms[:, 1]
+        turns: list[tuple[int, bool]] = []
+        at = 0
+        while True:
+            changes = turn[at:] < (self.doubt if holding else chance)
+            change = at + int(changes.argmax()) if changes.any() else len(turn)
+            answers_by_budget = end[at:change] < (self.stop if holding else self.give_up)
+            if answers_by_budget.any():
+                return turns, at + int(answers_by_budget.argmax()) + 1, True
+            if change == len(turn):
+                return turns, len(turn), False
+            holding = not holding
+            turns.append((change, holding))
+            if end[change] < (self.stop if holding else self.give_up):
+                return turns, change + 1, True
+            at = change + 1

@@ -1,0 +1,193 @@
+"""What does the machinery find where there is nothing, and what does the running maximum add to it?
+
+`exchanged` takes a run's own cells and makes the null true by exchanging the two arms of problems at random.
+`maximum_bias` and `error_rates` draw whole experiments from the simulated respondent, whose truth is known; the full
+study of error rates is `tests/benchmarks/bench_error_rates.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources import files
+from io import StringIO
+
+import numpy as np
+import pandas as pd
+from scipy import stats as distributions
+
+from anytime_lib.index import ORDERS, Floats, Order, anytime_index
+from anytime_lib.models.simulation import Simulation
+from anytime_lib.stats.bootstrap import index_of, resampled
+from anytime_lib.stats.compare import Comparison, compare_arrays, judged
+from anytime_lib.stats.family import holm
+from anytime_lib.stats.pairing import paired_arrays
+from anytime_lib.stats.permutation import exchange_signs
+
+RATES = "error_rates.csv"
+"""In the package's data: the rates that the full study found, one row per setting."""
+
+
+def exchanged(
+    cells: pd.DataFrame,
+    *,
+    baseline: str,
+    treatment: str,
+    n_repetitions: int = 200,
+    n_resamples: int = 400,
+    seed: int = 0,
+    alpha: float = 0.05,
+) -> pd.DataFrame:
+    """How often does the pipeline find a difference when the labels of the two arms mean nothing?
+
+    In every repetition the arms of each problem are exchanged or not by a fair coin, so that no method differs from the
+    other, and the whole comparison is run.
+
+    Args:
+        cells: of one run, model and task.
+        n_resamples: of each comparison: fewer than a result needs, enough for a share.
+        alpha: of the tests, and of the interval.
+
+    Returns:
+        One row per test (exchange of arms, paired t, Wilcoxon, interval excludes zero): test, alpha, alarms (share of
+        repetitions that found something), low, high (its exact binomial 95 % interval), n_repetitions, n_problems.
+        With few problems, or scores that hardly vary, p-values are coarse and the share lies below alpha.
+    """
+    quality, budgets, _ = paired_arrays(cells, baseline, treatment)
+    n = quality.shape[1]
+    hits: dict[str, list[bool]] = {}
+    for rng in np.random.default_rng(seed).spawn(n_repetitions):
+        swap = np.asarray(rng.random(n) < 0.5)[:, None, None]
+        mixed = np.where(swap, quality[::-1], quality)
+        found = compare_arrays(mixed, budgets, n_resamples=n_resamples, seed=rng, confidence_level=1 - alpha)
+        low, high = found.confidence_interval()
+        hits.setdefault("exchange of arms", []).append(found.pvalue < alpha)
+        hits.setdefault("paired t", []).append(found.ttest().pvalue < alpha)
+        hits.setdefault("Wilcoxon (Pratt)", []).append(found.wilcoxon().pvalue < alpha)
+        hits.setdefault("interval excludes zero", []).append((low > 0 or high < 0) and low < high)
+    return pd.DataFrame(
+        [{"test": name, "alpha": alpha} | _share("alarms", values) | {"n_problems": n} for name, values in hits.items()]
+    )
+
+
+def maximum_bias(
+    simulation: Simulation,
+    budgets: Sequence[int],
+    *,
+    n_problems: int = 30,
+    n_samples: int = 8,
+    orders: Sequence[Order] = ORDERS,
+    n_repetitions: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How far the index lies above the truth at each level of the maximum, over many experiments.
+
+    The same problems every time (evenly spread over the distribution of difficulty), so that their truth is known
+    exactly and what varies is the luck of samples.
+
+    Returns:
+        One row per order: order, n_problems, n_samples, n_budgets, truth, mean, bias (mean less truth), low, high (95 %
+        interval of the bias, by the number of repetitions), sd (of the index between experiments), n_repetitions. The
+        truth of `pooled` and of `crossfit` is the index of the true mean curve, of `raw` the same without a maximum,
+        and of the others the mean of the indices of the problems' true curves. `crossfit` is left out with a single
+        sample.
+    """
+    u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
+    rng = np.random.default_rng(seed)
+    true = simulation.quality(b, u)
+    pooled = float(anytime_index(b, true.mean(axis=0)))
+    truths = {
+        "pooled": pooled,
+        "crossfit": pooled,
+        "raw": float(anytime_index(b, true.mean(axis=0), running_max=False)),
+    }
+    found: dict[Order, list[Floats]] = {order: [] for order in orders if order != "crossfit" or n_samples > 1}
+    step = max(1, 400_000 // (n_problems * n_samples * len(b)))
+    for start in range(0, n_repetitions, step):
+        size = min(step, n_repetitions - start)
+        drawn = simulation.draw(b, np.tile(u, size), n_samples, rng)
+        cells = drawn.reshape(size, n_problems, n_samples, len(b))
+        for order, values in found.items():
+            values.append(np.atleast_1d(index_of(order)(cells, b)))
+    rows = []
+    for order, parts in found.items():
+        read = np.concatenate(parts)
+        truth = truths.get(order, float(np.mean(anytime_index(b, true))))
+        mean, sd = float(read.mean()), float(read.std(ddof=1))
+        bias, half = mean - truth, 1.96 * sd / np.sqrt(len(read))
+        rows.append({"order": order, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b),
+                     "truth": truth, "mean": mean, "bias": bias, "low": bias - half, "high": bias + half, "sd": sd,
+                     "n_repetitions": len(read)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def flat(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
+    """A respondent to whom the budget makes no difference: its answer at every budget is a fresh draw.
+
+    Args:
+        quality: of a problem of middling difficulty, in (0, 1).
+        spread: standard deviation of the log-odds of a problem's quality around it; 0: all problems alike.
+        budgets: those it will be asked at, far apart (hundreds of tokens): between two of them it finds and loses its
+            answer so often that nothing is left of the last.
+    """
+    settings: dict[str, float] = {"solve": 1e-12, "doubt": 0.0, "guess": quality}  # it only ever guesses
+    if spread > 0:
+        rate = 20.0 / min(np.diff([0, *budgets]))  # of finding and losing: e^-20 of the last answer is left
+        settings = {"solve": rate * quality, "doubt": float(-np.expm1(-rate * (1 - quality))), "guess": 0.0}
+    return Simulation.model_validate(settings | {"stop": 0.0, "unread": 0.0, "spread": spread})
+
+
+def error_rates(
+    simulation: Simulation,
+    budgets: Sequence[int],
+    *,
+    effect: float = 2.0,
+    n_problems: int = 30,
+    n_samples: int = 4,
+    n_repetitions: int = 300,
+    n_resamples: int = 400,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How often do the tests cry wolf, and do the intervals hold the truth? Experiments drawn from a known respondent.
+
+    Each experiment has problems of its own, a baseline, three methods that change nothing, and one that multiplies the
+    hazard of finding the answer by `effect`.
+
+    Returns:
+        One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
+    """
+    b, arms = list(budgets), [1.0, 1.0, 1.0, 1.0, effect]
+    ends = [anytime_index(b, simulation.population_curve(b, e)) for e in (1.0, effect)]
+    truth = float(ends[1]) - float(ends[0])
+    hits: dict[str, list[bool]] = {}
+    for rng in np.random.default_rng(seed).spawn(n_repetitions):
+        u = rng.random(n_problems)
+        cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in arms])
+        draws = resampled(cells, b, index_of(), n_resamples, rng)
+        signs = exchange_signs(n_problems, n_resamples - 1, rng)
+        found: list[Comparison] = [
+            judged(cells[[0, a]], b, index_of(), draws[:, [0, a]], signs, baseline="base", treatment=f"arm {a}",
+                   n_missing=0, confidence_level=0.95, method="t")
+            for a in (1, 2, 3, 4)
+        ]  # fmt: skip
+        spans = [c.confidence_interval() for c in found]
+        hits.setdefault("alarms: p < .05 without an effect", []).append(found[0].pvalue < 0.05)
+        hits.setdefault("alarms: any of three, Holm", []).append(bool(holm([c.pvalue for c in found[:3]]).min() < 0.05))
+        hits.setdefault("interval holds the truth, no effect", []).append(spans[0].low <= 0 <= spans[0].high)
+        hits.setdefault("interval holds the truth, effect", []).append(spans[3].low <= truth <= spans[3].high)
+        hits.setdefault("effect found (power)", []).append(found[3].pvalue < 0.05)
+    promised = {"alarms": "5 %", "interval": "95 %"}
+    return pd.DataFrame(
+        [{"rate": name, "promised": promised.get(name.split()[0].strip(":"), "")} | _share("share", values)
+         for name, values in hits.items()]
+    )  # fmt: skip
+
+
+def proven_rates() -> pd.DataFrame:
+    """What the full study found (see `RATES`), as it was saved; empty where it has not been run."""
+    source = files("anytime_lib").joinpath("data", RATES)
+    return pd.read_csv(StringIO(source.read_text(encoding="utf-8"))) if source.is_file() else pd.DataFrame()
+
+
+def _share(name: str, values: Sequence[bool]) -> dict[str, float | int]:
+    n, ends = len(values), distributions.binomtest(int(np.sum(values)), len(values)).proportion_ci(method="exact")
+    return {name: float(np.mean(values)), "low": float(ends.low), "high": float(ends.high), "n_repetitions": n}

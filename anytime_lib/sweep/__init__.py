@@ -1,0 +1,1 @@
+"""What would the model have answered at every budget?"""

@@ -1,0 +1,109 @@
+"""What is each stored answer worth? Grades are derived from the store; grading again never calls a model."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from anytime_lib.registry import load_task, task_names
+from anytime_lib.store import CELL_COLUMNS, Store
+from anytime_lib.tasks import trip
+from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.types import Problem
+
+log = logging.getLogger(__name__)
+
+BATCH = 2_000
+"""Cells written at once: large enough for speed, small enough that memory does not grow with the store."""
+
+
+class StoredAnswer(NamedTuple):
+    """A cell with the answer its grade is derived from."""
+
+    cell: dict[str, Any]
+    problem: Problem
+    text: str
+    finish_reason: str
+
+
+def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnswer]:
+    """Every cell that has an answer, one at a time; of one task if it is named."""
+    problems: dict[tuple[str, str], Problem] = {}
+    for name in store.tasks() if task is None else [task]:
+        problems |= {(name, p.id): p for p in store.problems(name)}
+    for cell, response in store.answered(task):
+        row = json.loads(response)
+        yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
+
+
+def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
+    """Grade every stored answer again, with the graders as they are now, and store the cells whose grade changed.
+
+    Answers of a task that is not known here (one of the user's own, not registered) keep their grades, with a note.
+
+    Returns:
+        One row per changed cell: its coordinates, score_before, score, status_before, status.
+    """
+    wanted = store.tasks() if task is None else [task]
+    known = set(wanted) & set(task_names())
+    if unknown := set(wanted) - known:
+        log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
+    changed: list[dict[str, Any]] = []
+    pending: list[dict[str, Any]] = []
+    for answer in stored_answers(store, task):
+        cell = answer.cell
+        if cell["task"] not in known:
+            continue
+        grade = grade_answer(load_task(cell["task"]), answer.problem, answer.text, answer.finish_reason)
+        new = {"score": grade.score, "correct": grade.correct, "status": grade.status, "detail": grade.detail}
+        if all(cell[name] == value for name, value in new.items()):
+            continue
+        pending.append(cell | new)
+        if (cell["score"], cell["status"]) != (grade.score, grade.status):
+            place = {name: cell[name] for name in CELL_COLUMNS[:7]}
+            changed.append(place | {"score_before": cell["score"], "score": grade.score,
+                                    "status_before": cell["status"], "status": grade.status})  # fmt: skip
+        if len(pending) >= BATCH:
+            store.put_cells(pending)
+            pending = []
+    store.put_cells(pending)
+    columns = [*CELL_COLUMNS[:7], "score_before", "score", "status_before", "status"]
+    return pd.DataFrame(changed, columns=columns)
+
+
+Grader = Callable[[Problem, str], float]
+
+
+GRADERS: Mapping[str, Mapping[str, Grader]] = {
+    "natural_plan_trip": {"strict": trip.grade_strict, "official": trip.grade_official},
+}
+"""Other verdicts that a task's stored answers can be given, beside its own."""
+
+
+def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """The cells as other graders would have them: grader -> cells of the tasks that it knows.
+
+    Stored answers are read again; no model is called and nothing is written. Beside `GRADERS`, `right or wrong` counts
+    an answer as 1 if it is wholly right and as 0 otherwise, for tasks that give partial credit.
+    """
+    found: dict[str, list[pd.DataFrame]] = {}
+    for task, part in cells.groupby("task", sort=False):
+        whole = part.correct.astype("Float64").to_numpy(float, na_value=np.nan)
+        if task not in GRADERS and not np.array_equal(whole, part.score.to_numpy(float), equal_nan=True):
+            found.setdefault("right or wrong", []).append(part.assign(score=np.where(part.score.isna(), np.nan, whole)))
+        if task in GRADERS:
+            wanted = set(part.answer_key.dropna())
+            texts = {
+                a.cell["answer_key"]: a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted
+            }
+            for name, grade in GRADERS[str(task)].items():
+                scores = {key: float(grade(a.problem, a.text)) for key, a in texts.items()}
+                found.setdefault(name, []).append(
+                    part.assign(score=part.answer_key.map(scores).astype(float).where(part.score.notna()))
+                )
+    return {name: pd.concat(parts) for name, parts in found.items()}

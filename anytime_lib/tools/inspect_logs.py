@@ -1,0 +1,173 @@
+"""How does a run look in Inspect? One eval log for each (run, model, task, method), scored at every budget.
+
+Needs the extra `anytime-lib[inspect]`. A sample is one trace: the problem is its input, the reasoning its output, and
+`at_64` the score of the answer forced after 64 tokens. Where a cell is an error there is no score, as Inspect has it
+for what was not scored; a sample whose every cell is one has the error. Texts pass the same gate as in every export.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import groupby
+from pathlib import Path
+from typing import Any, cast
+
+from inspect_ai.log import (
+    EvalConfig,
+    EvalDataset,
+    EvalError,
+    EvalLog,
+    EvalMetric,
+    EvalResults,
+    EvalSample,
+    EvalScore,
+    EvalSpec,
+    EvalStats,
+    write_eval_log,
+)
+from inspect_ai.model import (
+    ChatCompletionChoice,
+    ChatMessageAssistant,
+    ChatMessageSystem,
+    ChatMessageUser,
+    ContentReasoning,
+    ContentText,
+    ModelOutput,
+    ModelUsage,
+)
+from inspect_ai.scorer import Score
+
+from anytime_lib.store import Store
+from anytime_lib.tools.export import Gate, replacing
+from anytime_lib.types import digest
+
+_ABOUT = ("budget", "tokens_used", "answer_tokens", "status", "correct", "stopped_naturally", "answer_key")
+_ROLES = {"system": ChatMessageSystem, "assistant": ChatMessageAssistant}
+_STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_filter"}
+
+
+def write_logs(store: Store, folder: Path) -> list[Path]:
+    """Write the logs of a store into a folder; returns their paths. Memory is that of the largest arm's texts."""
+    gate = Gate(store)
+    problems = {
+        (row[0], row[1]): gate.problem({"id": row[1], "payload": row[2]})
+        for row in store._db.execute("SELECT task, id, payload FROM problems")
+    }
+    arms = store._db.execute("SELECT DISTINCT run, model, task, method FROM cells ORDER BY 1, 2, 3, 4").fetchall()
+    paths = []
+    for arm in arms:
+        log = _log(store, gate, arm, problems)
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm[2]}-{arm[3]}")
+        path = folder / f"{log.eval.created.replace(':', '-')}_{words}_{log.eval.eval_id}.eval"
+        with replacing(path) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also from within a notebook's
+            thread.submit(write_eval_log, log, part, "eval").result()
+        paths.append(path)
+    return paths
+
+
+def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dict[str, Any]]) -> EvalLog:
+    run, model, task, method = map(gate.name, arm)
+    frame = store.cells(**dict(zip(("run", "model", "task", "method"), arm, strict=True)))
+    cells = cast(list[dict[str, Any]], frame.to_dict("records"))
+    samples = [
+        _sample(store, gate, task, model, list(rows), problems)
+        for _, rows in groupby(cells, key=lambda c: (c["problem_id"], c["sample"]))
+    ]
+    first, last, endpoint = store._db.execute(
+        "SELECT min(created), max(created), max(endpoint) FROM requests WHERE task = ?", (arm[2],)
+    ).fetchone()
+    moments = [datetime.fromtimestamp(t or 0, UTC).isoformat(timespec="seconds") for t in (first, last)]
+    budgets = sorted({c["budget"] for c in cells})
+    name = digest(list(arm))[:22]
+    spec = EvalSpec(
+        eval_id=name, run_id=digest(run)[:22], task_id=digest([run, model, task])[:22], created=moments[0], task=task,
+        task_args={"run": run, "method": method}, solver=method, model=model,
+        model_base_url=gate.name(endpoint), config=EvalConfig(epochs=len({c["sample"] for c in cells})),
+        dataset=EvalDataset(name=task, samples=len({c["problem_id"] for c in cells})),
+        packages={"anytime-lib": version("anytime-lib")}, metadata={"budgets": budgets},
+    )  # fmt: skip
+    usage = ModelUsage()
+    for sample in samples:
+        for used in sample.model_usage.values():
+            usage = usage + used
+    return EvalLog(
+        status="success", eval=spec, samples=samples, stats=EvalStats(
+            started_at=moments[0], completed_at=moments[1], model_usage={model: usage}),
+        results=EvalResults(
+            total_samples=len(samples), completed_samples=sum(s.error is None for s in samples),
+            scores=[_summary(budget, samples) for budget in budgets],
+        ),
+    )  # fmt: skip
+
+
+def _summary(budget: int, samples: list[EvalSample]) -> EvalScore:
+    name = f"at_{budget}"
+    scores = [s.scores[name] for s in samples if s.scores and name in s.scores]
+    metrics = {}
+    if scores:
+        right = [bool((s.metadata or {})["correct"]) for s in scores]
+        values = {"mean": statistics.fmean(s.as_float() for s in scores), "correct": statistics.fmean(right)}
+        metrics = {metric: EvalMetric(name=metric, value=value) for metric, value in values.items()}
+    return EvalScore(name=name, scorer=name, scored_samples=len(scores), unscored_samples=len(samples) - len(scores),
+                     metrics=metrics)  # fmt: skip
+
+
+def _sample(
+    store: Store, gate: Gate, task: str, model: str, cells: list[dict[str, Any]], problems: dict[Any, dict[str, Any]]
+) -> EvalSample:
+    """One trace with the answers forced from it."""
+    first = cells[0]
+    known = problems.get((task, first["problem_id"]), {"text": "", "gold": None})
+    scores, failed, usage = {}, {}, ModelUsage()
+    answers = {key: _row(store, key) for key in dict.fromkeys(c["answer_key"] for c in cells)}
+    for cell in cells:
+        answer = answers[cell["answer_key"]]
+        if cell["status"] == "error":
+            failed[str(cell["budget"])] = gate.text(task, cell["detail"])
+            continue
+        about = {c: cell[c] for c in _ABOUT}
+        scores[f"at_{cell['budget']}"] = Score(
+            value=float(cell["score"]), answer=gate.text(task, cell["detail"]),
+            explanation=gate.text(task, answer.get("text")), metadata=json.loads(json.dumps(about, default=_plain)),
+        )  # fmt: skip
+    trace = _row(store, first["trace_key"])
+    for row in (trace, *answers.values()):
+        usage = usage + _usage(row)
+    asked = (store.request(first["trace_key"]) or {}).get("messages", []) if isinstance(first["trace_key"], str) else []
+    messages = [_ROLES.get(m["role"], ChatMessageUser)(content=gate.text(task, m["content"])) for m in asked]
+    reasoning = gate.text(task, trace.get("reasoning"))
+    content = [ContentReasoning(reasoning=reasoning)] if reasoning else []
+    said = ChatMessageAssistant(content=[*content, ContentText(text=gate.text(task, trace.get("text")))])
+    stop = _STOPS.get(str(trace.get("finish_reason")), "unknown")
+    choices = [ChatCompletionChoice(message=said, stop_reason=stop)] if trace else []
+    return EvalSample(
+        id=gate.name(first["problem_id"]), epoch=int(first["sample"]) + 1, input=known["text"],
+        target=known["gold"] or "", messages=[*messages, said] if trace else messages,
+        output=ModelOutput(model=model, choices=choices),
+        scores=scores, model_usage={model: usage},
+        metadata={"trace_key": first["trace_key"] if trace else None} | ({"errors": failed} if failed else {}),
+        error=None if scores else EvalError(message=next(iter(failed.values())), traceback="", traceback_ansi=""),
+    )  # fmt: skip
+
+
+def _row(store: Store, key: object) -> dict[str, Any]:
+    return (store.get(key) if isinstance(key, str) else None) or {}
+
+
+def _usage(row: dict[str, Any]) -> ModelUsage:
+    count = {n: int(row.get(f"{n}_tokens") or 0) for n in ("prompt", "completion", "cached", "reasoning")}
+    return ModelUsage(
+        input_tokens=count["prompt"] - count["cached"], output_tokens=count["completion"],
+        total_tokens=count["prompt"] + count["completion"], input_tokens_cache_read=count["cached"],
+        reasoning_tokens=count["reasoning"],
+    )  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy's, or a missing value, as JSON has it."""
+    return value.item() if hasattr(value, "item") else None

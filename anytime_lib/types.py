@@ -1,0 +1,169 @@
+"""Which nouns does everything else speak in?
+
+`Problem` and `Grade` are what a task deals in, `Reply` is what an endpoint said, `Trace` is one sampled
+reasoning with its token boundaries. All are frozen; all survive a trip through JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
+"""How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
+
+Message = dict[str, str]
+"""A chat message: `role` and `content`."""
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, Unicode kept. What hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One item of a task.
+
+    Attributes:
+        id: unique within the task and stable for ever.
+        task: the task's name.
+        text: the problem as it is put to the model, without any instruction on how to answer.
+        gold: the right answer, JSON-serialisable, in the task's own form.
+        metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable. `private: True`
+            keeps the text, and whatever a model says of it, out of notebooks, reports and logs (see `shown`).
+    """
+
+    id: str
+    task: str
+    text: str = field(repr=False)
+    gold: Any = field(repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def content_hash(self) -> str:
+        """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
+        return digest([self.task, self.text, self.gold])
+
+
+def shown(problem: Problem, text: str | None = None) -> str:
+    """A problem's text, or what a model said of it, as notebooks and reports may show it.
+
+    GPQA's authors ask that its questions never appear in plain text online, and executed notebooks do; of a private
+    problem only the id, a hash and the length are shown. The text itself stays in the run's store.
+    """
+    text = problem.text if text is None else text
+    if not problem.metadata.get("private"):
+        return text
+    return f"[text of {problem.id} withheld: {len(text)} characters, sha256 {digest(text)[:12]}]"
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A verdict on one answer.
+
+    Attributes:
+        score: quality in [0, 1].
+        correct: wholly right or not.
+        status: `ok` if an answer could be read, else why not.
+        detail: the answer as read, or why nothing could be read; a few words, never the whole response.
+    """
+
+    score: float
+    correct: bool
+    status: Status
+    detail: str = ""
+
+
+def unread(detail: str, status: Status = "unparsed") -> Grade:
+    """The grade of a response in which no answer could be found: score 0, status `unparsed`."""
+    return Grade(0.0, False, status, detail)
+
+
+TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One sampled reasoning.
+
+    Attributes:
+        key: of the request that sampled it.
+        messages: the conversation that asked for it.
+        text: the reasoning.
+        ends: where each token ends, as byte offsets into the text's UTF-8.
+        token_mode: where those come from: `stream`, `tokenizer`, `file` (the user's tokenizer, scaled to what was
+            billed) or `proportional`; `usage` where nothing is cut.
+        stopped: the model stopped by itself.
+    """
+
+    key: str
+    messages: list[Message] = field(repr=False)
+    text: str
+    ends: list[int] = field(repr=False)
+    token_mode: TokenMode
+    stopped: bool
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.ends)
+
+    def used(self, budget: int) -> int:
+        """Tokens this trace spends under a budget: the budget, or its own length if it ended before."""
+        return min(budget, self.n_tokens)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there.
+
+    Attributes:
+        sample: the number of its trace.
+        tokens: of reasoning and answer, as the server counts them.
+    """
+
+    reasoning: str = field(repr=False)
+    answer: str = field(repr=False)
+    trace_key: str
+    answer_key: str
+    sample: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two attempts at one pool problem and the verdict on them.
+
+    Attributes:
+        problem: the pool problem.
+        winner, loser: the attempts.
+        margin: how strongly the winner was preferred: by the judge in nats, averaged over both orders of
+            presentation; by another as a difference of scores.
+        verdict_keys: keys of the judging requests.
+        by: who preferred it (see `judging`).
+        log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
+        rationales: what the judge said beside its letters, in the same order.
+    """
+
+    problem: Problem
+    winner: Attempt
+    loser: Attempt
+    margin: float
+    verdict_keys: tuple[str, ...] = ()
+    by: str = "judge"
+    log_odds: tuple[float | None, float | None] = (None, None)
+    rationales: tuple[str, ...] = field(default=(), repr=False)
+
+
+def recorded_key(problem: Problem, sample: int) -> str:
+    """The store's key of a recorded trace."""
+    return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
