@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from anytime_lib.config import RunConfig, TaskSettings
-from anytime_lib.models.limiter import Gate
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
@@ -103,7 +103,12 @@ class Preparation(Protocol):
     def name(self) -> str: ...
 
     async def __call__(
-        self, client: Client, task: Task, settings: TaskSettings, problems: ProblemSplit, trace_slots: Gate
+        self,
+        client: Client,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Any:
         """What was made. Where it is falsy, its `summary()` says why, and the arms that need it are left out.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from anytime_lib.config import TaskSettings
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
-from anytime_lib.models.limiter import Gate
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
@@ -77,16 +77,21 @@ class Learning:
     name = "principles"
 
     async def __call__(
-        self, client: Client, task: Task, settings: TaskSettings, problems: ProblemSplit, trace_slots: Gate
+        self,
+        client: Client,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Principles:
         assert_disjoint(problems.test, [*problems.pool, *problems.shots])
 
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
-            await trace_slots.enter()
+            await trace_slots.acquire()
             try:
                 return await _learned(client, task, settings, problems, problem)
             finally:
-                trace_slots.leave()
+                trace_slots.release()
 
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(one(p)) for p in problems.pool]

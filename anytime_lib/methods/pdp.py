@@ -13,7 +13,7 @@ from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource
 from anytime_lib.methods.synthesis import Synthesis, synthesize
-from anytime_lib.models.limiter import Gate
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem, ProblemSplit
@@ -27,7 +27,12 @@ class Pairs:
         self.name = f"pairs:{by}"
 
     async def __call__(
-        self, client: Client, task: Task, settings: TaskSettings, problems: ProblemSplit, trace_slots: Gate
+        self,
+        client: Client,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Synthesis:
         by = client.config.pairs_by if self.by == "judge" else self.by
         return await synthesize(client, task, settings, problems, trace_slots, by=by)
