@@ -371,7 +371,7 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 
 @pytest.mark.parametrize(
     ("method", "says"),
-    [(object(), "a subclass of Prompted or Searching"), (Halves, "an instance of a subclass"),
+    [(object(), "a subclass of Prompted or Searching"), (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
      (type("M", (Prompted,), {})(), "M needs a `name`"), (type("M", (Prompted,), {"name": "base"})(), "built-in")],
 )  # fmt: skip
 def test_what_cannot_be_registered(method: Any, says: str) -> None:
