@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +20,11 @@ from anytime_lib.models.embedded import EmbeddedServer, announced, running_serve
 from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Reply, Timeouts, is_loopback
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as, probe
-from anytime_lib.models.simulated import Respondent, simulated_name
+from anytime_lib.models.simulated import Respondent, simulation_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.spending import SpendLimit
-from anytime_lib.types import digest
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Problem, digest
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,10 @@ class Model:
         self.spend_limit = SpendLimit(None)
         self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
+        self._respondent: Respondent | None = None
         if config.base_url is None and config.model == "simulated":
-            self.name = simulated_name(config)
+            self._respondent = Respondent(simulation_of(config.simulated or {}))
+            self.name = self._respondent.name
             self.endpoint_id = "simulated"
         elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
@@ -69,6 +72,11 @@ class Model:
             self.name = config.model
             named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
             self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
+
+    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+        """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
+        if self._respondent is not None:
+            self._respondent.tell_problems(task, test, others)
 
     def weights(self) -> dict[str, object] | None:
         """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
@@ -92,8 +100,8 @@ class Model:
         return self._endpoint
 
     async def _connect(self) -> Endpoint | Respondent:
-        if self.endpoint_id == "simulated":
-            return Respondent(self._config)
+        if self._respondent is not None:
+            return self._respondent
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.api_key_env
             key = os.environ.get(name, "")
