@@ -15,7 +15,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.methods.base import Method
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method, load_task, method_names, register_method, register_task, task_names
@@ -334,7 +333,7 @@ def _named(methods: Any) -> Any:
         return {task: _named(some) for task, some in methods.items()}
     if not isinstance(methods, list):
         return methods
-    return [register_method(m).name if isinstance(m, Method) else m for m in methods]
+    return [register_method(m).name if hasattr(m, "needs_pool") else m for m in methods]
 
 
 def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simulation:
