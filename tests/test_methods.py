@@ -21,8 +21,8 @@ from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots.curves import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import NOT_TOKENISED, CachedClient
-from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
@@ -374,9 +374,13 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 
 @pytest.mark.parametrize(
     ("method", "says"),
-    [(object(), "a subclass of Prompted or Searching"), (Halves, "an instance of a subclass"),
-     (type("M", (Prompted,), {})(), "M needs a `name`"), (type("M", (Prompted,), {"name": "base"})(), "built-in")],
-)  # fmt: skip
+    [
+        (object(), "a subclass of Prompted or Searching"),
+        (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
+        (type("M", (Prompted,), {})(), "M needs a `name`"),
+        (type("M", (Prompted,), {"name": "base"})(), "built-in"),
+    ],
+)
 def test_what_cannot_be_registered(method: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         register_method(method)

@@ -273,9 +273,7 @@ def _bug(name: str, problem: Problem, stop: BudgetAnswer, spent: int) -> str:
     )
 
 
-def _grade(
-    arm: Arm, problem: Problem, cell: Cell, answer: Completion, answer_tokens: int, prompt_tokens: int
-) -> None:
+def _grade(arm: Arm, problem: Problem, cell: Cell, answer: Completion, answer_tokens: int, prompt_tokens: int) -> None:
     grade = grade_answer(arm.task, problem, answer.text, answer.finish_reason)
     cell |= {
         "answer_key": answer.key,

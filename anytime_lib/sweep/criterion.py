@@ -31,7 +31,9 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     if wanted is None or wanted.pool_task not in config.tasks:
         return None
     criterion = wanted.model_dump(mode="json")
-    tasks = [asdict(config.at(name)) | {"methods": None, "n_problems": None} for name in (wanted.task, wanted.pool_task)]
+    tasks = [
+        asdict(config.at(name)) | {"methods": None, "n_problems": None} for name in (wanted.task, wanted.pool_task)
+    ]
     design = {"criterion": criterion, "tasks": tasks, "run": {name: getattr(config, name) for name in MATTERS}}
     name = f"held-out criterion {config.run}, {model}, {digest(design)}"
     if (known := store.noted(name)) is not None:

@@ -85,6 +85,9 @@ async def sweep_arms(
     config: RunConfig, arms: Sequence[Arm], store: Store, model: Model, progress: bool, keep_files: bool = True
 ) -> pd.DataFrame:
     """Run these arms and return their cells (see `run_sweep`)."""
+    for arm in arms:
+        for on in (arm.prep_task, arm):
+            model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     n_cells = sum(arm.n_cells for arm in arms)
     async with _running(config, store, model, config.run, n_cells, progress, keep_files=keep_files) as run:
         done = await first_error(run_arms(run, arms))
@@ -113,6 +116,7 @@ async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progre
             for name in config.tasks:
                 task, settings = load_task(name), config.at(name)
                 problems = split_problems(task, settings, config.seed)
+                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
                 calls = len(problems.pool) * (2 * k + k * (k - 1))
                 title = f"{name} / synthesis"
                 async with _running(config, store, model, title, calls, progress, "call", keep) as run:
