@@ -126,6 +126,7 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     from anytime_lib.models.model import Model
     from anytime_lib.store import Store
     from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.live import LiveBackend
     from anytime_lib.sweep.progress import Progress
 
     config = run()
@@ -135,7 +136,8 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     async def side_by_side() -> list[Any]:
         async with Model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
-                client = CachedClient(config, store, model, Progress("", 0, False))
+                bar = Progress("", 0, False)
+                client = CachedClient(config, store, LiveBackend(store, model, bar), bar)
                 return await asyncio.gather(
                     *(synthesize(client, task, config.at("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
                 )

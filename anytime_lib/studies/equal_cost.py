@@ -186,7 +186,8 @@ def _ends(draws: Floats, confidence_level: float) -> Floats:
     tail = (1 - confidence_level) / 2
     known = np.where(np.isnan(draws), 0.0, draws)
     ends = np.quantile(known, [tail, 1 - tail], axis=0, method="inverted_cdf").T
-    return np.where(np.isnan(draws).any(axis=0)[:, None], np.nan, ends)
+    unknown = np.asarray(np.isnan(draws).any(axis=0))
+    return np.where(unknown[:, None], np.nan, ends)
 
 
 def published() -> pd.DataFrame:

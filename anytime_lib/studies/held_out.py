@@ -159,8 +159,8 @@ def _index_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples:
         confidence_level=wanted.confidence_level,
     )
     low, high = found.confidence_interval() if found.n_problems > 1 else (np.nan, np.nan)
-    points = [100 * x for x in (found.statistic, low, high, found.baseline_value, found.treatment_value)]
-    return Difference(*points, found.n_problems, found.n_samples)
+    levels = 100 * found.baseline_value, 100 * found.treatment_value
+    return Difference(100 * found.statistic, 100 * low, 100 * high, *levels, found.n_problems, found.n_samples)
 
 
 def _quality_difference(cells: pd.DataFrame, wanted: HeldOutSettings) -> Difference:
@@ -176,8 +176,8 @@ def _quality_difference(cells: pd.DataFrame, wanted: HeldOutSettings) -> Differe
     n, mean, half = len(change), float(change.mean()), np.nan
     if n > 1:
         half = distributions.t.isf((1 - wanted.confidence_level) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n)
-    levels = [float(v.mean()) for v in values]
-    return Difference(mean, mean - half, mean + half, *levels, n_problems=n, n_samples=first.shape[1])
+    levels = float(values[0].mean()), float(values[1].mean())
+    return Difference(mean, mean - half, mean + half, *levels, n, first.shape[1])
 
 
 def held_out_arms(config: RunConfig) -> list[Arm]:

@@ -159,7 +159,7 @@ class Estimate:
         total = self.table.iloc[:, 3:].sum()
         lines = [
             f"{total.calls:,.0f} calls to make ({self.stored:,} of the plan are stored already)",
-            f"prompt tokens {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what a prefix cache takes; output "
+            f"prompt tokens {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what prefix caches take; output "
             f"tokens {total.output_low:,.0f} to {total.output_high:,.0f}",
         ]
         if self.price is None:
