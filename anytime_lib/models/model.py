@@ -13,7 +13,7 @@ from types import TracebackType
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
-from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
+from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
 from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
 from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.simulated import Respondent, simulation_of
@@ -67,18 +67,18 @@ class Model:
             self._respondent.tell_problems(task, test, others)
 
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
+        """The weights' file name, alias, sha256 and size; None for a model served elsewhere."""
         return None if self._gguf is None else weights.describe(self._gguf)
 
     def shared(self) -> AbstractContextManager[object]:
-        """While it lasts, other processes that mean the same embedded model share one server and its caches."""
+        """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         if self._gguf is None or running_server(self.name):
             return nullcontext()
-        return announced(self._embedded())
+        return shared(self._embedded())
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, slots=min(self._config.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
