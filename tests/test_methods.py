@@ -72,7 +72,7 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     task, of = load_task("gpqa"), config.at("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     backend = Respondent(seed)
-    client = CachedClient(config, backend, backend, backend)  # type: ignore[arg-type]
+    client = CachedClient(config, backend)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
     async def all_stops() -> list[BudgetAnswer]:
@@ -366,6 +366,17 @@ def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Co
     )
     with pytest.raises(DataError, match=r"a bug of the method silent: .* has no stop at 4 budgets"):
         run_sweep(config(methods=["silent"]), progress=False)
+
+
+@pytest.mark.parametrize("returned", ["a text", [], [{"role": "user"}], ["a text"], 1 / 3])
+def test_messages_that_are_none_are_told_in_one_sentence(server: FakeServer, config: Config, returned: Any) -> None:
+    odd = type("Odd", (Prompted,), {"name": "odd", "messages": lambda self, *about: returned})()
+    with pytest.raises(DataError, match=r"a bug of the method odd: `messages` must return a list of chat messages"):
+        run_sweep(config(methods=[odd]), progress=False)
+    fails = type("Odd", (Prompted,), {"name": "odd", "messages": lambda self, *about: about[7]})()
+    with pytest.raises(DataError, match=r"the method odd failed on .* \(IndexError\)"):
+        run_sweep(config(methods=[fails]), progress=False)
+    assert not server.requests
 
 
 async def nothing() -> AsyncIterator[BudgetAnswer]:

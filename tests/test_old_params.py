@@ -36,7 +36,7 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     if not isinstance(arm.method, Prompted) or arm.method.preparation:
         return ""
     nobody: Any = SimpleNamespace(model=SimpleNamespace(name=model, endpoint_id=endpoint))
-    client, context, budgets = CachedClient(config, nobody, nobody, nobody), arm.context(None), arm.settings.budgets
+    client, context, budgets = CachedClient(config, nobody), arm.context(None), arm.settings.budgets
     keys = [
         client.trace_request(
             arm.task.name,

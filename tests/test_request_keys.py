@@ -88,9 +88,8 @@ def trace(client: CachedClient) -> Awaitable[Any]:
 )
 def test_keys_as_they_always_were(settings: dict[str, Any], work: Any, key: str) -> None:
     backend: Any = Replies()
-    listener: Any = SimpleNamespace(on_reply=lambda *_, **__: None)
     config = RunConfig(tasks=["gpqa"], seed=3, **settings)
-    client = CachedClient(config, backend, backend, listener).recording()
+    client = CachedClient(config, backend).recording()
     asyncio.run(work(client))
     assert client.keys is not None and key in client.keys
 

@@ -137,7 +137,7 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
         async with Model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
                 bar = Progress("", 0, False)
-                client = CachedClient(config, store, LiveBackend(store, model, bar), bar)
+                client = CachedClient(config, LiveBackend(store, model, bar))
                 return await asyncio.gather(
                     *(synthesize(client, task, config.at("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
                 )

@@ -1,8 +1,8 @@
 """Is it known already? If not, a backend is asked.
 
-Every call of a model goes through a `CachedClient`. It looks the request up in the store by the hash of all that
-determines it, and has a backend complete it only if it is not there: `live.LiveBackend` asks the endpoint, pays, and
-stores what came back before anybody uses it; the estimate's backend counts and makes something up.
+Every call of a model goes through a `CachedClient`. It looks the request up by the hash of all that determines it, and
+has its backend complete it only if it is not known: `live.LiveBackend` asks the endpoint, pays, and stores what came
+back before anybody uses it; the estimate's backend counts and makes something up.
 """
 
 from __future__ import annotations
@@ -28,13 +28,9 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """One call of a model.
-
-    Attributes:
-        kind, task, method: its place in the ledger.
-        body: what is sent, in the words of `Endpoint.chat`.
-        whole: all that determines the reply; its hash is the key. The names in it are frozen: a store that was written
-            before would be paid for again.
+    """One call of a model: its place in the ledger, what is sent (`body`, in the words of `Endpoint.chat`), and all
+    that determines the reply (`whole`, whose hash is the key). The names in it are frozen: a store that was written
+    before would be paid for again.
     """
 
     kind: str
@@ -49,10 +45,14 @@ class Request:
 
 
 class Backend(Protocol):
-    """Whoever completes the requests that the store does not know."""
+    """Whoever knows what was asked before, and completes the requests that were not."""
 
     @property
     def model(self) -> ModelName: ...
+
+    def get(self, key: str) -> Row | None:
+        """The stored reply; None if there is none."""
+        ...
 
     async def complete(self, request: Request) -> Row:
         """The reply; raises RequestFailed where it could not be had."""
@@ -65,18 +65,6 @@ class Backend(Protocol):
     async def hides_reasoning(self) -> bool:
         """Whether reasoning is known to be paid for and not shown."""
         ...
-
-
-class Known(Protocol):
-    """What is known already: a `Store`, or nothing."""
-
-    def get(self, key: str) -> Row | None: ...
-
-
-class Listener(Protocol):
-    """Whoever wants to hear of every reply."""
-
-    def on_reply(self, tokens: int, cached: bool) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -99,16 +87,15 @@ class Fresh:
 
 
 class CachedClient:
-    """Answers requests from `store`, else from `backend`.
+    """What methods and the runner ask (see `methods.base.Client`).
 
     Attributes:
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
-    def __init__(self, config: RunConfig, store: Known, backend: Backend, listener: Listener) -> None:
-        self.config, self.store, self.backend, self.listener = config, store, backend, listener
-        self.model = backend.model
+    def __init__(self, config: RunConfig, backend: Backend) -> None:
+        self.config, self.backend, self.model = config, backend, backend.model
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -147,9 +134,7 @@ class CachedClient:
         """
         if self.keys is not None:
             self.keys.add(request.key)
-        row = self.store.get(request.key)
-        if row is not None:
-            self.listener.on_reply(0, cached=True)
+        if (row := self.backend.get(request.key)) is not None:
             return row
         if to_cut and await self.backend.hides_reasoning():
             raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
@@ -200,7 +185,7 @@ class CachedClient:
         """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
         the model that answers from it."""
         key = recorded_key(problem, sample)
-        row = self.store.get(key)
+        row = self.backend.get(key)
         if row is None:
             raise RequestFailed("no trace of this problem was imported")
         told = row["reasoning_tokens"] > 0
@@ -250,7 +235,7 @@ class CachedClient:
     async def _tokenised(self, trace_key: str, row: Row, task: str, method: str) -> Tokenised:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""
         request = Request("tokens", task, method, {}, tokens_request(trace_key))
-        return self.store.get(request.key) or await self.backend.tokenise(request, reasoning_of(row))
+        return self.backend.get(request.key) or await self.backend.tokenise(request, reasoning_of(row))
 
 
 def _with_question(messages: list[Message], so_far: str, question: str) -> list[Message]:

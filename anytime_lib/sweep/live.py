@@ -21,7 +21,8 @@ from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
-from anytime_lib.sweep.client import Listener, Request, Row
+from anytime_lib.sweep.client import Request, Row
+from anytime_lib.sweep.progress import Progress
 from anytime_lib.sweep.spending import SpendLimit
 from anytime_lib.sweep.traces import Tokenised
 from anytime_lib.types import Message
@@ -34,12 +35,18 @@ USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
 class LiveBackend:
     """Asks the endpoint of `model`, pays from `spend_limit`, and keeps everything in `store`."""
 
-    def __init__(self, store: Store, model: Model, listener: Listener, spend_limit: SpendLimit | None = None) -> None:
-        self.store, self.model, self.listener = store, model, listener
+    def __init__(self, store: Store, model: Model, progress: Progress, spend_limit: SpendLimit | None = None) -> None:
+        self.store, self.model, self.progress = store, model, progress
         self.spend_limit = spend_limit or SpendLimit(None)
         self._capabilities: Capabilities | None = None
         self._learned, self._learning = False, asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Row]] = {}
+
+    def get(self, key: str) -> Row | None:
+        row = self.store.get(key)
+        if row is not None and "text" in row:
+            self.progress.on_reply(0, cached=True)
+        return row
 
     async def complete(self, request: Request) -> Row:
         """The server's reply. Whoever asks the same meanwhile waits for the same reply."""
@@ -102,7 +109,7 @@ class LiveBackend:
         except RequestFailed as error:
             await self._put(request, {"error": str(error)}, {}, "error")
             raise
-        self.listener.on_reply(reply.completion_tokens, cached=False)
+        self.progress.on_reply(reply.completion_tokens, cached=False)
         if reply.partial:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
         return row

@@ -152,7 +152,7 @@ async def _running(
         retries=config.retries,
     )
     backend = LiveBackend(store, model, bar, spend_limit)
-    client = CachedClient(config, store, backend, bar)
+    client = CachedClient(config, backend)
     run = Run(config, client, limiter.trace_slots, bar, store, config.folder if keep_files else None)
     ticking = asyncio.create_task(bar.tick())
     try:

@@ -209,7 +209,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     progress = Progress("", 0, False)
 
     async def whole() -> None:
-        client = CachedClient(config, backend, backend, progress)
+        client = CachedClient(config, backend)
         await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
 
     with _quiet():
