@@ -28,7 +28,7 @@ import pandas as pd
 import yaml
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import known_secrets, without_secrets
+from anytime_lib.redact import Redactor
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Store:
 
     def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
         self.path = Path(path)
-        self._secrets = known_secrets(os.environ.get(key_env, ""))
+        self._redact = Redactor(os.environ.get(key_env, ""))
         with _in_words(self.path, "use"):
             self._writer = None if read_only else _open_to_write(self.path)
             self._db = _open_to_read(self.path)
@@ -138,7 +138,7 @@ class Store:
         rows = []
         for request in requests:
             safe = {name: self._json(request[name]) for name in ("request", "response")}
-            safe["endpoint"] = without_secrets(str(request["endpoint"]), self._secrets)
+            safe["endpoint"] = self._redact(str(request["endpoint"]))
             rows.append({"created": time.time(), **request, **safe})
 
         def stored(db: sqlite3.Connection) -> list[dict[str, Any]]:
@@ -165,12 +165,12 @@ class Store:
 
     def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact, in place of what was noted of the same before."""
-        row = without_secrets(f"{kind} {about}", self._secrets), self._json(dict(value))
+        row = self._redact(f"{kind} {about}"), self._json(dict(value))
         self._write(lambda db: db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", row)).result()
 
     def noted(self, kind: NoteKind, about: str) -> dict[str, Any] | None:
         """What was noted, or None."""
-        key = without_secrets(f"{kind} {about}", self._secrets)
+        key = self._redact(f"{kind} {about}")
         return self._value("SELECT value FROM notes WHERE key = ?", key)
 
     def add_problems(self, problems: Iterable[Problem]) -> None:
@@ -227,11 +227,11 @@ class Store:
             yield db
 
     def _json(self, value: object) -> str:
-        return without_secrets(json.dumps(value), self._secrets)  # ASCII: half a surrogate pair stays escaped
+        return self._redact(json.dumps(value))  # ASCII: half a surrogate pair stays escaped
 
     def _plain(self, text: object) -> str:
         """A model's or server's words as a database takes them."""
-        return without_secrets(str(text or ""), self._secrets).encode("utf-8", "replace").decode()
+        return self._redact(str(text or "")).encode("utf-8", "replace").decode()
 
     def _rows(self, query: str, *values: Any) -> list[Any]:
         with _in_words(self.path, "read"):
@@ -357,7 +357,7 @@ _HINTS = {
 """SQLite's primary result code -> what to do."""
 
 
-def _code(error: BaseException) -> int:
+def _code(error: BaseException | None) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

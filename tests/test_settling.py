@@ -103,7 +103,7 @@ def test_prepared_on_one_task_and_judged_on_another(server: FakeServer, run: Con
 def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
     run_sweep(run(), progress=False)
     with Store(run().folder / "store.sqlite") as store:
-        assert store.noted(f"settle {label(run())} fake")["seen"][0]["after_run"] == 0
+        assert store.noted("settle", f"{label(run())} fake")["seen"][0]["after_run"] == 0
     found = settle(run(settle=HELD | {"margin": 2.0}), progress=False)
     assert not found.changed and "of the run itself, before any held-out one" in found.summary()
 

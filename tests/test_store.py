@@ -125,7 +125,7 @@ def test_many_waiting_puts_share_a_commit_and_a_bad_one_fails_alone(path: Path) 
             puts = asyncio.gather(*(store.aput(**columns(str(i), "ok", 1)) for i in range(200)), *others,
                                   return_exceptions=True)  # fmt: skip
             while len(store._waiting) < 199:  # all but the one that waits for the lock
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # noqa: ASYNC110
         return await puts
 
     with Store(path) as store:
@@ -382,18 +382,24 @@ def test_whatever_a_model_writes_comes_back(one_store: Store, text: str) -> None
     assert one_store.cells().detail.tolist() == [text.encode("utf-8", "replace").decode()]
 
 
+def _read(path: Path, read_only: bool) -> None:
+    with Store(path, read_only) as store:
+        store.attempts()
+        list(store.answered())
+
+
 def test_damage_is_told_in_one_sentence(path: Path) -> None:
     with Store(path) as store:
         store.put_many([columns(str(i), "ok", 40) for i in range(100)])
     whole = path.read_bytes()
     zeroed = whole[: len(whole) // 2] + bytes(len(whole) // 2)
-    for damaged, match in ((whole[:-100], "last 100 bytes are missing"), (whole[:100], "damaged"), (b"text", "no store"),
-                           (zeroed, "is damaged; restore")):  # fmt: skip
+    cases = {whole[:-100]: "last 100 bytes are missing", whole[:100]: "damaged", b"text": "no store",
+             zeroed: "is damaged; restore"}  # fmt: skip
+    for damaged, match in cases.items():
         path.write_bytes(damaged)
         for read_only in (True, False):
-            with pytest.raises(DataError, match=match), Store(path, read_only) as store:
-                store.attempts()
-                list(store.answered())
+            with pytest.raises(DataError, match=match):
+                _read(path, read_only)
         path.with_name(path.name + "-wal").unlink(missing_ok=True)
 
 

@@ -26,9 +26,9 @@ from anytime_lib.models.model import Model
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats import FEW, compare
 from anytime_lib.store import Store
-from anytime_lib.sweep.exemplars import ProblemSplit, shared, split_problems
+from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.plan import Arm, Ground
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, ProblemSplit, shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -240,8 +240,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
             f"{field} of {name}": value for field, value in resolved.items() if field not in _NO_MATTER
         }
     criterion = {"settle": wanted.model_dump(mode="json"), "design": design}
-    name = f"settle {label(config)} {model}"
-    history = list((store.noted(name) or {}).get("seen", []))
+    about = f"{label(config)} {model}"
+    history = list((store.noted("settle", about) or {}).get("seen", []))
     for note in history:
         if note["criterion"] == criterion:
             return dict(note)
@@ -254,7 +254,7 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         "after_run": int(((own.status != "error") & (own.method == wanted.treatment)).sum()),
     }
     if not store.read_only:
-        store.note(name, {"seen": [*history, new]})
+        store.note("settle", about, {"seen": [*history, new]})
     return new
 
 
