@@ -22,6 +22,7 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest
 
@@ -132,7 +133,7 @@ def write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Pa
     folder = config.folder
     about = provenance(config, settings)
     with Store(folder / "store.sqlite") as store:
-        ledger, requests = store.ledger(), store.requests()
+        ledger, requests = ledger_table(store, config.prices), store.requests()
     cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
     calls = int((requests.created >= since).sum())
     cells.to_parquet(folder / "cells.parquet", index=False)

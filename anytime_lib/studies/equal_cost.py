@@ -21,7 +21,7 @@ from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.registry import load_method
 from anytime_lib.stats import resampled
 from anytime_lib.store import Store
-from anytime_lib.sweep.arms import bill_name
+from anytime_lib.sweep.arms import bill_of
 
 AXES = {
     "budget": "equal reasoning budget",
@@ -75,7 +75,7 @@ def _preparation(arm: pd.DataFrame, store: Store) -> int:
     needed = load_method(method).preparation
     if needed is None:
         return 0
-    bill = store.noted(bill_name(run, model, task, needed.name))
+    bill = store.noted("bill", bill_of(run, model, task, needed.name))
     if bill is None:
         raise _unknown(task, method)
     return int(bill["prompt_tokens"] + bill["completion_tokens"])

@@ -72,12 +72,12 @@ class Run:
             self._said_fresh = True
             log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", model.name, why)
             note = {"mode": "fresh", "why": why, "model": model.name, "endpoint": model.endpoint_id}
-            self.store.note(f"mode {model.endpoint_id} {model.name}", note)
+            self.store.note("mode", f"{model.endpoint_id} {model.name}", note)
 
 
-def bill_name(run: str, model: str, task: str, preparation: str) -> str:
-    """The name of the store's note of what a preparation was billed."""
-    return f"bill {run}, {model}, {task}, {preparation}"
+def bill_of(run: str, model: str, task: str, preparation: str) -> str:
+    """What the store's note of a preparation's bill is about."""
+    return f"{run}, {model}, {task}, {preparation}"
 
 
 async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
@@ -90,7 +90,8 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
         rows = run.store.attempts()
         rows = rows[rows.key.isin(client.keys or ())]  # retries are there, too
         bill = {name: int(rows[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
-        run.store.note(bill_name(run.config.run, client.model.name, on.task.name, preparation.name), bill)
+        about = bill_of(run.config.run, client.model.name, on.task.name, preparation.name)
+        run.store.note("bill", about, bill)
     if run.folder:
         preparation.save(made, run.folder)
     return made
@@ -133,15 +134,14 @@ def _prep_name(arm: Arm) -> tuple[str, str]:
 
 async def _sample(run: Run, arm: Arm, problem: Problem, sample: int, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
-    named = {"run": run.config.run, "model": run.client.model.name, "task": arm.task.name, "problem_id": problem.id}
-    unknown = ("tokens_used", "answer_tokens", "prompt_tokens", "score", "correct", "stopped_naturally", "trace_key")
-    cells: list[Cell] = [
-        named
-        | {"method": arm.method.name, "sample": sample, "budget": budget, "status": "error", "detail": ""}
-        | dict.fromkeys((*unknown, "answer_key"))
-        | {"grader": getattr(arm.task, "grader_version", 1)}
-        for budget in arm.settings.budgets
-    ]
+    named: Cell = {
+        "run": run.config.run,
+        "model": run.client.model.name,
+        "task": arm.task.name,
+        "problem_id": problem.id,
+    }
+    named |= {"method": arm.method.name, "sample": sample, "grader": getattr(arm.task, "grader_version", 1)}
+    cells = [named | {"budget": budget, "status": "error", "detail": ""} for budget in arm.settings.budgets]
     try:
         if isinstance(arm.method, Searching):
             await _searched(run, arm, arm.method, problem, context, cells)

@@ -35,8 +35,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         asdict(config.at(name)) | {"methods": None, "n_problems": None} for name in (wanted.task, wanted.pool_task)
     ]
     design = {"criterion": criterion, "tasks": tasks, "run": {name: getattr(config, name) for name in MATTERS}}
-    name = f"held-out criterion {config.run}, {model}, {digest(design)}"
-    if (known := store.noted(name)) is not None:
+    about = f"{held_out_run(config)}, {model}, {digest(design)}"
+    if (known := store.noted("settle", about)) is not None:
         return known
     held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
     own = store.cells(run=config.run, model=model, task=wanted.task, method=wanted.treatment)
@@ -47,5 +47,5 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         "after_run": int((own.status != "error").sum()),
     }
     if not store.read_only:
-        store.note(name, note)
+        store.note("settle", about, note)
     return note

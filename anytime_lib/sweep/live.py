@@ -17,7 +17,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
-from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as
+from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
@@ -136,12 +136,12 @@ class LiveBackend:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
         async with self._learning:
             if not self._learned:
-                about = noted_as(self.model.endpoint_id, self.model.name)
-                known = Capabilities.from_json(self.store.noted(about))
+                about = f"{self.model.endpoint_id} {self.model.name}"
+                known = Capabilities.from_json(self.store.noted("capabilities", about))
                 self._capabilities = await self.model.capabilities(known, self._probing(about))
                 self._learned = True
                 if self._capabilities is not None and known is None:
-                    self.store.note(about, self._capabilities.to_json())
+                    self.store.note("capabilities", about, self._capabilities.to_json())
         return await self.model.endpoint()
 
     def _probing(self, about: str) -> EachTry:
