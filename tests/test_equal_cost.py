@@ -168,7 +168,7 @@ def test_prompts_of_a_search_are_its_own(small: Config) -> None:
     other = swept(small(run="plain", model="other", methods=SEARCHING[::-1]))
     assert other.prompt[plain.index].equals(plain.prompt)
     with Store(small(run="plain").folder / "store.sqlite") as store:
-        unknown = store.cells(run="plain").assign(prompt_tokens=None)
+        unknown = store.cells(run="plain", model="fake").assign(prompt_tokens=None)
         with pytest.raises(DataError, match=r"direct on sums cost was not noted.*run the sweep again"):
             accounts(unknown, store)
 
