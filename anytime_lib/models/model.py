@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
-from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Reply, Timeouts, is_loopback
-from anytime_lib.models.failures import RetryableError
-from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as, probe
-from anytime_lib.models.simulated import Respondent, simulated_name
-from anytime_lib.store import Store
-from anytime_lib.sweep.spending import SpendLimit
-from anytime_lib.types import digest
+from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
+from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
+from anytime_lib.models.probe import Capabilities, probe
+from anytime_lib.models.simulated import Respondent, simulation_of
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Problem, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +34,6 @@ class Model:
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
-        memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
-        spend_limit: pays for the probe.
-        capabilities: what is known of an endpoint elsewhere, once it was reached.
     """
 
     timeouts = Timeouts()
@@ -54,12 +46,11 @@ class Model:
         self.calls = 0
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
-        self.memory: Store | None = None
-        self.spend_limit = SpendLimit(None)
-        self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
+        self._respondent: Respondent | None = None
         if config.base_url is None and config.model == "simulated":
-            self.name = simulated_name(config)
+            self._respondent = Respondent(simulation_of(config.simulated or {}))
+            self.name = self._respondent.name
             self.endpoint_id = "simulated"
         elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
@@ -70,19 +61,26 @@ class Model:
             named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
             self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
 
+    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+        """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
+        if self._respondent is not None:
+            self._respondent.tell_problems(task, test, others)
+
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
-        return None if self._gguf is None else weights.describe(self._gguf)
+        """The weights' file name, SHA-256 and size; None for a model served elsewhere."""
+        if (path := self._gguf) is None:
+            return None
+        return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
 
     def shared(self) -> AbstractContextManager[object]:
-        """While it lasts, other processes that mean the same embedded model share one server and its caches."""
+        """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         if self._gguf is None or running_server(self.name):
             return nullcontext()
-        return announced(self._embedded())
+        return shared(self._embedded())
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, slots=min(self._config.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -92,8 +90,8 @@ class Model:
         return self._endpoint
 
     async def _connect(self) -> Endpoint | Respondent:
-        if self.endpoint_id == "simulated":
-            return Respondent(self._config)
+        if self._respondent is not None:
+            return self._respondent
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.api_key_env
             key = os.environ.get(name, "")
@@ -111,56 +109,29 @@ class Model:
                             tokenizer_file=self._config.tokenizer_file)  # fmt: skip
         try:
             await endpoint.check()
-            if self._gguf is None and self.memory is not None:  # what the embedded server can do is known
-                await self._learn(endpoint, self.memory)
         except BaseException:
             await endpoint.close()
             raise
         return endpoint
 
-    async def _learn(self, endpoint: Endpoint, memory: Store) -> None:
-        """Recall what this endpoint and model can do, or find it out: once, with the replies on the ledger."""
-        about = noted_as(self.endpoint_id, self.name)
-        self.capabilities = Capabilities.from_json(memory.noted(about))
-        if self.capabilities is not None:
-            endpoint.learn(self.capabilities)
-            return
-        tries, began = itertools.count(), time.time()
-
-        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-            usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0.0)
-            response, status, number = dict[str, Any](), "error", next(tries)
-            async with self.spend_limit.reserve([{"role": "user", "content": QUESTION}], PROBE_TOKENS) as bill:
-                try:
-                    reply = await once()
-                    response, status = reply.to_json(), "ok"
-                    usage |= reply.spent | {"seconds": reply.seconds}
-                    return reply
-                except RetryableError as lost:
-                    response = {"error": str(lost)}
-                    usage |= lost.billed
-                    raise
-                finally:
-                    bill.usage = usage
-                    if response:
-                        await memory.aput(
-                            key=digest([about, number, began]), kind="probe", task="", method="probe", model=self.name,
-                            endpoint=self.endpoint_id, request={"probe": number}, response=response, status=status,
-                            **usage,
-                        )  # fmt: skip
-
+    async def capabilities(
+        self, known: Capabilities | None = None, each_try: EachTry | None = None
+    ) -> Capabilities | None:
+        """What an endpoint elsewhere can do: as `known` from before, else as a probe finds, each of whose tries is made
+        by `each_try`. None where the server is ours, and known anyway, or where it could not be probed."""
+        endpoint = await self.endpoint()
+        if self._gguf is not None or not isinstance(endpoint, Endpoint):
+            return None
+        if known is not None:
+            endpoint.learn(known)
+            return known
         try:
-            self.capabilities = await probe(endpoint, each_try)
+            found = await probe(endpoint, each_try)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
-            return
-        memory.note(about, self.capabilities.to_json())
-        log.info("%s, %s: %s", self.endpoint_id, self.name, self.capabilities.summary())
-
-    async def hides_reasoning(self) -> bool:
-        """Whether a probe found that the endpoint hides reasoning; reaches the endpoint if it was not yet."""
-        await self.endpoint()
-        return self.capabilities is not None and self.capabilities.reasoning == "hidden"
+            return None
+        log.info("%s, %s: %s", self.endpoint_id, self.name, found.summary())
+        return found
 
     async def __aenter__(self) -> Model:
         return self
