@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, nearest
 
@@ -112,11 +114,21 @@ def register_method(method: Method) -> Method:
     return method
 
 
-def load_method(name: str) -> Method:
-    """The method of that name; ConfigError with the nearest name if there is none."""
-    if name in _methods:
-        return _methods[name]
-    if name not in _MODULES:
+def load_method(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """The method of that name, with the settings of its own that `options` give.
+
+    Raises:
+        ConfigError: no method has that name, or it has no such setting; the message gives the nearest.
+    """
+    if name not in method_names():
         raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
-    methods: dict[str, Method] = import_module(f"anytime_lib.methods.{_MODULES[name]}").METHODS
-    return methods[name]
+    method: Method = _methods.get(name) or import_module(f"anytime_lib.methods.{_MODULES[name]}").METHODS[name]
+    if not options:
+        return method
+    known: list[str] = [field.name for field in fields(method)] if is_dataclass(method) else []
+    for option, value in options.items():
+        if option not in known:
+            raise ConfigError(f"options: {name} has no setting {option!r}{nearest(option, known) if known else ''}")
+        if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
+            raise ConfigError(f"options: {option} of {name} must be a whole number of at least 1, not {value!r:.80}")
+    return replace(method, **options)  # type: ignore[type-var]

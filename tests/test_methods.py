@@ -69,7 +69,7 @@ budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(
 @settings(max_examples=60, deadline=None)
 def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int], share: int, seed: int) -> None:
     config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
-    task, of = load_task("gpqa"), config.at("gpqa")
+    task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     client = Respondent(config, seed)
     context = Context(task, of, budget=budgets[-1])

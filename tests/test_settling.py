@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_synthesis import checked, solver, sums
 
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
-from anytime_lib.config import HeldOutSettings
+from anytime_lib.config import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, label, note_criterion, settle
 
@@ -138,7 +138,7 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
          "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
         for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
     ]  # fmt: skip
-    wanted = HeldOutSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    wanted = HeldOutConfig(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance

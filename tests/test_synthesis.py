@@ -130,14 +130,14 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
 
     config = run()
     task = load_task("sums")
-    problems = split_problems(task, config.at("sums"), 0)
+    problems = split_problems(task, config.task("sums"), 0)
 
     async def side_by_side() -> list[Any]:
         async with Model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
                 client = CachedClient(config, store, model, Progress("", 0, False))
                 return await asyncio.gather(
-                    *(synthesize(client, task, config.at("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
+                    *(synthesize(client, task, config.task("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
                 )
 
     asyncio.run(side_by_side())
@@ -344,7 +344,7 @@ def test_a_planted_overlap_is_found_before_anything_is_asked(
 ) -> None:
     task = sums("leaky", verify=checked)
     config = run(tasks=[task])
-    under_test = split_problems(task, config.at("leaky"), config.seed).test[0]
+    under_test = split_problems(task, config.task("leaky"), config.seed).test[0]
     planted = under_test if what == "content" else Problem(under_test.id, "leaky", "What is 700 + 1?", 701)
     if what == "content":
         planted = Problem("another-id", "leaky", under_test.text, under_test.gold, under_test.metadata)

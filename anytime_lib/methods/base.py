@@ -21,7 +21,7 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem
 
 if TYPE_CHECKING:
-    from anytime_lib.config import TaskSettings
+    from anytime_lib.config import TaskConfig
     from anytime_lib.methods.search import Ask, BudgetAnswer, Step
     from anytime_lib.models.limiter import Gate
     from anytime_lib.sweep.client import CachedClient
@@ -41,7 +41,7 @@ class Context:
     """
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     shots: Sequence[Problem] = ()
     pool: Sequence[Problem] = ()
     prepared: Any = None
@@ -59,7 +59,7 @@ class Preparation(Protocol):
     def name(self) -> str: ...
 
     async def __call__(
-        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+        self, client: CachedClient, task: Task, settings: TaskConfig, problems: ProblemSplit, units: Gate
     ) -> Any:
         """What was made. Where it is falsy, its `reading()` says why, and the arms that need it are left out.
 

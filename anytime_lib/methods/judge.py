@@ -89,12 +89,11 @@ async def judged(client: CachedClient, task: Task, problem: Problem, first: Atte
     except RequestFailed:
         return Judgement("error")
     ab, ba = (log_odds(said["text"], said["first"]) for said in (said_ab, said_ba))
-    why = tuple(str(s["text"]).strip() for s in (said_ab, said_ba)) if client.config.rationale_tokens else ()
     margin = None if ab is None or ba is None else (ab - ba) / 2
     outcome: Outcome = (
         "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
     )
-    return Judgement(outcome, margin, (ab, ba), (key_ab, key_ba), why)
+    return Judgement(outcome, margin, (ab, ba), (key_ab, key_ba))
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

@@ -14,7 +14,7 @@ from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem
 
 if TYPE_CHECKING:
-    from anytime_lib.config import TaskSettings
+    from anytime_lib.config import TaskConfig
     from anytime_lib.methods.judge import PreferenceSource
     from anytime_lib.methods.synthesis import Synthesis
     from anytime_lib.models.limiter import Gate
@@ -31,12 +31,11 @@ class Pairs:
         self.name = f"pairs:{by}"
 
     async def __call__(
-        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+        self, client: CachedClient, task: Task, settings: TaskConfig, problems: ProblemSplit, units: Gate
     ) -> Synthesis:
         from anytime_lib.methods.synthesis import synthesize
 
-        by = client.config.pairs_by if self.by == "judge" else self.by
-        return await synthesize(client, task, settings, problems, units, by=by)
+        return await synthesize(client, task, settings, problems, units, by=self.by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
         from anytime_lib.methods.preference_file import save

@@ -122,7 +122,7 @@ class Ask:
             RequestFailed: it could not be had.
         """
         context, at = self._given, trace.n_tokens if tokens is None else tokens
-        most = context.settings.answer_tokens if cap is None else min(cap, context.settings.answer_tokens)
+        most = context.settings.answer_cap if cap is None else min(cap, context.settings.answer_cap)
         key, row = await self._asker.answer(context.task, self._method, self._problem, trace, at, self._sample, most)
         self.asked.append(key)
         spent = row["completion_tokens"]

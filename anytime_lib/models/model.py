@@ -58,17 +58,17 @@ class Model:
         self.spend_limit = SpendLimit(None)
         self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
-        if config.base_url is None and config.model == "simulated":
+        if config.endpoint.base_url is None and config.model == "simulated":
             self.name = simulated_name(config)
             self.endpoint_id = "simulated"
-        elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
+        elif config.endpoint.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
             self.name = weights.alias(self._gguf)
             self.endpoint_id = "embedded"
         else:
             self.name = config.model
-            named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-            self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
+            named = config.endpoint.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+            self.endpoint_id = check_url(named, "base_url" if config.endpoint.base_url else "OPENAI_BASE_URL")
 
     def weights(self) -> dict[str, object] | None:
         """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
@@ -82,7 +82,7 @@ class Model:
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.endpoint.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -95,7 +95,7 @@ class Model:
         if self.endpoint_id == "simulated":
             return Respondent(self._config)
         if self._gguf is None:
-            url, name = self.endpoint_id, self._config.api_key_env
+            url, name = self.endpoint_id, self._config.endpoint.api_key_env
             key = os.environ.get(name, "")
             if not key and not is_loopback(url):
                 raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
@@ -108,7 +108,7 @@ class Model:
             key, name = "none", "the API key"
         endpoint = Endpoint(url, self.name, key or "none", key_name=name, timeouts=self.timeouts,
                             on_event=self.on_event, limiter=self.limiter,
-                            tokenizer_file=self._config.tokenizer_file)  # fmt: skip
+                            tokenizer_file=self._config.endpoint.tokenizer_file)  # fmt: skip
         try:
             await endpoint.check()
             if self._gguf is None and self.memory is not None:  # what the embedded server can do is known

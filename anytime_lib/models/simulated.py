@@ -17,15 +17,17 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.special import log_expit
 
-from anytime_lib.config import RunConfig, check_simulation, marker
-from anytime_lib.errors import DataError, RequestFailed
+from anytime_lib.config import RunConfig, in_words
+from anytime_lib.errors import ConfigError, DataError, RequestFailed, nearest
 from anytime_lib.index import anytime_index
 from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.endpoint import EachTry
 from anytime_lib.models.reply import Reply
 from anytime_lib.models.simulation import Floats, Simulation
+from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method, load_task, method_names
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
@@ -50,7 +52,40 @@ def simulated_name(config: RunConfig) -> str:
 
 
 def _simulation(config: RunConfig) -> Simulation:
-    return check_simulation(config.simulated or {})
+    return check_simulation(config.options.get("simulated", {}), config.model)
+
+
+def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simulation:
+    """The simulated respondent that `settings` describe.
+
+    Raises:
+        ConfigError: a setting is unknown or makes no sense, or the model is another.
+    """
+    if model != "simulated":
+        raise ConfigError(f"simulated: these settings are for `model: simulated`, and the model is {model!r}")
+    for name in settings:
+        if name not in Simulation.model_fields:
+            raise ConfigError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
+    try:
+        found = Simulation(**settings)
+    except ValidationError as error:
+        raise ConfigError(f"simulated: {in_words(error)}") from None
+    for method, effect in found.effects.items():
+        if method not in method_names():
+            raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
+        if effect <= 0:
+            raise ConfigError(f"simulated: the effect of {method} multiplies a hazard and must be above 0")
+        if not marker(method):
+            raise ConfigError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+    return found
+
+
+def marker(method: str) -> str:
+    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    try:
+        return fixed_words(f"{method}.question")
+    except FileNotFoundError:
+        return ""
 
 
 def quantile(problem: Problem) -> float:
@@ -76,10 +111,10 @@ class Respondent:
         self._known: dict[str, tuple[Task, Problem]] = {}
         self._fellows: dict[str, list[Problem]] = {}
         for name in config.tasks:
-            task, problems = load_task(name), split_problems(load_task(name), config.at(name), config.seed)
+            task, problems = load_task(name), split_problems(load_task(name), config.task(name), config.seed)
             self._fellows[task.name] = problems.test
             self._learn(task, [*problems.test, *problems.shots, *problems.pool])
-        for arm in held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else ():
+        for arm in held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else ():
             self._fellows.setdefault(arm.task.name, arm.problems.test)
             self._learn(arm.task, [*arm.problems.test, *arm.problems.shots, *arm.problems.pool])
         self._find = lru_cache(maxsize=2048)(self._search)
@@ -322,7 +357,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
     """
     from anytime_lib.sweep.exemplars import split_problems
 
-    simulation, settings, found = _simulation(config), config.at(task), load_task(task)
+    simulation, settings, found = _simulation(config), config.task(task), load_task(task)
     drawn = split_problems(found, settings, config.seed)
     problems = drawn.test
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
@@ -330,7 +365,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
         found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1]), problems[0]))  # fmt: skip
 
     def score(problem: Problem, answer: str) -> float:
-        text, _, cut_off = _capped(answer, settings.answer_tokens)
+        text, _, cut_off = _capped(answer, settings.answer_cap)
         return grade_answer(found, problem, text, "length" if cut_off else "stop").score
 
     right = np.array([score(p, found.gold_answer(p)) for p in problems])[:, None]

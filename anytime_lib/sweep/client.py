@@ -88,8 +88,8 @@ class CachedClient:
         return {
             "messages": messages,
             "max_tokens": max_tokens,
-            "temperature": self.config.temperature,
-            "top_p": self.config.top_p,
+            "temperature": self.config.sampling.temperature,
+            "top_p": self.config.sampling.top_p,
             "seed": seed,
             "tokens": True,
         }
@@ -167,7 +167,7 @@ class CachedClient:
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         asked = task.answer_prompt(problem)
         request: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.answer_via == "prefill":
+        if self.config.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             request |= {
                 "messages": [*trace.messages, {"role": "assistant", "content": closing}],
@@ -194,14 +194,12 @@ class CachedClient:
     async def verdict(
         self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
     ) -> tuple[str, dict[str, Any]]:
-        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
-        `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
+        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
         shown = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-        why = self.config.rationale_tokens
-        content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shown)
+        content = prompt("judge.question", problem=problem.text, **shown)
         request = {
             "messages": [{"role": "user", "content": content}],
-            "max_tokens": 4 + why,
+            "max_tokens": 4,
             "temperature": 0.0,
             "alternatives": 20,
         }
