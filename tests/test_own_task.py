@@ -198,7 +198,7 @@ def test_registering() -> None:
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
         RunConfig(tasks=[type("Half", (), {"name": "half", "grade": None})()])
     register_task(make_task("sums", sums, right, answer_tokens=5))
-    assert load_task("sums").answer_tokens == 5 and RunConfig(tasks=["sums"]).at("sums").answer_tokens == 5
+    assert load_task("sums").answer_tokens == 5 and RunConfig(tasks=["sums"]).task("sums").answer_tokens == 5
 
 
 def test_grading_again_calls_no_model(

@@ -21,7 +21,15 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, label, note_criterion, settle
 
 Config = Callable[..., RunConfig]
-HELD = {"task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0, "statistic": "quality"}
+HELD = {
+    "treatment": "pdp_grader",
+    "task": "sums",
+    "seed": 11,
+    "n_problems": 6,
+    "difficulty": [2],
+    "margin": 5.0,
+    "statistic": "quality",
+}
 SEEN = {"first_seen": "2026-01-01", "after_results": 0, "after_run": 0}
 
 
@@ -37,9 +45,9 @@ def helped(body: dict[str, Any], number: int) -> Any:
 def run(server: FakeServer, config: Config) -> Config:
     server.script = helped
     return lambda **settings: config(
-        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 3, "pool_samples": 3,
+        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp_grader"], "pool_problems": 3, "pool_samples": 3,
             "pool_budget": 12, "n_shots": 1, "answer_tokens": 16, "budgets": [2, 5], "difficulty": [0, 1],
-            "pairs_by": "grader", "settle": HELD} | settings)
+            "settle": HELD} | settings)
     )  # fmt: skip
 
 
@@ -118,13 +126,13 @@ def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> N
         settle(run(settle=HELD | {"task": "aime"}), progress=False)
     with pytest.raises(ConfigError, match="unknown task 'sum'; did you mean 'sums'"):
         run(settle=HELD | {"task": "sum"})
-    with pytest.raises(ConfigError, match="settle"):
+    with pytest.raises(ConfigError, match="held_out"):
         run(settle=HELD | {"margn": 1.0})
 
 
 def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: "Sum: 1"
-    found = settle(run(pairs_by="judge"), progress=False)
+    found = settle(run(settle=HELD | {"treatment": "pdp"}), progress=False)
     assert found.outcome == "undecided" and "pdp did not run there" in found.summary()
 
 

@@ -8,7 +8,9 @@ when a run ends in an error is let come back (`settle`), for it is paid for.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,16 +18,17 @@ from typing import Any, Protocol
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.models.endpoint import Endpoint, Reply
+from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
+from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
 from anytime_lib.store import Store
 from anytime_lib.sweep.spending import SpendLimit
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Attempt, Message, Problem, TokenMode, Trace, digest, recorded_key
+from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest, recorded_key
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class CachedClient:
         self.repeated = [0, 0]
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
         self._said_fresh = False
+        self._capabilities: Capabilities | None = None
+        self._learned, self._learning = False, asyncio.Lock()
         self._paid: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     def _sample_request(
@@ -158,8 +163,8 @@ class CachedClient:
 
     async def answer(
         self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
-    ) -> tuple[str, dict[str, Any]]:
-        """The answer forced after the first `budget` tokens of a trace: (key, row with text, finish_reason, ...).
+    ) -> Completion:
+        """The answer forced after the first `budget` tokens of a trace.
 
         By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
         go on after a closing phrase. Budgets past the trace's own end share one call.
@@ -179,35 +184,58 @@ class CachedClient:
         else:  # nothing was reasoned: an empty assistant's turn is refused by many servers
             question = {"role": "user", "content": f"{trace.messages[-1]['content']}\n\n{asked}"}
             request["messages"] = [*trace.messages[:-1], question]
-        return _visible(*await self._ask("answer", task.name, method, request, sample))
+        key, row = await self._ask("answer", task.name, method, request, sample)
+        return completion(key, _visible(row), trace.key or None)
 
     async def say(
         self, kind: str, task: Task, method: str, messages: list[Message], sample: int, max_tokens: int,
         alternatives: int = 0, temperature: float = 0.0,
-    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    ) -> Completion:  # fmt: skip
         """Something else that the model is asked to say; `kind` is its name in the ledger."""
         request: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             request["alternatives"] = alternatives
-        return await self._ask(kind, task.name, method, request, sample)
-
-    async def verdict(
-        self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
-    ) -> tuple[str, dict[str, Any]]:
-        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
-        shown = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-        content = prompt("judge.question", problem=problem.text, **shown)
-        request = {
-            "messages": [{"role": "user", "content": content}],
-            "max_tokens": 4,
-            "temperature": 0.0,
-            "alternatives": 20,
-        }
-        return await self._ask("judge", task.name, "synthesis", request, sample)
+        return completion(*await self._ask(kind, task.name, method, request, sample))
 
     async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
         """Whether a trace that is still to be sampled would be paid for and not shown."""
-        return self.store.get(self._keyed("trace", request, sample)[0]) is None and await self.model.hides_reasoning()
+        if self.store.get(self._keyed("trace", request, sample)[0]) is not None:
+            return False
+        await self._endpoint()
+        return self._capabilities is not None and self._capabilities.reasoning == "hidden"
+
+    async def _endpoint(self) -> Endpoint | Respondent:
+        """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
+        async with self._learning:
+            if not self._learned:
+                about = noted_as(self.model.endpoint_id, self.model.name)
+                known = Capabilities.from_json(self.store.noted(about))
+                self._capabilities = await self.model.capabilities(known, self._probing())
+                self._learned = True
+                if self._capabilities is not None and known is None:
+                    self.store.note(about, self._capabilities.to_json())
+        return await self.model.endpoint()
+
+    def _probing(self) -> EachTry:
+        """Makes every try of a probe: paid for, and stored under a key of its own."""
+        tries, began = itertools.count(), time.time()
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            number = next(tries)
+            key = digest([noted_as(self.model.endpoint_id, self.model.name), number, began])
+            async with self.spend_limit.reserve([{"role": "user", "content": QUESTION}], PROBE_TOKENS) as bill:
+                try:
+                    reply = await once()
+                except RetryableError as lost:
+                    bill.usage = lost.billed
+                    await self._put(key, "probe", "", "probe", {"probe": number}, {"error": str(lost)}, lost.billed,
+                                    status="error")  # fmt: skip
+                    raise
+                bill.usage, said = reply.spent, reply.to_json()
+                await self._put(key, "probe", "", "probe", {"probe": number}, said, said)
+                return reply
+
+        return each_try
 
     def _keyed(self, kind: str, request: dict[str, Any], sample: int) -> tuple[str, dict[str, Any]]:
         """A request's key, and all that determines it."""
@@ -221,10 +249,12 @@ class CachedClient:
         """The server's reply to a request as it came, from the store or else asked for and stored first."""
         key, whole = self._keyed(kind, request, sample)
         known = self.store.get(key)
+        if known is None:
+            endpoint = await self._endpoint()
+            known = self.store.get(key)  # another may have asked while the endpoint was reached
         if known is not None:
             self.meter.on_reply(0, cached=True)
             return key, known
-        endpoint = await self.model.endpoint()
         paid = self._paid.get(key)  # problems of the same content ask the same
         if paid is None:
             paid = self._paid[key] = asyncio.create_task(self._pay(endpoint, key, kind, task, method, whole, request))
@@ -291,7 +321,7 @@ class CachedClient:
         whole = _tokenising(trace_key)
         known = self.store.get(digest(whole))
         if known is None:
-            endpoint = await self.model.endpoint()
+            endpoint = await self._endpoint()
             pieces = await endpoint.tokenize(text)
             ends = None if pieces is None else ends_of(pieces, text)
             by_file = endpoint.tokenized_by_file
@@ -394,11 +424,24 @@ def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised:
     else:
         ends, mode = known, "tokenizer" if row["ends"] is None else "stream"
     stopped = row["finish_reason"] != "length" or (apart and bool(row["text"].strip()))
-    return Trace(key, messages, text, ends, mode, stopped)
+    return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
 
 
-def _visible(key: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def completion(key: str, row: dict[str, Any], trace_key: str | None = None) -> Completion:
+    """A stored reply as what was said."""
+    return Completion(
+        key,
+        row["text"],
+        row["finish_reason"],
+        row["completion_tokens"],
+        row.get("prompt_tokens") or 0,
+        row.get("first") or {},
+        trace_key,
+    )
+
+
+def _visible(row: dict[str, Any]) -> dict[str, Any]:
     """An answer; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
     if not row["text"].strip() and (row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"):
         raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
-    return key, row
+    return row
