@@ -322,9 +322,9 @@ class Shout(Prompted):
 
 def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
     run = config(methods=["base", Halves(), Shout()], budgets=[2, 30, 60])
-    assert run.methods == ["base", "halves", "shout"] and config(methods={"gpqa": [Shout()]}).methods == {
-        "gpqa": ["shout"]
-    }
+    assert run.methods == ["base", "halves", "shout"] and config(methods={"gpqa": [Shout()]}).task("gpqa").methods == [
+        "shout"
+    ]
     server.script = to_the_cap
     told = estimate_run(run).table
     cells = run_sweep(run, progress=False)

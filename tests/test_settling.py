@@ -74,7 +74,7 @@ def test_the_margin_decides(run: Config) -> None:
     found = settle(run(settle=held), progress=False)
     assert found.outcome == "supported" and 5 < found.low < found.difference < found.high
     said = found.summary()
-    assert said.startswith("supported: that pdp beats base on held-out sums by more than 5 points of quality (")
+    assert said.startswith("supported: that pdp_grader beats base on held-out sums by more than 5 points of quality (")
     assert settle(run(settle=held | {"margin": 99.0}), progress=False).outcome == "refuted"
     between = settle(run(settle=held | {"margin": round(found.difference, 1)}), progress=False)
     assert between.outcome == "undecided" and between.to_frame().outcome[0] == "undecided"

@@ -20,7 +20,7 @@ from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.methods.base import Context
 from anytime_lib.models.model import Model
-from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, truth, wrong_answers
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, simulated_name, truth, wrong_answers
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_method
@@ -183,9 +183,9 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        RunConfig(model="simulated", simulated=settings)
-    with pytest.raises(ConfigError, match="are for `model: simulated`"):
-        RunConfig(model="gpt-4o", simulated={})
+        simulated_name(RunConfig(model="simulated", **{"simulated": settings}))
+    with pytest.raises(ConfigError, match="is for `model: simulated`"):
+        RunConfig(model="gpt-4o", **{"simulated": {}})
 
 
 def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:

@@ -70,6 +70,8 @@ class RunConfig(TaskConfig):
             _known("tasks", "task", name, task_names())
             for method in self.task(name).methods:
                 _known("methods", "method", method, method_names())
+        if "simulated" in self.options and self.model != "simulated":
+            raise ValueError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
         for name in set(self.options) - {"simulated"}:
             load_method(_known("options", "method", name, method_names()), self.options[name])
         if self.held_out:
