@@ -18,6 +18,7 @@ from typing import Any, Literal
 from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
+from anytime_lib.redact import withheld
 
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
@@ -87,7 +88,7 @@ def shown(problem: Problem, text: str | None = None) -> str:
     text = problem.text if text is None else text
     if not problem.metadata.get("private"):
         return text
-    return f"[text of {problem.id} withheld: {len(text)} characters, sha256 {digest(text)[:12]}]"
+    return withheld(problem.id, text)
 
 
 @dataclass(frozen=True)

@@ -374,9 +374,13 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 
 @pytest.mark.parametrize(
     ("method", "says"),
-    [(object(), "a subclass of Prompted or Searching"), (Halves, "an instance of a subclass"),
-     (type("M", (Prompted,), {})(), "M needs a `name`"), (type("M", (Prompted,), {"name": "base"})(), "built-in")],
-)  # fmt: skip
+    [
+        (object(), "a subclass of Prompted or Searching"),
+        (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
+        (type("M", (Prompted,), {})(), "M needs a `name`"),
+        (type("M", (Prompted,), {"name": "base"})(), "built-in"),
+    ],
+)
 def test_what_cannot_be_registered(method: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         register_method(method)

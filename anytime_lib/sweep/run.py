@@ -98,6 +98,9 @@ async def sweep_arms(
     """Run these arms and return their cells (see `run_sweep`)."""
     async with _running(config, store, model, config.label, sum(a.n_cells for a in arms), progress) as run:
         run.keeps = keeps
+        for arm in arms:
+            for on in (arm.prepared_on, arm):
+                model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
         done = await first_error(run_arms(run, arms))
     cells = store.cells()
     here = cells[(cells.run == config.label) & (cells.model == model.name)]
@@ -182,11 +185,11 @@ async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progre
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             for name in config.tasks:
                 task = load_task(name)
-                pool = split_problems(task, config.task(name), config.seed).pool
-                total = len(pool) * (2 * k + k * (k - 1))
+                problems = split_problems(task, config.task(name), config.seed)
+                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
+                total = len(problems.pool) * (2 * k + k * (k - 1))
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     run.keeps = keep
-                    problems = split_problems(task, config.task(name), config.seed)
                     found[name] = await first_error(_prepare(run, task, config.task(name), problems, Pairs(by)))
     return found
 
