@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_server import FakeServer, say_something
 
 from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis
@@ -333,7 +334,7 @@ def test_a_killed_run_goes_on_where_it_was(server: FakeServer, config: Config, t
     """kill -9 in the middle: every stored reply is used again, none is asked twice."""
     params = tmp_path / "p.yaml"
     settings = config(n_problems=6, concurrency=2)
-    params.write_text("\n".join(f"{k}: {v}" for k, v in settings.model_dump().items() if v is not None))
+    params.write_text(yaml.safe_dump(settings.model_dump()))
     import threading
 
     reached = threading.Event()
