@@ -18,7 +18,7 @@ from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeo
 from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.simulated import Respondent, simulation_of
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +67,10 @@ class Model:
             self._respondent.tell_problems(task, test, others)
 
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, alias, sha256 and size; None for a model served elsewhere."""
-        return None if self._gguf is None else weights.describe(self._gguf)
+        """The weights' file name, SHA-256 and size; None for a model served elsewhere."""
+        if (path := self._gguf) is None:
+            return None
+        return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
 
     def shared(self) -> AbstractContextManager[object]:
         """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
