@@ -133,7 +133,7 @@ def write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Pa
     folder = config.folder
     about = provenance(config, settings)
     with Store(folder / "store.sqlite") as store:
-        ledger, requests = ledger_table(store, config.prices), store.requests()
+        ledger, requests = ledger_table(store, config.limits.prices), store.requests()
     cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
     calls = int((requests.created >= since).sum())
     cells.to_parquet(folder / "cells.parquet", index=False)
@@ -151,7 +151,12 @@ def _first_page(
 ) -> str:  # fmt: skip
     e = html.escape
     figures = sorted((config.folder / "figures").glob("*.png"))
-    index = estimate(cells, n_resamples=config.n_resamples, seed=config.seed, confidence_level=config.confidence_level)
+    index = estimate(
+        cells,
+        n_resamples=config.analysis.n_resamples,
+        seed=config.seed,
+        confidence_level=config.analysis.confidence_level,
+    )
     index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
     read = cells.groupby(["task", "method"], sort=False).status.apply(lambda s: f"{(s == 'ok').mean():.0%}")
     index["answers read"] = [read[t, m] for t, m in zip(index.task, index.method, strict=True)]
@@ -165,9 +170,10 @@ def _first_page(
         for n in notebooks
     )
     return _PAGE.format(
-        run=e(config.run), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
+        run=e(config.label), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
         index=_table(shown), verdicts="".join(f"<li>{e(v)}</li>" for v in verdicts),
-        level=f"{config.confidence_level:.0%}", resamples=f"{config.n_resamples:,}", pictures=pictures,
+        level=f"{config.analysis.confidence_level:.0%}", resamples=f"{config.analysis.n_resamples:,}",
+        pictures=pictures,
         ledger=_table(ledger), calls=calls, seconds=f"{seconds:.0f}", made=e(about["made"]),
         sha=e(str((about["model"]["weights"] or {}).get("sha256", "not known"))), seed=config.seed,
     )  # fmt: skip

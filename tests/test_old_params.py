@@ -31,6 +31,11 @@ def short(value: object) -> str:
     return digest(value)[:16]
 
 
+def pool_of(arm: Arm) -> dict[str, Any]:
+    pool = arm.settings.pool.model_dump(exclude={"samples"})
+    return {name if "pair" in name else f"pool_{name}": value for name, value in pool.items()}
+
+
 def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     """A hash of the keys of an arm's traces; nothing where they depend on a preparation or on replies."""
     if not isinstance(arm.method, Prompted) or arm.method.preparation:
@@ -61,11 +66,11 @@ def test_old_params_give_the_same_plan(name: str) -> None:
             plan(config, None)
         assert f"{type(error.value).__name__}: {error.value}" == then["error"]
         return
-    arms = plan(config, None) + (held_out_arms(config) if config.settle else [])
+    arms = plan(config, None) + (held_out_arms(config) if config.held_out else [])
     for arm, (*about, settings, keys) in zip(arms, then["arms"], strict=True):
         samples, contents = [[p.id, n] for p, n in arm.samples], [p.content_hash for p, _ in arm.samples]
         parts = [[p.id for p in some] for some in (arm.problems.shots, arm.problems.pool)]
         now = [arm.task.name, arm.method.name, arm.settings.budgets, len(arm.samples)]
         assert [*now, *map(short, (samples, contents, *parts))] == about
-        assert {field: getattr(arm.settings, field) for field in settings if hasattr(arm.settings, field)} == settings
+        assert {name: getattr(arm.settings, name, None) for name in settings} | pool_of(arm) == settings
         assert keys_of(config, arm, then["model"], then["endpoint"]) == keys

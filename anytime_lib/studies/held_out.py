@@ -12,14 +12,14 @@ When a criterion is first seen it is noted in the store with its time and with w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.config import HeldOutSettings, RunConfig
+from anytime_lib.config import HeldOutConfig, RunConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.index import quality_array
 from anytime_lib.models.model import Model
@@ -61,7 +61,7 @@ class Verdict(Difference):
     """
 
     outcome: Outcome
-    criterion: HeldOutSettings
+    criterion: HeldOutConfig
     first_seen: str
     after_results: int
     after_run: int
@@ -108,16 +108,16 @@ def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
 async def _settle(config: RunConfig, progress: bool) -> Verdict:
     wanted, arms = _criterion(config), held_out_arms(config)
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             seen = note_criterion(config, store, model.name)
             there = config.but(run=held_out_run(config))
             cells = await sweep_arms(there, arms, store, model, progress, keep_files=False)
     assert seen
-    return judge(cells, wanted, seen, n_resamples=config.n_resamples, seed=config.seed)
+    return judge(cells, wanted, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
 
 
 def judge(
-    cells: pd.DataFrame, criterion: HeldOutSettings, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
+    cells: pd.DataFrame, criterion: HeldOutConfig, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     outcome, found, note = _applied(cells, criterion, n_resamples, seed)
@@ -126,7 +126,7 @@ def judge(
 
 
 def _applied(
-    cells: pd.DataFrame, criterion: HeldOutSettings, n_resamples: int, seed: int
+    cells: pd.DataFrame, criterion: HeldOutConfig, n_resamples: int, seed: int
 ) -> tuple[Outcome, Difference, str]:
     """The outcome, the difference, and why there is none."""
     if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
@@ -149,7 +149,7 @@ def _applied(
     return ("refuted" if found.high < criterion.margin else "undecided"), found, ""
 
 
-def _index_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples: int, seed: int) -> Difference:
+def _index_difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, seed: int) -> Difference:
     found = compare(
         cells,
         baseline=wanted.baseline,
@@ -163,7 +163,7 @@ def _index_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples:
     return Difference(100 * found.statistic, 100 * low, 100 * high, *levels, found.n_problems, found.n_samples)
 
 
-def _quality_difference(cells: pd.DataFrame, wanted: HeldOutSettings) -> Difference:
+def _quality_difference(cells: pd.DataFrame, wanted: HeldOutConfig) -> Difference:
     """Mean quality over the budgets, no maximum; a t interval over the problems' differences."""
     keys = ["problem_id", "sample", "budget"]
     arms = [cells[cells.method == m].dropna(subset="score") for m in (wanted.baseline, wanted.treatment)]
@@ -190,13 +190,13 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     task, prep = load_task(wanted.task), load_task(wanted.pool_task)
     methods = list(dict.fromkeys([wanted.baseline, wanted.treatment]))
     settings, own = (
-        replace(config.at(name), methods=list(dict.fromkeys([*config.at(name).methods, *methods])))
+        config.task(name).model_copy(update={"methods": list(dict.fromkeys([*config.task(name).methods, *methods]))})
         for name in (task.name, prep.name)
     )
     on = PrepTask(prep, own, split_problems(prep, own, config.seed))
     run = on.problems
     if prep.name != task.name:
-        run = split_problems(task, replace(settings, methods=["base"]), config.seed)
+        run = split_problems(task, settings.model_copy(update={"methods": ["base"]}), config.seed)
     source = settings.source if wanted.source is None else wanted.source
     apart = source and (wanted.source is not None or settings.pool_source is not None)
     difficulty = settings.difficulty if wanted.difficulty is None else wanted.difficulty
@@ -207,10 +207,11 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
             "ask for fewer"
         )
     assert_held_out(held, [*run.test, *run.shots, *run.pool])
-    settings = replace(settings, methods=methods, n_problems=len(held), budgets=wanted.budgets or settings.budgets)
+    changes = {"methods": methods, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
+    settings = settings.model_copy(update=changes)
     problems = ProblemSplit(held, run.shots, run.pool)
     samples = [(p, sample) for p in held for sample in range(config.n_samples)]
-    arms = [Arm(task, settings, load_method(m), problems, samples, on) for m in methods]
+    arms = [Arm(task, settings, load_method(m, settings.options.get(m)), problems, samples, on) for m in methods]
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
@@ -223,11 +224,11 @@ def assert_held_out(held: Sequence[Problem], run: Sequence[Problem]) -> None:
         )
 
 
-def _criterion(config: RunConfig) -> HeldOutSettings:
-    if config.settle is None:
+def _criterion(config: RunConfig) -> HeldOutConfig:
+    if config.held_out is None:
         raise ConfigError(
             "there is no criterion to settle by; write `settle` (task, margin, seed, ...) into the params"
         )
-    if (name := config.settle.pool_task) not in config.tasks:
+    if (name := config.held_out.pool_task) not in config.tasks:
         raise ConfigError(f"settle: {name!r} is not among the tasks of this run")
-    return config.settle
+    return config.held_out

@@ -90,7 +90,7 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
         rows = run.store.attempts()
         rows = rows[rows.key.isin(client.keys or ())]  # retries are there, too
         bill = {name: int(rows[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
-        about = bill_of(run.config.run, client.model.name, on.task.name, preparation.name)
+        about = bill_of(run.config.label, client.model.name, on.task.name, preparation.name)
         run.store.note("bill", about, bill)
     if run.folder:
         preparation.save(made, run.folder)
@@ -135,7 +135,7 @@ def _prep_name(arm: Arm) -> tuple[str, str]:
 async def _sample(run: Run, arm: Arm, problem: Problem, sample: int, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     named: Cell = {
-        "run": run.config.run,
+        "run": run.config.label,
         "model": run.client.model.name,
         "task": arm.task.name,
         "problem_id": problem.id,
@@ -198,7 +198,7 @@ async def _trace(
     """The trace that is cut at every budget; None where each budget needs a run of its own."""
     if arm.method.name == "recorded":
         return await run.client.recorded(arm.task, arm.method.name, problem, messages, sample)
-    if run.config.mode == "fresh":
+    if run.config.sampling.mode == "fresh":
         return None
     try:
         return await run.client.trace(arm.task, arm.method.name, problem, messages, sample, budget)
@@ -230,7 +230,7 @@ async def _fresh_cell(run: Run, arm: Arm, problem: Problem, messages: list[Messa
 
 
 async def _answer(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> Completion:
-    cap = arm.settings.answer_tokens
+    cap = arm.settings.answer_cap
     return await run.client.answer(arm.task, arm.method.name, problem, trace, cell["budget"], cell["sample"], cap)
 
 

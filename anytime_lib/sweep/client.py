@@ -119,8 +119,8 @@ class CachedClient:
         body = {
             "messages": messages,
             "max_tokens": max_tokens,
-            "temperature": self.config.temperature,
-            "top_p": self.config.top_p,
+            "temperature": self.config.sampling.temperature,
+            "top_p": self.config.sampling.top_p,
             "seed": int(digest([self.config.seed, problem.content_hash, sample])[:8], 16) % 2**31,
             "tokens": True,
         }
@@ -201,7 +201,7 @@ class CachedClient:
         """
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.answer_via == "prefill":
+        if self.config.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
         else:

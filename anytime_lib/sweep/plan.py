@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method
+from anytime_lib.methods.judge import verifier_of
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
 from anytime_lib.tasks.base import Task
@@ -24,7 +25,7 @@ class PrepTask(NamedTuple):
     """The task on whose pool a method is prepared."""
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     problems: ProblemSplit
 
 
@@ -39,7 +40,7 @@ class Arm:
     """
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     method: Method
     problems: ProblemSplit
     samples: list[tuple[Problem, int]]
@@ -76,14 +77,15 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
     """
     arms = []
     for name in config.tasks:
-        task, settings = load_task(name), config.at(name)
+        task, settings = load_task(name), config.task(name)
         problems = split_problems(task, settings, config.seed)
-        for method in map(load_method, settings.methods):
+        for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
+            verifier_of(task, needed=getattr(method.preparation, "by", None) == "verifier")
             arms.append(Arm(task, settings, method, problems, _samples(config, method, problems.test, store)))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
-def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSplit:
+def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
 
     Raises:
@@ -91,7 +93,7 @@ def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSpli
     """
     methods = [load_method(name) for name in settings.methods]
     needs_pool = any(method.needs_pool or method.preparation for method in methods)
-    n_pool = settings.n_shots + (settings.pool_problems if needs_pool else 0)
+    n_pool = settings.n_shots + (settings.pool.problems if needs_pool else 0)
     if settings.pool_source == "none" and n_pool:
         raise DataError(
             f"{task.name}: worked examples, pairs and principles come from a pool, and pool_source is 'none'"
@@ -102,7 +104,7 @@ def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSpli
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
 
 
-def _drawn(task: Task, settings: TaskSettings, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
+def _drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
     """So many problems of one part. With a pool from a source of its own, neither source is split."""
     if not wanted:
         return []

@@ -76,7 +76,7 @@ def run_synthesis(
 async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             note_criterion(config, store, model.name)
             return await sweep_arms(config, plan(config, store), store, model, progress)
 
@@ -89,9 +89,9 @@ async def sweep_arms(
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     n_cells = sum(arm.n_cells for arm in arms)
-    async with _running(config, store, model, config.run, n_cells, progress, keep_files=keep_files) as run:
+    async with _running(config, store, model, config.label, n_cells, progress, keep_files=keep_files) as run:
         done = await first_error(run_arms(run, arms))
-    here = store.cells(run=config.run, model=model.name)
+    here = store.cells(run=config.label, model=model.name)
     mine = pd.Series(False, index=here.index)
     for arm in done:
         mine |= arm.owns(here)
@@ -110,13 +110,14 @@ async def sweep_arms(
 
 
 async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progress: bool) -> dict[str, Synthesis]:
-    found, k = {}, config.pool_samples
+    found = {}
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             for name in config.tasks:
-                task, settings = load_task(name), config.at(name)
+                task, settings = load_task(name), config.task(name)
                 problems = split_problems(task, settings, config.seed)
                 model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
+                k = settings.pool.samples
                 calls = len(problems.pool) * (2 * k + k * (k - 1))
                 title = f"{name} / synthesis"
                 async with _running(config, store, model, title, calls, progress, "call", keep) as run:
@@ -136,21 +137,14 @@ async def _running(
     keep_files: bool = True,
 ) -> AsyncIterator[Run]:
     """A run with its limiter, spend limit and bar; its last cells are stored however it ends."""
+    at = config.endpoint
     limiter = Limiter(
-        config.concurrency,
-        requests_per_minute=config.requests_per_minute,
-        tokens_per_minute=config.tokens_per_minute,
+        at.concurrency, requests_per_minute=at.requests_per_minute, tokens_per_minute=at.tokens_per_minute
     )
     spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
     bar = Progress(title, total, progress, unit, limiter=limiter, spend_limit=spend_limit)
     model.limiter, model.on_event = limiter, bar.event
-    model.timeouts = replace(
-        model.timeouts,
-        connect=config.connect_deadline,
-        first_token=config.first_token_deadline,
-        whole=config.request_deadline,
-        retries=config.retries,
-    )
+    model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
     backend = LiveBackend(store, model, bar, spend_limit)
     client = CachedClient(config, backend)
     run = Run(config, client, limiter.trace_slots, bar, store, config.folder if keep_files else None)

@@ -52,7 +52,7 @@ class Named:
 
 def named(config: RunConfig, store: Store | None) -> Named:
     """The model's name in keys; that of the embedded one is taken from the store, so that no weights are fetched."""
-    if config.base_url is None and config.model == "embedded":
+    if config.endpoint.base_url is None and config.model == "embedded":
         seen = store.requests() if store else pd.DataFrame(columns=["endpoint", "model"])
         names = seen[seen.endpoint == "embedded"].model
         return Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
@@ -193,18 +193,18 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
         model = named(config, store)
         backend = CountingBackend(model, store)
         _go_through(config, store, backend)
-        price = price_of(model.name, model.endpoint_id, load_prices(config.prices))
+        price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
         rates = _rates(store, model, tokens_per_second)
     table = _table(backend, price)
-    problems = {name: config.at(name).n_problems for name in config.tasks}
+    problems = {name: config.task(name).n_problems for name in config.tasks}
     detectable = {name: min_detectable_effect(n, config.n_samples) for name, n in problems.items()}
-    seconds = _seconds(table, rates, config.concurrency)
+    seconds = _seconds(table, rates, config.endpoint.concurrency)
     return Estimate(table, model.name, len(backend.stored), price, seconds, detectable, problems)
 
 
 def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend) -> None:
     """The run, gone through without asking anybody, and without a word."""
-    held_out = held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else []
+    held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
     arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
     progress = Progress("", 0, False)
 
