@@ -253,8 +253,12 @@ class Store:
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # from now on it cannot be cancelled
         self._waiting.append((job, future))
-        self._thread.submit(lambda: self._commit([self._waiting.popleft() for _ in range(len(self._waiting))]))
+        self._thread.submit(self._commit_waiting)
         return future
+
+    def _commit_waiting(self) -> None:
+        if batch := [self._waiting.popleft() for _ in range(len(self._waiting))]:
+            self._commit(batch)
 
     def _commit(self, batch: Sequence[tuple[Job[Any], Future[Any]]]) -> None:
         assert self._writer is not None

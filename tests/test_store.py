@@ -124,8 +124,7 @@ def test_many_waiting_puts_share_a_commit_and_a_bad_one_fails_alone(path: Path) 
             other.execute("BEGIN IMMEDIATE")
             puts = asyncio.gather(*(store.aput(**columns(str(i), "ok", 1)) for i in range(200)), *others,
                                   return_exceptions=True)  # fmt: skip
-            while len(store._waiting) < 199:  # all but the one that waits for the lock
-                await asyncio.sleep(0.01)
+            await asyncio.sleep(0)  # all have begun, and wait for the lock
         return await puts
 
     with Store(path) as store:
