@@ -19,7 +19,6 @@ import yaml
 
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models import weights
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
@@ -32,11 +31,12 @@ _ERRORS = ("AnytimeError", "ConfigError", "DataError", "EndpointError", "SpendCa
 
 def caveat(model: str) -> str:
     """What must be said beside a model's numbers; empty if nothing must."""
-    if model.startswith(weights.MODEL):
+    if model.startswith("SmolLM2-135M-Instruct"):
         return (
-            f"{weights.MODEL} is a very small model, embedded so that everything runs without a key. Its reasoning "
-            "rarely helps it: expect some partial credit on small trips, chance on four-option questions and next to "
-            "nothing on mathematics. These curves show that the machinery works; they say nothing about large models."
+            "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
+            "reasoning rarely helps it: expect some partial credit on small trips, chance on four-option questions and "
+            "next to nothing on mathematics. These curves show that the machinery works; they say nothing about large "
+            "models."
         )
     if model.startswith("simulated"):
         return (
@@ -150,7 +150,12 @@ def _first_page(
 ) -> str:  # fmt: skip
     e = html.escape
     figures = sorted((config.folder / "figures").glob("*.png"))
-    index = estimate(cells, n_resamples=config.n_resamples, seed=config.seed, confidence_level=config.confidence_level)
+    index = estimate(
+        cells,
+        n_resamples=config.analysis.n_resamples,
+        seed=config.seed,
+        confidence_level=config.analysis.confidence_level,
+    )
     index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
     read = cells.groupby(["task", "method"], sort=False).status.apply(lambda s: f"{(s == 'ok').mean():.0%}")
     index["answers read"] = [read[t, m] for t, m in zip(index.task, index.method, strict=True)]
@@ -164,9 +169,10 @@ def _first_page(
         for n in notebooks
     )
     return _PAGE.format(
-        run=e(config.run), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
+        run=e(config.label), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
         index=_table(shown), verdicts="".join(f"<li>{e(v)}</li>" for v in verdicts),
-        level=f"{config.confidence_level:.0%}", resamples=f"{config.n_resamples:,}", pictures=pictures,
+        level=f"{config.analysis.confidence_level:.0%}", resamples=f"{config.analysis.n_resamples:,}",
+        pictures=pictures,
         ledger=_table(ledger), calls=calls, seconds=f"{seconds:.0f}", made=e(about["made"]),
         sha=e(str((about["model"]["weights"] or {}).get("sha256", "not known"))), seed=config.seed,
     )  # fmt: skip

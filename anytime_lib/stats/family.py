@@ -144,12 +144,12 @@ def declared_family(cells: pd.DataFrame, config: RunConfig, **settings: Any) -> 
         cells: of the run.
         settings: of `compare`, in place of those of the config.
     """
-    pairs = [(str(first), str(second)) for first, second in config.family or []]
+    pairs = [(str(first), str(second)) for first, second in config.analysis.family or []]
     if not pairs:
-        pairs = [(config.baseline, str(m)) for m in cells.method.unique() if m != config.baseline]
-    alpha = 1 - settings.get("confidence_level", config.confidence_level)
-    chosen = {"n_resamples": config.n_resamples, "seed": config.seed, "confidence_level": config.confidence_level}
-    return Family(_compared(cells, pairs, declared=bool(config.family), **(chosen | settings)), alpha)
+        pairs = [(config.analysis.baseline, str(m)) for m in cells.method.unique() if m != config.analysis.baseline]
+    alpha = 1 - settings.get("confidence_level", config.analysis.confidence_level)
+    chosen = config.resampling
+    return Family(_compared(cells, pairs, declared=bool(config.analysis.family), **(chosen | settings)), alpha)
 
 
 def _compared(
