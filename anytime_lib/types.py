@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, Literal
+
+from platformdirs import user_cache_dir
 
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
@@ -28,6 +32,23 @@ def canonical_json(value: object) -> str:
 def digest(value: object) -> str:
     """SHA-256 (hex) of a value's canonical JSON."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
+    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
+    stat = path.stat()
+    return _sha256_of(path.absolute(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from virtual_time import run
 
-from anytime_lib.models.limiter import COOL_DOWN, SHRINK, START, Gate, Limiter
+from anytime_lib.models.limiter import COOL_DOWN, SHRINK, START, Limiter, ResizableSemaphore
 
 
 def now() -> float:
@@ -135,11 +135,11 @@ def test_a_request_larger_than_the_burst_still_starts() -> None:
 def test_a_gate_never_admits_more_than_its_width_and_never_forgets_a_place(steps: list[tuple[str, int]]) -> None:
     async def check() -> None:
         width = [3]
-        gate = Gate(lambda: width[0])
+        gate = ResizableSemaphore(lambda: width[0])
         waiting: list[asyncio.Task[None]] = []
         for step, which in steps:
             if step == "enter":
-                waiting.append(asyncio.create_task(gate.enter()))
+                waiting.append(asyncio.create_task(gate.acquire()))
             elif step == "cancel" and waiting:
                 task = waiting[which % len(waiting)]
                 if not task.done():
@@ -147,7 +147,7 @@ def test_a_gate_never_admits_more_than_its_width_and_never_forgets_a_place(steps
                     waiting.remove(task)
             elif step == "leave" and any(t.done() for t in waiting):
                 waiting.remove(next(t for t in waiting if t.done()))
-                gate.leave()
+                gate.release()
             elif step in ("narrow", "widen"):
                 width[0] = 1 if step == "narrow" else 5
                 gate.wake()

@@ -23,7 +23,7 @@ from anytime_lib.types import Message, Problem
 if TYPE_CHECKING:
     from anytime_lib.config import TaskSettings
     from anytime_lib.methods.search import Ask, BudgetAnswer, Step
-    from anytime_lib.models.limiter import Gate
+    from anytime_lib.models.limiter import ResizableSemaphore
     from anytime_lib.sweep.client import CachedClient
     from anytime_lib.sweep.exemplars import ProblemSplit
 
@@ -59,12 +59,17 @@ class Preparation(Protocol):
     def name(self) -> str: ...
 
     async def __call__(
-        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+        self,
+        client: CachedClient,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Any:
         """What was made. Where it is falsy, its `reading()` says why, and the arms that need it are left out.
 
         Args:
-            units: admits as many pool problems at once as there are slots.
+            trace_slots: admits as many pool problems at once as there are slots.
         """
         ...
 

@@ -22,7 +22,7 @@ from anytime_lib.types import Message, Problem, shown
 
 if TYPE_CHECKING:
     from anytime_lib.config import TaskSettings
-    from anytime_lib.models.limiter import Gate
+    from anytime_lib.models.limiter import ResizableSemaphore
     from anytime_lib.sweep.client import CachedClient
     from anytime_lib.sweep.exemplars import ProblemSplit
     from anytime_lib.tasks.base import Task
@@ -83,16 +83,21 @@ class Learning:
     name = "principles"
 
     async def __call__(
-        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+        self,
+        client: CachedClient,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Principles:
         assert_disjoint(problems.test, [*problems.pool, *problems.shots])
 
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
-            await units.enter()
+            await trace_slots.acquire()
             try:
                 return await _learned(client, task, settings, problems, problem)
             finally:
-                units.leave()
+                trace_slots.release()
 
         async with asyncio.TaskGroup() as group:
             jobs = [group.create_task(one(p)) for p in problems.pool]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anytime_lib.config import TaskSettings
     from anytime_lib.methods.judge import PreferenceSource
     from anytime_lib.methods.synthesis import Synthesis
-    from anytime_lib.models.limiter import Gate
+    from anytime_lib.models.limiter import ResizableSemaphore
     from anytime_lib.sweep.client import CachedClient
     from anytime_lib.sweep.exemplars import ProblemSplit
     from anytime_lib.tasks.base import Task
@@ -31,12 +31,17 @@ class Pairs:
         self.name = f"pairs:{by}"
 
     async def __call__(
-        self, client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, units: Gate
+        self,
+        client: CachedClient,
+        task: Task,
+        settings: TaskSettings,
+        problems: ProblemSplit,
+        trace_slots: ResizableSemaphore,
     ) -> Synthesis:
         from anytime_lib.methods.synthesis import synthesize
 
         by = client.config.pairs_by if self.by == "judge" else self.by
-        return await synthesize(client, task, settings, problems, units, by=by)
+        return await synthesize(client, task, settings, problems, trace_slots, by=by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
         from anytime_lib.methods.preference_file import save

@@ -30,7 +30,7 @@ from anytime_lib.methods.judge import (
     verifier_of,
 )
 from anytime_lib.methods.pairs import choose, lengths, level_of, shuffled
-from anytime_lib.models.limiter import Gate
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.registry import load_method
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.exemplars import ProblemSplit, assert_disjoint
@@ -130,13 +130,13 @@ async def synthesize(
     task: Task,
     settings: TaskSettings,
     problems: ProblemSplit,
-    units: Gate | None = None,
+    trace_slots: ResizableSemaphore | None = None,
     by: PreferenceSource | None = None,
 ) -> Synthesis:
     """Sample attempts at the pool problems, have them compared, choose exemplars.
 
     Args:
-        units: admits as many pool problems at once as there are slots; None: `concurrency` of them.
+        trace_slots: admits as many pool problems at once as there are slots; None: `concurrency` of them.
         by: who compares; None: as the config's `pairs_by` says.
 
     Raises:
@@ -146,14 +146,14 @@ async def synthesize(
     by = by or client.config.pairs_by
     verifier_of(task, needed=by == "verifier")
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    gate = units or Gate(lambda: client.config.concurrency)
+    slots = trace_slots or ResizableSemaphore(lambda: client.config.concurrency)
 
     async def one(problem: Problem) -> Compared:
-        await gate.enter()
+        await slots.acquire()
         try:
             return await compare_on(client, task, settings, problems.shots, problem, by)
         finally:
-            gate.leave()
+            slots.release()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]

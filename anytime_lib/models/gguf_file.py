@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from functools import lru_cache
@@ -10,26 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gguf import LlamaFileType
-from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
+from anytime_lib.types import cache_folder as cache_dir
+from anytime_lib.types import sha256_of as sha256
 
-
-def cache_dir() -> Path:
-    """The folder for weights and what was measured on them: ANYTIME_CACHE, or the user's own cache folder."""
-    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
-    stat = path.stat()
-    return _sha256(str(path.absolute()), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _sha256(path: str, size: int, modified: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+__all__ = ["alias", "cache_dir", "checked", "describe", "sha256"]
 
 
 def checked(path: Path) -> Path:

@@ -28,7 +28,7 @@ PATIENCE = 3.0
 """Seconds of silence after which growth goes on: long requests finish late, but refusals come at once."""
 
 
-class Gate:
+class ResizableSemaphore:
     """Admits `limit()` holders at once, first come first served."""
 
     def __init__(self, limit: Callable[[], float]) -> None:
@@ -36,7 +36,7 @@ class Gate:
         self.inside = 0
         self.waiting: deque[asyncio.Future[None]] = deque()
 
-    async def enter(self) -> None:
+    async def acquire(self) -> None:
         if not self.waiting and self.inside < int(self._limit()):
             self.inside += 1
             return
@@ -46,10 +46,10 @@ class Gate:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # admitted and cancelled in one breath
-                self.leave()
+                self.release()
             raise
 
-    def leave(self) -> None:
+    def release(self) -> None:
         self.inside -= 1
         self.wake()
 
@@ -71,8 +71,8 @@ class Limiter:
 
     Attributes:
         limit: slots now.
-        units: a gate of the same width for whoever makes one request after the other, such as a trace and then its
-            answers: with no more of them at work than there are slots, none waits between its requests.
+        trace_slots: a semaphore of the same width for whoever makes one request after the other, such as a trace and
+            then its answers: with no more of them at work than there are slots, none waits between its requests.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Limiter:
     ) -> None:
         self.most = most
         self.limit = float(min(most, START))
-        self._slots, self.units = Gate(lambda: self.limit), Gate(lambda: self.limit)
+        self._slots, self.trace_slots = ResizableSemaphore(lambda: self.limit), ResizableSemaphore(lambda: self.limit)
         self._requests, self._tokens = _per_minute(requests_per_minute), _per_minute(tokens_per_minute)
         self._factor = FAST
         self._before: tuple[float, float] | None = None  # limit and rate before the last growth
@@ -96,7 +96,7 @@ class Limiter:
 
     def idle(self) -> bool:
         """Whether slots are free and nobody waits for one."""
-        return not (self.units.waiting or self._slots.waiting) and self._slots.inside + 1 < int(self.limit)
+        return not (self.trace_slots.waiting or self._slots.waiting) and self._slots.inside + 1 < int(self.limit)
 
     def paused(self) -> float:
         """Seconds until the server wants to hear from anybody again; 0 if it does now."""
@@ -107,7 +107,7 @@ class Limiter:
         """Hold one slot; entered when there is one and the rates allow a request of so many tokens."""
         if self._slots.inside + 1 >= int(self.limit):
             self._expect_growth()
-        await self._slots.enter()
+        await self._slots.acquire()
         try:
             if self._requests:
                 await self._requests.acquire()
@@ -119,12 +119,12 @@ class Limiter:
                 self._since = asyncio.get_running_loop().time()
             yield
         finally:
-            self._slots.leave()
+            self._slots.release()
 
     def succeeded(self, seconds: float) -> None:
         """A request was answered, `seconds` after it was sent."""
         self._done += 1
-        wanted = bool(self._slots.waiting or self.units.waiting)
+        wanted = bool(self._slots.waiting or self.trace_slots.waiting)
         self._full |= wanted or self._slots.inside + 1 >= int(self.limit)
         if self._done >= int(self.limit):
             self._review()
@@ -165,7 +165,7 @@ class Limiter:
     def _grow(self) -> None:
         self.limit = min(float(self.most), max(self.limit + 1, self.limit * self._factor))
         self._slots.wake()
-        self.units.wake()
+        self.trace_slots.wake()
 
     def _restart(self, now: float) -> None:
         self._done, self._since, self._full = 0, now, False

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import Endpoint, Event, Limiter, Reply, Timeouts, is_loopback
-from anytime_lib.models.failures import RetryableError
-from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as, probe
+from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
+from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.simulated import Respondent, simulated_name
-from anytime_lib.store import Store
-from anytime_lib.sweep.spending import SpendLimit
-from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +32,6 @@ class Model:
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
         calls: requests sent to the model since this object was made.
         patience, on_event, limiter: handed to the endpoint; set them before the first call.
-        memory: where what a probe finds is kept; None: an endpoint elsewhere is not probed.
-        spend_limit: pays for the probe.
-        capabilities: what is known of an endpoint elsewhere, once it was reached.
     """
 
     timeouts = Timeouts()
@@ -54,9 +44,6 @@ class Model:
         self.calls = 0
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
-        self.memory: Store | None = None
-        self.spend_limit = SpendLimit(None)
-        self.capabilities: Capabilities | None = None
         self._gguf: Path | None = None
         if config.base_url is None and config.model == "simulated":
             self.name = simulated_name(config)
@@ -111,56 +98,29 @@ class Model:
                             tokenizer_file=self._config.tokenizer_file)  # fmt: skip
         try:
             await endpoint.check()
-            if self._gguf is None and self.memory is not None:  # what the embedded server can do is known
-                await self._learn(endpoint, self.memory)
         except BaseException:
             await endpoint.close()
             raise
         return endpoint
 
-    async def _learn(self, endpoint: Endpoint, memory: Store) -> None:
-        """Recall what this endpoint and model can do, or find it out: once, with the replies on the ledger."""
-        about = noted_as(self.endpoint_id, self.name)
-        self.capabilities = Capabilities.from_json(memory.noted(about))
-        if self.capabilities is not None:
-            endpoint.learn(self.capabilities)
-            return
-        tries, began = itertools.count(), time.time()
-
-        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-            usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0.0)
-            response, status, number = dict[str, Any](), "error", next(tries)
-            async with self.spend_limit.reserve([{"role": "user", "content": QUESTION}], PROBE_TOKENS) as bill:
-                try:
-                    reply = await once()
-                    response, status = reply.to_json(), "ok"
-                    usage |= reply.spent | {"seconds": reply.seconds}
-                    return reply
-                except RetryableError as lost:
-                    response = {"error": str(lost)}
-                    usage |= lost.billed
-                    raise
-                finally:
-                    bill.usage = usage
-                    if response:
-                        await memory.aput(
-                            key=digest([about, number, began]), kind="probe", task="", method="probe", model=self.name,
-                            endpoint=self.endpoint_id, request={"probe": number}, response=response, status=status,
-                            **usage,
-                        )  # fmt: skip
-
+    async def capabilities(
+        self, known: Capabilities | None = None, each_try: EachTry | None = None
+    ) -> Capabilities | None:
+        """What an endpoint elsewhere can do: as `known` from before, else as a probe finds, each of whose tries is made
+        by `each_try`. None where the server is ours, and known anyway, or where it could not be probed."""
+        endpoint = await self.endpoint()
+        if self._gguf is not None or not isinstance(endpoint, Endpoint):
+            return None
+        if known is not None:
+            endpoint.learn(known)
+            return known
         try:
-            self.capabilities = await probe(endpoint, each_try)
+            found = await probe(endpoint, each_try)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
-            return
-        memory.note(about, self.capabilities.to_json())
-        log.info("%s, %s: %s", self.endpoint_id, self.name, self.capabilities.summary())
-
-    async def hides_reasoning(self) -> bool:
-        """Whether a probe found that the endpoint hides reasoning; reaches the endpoint if it was not yet."""
-        await self.endpoint()
-        return self.capabilities is not None and self.capabilities.reasoning == "hidden"
+            return None
+        log.info("%s, %s: %s", self.endpoint_id, self.name, found.summary())
+        return found
 
     async def __aenter__(self) -> Model:
         return self

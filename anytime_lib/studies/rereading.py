@@ -17,7 +17,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.methods.base import Searching
 from anytime_lib.methods.search import Ask, BudgetAnswer
-from anytime_lib.models.limiter import Gate
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import Model
 from anytime_lib.models.probe import Capabilities, noted_as
 from anytime_lib.store import Store
@@ -116,7 +116,10 @@ class Rereading:
         """As in a run: that of the first arm stands for all of that name."""
         arm, first = next((arm, p) for arm in self._arms
                           if (p := arm.method.preparation) and p.name == name and arm.task.name == task)  # fmt: skip
-        reader, gate = _Reader(self._config, self._store, self._model), Gate(lambda: self._config.concurrency)
+        reader, gate = (
+            _Reader(self._config, self._store, self._model),
+            ResizableSemaphore(lambda: self._config.concurrency),
+        )
         return await first(reader, arm.task, arm.settings, arm.problems, gate), reader.asked
 
     def _arm(self, task: str, method: str) -> Arm:

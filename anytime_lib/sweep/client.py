@@ -8,7 +8,9 @@ when a run ends in an error is let come back (`settle`), for it is paid for.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +18,10 @@ from typing import Any, Protocol
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.models.endpoint import Endpoint, Reply
+from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
+from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
@@ -78,6 +81,8 @@ class CachedClient:
         self.repeated = [0, 0]
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
         self._said_fresh = False
+        self._capabilities: Capabilities | None = None
+        self._learned, self._learning = False, asyncio.Lock()
         self._paid: dict[str, asyncio.Task[dict[str, Any]]] = {}
 
     def _sample_request(
@@ -209,7 +214,43 @@ class CachedClient:
 
     async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
         """Whether a trace that is still to be sampled would be paid for and not shown."""
-        return self.store.get(self._keyed("trace", request, sample)[0]) is None and await self.model.hides_reasoning()
+        if self.store.get(self._keyed("trace", request, sample)[0]) is not None:
+            return False
+        await self._endpoint()
+        return self._capabilities is not None and self._capabilities.reasoning == "hidden"
+
+    async def _endpoint(self) -> Endpoint | Respondent:
+        """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
+        async with self._learning:
+            if not self._learned:
+                about = noted_as(self.model.endpoint_id, self.model.name)
+                known = Capabilities.from_json(self.store.noted(about))
+                self._capabilities = await self.model.capabilities(known, self._probing())
+                self._learned = True
+                if self._capabilities is not None and known is None:
+                    self.store.note(about, self._capabilities.to_json())
+        return await self.model.endpoint()
+
+    def _probing(self) -> EachTry:
+        """Makes every try of a probe: paid for, and stored under a key of its own."""
+        tries, began = itertools.count(), time.time()
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            number = next(tries)
+            key = digest([noted_as(self.model.endpoint_id, self.model.name), number, began])
+            async with self.spend_limit.reserve([{"role": "user", "content": QUESTION}], PROBE_TOKENS) as bill:
+                try:
+                    reply = await once()
+                except RetryableError as lost:
+                    bill.usage = lost.billed
+                    await self._put(key, "probe", "", "probe", {"probe": number}, {"error": str(lost)}, lost.billed,
+                                    status="error")  # fmt: skip
+                    raise
+                bill.usage, said = reply.spent, reply.to_json()
+                await self._put(key, "probe", "", "probe", {"probe": number}, said, said)
+                return reply
+
+        return each_try
 
     def _keyed(self, kind: str, request: dict[str, Any], sample: int) -> tuple[str, dict[str, Any]]:
         """A request's key, and all that determines it."""
@@ -223,10 +264,12 @@ class CachedClient:
         """The server's reply to a request as it came, from the store or else asked for and stored first."""
         key, whole = self._keyed(kind, request, sample)
         known = self.store.get(key)
+        if known is None:
+            endpoint = await self._endpoint()
+            known = self.store.get(key)  # another may have asked while the endpoint was reached
         if known is not None:
             self.meter.on_reply(0, cached=True)
             return key, known
-        endpoint = await self.model.endpoint()
         paid = self._paid.get(key)  # problems of the same content ask the same
         if paid is None:
             paid = self._paid[key] = asyncio.create_task(self._pay(endpoint, key, kind, task, method, whole, request))
@@ -293,7 +336,7 @@ class CachedClient:
         whole = _tokenising(trace_key)
         known = self.store.get(digest(whole))
         if known is None:
-            endpoint = await self.model.endpoint()
+            endpoint = await self._endpoint()
             pieces = await endpoint.tokenize(text)
             ends = None if pieces is None else ends_of(pieces, text)
             by_file = endpoint.tokenized_by_file

@@ -140,7 +140,7 @@ async def _running(
                       tokens_per_minute=config.tokens_per_minute)  # fmt: skip
     spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
     meter = Progress(title, total, progress, unit, limiter=limiter, spend_limit=spend_limit)
-    model.limiter, model.on_event, model.memory, model.spend_limit = limiter, meter.event, store, spend_limit
+    model.limiter, model.on_event = limiter, meter.event
     model.timeouts = replace(
         model.timeouts, connect=config.connect_deadline, first_token=config.first_token_deadline,
         whole=config.request_deadline, retries=config.retries,
@@ -197,7 +197,7 @@ async def _prepare(
 ) -> Any:
     """What a preparation makes of a task's pool, kept in the run's folder."""
     run.store.add_problems(problems.pool)
-    made = await preparation(run.client, task, settings, problems, run.limiter.units)
+    made = await preparation(run.client, task, settings, problems, run.limiter.trace_slots)
     if run.keeps:
         preparation.save(made, run.config.folder)
     return made
@@ -228,7 +228,7 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
             done.append(arm)
             context = arm.context(prepared)
             for problem, sample in arm.samples:
-                await run.limiter.units.enter()
+                await run.limiter.trace_slots.acquire()
                 group.create_task(_unit(run, arm, problem, sample, context))
     return done
 
@@ -249,7 +249,7 @@ async def _unit(run: Run, arm: Arm, problem: Problem, sample: int, context: Cont
             for part in ([cell] for cell in cells) if arm.method.per_budget else (cells,):
                 await _prompted(run, arm, arm.method, problem, replace(context, budget=part[-1]["budget"]), part)
     finally:
-        run.limiter.units.leave()
+        run.limiter.trace_slots.release()
 
 
 def _failed(run: Run, cells: Sequence[dict[str, Any]], error: RequestFailed) -> None:

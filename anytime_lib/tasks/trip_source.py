@@ -18,13 +18,12 @@ import httpx
 import numpy as np
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.models.gguf_file import cache_dir, sha256
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.choosing import SPLITS, in_pool
 from anytime_lib.tasks.sources import split_source
 from anytime_lib.tasks.trip_problem import plan_of, write_plan
 from anytime_lib.tasks.trip_problems import NAME, SIZES, generate, parse_problem
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, cache_folder, sha256_of
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
 OFFICIAL = f"https://raw.githubusercontent.com/google-deepmind/natural-plan/{COMMIT}/data/trip_planning.json"
@@ -144,7 +143,7 @@ def official_file() -> Path:
     Raises:
         DataError: it can be neither found nor fetched, or is no longer what was fetched.
     """
-    path = cache_dir() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
+    path = cache_folder() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
     record = path.with_name(path.name + ".sha256")
     if not path.is_file() or not record.is_file():
         content = _fetched()
@@ -154,7 +153,7 @@ def official_file() -> Path:
             _put(record, f"{hashlib.sha256(content).hexdigest()}  {path.name}\n".encode())
         except OSError as error:
             raise DataError(f"cannot keep {path} ({error.strerror}); set ANYTIME_CACHE to a writable folder") from error
-    if record.read_text().split()[:1] != [sha256(path)]:
+    if record.read_text().split()[:1] != [sha256_of(path)]:
         raise DataError(f"{path} is not the file that was fetched (its SHA-256 differs); delete it to fetch it again")
     return path
 
@@ -187,7 +186,7 @@ def _of_file(source: str | Path) -> Any:
     place, options = (str(source), {}) if isinstance(source, Path) else split_source(source, ["5shot"])
     path = official_file() if place == "official" else Path(place).expanduser().absolute()
     try:
-        known = {"path": str(path), "sha256": sha256(path)[:12], "shots": 5 if "5shot" in options else 0}
+        known = {"path": str(path), "sha256": sha256_of(path)[:12], "shots": 5 if "5shot" in options else 0}
     except OSError as error:
         raise DataError(f"cannot read the trip-planning file {place!r}: {error.strerror}") from error
     known["source"] = "official" if place == "official" else path.name
