@@ -231,7 +231,7 @@ class RunConfig(BaseModel):
             for method in (self.settle.baseline, self.settle.treatment):
                 if method not in method_names():
                     raise ValueError(f"settle: unknown method {method!r}{nearest(method, method_names())}")
-        from anytime_lib.stats.exclusions import check_rules
+        from anytime_lib.stats.sensitivity import check_rules
 
         check_rules(self.exclude)
         if self.simulated is not None:

@@ -174,7 +174,8 @@ def _first_page(
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    family = declared_family(cells, config)
+    settings = {"n_resamples": config.n_resamples, "seed": config.seed, "confidence_level": config.confidence_level}
+    family = declared_family(cells, config.family, baseline=config.baseline, **settings)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
     return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]

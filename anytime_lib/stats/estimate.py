@@ -48,7 +48,7 @@ def estimate(
         value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
         draws = resampled(quality[None], budgets, of, n_resamples, generator(seed))[:, 0]
         ends = interval(draws, value, n=len(values), method=method, confidence_level=confidence_level)
-        low, high, note = widen_near_limits(*map(float, ends), values, confidence_level=confidence_level)
+        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
         row = dict(zip(ARM, arm_of, strict=True)) | {"order": of.order, "index": value, "low": low, "high": high}
         size = {"n_problems": len(problems), "n_samples": quality.shape[1], "n_missing": int(np.isnan(quality).sum())}
         rows.append(row | {"final": float(mean_curve(quality, "raw")[-1])} | size | {"note": note})
@@ -105,7 +105,7 @@ def band(
         ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
         last = CurveStatistic(lambda curve, _: curve[..., -1], order, "quality")
         values = problem_values(quality[..., : t + 1], budgets, last)
-        low, high, note = widen_near_limits(*map(float, ends), values, confidence_level=confidence_level)
+        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
         low_all, high_all = whole[:, t]
         if note:  # what is too narrow by itself is so among the others
             low_all, high_all = min(low, low_all), max(high, high_all)

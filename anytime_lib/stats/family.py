@@ -184,7 +184,8 @@ def _compared(
                 comparison = Comparison(of=of.name, reason=str(error), **named)
             else:
                 comparison = compare_arrays(quality, budgets, of, draws, n_missing=n_missing, **named)
-            found[Member(*map(str, key), first, second)] = comparison
+            run, model, of_task = map(str, key)
+            found[Member(run, model, of_task, first, second)] = comparison
     return found
 
 

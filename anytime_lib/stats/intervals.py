@@ -122,20 +122,23 @@ def simultaneous_interval(
 
 
 def widen_near_limits(
-    low: float, high: float, values: Floats, limits: tuple[float, float] = (0.0, 1.0), confidence_level: float = 0.95
+    ends: tuple[ArrayLike, ArrayLike],
+    values: Floats,
+    limits: tuple[float, float] = (0.0, 1.0),
+    confidence_level: float = 0.95,
 ) -> tuple[float, float, str]:
     """An interval of a mean of bounded values, widened by Gaffke's bound where resampling cannot see enough.
 
     Args:
-        low, high: the interval by resamples; returned cut off at the limits where nothing is wrong with it.
+        ends: of the interval by resamples; returned cut off at the limits where nothing is wrong with it.
         values: (n,) of the n problems graded.
         limits: of the values; with an infinite one no bound is known, and a point stays a point and is noted.
 
     Returns:
         Both ends, and what has to be said of them ("" if nothing).
     """
-    n, point = len(values), low == high
-    low, high = map(float, np.clip([low, high], *limits))
+    n, point = len(values), bool(ends[0] == ends[1])
+    low, high = (float(np.clip(end, *limits)) for end in ends)
     if n == 0 or np.isnan(low):
         return low, high, ""
     few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
@@ -146,7 +149,7 @@ def widen_near_limits(
     if not point and informative >= NEAR:
         return low, high, ""
     level = (1 + confidence_level) / 2
-    ends = [1 - upper_bound(1 - share, level, n_draws=4_000), upper_bound(share, level, n_draws=4_000)]
-    below, above = np.clip(limits[0] + (limits[1] - limits[0]) * np.array(ends), *limits)
+    bounds = np.array([1 - upper_bound(1 - share, level, n_draws=4_000), upper_bound(share, level, n_draws=4_000)])
+    below, above = np.clip(limits[0] + (limits[1] - limits[0]) * bounds, *limits)
     why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
     return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"

@@ -45,7 +45,7 @@ def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
         traces = pd.MultiIndex.from_product([arms.problems, arms.samples], names=["problem_id", "sample"])
         frame = pd.DataFrame(values.reshape(-1, len(MEASURES)), index=traces, columns=MEASURES).reset_index()
         frame["n_missing"] = np.isnan(score).sum(axis=-1).ravel()
-        found.append(frame.assign(**dict(zip(ARM, arm_of, strict=True)))[names])
+        found.append(frame.assign(**dict(zip(ARM, map(str, arm_of), strict=True)))[names])
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=names)
 
 
@@ -87,7 +87,7 @@ def measures(
             means = by_problem[~np.isnan(by_problem[:, i]), i]
             ends = interval(draws[:, i], value[i], n=len(means), confidence_level=confidence_level)
             limits = (0.0, np.inf if name in ("b_star", "overthinking_tax") else 1.0)
-            low, high, note = widen_near_limits(*map(float, ends), means, limits, confidence_level)
+            low, high, note = widen_near_limits(ends, means, limits, confidence_level)
             row = {"measure": name, "value": float(value[i]), "low": low, "high": high, "n_problems": len(means)}
             row |= {"n_traces": int((~np.isnan(values[..., i])).sum()), "n_missing": n_missing, "note": note}
             rows.append(dict(zip(ARM, arm_of, strict=True)) | row)

@@ -30,11 +30,11 @@ def paired(arms: CellsArray, baseline: str, treatment: str) -> tuple[Floats, lis
     """`paired_arrays` of cells that are an array already."""
     both = [arms.methods.index(baseline), arms.methods.index(treatment)]
     asked = arms.asked[both]
-    held = asked.any(axis=(1, 2))  # (2, T)
-    if not np.array_equal(*held):
+    held = np.asarray(asked.any(axis=(1, 2)))  # (2, T)
+    if not np.array_equal(held[0], held[1]):
         raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
     quality = arms.values[both][..., held[0]]
-    shared = ~np.isnan(quality).any(axis=0)
+    shared = np.asarray(~np.isnan(quality).any(axis=0))
     if not shared.any():
         raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
     # A budget that no pair was graded at stays, and is NaN.
