@@ -15,9 +15,6 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.methods.base import Method
-from anytime_lib.models.simulation import Simulation
-from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method, load_task, method_names, register_method, register_task, task_names
 
 T = TypeVar("T")
@@ -234,8 +231,8 @@ class RunConfig(BaseModel):
         from anytime_lib.stats.sensitivity import check_rules
 
         check_rules(self.exclude)
-        if self.simulated is not None:
-            check_simulation(self.simulated, self.model)
+        if self.simulated is not None and self.model != "simulated":
+            raise ValueError(f"simulated: these settings are for `model: simulated`, and the model is {self.model!r}")
         for method in {self.baseline, *itertools.chain(*self.family or ())}:
             if method not in method_names():
                 raise ValueError(f"baseline and family: unknown method {method!r}{nearest(method, method_names())}")
@@ -334,40 +331,7 @@ def _named(methods: Any) -> Any:
         return {task: _named(some) for task, some in methods.items()}
     if not isinstance(methods, list):
         return methods
-    return [register_method(m).name if isinstance(m, Method) else m for m in methods]
-
-
-def check_simulation(settings: dict[str, Any], model: str = "simulated") -> Simulation:
-    """The simulated respondent that `settings` describe.
-
-    Raises:
-        ValueError: a setting is unknown or makes no sense, or the model is another.
-    """
-    if model != "simulated":
-        raise ValueError(f"simulated: these settings are for `model: simulated`, and the model is {model!r}")
-    for name in settings:
-        if name not in Simulation.model_fields:
-            raise ValueError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
-    try:
-        found = Simulation(**settings)
-    except ValidationError as error:
-        raise ValueError(f"simulated: {_in_words(error)}") from None
-    for method, effect in found.effects.items():
-        if method not in method_names():
-            raise ValueError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
-        if effect <= 0:
-            raise ValueError(f"simulated: the effect of {method} multiplies a hazard and must be above 0, not {effect}")
-        if not marker(method):
-            raise ValueError(f"simulated: effects: {method} has no words by which the respondent could tell it")
-    return found
-
-
-def marker(method: str) -> str:
-    """The words in a prompt by which a method can be told from others; empty where it has none."""
-    try:
-        return fixed_words(f"{method}.question")
-    except FileNotFoundError:
-        return ""
+    return [register_method(m).name if hasattr(m, "needs_pool") else m for m in methods]
 
 
 def _check_budgets(task: str, budgets: list[int]) -> None:

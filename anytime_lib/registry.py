@@ -1,122 +1,107 @@
-"""Which tasks and methods are known, by name?"""
+"""Which tasks and methods are known, by name?
+
+Built-in ones are imported when they are first asked for, so that naming one loads nothing. Objects are `Any` here:
+their types, `tasks.base.Task` and `methods.base.Method`, lie further up.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import Any
 
 from anytime_lib.errors import ConfigError, nearest
 
-if TYPE_CHECKING:
-    from anytime_lib.methods.base import Method
-    from anytime_lib.tasks.base import Task
+_TASKS = {"natural_plan_trip": "trip", "aime": "aime", "gpqa": "gpqa"}
+_METHODS = {
+    **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot"), "simple"),
+    "self_consistency": "self_consistency",
+    "tree_of_thoughts": "tree_of_thoughts",
+    "leap": "leap",
+    **dict.fromkeys(("pdp", "pdp_plus"), "pdp"),
+    "pdp_per_problem": "pdp_per_problem",
+    **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
+    "recorded": "simple",
+}
+_NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 
-_BUILT_IN_TASKS = {"natural_plan_trip": "trip", "aime": "aime", "gpqa": "gpqa"}
-
-
-_NEEDED = (
-    "name",
-    "answer_tokens",
-    "problems",
-    "question",
-    "answer_prompt",
-    "gold_reasoning",
-    "gold_answer",
-    "grade",
-)
-
-
-_tasks: dict[str, Task] = {}
+_tasks: dict[str, Any] = {}
+_methods: dict[str, Any] = {}
 
 
 def task_names() -> list[str]:
     """Names that `load_task` knows."""
-    return [*_BUILT_IN_TASKS, *_tasks]
-
-
-def register_task(task: Task) -> Task:
-    """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts.
-
-    Raises:
-        ConfigError: it lacks an attribute of `Task`, or has the name of a built-in task.
-    """
-    missing = [a for a in _NEEDED if not hasattr(task, a)]
-    if missing:
-        raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
-    if task.name in _BUILT_IN_TASKS:
-        raise ConfigError(f"{task.name!r} is a built-in task; give yours another name")
-    _tasks[task.name] = task
-    return task
-
-
-def load_task(name: str | Task) -> Task:
-    """The task of that name (a `Task` passes through).
-
-    Raises:
-        ConfigError: no task has that name; the message gives the nearest.
-    """
-    if not isinstance(name, str):
-        return name
-    if name in _tasks:
-        return _tasks[name]
-    if name not in _BUILT_IN_TASKS:
-        raise ConfigError(f"unknown task {name!r}{nearest(name, task_names())}")
-    task: Task = import_module(f"anytime_lib.tasks.{_BUILT_IN_TASKS[name]}").TASK
-    return task
-
-
-_MODULES = {
-    "direct": "simple",
-    "base": "simple",
-    "budget_prompt": "simple",
-    "few_shot": "simple",
-    "self_consistency": "self_consistency",
-    "tree_of_thoughts": "tree_of_thoughts",
-    "leap": "leap",
-    "pdp": "pdp",
-    "pdp_plus": "pdp",
-    "pdp_per_problem": "pdp_per_problem",
-    "pdp_grader": "pdp",
-    "pdp_shuffled": "pdp",
-    "pdp_verifier": "pdp",
-    "pdp_agreement": "pdp",
-    "recorded": "simple",
-}
-
-
-_methods: dict[str, Method] = {}
+    return [*_TASKS, *_tasks]
 
 
 def method_names() -> list[str]:
     """Names that `load_method` knows."""
-    return [*_MODULES, *_methods]
+    return [*_METHODS, *_methods]
 
 
-def register_method(method: Method) -> Method:
+def load_task(name: Any) -> Any:
+    """The task of that name (a task passes through); ConfigError with the nearest name if there is none."""
+    if not isinstance(name, str):
+        return name
+    if name in _TASKS:
+        return _found(f"tasks.{_TASKS[name]}", "TASK")
+    if name not in _tasks:
+        raise ConfigError(f"unknown task {name!r}{nearest(name, task_names())}")
+    return _tasks[name]
+
+
+def load_method(name: str) -> Any:
+    """The method of that name; ConfigError with the nearest name if there is none."""
+    if name in _METHODS:
+        return _found(f"methods.{_METHODS[name]}", "METHODS")[name]
+    if name not in _methods:
+        raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
+    return _methods[name]
+
+
+def register_task(task: Any) -> Any:
+    """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts.
+
+    Raises:
+        ConfigError: it is a class, lacks an attribute of `Task`, or has the name of a built-in task.
+    """
+    _no_class(task)
+    if missing := [a for a in _NEEDED if not hasattr(task, a)]:
+        raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
+    _tasks[_own_name(task, _TASKS, "task")] = task
+    return task
+
+
+def register_method(method: Any) -> Any:
     """Make a method of the user's own known by its name; returns it. Registered again, the newer one counts.
 
     Raises:
-        ConfigError: it is no `Prompted` or `Searching` method, or has no name or one that is taken: that of a
-            built-in one, or `synthesis`.
+        ConfigError: it is a class or no `Prompted` or `Searching` method, or has no name or one that is taken: that
+            of a built-in one, or `synthesis`.
     """
-    if isinstance(method, type) or not any(hasattr(method, way) for way in ("messages", "answers_by_budget")):
+    _no_class(method)
+    kinds = (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))
+    if not isinstance(method, kinds):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
-    name = getattr(method, "name", None)
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{type(method).__name__} needs a `name`, for cells and figures")
-    if name in _MODULES:
-        raise ConfigError(f"{name!r} is a built-in method; give yours another name")
-    if name == "synthesis":
+    if (name := _own_name(method, _METHODS, "method")) == "synthesis":
         raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")
     _methods[name] = method
     return method
 
 
-def load_method(name: str) -> Method:
-    """The method of that name; ConfigError with the nearest name if there is none."""
-    if name in _methods:
-        return _methods[name]
-    if name not in _MODULES:
-        raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
-    methods: dict[str, Method] = import_module(f"anytime_lib.methods.{_MODULES[name]}").METHODS
-    return methods[name]
+def _found(module: str, name: str) -> Any:
+    return getattr(import_module(f"anytime_lib.{module}"), name)
+
+
+def _no_class(given: Any) -> None:
+    if isinstance(given, type):
+        raise ConfigError(f"{given.__name__} is a class; give an instance of it, {given.__name__}()")
+
+
+def _own_name(given: Any, built_in: dict[str, str], kind: str) -> str:
+    """The name of a task or method, which must not be a built-in one's."""
+    name = getattr(given, "name", None)
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"{type(given).__name__} needs a `name`, for cells and figures")
+    if name in built_in:
+        raise ConfigError(f"{name!r} is a built-in {kind}; give yours another name")
+    return name

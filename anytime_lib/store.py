@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import MARK, known_secrets, without_secrets
+from anytime_lib.redact import MARK, Redactor
 from anytime_lib.store_database import Database, Job, read_frame
 from anytime_lib.types import Problem
 
@@ -69,7 +69,7 @@ class Store:
     Every write is committed before it returns, so that a kill at any moment loses nothing that was stored, and what a
     model was asked is on the disk by then, so that a power cut loses nothing either. (Cells are derived: a power cut
     may take the last of them, and the next run makes them again from what was asked.) Several processes may use one
-    store at once. Keys that are in the environment are never written (see `withheld`).
+    store at once. Keys that are in the environment are never written (see `redact`).
 
     Args:
         path: the file.
@@ -84,7 +84,7 @@ class Store:
         self.path = Path(path)
         self._database = Database(self.path, read_only)
         self._db = self._database.reader
-        self._secrets = known_secrets(os.environ.get(key_env, ""))
+        self._redact = Redactor(os.environ.get(key_env, ""))
 
     @property
     def read_only(self) -> bool:
@@ -106,7 +106,7 @@ class Store:
             text.encode()
         except UnicodeEncodeError:
             text = json.dumps(value)
-        return without_secrets(text, self._secrets)
+        return self._redact(text)
 
     # requests
 
@@ -270,7 +270,7 @@ class Store:
 
     def _cell(self, cell: Mapping[str, Any]) -> tuple[Any, ...]:
         """A cell's values; its detail comes from a model or a server, and is made a text that a database takes."""
-        detail = without_secrets(str(cell["detail"] or ""), self._secrets).encode("utf-8", "replace").decode()
+        detail = self._redact(str(cell["detail"] or "")).encode("utf-8", "replace").decode()
         return (*(cell[c] for c in CELL_COLUMNS[:-1]), detail)
 
     def cells(self, **only: str) -> pd.DataFrame:

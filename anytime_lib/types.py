@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_cache_dir
+
+from anytime_lib.errors import DataError
+from anytime_lib.redact import withheld
 
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
@@ -85,7 +88,7 @@ def shown(problem: Problem, text: str | None = None) -> str:
     text = problem.text if text is None else text
     if not problem.metadata.get("private"):
         return text
-    return f"[text of {problem.id} withheld: {len(text)} characters, sha256 {digest(text)[:12]}]"
+    return withheld(problem.id, text)
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,42 @@ def unread(detail: str, status: Status = "unparsed") -> Grade:
     return Grade(0.0, False, status, detail)
 
 
+@dataclass(frozen=True)
+class ProblemSplit:
+    """The problems of one task in one run.
+
+    Attributes:
+        test: problems under test.
+        shots: worked examples, shown to every method.
+        pool: problems on which preferences are synthesised, or principles found; empty if no method needs them.
+    """
+
+    test: list[Problem]
+    shots: list[Problem]
+    pool: list[Problem]
+
+
+def assert_disjoint(test: Sequence[Problem], exemplars: Iterable[Problem]) -> None:
+    """Raise DataError if any exemplar is also under test (see `shared`): that is a leak."""
+    if found := shared(exemplars, test):
+        raise DataError(
+            f"leak: {len(found)} exemplars are also under test ({', '.join(found[:3])}), by id or by text; use another "
+            "pool"
+        )
+
+
+def shared(some: Iterable[Problem], others: Iterable[Problem]) -> list[str]:
+    """The ids of those problems that are also among others: by id, or by text whatever its white space and its gold
+    answer ("73" and "073" are answers to one problem)."""
+    found = list(others)
+    ids, texts = {p.id for p in found}, {_text_digest(p) for p in found}
+    return [p.id for p in some if p.id in ids or _text_digest(p) in texts]
+
+
+def _text_digest(problem: Problem) -> str:
+    return digest(" ".join(problem.text.split()))
+
+
 TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
 
 
@@ -125,6 +164,7 @@ class Trace:
         token_mode: where those come from: `stream`, `tokenizer`, `file` (the user's tokenizer, scaled to what was
             billed) or `proportional`; `usage` where nothing is cut.
         stopped: the model stopped by itself.
+        prompt_tokens: of the request, as the server counted them.
     """
 
     key: str
@@ -133,6 +173,7 @@ class Trace:
     ends: list[int] = field(repr=False)
     token_mode: TokenMode
     stopped: bool
+    prompt_tokens: int = 0
 
     @property
     def n_tokens(self) -> int:
@@ -141,6 +182,26 @@ class Trace:
     def used(self, budget: int) -> int:
         """Tokens this trace spends under a budget: the budget, or its own length if it ended before."""
         return min(budget, self.n_tokens)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the model said to one request.
+
+    Attributes:
+        key: of the request.
+        tokens, prompt_tokens: as the server counted them.
+        first: log-probabilities (nats) of the alternatives for its first token, where they were asked for and told.
+        trace_key: of the reasoning that an answer was forced from; None if there was none.
+    """
+
+    key: str
+    text: str = field(repr=False)
+    finish_reason: str = "stop"
+    tokens: int = 0
+    prompt_tokens: int = 0
+    first: Mapping[str, float] = field(default_factory=dict, repr=False)
+    trace_key: str | None = None
 
 
 @dataclass(frozen=True)

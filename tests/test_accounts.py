@@ -180,8 +180,8 @@ class Hint:
 
     async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, trace_slots: Any) -> str:
         trace = await client.trace(task, "hinted", problems.pool[0], [{"role": "user", "content": "Think"}], 0, 12)
-        _, row = await client.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
-        return trace.text + str(row["text"])
+        said = await client.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
+        return trace.text + said.text
 
     def save(self, prepared: str, folder: Path) -> None: ...
 

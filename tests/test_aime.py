@@ -370,7 +370,7 @@ def test_ladder_problems_are_the_same_for_any_limit() -> None:
     many = TASK.problems(limit=90, seed=3)
     assert many[:31] == TASK.problems(limit=31, seed=3)
     assert many != TASK.problems(limit=90, seed=4)
-    assert len(TASK.problems()) == 30
+    assert TASK.problems() == TASK.problems(limit=30, split="test") + TASK.problems(limit=30, split="pool")
     assert [p.metadata["difficulty"] for p in many[:7]] == [1, 2, 3, 4, 5, 6, 1]
     assert all(re.fullmatch(rf"ladder-L{p.metadata['difficulty']}-[0-9a-f]{{8}}", p.id) for p in many)
     only = TASK.problems(limit=4, seed=3, difficulty=[2, 5])
@@ -454,11 +454,11 @@ def test_files_are_read_without_a_network(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_file_order_and_splits(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", [{"problem": f"What is {i}?", "answer": i} for i in range(200)])
-    test, pool = TASK.problems(str(path)), TASK.problems(str(path), split="pool")
+    test, pool = (TASK.problems(str(path), split=s) for s in ("test", "pool"))
     assert len(test) + len(pool) == 200 and 20 < len(pool) < 60
     assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
-    assert TASK.problems(str(path), limit=9) == test[:9]
-    assert TASK.problems(str(path), limit=9, seed=1) != test[:9]
+    assert TASK.problems(str(path), limit=9, split="test") == test[:9]
+    assert TASK.problems(str(path), limit=9, seed=1, split="test") != test[:9]
 
 
 def test_a_repeated_row_counts_once(tmp_path: Path) -> None:

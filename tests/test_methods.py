@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Context, Prompted, Searching, chain_of_thought
-from anytime_lib.methods.search import Answer, Ask, BudgetAnswer, Step
+from anytime_lib.methods.base import Context, Prompted, chain_of_thought
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots.curves import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
@@ -25,7 +25,7 @@ from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.ledger import against_fresh, ledger_table
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
-from anytime_lib.types import Message, Problem, digest
+from anytime_lib.types import Completion, Message, Problem, digest
 
 Config = Callable[..., RunConfig]
 ALL = [name for name in method_names() if name != "recorded"]
@@ -77,13 +77,14 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     async def all_stops() -> list[BudgetAnswer]:
         assert isinstance(method, Searching)
         return [
-            stop async for stop in method.answers_by_budget(problem, context, Ask(client, context, name, problem, 0))
+            stop
+            async for stop in method.answers_by_budget(problem, context, Session(client, context, name, problem, 0))
         ]
 
     answers_by_budget = asyncio.run(all_stops())
     assert [s.budget for s in answers_by_budget] == budgets
     assert all(0 <= s.used <= s.budget for s in answers_by_budget)
-    assert all(isinstance(s.answer, Answer) for s in answers_by_budget)
+    assert all(isinstance(s.answer, Completion) for s in answers_by_budget)
     assert [s.used for s in answers_by_budget] == sorted(s.used for s in answers_by_budget)
     # Looked at from outside as well, all that steers is inside the largest budget.
     assert client.steering <= budgets[-1]
@@ -291,24 +292,24 @@ class Halves(Searching):
 
     name = "halves"
 
-    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
         question = chain_of_thought(context.task, problem, context.shots)
-        draft = await ask.trace(question, context.budget // 2)
+        draft = await session.trace(question, context.budget // 2)
         yield Step(draft.n_tokens, draft, 0, grows=True)
         turns: list[Message] = [*question, {"role": "assistant", "content": draft.text}]
-        doubt = await ask.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
+        doubt = await session.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
         yield Step(doubt.tokens, draft)
         left = context.budget - draft.n_tokens - doubt.tokens
         if left > 0:
-            more = await ask.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
+            more = await session.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
             yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
 
 
 class Again(Searching):
     name = "again"
 
-    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
-        trace = await ask.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
+    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
+        trace = await session.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
         yield Step(trace.n_tokens, trace, 0, grows=True, last=trace.stopped)
 
 
@@ -343,10 +344,12 @@ class Greedy(Searching):
     name = "greedy"
     used: int
 
-    async def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
-        trace = await ask.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
+    async def answers_by_budget(
+        self, problem: Problem, context: Context, session: Session
+    ) -> AsyncIterator[BudgetAnswer]:
+        trace = await session.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
         for budget in context.settings.budgets:
-            yield BudgetAnswer(budget, budget + self.used, await ask.answer(trace, 1))
+            yield BudgetAnswer(budget, budget + self.used, await session.answer(trace, 1))
 
 
 def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Config) -> None:
@@ -371,9 +374,13 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 
 @pytest.mark.parametrize(
     ("method", "says"),
-    [(object(), "a subclass of Prompted or Searching"), (Halves, "an instance of a subclass"),
-     (type("M", (Prompted,), {})(), "M needs a `name`"), (type("M", (Prompted,), {"name": "base"})(), "built-in")],
-)  # fmt: skip
+    [
+        (object(), "a subclass of Prompted or Searching"),
+        (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
+        (type("M", (Prompted,), {})(), "M needs a `name`"),
+        (type("M", (Prompted,), {"name": "base"})(), "built-in"),
+    ],
+)
 def test_what_cannot_be_registered(method: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         register_method(method)

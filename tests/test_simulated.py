@@ -20,11 +20,12 @@ from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.methods.base import Context
 from anytime_lib.models.model import Model
-from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, quantile, truth, wrong_answers
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, distractors, quantile, simulation_of
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
+from anytime_lib.studies.calibration import truth
 from anytime_lib.sweep.client import Store, stored_trace
 from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.prices import price_of
@@ -129,7 +130,7 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
     for problem in problems:
         assert task.grade(problem, task.gold_answer(problem)).correct
         assert task.grade(problem, UNREAD).status == "unparsed"
-        wrong = wrong_answers(task, problem, problems)
+        wrong = distractors(task, problem, problems)
         assert wrong and all(grade_answer(task, problem, w, "stop").status == "ok" for w in wrong)
         assert not any(task.grade(problem, w).correct for w in wrong)
 
@@ -140,16 +141,18 @@ def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -
     attempt = Attempt("we look", "7", "", "")
     pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
     context = Context(task, run.at("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
+    respondent = Respondent(simulation_of(run.simulated or {}))
     told = {
-        m: Respondent(run).effect_in(load_method(m).messages(problems.test[0], context))
-        for m in ("base", "pdp", "pdp_plus")
+        m: respondent.effect_in(load_method(m).messages(problems.test[0], context)) for m in ("base", "pdp", "pdp_plus")
     }
     assert told == {"base": 1.0, "pdp": 2.0, "pdp_plus": 3.0}
 
 
 async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
     turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
-    return await Respondent(run).chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
+    respondent, task = Respondent(simulation_of(run.simulated or {})), load_task("aime")
+    respondent.tell_problems(task, split_problems(task, run.at("aime"), run.seed).test)
+    return await respondent.chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
 
 
 def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
@@ -183,7 +186,7 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        RunConfig(model="simulated", simulated=settings)
+        Model(RunConfig(model="simulated", simulated=settings))
     with pytest.raises(ConfigError, match="are for `model: simulated`"):
         RunConfig(model="gpt-4o", simulated={})
 
@@ -236,7 +239,7 @@ def test_without_doubt_it_is_the_geometric_distribution() -> None:
 def test_the_fast_draw_and_the_walk_follow_the_chain() -> None:
     model = Simulation(solve=0.02, doubt=0.01, stop=0.01, give_up=0.005, guess=0.2, unread=0.1)
     u, rng = np.array([0.2, 0.5, 0.9]), np.random.default_rng(0)
-    drawn = model.split_problems(BUDGETS, u, 20_000, rng)
+    drawn = model.draw(BUDGETS, u, 20_000, rng)
     assert np.abs(drawn.mean(axis=1) - model.quality(BUDGETS, u)).max() < 4 * 0.5 / np.sqrt(20_000)
     walks = [model.walk(float(model.chances(0.5)), rng.random((64, 2))) for _ in range(4_000)]
     held = np.mean([bool(turns) and turns[-1][1] for turns, *_ in walks])
@@ -247,7 +250,6 @@ def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
     true = truth(config(simulated={"doubt": 0.05, "solve": 0.1}), "aime")
     assert true.index("raw") == anytime_index(BUDGETS, true.curve, running_max=False)
     assert true.index("raw") <= true.index("pooled") <= true.index("problem")
-    assert len(true.to_frame()) == true.quality.size
     problems = load_task("aime").problems(limit=3)
     assert len({quantile(p) for p in problems}) == 3
 

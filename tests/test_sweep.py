@@ -20,9 +20,10 @@ from fake_server import FakeServer, say_something
 from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.sweep import run as sweep
 from anytime_lib.sweep.client import stored_trace
-from anytime_lib.sweep.exemplars import assert_disjoint, split_problems
+from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.run import sweep
+from anytime_lib.types import assert_disjoint
 
 Config = Callable[..., RunConfig]
 

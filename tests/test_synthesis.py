@@ -25,9 +25,9 @@ from anytime_lib.methods.pairs import choose, cost, lengths, matched, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.methods.synthesis import synthesize
 from anytime_lib.studies.held_out import assert_held_out
-from anytime_lib.sweep.exemplars import assert_disjoint, shared, split_problems
+from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.tasks.custom import CustomTask
-from anytime_lib.types import Attempt, Preference, Problem
+from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint, shared
 
 Config = Callable[..., RunConfig]
 

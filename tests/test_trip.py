@@ -45,8 +45,9 @@ def test_splits_and_limits() -> None:
     test, pool = (TASK.problems(limit=20, split=s, seed=3) for s in ("test", "pool"))
     assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
     assert TASK.problems(limit=5, seed=3) == test[:5]
+    assert TASK.problems() == TASK.problems(limit=30) + TASK.problems(limit=30, split="pool")
     assert isinstance(TASK, Task)
-    for bad in ({"split": "trian"}, {"split": "all"}, {"seed": -1}, {"limit": 0}):
+    for bad in ({"split": "trian"}, {"seed": -1}, {"limit": 0}):
         with pytest.raises(ConfigError):
             TASK.problems(**({"limit": 1} | bad))  # type: ignore[arg-type]
 

@@ -1,31 +1,75 @@
-"""How is a problem put to the model? One module per method.
+"""What is a method, what is it given, and what may it ask of the model?
 
 There are two kinds. A `Prompted` method only writes the messages that ask for reasoning: one trace of each sample is
-cut at every budget, and an answer is forced there. A `Searching` method asks as it goes (several traces, valuations,
-verdicts) and says what it would answer at every budget. A method of your own is a subclass of either, handed to
-`RunConfig(methods=[...])` or to `register_method`.
+cut at every budget, and an answer is forced there. A `Searching` method (see `search`) asks as it goes: several
+traces, valuations, verdicts. A method of your own is a subclass of either, handed to `RunConfig(methods=[...])` or to
+`register_method`.
 
 What counts against a budget is the same for all: every output token that is reasoning, or that steers the method
 before it is stopped. The answers that are forced when it is stopped only read out what was reasoned, and are counted
-apart (`answer_tokens`), as are prompts, which the ledger has.
+apart (`answer_tokens`), as are prompts (`prompt_tokens`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Message, Problem
+from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
-if TYPE_CHECKING:
-    from anytime_lib.config import TaskSettings
-    from anytime_lib.methods.search import Ask, BudgetAnswer, Step
-    from anytime_lib.models.limiter import ResizableSemaphore
-    from anytime_lib.sweep.client import CachedClient
-    from anytime_lib.sweep.exemplars import ProblemSplit
+
+class ModelName(Protocol):
+    """What a model is called in requests and cells, and what stands for its endpoint."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def endpoint_id(self) -> str: ...
+
+
+class Client(Protocol):
+    """What a method or a preparation may ask of the model. Whatever was asked before comes from the store.
+
+    All three functions raise RequestFailed where the reply could not be had.
+    """
+
+    @property
+    def config(self) -> RunConfig: ...
+
+    @property
+    def model(self) -> ModelName: ...
+
+    async def trace(
+        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
+    ) -> Trace:
+        """A reasoning of at most `max_tokens`; raises HiddenReasoning where the server does not show it."""
+        ...
+
+    async def answer(
+        self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
+    ) -> Completion:
+        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens."""
+        ...
+
+    async def say(
+        self,
+        kind: str,
+        task: Task,
+        method: str,
+        messages: list[Message],
+        sample: int,
+        max_tokens: int,
+        alternatives: int = 0,
+        temperature: float = 0.0,
+    ) -> Completion:
+        """Whatever else the model is asked to say; `kind` is its name in the ledger."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,13 +104,13 @@ class Preparation(Protocol):
 
     async def __call__(
         self,
-        client: CachedClient,
+        client: Client,
         task: Task,
         settings: TaskSettings,
         problems: ProblemSplit,
         trace_slots: ResizableSemaphore,
     ) -> Any:
-        """What was made. Where it is falsy, its `reading()` says why, and the arms that need it are left out.
+        """What was made. Where it is falsy, its `summary()` says why, and the arms that need it are left out.
 
         Args:
             trace_slots: admits as many pool problems at once as there are slots.
@@ -104,23 +148,6 @@ class Prompted(Method):
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         """The conversation that asks for reasoning on `problem`, ending with a user turn."""
         raise NotImplementedError
-
-
-class Searching(Method):
-    """A method that asks as it goes. Either of the two functions below says how; `steps` is the simpler one."""
-
-    def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
-        """What it does, step by step: what each costs, and what it would answer if stopped in it.
-
-        The largest budget is `context.budget`; what is asked beyond it is wasted. One search serves every budget.
-        """
-        raise NotImplementedError
-
-    def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
-        """For every budget, in ascending order, what it would answer when stopped there."""
-        from anytime_lib.methods.search import answers_of_steps
-
-        return answers_of_steps(self.steps(problem, context, ask), context, ask)
 
 
 def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:

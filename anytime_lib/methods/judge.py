@@ -17,10 +17,11 @@ from typing import Literal, get_args
 import numpy as np
 
 from anytime_lib.errors import ConfigError, RequestFailed
-from anytime_lib.sweep.client import CachedClient
+from anytime_lib.methods.base import Client
+from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import user_code
-from anytime_lib.types import Attempt, Problem
+from anytime_lib.types import Attempt, Completion, Problem
 
 PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled"]
 PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
@@ -81,20 +82,30 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     return None
 
 
-async def judged(client: CachedClient, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
+async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
     """The model's verdict on two attempts, asked in both orders, so that a liking for the first place cancels."""
     try:
-        key_ab, said_ab = await client.verdict(task, problem, first, second, 0)
-        key_ba, said_ba = await client.verdict(task, problem, second, first, 0)
+        ab = await _verdict(client, task, problem, first, second)
+        ba = await _verdict(client, task, problem, second, first)
     except RequestFailed:
         return Judgement("error")
-    ab, ba = (log_odds(said["text"], said["first"]) for said in (said_ab, said_ba))
-    why = tuple(str(s["text"]).strip() for s in (said_ab, said_ba)) if client.config.rationale_tokens else ()
-    margin = None if ab is None or ba is None else (ab - ba) / 2
+    odds = log_odds(ab.text, ab.first), log_odds(ba.text, ba.first)
+    why = (ab.text.strip(), ba.text.strip()) if client.config.rationale_tokens else ()
+    margin = None if odds[0] is None or odds[1] is None else (odds[0] - odds[1]) / 2
     outcome: Outcome = (
         "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
     )
-    return Judgement(outcome, margin, (ab, ba), (key_ab, key_ba), why)
+    return Judgement(outcome, margin, odds, (ab.key, ba.key), why)
+
+
+async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
+    """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
+    `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
+    shows = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
+    why = client.config.rationale_tokens
+    content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shows)
+    turn = {"role": "user", "content": content}
+    return await client.say("judge", task, "synthesis", [turn], 0, 4 + why, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

@@ -11,21 +11,15 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from anytime_lib.config import TaskSettings
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
-from anytime_lib.sweep.exemplars import assert_disjoint
+from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
-from anytime_lib.types import Message, Problem, shown
-
-if TYPE_CHECKING:
-    from anytime_lib.config import TaskSettings
-    from anytime_lib.models.limiter import ResizableSemaphore
-    from anytime_lib.sweep.client import CachedClient
-    from anytime_lib.sweep.exemplars import ProblemSplit
-    from anytime_lib.tasks.base import Task
+from anytime_lib.types import Message, Problem, ProblemSplit, assert_disjoint, shown
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class Learning:
 
     async def __call__(
         self,
-        client: CachedClient,
+        client: Client,
         task: Task,
         settings: TaskSettings,
         problems: ProblemSplit,
@@ -125,7 +119,7 @@ class Learning:
 
 
 async def _learned(
-    client: CachedClient, task: Task, settings: TaskSettings, problems: ProblemSplit, problem: Problem
+    client: Client, task: Task, settings: TaskSettings, problems: ProblemSplit, problem: Problem
 ) -> tuple[int, int, Mistake | None]:
     """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
     messages = chain_of_thought(task, problem, problems.shots)
@@ -133,36 +127,40 @@ async def _learned(
     for sample in range(client.config.pool_samples):
         try:
             trace = await client.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
-            key, row = await client.answer(
+            answer = await client.answer(
                 task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
             )
         except RequestFailed:
             failed += 1
             continue
-        grade = grade_answer(task, problem, row["text"], row["finish_reason"])
+        grade = grade_answer(task, problem, answer.text, answer.finish_reason)
         read += grade.status == "ok"
         if wrong is None and grade.status == "ok" and not grade.correct:
-            wrong = trace, key, row["text"]
+            wrong = trace, answer
     if wrong is None:
         return read, failed, None
-    trace, key, answer = wrong
-    shows = {"problem": problem.text, "attempt": f"{trace.text}\n{answer}".strip(), "answer": task.gold_answer(problem)}
+    trace, answer = wrong
+    shows = {
+        "problem": problem.text,
+        "attempt": f"{trace.text}\n{answer.text}".strip(),
+        "answer": task.gold_answer(problem),
+    }
     explanation = await _say(client, task, settings, "explain", prompt("leap.explain", **shows))
     principle = ""
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
         principle = await _say(client, task, settings, "principle", asked)
-    return read, failed, Mistake(problem, trace.key, key, explanation, principle)
+    return read, failed, Mistake(problem, trace.key, answer.key, explanation, principle)
 
 
-async def _say(client: CachedClient, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
+async def _say(client: Client, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
         turn = {"role": "user", "content": content}
-        _, row = await client.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
+        said = await client.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
     except RequestFailed:
         return ""
-    return str(row["text"]).strip()
+    return said.text.strip()
 
 
 def _listed(principles: list[str]) -> str:

@@ -7,20 +7,16 @@ the preferred one beside the other, before the question. PDP(+) shows the prefer
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
+from anytime_lib.config import TaskSettings
+from anytime_lib.methods import preference_file
+from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.judge import PreferenceSource
+from anytime_lib.methods.synthesis import Synthesis, synthesize
+from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Message, Problem
-
-if TYPE_CHECKING:
-    from anytime_lib.config import TaskSettings
-    from anytime_lib.methods.judge import PreferenceSource
-    from anytime_lib.methods.synthesis import Synthesis
-    from anytime_lib.models.limiter import ResizableSemaphore
-    from anytime_lib.sweep.client import CachedClient
-    from anytime_lib.sweep.exemplars import ProblemSplit
-    from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Message, Problem, ProblemSplit
 
 
 class Pairs:
@@ -32,21 +28,19 @@ class Pairs:
 
     async def __call__(
         self,
-        client: CachedClient,
+        client: Client,
         task: Task,
         settings: TaskSettings,
         problems: ProblemSplit,
         trace_slots: ResizableSemaphore,
     ) -> Synthesis:
-        from anytime_lib.methods.synthesis import synthesize
-
         by = client.config.pairs_by if self.by == "judge" else self.by
         return await synthesize(client, task, settings, problems, trace_slots, by=by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        from anytime_lib.methods.preference_file import save
-
-        save(prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}"))
+        preference_file.save(
+            prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}")
+        )
 
 
 class Pdp(Prompted):

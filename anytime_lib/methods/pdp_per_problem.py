@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
+from anytime_lib.methods.base import Context, Method, chain_of_thought
 from anytime_lib.methods.judge import TIE, log_odds
-from anytime_lib.methods.search import Ask, Step, cost
+from anytime_lib.methods.search import Searching, Session, Step, cost
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Problem, Trace
 
@@ -27,7 +27,7 @@ class PdpPerProblem(Searching):
 
     name = "pdp_per_problem"
 
-    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
         task, most, left = context.task, context.settings.per_problem_tokens, context.budget
         messages = chain_of_thought(task, problem, context.shots)
         attempts: list[tuple[Trace, str]] = []
@@ -35,13 +35,13 @@ class PdpPerProblem(Searching):
             if left < 1:
                 return
             cap = min(most, left)
-            trace = await ask.trace(messages, cap, number)
+            trace = await session.trace(messages, cap, number)
             left -= cost(trace, cap)
             first = attempts[0][0] if attempts else trace
             yield Step(cost(trace, cap), first, None if attempts else 0, grows=not attempts)
             if left < 1:
                 return
-            answer = await ask.answer(trace, cap=min(most, left))
+            answer = await session.answer(trace, cap=min(most, left))
             left -= answer.tokens
             yield Step(answer.tokens, first)
             attempts.append((trace, f"{trace.text}\n{answer.text}".strip()))
@@ -53,7 +53,7 @@ class PdpPerProblem(Searching):
                     return
                 content = prompt("judge.question", problem=problem.text, a=a[1], b=b[1])
                 turn = {"role": "user", "content": content}
-                said = await ask.say([turn], VERDICT_TOKENS, "judge", alternatives=20)
+                said = await session.say([turn], VERDICT_TOKENS, "judge", alternatives=20)
                 left -= said.tokens
                 yield Step(said.tokens, first)
                 odds.append(log_odds(said.text, said.first))
@@ -66,7 +66,7 @@ class PdpPerProblem(Searching):
             messages = chain_of_thought(task, problem, context.shots, question)
             yield Step(0, winner[0])
         if left >= 1:
-            final = await ask.trace(messages, left, 2)
+            final = await session.trace(messages, left, 2)
             yield Step(cost(final, left), final, 0, grows=True, last=final.stopped)
 
 

@@ -18,7 +18,7 @@ import yaml
 
 from anytime_lib.methods.pairs import lengths
 from anytime_lib.methods.synthesis import Synthesis
-from anytime_lib.redact import known_secrets, without_keys
+from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_task
 from anytime_lib.types import Attempt, Preference, shown
 
@@ -50,9 +50,9 @@ def save(made: Synthesis, folder: Path, name: str | None = None) -> list[Path]:
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
-    secrets = known_secrets()
+    redact = Redactor()
     texts = (json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode() for row in rows)
-    return "".join(without_keys(text, secrets) + "\n" for text in texts)
+    return "".join(redact(text) + "\n" for text in texts)
 
 
 def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:

@@ -2,49 +2,31 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Context
-from anytime_lib.sweep.client import CachedClient
-from anytime_lib.types import Message, Problem, Trace
+from anytime_lib.methods.base import Client, Context, Method
+from anytime_lib.types import Completion, Message, Problem, Trace
 
 STRIDE = 10_000
 """Further traces of a sample are stored as samples this far apart, so that more samples never share one."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was answered.
+class Searching(Method):
+    """A method that asks as it goes. Either of the two functions below says how; `steps` is the simpler one."""
 
-    Attributes:
-        text, finish_reason: as the server said it.
-        tokens: it took.
-        key: of its request.
-        trace_key: of the reasoning it was read out of; None if there was none.
-    """
+    def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
+        """What it does, step by step: what each costs, and what it would answer if stopped in it.
 
-    text: str = field(repr=False)
-    finish_reason: str
-    tokens: int
-    key: str
-    trace_key: str | None
+        The largest budget is `context.budget`; what is asked beyond it is wasted. One search serves every budget.
+        """
+        raise NotImplementedError
 
-
-@dataclass(frozen=True)
-class Completion:
-    """Something else that was said: a valuation, a verdict, a critique.
-
-    Attributes:
-        first: log-probabilities (nats) of the alternatives for its first token, where they were asked for and told.
-        tokens: it took; where the server does not tell, all that it was allowed.
-    """
-
-    text: str = field(repr=False)
-    first: dict[str, float] = field(repr=False)
-    tokens: int
-    key: str
+    def answers_by_budget(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[BudgetAnswer]:
+        """For every budget, in ascending order, what it would answer when stopped there."""
+        return answers_of_steps(self.steps(problem, context, session), session)
 
 
 @dataclass(frozen=True)
@@ -56,16 +38,16 @@ class BudgetAnswer:
         answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
         answer_tokens: that it took to read the answer out, where more than one was; None: the answer's own.
         stopped: more tokens would change nothing.
-        keys: of what it pays prompts for if it is stopped here: requests begun by then that steered it, and those that
-            read this answer out; None: all that were made through its `Ask`.
+        prompt_tokens: of every request begun by then that steered it, and of those that read this answer out; None:
+            of all that were made through its `Session`.
     """
 
     budget: int
     used: int
-    answer: Answer | RequestFailed
+    answer: Completion | RequestFailed
     answer_tokens: int | None = None
     stopped: bool = False
-    keys: tuple[str, ...] | None = None
+    prompt_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -86,18 +68,25 @@ class Step:
     grows: bool = False
     last: bool = False
 
+    def read_at(self, spent: int) -> tuple[Trace, int]:
+        """What the answer is read out of when `spent` tokens of this step are spent: so much of a trace."""
+        at = self.trace.n_tokens if self.at is None else self.at
+        return self.trace, at + (spent if self.grows else 0)
 
-class Ask:
+
+class Session:
     """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
 
     Attributes:
-        asked: keys of the requests so far that were not in vain, in their order.
+        budgets: at which it is stopped, ascending.
+        prompts: key -> prompt tokens of every request that was answered so far.
     """
 
-    def __init__(self, client: CachedClient, context: Context, method: str, problem: Problem, sample: int) -> None:
-        self._asker, self._given, self._method = client, context, method
+    def __init__(self, client: Client, context: Context, method: str, problem: Problem, sample: int) -> None:
+        self._client, self._context, self._method = client, context, method
         self._problem, self._sample = problem, sample
-        self.asked: list[str] = []
+        self.budgets = context.settings.budgets
+        self.prompts: dict[str, int] = {}
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
         """Sample a reasoning. Another `number` is another reasoning; 0 is the one that `base` has of this sample, if
@@ -107,32 +96,42 @@ class Ask:
             RequestFailed: it could not be had, or the server hides it. Left alone, it makes the cells errors.
         """
         sample = self._sample + STRIDE * number
-        found = await self._asker.trace(self._given.task, self._method, self._problem, messages, sample, max_tokens)
-        self.asked.append(found.key)
-        return found
+        trace = await self._client.trace(self._context.task, self._method, self._problem, messages, sample, max_tokens)
+        self.prompts[trace.key] = trace.prompt_tokens
+        return trace
 
     def nothing(self, messages: list[Message]) -> Trace:
         """A trace without any reasoning."""
         return Trace("", messages, "", [], "usage", False)
 
-    async def answer(self, trace: Trace, tokens: int | None = None, cap: int | None = None) -> Answer:
+    async def answer(self, trace: Trace, tokens: int | None = None, cap: int | None = None) -> Completion:
         """Force an answer after the first `tokens` of a trace (None: all), of at most `cap` tokens (the task's own).
 
         Raises:
             RequestFailed: it could not be had.
         """
-        context, at = self._given, trace.n_tokens if tokens is None else tokens
-        most = context.settings.answer_tokens if cap is None else min(cap, context.settings.answer_tokens)
-        key, row = await self._asker.answer(context.task, self._method, self._problem, trace, at, self._sample, most)
-        self.asked.append(key)
-        spent = row["completion_tokens"]
-        return Answer(row["text"], row["finish_reason"], spent, key, trace.key or None)
+        answer = await self._forced(trace, tokens, cap)
+        self.prompts[answer.key] = answer.prompt_tokens
+        return answer
+
+    async def read_out(self, trace: Trace, tokens: int) -> Completion | RequestFailed:
+        """The answer after so many tokens of a trace, or why it could not be had. It steers nothing, so it is not
+        among `prompts`."""
+        try:
+            return await self._forced(trace, tokens, None)
+        except RequestFailed as failed:
+            return failed
 
     async def say(
-        self, messages: list[Message], max_tokens: int, kind: str = "say", alternatives: int = 0,
+        self,
+        messages: list[Message],
+        max_tokens: int,
+        kind: str = "say",
+        alternatives: int = 0,
         temperature: float = 0.0,
-    ) -> Completion:  # fmt: skip
-        """Have the model say something else; its tokens count against the budget.
+    ) -> Completion:
+        """Have the model say something else. Its `tokens` count against the budget; where the server does not tell
+        them, they are all that it was allowed.
 
         Args:
             kind: its name in the ledger, such as `value` or `judge`.
@@ -141,11 +140,18 @@ class Ask:
         Raises:
             RequestFailed: it could not be had.
         """
-        key, row = await self._asker.say(
-            kind, self._given.task, self._method, messages, self._sample, max_tokens, alternatives, temperature
+        said = await self._client.say(
+            kind, self._context.task, self._method, messages, self._sample, max_tokens, alternatives, temperature
         )
-        self.asked.append(key)
-        return Completion(row["text"], row["first"], row["completion_tokens"] or max_tokens, key)
+        self.prompts[said.key] = said.prompt_tokens
+        return replace(said, tokens=said.tokens or max_tokens)
+
+    async def _forced(self, trace: Trace, tokens: int | None, cap: int | None) -> Completion:
+        task, most = self._context.task, self._context.settings.answer_tokens
+        at = trace.n_tokens if tokens is None else tokens
+        return await self._client.answer(
+            task, self._method, self._problem, trace, at, self._sample, most if cap is None else min(cap, most)
+        )
 
 
 def cost(trace: Trace, cap: int) -> int:
@@ -163,48 +169,42 @@ def joined(first: Trace, second: Trace, between: str = "\n") -> Trace:
     return replace(second, messages=first.messages, text=first.text + between + second.text, ends=ends)
 
 
-async def read_out(ask: Ask, trace: Trace, at: int) -> Answer | RequestFailed:
-    """The answer after `at` tokens of a trace, or why it could not be had."""
-    try:
-        return await ask.answer(trace, at)
-    except RequestFailed as failed:
-        return failed
-
-
-async def answers_of_steps(steps: AsyncIterator[Step], context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
+async def answers_of_steps(steps: AsyncIterator[Step], session: Session) -> AsyncIterator[BudgetAnswer]:
     """What a search answers at every budget, from its steps. No step is taken that no budget needs."""
-    pending, spent = list(context.settings.budgets), 0
-    steered, seen = list[str](), len(ask.asked)
-    known: tuple[tuple[str, int], Answer | RequestFailed] | None = None
-    state: tuple[Trace, int] | None = None
+    budgets, spent, before = deque(session.budgets), 0, dict[str, int]()
+    held: tuple[Trace, int] | None = None  # what can be read out between two steps
     step: Step | None = None
-
-    async def answered(trace: Trace, at: int) -> Answer | RequestFailed:
-        nonlocal known
-        if known is None or known[0] != (trace.key, at):
-            known = (trace.key, at), await read_out(ask, trace, at)
-        return known[1]
-
-    def paid(begun: list[str], answer: Answer | RequestFailed) -> tuple[str, ...]:
-        return (*begun, *([answer.key] if isinstance(answer, Answer) else []))
-
+    reader = _Reader(session)
     async for step in steps:
-        news = ask.asked[seen:]  # asked for this step
-        at = step.trace.n_tokens if step.at is None else step.at
-        while pending and pending[0] < spent + step.tokens:
-            budget = pending.pop(0)
-            now = (step.trace, at + (budget - spent if step.grows else 0))
-            if state and not now[1]:
-                now = state  # nothing is written of it yet
-            answer = await answered(*now)
-            begun = steered + news if budget > spent else steered  # else it is over before the step begins
-            yield BudgetAnswer(budget, budget, answer, keys=paid(begun, answer))
-        spent += step.tokens
-        steered, seen = steered + news, len(ask.asked)
-        state = step.trace, at + (step.tokens if step.grows else 0)
-        if not pending or step.last:
+        begun = dict(session.prompts)
+        while budgets and budgets[0] < spent + step.tokens:
+            budget = budgets.popleft()
+            reads = step.read_at(budget - spent)
+            if held and not reads[1]:
+                reads = held  # nothing is written of it yet
+            answer, prompt = await reader.read(reads, begun if budget > spent else before)
+            yield BudgetAnswer(budget, budget, answer, prompt_tokens=prompt)
+        spent, before, held = spent + step.tokens, begun, step.read_at(step.tokens)
+        if step.last or not budgets:
             break
-    for budget in pending if state and step else ():
-        assert state and step
-        answer = await answered(*state)
-        yield BudgetAnswer(budget, spent, answer, stopped=step.last, keys=paid(steered, answer))
+    for budget in budgets if held and step else ():
+        assert held and step
+        answer, prompt = await reader.read(held, before)
+        yield BudgetAnswer(budget, spent, answer, stopped=step.last, prompt_tokens=prompt)
+
+
+class _Reader:
+    """Reads answers out; budgets that share one ask for it once."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._last: tuple[tuple[Trace, int], Completion | RequestFailed] | None = None
+
+    async def read(self, reads: tuple[Trace, int], prompts: dict[str, int]) -> tuple[Completion | RequestFailed, int]:
+        """The answer after so much of a trace, and the prompt tokens of it and of the requests in `prompts`."""
+        if self._last is None or self._last[0] != reads:
+            self._last = reads, await self._session.read_out(*reads)
+        answer = self._last[1]
+        if isinstance(answer, Completion):
+            prompts = prompts | {answer.key: answer.prompt_tokens}
+        return answer, sum(prompts.values())

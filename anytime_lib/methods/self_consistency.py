@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
-from anytime_lib.methods.search import Answer, Ask, BudgetAnswer, cost, read_out
+from anytime_lib.methods.base import Context, Method, chain_of_thought
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session, cost
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, Trace
+from anytime_lib.types import Completion, Problem, Trace
 
 MOST = 40
 """Traces at the most, as in the paper; more budget then changes nothing."""
@@ -38,30 +38,39 @@ class SelfConsistency(Searching):
 
     name = "self_consistency"
 
-    async def answers_by_budget(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[BudgetAnswer]:
+    async def answers_by_budget(
+        self, problem: Problem, context: Context, session: Session
+    ) -> AsyncIterator[BudgetAnswer]:
         messages = chain_of_thought(context.task, problem, context.shots)
         traces: list[Trace] = []
         spent = 0
-        known: dict[tuple[int, int], Answer | RequestFailed] = {}
+        known: dict[tuple[int, int], Completion | RequestFailed] = {}
         for budget in context.settings.budgets:
             while spent < budget and len(traces) < MOST:
                 cap = min(context.settings.vote_tokens, context.budget - spent)
-                traces.append(await ask.trace(messages, cap, len(traces)))
+                traces.append(await session.trace(messages, cap, len(traces)))
                 spent += cost(traces[-1], cap)
             votes, used = [], 0
             for number, trace in enumerate(traces):
                 at = trace.used(budget - used)
                 if (number, at) not in known:
-                    known[number, at] = await read_out(ask, trace, at)
+                    known[number, at] = await session.read_out(trace, at)
                 votes.append(known[number, at])
                 used += at
                 if used == budget:
                     break
-            said = [vote for vote in votes if isinstance(vote, Answer)]
+            said = [vote for vote in votes if isinstance(vote, Completion)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
-            keys = (*(trace.key for trace in traces), *(vote.key for vote in said))
-            yield BudgetAnswer(budget, used, best, sum(vote.tokens for vote in said), stopped=spent < budget, keys=keys)
+            prompts = session.prompts | {vote.key: vote.prompt_tokens for vote in said}
+            yield BudgetAnswer(
+                budget,
+                used,
+                best,
+                answer_tokens=sum(vote.tokens for vote in said),
+                stopped=spent < budget,
+                prompt_tokens=sum(prompts.values()),
+            )
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

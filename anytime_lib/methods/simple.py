@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anytime_lib.methods.base import Context, Method, Prompted, Searching, chain_of_thought
-from anytime_lib.methods.search import Ask, Step
+from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.search import Searching, Session, Step
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem
 
@@ -15,8 +15,8 @@ class Direct(Searching):
 
     name = "direct"
 
-    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
-        yield Step(0, ask.nothing(chain_of_thought(context.task, problem, context.shots)), last=True)
+    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
+        yield Step(0, session.nothing(chain_of_thought(context.task, problem, context.shots)), last=True)
 
 
 class Base(Prompted):

@@ -19,7 +19,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import chain_of_thought
+from anytime_lib.methods.base import Client, chain_of_thought
 from anytime_lib.methods.judge import (
     PREFERENCE_SOURCES,
     Judgement,
@@ -32,11 +32,9 @@ from anytime_lib.methods.judge import (
 from anytime_lib.methods.pairs import choose, lengths, level_of, shuffled
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.registry import load_method
-from anytime_lib.sweep.client import CachedClient
-from anytime_lib.sweep.exemplars import ProblemSplit, assert_disjoint
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
-from anytime_lib.types import Attempt, Preference, Problem
+from anytime_lib.types import Attempt, Preference, Problem, ProblemSplit, assert_disjoint
 
 ALONE = "alone (a placebo swaps one of two)"
 """Why a pair is left out that would be the only one of a placebo."""
@@ -126,7 +124,7 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
 
 
 async def synthesize(
-    client: CachedClient,
+    client: Client,
     task: Task,
     settings: TaskSettings,
     problems: ProblemSplit,
@@ -161,7 +159,7 @@ async def synthesize(
 
 
 def chosen(
-    client: CachedClient, task: Task, settings: TaskSettings, compared: Sequence[Compared], by: PreferenceSource
+    client: Client, task: Task, settings: TaskSettings, compared: Sequence[Compared], by: PreferenceSource
 ) -> Synthesis:
     """The pairs for the prompt, from what comparing the attempts at each pool problem gave."""
     config, usable = client.config, [pair for found in compared for pair in found.pairs]
@@ -188,7 +186,7 @@ def chosen(
 
 
 async def compare_on(
-    client: CachedClient,
+    client: Client,
     task: Task,
     settings: TaskSettings,
     shots: Sequence[Problem],
@@ -236,7 +234,7 @@ async def compare_on(
 
 
 async def _attempt(
-    client: CachedClient,
+    client: Client,
     task: Task,
     settings: TaskSettings,
     problem: Problem,
@@ -245,9 +243,9 @@ async def _attempt(
 ) -> Attempt:
     budget = settings.pool_budget
     trace = await client.trace(task, "synthesis", problem, messages, sample, budget)
-    key, row = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_tokens)
-    tokens = trace.used(budget) + int(row["completion_tokens"])
-    return Attempt(trace.text, row["text"], trace.key, key, sample, tokens)
+    answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_tokens)
+    tokens = trace.used(budget) + answer.tokens
+    return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens)
 
 
 def _preference(problem: Problem, a: Attempt, b: Attempt, found: Judgement, by: PreferenceSource) -> Preference:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator
 
-from anytime_lib.methods.base import Context, Method, Searching, chain_of_thought
+from anytime_lib.methods.base import Context, Method, chain_of_thought
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.methods.search import Ask, Step, cost, joined
+from anytime_lib.methods.search import Searching, Session, Step, cost, joined
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem, Trace
 
@@ -29,10 +29,10 @@ class TreeOfThoughts(Searching):
 
     name = "tree_of_thoughts"
 
-    async def steps(self, problem: Problem, context: Context, ask: Ask) -> AsyncIterator[Step]:
+    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
         settings, left = context.settings, context.budget
         question = prompt("tree_of_thoughts.question", question=context.task.question(problem))
-        beam = [(0.0, ask.nothing(chain_of_thought(context.task, problem, context.shots, question)))]
+        beam = [(0.0, session.nothing(chain_of_thought(context.task, problem, context.shots, question)))]
         best: Trace | None = None
         while beam:
             grown: list[tuple[float, Trace]] = []
@@ -41,7 +41,7 @@ class TreeOfThoughts(Searching):
                     if left < 1:
                         return
                     cap = min(settings.tree_step, left)
-                    thought = await ask.trace(_next(node), cap, branch)
+                    thought = await session.trace(_next(node), cap, branch)
                     left -= cost(thought, cap)
                     leaf = joined(node, thought)
                     yield Step(cost(thought, cap), best or leaf, None if best else 0, grows=best is None)
@@ -49,7 +49,7 @@ class TreeOfThoughts(Searching):
                         continue
                     if left < VALUE_TOKENS:
                         return
-                    value, tokens = await _value(problem, leaf, ask)
+                    value, tokens = await _value(problem, leaf, session)
                     left -= tokens
                     yield Step(tokens, best or leaf)
                     grown.append((value, leaf))
@@ -66,10 +66,10 @@ def _next(node: Trace) -> list[Message]:
     return [*node.messages, {"role": "assistant", "content": node.text}, asked]
 
 
-async def _value(problem: Problem, leaf: Trace, ask: Ask) -> tuple[float, int]:
+async def _value(problem: Problem, leaf: Trace, session: Session) -> tuple[float, int]:
     """What the model thinks of a partial reasoning, in nats, and the tokens that it took."""
     content = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
-    said = await ask.say([{"role": "user", "content": content}], VALUE_TOKENS, "value", alternatives=20)
+    said = await session.say([{"role": "user", "content": content}], VALUE_TOKENS, "value", alternatives=20)
     value = log_odds(said.text, said.first)
     return (-math.inf if value is None else value), said.tokens
 

@@ -38,7 +38,7 @@ from anytime_lib.models.retry import Limiter, Retrying, Timeouts
 from anytime_lib.models.tokenizers import FileTokenizer, server_pieces
 from anytime_lib.models.transport import as_sent, http_client
 from anytime_lib.models.watching import Watch
-from anytime_lib.redact import known_secrets
+from anytime_lib.redact import Redactor
 from anytime_lib.types import Message
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Endpoint:
         self.owner = ""
         self.sending: set[asyncio.Task[Any] | None] = set()
         self.tokenized_by_file = False
-        self._secrets = known_secrets(api_key, least=4)
+        self._secrets = Redactor(api_key)
         self._watch, self._most = Watch(base_url, model), FEWER[0]
         if capabilities is not None:
             self.learn(capabilities)

@@ -9,14 +9,13 @@ import email.utils
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed
-from anytime_lib.redact import without_secrets
 
 if TYPE_CHECKING:
     from anytime_lib.models.reply import Reply
@@ -112,7 +111,7 @@ def of_refusal(error: openai.APIStatusError, words: str, url: str, model: str, k
     return RequestFailed(f"the server refused the request: {words}")
 
 
-def unsent(error: Exception, connect: float, secrets: tuple[str, ...] = ()) -> Exception:
+def unsent(error: Exception, connect: float, secrets: Callable[[str], str] = str) -> Exception:
     """What it means that a request brought no reply at all."""
     cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
     kind = type(cause).__name__
@@ -159,13 +158,13 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         return None
 
 
-def one_line(text: str, secrets: tuple[str, ...]) -> str:
+def one_line(text: str, secrets: Callable[[str], str]) -> str:
     """A text from elsewhere as it may be logged: on one line, and without keys. To be shortened afterwards, so that no
     part of a key is left."""
-    return without_secrets(sane(" ".join(text.split())), secrets)
+    return secrets(sane(" ".join(text.split())))
 
 
-def words_of(error: openai.APIError, asked: str = "", secrets: tuple[str, ...] = ()) -> str:
+def words_of(error: openai.APIError, asked: str = "", secrets: Callable[[str], str] = str) -> str:
     """The server's own words for an error, short and on one line, without keys or what they quote of the request."""
     body: Any = error.body
     if isinstance(body, dict):
@@ -178,7 +177,7 @@ def words_of(error: openai.APIError, asked: str = "", secrets: tuple[str, ...] =
         except (TypeError, ValueError, RecursionError):
             body = error.message
     if "<" in body[:100] and re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
-        title = re.search(r"<title[^>]*>([^<]{1,200})", without_secrets(body[:5000], secrets), re.I)
+        title = re.search(r"<title[^>]*>([^<]{1,200})", secrets(body[:5000]), re.I)
         body = f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
     status = getattr(error, "status_code", None)
     said = without_quotes(one_line(body[:20_000], secrets)[:600], asked)[:300]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,12 @@ from types import TracebackType
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
-from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
+from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
 from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
 from anytime_lib.models.probe import Capabilities, probe
-from anytime_lib.models.simulated import Respondent, simulated_name
+from anytime_lib.models.simulated import Respondent, simulation_of
+from anytime_lib.tasks.base import Task
+from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +47,10 @@ class Model:
         self.on_event: Callable[[Event], None] | None = None
         self.limiter: Limiter | None = None
         self._gguf: Path | None = None
+        self._respondent: Respondent | None = None
         if config.base_url is None and config.model == "simulated":
-            self.name = simulated_name(config)
+            self._respondent = Respondent(simulation_of(config.simulated or {}))
+            self.name = self._respondent.name
             self.endpoint_id = "simulated"
         elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
@@ -57,19 +61,24 @@ class Model:
             named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
             self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
 
+    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+        """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
+        if self._respondent is not None:
+            self._respondent.tell_problems(task, test, others)
+
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
+        """The weights' file name, alias, sha256 and size; None for a model served elsewhere."""
         return None if self._gguf is None else weights.describe(self._gguf)
 
     def shared(self) -> AbstractContextManager[object]:
-        """While it lasts, other processes that mean the same embedded model share one server and its caches."""
+        """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         if self._gguf is None or running_server(self.name):
             return nullcontext()
-        return announced(self._embedded())
+        return shared(self._embedded())
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, slots=min(self._config.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -79,8 +88,8 @@ class Model:
         return self._endpoint
 
     async def _connect(self) -> Endpoint | Respondent:
-        if self.endpoint_id == "simulated":
-            return Respondent(self._config)
+        if self._respondent is not None:
+            return self._respondent
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.api_key_env
             key = os.environ.get(name, "")

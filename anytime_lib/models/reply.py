@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +100,7 @@ class Reader:
         RequestFailed: what came is no API's answer.
     """
 
-    def __init__(self, streamed: bool, largest: int = LARGEST, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(self, streamed: bool, largest: int = LARGEST, secrets: Callable[[str], str] = str) -> None:
         self.streamed, self._largest, self._size, self._secrets = streamed, largest, 0, secrets
         self._rest: list[bytes] = []
         self.on_reply, self.finished, self.ended = 0, False, False
@@ -286,7 +287,7 @@ class Reader:
         }, estimated
 
 
-def _raise(error: Any, secrets: tuple[str, ...]) -> None:
+def _raise(error: Any, secrets: Callable[[str], str]) -> None:
     """An error that comes with status 200, or in mid-stream."""
     known = error if isinstance(error, dict) else {"message": error}
     words = one_line(str(known.get("message") or known.get("type") or "an error without words"), secrets)[:300]

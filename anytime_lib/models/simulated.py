@@ -1,56 +1,74 @@
-"""What if the truth were known? A respondent that reasons by chance, behind the same client as every endpoint.
+"""What does a model say whose truth is known? A respondent that reasons by chance, behind the client of every endpoint.
 
-It answers what it is asked and nothing else tells it anything: it knows a problem by its text, a method by the
+It answers what it is asked, and nothing else tells it anything: it knows a problem by its text, a method by the
 wording of its prompt, and how far a reasoning got by the words in it. Cut its trace anywhere and ask for an answer,
-and the answer is what it held at that place. `truth` says what a sweep of it must find.
+and the answer is what it held at that place. What a sweep of it must find: `studies.calibration.truth`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from types import SimpleNamespace
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.special import log_expit
 
-from anytime_lib.config import RunConfig, check_simulation, marker
-from anytime_lib.errors import DataError, RequestFailed
-from anytime_lib.index import anytime_index
-from anytime_lib.methods.base import Context, Prompted
+from anytime_lib.errors import ConfigError, RequestFailed, nearest
 from anytime_lib.models.endpoint import EachTry
 from anytime_lib.models.reply import Reply
-from anytime_lib.models.simulation import Floats, Simulation
-from anytime_lib.registry import load_method, load_task, method_names
+from anytime_lib.models.simulation import Simulation
+from anytime_lib.prompts import fixed_words
+from anytime_lib.registry import method_names
 from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Message, Problem, digest
 
 FOUND, LOST = " Eureka!", " Alas!"
 """The words that carry the state: the last one of them in a reasoning says whether an answer is held."""
 UNREAD = "It is still open which way this goes."
-_FILLER = np.array(
-    [" so", " then", " we", " look", " at", " this", " part", " once", " more", " and", " see", " what", " follows",
-     " from", " it", " since", " the", " first", " case", " gives", " less", " than", " before", " while", " each",
-     " of", " those", " leaves", " one", " side", " free", " which", " naïve", " counting", " overlooks"],
-    dtype=object,
-)  # fmt: skip
+_WORDS = (
+    "so then we look at this part once more and see what follows from it since the first case gives less than before "
+    "while each of those leaves one side free which naïve counting overlooks"
+)
+_FILLER = np.array([f" {word}" for word in _WORDS.split()], dtype=object)
 _WIDTH = np.array([len(word.encode()) for word in _FILLER])
 _MOST_WRONG = 3
 
 
-def simulated_name(config: RunConfig) -> str:
-    """The respondent's name in cells and keys: `simulated-`, and the start of the hash of its parameters."""
-    return f"simulated-{digest(_simulation(config).model_dump())[:8]}"
+def simulation_of(settings: Mapping[str, Any]) -> Simulation:
+    """The simulation that a config's settings describe.
+
+    Raises:
+        ConfigError: a setting is unknown or makes no sense.
+    """
+    for name in settings:
+        if name not in Simulation.model_fields:
+            raise ConfigError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
+    try:
+        found = Simulation(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"simulated: parameter {first['loc'][0]!r}: {first['msg']}, got {first['input']!r}") from None
+    for method, effect in found.effects.items():
+        if method not in method_names():
+            raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
+        if effect <= 0:
+            raise ConfigError(f"simulated: the effect of {method} multiplies a hazard, so it must be above 0: {effect}")
+        if not _marker(method):
+            raise ConfigError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+    return found
 
 
-def _simulation(config: RunConfig) -> Simulation:
-    return check_simulation(config.simulated or {})
+def _marker(method: str) -> str:
+    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    try:
+        return fixed_words(f"{method}.question")
+    except FileNotFoundError:
+        return ""
 
 
 def quantile(problem: Problem) -> float:
@@ -58,45 +76,55 @@ def quantile(problem: Problem) -> float:
     return (int(problem.content_hash[:13], 16) + 0.5) / 16**13
 
 
+@dataclass(frozen=True)
+class Known:
+    """A problem that the respondent recognises; `others` are those under test with it."""
+
+    task: Task
+    problem: Problem
+    others: Sequence[Problem] = field(repr=False)
+
+    @cached_property
+    def distractors(self) -> list[str]:
+        """Up to three wrong answers in the form of the right one (see `distractors`)."""
+        return distractors(self.task, self.problem, self.others)
+
+
 class Respondent:
     """The simulated respondent; offers what the rest of the package asks of an `Endpoint`.
 
     Args:
-        config: its tasks and sources say which problems it knows, its `simulated` how it reasons.
+        simulation: how it reasons. About what, it is told by `tell_problems`.
+
+    Attributes:
+        name: `simulated-` and the start of the hash of its parameters, for cells and keys.
     """
 
     tokenized_by_file = False
 
-    def __init__(self, config: RunConfig) -> None:
-        from anytime_lib.studies.held_out import held_out_arms
-        from anytime_lib.sweep.exemplars import split_problems
-
-        self.simulation = _simulation(config)
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self.name = f"simulated-{digest(simulation.model_dump())[:8]}"
         self.sending: set[Any] = set()
-        self._known: dict[str, tuple[Task, Problem]] = {}
-        self._fellows: dict[str, list[Problem]] = {}
-        for name in config.tasks:
-            task, problems = load_task(name), split_problems(load_task(name), config.at(name), config.seed)
-            self._fellows[task.name] = problems.test
-            self._learn(task, [*problems.test, *problems.shots, *problems.pool])
-        for arm in held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else ():
-            self._fellows.setdefault(arm.task.name, arm.problems.test)
-            self._learn(arm.task, [*arm.problems.test, *arm.problems.shots, *arm.problems.pool])
+        self._known: dict[str, Known] = {}
+        self._under_test: dict[str, Sequence[Problem]] = {}
         self._find = lru_cache(maxsize=2048)(self._search)
-        self._wrong = cache(lambda task, id: wrong_answers(load_task(task), *self._with_fellows(task, id)))
-        self._words = _words_of(self.simulation)
+        self._markers = {method: _marker(method) for method in simulation.effects}
 
-    def _learn(self, task: Task, problems: Sequence[Problem]) -> None:
-        for problem in problems:
-            text = problem.text.strip()
-            self._known[text if text in task.question(problem) else task.question(problem)] = (task, problem)
+    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+        """Make it know a task's problems under test and the others that it may be asked about."""
+        under_test = self._under_test.setdefault(task.name, test)
+        for problem in [*test, *others]:
+            text, question = problem.text.strip(), task.question(problem)
+            self._known.setdefault(text if text in question else question, Known(task, problem, under_test))
+        self._find.cache_clear()
 
     async def close(self) -> None:
         """Nothing is held open."""
 
     async def tokenize(self, text: str) -> list[bytes] | None:
         """Its tokens: words, each with the space before it."""
-        return [word.encode() for word in re.findall(r"\s*\S+", text)]
+        return [word.encode() for word in _words(text)]
 
     async def chat(
         self,
@@ -111,82 +139,86 @@ class Respondent:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """What it says (see `said`), paid for and kept as every endpoint's replies are."""
-
-        async def once() -> Reply:
-            return self.said(messages, max_tokens, temperature, seed, tokens, alternatives, prefill)
-
-        return await (once() if each_try is None else each_try(once))
-
-    def said(
-        self, messages: list[Message], max_tokens: int, temperature: float, seed: int | None, tokens: bool,
-        alternatives: int, prefill: bool,
-    ) -> Reply:  # fmt: skip
         """A reasoning, a forced answer, or a one-letter verdict, by what the conversation asks for. The same request
         is always answered in the same way.
 
         Raises:
-            RequestFailed: it is asked to reason about a problem that is not of its config.
+            RequestFailed: it is asked to reason about a problem that it does not know.
         """
-        drawn = digest([messages, seed if temperature > 0 else None, prefill])
-        rng, wording = (np.random.default_rng([int(drawn[:16], 16), stream]) for stream in (0, 1))
-        size = sum(len(m["content"]) for m in messages) // 4
-        if alternatives:
-            return self._verdict(messages[-1]["content"], rng, size)
-        turn = next((i for i in reversed(range(len(messages)))
-                     if messages[i]["role"] == "user" and self._find(messages[i]["content"])), None)  # fmt: skip
-        found = None if turn is None else self._find(messages[turn]["content"])
-        if turn is None or found is None:
-            if tokens:
-                raise RequestFailed("the simulated respondent can reason only about problems of its config")
-            n = min(max_tokens, 30)  # asked for something beside a problem: words
-            return _reply(_write([], n, wording.integers(len(_FILLER), size=n))[0], size, n, "stop")
-        task, problem = found
-        so_far = "".join(m["content"] for m in messages[turn + 1 :] if m["role"] == "assistant")
-        holding = so_far.rfind(FOUND.strip()) > so_far.rfind(LOST.strip())
-        if prefill or messages[-1]["content"].endswith(task.answer_prompt(problem)):
-            text, n, cut_off = _capped(self._answer(task, problem, holding, rng), max_tokens)
-            return _reply(text, size, n, "length" if cut_off else "stop")
-        chance = float(self.simulation.chances(quantile(problem), self.effect_in(messages)))
-        turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
-        text, ends = _write(turns, n, wording.integers(len(_FILLER), size=n))
-        return _reply(text, size, n, "stop" if stopped else "length", ends=ends if tokens else None)
+
+        async def once() -> Reply:
+            drawn = digest([messages, seed if temperature > 0 else None, prefill])
+            streams = [np.random.default_rng([int(drawn[:16], 16), stream]) for stream in (0, 1)]
+            if alternatives:
+                return self._verdict(messages, streams[0])
+            return self._reasoned(messages, max_tokens, tokens, prefill, *streams)
+
+        return await (once() if each_try is None else each_try(once))
 
     def effect_in(self, messages: Sequence[Message]) -> float:
         """What the methods whose wording a conversation bears multiply the hazard by."""
-        return _effect(self.simulation, self._words, messages)
+        borne = (m for m, words in self._markers.items() if any(words in turn["content"] for turn in messages))
+        return float(np.prod([self.simulation.effects[m] for m in borne]))
 
-    def _search(self, content: str) -> tuple[Task, Problem] | None:
-        """The problem that a turn is about: the last one that it quotes."""
+    def _search(self, content: str) -> Known | None:
+        """The problem that a turn is about: the last one that it quotes, and of two that end together the longer."""
         places = ((content.rfind(text), len(text), text) for text in self._known)
         last = max(((at + length, length, text) for at, length, text in places if at >= 0), default=None)
         return None if last is None else self._known[last[2]]
 
-    def _with_fellows(self, task: str, id: str) -> tuple[Problem, list[Problem]]:
-        problem = next(p for t, p in self._known.values() if t.name == task and p.id == id)
-        return problem, self._fellows[task]
+    def _asked_at(self, messages: Sequence[Message]) -> int | None:
+        """The last of the user's turns that is about a problem."""
+        turns = reversed([*enumerate(messages)])
+        return next((i for i, turn in turns if turn["role"] == "user" and self._find(turn["content"])), None)
 
-    def _answer(self, task: Task, problem: Problem, holding: bool, rng: np.random.Generator) -> str:
+    def _reasoned(
+        self,
+        messages: Sequence[Message],
+        max_tokens: int,
+        tokens: bool,
+        prefill: bool,
+        rng: np.random.Generator,
+        wording: np.random.Generator,
+    ) -> Reply:
+        """A reasoning, or the answer after one; beside any problem, just words."""
+        at = self._asked_at(messages)
+        known = None if at is None else self._find(messages[at]["content"])
+        if at is None or known is None:
+            if tokens:
+                raise RequestFailed("the simulated respondent can reason only about problems of its config")
+            n = min(max_tokens, 30)
+            return _reply(messages, _write([], n, wording)[0], n, "stop")
+        holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
+        if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
+            text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
+            return _reply(messages, text, n, "length" if cut_off else "stop")
+        chance = float(self.simulation.chances(quantile(known.problem), self.effect_in(messages)))
+        turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
+        text, ends = _write(turns, n, wording)
+        return _reply(messages, text, n, "stop" if stopped else "length", ends=ends if tokens else None)
+
+    def _answer(self, known: Known, holding: bool, rng: np.random.Generator) -> str:
         unread, guess, which = rng.random(3)
         if unread < self.simulation.unread:
             return UNREAD
         if holding or guess < self.simulation.guess:
-            return task.gold_answer(problem)
-        wrong = self._wrong(task.name, problem.id)
-        return wrong[int(which * len(wrong))]
+            return known.task.gold_answer(known.problem)
+        return known.distractors[int(which * len(known.distractors))]
 
-    def _verdict(self, content: str, rng: np.random.Generator, size: int) -> Reply:
+    def _verdict(self, messages: Sequence[Message], rng: np.random.Generator) -> Reply:
         """A letter: which of two attempts is better, or whether one beginning holds the answer (A: yes). How strongly
         which of two is preferred depends on the pair, whatever its order; the liking for the first comes on top."""
-        found, pair = self._find(content), "ATTEMPT A: " in content and "ATTEMPT B: " in content
-        if found is None:
+        content = messages[-1]["content"]
+        known, pair = self._find(content), "ATTEMPT A: " in content and "ATTEMPT B: " in content
+        if known is None:
             raise RequestFailed("the simulated respondent can judge only what is about a problem of its config")
-        better = 1.0 if content.rfind(FOUND.strip()) > content.rfind(LOST.strip()) else -1.0
+        better = 1.0 if _holds(content) else -1.0
         if pair:
             a, _, rest = content.partition("ATTEMPT A: ")[2].partition("ATTEMPT B: ")
             a, b = a.strip(), rest.rpartition("\n\n")[0].strip()
             rng = np.random.default_rng(int(digest(sorted([a, b]))[:16], 16))
-            better = float(np.sign(found[0].grade(found[1], a).score - found[0].grade(found[1], b).score))
+            score_a, score_b = (known.task.grade(known.problem, attempt).score for attempt in (a, b))
+            better = float(np.sign(score_a - score_b))
         sees, first = rng.random(2)
         if better == 0:
             better = (1 if a < b else -1) * (1 if first < 0.5 else -1)
@@ -194,20 +226,26 @@ class Respondent:
             better = -better
         odds = better * (0.2 + rng.exponential()) + (self.simulation.position_bias if pair else 0.0)
         letters = {"A": float(log_expit(odds)), "B": float(log_expit(-odds))}
-        return _reply("A" if odds > 0 else "B", size, 1, "stop", first=letters)
+        return _reply(messages, "A" if odds > 0 else "B", 1, "stop", first=letters)
 
 
-def _words_of(simulation: Simulation) -> dict[str, str]:
-    return {method: marker(method) for method in simulation.effects}
+def _holds(reasoning: str) -> bool:
+    return reasoning.rfind(FOUND.strip()) > reasoning.rfind(LOST.strip())
 
 
-def _effect(simulation: Simulation, words: Mapping[str, str], messages: Sequence[Message]) -> float:
-    borne = [m for m, told in words.items() if any(told in said["content"] for said in messages)]
-    return float(np.prod([simulation.effects[m] for m in borne]))
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+", text)
 
 
-def _write(turns: Sequence[tuple[int, bool]], n: int, words: NDArray[np.int64]) -> tuple[str, list[int]]:
+def first_words(text: str, max_tokens: int) -> tuple[str, int, bool]:
+    """An answer's first tokens, how many they are, and whether something is missing."""
+    words = _words(text)
+    return "".join(words[:max_tokens]), min(len(words), max_tokens), len(words) > max_tokens
+
+
+def _write(turns: Sequence[tuple[int, bool]], n: int, rng: np.random.Generator) -> tuple[str, list[int]]:
     """A trace of n tokens as text, and where each ends (bytes)."""
+    words: NDArray[np.int64] = rng.integers(len(_FILLER), size=n)
     said, width = _FILLER[words], _WIDTH[words]
     for token, found in turns:
         said[token] = FOUND if found else LOST
@@ -216,27 +254,17 @@ def _write(turns: Sequence[tuple[int, bool]], n: int, words: NDArray[np.int64]) 
     return "".join(said)[1:], ends.tolist()
 
 
-def _capped(text: str, max_tokens: int) -> tuple[str, int, bool]:
-    """An answer's first tokens, how many they are, and whether something is missing."""
-    words = re.findall(r"\s*\S+", text)
-    return "".join(words[:max_tokens]), min(len(words), max_tokens), len(words) > max_tokens
+def _reply(messages: Sequence[Message], text: str, n: int, finish_reason: str, **more: Any) -> Reply:
+    usage: dict[str, Any] = {"prompt_tokens": sum(len(m["content"]) for m in messages) // 4, "completion_tokens": n}
+    return Reply(text, finish_reason=finish_reason, usage=usage, model="simulated", **usage, **more)
 
 
-def _reply(
-    text: str, prompt_tokens: int, n: int, finish_reason: str, *, ends: list[int] | None = None,
-    first: dict[str, float] | None = None,
-) -> Reply:  # fmt: skip
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": n}
-    return Reply(text, finish_reason=finish_reason, ends=ends, first=first or {}, usage=usage, model="simulated",
-                 prompt_tokens=prompt_tokens, completion_tokens=n)  # fmt: skip
-
-
-def wrong_answers(task: Task, problem: Problem, fellows: Sequence[Problem]) -> list[str]:
+def distractors(task: Task, problem: Problem, others: Sequence[Problem]) -> list[str]:
     """Up to three answers in the form of the gold one that are read and are not right, the worst that there are: the
     gold one with a number or an option's letter changed or its lines turned round, else the gold ones of other
     problems, else a shrug."""
     gold = task.gold_answer(problem)
-    for source in (_changed(gold), (task.gold_answer(p) for p in fellows)):
+    for source in (_changed(gold), (task.gold_answer(p) for p in others)):
         graded = [(task.grade(problem, text), text) for text in dict.fromkeys(source)]
         found = [(grade.score, text) for grade, text in graded if grade.status == "ok" and not grade.correct]
         if found:
@@ -251,92 +279,3 @@ def _changed(gold: str) -> Iterator[str]:
         yield re.sub(r"\d+", lambda m, step=step: str(int(m[0]) + step), gold)  # type: ignore[misc]
         yield re.sub(r"\b[A-D]\b", lambda m, step=step: "ABCD"[("ABCD".index(m[0]) + step) % 4], gold)  # type: ignore[misc]
     yield "\n".join(reversed(gold.split("\n")))
-
-
-@dataclass(frozen=True)
-class Truth:
-    """What a sweep of the simulated respondent estimates, exactly.
-
-    Attributes:
-        quality: (P, T) expected quality of each problem under test at each budget.
-    """
-
-    task: str
-    method: str
-    problems: list[str]
-    budgets: list[int]
-    quality: Floats
-
-    @property
-    def curve(self) -> Floats:
-        """(T,) mean over the problems."""
-        return np.asarray(self.quality.mean(axis=0))
-
-    def index(self, order: Literal["pooled", "problem", "raw"] = "pooled") -> float:
-        """The Anytime Index of the true curve; the running maximum of the mean (`pooled`), of each problem's curve
-        (`problem`), or none (`raw`). `crossfit` is an estimate of `pooled`, from below (see `index.from_means`)."""
-        if order not in ("pooled", "problem", "raw"):
-            raise DataError(f"the truth is known at the levels pooled, problem and raw, not at {order!r}")
-        if order == "problem":
-            return float(np.mean(anytime_index(self.budgets, self.quality)))
-        return float(anytime_index(self.budgets, self.curve, running_max=order == "pooled"))
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per problem and budget: task, method, problem_id, budget, quality."""
-        index = pd.MultiIndex.from_product([self.problems, self.budgets], names=["problem_id", "budget"])
-        frame = pd.DataFrame({"quality": self.quality.ravel()}, index=index).reset_index()
-        frame.insert(0, "method", self.method)
-        frame.insert(0, "task", self.task)
-        return frame
-
-
-_PREPARED = SimpleNamespace(preferences=[], low=[], summary="")
-"""What is shown of pairs and principles where only a method's own words count."""
-
-
-def _asked(method: str, context: Context, problem: Problem) -> list[Message]:
-    """The messages that ask for the one trace of a method; those of `base` for `direct`."""
-    name = "base" if method == "direct" else method
-    found = load_method(name)
-    if not isinstance(found, Prompted) or name == "recorded":
-        plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "recorded"]
-        raise DataError(f"the truth of {name} is not known, since its answers do not come from one trace of the "
-                        f"respondent; it is of direct, {', '.join(plain)}")  # fmt: skip
-    try:
-        return found.messages(problem, context)
-    except (AttributeError, TypeError) as error:
-        raise DataError(f"the truth of {name} is not known: its words depend on its preparation ({error})") from None
-
-
-def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
-    """The expected quality of every problem under test at every budget: of the chain exactly, and by grading what the
-    respondent would say with the task's own grader.
-
-    It is known of `direct`, which answers without reasoning, and of every method whose answers come from one plain
-    trace. What such a method does to the respondent is read off its messages, as the respondent itself does it: an arm
-    that bears the words of another (`pdp_shuffled` those of `pdp`) has its effect.
-
-    Raises:
-        ConfigError: the config's `simulated` makes no sense, or no method has that name.
-        DataError: the method searches (votes, values, judges), or reads traces that were recorded.
-    """
-    from anytime_lib.sweep.exemplars import split_problems
-
-    simulation, settings, found = _simulation(config), config.at(task), load_task(task)
-    drawn = split_problems(found, settings, config.seed)
-    problems = drawn.test
-    reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
-    effect = _effect(simulation, _words_of(simulation), _asked(method, Context(
-        found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1]), problems[0]))  # fmt: skip
-
-    def score(problem: Problem, answer: str) -> float:
-        text, _, cut_off = _capped(answer, settings.answer_tokens)
-        return grade_answer(found, problem, text, "length" if cut_off else "stop").score
-
-    right = np.array([score(p, found.gold_answer(p)) for p in problems])[:, None]
-    wrong = np.array([np.mean([score(p, w) for w in wrong_answers(found, p, problems)]) for p in problems])[:, None]
-    unread = np.array([score(p, UNREAD) for p in problems])[:, None]
-    held = simulation.held(reached, [quantile(p) for p in problems], effect)
-    lucky = held + (1 - held) * simulation.guess
-    quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
-    return Truth(task, method, [p.id for p in problems], list(settings.budgets), quality)

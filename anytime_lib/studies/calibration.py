@@ -8,21 +8,32 @@ study of error rates is `tests/benchmarks/bench_error_rates.py`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from io import StringIO
+from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
+from anytime_lib.config import RunConfig
+from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Floats, Order, anytime_index
+from anytime_lib.methods.base import Context, Prompted
+from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
 from anytime_lib.models.simulation import Simulation
+from anytime_lib.registry import load_method, load_task, method_names
 from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.pairing import paired_arrays
 from anytime_lib.stats.permutation import shared_draws
+from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.types import Message, Problem
 
 RATES = "error_rates.csv"
 """In the package's data: the rates that the full study found, one row per setting."""
@@ -191,3 +202,78 @@ def _shares(hits: Mapping[str, Sequence[bool]]) -> pd.DataFrame:
         ends = distributions.binomtest(int(np.sum(values)), len(values)).proportion_ci(method="exact")
         rows.append((name, float(np.mean(values)), float(ends.low), float(ends.high), len(values)))
     return pd.DataFrame(rows, columns=["name", "share", "low", "high", "n_repetitions"])
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What a sweep of the simulated respondent estimates, exactly.
+
+    Attributes:
+        quality: (P, T) expected quality of each problem under test at each budget.
+    """
+
+    problems: list[str]
+    budgets: list[int]
+    quality: Floats
+
+    @property
+    def curve(self) -> Floats:
+        """(T,) mean over the problems."""
+        return np.asarray(self.quality.mean(axis=0))
+
+    def index(self, order: Literal["pooled", "problem", "raw"] = "pooled") -> float:
+        """The Anytime Index of the true curve; the running maximum of the mean (`pooled`), of each problem's curve
+        (`problem`), or none (`raw`). `crossfit` is an estimate of `pooled`, from below (see `index.from_means`)."""
+        if order == "problem":
+            return float(np.mean(anytime_index(self.budgets, self.quality)))
+        return float(anytime_index(self.budgets, self.curve, running_max=order == "pooled"))
+
+
+_PREPARED = SimpleNamespace(preferences=[], low=[], summary="")
+"""Stands for pairs and principles: of what a method shows, only its own words count here."""
+
+
+def _asked(method: str, context: Context, problem: Problem) -> list[Message]:
+    """The messages that ask for the one trace of a method; those of `base` for `direct`."""
+    found = load_method("base" if method == "direct" else method)
+    if not isinstance(found, Prompted) or method == "recorded":
+        plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "recorded"]
+        raise DataError(
+            f"the truth of {method} is not known, since its answers do not come from one trace of the respondent; it "
+            f"is of direct, {', '.join(plain)}"
+        )
+    return found.messages(problem, context)
+
+
+def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
+    """The expected quality of every problem under test at every budget: of the chain exactly, and by grading what the
+    respondent would say with the task's own grader.
+
+    It is known of `direct`, which answers without reasoning, and of every method whose answers come from one plain
+    trace. What such a method does to the respondent is read off its messages, as the respondent itself does it: an arm
+    that bears the words of another (`pdp_shuffled` those of `pdp`) has its effect.
+
+    Raises:
+        ConfigError: the config's `simulated` makes no sense, or no method has that name.
+        DataError: the method searches (votes, values, judges), or reads traces that were recorded.
+    """
+    respondent, settings, found = Respondent(simulation_of(config.simulated or {})), config.at(task), load_task(task)
+    drawn, simulation = split_problems(found, settings, config.seed), respondent.simulation
+    context = Context(found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1])
+    reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
+    effect = respondent.effect_in(_asked(method, context, drawn.test[0]))
+
+    def score(problem: Problem, answers: Sequence[str]) -> float:
+        said = [first_words(answer, settings.answer_tokens) for answer in answers]
+        grades = [grade_answer(found, problem, text, "length" if cut else "stop") for text, _, cut in said]
+        return float(np.mean([grade.score for grade in grades]))
+
+    def column(answers: Callable[[Problem], Sequence[str]]) -> Floats:
+        return np.array([[score(p, answers(p))] for p in drawn.test])
+
+    right, unread = column(lambda p: [found.gold_answer(p)]), column(lambda p: [UNREAD])
+    wrong = column(lambda p: distractors(found, p, drawn.test))
+    held = simulation.held(reached, [quantile(p) for p in drawn.test], effect)
+    lucky = held + (1 - held) * simulation.guess
+    quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
+    return Truth([p.id for p in drawn.test], list(settings.budgets), quality)

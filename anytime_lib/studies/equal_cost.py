@@ -20,7 +20,7 @@ import yaml
 
 from anytime_lib.config import RunConfig
 from anytime_lib.index import Floats, mean_curve, quality_array
-from anytime_lib.methods.base import Searching
+from anytime_lib.methods.search import Searching
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.store import Store
@@ -80,7 +80,7 @@ def accounts(cells: pd.DataFrame, store: Store, config: RunConfig) -> pd.DataFra
         raw, best = mean_curve(quality, "raw"), mean_curve(quality, "pooled")
         once = _billed(again, billed, str(task), str(method))
         searching = isinstance(load_method(str(method)), Searching)
-        searched = _searched_prompts(arm, usage, again) if searching else None
+        searched = _searched_prompts(arm, again) if searching else None
         for t, budget in enumerate(budgets):
             here = arm[(arm.budget == budget) & (arm.status != "error")]
             prompt = _prompts(here, usage) if searched is None else _mean(pd.Series(searched[int(budget)]))
@@ -107,19 +107,19 @@ def _prompts(cells: pd.DataFrame, usage: pd.DataFrame) -> float:
     return float(whole.mean()) if len(whole) else float("nan")
 
 
-def _searched_prompts(arm: pd.DataFrame, usage: pd.DataFrame, again: Rereading) -> dict[int, list[float]]:
+def _searched_prompts(arm: pd.DataFrame, again: Rereading) -> dict[int, list[float]]:
     """Budget -> prompt tokens of every cell of a search: of what it had begun by then, and of its own read-out."""
     task, method = str(arm.task.iloc[0]), str(arm.method.iloc[0])
     cells = arm[arm.status != "error"].to_dict("records")
     answers_by_budget = again.answers_by_budget(
         task, method, dict.fromkeys((c["problem_id"], c["sample"]) for c in cells)
     )
-    prompts, found = usage.prompt_tokens.to_dict(), defaultdict[int, list[float]](list)
+    found = defaultdict[int, list[float]](list)
     for c in cells:
         stop = answers_by_budget.get((c["problem_id"], c["sample"], c["budget"]))
         if stop is None or (stop.used, getattr(stop.answer, "key", None)) != (c["tokens_used"], c["answer_key"]):
             raise other_settings(method, task)
-        found[c["budget"]].append(sum(prompts[key] for key in stop.keys or ()))
+        found[c["budget"]].append(float(stop.prompt_tokens or 0))
     return found
 
 

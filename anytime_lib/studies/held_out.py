@@ -26,9 +26,9 @@ from anytime_lib.models.model import Model
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.compare import FEW, compare
 from anytime_lib.store import Store
-from anytime_lib.sweep.exemplars import ProblemSplit, shared, split_problems
+from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.plan import Arm, Ground
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, ProblemSplit, shared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

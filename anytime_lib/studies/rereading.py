@@ -15,8 +15,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, RequestFailed
-from anytime_lib.methods.base import Searching
-from anytime_lib.methods.search import Ask, BudgetAnswer
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import Model
 from anytime_lib.models.probe import Capabilities, noted_as
@@ -134,7 +133,7 @@ class Rereading:
         """What a method that searches came to at each budget, on these problems and samples.
 
         Returns:
-            (problem_id, sample, budget) -> its stop, with `keys` told; none at budgets whose search failed before.
+            (problem_id, sample, budget) -> its stop, prompts told; none at budgets whose search failed.
 
         Raises:
             DataError: the store does not hold it: other settings made it.
@@ -152,9 +151,9 @@ class Rereading:
         for problem_id, sample in units:
             if problem_id not in problems:
                 raise other_settings(method.name, task)
-            ask = Ask(reader, context, method.name, problems[problem_id], sample)
+            session = Session(reader, context, method.name, problems[problem_id], sample)
             with contextlib.suppress(RequestFailed):
-                async for stop in method.answers_by_budget(problems[problem_id], context, ask):
-                    keys = tuple(ask.asked) if stop.keys is None else stop.keys
-                    found[problem_id, sample, stop.budget] = replace(stop, keys=tuple(dict.fromkeys(keys)))
+                async for stop in method.answers_by_budget(problems[problem_id], context, session):
+                    told = sum(session.prompts.values()) if stop.prompt_tokens is None else stop.prompt_tokens
+                    found[problem_id, sample, stop.budget] = replace(stop, prompt_tokens=told)
         return found

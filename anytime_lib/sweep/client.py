@@ -28,7 +28,7 @@ from anytime_lib.prompts import prompt
 from anytime_lib.store import Store
 from anytime_lib.sweep.spending import SpendLimit
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Attempt, Message, Problem, TokenMode, Trace, digest, recorded_key
+from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest, recorded_key
 
 log = logging.getLogger(__name__)
 
@@ -163,8 +163,8 @@ class CachedClient:
 
     async def answer(
         self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
-    ) -> tuple[str, dict[str, Any]]:
-        """The answer forced after the first `budget` tokens of a trace: (key, row with text, finish_reason, ...).
+    ) -> Completion:
+        """The answer forced after the first `budget` tokens of a trace.
 
         By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
         go on after a closing phrase. Budgets past the trace's own end share one call.
@@ -184,33 +184,18 @@ class CachedClient:
         else:  # nothing was reasoned: an empty assistant's turn is refused by many servers
             question = {"role": "user", "content": f"{trace.messages[-1]['content']}\n\n{asked}"}
             request["messages"] = [*trace.messages[:-1], question]
-        return _visible(*await self._ask("answer", task.name, method, request, sample))
+        key, row = await self._ask("answer", task.name, method, request, sample)
+        return completion(key, _visible(row), trace.key or None)
 
     async def say(
         self, kind: str, task: Task, method: str, messages: list[Message], sample: int, max_tokens: int,
         alternatives: int = 0, temperature: float = 0.0,
-    ) -> tuple[str, dict[str, Any]]:  # fmt: skip
+    ) -> Completion:  # fmt: skip
         """Something else that the model is asked to say; `kind` is its name in the ledger."""
         request: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             request["alternatives"] = alternatives
-        return await self._ask(kind, task.name, method, request, sample)
-
-    async def verdict(
-        self, task: Task, problem: Problem, a: Attempt, b: Attempt, sample: int
-    ) -> tuple[str, dict[str, Any]]:
-        """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
-        `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
-        shown = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-        why = self.config.rationale_tokens
-        content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shown)
-        request = {
-            "messages": [{"role": "user", "content": content}],
-            "max_tokens": 4 + why,
-            "temperature": 0.0,
-            "alternatives": 20,
-        }
-        return await self._ask("judge", task.name, "synthesis", request, sample)
+        return completion(*await self._ask(kind, task.name, method, request, sample))
 
     async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
         """Whether a trace that is still to be sampled would be paid for and not shown."""
@@ -439,11 +424,24 @@ def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised:
     else:
         ends, mode = known, "tokenizer" if row["ends"] is None else "stream"
     stopped = row["finish_reason"] != "length" or (apart and bool(row["text"].strip()))
-    return Trace(key, messages, text, ends, mode, stopped)
+    return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
 
 
-def _visible(key: str, row: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def completion(key: str, row: dict[str, Any], trace_key: str | None = None) -> Completion:
+    """A stored reply as what was said."""
+    return Completion(
+        key,
+        row["text"],
+        row["finish_reason"],
+        row["completion_tokens"],
+        row.get("prompt_tokens") or 0,
+        row.get("first") or {},
+        trace_key,
+    )
+
+
+def _visible(row: dict[str, Any]) -> dict[str, Any]:
     """An answer; one whose cap went into reasoning is a failure of the machinery, not an empty answer."""
     if not row["text"].strip() and (row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"):
         raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
-    return key, row
+    return row

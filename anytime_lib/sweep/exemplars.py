@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
 from anytime_lib.config import TaskSettings
 from anytime_lib.errors import DataError
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, digest
-
-
-@dataclass(frozen=True)
-class ProblemSplit:
-    """The problems of one task in one run.
-
-    Attributes:
-        test: problems under test.
-        shots: worked examples, shown to every method.
-        pool: problems on which preferences are synthesised, or principles found; empty if no method needs them.
-    """
-
-    test: list[Problem]
-    shots: list[Problem]
-    pool: list[Problem]
+from anytime_lib.types import Problem, ProblemSplit, assert_disjoint
 
 
 def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSplit:
@@ -58,24 +40,3 @@ def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSpli
     test, pool = found["test"], found["pool"]
     assert_disjoint(test, pool)
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
-
-
-def assert_disjoint(test: Sequence[Problem], exemplars: Iterable[Problem]) -> None:
-    """Raise DataError if any exemplar is also under test (see `shared`): that is a leak."""
-    if found := shared(exemplars, test):
-        raise DataError(
-            f"leak: {len(found)} exemplars are also under test ({', '.join(found[:3])}), by id or by text; use another "
-            "pool"
-        )
-
-
-def shared(some: Iterable[Problem], others: Iterable[Problem]) -> list[str]:
-    """The ids of those problems that are also among others: by id, or by text whatever its white space and its gold
-    answer ("73" and "073" are answers to one problem)."""
-    found = list(others)
-    ids, texts = {p.id for p in found}, {_text_digest(p) for p in found}
-    return [p.id for p in some if p.id in ids or _text_digest(p) in texts]
-
-
-def _text_digest(problem: Problem) -> str:
-    return digest(" ".join(problem.text.split()))

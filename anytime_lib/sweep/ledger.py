@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.config import RunConfig
-from anytime_lib.methods.base import Searching
+from anytime_lib.methods.search import Searching
 from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.prices import Price, load_prices, price_of

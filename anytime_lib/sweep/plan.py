@@ -14,9 +14,9 @@ from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.exemplars import ProblemSplit, split_problems
+from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, recorded_key
+from anytime_lib.types import Problem, ProblemSplit, recorded_key
 
 log = logging.getLogger(__name__)
 

@@ -27,24 +27,24 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskSettings
 from anytime_lib.errors import DataError, EndpointError, HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Context, Preparation, Prompted, Searching
+from anytime_lib.methods.base import Context, Preparation, Prompted
 from anytime_lib.methods.judge import PreferenceSource
 from anytime_lib.methods.pdp import Pairs
-from anytime_lib.methods.search import Ask, BudgetAnswer
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.studies import held_out as settling
-from anytime_lib.sweep.client import CachedClient
-from anytime_lib.sweep.exemplars import ProblemSplit, split_problems
+from anytime_lib.sweep.client import CachedClient, completion
+from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.ledger import spend_limit_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer, user_code
-from anytime_lib.types import Problem, Trace
+from anytime_lib.types import Completion, Problem, ProblemSplit, Trace
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,6 +98,9 @@ async def sweep_arms(
     """Run these arms and return their cells (see `run_sweep`)."""
     async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
         run.keeps = keeps
+        for arm in arms:
+            for on in (arm.prepared_on, arm):
+                model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
         done = await first_error(run_arms(run, arms))
     cells = store.cells()
     here = cells[(cells.run == config.run) & (cells.model == model.name)]
@@ -183,11 +186,11 @@ async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progre
         with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
             for name in config.tasks:
                 task = load_task(name)
-                pool = split_problems(task, config.at(name), config.seed).pool
-                total = len(pool) * (2 * k + k * (k - 1))
+                problems = split_problems(task, config.at(name), config.seed)
+                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
+                total = len(problems.pool) * (2 * k + k * (k - 1))
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     run.keeps = keep
-                    problems = split_problems(task, config.at(name), config.seed)
                     found[name] = await first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
     return found
 
@@ -305,11 +308,11 @@ async def _searched(
     run: Run, arm: Arm, method: Searching, problem: Problem, context: Context, cells: list[dict[str, Any]]
 ) -> None:
     """What a method that searches would answer at each budget; it is held to each of them."""
-    ask = Ask(run.client, context, method.name, problem, cells[0]["sample"])
+    session = Session(run.client, context, method.name, problem, cells[0]["sample"])
     pending, spent = list(cells), 0
     with user_code(f"the method {method.name}", problem):
         try:
-            async for stop in method.answers_by_budget(problem, context, ask):
+            async for stop in method.answers_by_budget(problem, context, session):
                 if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
                     raise DataError(_bug(method.name, problem, stop, spent))
                 cell, spent = pending.pop(0), stop.used
@@ -319,8 +322,7 @@ async def _searched(
                 else:
                     cell["trace_key"] = stop.answer.trace_key
                     tokens = stop.answer.tokens if stop.answer_tokens is None else stop.answer_tokens
-                    said = {"text": stop.answer.text, "finish_reason": stop.answer.finish_reason}
-                    _graded(arm, problem, cell, stop.answer.key, said, tokens)
+                    _graded(arm, problem, cell, stop.answer, tokens)
                 run.cells.put([cell])
                 run.meter.done()
         except RequestFailed as error:
@@ -340,10 +342,10 @@ async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: di
     budget = cell["budget"]
     cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key,
              "stopped_naturally": trace.stopped and trace.n_tokens <= budget}  # fmt: skip
-    key, row = await run.client.answer(
+    answer = await run.client.answer(
         arm.task, arm.method.name, problem, trace, budget, cell["sample"], arm.settings.answer_tokens
     )
-    _graded(arm, problem, cell, key, row, row["completion_tokens"])
+    _graded(arm, problem, cell, answer, answer.tokens)
 
 
 async def _fresh_cell(
@@ -354,19 +356,17 @@ async def _fresh_cell(
     cell |= {"tokens_used": fresh.used, "trace_key": fresh.trace.key, "stopped_naturally": fresh.trace.stopped}
     if fresh.spoken:
         said = max(0, fresh.row["completion_tokens"] - fresh.used)
-        _graded(arm, problem, cell, fresh.trace.key, fresh.row, said)
+        _graded(arm, problem, cell, completion(fresh.trace.key, fresh.row), said)
         return
-    key, row = await run.client.answer(
+    answer = await run.client.answer(
         arm.task, arm.method.name, problem, fresh.trace, budget, sample, arm.settings.answer_tokens
     )
-    _graded(arm, problem, cell, key, row, row["completion_tokens"])
+    _graded(arm, problem, cell, answer, answer.tokens)
 
 
-def _graded(
-    arm: Arm, problem: Problem, cell: dict[str, Any], key: str, row: dict[str, Any], answer_tokens: int
-) -> None:
-    grade = grade_answer(arm.task, problem, row["text"], row["finish_reason"])
-    cell |= {"answer_key": key, "answer_tokens": answer_tokens, "score": grade.score, "correct": grade.correct,
+def _graded(arm: Arm, problem: Problem, cell: dict[str, Any], answer: Completion, answer_tokens: int) -> None:
+    grade = grade_answer(arm.task, problem, answer.text, answer.finish_reason)
+    cell |= {"answer_key": answer.key, "answer_tokens": answer_tokens, "score": grade.score, "correct": grade.correct,
              "status": grade.status, "detail": grade.detail}  # fmt: skip
 
 

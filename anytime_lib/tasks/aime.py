@@ -15,10 +15,9 @@ from numpy.random import SeedSequence, default_rng
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks import aime_source
-from anytime_lib.tasks.choosing import SPLITS, check_split, choose
+from anytime_lib.tasks.base import SPLITS, from_generator, no_answer, select
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
-from anytime_lib.tasks.refusals import no_answer
 from anytime_lib.types import Grade, Problem
 
 if TYPE_CHECKING:
@@ -34,13 +33,14 @@ class Aime:
 
     name = NAME
     answer_tokens = 64
+    grader_version = 1
 
     def problems(
         self,
         source: str | Path | Dataset | None = None,
         limit: int | None = None,
         seed: int = 0,
-        split: str = "test",
+        split: str = "all",
         difficulty: Sequence[Any] | None = None,
     ) -> list[Problem]:
         """Problems of the ladder, or of AIME.
@@ -48,9 +48,9 @@ class Aime:
         Args:
             source: None for the ladder; else the path of a .jsonl, .json, .csv or .parquet file, `hub#2024` (a year or
                 a range of 1983-2025), `hub:OWNER/NAME`, or a `datasets.Dataset`; options as in `aime_source`.
-            limit: how many (30 of the ladder by default; all of a source); more extend fewer.
+            limit: how many (of the ladder as `Task.problems` says; all of a source); more extend fewer.
             seed: of the ladder's numbers, or of the order in which a source's problems are taken.
-            split: `test`, `pool`, or `all` of a source. Which one a problem belongs to follows from its content, so
+            split: `test`, `pool`, or `all`. Which one a problem belongs to follows from its content, so
                 they share none whatever the seed: half of the ladder's and a fifth of a source's are `pool`.
             difficulty: levels of the ladder, taken in turn (by default 1 to 6); AIME has none.
 
@@ -58,12 +58,12 @@ class Aime:
             ConfigError: a setting makes no sense.
             DataError: a source cannot be had or read, or has a wrong answer; the message names every such problem.
         """
-        check_split(split)
         if source is None:
-            return _climb(30 if limit is None else limit, seed, split, _levels(difficulty))
+            levels = _levels(difficulty)
+            return from_generator(lambda part, n: _climb(n, seed, part, levels), split, limit, seed)
         if difficulty is not None:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")
-        chosen = choose(aime_source.read(source), split, seed, limit)
+        chosen = select(aime_source.read(source), split, seed, limit)
         if not chosen:
             name = source if isinstance(source, str | Path) else "the dataset"
             raise DataError(f"{name} is too small to have any problem in the split {split!r}")
@@ -115,10 +115,6 @@ def _levels(difficulty: Sequence[Any] | None) -> list[int]:
 
 def _climb(limit: int, seed: int, split: str, levels: list[int]) -> list[Problem]:
     """`limit` problems of the ladder, the levels in turn."""
-    if seed < 0 or limit < 1:
-        raise ConfigError(f"seed must not be negative and limit at least 1, not {seed} and {limit}")
-    if split not in SPLITS:
-        raise ConfigError("the ladder has the splits test and pool; 'all' is for a file")
     reached: Counter[int] = Counter()
     taken: set[str] = set()
     problems = []

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks import aime_answers
-from anytime_lib.tasks.sources import read_table, split_source
+from anytime_lib.tasks.base import read_table, split_source
 from anytime_lib.types import Problem
 
 if TYPE_CHECKING:

@@ -1,28 +1,38 @@
-"""Which problems are there, how are they asked, and how is an answer graded?
+"""What must a task offer, and how are its problems read and split?
 
-A task is any object with the attributes of `Task`; the three built in are found by name with `load_task`, and
+A task is any object with the attributes of `Task`; the built-in ones are found by name with `load_task`, and
 `make_task` makes one of the user's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from anytime_lib.types import Grade, Problem
+from anytime_lib.errors import ConfigError, DataError, nearest
+from anytime_lib.types import Grade, Problem, unread
+
+SPLITS = {"test": 0, "pool": 1}
+LOADERS = {".jsonl": "from_json", ".json": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
+_REFUSAL = re.compile(
+    r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"
+    r"|\bI (?:cannot|can['’]t|can not|won['’]t|will not) (?:answer|help|assist|provide)"
+    r"|\bI (?:must )?(?:decline|refuse) to\b",
+    re.IGNORECASE,
+)
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task must offer.
-
-    A task may also have `verify(problem, text) -> float | None`: a score in [0, 1] from the problem's text alone,
-    without its gold answer, None where a text cannot be checked. Pairs by `verifier` need it.
+    """What a task must offer; `OptionalParts` lists what it may offer besides.
 
     Attributes:
         name: its name in configs, cells and figures.
-        answer_tokens: cap, in tokens, on the answer turn (DESIGN: 64 for an integer, 32 for a letter,
-            512 for a trip).
+        answer_tokens: cap, in tokens, on the answer turn (64 for an integer, 32 for a letter, 512 for a trip).
     """
 
     name: str
@@ -33,17 +43,18 @@ class Task(Protocol):
         source: Any = None,
         limit: int | None = None,
         seed: int = 0,
-        split: str = "test",
+        split: str = "all",
         difficulty: Sequence[Any] | None = None,
     ) -> list[Problem]:
-        """Problems in a stable order.
+        """Problems in a stable order, by default all there are.
 
         Args:
             source: None for the task's own problems, else a path or another source the task names (text), a
                 `pathlib.Path`, or a `datasets.Dataset` with the columns of the task's files.
-            limit: at most this many; the same `seed` gives the same ones.
+            limit: at most this many; the same `seed` gives the same ones, and more extend fewer.
             seed: for generating or choosing problems.
-            split: `test`, or `pool` for exemplars; the two never share a problem. `all` takes a file whole.
+            split: `test`, or `pool` for exemplars, which never share a problem; or `all`. A generated set is as large
+                as one asks: its `all` is `limit` problems of test, without a limit 30 of test and then 30 of pool.
             difficulty: the levels wanted, in the task's own terms; None for its default mix.
         """
         ...
@@ -64,10 +75,117 @@ class Task(Protocol):
         """The gold answer as a model should write it: for worked examples, and graded `correct`."""
         ...
 
-    # Where methods vote, a task may also say which answers agree, without looking at gold answers:
-    # `reading(problem, text) -> str | None`, what a text states, in one spelling; and
-    # `vote(problem, texts) -> int`, the place of the winner, where the most frequent reading is not the way.
-
     def grade(self, problem: Problem, text: str) -> Grade:
         """The grade of a response. Never evaluates it, never raises on it, whatever it holds."""
         ...
+
+
+class OptionalParts(Protocol):
+    """What a task may offer besides `Task`; whoever needs a part looks for it with `getattr`.
+
+    Attributes:
+        grader_version: of the task's reader and grades, stored with every cell; 1 where a task has none. Raise it with
+            every change that can change a grade, so that old and new grades are never mixed unseen.
+    """
+
+    grader_version: int
+
+    def extract_answer(self, problem: Problem, text: str) -> str | None:
+        """What a response states, in one spelling, so that votes can be counted; None where nothing can be read."""
+        ...
+
+    def vote(self, problem: Problem, texts: Sequence[str]) -> int:
+        """The place of the winner among responses, where the most frequent answer is not the way. No gold is used."""
+        ...
+
+    def verify(self, problem: Problem, text: str) -> float | None:
+        """A score in [0, 1] from the problem's text alone, without its gold answer; None where it cannot be checked."""
+        ...
+
+
+def check_split(split: str) -> None:
+    """Raise ConfigError unless `split` is `test`, `pool` or `all`."""
+    if split not in (*SPLITS, "all"):
+        raise ConfigError(f"unknown split {split!r}{nearest(str(split), (*SPLITS, 'all'))}")
+
+
+def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
+    """The problems of a split, shuffled by `seed`, at most `limit`.
+
+    A problem's content decides its split: one in `one_in` is in `pool`, the rest in `test`; `all` takes both. Its id
+    and the seed decide its place, so that a larger limit extends a smaller one.
+    """
+    check_split(split)
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1, not {limit}")
+    found = [p for p in problems if split == "all" or (split == "pool") == in_pool(p, one_in)]
+    return sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest())[:limit]
+
+
+def in_pool(problem: Problem, one_in: int) -> bool:
+    """Whether a problem's content puts it in the pool."""
+    return int(problem.content_hash[:8], 16) % one_in == 0
+
+
+def from_generator(
+    make: Callable[[str, int], list[Problem]], split: str, limit: int | None, seed: int
+) -> list[Problem]:
+    """The problems of a generated set (see `Task.problems`); `make(split, n)` gives n problems of test or of pool."""
+    check_split(split)
+    if seed < 0 or (limit is not None and limit < 1):
+        raise ConfigError(f"limit must be at least 1 and seed not negative, not {limit} and {seed}")
+    if split == "all" and limit is None:
+        return make("test", 30) + make("pool", 30)
+    return make("pool" if split == "pool" else "test", 30 if limit is None else limit)
+
+
+def no_answer(text: str, why: str) -> Grade:
+    """The grade of a response in which no answer was found: `empty`, `refused`, or `unparsed` with the reason `why`."""
+    if not text.strip():
+        return unread("nothing was said", "empty")
+    return unread("declined to answer", "refused") if _REFUSAL.search(text) else unread(why)
+
+
+def split_source(source: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
+    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value "").
+
+    Raises:
+        ConfigError: an option is not among `known`; the message names the nearest.
+    """
+    place, _, tail = source.partition("#")
+    options: dict[str, str] = {}
+    for part in filter(None, (p.strip() for p in tail.split(","))):
+        name, _, value = part.partition("=")
+        if name not in (names := list(known)):
+            raise ConfigError(f"source {source!r}: unknown option {name!r}{nearest(name, names)}")
+        options[name] = value
+    return place, options
+
+
+def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
+    """The rows of a .jsonl, .json, .csv or .parquet file, in its order; `others` says what else a source may be.
+
+    Raises:
+        ConfigError: another kind of file.
+        DataError: there is no such file, or it cannot be read, or it is empty.
+    """
+    path = Path(path).expanduser()
+    if path.suffix.lower() not in LOADERS:
+        raise ConfigError(f"source must be a {', '.join(LOADERS)} file{', ' * bool(others)}{others}, not {path}")
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty")
+    from datasets import Dataset  # slow to import, and of no use to problems of our own
+
+    # The loaders behind `load_dataset`, without the request that it sends to count a load. The cache lasts a moment:
+    # an edited file is read again, and no problem text stays behind.
+    load = getattr(Dataset, LOADERS[path.suffix.lower()])
+    with tempfile.TemporaryDirectory() as cache:
+        try:
+            rows: list[Mapping[str, Any]] = load(str(path), cache_dir=cache, keep_in_memory=True).to_list()
+        except Exception as error:  # of pyarrow, pandas or datasets: whatever it is, the file is at fault
+            raise DataError(f"{path} could not be read: {error.__cause__ or error}") from error
+    if not rows:
+        raise DataError(f"{path} holds no problems")
+    return rows

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError, nearest
 from anytime_lib.prompts import prompt
+from anytime_lib.tasks.base import check_split, no_answer, select
 from anytime_lib.tasks.choices import extract_choice
-from anytime_lib.tasks.choosing import check_split, choose
 from anytime_lib.tasks.gpqa_source import CANARY, OPTIONS, Source, read_source
-from anytime_lib.tasks.refusals import no_answer
 from anytime_lib.types import Grade, Problem
 
 if TYPE_CHECKING:
@@ -37,13 +36,14 @@ class Gpqa:
 
     name = NAME
     answer_tokens = 32
+    grader_version = 1
 
     def problems(
         self,
         source: str | Path | Dataset | None = None,
         limit: int | None = None,
         seed: int = 0,
-        split: str = "test",
+        split: str = "all",
         difficulty: Sequence[str] | None = None,
     ) -> list[Problem]:
         """Our own 48 questions, or GPQA's.
@@ -65,7 +65,7 @@ class Gpqa:
             if not any("difficulty" in p.metadata for p in found):
                 raise ConfigError(f"{name} has no column 'Difficulty': leave difficulty out, or source")
             found = [p for p in found if p.metadata.get("difficulty") in levels]
-        chosen = choose(found, split, seed, limit, one_in=3)
+        chosen = select(found, split, seed, limit, one_in=3)
         if not chosen:
             raise DataError(f"{name} has no such question in the split {split!r}")
         return chosen

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.sources import split_source
+from anytime_lib.tasks.base import split_source
 
 if TYPE_CHECKING:
     from datasets import Dataset

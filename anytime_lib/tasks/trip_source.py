@@ -19,8 +19,7 @@ import numpy as np
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.choosing import SPLITS, in_pool
-from anytime_lib.tasks.sources import split_source
+from anytime_lib.tasks.base import SPLITS, in_pool, split_source
 from anytime_lib.tasks.trip_problem import plan_of, write_plan
 from anytime_lib.tasks.trip_problems import NAME, SIZES, generate, parse_problem
 from anytime_lib.types import Problem, cache_folder, sha256_of

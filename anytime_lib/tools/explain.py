@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import known_secrets, without_keys
+from anytime_lib.redact import Redactor
 from anytime_lib.store import Store
 from anytime_lib.types import canonical_json, digest
 
@@ -162,8 +162,8 @@ def _values(name: str, asked: Any, stored: Any, shown: bool) -> tuple[str, str]:
     if all(name in _NAMES or not isinstance(v, str | list | dict) or v == _MISSING for v in (asked, stored)):
         return _quoted(asked), _quoted(stored)
     a, b = (v if isinstance(v, str) else canonical_json(v) for v in (asked, stored))
-    at, secrets = _common(a, b), known_secrets()
-    shown = shown and all(without_keys(text, secrets) == text for text in (a, b))
+    at, redact = _common(a, b), Redactor()
+    shown = shown and all(redact(text) == text for text in (a, b))
 
     def told(text: str) -> str:
         words = f": {_quoted(text[max(0, at - CONTEXT) : at + CONTEXT])}" if shown else ""
@@ -177,7 +177,8 @@ def _quoted(value: Any) -> str:
     if value == _MISSING:
         return _MISSING
     text = repr(value)
-    return without_keys(text if len(text) <= 100 else f"{text[:97]}...", known_secrets())
+    text = Redactor()(text)
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _common(a: str, b: str) -> int:

@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from anytime_lib.errors import DataError, nearest
-from anytime_lib.redact import known_secrets, withheld, without_keys
+from anytime_lib.redact import Redactor, withheld
 from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.store_database import SCHEMA
 from anytime_lib.types import canonical_json
@@ -107,18 +107,18 @@ class Gate:
 
     def __init__(self, store: Store) -> None:
         self.public = store.public_tasks()
-        self._secrets = known_secrets()
+        self._redact = Redactor()
 
     def text(self, task: str, text: object) -> str:
         """A text of a task as it may leave."""
         found = str(text or "").encode("utf-8", "replace").decode()
         if not found:
             return ""
-        return without_keys(found, self._secrets) if task in self.public else withheld(task, found)
+        return self._redact(found) if task in self.public else withheld(task, found)
 
     def name(self, text: object) -> str:
         """A name (of a model, a run, ...): shown for every task."""
-        return "" if text is None else without_keys(str(text).encode("utf-8", "replace").decode(), self._secrets)
+        return "" if text is None else self._redact(str(text).encode("utf-8", "replace").decode())
 
     def cell(self, row: dict[str, Any]) -> dict[str, Any]:
         flags = {c: None if row[c] is None else bool(row[c]) for c in ("correct", "stopped_naturally")}

@@ -24,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -81,7 +81,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         DataError: the file cannot be read or a row cannot be used (the message names it), nothing matches, a row's id
             and text name different problems, or other traces are recorded in this run already.
     """
-    task = load_task(task)
+    task = cast(Task, load_task(task))
     settings = config.at(task.name)
     whole = settings.source is not None
     problems = task.problems(settings.source, None if whole else settings.n_problems, config.seed,

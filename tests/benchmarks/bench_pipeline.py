@@ -18,10 +18,10 @@ import time
 import numpy as np
 
 from anytime_lib import RunConfig, anytime_index, run_sweep
-from anytime_lib.config import check_simulation
 from anytime_lib.index import quality_array
-from anytime_lib.models.simulated import truth
+from anytime_lib.models.simulated import simulation_of
 from anytime_lib.stats import compare
+from anytime_lib.studies.calibration import truth
 
 BUDGETS = [16, 32, 64, 128, 256, 512]
 
@@ -44,7 +44,7 @@ def one_sweep() -> None:
 
 def studies(effect: float, repetitions: int, n: int, k: int) -> None:
     settings = {"effects": {"pdp": effect}, "doubt": 0.0}
-    simulation = check_simulation(settings)
+    simulation = simulation_of(settings)
     true = [anytime_index(BUDGETS, simulation.population_curve(BUDGETS, e)) for e in (1.0, effect)]
     difference = float(true[1] - true[0])
     held, found, errors = 0, 0, []

@@ -114,8 +114,8 @@ def test_plain_gold_keeps_its_hash(gold: Any) -> None:
      ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
      ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "missing: 'gold'"),
      ({"gold": float("nan")}, "row 2 .*missing: 'gold'"), ({"text": np.nan}, "missing: 'text'"),
-     ({"text": " "}, "column 'text'"),
-     ({"text": 5}, "column 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
+     ({"text": " "}, "missing: 'text'"),
+     ({"text": 5}, "missing: 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
 )  # fmt: skip
 def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says) as error:
