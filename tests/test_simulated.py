@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
-from test_own_task import right, sums
+from test_custom_task import right, sums
 
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
