@@ -80,9 +80,9 @@ def _sweep(asked: argparse.Namespace) -> int:
 
     config = RunConfig.from_yaml(asked.params)
     cells = run_sweep(config)
-    print(estimate(cells, n_resamples=config.n_resamples, seed=config.seed).to_string(index=False))
+    print(estimate(cells, n_resamples=config.analysis.n_resamples, seed=config.seed).to_string(index=False))
     with Store(config.folder / "store.sqlite") as store:
-        print(reading(ledger_table(store, config.prices)))
+        print(reading(ledger_table(store, config.limits.prices)))
     print(Path(config.folder).resolve())
     return 0
 
@@ -109,8 +109,8 @@ def _ledger(asked: argparse.Namespace) -> int:
     config = RunConfig.from_yaml(asked.params)
     path = _there(config, asked.params)
     with Store(path) as store:
-        table = ledger_table(store, config.prices)
-        for frame in (table, against_fresh(store, config.prices), identical_traces(store)):
+        table = ledger_table(store, config.limits.prices)
+        for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
             print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
     print(reading(table))
     return 0

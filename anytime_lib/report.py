@@ -150,7 +150,12 @@ def _first_page(
 ) -> str:  # fmt: skip
     e = html.escape
     figures = sorted((config.folder / "figures").glob("*.png"))
-    index = estimate(cells, n_resamples=config.n_resamples, seed=config.seed, confidence_level=config.confidence_level)
+    index = estimate(
+        cells,
+        n_resamples=config.analysis.n_resamples,
+        seed=config.seed,
+        confidence_level=config.analysis.confidence_level,
+    )
     index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
     read = cells.groupby(["task", "method"], sort=False).status.apply(lambda s: f"{(s == 'ok').mean():.0%}")
     index["answers read"] = [read[t, m] for t, m in zip(index.task, index.method, strict=True)]
@@ -164,9 +169,10 @@ def _first_page(
         for n in notebooks
     )
     return _PAGE.format(
-        run=e(config.run), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
+        run=e(config.label), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
         index=_table(shown), verdicts="".join(f"<li>{e(v)}</li>" for v in verdicts),
-        level=f"{config.confidence_level:.0%}", resamples=f"{config.n_resamples:,}", pictures=pictures,
+        level=f"{config.analysis.confidence_level:.0%}", resamples=f"{config.analysis.n_resamples:,}",
+        pictures=pictures,
         ledger=_table(ledger), calls=calls, seconds=f"{seconds:.0f}", made=e(about["made"]),
         sha=e(str((about["model"]["weights"] or {}).get("sha256", "not known"))), seed=config.seed,
     )  # fmt: skip
@@ -174,8 +180,7 @@ def _first_page(
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    settings = {"n_resamples": config.n_resamples, "seed": config.seed, "confidence_level": config.confidence_level}
-    family = declared_family(cells, config.family, baseline=config.baseline, **settings)
+    family = declared_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
     return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]

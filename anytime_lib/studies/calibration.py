@@ -257,14 +257,18 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
         ConfigError: the config's `simulated` makes no sense, or no method has that name.
         DataError: the method searches (votes, values, judges), or reads traces that were recorded.
     """
-    respondent, settings, found = Respondent(simulation_of(config.simulated or {})), config.at(task), load_task(task)
+    respondent, settings, found = (
+        Respondent(simulation_of(config.options.get("simulated", {}))),
+        config.task(task),
+        load_task(task),
+    )
     drawn, simulation = split_problems(found, settings, config.seed), respondent.simulation
     context = Context(found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1])
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
     effect = respondent.effect_in(_asked(method, context, drawn.test[0]))
 
     def score(problem: Problem, answers: Sequence[str]) -> float:
-        said = [first_words(answer, settings.answer_tokens) for answer in answers]
+        said = [first_words(answer, settings.answer_cap) for answer in answers]
         grades = [grade_answer(found, problem, text, "length" if cut else "stop") for text, _, cut in said]
         return float(np.mean([grade.score for grade in grades]))
 

@@ -138,14 +138,14 @@ def reading(table: pd.DataFrame) -> str:
 
 def spend_limit_of(config: RunConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's purse: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
-    table = load_prices(config.prices)
+    table = load_prices(config.limits.prices)
     tokens, dollars = 0, 0.0
-    if config.spend_cap_tokens is not None or config.spend_cap_dollars is not None:
+    if config.limits.spend_cap_tokens is not None or config.limits.spend_cap_dollars is not None:
         rows = attempts(store)
         tokens = int((rows.prompt_tokens + rows.completion_tokens).sum())
         dollars = float(_dollars(rows, table).sum())
-    return SpendLimit(price_of(model, endpoint, table), cap_tokens=config.spend_cap_tokens,
-                 cap_dollars=config.spend_cap_dollars, tokens=tokens, dollars=dollars)  # fmt: skip
+    return SpendLimit(price_of(model, endpoint, table), cap_tokens=config.limits.spend_cap_tokens,
+                 cap_dollars=config.limits.spend_cap_dollars, tokens=tokens, dollars=dollars)  # fmt: skip
 
 
 def trace_hashes(store: Store) -> pd.Series:
