@@ -117,4 +117,4 @@ def test_mistakes_and_descriptions() -> None:
     with pytest.raises(ConfigError, match="unknown rule 'solved_by_al'; did you mean 'solved_by_all'"):
         apply_exclusions(cells(), ["solved_by_al"])
     assert all(rule.__doc__ and "\n" not in rule.__doc__ for rule in RULES.values())
-    assert RunConfig(exclude=["errors"]).exclude == ["errors"]
+    assert RunConfig(exclude=["errors"]).analysis.exclude == ["errors"]

@@ -296,7 +296,7 @@ def test_a_family_that_makes_no_sense(pairs: list[list[str]] | str, says: str) -
 
 
 def test_a_family_in_the_params() -> None:
-    assert RunConfig(family=[["base", "pdp"]]).family == [["base", "pdp"]]
+    assert RunConfig(family=[["base", "pdp"]]).analysis.family == [["base", "pdp"]]
     with pytest.raises(ConfigError, match="unknown method 'pdpp'"):
         RunConfig(family=[["base", "pdpp"]])
     with pytest.raises(ConfigError, match="pairs of two different"):
