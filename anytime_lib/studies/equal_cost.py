@@ -19,7 +19,7 @@ import yaml
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.registry import load_method
-from anytime_lib.stats import resampled
+from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 
@@ -125,7 +125,7 @@ def gains(
             continue
         quality, budgets, n = pair
         rng = np.random.default_rng(seed)
-        draws = resampled(quality, budgets, lambda q, _: mean_curve(q, "pooled"), n_resamples, rng)
+        draws = resampled(quality, budgets, curve_of("pooled"), n_resamples, rng)
         curves = np.concatenate([mean_curve(quality, "pooled")[None], draws])  # what was observed comes first
         for axis in axes:
             x = [_costs(table, str(task), m, axis, budgets) for m in (baseline, str(method))]
