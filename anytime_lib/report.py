@@ -164,7 +164,7 @@ def _index(config: RunConfig, cells: pd.DataFrame) -> pd.DataFrame:
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    family = declared_family(cells, config)
+    family = declared_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
     return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib.errors import DataError
-from anytime_lib.stats.flips import flips
+from anytime_lib.stats.measures import flips
 from anytime_lib.studies.judge_audit import MEASURES, attempts_of, audit, strengths, summaries
 
 
