@@ -133,7 +133,7 @@ def write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Pa
     folder = config.folder
     about = provenance(config, settings)
     with Store(folder / "store.sqlite") as store:
-        ledger, requests = ledger_table(store, config.prices), store.requests()
+        ledger, requests = ledger_table(store, config.limits.prices), store.requests()
     cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
     calls = int((requests.created >= since).sum())
     cells.to_parquet(folder / "cells.parquet", index=False)
