@@ -110,7 +110,7 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
 
 async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
     """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
-    messages = verdict_messages(problem, *(f"{x.reasoning}\n{x.answer}".strip() for x in (a, b)))
+    messages = verdict_messages(problem, a.text, b.text)
     return await client.say("judge", task, "synthesis", messages, 0, VERDICT_TOKENS, alternatives=20)
 
 
