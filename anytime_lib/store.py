@@ -34,8 +34,8 @@ from anytime_lib.types import Problem
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
-NoteKind = Literal["capabilities", "mode", "settle"]
-"""What an endpoint can do; whether runs are fresh and why; the criteria of held-out tests."""
+NoteKind = Literal["capabilities", "mode", "settle", "bill"]
+"""What an endpoint can do; whether runs are fresh and why; the criteria of held-out tests; what preparations cost."""
 
 COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files("anytime_lib") / "data" / "columns.yaml").read_text())
 """Table -> column -> (SQL type, meaning)."""
