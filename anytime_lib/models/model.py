@@ -14,8 +14,12 @@ from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
-from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
+from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.failures import Event
+from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.probe import Capabilities, probe
+from anytime_lib.models.reply import EachTry
+from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.simulated import Respondent, simulation_of
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
@@ -121,7 +125,7 @@ class Model:
         if self._gguf is not None or not isinstance(endpoint, Endpoint):
             return None
         if known is not None:
-            endpoint.learn(known)
+            endpoint.learn(known.dropped, known.owner)
             return known
         try:
             found = await probe(endpoint, each_try)
