@@ -43,7 +43,7 @@ def load_task(name: Any) -> Any:
     if not isinstance(name, str):
         return name
     if name in _TASKS:
-        return import_module(f"anytime_lib.tasks.{_TASKS[name]}").TASK
+        return _found(f"tasks.{_TASKS[name]}", "TASK")
     if name not in _tasks:
         raise ConfigError(f"unknown task {name!r}{nearest(name, task_names())}")
     return _tasks[name]
@@ -52,7 +52,7 @@ def load_task(name: Any) -> Any:
 def load_method(name: str) -> Any:
     """The method of that name; ConfigError with the nearest name if there is none."""
     if name in _METHODS:
-        return import_module(f"anytime_lib.methods.{_METHODS[name]}").METHODS[name]
+        return _found(f"methods.{_METHODS[name]}", "METHODS")[name]
     if name not in _methods:
         raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
     return _methods[name]
@@ -79,13 +79,17 @@ def register_method(method: Any) -> Any:
             of a built-in one, or `synthesis`.
     """
     _no_class(method)
-    kinds = import_module("anytime_lib.methods.base")
-    if not isinstance(method, (kinds.Prompted, kinds.Searching)):
+    kinds = (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))
+    if not isinstance(method, kinds):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
     if (name := _own_name(method, _METHODS, "method")) == "synthesis":
         raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")
     _methods[name] = method
     return method
+
+
+def _found(module: str, name: str) -> Any:
+    return getattr(import_module(f"anytime_lib.{module}"), name)
 
 
 def _no_class(given: Any) -> None:
