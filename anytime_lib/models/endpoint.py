@@ -137,7 +137,7 @@ class Endpoint:
                     self.sending.discard(task)
             if self.limiter is not None:
                 self.limiter.succeeded()
-            self._look(reply)
+            self._look(reply, streamed=max_tokens > STREAM_FROM and "stream" not in self.dropped)
             return reply
 
         reply: Reply = await self._retrying(once if each_try is None else lambda: each_try(once))
@@ -197,8 +197,9 @@ class Endpoint:
         limits, loop, parser = self.timeouts, asyncio.get_running_loop(), ReplyParser(self._redact)
         start = loop.time()
         whole = start + limits.whole
-        # A long reply that is not streamed is silent until it is whole.
-        soon = min(whole, start + limits.connect + limits.first_token) if "stream" in sent or tokens <= STREAM_FROM else whole
+        soon = min(whole, start + limits.connect + limits.first_token)
+        if "stream" not in sent and tokens > STREAM_FROM:
+            soon = whole  # a long reply that is not streamed is silent until it is whole
 
         def read(partial: bool = False) -> Reply:
             echo = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
@@ -220,9 +221,10 @@ class Endpoint:
         except (TimeoutError, RetryableError, ServerError) as error:
             if not parser.ended:
                 raise self._lost(error, parser, loop.time() >= whole, read) from None
+        reply = read()
         if "stream" in sent and not parser.streamed:
             self._drop("stream", "does not stream; its replies come whole")
-        return read()
+        return reply
 
     def _lost(self, error: Exception, parser: ReplyParser, late: bool, read: Callable[[bool], Reply]) -> Exception:
         """What a reply that died is; what had arrived of a stream goes with it."""
@@ -256,7 +258,7 @@ class Endpoint:
 
         return await self._retrying(once)
 
-    def _look(self, reply: Reply) -> None:
+    def _look(self, reply: Reply, streamed: bool) -> None:
         """Say once what is odd: a reply from another model, or replies that tell no token counts. Streaming is given
         up where it keeps them from being told."""
         said, asked = (name.lower().rpartition("/")[2] for name in (reply.model, self.model))
@@ -265,7 +267,7 @@ class Endpoint:
             log.warning("%s answers as model %r, not as the %r that was asked for; both are kept with every reply",
                         self.base_url, reply.model, self.model)  # fmt: skip
         self._uncounted = self._uncounted + 1 if reply.estimated and not reply.usage else 0
-        if self._uncounted == UNCOUNTED and "stream" not in self.dropped:
+        if self._uncounted >= UNCOUNTED and streamed:
             self._uncounted = 0
             self._drop("stream", "tells no token counts when it streams; going on unstreamed")
         elif self._uncounted == UNCOUNTED:
@@ -290,4 +292,3 @@ class Endpoint:
 def is_loopback(url: str) -> bool:
     """Whether a URL names this machine."""
     return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-

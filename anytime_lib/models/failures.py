@@ -57,8 +57,8 @@ class RetryableError(Exception):
     """
 
     def __init__(
-        self, words: str, kind: Literal["retry", "rate_limited", "server_error"] = "retry", *, wait: float | None = None,
-        usage: dict[str, int] | None = None, final: bool = False, unreachable: bool = False,
+        self, words: str, kind: Literal["retry", "rate_limited", "server_error"] = "retry", *,
+        wait: float | None = None, usage: dict[str, int] | None = None, final: bool = False, unreachable: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(words)
         self.kind, self.wait, self.usage = kind, wait, usage or {}
@@ -141,7 +141,7 @@ class ServerError(Exception):
 def unsent(error: BaseException, connect: float, redact: Callable[[str], str]) -> Exception:
     """What it means that a request brought no reply at all."""
     cause = error
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
         cause = cause.__cause__
     kind = type(cause).__name__
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):

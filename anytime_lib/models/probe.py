@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
@@ -104,6 +104,7 @@ async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabili
     question = [{"role": "user", "content": QUESTION}]
     reply = await endpoint.chat(question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True,
                                 each_try=each_try)  # fmt: skip
+    hidden = hidden_reasoning(reply.to_json(), reply.ends)
     details = reply.usage.get("prompt_tokens_details")
     cached = isinstance(details, dict) and details.get("cached_tokens") is not None
     return Capabilities(
@@ -111,7 +112,7 @@ async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabili
         max_tokens_name="max_completion_tokens" if "max_tokens" in endpoint.dropped else "max_tokens",
         logprobs="logprobs" not in endpoint.dropped and reply.ends is not None,
         prefill=await _prefill(endpoint, each_try),
-        reasoning="hidden" if hidden_reasoning(reply.to_json(), reply.ends) else reply.reasoning_in or "none",
+        reasoning=cast(ReasoningIn, "hidden" if hidden else reply.reasoning_in or "none"),
         cached_tokens=cached or "prompt_cache_hit_tokens" in reply.usage,
         tokens=await _token_mode(endpoint, reply),
         streaming="stream" not in endpoint.dropped,

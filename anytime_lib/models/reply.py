@@ -201,9 +201,11 @@ class ReplyParser:
             for name in ("completion_tokens_details", "prompt_tokens_details")
         )
         prompt, completion = whole_number(usage.get("prompt_tokens")), whole_number(usage.get("completion_tokens"))
-        reasoning = whole_number(of_completion.get("reasoning_tokens")) or whole_number(usage.get("reasoning_tokens")) or 0
-        told = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
-        cached = next((n for n in map(whole_number, told) if n is not None), 0)
+        reasoning = (
+            whole_number(of_completion.get("reasoning_tokens")) or whole_number(usage.get("reasoning_tokens")) or 0
+        )
+        hits = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+        cached = next((n for n in map(whole_number, hits) if n is not None), 0)
         estimated = completion is None or prompt is None or broken
         prompt = asked // 4 if prompt is None else prompt
         if completion is None or broken:
@@ -280,7 +282,9 @@ def _can_be_kept(usage: dict[str, Any]) -> bool:
 def _bytes(token: dict[str, Any]) -> bytes:
     """A token's bytes; from its text where the server does not give them."""
     try:
-        return bytes(token["bytes"]) if isinstance(token.get("bytes"), list) else token["token"].encode(errors="replace")
+        return (
+            bytes(token["bytes"]) if isinstance(token.get("bytes"), list) else token["token"].encode(errors="replace")
+        )
     except (AttributeError, KeyError, TypeError, ValueError):
         return b""
 

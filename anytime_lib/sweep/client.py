@@ -18,10 +18,11 @@ from typing import Any, Protocol
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
+from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
 from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities, noted_as
+from anytime_lib.models.reply import EachTry, Reply, expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
@@ -114,7 +115,7 @@ class CachedClient:
         key, row = await self._ask("trace", task.name, method, request, sample)
         tokenised = NOT_TOKENISED
         if row["ends"] is None:
-            tokenised = await self._tokenised(key, _reasoning(row), task.name, method)
+            tokenised = await self._tokenised(key, reasoning_of(row), task.name, method)
         trace = _trace_of(key, messages, row, tokenised)
         seen = self._texts[task.name, method, problem.id]
         if key not in seen:  # several preparations may read the same attempts
@@ -138,8 +139,8 @@ class CachedClient:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
         starved = not (said or apart) and row["finish_reason"] == "length"  # of whatever kind, it was out of sight
-        spoken = (said and apart) or starved or _hidden(row, row["ends"]) is not None
-        trace = Trace(key, messages, _reasoning(row), [], "usage", row["finish_reason"] != "length")
+        spoken = (said and apart) or starved or hidden_reasoning(row, row["ends"]) != ""
+        trace = Trace(key, messages, reasoning_of(row), [], "usage", row["finish_reason"] != "length")
         return Fresh(trace, row, told or billed, spoken)
 
     def say_fresh(self, why: str) -> None:
@@ -366,40 +367,6 @@ def _tokenising(trace_key: str) -> dict[str, Any]:
     return {"v": KEY_VERSION, "kind": "tokens", "trace": trace_key}
 
 
-def _reasoning(row: dict[str, Any]) -> str:
-    """What there is to cut: the reasoning if the server returned it apart, else the whole text."""
-    return str(row["reasoning"] or row["text"])
-
-
-def _expected_tokens(row: dict[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = _reasoning(row), int(row["completion_tokens"])
-    if not row["reasoning"]:
-        return billed
-    return row["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(row["text"])))
-
-
-def _hidden(row: dict[str, Any], ends: list[int] | None) -> str | None:
-    """Why the reasoning of a reply cannot be cut: the server does not show it, or not all of it; None if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = _reasoning(row), row["completion_tokens"], row["reasoning_tokens"]
-    if (told and not row["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = _expected_tokens(row), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return None
-
-
 def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: Tokenised) -> Trace:
     """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
     the user's tokenizer scaled to what was billed, else in proportion.
@@ -408,17 +375,17 @@ def _trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised:
         HiddenReasoning: the server hides it, wholly or in part.
         RequestFailed: nothing tells how many tokens there are.
     """
-    text, apart = _reasoning(row), bool(row["reasoning"])
+    text, apart = reasoning_of(row), bool(row["reasoning"])
     by_file = bool(tokenised.get("by_file"))
     known = tokenised["ends"] if row["ends"] is None else row["ends"]
-    if why := _hidden(row, None if by_file else known):
+    if why := hidden_reasoning(row, None if by_file else known):
         raise HiddenReasoning(why)
     mode: TokenMode
     if row["ends"] is None and known is not None and by_file:
-        billed = _expected_tokens(row)
+        billed = expected_tokens(row)
         ends, mode = (scaled_ends(known, billed) if billed else known), "file"
     elif known is None:
-        ends, mode = proportional_ends(text, _expected_tokens(row)), "proportional"
+        ends, mode = proportional_ends(text, expected_tokens(row)), "proportional"
         if text and not ends:
             raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
     else:

@@ -158,7 +158,6 @@ async def _running(
     finally:
         ticking.cancel()
         cells.flush()
-        limiter.close()
         meter.close()
 
 
