@@ -19,7 +19,6 @@ import yaml
 
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models import weights
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
@@ -32,11 +31,12 @@ _ERRORS = ("AnytimeError", "ConfigError", "DataError", "EndpointError", "SpendCa
 
 def caveat(model: str) -> str:
     """What must be said beside a model's numbers; empty if nothing must."""
-    if model.startswith(weights.MODEL):
+    if model.startswith("SmolLM2-135M-Instruct"):
         return (
-            f"{weights.MODEL} is a very small model, embedded so that everything runs without a key. Its reasoning "
-            "rarely helps it: expect some partial credit on small trips, chance on four-option questions and next to "
-            "nothing on mathematics. These curves show that the machinery works; they say nothing about large models."
+            "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
+            "reasoning rarely helps it: expect some partial credit on small trips, chance on four-option questions and "
+            "next to nothing on mathematics. These curves show that the machinery works; they say nothing about large "
+            "models."
         )
     if model.startswith("simulated"):
         return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,9 +11,6 @@ from fake_server import FakeServer
 from anytime_lib import RunConfig
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer
-
-# The weights as they come: a test run measures nothing, and says the same on every machine.
-os.environ.setdefault("ANYTIME_QUANT", "original")
 
 
 @pytest.fixture(scope="session")

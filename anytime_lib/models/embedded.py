@@ -7,28 +7,24 @@ Everything else reaches it through the `openai` client, like any other endpoint.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import queue
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import openai
 
 from anytime_lib.errors import EndpointError
-from anytime_lib.models import llama_server as llama_process
-from anytime_lib.models.gguf_file import alias as alias_of
-from anytime_lib.models.gguf_file import cache_dir, checked, sha256
+from anytime_lib.models import llama_server
+from anytime_lib.models.endpoint import is_loopback
+from anytime_lib.models.weights import alias, checked
 
 START_SECONDS = 60.0
 
@@ -41,17 +37,17 @@ class EmbeddedServer:
 
     Args:
         gguf: the weights.
-        alias: the model's name in requests; by default the file's stem and the start of its hash.
         port: 0 for any free port.
         slots: requests that are worked on at the same time.
         context: tokens of context for each of them.
+
+    Attributes:
+        alias: the model's name in requests (see `weights.alias`).
     """
 
-    def __init__(
-        self, gguf: Path, alias: str | None = None, port: int = 0, slots: int = 4, context: int = 4096
-    ) -> None:
+    def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
         self.gguf = checked(Path(gguf))
-        self.alias = alias or alias_of(self.gguf)
+        self.alias = alias(self.gguf)
         self._settings = {"port": port, "slots": slots, "context": context}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
@@ -63,17 +59,12 @@ class EmbeddedServer:
         """Where the server listens, up to and including `/v1`."""
         if not self._port:
             raise EndpointError("the embedded server is not running; call start() first")
-        return f"http://{llama_process.HOST}:{self._port}/v1"
+        return f"http://{llama_server.HOST}:{self._port}/v1"
 
     @property
     def pid(self) -> int | None:
         """The server's process id; None when it is not running."""
-        return self._process.pid if self.alive and self._process else None
-
-    @property
-    def alive(self) -> bool:
-        """Whether the server's process is running."""
-        return self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process and self._process.poll() is None else None
 
     def start(self, timeout: float = START_SECONDS) -> EmbeddedServer:
         """Start the server and wait until it listens (less than a second for a small model).
@@ -81,10 +72,10 @@ class EmbeddedServer:
         Raises:
             EndpointError: the port is taken, the file cannot be loaded, or it took longer than `timeout` seconds.
         """
-        if self.alive:
+        if self.pid:
             return self
         self.stop()
-        command = [sys.executable, "-P", llama_process.__file__, "--gguf", str(self.gguf), "--alias", self.alias]
+        command = [sys.executable, "-P", llama_server.__file__, f"--gguf={self.gguf}", f"--alias={self.alias}"]
         command += [f"--{name}={value}" for name, value in self._settings.items()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         self._process = subprocess.Popen(
@@ -96,27 +87,26 @@ class EmbeddedServer:
         )
         self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
         try:
-            self._port = self._listening(timeout)
+            self._port = self._listening(self._process, timeout)
         except BaseException:
             self.stop()
             raise
         return self
 
-    def _listening(self, timeout: float) -> int:
+    def _listening(self, process: subprocess.Popen[bytes], timeout: float) -> int:
         """The port from the line that the process prints when it is ready."""
-        process = self._process
-        assert process is not None and process.stdout is not None
         lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        stdout = process.stdout
-        threading.Thread(target=lambda: lines.put(stdout.readline()), daemon=True).start()
+        output = process.stdout
+        assert output is not None
+        threading.Thread(target=lambda: lines.put(output.readline()), daemon=True).start()
         try:
             line = lines.get(timeout=timeout)
         except queue.Empty:
             process.kill()
             raise EndpointError(f"the embedded server did not start within {timeout:g} s{self.last_words()}") from None
         if line:
-            return int(json.loads(line)["port"])
-        if process.wait() == llama_process.PORT_TAKEN:
+            return int(line)
+        if process.wait() == llama_server.PORT_TAKEN:
             raise EndpointError(
                 f"port {self._settings['port']} is taken by another program; choose another with --port, or "
                 "--port 0 for any free one"
@@ -142,9 +132,7 @@ class EmbeddedServer:
     def __enter__(self) -> EmbeddedServer:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
 
@@ -152,15 +140,31 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
     """End a server's process: close its input, which it takes as its owner's end, and kill it if it lingers."""
     if os.getpid() != owner:
         return  # a forked copy of the owner does not own the server
-    if process.stdin is not None:
-        process.stdin.close()
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.close()
     try:
         process.wait(3)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    process.stdout.close()
+
+
+def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
+    """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`).
+
+    Raises:
+        EndpointError: the server did not start, or ended by itself.
+    """
+    with EmbeddedServer(gguf, port=port, slots=slots, context=context) as server:
+        print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")
+        print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)
+        try:
+            while server.pid:
+                time.sleep(0.2)
+            raise EndpointError(f"the embedded server ended by itself{server.last_words()}")
+        except KeyboardInterrupt:
+            print("Stopped.")
 
 
 def loopback_client(base_url: str, timeout: float = 120.0) -> openai.OpenAI:
@@ -169,74 +173,25 @@ def loopback_client(base_url: str, timeout: float = 120.0) -> openai.OpenAI:
     return openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=timeout, http_client=http)
 
 
-@contextlib.contextmanager
-def announced(server: EmbeddedServer) -> Iterator[EmbeddedServer]:
-    """A started server that other processes find through `running_server` for as long as this lasts."""
-    with server:
-        state = _state_file(server.alias)
-        state.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"pid": server.pid, "host": socket.gethostname(), "alias": server.alias}
-        facts |= {"base_url": server.base_url, "sha256": sha256(server.gguf)}
-        temporary = state.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(facts))
-        temporary.replace(state)
-        try:
-            yield server
-        finally:
-            if _read_state(state).get("pid") == facts["pid"]:
-                state.unlink(missing_ok=True)
-
-
-def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-    """Serve a file in the foreground until Ctrl-C; other processes find it through `running_server`.
-
-    Raises:
-        EndpointError: the server did not start, or ended by itself.
-    """
-    with announced(EmbeddedServer(gguf, port=port, slots=slots, context=context)) as server:
-        print(f"Serving {server.alias} at {server.base_url} until Ctrl-C.")
-        print("Runs of the embedded model on this machine find it by themselves; for anything else:")
-        print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)
-        try:
-            while server.alive:
-                time.sleep(0.2)
-            raise EndpointError(f"the embedded server ended by itself{server.last_words()}")
-        except KeyboardInterrupt:
-            print("Stopped.")
-
-
 def running_server(alias: str) -> str | None:
-    """The base URL of a live server for exactly these weights, started by `serve_forever`; None if there is none.
-
-    A state file whose server is gone is removed.
-    """
-    state = _state_file(alias)
-    facts = _read_state(state)
-    if not facts or facts.get("host") != socket.gethostname():
-        return None  # with the cache folder on a shared disk, another machine's server is not ours to judge
-    try:
-        if os.name == "posix":
-            os.kill(int(facts["pid"]), 0)
-        url = str(facts["base_url"])
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(url.removesuffix("/v1") + "/health", timeout=5):
-            pass
-        with loopback_client(url, timeout=5) as client:
-            if alias in [model.id for model in client.models.list()]:
-                return url
-    except (OSError, KeyError, ValueError, openai.OpenAIError):
-        pass
-    state.unlink(missing_ok=True)
+    """The address in OPENAI_BASE_URL, if a server of exactly these weights listens there on this machine; else None."""
+    url = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
+    with contextlib.suppress(openai.OpenAIError, ValueError):  # nobody is there, or somebody else
+        if is_loopback(url):
+            with loopback_client(url, timeout=5) as client:
+                return url if alias in [model.id for model in client.models.list()] else None
     return None
 
 
-def _state_file(alias: str) -> Path:
-    return cache_dir() / "serving" / f"{alias}.json"
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text())
-        return value if isinstance(value, dict) else {}
-    except (OSError, ValueError):
-        return {}
+@contextlib.contextmanager
+def shared(server: EmbeddedServer) -> Iterator[None]:
+    """A server that runs as long as this lasts and is found by `running_server`, here and in processes begun here."""
+    before = os.environ.get("OPENAI_BASE_URL")
+    with server:
+        os.environ["OPENAI_BASE_URL"] = server.base_url
+        try:
+            yield
+        finally:
+            del os.environ["OPENAI_BASE_URL"]
+            if before is not None:
+                os.environ["OPENAI_BASE_URL"] = before

@@ -1,7 +1,7 @@
 """What runs inside the server's process?
 
 llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, so that the process starts without
-importing the rest of the package; it speaks one line of JSON on its standard output and lives only as long as its
+importing the rest of the package; it says its port in one line on its standard output and lives only as long as its
 owner.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -24,51 +23,45 @@ PORT_TAKEN = 98
 """Exit status of a server whose port is in use."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Serve one GGUF file until the owner is gone.
-
-    With `--owner`, standard input is a pipe from that process; its end, or another parent, means the owner died.
-    """
-    parser = argparse.ArgumentParser(prog="llama_process", description="Serve a GGUF file on this machine only.")
+def main() -> int:
+    """Serve one GGUF file until the owner, who started this process and holds the other end of its input, is gone."""
+    parser = argparse.ArgumentParser(prog="llama_server", description="Serve a GGUF file on this machine only.")
     parser.add_argument("--gguf", required=True)
     parser.add_argument("--alias", required=True)
-    parser.add_argument("--port", type=int, default=0, help="0: any free port")
-    parser.add_argument("--slots", type=int, default=4)
-    parser.add_argument("--context", type=int, default=4096, help="tokens per slot")
-    parser.add_argument("--owner", type=int, help="process id of the owner")
-    context = parser.parse_args(argv)
+    parser.add_argument("--port", type=int, required=True, help="0: any free port")
+    parser.add_argument("--slots", type=int, required=True)
+    parser.add_argument("--context", type=int, required=True, help="tokens per slot")
+    parser.add_argument("--owner", type=int, required=True, help="process id of the owner")
+    asked = parser.parse_args()
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then ends this process
-    sys.stdout.flush()
     ready = os.dup(1)
-    os.dup2(2, 1)  # whatever llama.cpp prints goes to the log, never between the lines of the protocol
-    if context.owner is not None:
-        threading.Thread(target=_until_input_ends, daemon=True).start()
-        threading.Thread(target=_until_orphaned, args=(context.owner,), daemon=True).start()
-    if context.port and _taken(context.port):
+    os.dup2(2, 1)  # whatever llama.cpp prints goes to the log, never before the line that says the port
+    threading.Thread(target=_until_input_ends, daemon=True).start()
+    threading.Thread(target=_until_orphaned, args=(asked.owner,), daemon=True).start()
+    if asked.port and _taken(asked.port):
         return PORT_TAKEN
-    server = _serve(context)
-    port = int(server.listening_address.rsplit(":", 1)[1])
-    os.write(ready, (json.dumps({"port": port, "pid": os.getpid()}) + "\n").encode())
+    server = _serve(asked)
+    os.write(ready, server.listening_address.rsplit(":", 1)[1].encode() + b"\n")
     os.close(ready)
     threading.Event().wait()
     return 0
 
 
-def _serve(context: argparse.Namespace) -> Any:
+def _serve(asked: argparse.Namespace) -> Any:
     """The server, started on its own threads. It stops when the object goes."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = context.gguf
-    params.model_alias = {context.alias}
+    params.model.path = asked.gguf
+    params.model_alias = {asked.alias}
     params.hostnames = [HOST]
-    params.port = context.port
+    params.port = asked.port
     # A web page that is open in the user's browser must not be able to read what the server says.
     params.cors_origins = f"http://{HOST}"
     params.ui = False
-    params.n_parallel = context.slots
-    params.n_ctx = context.slots * context.context
+    params.n_parallel = asked.slots
+    params.n_ctx = asked.slots * asked.context
     params.fit_params = False  # the context is what was asked for, whatever memory is free at the moment
     params.cache_prompt = True
     params.cache_ram_mib = 1024  # llama.cpp's own default of 8 GiB is more than a laptop spares

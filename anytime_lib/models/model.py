@@ -13,7 +13,7 @@ from types import TracebackType
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
-from anytime_lib.models.embedded import EmbeddedServer, announced, running_server
+from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.failures import Event
 from anytime_lib.models.limiter import Limiter
@@ -21,6 +21,7 @@ from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.reply import EachTry
 from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.simulated import Respondent, simulation_of
+from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
 
@@ -71,18 +72,18 @@ class Model:
             self._respondent.tell_problems(task, test, others)
 
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, sha256, size and quantisation; None for a model served elsewhere."""
+        """The weights' file name, alias, sha256 and size; None for a model served elsewhere."""
         return None if self._gguf is None else weights.describe(self._gguf)
 
     def shared(self) -> AbstractContextManager[object]:
-        """While it lasts, other processes that mean the same embedded model share one server and its caches."""
+        """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         if self._gguf is None or running_server(self.name):
             return nullcontext()
-        return announced(self._embedded())
+        return shared(self._embedded())
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, alias=self.name, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, slots=min(self._config.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -96,17 +97,14 @@ class Model:
             return self._respondent
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.api_key_env
-            key = os.environ.get(name, "")
-            if not key and not is_loopback(url):
-                raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+            key = api_key(name, url)
         else:
-            url = running_server(self.name) or ""
+            url, name, key = running_server(self.name) or "", "the API key", Key("none")
             if not url:
                 self._server = self._embedded()
                 await asyncio.to_thread(self._server.start)
                 url = self._server.base_url
-            key, name = "none", "the API key"
-        endpoint = Endpoint(url, self.name, key or "none", key_name=name, timeouts=self.timeouts,
+        endpoint = Endpoint(url, self.name, key, key_name=name, timeouts=self.timeouts,
                             on_event=self.on_event, limiter=self.limiter,
                             tokenizer_file=self._config.tokenizer_file)  # fmt: skip
         try:
@@ -145,3 +143,17 @@ class Model:
             await self._endpoint.close()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
+
+
+def api_key(name: str, url: str) -> Key:
+    """The key for an address, from the environment variable of that name; a server on this machine needs none.
+
+    Raises:
+        ConfigError: there is none, or it holds what no key can.
+    """
+    key = Key(os.environ.get(name, "").strip())
+    if not key and not is_loopback(url):
+        raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the environment variable {name} holds no key: it has a line break or is not plain ASCII")
+    return key or Key("none")

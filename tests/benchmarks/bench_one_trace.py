@@ -41,11 +41,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--problems", type=int, default=3)
     parser.add_argument("--budgets", type=int, nargs="+", default=[32, 64, 96, 128, 160, 192, 224, 256])
-    context = parser.parse_args()
-    settings = {"tasks": ["aime"], "difficulty": {"aime": [1]}, "methods": ["base"], "n_problems": context.problems,
-                "n_samples": 1, "budgets": context.budgets, "answer_tokens": 16, "concurrency": 2}  # fmt: skip
+    asked = parser.parse_args()
+    settings = {"tasks": ["aime"], "difficulty": {"aime": [1]}, "methods": ["base"], "n_problems": asked.problems,
+                "n_samples": 1, "budgets": asked.budgets, "answer_tokens": 16, "concurrency": 2}  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        run(folder, settings | {"n_problems": 1, "budgets": [2, 4], "seed": 9}, "cut")  # weights fetched and rewritten
+        run(folder, settings | {"n_problems": 1, "budgets": [2, 4], "seed": 9}, "cut")  # the weights are fetched
     with tempfile.TemporaryDirectory() as folder:
         found = {mode: run(folder, settings, mode) for mode in ("cut", "fresh")}
     print(f"{'':>8} {'seconds':>8} {'output':>8} {'prompt':>8} {'of it cached':>13} {'of answers':>11}")
