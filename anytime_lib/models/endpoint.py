@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -82,10 +83,10 @@ class Endpoint:
         await self._transport.close()
 
     async def check(self) -> None:
-        """Ask the server whether it is there, and which models it lists; the first request tells what a list does not.
+        """Ask the server whether it is there, and whether it lists the model; the first request tells the rest.
 
         Raises:
-            EndpointError: it is not there.
+            EndpointError: it is not, or does not.
         """
         try:
             page = await self._ask(f"{self.base_url.rstrip('/')}/models")
@@ -95,9 +96,11 @@ class Endpoint:
         known = [m for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
         names = [str(m["id"]) for m in known]
         self.owner = str(known[0].get("owned_by") or "") if known else ""
-        if names and self.model not in names:
-            hint = one_line(nearest(self.model, names), self._redact)
-            log.warning("the list of %s has no model %r%s; asking for it all the same", self.base_url, self.model, hint)
+        asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
+        if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
+            raise EndpointError(
+                f"{self.base_url} has no model {self.model!r}{one_line(nearest(self.model, names), self._redact)}"
+            )
 
     async def chat(
         self, messages: list[Message], *, max_tokens: int, temperature: float, top_p: float = 1.0,

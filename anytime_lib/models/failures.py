@@ -78,14 +78,12 @@ class ServerError(Exception):
         words: short, on one line, without keys.
         code: the error's own code and type, in lower case.
         param: the setting it is about, where it says so.
-        is_json: the API itself answered, and not something on the way to it.
         wait: seconds it asks to wait.
     """
 
     def __init__(
         self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
     ) -> None:
-        self.is_json = isinstance(body, dict) or "json" in (headers or {}).get("content-type", "")
         error = body if isinstance(body, dict) else {}
         inner = error.get("error")
         error = inner if isinstance(inner, dict) else error
@@ -115,11 +113,9 @@ class ServerError(Exception):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _MODEL.search(told) or (status in (403, 404) and about_model):
             return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}")
-        if status == 404 and not self.is_json:
-            return EndpointError(
-                f"{url} has no chat completions ({words}); give the address up to and including its /v1"
-            )
-        return (EndpointError if status == 404 else RequestFailed)(f"the server refused the request: {words}")
+        if status == 404:
+            return EndpointError(f"{url} answers {words}; is the address right, up to and including its /v1?")
+        return RequestFailed(f"the server refused the request: {words}")
 
     def named_setting(self, sent: Mapping[str, Any]) -> str | None:
         """The optional setting among those `sent` that it is about; None where it is about something else.
