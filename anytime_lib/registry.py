@@ -6,6 +6,8 @@ their types, `tasks.base.Task` and `methods.base.Method`, lie further up.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -49,13 +51,22 @@ def load_task(name: Any) -> Any:
     return _tasks[name]
 
 
-def load_method(name: str) -> Any:
-    """The method of that name; ConfigError with the nearest name if there is none."""
-    if name in _METHODS:
-        return _found(f"methods.{_METHODS[name]}", "METHODS")[name]
-    if name not in _methods:
+def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
+    """The method of that name, with the settings of its own that `options` give.
+
+    Raises:
+        ConfigError: no method has that name, or it has no such setting; the message gives the nearest.
+    """
+    if name not in method_names():
         raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
-    return _methods[name]
+    method = _methods[name] if name in _methods else _found(f"methods.{_METHODS[name]}", "METHODS")[name]
+    known = [field.name for field in fields(method)] if is_dataclass(method) else []
+    for option, value in (options or {}).items():
+        if option not in known:
+            raise ConfigError(f"options: {name} has no setting {option!r}{nearest(option, known) if known else ''}")
+        if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
+            raise ConfigError(f"options: {option} of {name} must be a whole number of at least 1, not {value!r:.80}")
+    return replace(method, **options) if options else method
 
 
 def register_task(task: Any) -> Any:

@@ -70,7 +70,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     config = RunConfig(
         outputs=str(tmp_path_factory.mktemp("all")), model="fake", base_url=server.base_url, concurrency=8,
         tasks=[sums(verify=checked)], methods=ALL, n_problems=2, n_samples=1, budgets=[8, 40], n_shots=1,
-        answer_tokens=16, pool_problems=3, pool_samples=3, pool_budget=12, difficulty=[0, 1], rationale_tokens=6,
+        answer_tokens=16, pool_problems=3, pool_samples=3, pool_budget=12, difficulty=[0, 1],
         settle=HELD | {"n_problems": 2},
     )  # fmt: skip
     cells = run_sweep(config, progress=False)

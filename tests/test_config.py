@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +28,36 @@ ROOT = Path(__file__).parent.parent
         ({"budgets": [8]}, "at least two"),
         ({"budgets": {"aime": [8]}, "tasks": ["aime"]}, "at least two"),
         ({"n_samples": 0}, "'n_samples'.*greater than or equal to 1"),
-        ({"n_problems": 0}, "n_problems must be at least 1"),
+        ({"n_problems": 0}, "'n_problems'.*greater than or equal to 1"),
         ({"tasks": ["amie"]}, "unknown task 'amie'; did you mean 'aime'"),
         ({"tasks": []}, "'tasks'"),
         ({"methods": ["bsae"]}, "unknown method 'bsae'; did you mean 'base'"),
         ({"n_shots": {"amie": 2}}, "n_shots: unknown task 'amie'"),
-        ({"answer_via": "magic"}, "'answer_via'"),
-        ({"temperature": "hot"}, "'temperature'"),
-        ({"requests_per_minute": float("inf")}, "'requests_per_minute'.*finite number"),
-        ({"tokens_per_minute": float("nan")}, "'tokens_per_minute'.*finite number"),
-        ({"spend_cap_dollars": float("inf")}, "'spend_cap_dollars'.*finite number"),
-        ({"request_deadline": float("inf")}, "'request_deadline'.*finite number"),
-        ({"run": "../elsewhere"}, "'run'"),
+        ({"answer_via": "magic"}, "'sampling.answer_via'"),
+        ({"temperature": "hot"}, "'sampling.temperature'"),
+        ({"requests_per_minute": float("inf")}, "'endpoint.requests_per_minute'.*finite number"),
+        ({"tokens_per_minute": float("nan")}, "'endpoint.tokens_per_minute'.*finite number"),
+        ({"spend_cap_dollars": float("inf")}, "'limits.spend_cap_dollars'.*finite number"),
+        ({"timeout": float("inf")}, "'endpoint.timeout'.*finite number"),
+        ({"run": "elsewhere/.."}, "run must be"),
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
         ({"base_url": "https://"}, "base_url must be an address"),
         ({"base_url": 5}, "base_url must be an address"),
-        ({"exclude": ["eror"]}, "exclude: unknown rule 'eror'; did you mean 'errors'"),
+        ({"exclude": ["eror"]}, "'analysis.exclude'.*'errors'"),
         ({"exclude": ["errors", "errors"]}, "names a rule twice"),
-        ({"n_pairs": 0}, "n_pairs must be at least 1"),
-        ({"answer_tokens": 0}, "answer_tokens must be at least 1"),
-        ({"methods": {"natural_plan_trip": []}}, "methods of natural_plan_trip must name at least one"),
+        ({"n_pairs": 0}, "'pool.n_pairs'.*greater than or equal to 1"),
+        ({"answer_tokens": 0}, "'answer_tokens'.*greater than or equal to 1"),
+        ({"methods": {"natural_plan_trip": []}}, "natural_plan_trip: .*'methods'.*at least 1"),
         ({"tasks": ["aime", "aime"]}, "tasks names one twice"),
+        ({"endpoint": {"concurency": 3}}, "endpoint: unknown setting 'concurency'; did you mean 'concurrency'"),
+        ({"options": {"leap": {"tokens": 3}}}, "leap has no setting 'tokens'; did you mean 'principle_tokens'"),
+        ({"tasks": {"aime": {"budget": [1, 2]}}}, "unknown setting 'budget'; did you mean 'budgets'"),
+        ({"tasks": {"aime": 3}}, "settings of aime must be a mapping"),
+        ({"pairs_by": "grader"}, "pdp_grader"),
+        ({"budgets": []}, "at least two"),
+        ({"budgets": [1, 10**20]}, "less than or equal to"),
+        ({"n_samples": 10**9}, "less than or equal to"),
+        ({"run": "a\x00b"}, "run must be"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
@@ -92,10 +102,10 @@ def test_bad_yaml(tmp_path: Path, text: str) -> None:
 
 def test_values_per_task() -> None:
     config = RunConfig(**{"tasks": ["aime", "gpqa"], "budgets": {"aime": [1, 2]}, "n_shots": 3})
-    assert config.at("aime").budgets == [1, 2]
-    assert config.at("gpqa").budgets == RunConfig().budgets
-    assert config.at("gpqa").n_shots == 3
-    assert (config.at("aime").answer_tokens, config.at("gpqa").answer_tokens) == (64, 32)
+    assert config.task("aime").budgets == [1, 2]
+    assert config.task("gpqa").budgets == RunConfig().budgets
+    assert config.task("gpqa").n_shots == 3
+    assert (config.task("aime").answer_tokens, config.task("gpqa").answer_tokens) == (64, 32)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "params").glob("*.yaml")), ids=lambda p: p.name)
@@ -116,14 +126,54 @@ def test_parameters_sees_what_was_set_between() -> None:
         typo.config()
 
 
-def test_the_parameters_cells_are_in_step_with_the_config() -> None:
-    notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    assert len(notebooks) >= 5
-    for path in notebooks:
-        cells = json.loads(path.read_text())["cells"]
-        tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-        assert ["".join(c["source"]) for c in tagged] == [RunConfig.parameters_cell()], path.name
-        assert all(not c.get("outputs") for c in cells), f"{path.name} is committed with outputs"
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+def test_the_parameters_cells_are_in_step_with_the_config(path: Path) -> None:
+    """Each line is `name = default  # what it is`, so that papermill knows the name; the default is the config's."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    (tagged,) = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
+    lines = tagged.splitlines()
+    assert len(lines) <= 16 and all(re.fullmatch(r"\w+ = .+  # .+", line) for line in lines)
+    namespace: dict[str, Any] = {}
+    parameters = Parameters(namespace)
+    exec(tagged, namespace)
+    assert parameters.config() == RunConfig()
+    assert not any(c.get("outputs") for c in cells), "committed with outputs"
+
+
+def test_flat_names_join_their_group() -> None:
+    config = RunConfig(
+        endpoint={"base_url": "http://h/v1", "concurrency": 2}, concurrency=8, pool_budget=9, tree_width=3
+    )
+    assert (config.endpoint.base_url, config.endpoint.concurrency) == ("http://h/v1", 8)
+    assert (config.pool.budget, config.pool.samples) == (9, 3)
+    assert config.options == {"tree_of_thoughts": {"width": 3}}
+
+
+def test_tasks_with_settings_of_their_own() -> None:
+    own = {"aime": {"n_problems": 3, "pool": {"budget": 5}, "n_pairs": 1}, "gpqa": None}
+    config = RunConfig(tasks=own, n_problems=7, pool={"samples": 4})
+    assert [config.task(t).n_problems for t in config.tasks] == [3, 7]
+    assert config.task("aime").pool.model_dump() == config.pool.model_dump() | {"budget": 5, "n_pairs": 1}
+    assert [config.but(n_problems=2).task(t).n_problems for t in config.tasks] == [2, 2]
+    assert config.but(tasks=["aime"]).task("aime") == config.task("aime")
+
+
+def test_a_misspelt_parameter_is_told_again_on_a_second_run_all() -> None:
+    namespace: dict[str, Any] = {}
+    for _ in range(2):
+        parameters = Parameters(namespace)
+        namespace |= {"seed": 1, "n_sample": 8}
+        with pytest.raises(ConfigError, match="n_sample"):
+            parameters.config()
+
+
+def test_a_variable_made_later_is_no_parameter_when_all_is_run_again() -> None:
+    namespace: dict[str, Any] = {}
+    first = Parameters(namespace)
+    namespace |= {"seed": 1, "concurrency": 8}
+    config = first.config()
+    namespace |= {"prices": [1, 2]}
+    assert Parameters(namespace).config() == config
 
 
 def test_environment_yml_is_in_step_with_pyproject() -> None:
@@ -146,5 +196,5 @@ def test_a_name_in_use_before_the_parameters_hides_none_of_them() -> None:
     parameters = Parameters(namespace)
     namespace |= {"settle": {"task": "aime", "seed": 9, "n_problems": 4}, "tasks": ["aime"], "seed": 5}
     found = parameters.config()
-    assert found.settle and found.settle.seed == 9 and found.seed == 5
+    assert found.held_out and found.held_out.seed == 9 and found.seed == 5
     assert Parameters(namespace).config() == found

@@ -41,7 +41,7 @@ def config(config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
 def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunConfig]) -> None:
     task = make_task("sums", sums, right)
     run = config(tasks=[task], methods=["base", "pdp", "pdp_plus"], n_shots=1)
-    assert run.tasks == ["sums"]
+    assert list(run.tasks) == ["sums"]
     cells = run_sweep(run, progress=False)
     assert set(cells.method) == {"base", "pdp", "pdp_plus"} and len(cells) == 3 * 4 * 2 * 3
     assert set(cells.status) <= {"ok", "unparsed"}
@@ -198,7 +198,7 @@ def test_registering() -> None:
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
         RunConfig(tasks=[type("Half", (), {"name": "half", "grade": None})()])
     register_task(make_task("sums", sums, right, answer_tokens=5))
-    assert load_task("sums").answer_tokens == 5 and RunConfig(tasks=["sums"]).at("sums").answer_tokens == 5
+    assert load_task("sums").answer_tokens == 5 and RunConfig(tasks=["sums"]).task("sums").answer_tokens == 5
 
 
 def test_grading_again_calls_no_model(

@@ -55,10 +55,9 @@ def test_a_named_file_is_taken_as_it_is(cache: Path, tiny: Path, monkeypatch: py
     monkeypatch.setenv("ANYTIME_GGUF", str(tiny))
     assert weights.resolve() == tiny and not cache.exists()
     digest = sha256(CONTENT).hexdigest()
-    named = f"tiny@{digest[:8]}"
-    assert weights.describe(tiny) == {"file": "tiny.gguf", "alias": named, "sha256": digest, "size": len(CONTENT)}
     model = Model(RunConfig(model=str(tiny)))
-    assert (model.name, model.endpoint_id) == (named, "embedded")
+    assert (model.name, model.endpoint_id) == (f"tiny@{digest[:8]}", "embedded")
+    assert model.weights() == {"file": "tiny.gguf", "sha256": digest, "size": len(CONTENT)}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])

@@ -140,7 +140,7 @@ def test_a_tiny_sweep_with_the_params_we_ship(
 ) -> None:
     server = serve(name)
     shipped = RunConfig.from_yaml(PARAMS / f"{name}.yaml")
-    assert shipped.at("natural_plan_trip").budgets[-1] == (4096 if name != "local-gguf" else 1024)
+    assert shipped.task("natural_plan_trip").budgets[-1] == (4096 if name != "local-gguf" else 1024)
     monkeypatch.setenv(shipped.api_key_env, "sk-key")
     if name == "local-gguf":
         shipped = shipped.but(model="model.gguf")

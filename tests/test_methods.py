@@ -69,7 +69,7 @@ budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(
 @settings(max_examples=60, deadline=None)
 def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int], share: int, seed: int) -> None:
     config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
-    task, of = load_task("gpqa"), config.at("gpqa")
+    task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     client = Respondent(config, seed)
     context = Context(task, of, budget=budgets[-1])
@@ -159,7 +159,7 @@ def test_a_budget_prompt_names_each_budget_and_is_held_to_it(server: FakeServer,
 
 def test_few_shot_shows_gold_of_the_pool(server: FakeServer, config: Config) -> None:
     run = config(methods=["few_shot"], n_pairs=2)
-    task, problems = load_task("gpqa"), split_problems(load_task("gpqa"), run.at("gpqa"), run.seed)
+    task, problems = load_task("gpqa"), split_problems(load_task("gpqa"), run.task("gpqa"), run.seed)
     for messages in sent(server, run):
         said = [m["content"] for m in messages if m["role"] == "assistant"]
         assert all(task.gold_answer(p) in said for p in problems.pool[:2])
@@ -322,9 +322,9 @@ class Shout(Prompted):
 
 def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
     run = config(methods=["base", Halves(), Shout()], budgets=[2, 30, 60])
-    assert run.methods == ["base", "halves", "shout"] and config(methods={"gpqa": [Shout()]}).methods == {
-        "gpqa": ["shout"]
-    }
+    assert run.methods == ["base", "halves", "shout"] and config(methods={"gpqa": [Shout()]}).task("gpqa").methods == [
+        "shout"
+    ]
     server.script = to_the_cap
     told = estimate_run(run).table
     cells = run_sweep(run, progress=False)

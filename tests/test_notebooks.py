@@ -98,9 +98,9 @@ def test_baseline_and_pairs_are_those_of_the_settings(tmp_path: Path) -> None:
 
     compared = said("03_improved_runs.ipynb", "methods: {aime: [base, direct], gpqa: [base]}, baseline: direct")
     assert "aime: base is " in compared and "aime: direct is " not in compared
-    assert "gpqa: nothing is compared, for the baseline, direct, did not run" in compared
-    shown = said("05_is_the_judge_right.ipynb", "methods: {aime: [base, pdp], gpqa: [base]}, pairs_by: agreement")
-    assert "aime: pdp shows pairs by agreement" in shown
+    assert "gpqa: the baseline, direct, did not run" in compared
+    shown = said("05_is_the_judge_right.ipynb", "methods: {aime: [base, pdp_agreement], gpqa: [base]}")
+    assert "aime: pdp_agreement shows pairs by agreement" in shown
 
 
 def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: Fa
     assert pilot.cells.model.str.startswith("simulated").all() and set(pilot.cells.method) == {"base", "pdp"}
     assert "not those of any model" in pilot.told
     assert ("stored nothing yet" in pilot.told) == (stored == "nothing")
-    assert sorted(pilot.cells.budget.unique()) == run.at("aime").budgets
+    assert sorted(pilot.cells.budget.unique()) == run.task("aime").budgets
     assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
     again = pilot_cells(run)
     assert again.cells.score.tolist() == pilot.cells.score.tolist()

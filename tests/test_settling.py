@@ -16,12 +16,20 @@ from hypothesis import strategies as st
 from test_synthesis import checked, solver, sums
 
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
-from anytime_lib.config import HeldOutSettings
+from anytime_lib.config import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, label, note_criterion, settle
 
 Config = Callable[..., RunConfig]
-HELD = {"task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0, "statistic": "quality"}
+HELD = {
+    "treatment": "pdp_grader",
+    "task": "sums",
+    "seed": 11,
+    "n_problems": 6,
+    "difficulty": [2],
+    "margin": 5.0,
+    "statistic": "quality",
+}
 SEEN = {"first_seen": "2026-01-01", "after_results": 0, "after_run": 0}
 
 
@@ -37,9 +45,9 @@ def helped(body: dict[str, Any], number: int) -> Any:
 def run(server: FakeServer, config: Config) -> Config:
     server.script = helped
     return lambda **settings: config(
-        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 3, "pool_samples": 3,
+        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp_grader"], "pool_problems": 3, "pool_samples": 3,
             "pool_budget": 12, "n_shots": 1, "answer_tokens": 16, "budgets": [2, 5], "difficulty": [0, 1],
-            "pairs_by": "grader", "settle": HELD} | settings)
+            "settle": HELD} | settings)
     )  # fmt: skip
 
 
@@ -66,7 +74,7 @@ def test_the_margin_decides(run: Config) -> None:
     found = settle(run(settle=held), progress=False)
     assert found.outcome == "supported" and 5 < found.low < found.difference < found.high
     said = found.summary()
-    assert said.startswith("supported: that pdp beats base on held-out sums by more than 5 points of quality (")
+    assert said.startswith("supported: that pdp_grader beats base on held-out sums by more than 5 points of quality (")
     assert settle(run(settle=held | {"margin": 99.0}), progress=False).outcome == "refuted"
     between = settle(run(settle=held | {"margin": round(found.difference, 1)}), progress=False)
     assert between.outcome == "undecided" and between.to_frame().outcome[0] == "undecided"
@@ -118,13 +126,13 @@ def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> N
         settle(run(settle=HELD | {"task": "aime"}), progress=False)
     with pytest.raises(ConfigError, match="unknown task 'sum'; did you mean 'sums'"):
         run(settle=HELD | {"task": "sum"})
-    with pytest.raises(ConfigError, match="settle"):
+    with pytest.raises(ConfigError, match="held_out"):
         run(settle=HELD | {"margn": 1.0})
 
 
 def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: "Sum: 1"
-    found = settle(run(pairs_by="judge"), progress=False)
+    found = settle(run(settle=HELD | {"treatment": "pdp"}), progress=False)
     assert found.outcome == "undecided" and "pdp did not run there" in found.summary()
 
 
@@ -138,7 +146,7 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
          "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
         for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
     ]  # fmt: skip
-    wanted = HeldOutSettings(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    wanted = HeldOutConfig(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
-from test_own_task import right, sums
+from test_custom_task import right, sums
 
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
@@ -137,11 +137,11 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
 
 def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -> None:
     run = config(simulated={"effects": {"pdp": 2.0, "pdp_plus": 3.0}}, n_shots=1, methods=["base", "pdp"])
-    task, problems = load_task("aime"), split_problems(load_task("aime"), run.at("aime"), run.seed)
+    task, problems = load_task("aime"), split_problems(load_task("aime"), run.task("aime"), run.seed)
     attempt = Attempt("we look", "7", "", "")
     pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
-    context = Context(task, run.at("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
-    respondent = Respondent(simulation_of(run.simulated or {}))
+    context = Context(task, run.task("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
+    respondent = Respondent(simulation_of(run.options["simulated"]))
     told = {
         m: respondent.effect_in(load_method(m).messages(problems.test[0], context)) for m in ("base", "pdp", "pdp_plus")
     }
@@ -150,8 +150,8 @@ def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -
 
 async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
     turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
-    respondent, task = Respondent(simulation_of(run.simulated or {})), load_task("aime")
-    respondent.tell_problems(task, split_problems(task, run.at("aime"), run.seed).test)
+    respondent, task = Respondent(simulation_of(run.options["simulated"])), load_task("aime")
+    respondent.tell_problems(task, split_problems(task, run.task("aime"), run.seed).test)
     return await respondent.chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
 
 
@@ -159,7 +159,7 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
     task = load_task("aime")
-    problem = split_problems(task, run.at("aime"), run.seed).test[0]
+    problem = split_problems(task, run.task("aime"), run.seed).test[0]
     question, asked = task.question(problem), task.answer_prompt(problem)
     for so_far, right_ in ((f"we see{FOUND} so", True), (f"we see{FOUND} but{LOST}", False)):
         more = asyncio.run(said(run, question, so_far, "Go on from there."))
@@ -180,15 +180,15 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
         ({"slove": 0.1}, "simulated: unknown setting 'slove'; did you mean 'solve'"),
         ({"doubt": 1.5}, "simulated: parameter 'doubt'"),
         ({"effects": {"pdp_pluss": 2.0}}, "unknown method 'pdp_pluss'; did you mean 'pdp_plus'"),
-        ({"effects": {"pdp": 0.0}}, "must be above 0"),
+        ({"effects": {"pdp": 0.0}}, "simulated: parameter 'effects: pdp': Input should be greater than 0"),
         ({"effects": {"base": 2.0}}, "base has no words"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        Model(RunConfig(model="simulated", simulated=settings))
-    with pytest.raises(ConfigError, match="are for `model: simulated`"):
-        RunConfig(model="gpt-4o", simulated={})
+        Model(RunConfig(model="simulated", **{"simulated": settings}))
+    with pytest.raises(ConfigError, match="is for `model: simulated`"):
+        RunConfig(model="gpt-4o", **{"simulated": {}})
 
 
 def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_server import FakeServer, say_something
 
-from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis
+from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_sweep_async, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.methods.judge import log_odds
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.exemplars import split_problems
-from anytime_lib.sweep.run import sweep
 from anytime_lib.types import assert_disjoint
 
 Config = Callable[..., RunConfig]
@@ -80,7 +80,7 @@ def test_an_answer_is_carried_past_a_natural_end(server: FakeServer, config: Con
 
 def test_in_a_running_loop(config: Config) -> None:
     async def inside() -> int:
-        return len(run_sweep(config(), progress=False)) + len(await sweep(config(), progress=False))
+        return len(run_sweep(config(), progress=False)) + len(await run_sweep_async(config(), progress=False))
 
     assert asyncio.run(inside()) == 48
 
@@ -209,11 +209,11 @@ def test_prefill_is_only_used_where_it_is_known_to_work(config: Config) -> None:
 def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -> None:
     settings = config(methods=["base", "pdp", "pdp_plus"], pool_problems=3, n_shots=1)
     found = run_synthesis(settings, progress=False)["gpqa"]
-    assert 0 < len(found.preferences) <= settings.at("gpqa").n_pairs
+    assert 0 < len(found.preferences) <= settings.task("gpqa").pool.n_pairs
     assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.usable)
     cells = run_sweep(settings, progress=False)
     assert set(cells.method) == {"base", "pdp", "pdp_plus"}
-    problems = split_problems(load_task("gpqa"), settings.at("gpqa"), settings.seed)
+    problems = split_problems(load_task("gpqa"), settings.task("gpqa"), settings.seed)
     shown = {p.problem.text for p in found.preferences}
     traces = [r["messages"][-1]["content"] for r in server.requests if r.get("logprobs")]
     assert all(any(text in t for t in traces) for text in shown)
@@ -242,17 +242,17 @@ def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path)
     path = tmp_path / "aime.jsonl"
     path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(12)))
     of = {"tasks": ["aime"], "source": str(path), "n_problems": 4}
-    assert len(split_problems(load_task("aime"), config(**of).at("aime"), 0).test) == 4
+    assert len(split_problems(load_task("aime"), config(**of).task("aime"), 0).test) == 4
     with pytest.raises(DataError, match="name a pool_source"):
-        split_problems(load_task("aime"), config(**of | {"methods": ["pdp"]}).at("aime"), 0)
+        split_problems(load_task("aime"), config(**of | {"methods": ["pdp"]}).task("aime"), 0)
     whole = of | {"pool_source": "none", "n_problems": 12}
-    assert len(split_problems(load_task("aime"), config(**whole).at("aime"), 0).test) == 12
+    assert len(split_problems(load_task("aime"), config(**whole).task("aime"), 0).test) == 12
     with pytest.raises(DataError, match="pool_source is 'none'"):
-        split_problems(load_task("aime"), config(**whole | {"n_shots": 1}).at("aime"), 0)
+        split_problems(load_task("aime"), config(**whole | {"n_shots": 1}).task("aime"), 0)
 
 
 def test_a_planted_leak_is_an_error(config: Config) -> None:
-    problems = split_problems(load_task("gpqa"), config().at("gpqa"), 0)
+    problems = split_problems(load_task("gpqa"), config().task("gpqa"), 0)
     with pytest.raises(DataError, match="leak"):
         assert_disjoint(problems.test, [*problems.pool, problems.test[0]])
 
@@ -333,7 +333,7 @@ def test_a_killed_run_goes_on_where_it_was(server: FakeServer, config: Config, t
     """kill -9 in the middle: every stored reply is used again, none is asked twice."""
     params = tmp_path / "p.yaml"
     settings = config(n_problems=6, concurrency=2)
-    params.write_text("\n".join(f"{k}: {v}" for k, v in settings.model_dump().items() if v is not None))
+    params.write_text(yaml.safe_dump(settings.model_dump()))
     import threading
 
     reached = threading.Event()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
@@ -85,7 +85,7 @@ class Context:
     """
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     shots: Sequence[Problem] = ()
     pool: Sequence[Problem] = ()
     prepared: Any = None
@@ -106,7 +106,7 @@ class Preparation(Protocol):
         self,
         client: Client,
         task: Task,
-        settings: TaskSettings,
+        settings: TaskConfig,
         problems: ProblemSplit,
         trace_slots: ResizableSemaphore,
     ) -> Any:

@@ -90,22 +90,19 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
     except RequestFailed:
         return Judgement("error")
     odds = log_odds(ab.text, ab.first), log_odds(ba.text, ba.first)
-    why = (ab.text.strip(), ba.text.strip()) if client.config.rationale_tokens else ()
     margin = None if odds[0] is None or odds[1] is None else (odds[0] - odds[1]) / 2
     outcome: Outcome = (
         "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
     )
-    return Judgement(outcome, margin, odds, (ab.key, ba.key), why)
+    return Judgement(outcome, margin, odds, (ab.key, ba.key))
 
 
 async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
-    """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities; with
-    `rationale_tokens`, the letter is followed by a reason of at most so many tokens."""
+    """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
     shows = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-    why = client.config.rationale_tokens
-    content = prompt("judge.rationale" if why else "judge.question", problem=problem.text, **shows)
+    content = prompt("judge.question", problem=problem.text, **shows)
     turn = {"role": "user", "content": content}
-    return await client.say("judge", task, "synthesis", [turn], 0, 4 + why, alternatives=20)
+    return await client.say("judge", task, "synthesis", [turn], 0, 4, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from anytime_lib.config import TaskSettings
+from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
 from anytime_lib.models.limiter import ResizableSemaphore
@@ -68,6 +68,7 @@ class Principles:
         return f"{found}; {why}, so leap is left out. More pool problems or samples may help"
 
 
+@dataclass(frozen=True)
 class Learning:
     """The preparation: attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles.
 
@@ -75,12 +76,13 @@ class Learning:
     """
 
     name = "principles"
+    principle_tokens: int = 256
 
     async def __call__(
         self,
         client: Client,
         task: Task,
-        settings: TaskSettings,
+        settings: TaskConfig,
         problems: ProblemSplit,
         trace_slots: ResizableSemaphore,
     ) -> Principles:
@@ -89,7 +91,7 @@ class Learning:
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
             await trace_slots.acquire()
             try:
-                return await _learned(client, task, settings, problems, problem)
+                return await _learned(client, task, settings, problems, problem, self.principle_tokens)
             finally:
                 trace_slots.release()
 
@@ -98,10 +100,9 @@ class Learning:
         found = [job.result() for job in jobs]
         mistakes = [m for _, _, m in found if m]
         low = [m.principle for m in mistakes if m.principle]
+        most = self.principle_tokens
         summary = (
-            await _say(client, task, settings, "principle", prompt("leap.summary", principles=_listed(low)))
-            if low
-            else ""
+            await _say(client, task, most, "principle", prompt("leap.summary", principles=_listed(low))) if low else ""
         )
         return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
 
@@ -119,16 +120,16 @@ class Learning:
 
 
 async def _learned(
-    client: Client, task: Task, settings: TaskSettings, problems: ProblemSplit, problem: Problem
+    client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, problem: Problem, most: int
 ) -> tuple[int, int, Mistake | None]:
     """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
     messages = chain_of_thought(task, problem, problems.shots)
     read, failed, wrong = 0, 0, None
-    for sample in range(client.config.pool_samples):
+    for sample in range(settings.pool.samples):
         try:
-            trace = await client.trace(task, "synthesis", problem, messages, sample, settings.pool_budget)
+            trace = await client.trace(task, "synthesis", problem, messages, sample, settings.pool.budget)
             answer = await client.answer(
-                task, "synthesis", problem, trace, settings.pool_budget, sample, settings.answer_tokens
+                task, "synthesis", problem, trace, settings.pool.budget, sample, settings.answer_cap
             )
         except RequestFailed:
             failed += 1
@@ -145,19 +146,19 @@ async def _learned(
         "attempt": f"{trace.text}\n{answer.text}".strip(),
         "answer": task.gold_answer(problem),
     }
-    explanation = await _say(client, task, settings, "explain", prompt("leap.explain", **shows))
+    explanation = await _say(client, task, most, "explain", prompt("leap.explain", **shows))
     principle = ""
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-        principle = await _say(client, task, settings, "principle", asked)
+        principle = await _say(client, task, most, "principle", asked)
     return read, failed, Mistake(problem, trace.key, answer.key, explanation, principle)
 
 
-async def _say(client: Client, task: Task, settings: TaskSettings, kind: str, content: str) -> str:
+async def _say(client: Client, task: Task, most: int, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
         turn = {"role": "user", "content": content}
-        said = await client.say(kind, task, "leap", [turn], 0, settings.principle_tokens)
+        said = await client.say(kind, task, "leap", [turn], 0, most)
     except RequestFailed:
         return ""
     return said.text.strip()
@@ -167,11 +168,16 @@ def _listed(principles: list[str]) -> str:
     return "\n".join(f"- {principle}" for principle in principles)
 
 
+@dataclass(frozen=True)
 class Leap(Prompted):
-    """`base` after the principles, high level and low."""
+    """`base` after the principles, high level and low; each of at most `principle_tokens` tokens."""
 
     name = "leap"
-    preparation = Learning()
+    principle_tokens: int = 256
+
+    @property
+    def preparation(self) -> Learning:  # type: ignore[override]
+        return Learning(self.principle_tokens)
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         learned: Principles = context.prepared

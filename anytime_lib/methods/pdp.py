@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anytime_lib.config import TaskSettings
+from anytime_lib.config import TaskConfig
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource
@@ -30,12 +30,11 @@ class Pairs:
         self,
         client: Client,
         task: Task,
-        settings: TaskSettings,
+        settings: TaskConfig,
         problems: ProblemSplit,
         trace_slots: ResizableSemaphore,
     ) -> Synthesis:
-        by = client.config.pairs_by if self.by == "judge" else self.by
-        return await synthesize(client, task, settings, problems, trace_slots, by=by)
+        return await synthesize(client, task, settings, problems, trace_slots, by=self.by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
         preference_file.save(

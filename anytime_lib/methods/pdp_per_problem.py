@@ -8,6 +8,7 @@ answer is looked at, and every token of it is inside the budget.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from anytime_lib.methods.base import Context, Method, chain_of_thought
 from anytime_lib.methods.judge import TIE, log_odds
@@ -18,17 +19,23 @@ from anytime_lib.types import Problem, Trace
 VERDICT_TOKENS = 4
 
 
+@dataclass(frozen=True)
 class PdpPerProblem(Searching):
-    """Two attempts of `per_problem_tokens` each (their answers take no more than that either), a verdict, a reasoning.
+    """Two attempts of `attempt_tokens` each (their answers take no more than that either), a verdict, a reasoning.
 
     Stopped before the verdict, it answers from the first attempt; then from the better one; then from the reasoning, as
     far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts.
+
+    Attributes:
+        attempt_tokens: None: an eighth of the largest budget.
     """
 
     name = "pdp_per_problem"
+    attempt_tokens: int | None = None
 
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        task, most, left = context.task, context.settings.per_problem_tokens, context.budget
+        task, left = context.task, context.budget
+        most = self.attempt_tokens or max(1, context.settings.budgets[-1] // 8)
         messages = chain_of_thought(task, problem, context.shots)
         attempts: list[tuple[Trace, str]] = []
         for number in range(2):

@@ -147,7 +147,7 @@ class Session:
         return replace(said, tokens=said.tokens or max_tokens)
 
     async def _forced(self, trace: Trace, tokens: int | None, cap: int | None) -> Completion:
-        task, most = self._context.task, self._context.settings.answer_tokens
+        task, most = self._context.task, self._context.settings.answer_cap
         at = trace.n_tokens if tokens is None else tokens
         return await self._client.answer(
             task, self._method, self._problem, trace, at, self._sample, most if cap is None else min(cap, most)

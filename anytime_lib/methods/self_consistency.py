@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Context, Method, chain_of_thought
@@ -33,21 +34,28 @@ def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
     return readings.index(counts.most_common(1)[0][0]) if counts else 0
 
 
+@dataclass(frozen=True)
 class SelfConsistency(Searching):
-    """The majority over traces of at most `vote_tokens` each, together of no more tokens than the budget."""
+    """The majority over traces of at most `trace_tokens` each, together of no more tokens than the budget.
+
+    Attributes:
+        trace_tokens: None: a quarter of the largest budget.
+    """
 
     name = "self_consistency"
+    trace_tokens: int | None = None
 
     async def answers_by_budget(
         self, problem: Problem, context: Context, session: Session
     ) -> AsyncIterator[BudgetAnswer]:
         messages = chain_of_thought(context.task, problem, context.shots)
+        most = self.trace_tokens or max(1, context.settings.budgets[-1] // 4)
         traces: list[Trace] = []
         spent = 0
         known: dict[tuple[int, int], Completion | RequestFailed] = {}
         for budget in context.settings.budgets:
             while spent < budget and len(traces) < MOST:
-                cap = min(context.settings.vote_tokens, context.budget - spent)
+                cap = min(most, context.budget - spent)
                 traces.append(await session.trace(messages, cap, len(traces)))
                 spent += cost(traces[-1], cap)
             votes, used = [], 0

@@ -35,7 +35,7 @@ class FewShot(Prompted):
     needs_pool = True
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
-        return chain_of_thought(context.task, problem, [*context.shots, *context.pool[: context.settings.n_pairs]])
+        return chain_of_thought(context.task, problem, [*context.shots, *context.pool[: context.settings.pool.n_pairs]])
 
 
 class BudgetPrompt(Prompted):

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, chain_of_thought
 from anytime_lib.methods.judge import (
@@ -118,7 +118,7 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
 
     `judge` is whom the config's `pairs_by` names.
     """
-    found = [p.name.removeprefix("pairs:") for m in config.at(task).methods if (p := load_method(m).preparation)
+    found = [p.name.removeprefix("pairs:") for m in config.task(task).methods if (p := load_method(m).preparation)
              and p.name.startswith("pairs:")]  # fmt: skip
     return [by for by in dict.fromkeys(found) if by in PREFERENCE_SOURCES]
 
@@ -126,7 +126,7 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
 async def synthesize(
     client: Client,
     task: Task,
-    settings: TaskSettings,
+    settings: TaskConfig,
     problems: ProblemSplit,
     trace_slots: ResizableSemaphore | None = None,
     by: PreferenceSource | None = None,
@@ -141,10 +141,10 @@ async def synthesize(
         DataError: the pool shares a problem with the test set.
         ConfigError: the task has no checker, and pairs by `verifier` are wanted.
     """
-    by = by or client.config.pairs_by
+    by = by or "judge"
     verifier_of(task, needed=by == "verifier")
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    slots = trace_slots or ResizableSemaphore(lambda: client.config.concurrency)
+    slots = trace_slots or ResizableSemaphore(lambda: client.config.endpoint.concurrency)
 
     async def one(problem: Problem) -> Compared:
         await slots.acquire()
@@ -159,11 +159,11 @@ async def synthesize(
 
 
 def chosen(
-    client: Client, task: Task, settings: TaskSettings, compared: Sequence[Compared], by: PreferenceSource
+    client: Client, task: Task, settings: TaskConfig, compared: Sequence[Compared], by: PreferenceSource
 ) -> Synthesis:
     """The pairs for the prompt, from what comparing the attempts at each pool problem gave."""
     config, usable = client.config, [pair for found in compared for pair in found.pairs]
-    choice = choose(usable, settings.n_pairs, allowance=settings.pair_tokens, match_length=config.match_length)
+    choice = choose(usable, settings.pool.n_pairs, allowance=settings.pool.pair_tokens)
     preferences, left_out = choice.preferences, dict(choice.left_out)
     if by == "shuffled":
         if len(preferences) == 1:
@@ -177,10 +177,10 @@ def chosen(
         usable=usable, attempts={"made": 0} | dict(attempts), left_out=left_out,
         made_with={
             "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": config.seed,
-            "pool_budget": settings.pool_budget, "pool_problems": settings.pool_problems,
-            "pool_samples": config.pool_samples, "temperature": config.temperature, "top_p": config.top_p,
-            "pair_tokens": settings.pair_tokens, "match_length": config.match_length,
-            "rationale_tokens": config.rationale_tokens,
+            "pool_budget": settings.pool.budget, "pool_problems": settings.pool.problems,
+            "pool_samples": settings.pool.samples, "temperature": config.sampling.temperature,
+            "top_p": config.sampling.top_p,
+            "pair_tokens": settings.pool.pair_tokens,
         },
     )  # fmt: skip
 
@@ -188,7 +188,7 @@ def chosen(
 async def compare_on(
     client: Client,
     task: Task,
-    settings: TaskSettings,
+    settings: TaskConfig,
     shots: Sequence[Problem],
     problem: Problem,
     by: PreferenceSource = "judge",
@@ -197,7 +197,7 @@ async def compare_on(
     counts: Counter[str] = Counter()
     attempts = []
     messages = chain_of_thought(task, problem, shots)
-    for sample in range(client.config.pool_samples):
+    for sample in range(client.config.pool.samples):
         try:
             attempts.append(await _attempt(client, task, settings, problem, messages, sample))
             counts["made"] += 1
@@ -236,14 +236,14 @@ async def compare_on(
 async def _attempt(
     client: Client,
     task: Task,
-    settings: TaskSettings,
+    settings: TaskConfig,
     problem: Problem,
     messages: list[dict[str, str]],
     sample: int,
 ) -> Attempt:
-    budget = settings.pool_budget
+    budget = settings.pool.budget
     trace = await client.trace(task, "synthesis", problem, messages, sample, budget)
-    answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_tokens)
+    answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_cap)
     tokens = trace.used(budget) + answer.tokens
     return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from anytime_lib.methods.base import Context, Method, chain_of_thought
 from anytime_lib.methods.judge import log_odds
@@ -19,28 +20,35 @@ VALUE_TOKENS = 4
 """Of a valuation: a letter, and room for what some models put around it."""
 
 
+@dataclass(frozen=True)
 class TreeOfThoughts(Searching):
-    """Beam search of `tree_width` partial reasonings, `tree_branches` thoughts of `tree_step` tokens from each.
+    """Beam search of `width` partial reasonings, `branches` thoughts of `step_tokens` tokens from each.
 
     A valuation is the log-odds that the model gives to its being on the way to a right answer; one that cannot be read
     ranks last, and of equals the longest is the best. Before the first thought is valued, the answer is that of the
     first thought, cut where the budget ends.
+
+    Attributes:
+        step_tokens: None: an eighth of the largest budget.
     """
 
     name = "tree_of_thoughts"
+    width: int = 2
+    branches: int = 2
+    step_tokens: int | None = None
 
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        settings, left = context.settings, context.budget
+        left, step_tokens = context.budget, self.step_tokens or max(1, context.settings.budgets[-1] // 8)
         question = prompt("tree_of_thoughts.question", question=context.task.question(problem))
         beam = [(0.0, session.nothing(chain_of_thought(context.task, problem, context.shots, question)))]
         best: Trace | None = None
         while beam:
             grown: list[tuple[float, Trace]] = []
             for i, (_, node) in enumerate(beam):
-                for branch in range(settings.tree_branches):
+                for branch in range(self.branches):
                     if left < 1:
                         return
-                    cap = min(settings.tree_step, left)
+                    cap = min(step_tokens, left)
                     thought = await session.trace(_next(node), cap, branch)
                     left -= cost(thought, cap)
                     leaf = joined(node, thought)
@@ -55,7 +63,7 @@ class TreeOfThoughts(Searching):
                     grown.append((value, leaf))
                     best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
                     yield Step(0, best)
-            beam = sorted(grown, key=lambda of: -of[0])[: settings.tree_width]
+            beam = sorted(grown, key=lambda of: -of[0])[: self.width]
 
 
 def _next(node: Trace) -> list[Message]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,7 +48,7 @@ class EmbeddedServer:
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
         self.gguf = checked(Path(gguf))
         self.alias = alias(self.gguf)
-        self._settings = {"port": port, "slots": slots, "context": context}
+        self._wanted = (port, slots, context)
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         self._finalizer: weakref.finalize[[subprocess.Popen[bytes], int], EmbeddedServer] | None = None
@@ -75,11 +75,19 @@ class EmbeddedServer:
         if self.pid:
             return self
         self.stop()
-        command = [sys.executable, "-P", llama_server.__file__, f"--gguf={self.gguf}", f"--alias={self.alias}"]
-        command += [f"--{name}={value}" for name, value in self._settings.items()]
+        if self._wanted[0] and _taken(self._wanted[0]):
+            raise EndpointError(
+                f"port {self._wanted[0]} is taken by another program; choose another with --port, or --port 0 for any "
+                "free one"
+            )
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         self._process = subprocess.Popen(
-            [*command, f"--owner={os.getpid()}"],
+            [
+                sys.executable,
+                "-P",
+                llama_server.__file__,
+                *map(str, [self.gguf, self.alias, *self._wanted, os.getpid()]),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -94,32 +102,24 @@ class EmbeddedServer:
         return self
 
     def _listening(self, process: subprocess.Popen[bytes], timeout: float) -> int:
-        """The port from the line that the process prints when it is ready."""
-        lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        output = process.stdout
-        assert output is not None
-        threading.Thread(target=lambda: lines.put(output.readline()), daemon=True).start()
-        try:
-            line = lines.get(timeout=timeout)
-        except queue.Empty:
-            process.kill()
-            raise EndpointError(f"the embedded server did not start within {timeout:g} s{self.last_words()}") from None
-        if line:
-            return int(line)
-        if process.wait() == llama_server.PORT_TAKEN:
+        """The port from the line that the process prints when it is ready; it ends without one if it cannot serve."""
+        assert process.stdout is not None
+        patience = threading.Timer(timeout, process.kill)
+        patience.start()
+        line = process.stdout.readline()
+        patience.cancel()
+        if not line:
             raise EndpointError(
-                f"port {self._settings['port']} is taken by another program; choose another with --port, or "
-                "--port 0 for any free one"
+                f"the embedded server could not serve {self.gguf} within {timeout:g} s{self.last_words()}"
             )
-        raise EndpointError(f"the embedded server could not serve {self.gguf}{self.last_words()}")
+        return int(line)
 
-    def last_words(self, lines: int = 4) -> str:
+    def last_words(self) -> str:
         """The end of the server's log, as the end of a sentence; empty if it said nothing."""
-        if self._log is None:
-            return ""
+        assert self._log is not None
         self._log.seek(0)
         said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        return f"; it said last: {' | '.join(said[-lines:])}" if said else ""
+        return f"; it said last: {' | '.join(said[-4:])}" if said else ""
 
     def stop(self) -> None:
         """Stop the server and wait until it is gone. A server that is not running stays so."""
@@ -134,6 +134,17 @@ class EmbeddedServer:
 
     def __exit__(self, *error: object) -> None:
         self.stop()
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name == "posix":  # a port that was just given up is free; elsewhere the option means something else
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((llama_server.HOST, port))
+        except OSError:
+            return True
+    return False
 
 
 def _end(process: subprocess.Popen[bytes], owner: int) -> None:
@@ -186,12 +197,11 @@ def running_server(alias: str) -> str | None:
 @contextlib.contextmanager
 def shared(server: EmbeddedServer) -> Iterator[None]:
     """A server that runs as long as this lasts and is found by `running_server`, here and in processes begun here."""
-    before = os.environ.get("OPENAI_BASE_URL")
+    before = dict(os.environ)
     with server:
         os.environ["OPENAI_BASE_URL"] = server.base_url
         try:
             yield
         finally:
-            del os.environ["OPENAI_BASE_URL"]
-            if before is not None:
-                os.environ["OPENAI_BASE_URL"] = before
+            os.environ.pop("OPENAI_BASE_URL")
+            os.environ |= before

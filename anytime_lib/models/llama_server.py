@@ -1,4 +1,4 @@
-"""What runs inside the server's process?
+"""What runs in the server process?
 
 llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, so that the process starts without
 importing the rest of the package; it says its port in one line on its standard output and lives only as long as its
@@ -7,11 +7,9 @@ owner.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,49 +17,40 @@ from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
-PORT_TAKEN = 98
-"""Exit status of a server whose port is in use."""
 
 
-def main() -> int:
-    """Serve one GGUF file until the owner, who started this process and holds the other end of its input, is gone."""
-    parser = argparse.ArgumentParser(prog="llama_server", description="Serve a GGUF file on this machine only.")
-    parser.add_argument("--gguf", required=True)
-    parser.add_argument("--alias", required=True)
-    parser.add_argument("--port", type=int, required=True, help="0: any free port")
-    parser.add_argument("--slots", type=int, required=True)
-    parser.add_argument("--context", type=int, required=True, help="tokens per slot")
-    parser.add_argument("--owner", type=int, required=True, help="process id of the owner")
-    asked = parser.parse_args()
+def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str) -> None:
+    """Serve one GGUF file until the process `owner`, which holds the other end of our input, is gone.
 
+    Args:
+        port: 0 for any free one.
+        context: tokens per slot.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then ends this process
     ready = os.dup(1)
     os.dup2(2, 1)  # whatever llama.cpp prints goes to the log, never before the line that says the port
     threading.Thread(target=_until_input_ends, daemon=True).start()
-    threading.Thread(target=_until_orphaned, args=(asked.owner,), daemon=True).start()
-    if asked.port and _taken(asked.port):
-        return PORT_TAKEN
-    server = _serve(asked)
+    threading.Thread(target=_until_orphaned, args=(int(owner),), daemon=True).start()
+    server = _serve(gguf, alias, int(port), int(slots), int(context))
     os.write(ready, server.listening_address.rsplit(":", 1)[1].encode() + b"\n")
     os.close(ready)
     threading.Event().wait()
-    return 0
 
 
-def _serve(asked: argparse.Namespace) -> Any:
+def _serve(gguf: str, alias: str, port: int, slots: int, context: int) -> Any:
     """The server, started on its own threads. It stops when the object goes."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
-    params.model.path = asked.gguf
-    params.model_alias = {asked.alias}
+    params.model.path = gguf
+    params.model_alias = {alias}
     params.hostnames = [HOST]
-    params.port = asked.port
+    params.port = port
     # A web page that is open in the user's browser must not be able to read what the server says.
     params.cors_origins = f"http://{HOST}"
     params.ui = False
-    params.n_parallel = asked.slots
-    params.n_ctx = asked.slots * asked.context
+    params.n_parallel = slots
+    params.n_ctx = slots * context
     params.fit_params = False  # the context is what was asked for, whatever memory is free at the moment
     params.cache_prompt = True
     params.cache_ram_mib = 1024  # llama.cpp's own default of 8 GiB is more than a laptop spares
@@ -110,17 +99,6 @@ def _threads() -> tuple[int | None, set[int]]:
     return (allowed if allowed < total else None), set()
 
 
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name == "posix":  # a port that was just given up is free; elsewhere the option means something else
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return True
-    return False
-
-
 def _until_input_ends() -> None:
     while os.read(0, 4096):
         pass
@@ -135,4 +113,4 @@ def _until_orphaned(owner: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(*sys.argv[1:])

@@ -23,7 +23,7 @@ from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.simulated import Respondent, simulation_of
 from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -53,18 +53,18 @@ class Model:
         self.limiter: Limiter | None = None
         self._gguf: Path | None = None
         self._respondent: Respondent | None = None
-        if config.base_url is None and config.model == "simulated":
-            self._respondent = Respondent(simulation_of(config.simulated or {}))
+        if config.endpoint.base_url is None and config.model == "simulated":
+            self._respondent = Respondent(simulation_of(config.options.get("simulated", {})))
             self.name = self._respondent.name
             self.endpoint_id = "simulated"
-        elif config.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
+        elif config.endpoint.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
             self.name = weights.alias(self._gguf)
             self.endpoint_id = "embedded"
         else:
             self.name = config.model
-            named = config.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-            self.endpoint_id = check_url(named, "base_url" if config.base_url else "OPENAI_BASE_URL")
+            named = config.endpoint.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+            self.endpoint_id = check_url(named, "base_url" if config.endpoint.base_url else "OPENAI_BASE_URL")
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
@@ -72,8 +72,10 @@ class Model:
             self._respondent.tell_problems(task, test, others)
 
     def weights(self) -> dict[str, object] | None:
-        """The weights' file name, alias, sha256 and size; None for a model served elsewhere."""
-        return None if self._gguf is None else weights.describe(self._gguf)
+        """The weights' file name, SHA-256 and size; None for a model served elsewhere."""
+        if (path := self._gguf) is None:
+            return None
+        return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
 
     def shared(self) -> AbstractContextManager[object]:
         """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
@@ -83,7 +85,7 @@ class Model:
 
     def _embedded(self) -> EmbeddedServer:
         assert self._gguf is not None
-        return EmbeddedServer(self._gguf, slots=min(self._config.concurrency, 8))
+        return EmbeddedServer(self._gguf, slots=min(self._config.endpoint.concurrency, 8))
 
     async def endpoint(self) -> Endpoint | Respondent:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -96,7 +98,7 @@ class Model:
         if self._respondent is not None:
             return self._respondent
         if self._gguf is None:
-            url, name = self.endpoint_id, self._config.api_key_env
+            url, name = self.endpoint_id, self._config.endpoint.api_key_env
             key = api_key(name, url)
         else:
             url, name, key = running_server(self.name) or "", "the API key", Key("none")
@@ -106,7 +108,7 @@ class Model:
                 url = self._server.base_url
         endpoint = Endpoint(url, self.name, key, key_name=name, timeouts=self.timeouts,
                             on_event=self.on_event, limiter=self.limiter,
-                            tokenizer_file=self._config.tokenizer_file)  # fmt: skip
+                            tokenizer_file=self._config.endpoint.tokenizer_file)  # fmt: skip
         try:
             await endpoint.check()
         except BaseException:

@@ -39,11 +39,7 @@ _MOST_WRONG = 3
 
 
 def simulation_of(settings: Mapping[str, Any]) -> Simulation:
-    """The simulation that a config's settings describe.
-
-    Raises:
-        ConfigError: a setting is unknown or makes no sense.
-    """
+    """The simulation that a config's settings describe; ConfigError if one is unknown or makes no sense."""
     for name in settings:
         if name not in Simulation.model_fields:
             raise ConfigError(f"simulated: unknown setting {name!r}{nearest(name, Simulation.model_fields)}")
@@ -51,12 +47,11 @@ def simulation_of(settings: Mapping[str, Any]) -> Simulation:
         found = Simulation(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"simulated: parameter {first['loc'][0]!r}: {first['msg']}, got {first['input']!r}") from None
-    for method, effect in found.effects.items():
+        where = ": ".join(map(str, first["loc"]))
+        raise ConfigError(f"simulated: parameter {where!r}: {first['msg']}, got {first['input']!r}") from None
+    for method in found.effects:
         if method not in method_names():
             raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
-        if effect <= 0:
-            raise ConfigError(f"simulated: the effect of {method} multiplies a hazard, so it must be above 0: {effect}")
         if not _marker(method):
             raise ConfigError(f"simulated: effects: {method} has no words by which the respondent could tell it")
     return found
@@ -77,16 +72,15 @@ def quantile(problem: Problem) -> float:
 
 @dataclass(frozen=True)
 class Known:
-    """A problem that the respondent recognises; `others` are those under test with it."""
+    """A problem that the respondent recognises, and the answers that it gives where it does not hold the right one."""
 
     task: Task
     problem: Problem
-    others: Sequence[Problem] = field(repr=False)
+    under_test: Sequence[Problem] = field(repr=False)
 
     @cached_property
     def distractors(self) -> list[str]:
-        """Up to three wrong answers in the form of the right one (see `distractors`)."""
-        return distractors(self.task, self.problem, self.others)
+        return distractors(self.task, self.problem, self.under_test)
 
 
 class Respondent:
@@ -146,11 +140,25 @@ class Respondent:
         """
 
         async def once() -> Reply:
-            drawn = digest([messages, seed if temperature > 0 else None, prefill])
-            streams = [np.random.default_rng([int(drawn[:16], 16), stream]) for stream in (0, 1)]
+            drawn = int(digest([messages, seed if temperature > 0 else None, prefill])[:16], 16)
+            rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
+            at = self._asked_at(messages)
+            known = None if at is None else self._find(messages[at]["content"])
             if alternatives:
-                return self._verdict(messages, streams[0])
-            return self._reasoned(messages, max_tokens, tokens, prefill, *streams)
+                return self._verdict(messages, rng)
+            if at is None or known is None:
+                if tokens:
+                    raise RequestFailed("the simulated respondent can reason only about problems of its config")
+                n = min(max_tokens, 30)
+                return _reply(messages, _write([], n, wording)[0], n, "stop")
+            holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
+            if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
+                text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
+                return _reply(messages, text, n, "length" if cut_off else "stop")
+            chance = float(self.simulation.chances(quantile(known.problem), self.effect_in(messages)))
+            turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
+            text, ends = _write(turns, n, wording)
+            return _reply(messages, text, n, "stop" if stopped else "length", ends=ends if tokens else None)
 
         return await (once() if each_try is None else each_try(once))
 
@@ -169,32 +177,6 @@ class Respondent:
         """The last of the user's turns that is about a problem."""
         turns = reversed([*enumerate(messages)])
         return next((i for i, turn in turns if turn["role"] == "user" and self._find(turn["content"])), None)
-
-    def _reasoned(
-        self,
-        messages: Sequence[Message],
-        max_tokens: int,
-        tokens: bool,
-        prefill: bool,
-        rng: np.random.Generator,
-        wording: np.random.Generator,
-    ) -> Reply:
-        """A reasoning, or the answer after one; beside any problem, just words."""
-        at = self._asked_at(messages)
-        known = None if at is None else self._find(messages[at]["content"])
-        if at is None or known is None:
-            if tokens:
-                raise RequestFailed("the simulated respondent can reason only about problems of its config")
-            n = min(max_tokens, 30)
-            return _reply(messages, _write([], n, wording)[0], n, "stop")
-        holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
-        if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
-            text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
-            return _reply(messages, text, n, "length" if cut_off else "stop")
-        chance = float(self.simulation.chances(quantile(known.problem), self.effect_in(messages)))
-        turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
-        text, ends = _write(turns, n, wording)
-        return _reply(messages, text, n, "stop" if stopped else "length", ends=ends if tokens else None)
 
     def _answer(self, known: Known, holding: bool, rng: np.random.Generator) -> str:
         unread, guess, which = rng.random(3)

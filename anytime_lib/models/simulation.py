@@ -7,7 +7,7 @@ and lose it again, and may stop. Everything that a sweep estimates of it is know
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -34,7 +34,9 @@ class Simulation(BaseModel):
     give_up: float = Field(0.0, ge=0, lt=1, description="chance to stop by itself while searching")
     guess: float = Field(0.1, ge=0, le=1, description="chance that an answer forced while searching is right")
     unread: float = Field(0.02, ge=0, le=1, description="share of answers that no grader can read")
-    effects: dict[str, float] = Field({}, description="method -> what it multiplies the hazard by; others leave it")
+    effects: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="method -> what it multiplies the hazard by; others leave it"
+    )
     judge_accuracy: float = Field(0.75, ge=0, le=1, description="share of pairs whose better attempt it prefers")
     position_bias: float = Field(0.3, description="log-odds (nats) in favour of the attempt shown first")
 
@@ -46,11 +48,11 @@ class Simulation(BaseModel):
         """
         at = np.asarray(u, dtype=float)
         units = {
-            "normal": lambda: ndtri(at),
-            "uniform": lambda: np.sqrt(12) * (at - 0.5),
-            "two_groups": lambda: np.where(at < 0.5, -1.0, 1.0),
+            "normal": ndtri(at),
+            "uniform": np.sqrt(12) * (at - 0.5),
+            "two_groups": np.where(at < 0.5, -1.0, 1.0),
         }
-        return np.asarray(self.spread * units[self.shape]())
+        return np.asarray(self.spread * units[self.shape])
 
     def chances(self, u: ArrayLike, effect: float = 1.0) -> Floats:
         """(...) chance that one token finds the answer, on problems at quantiles u."""
@@ -134,9 +136,9 @@ class Simulation(BaseModel):
         while True:
             changes = turn[at:] < (self.doubt if holding else chance)
             change = at + int(changes.argmax()) if changes.any() else len(turn)
-            answers_by_budget = end[at:change] < (self.stop if holding else self.give_up)
-            if answers_by_budget.any():
-                return turns, at + int(answers_by_budget.argmax()) + 1, True
+            stops = end[at:change] < (self.stop if holding else self.give_up)
+            if stops.any():
+                return turns, at + int(stops.argmax()) + 1, True
             if change == len(turn):
                 return turns, len(turn), False
             holding = not holding

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from anytime_lib.errors import DataError
 from anytime_lib.models.tokens import ends_of
 
@@ -29,17 +31,18 @@ async def server_pieces(ask: Ask, model: str, text: str, owner: str = "") -> lis
         body = await ask("/tokenize", asked)
         if body is None:
             return None
-        pieces = await _told_pieces(ask, model, body, text)
-        if pieces is not None:
+        if (pieces := await _pieces_in(body, ask, model, text)) is not None:
             return pieces
     return None
 
 
-async def _told_pieces(ask: Ask, model: str, body: Any, text: str) -> list[bytes] | None:
-    """The tokens that an answer of /tokenize tells of; SGLang tells numbers alone, which /detokenize turns back."""
-    if not isinstance(body, dict) or not isinstance(tokens := body.get("tokens"), list) or not tokens:
+async def _pieces_in(body: Any, ask: Ask, model: str, text: str) -> list[bytes] | None:
+    """The tokens that an answer of /tokenize tells of: strings (vLLM), objects with a `piece` (llama.cpp), or numbers
+    alone (SGLang), which /detokenize turns back into strings."""
+    tokens = body.get("tokens") if isinstance(body, dict) else None
+    if not isinstance(tokens, list) or not tokens:
         return None
-    if isinstance(strings := body.get("token_strs"), list) and all(isinstance(s, str) for s in strings):
+    if (strings := _strings(body.get("token_strs"))) is not None:
         return vocabulary_pieces(strings, text)
     if isinstance(tokens[0], dict):
         pieces = [_raw(t.get("piece")) if isinstance(t, dict) else b"" for t in tokens]
@@ -47,14 +50,17 @@ async def _told_pieces(ask: Ask, model: str, body: Any, text: str) -> list[bytes
     if not all(isinstance(t, int) for t in tokens):
         return None
     back = await ask("/detokenize", {"model": model, "tokens": [[t] for t in tokens], "skip_special_tokens": False})
-    strings = back.get("text") if isinstance(back, dict) else None
-    if not isinstance(strings, list) or not all(isinstance(s, str) for s in strings):
-        return None
-    pieces = [s.encode(errors="replace") for s in strings]
-    return pieces if ends_of(pieces, text) is not None else None
+    strings = _strings(back.get("text")) if isinstance(back, dict) else None
+    pieces = [s.encode(errors="replace") for s in strings or ()]
+    return pieces if strings is not None and ends_of(pieces, text) is not None else None
+
+
+def _strings(value: object) -> list[str] | None:
+    return value if isinstance(value, list) and all(isinstance(s, str) for s in value) else None
 
 
 def _raw(piece: object) -> bytes:
+    """A token's bytes: llama.cpp gives a string, or a list of numbers where it is no whole character."""
     try:
         return piece.encode() if isinstance(piece, str) else bytes(piece)  # type: ignore[call-overload]
     except (TypeError, ValueError):
@@ -65,14 +71,14 @@ def vocabulary_pieces(strings: Sequence[str], text: str) -> list[bytes] | None:
     """The bytes of tokens given as a vocabulary writes them: as they are, in the byte alphabet of GPT-2 (`Ġ` for a
     space), or as SentencePiece has them (`▁`, `<0x0A>`). None if none of these readings joins to the text."""
     alphabet = _byte_alphabet()
-    readings: list[list[bytes]] = [[s.encode(errors="replace") for s in strings]]
-    if all(c in alphabet for s in strings for c in s):
-        readings.append([bytes(alphabet[c] for c in s) for s in strings])
-    readings.append(
-        [bytes([int(m[1], 16)]) if (m := _BYTE.fullmatch(s)) else s.replace("▁", " ").encode(errors="replace")
-         for s in strings]
-    )  # fmt: skip
+    plain = [s.encode(errors="replace") for s in strings]
+    byte_level = [bytes(alphabet.get(c, 0) for c in s) for s in strings]
+    sentencepiece = [
+        bytes([int(m[1], 16)]) if (m := _BYTE.fullmatch(s)) else s.replace("▁", " ").encode(errors="replace")
+        for s in strings
+    ]
     wanted = text.encode().strip()
+    readings = (plain, byte_level, sentencepiece)
     return next((pieces for pieces in readings if b"".join(pieces).strip() == wanted), None)
 
 
@@ -92,8 +98,6 @@ class FileTokenizer:
     """
 
     def __init__(self, path: str | Path) -> None:
-        from tokenizers import Tokenizer
-
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises plain Exceptions

@@ -1,19 +1,15 @@
-"""Where can a reasoning be cut, so that what is left is exactly its first b tokens?
+"""Where may a reasoning be cut, so that what is left is exactly its first b tokens?
 
-Boundaries are byte offsets into the text's UTF-8, one per token, in the serving model's own tokens: `ends[i]` is
-where token i ends. They come from the token stream the server returned (`stream`) or from its tokenizer
-(`tokenizer`); else from a tokenizer's file that the user names, scaled to the token count the server billed (`file`);
-only where there is none of these are they spread over the characters in proportion to that count (`proportional`),
-and every trace says which.
+Boundaries are byte offsets into the text's UTF-8, one per token of the serving model: `ends[i]` is where token i ends.
+They come from the token stream that the server returned (`stream`) or from its tokenizer (`tokenizer`); else from a
+tokenizer's file that the user names, scaled to the token count the server billed (`file`); else they are spread over
+the characters in proportion to that count (`proportional`). Every trace says which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
-
-import numpy as np
 
 _LOST = "\ufffd".encode()
 """What some servers write in place of bytes that are no whole character."""
@@ -107,30 +103,6 @@ def scaled_ends(ends: Sequence[int], n_tokens: int) -> list[int]:
         return []
     places = [0, *ends]
     return [places[round((i + 1) * len(ends) / n_tokens)] for i in range(n_tokens)]
-
-
-class CutError(NamedTuple):
-    """How far cuts fall from where they should, in tokens: mean and largest absolute error, over how many cuts."""
-
-    mean: float
-    max: float
-    cuts: int
-
-
-def cut_error(ends: Sequence[int], guessed: Sequence[int]) -> CutError:
-    """The error of guessed boundaries against the true ones of the same text, over a cut at every budget.
-
-    Args:
-        ends: true boundaries, of n tokens.
-        guessed: boundaries by another mode, such as `proportional_ends(text, n)`.
-    """
-    n = min(len(ends), len(guessed)) - 1  # a cut at the last token is the whole text
-    if n < 1:
-        return CutError(0.0, 0.0, 0)
-    budgets = np.arange(1, n + 1)
-    held = np.interp(np.asarray(guessed[:n]), [0, *ends], np.arange(len(ends) + 1))
-    errors = np.abs(held - budgets)
-    return CutError(float(errors.mean()), float(errors.max()), n)
 
 
 def cut(text: str, ends: Sequence[int], budget: int) -> str:

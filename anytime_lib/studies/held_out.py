@@ -11,7 +11,7 @@ verdict by a criterion that is younger than held-out results says so.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,12 +19,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.config import HeldOutSettings, RunConfig
+from anytime_lib.config import HeldOutConfig, RunConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.index import quality_array
 from anytime_lib.models.model import Model
 from anytime_lib.registry import load_method, load_task
-from anytime_lib.stats import FEW, compare
+from anytime_lib.stats.compare import FEW, compare
 from anytime_lib.store import Store
 from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.plan import Arm, Ground
@@ -49,7 +49,7 @@ class Verdict:
     """
 
     outcome: Literal["supported", "refuted", "undecided"]
-    criterion: HeldOutSettings
+    criterion: HeldOutConfig
     difference: float
     low: float
     high: float
@@ -104,7 +104,7 @@ def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
 
 def label(config: RunConfig) -> str:
     """The `run` under which held-out cells are stored: they are no part of the run's own table."""
-    return f"{config.run} held out"
+    return f"{config.label} held out"
 
 
 async def _settle(config: RunConfig, progress: bool) -> Verdict:
@@ -113,16 +113,16 @@ async def _settle(config: RunConfig, progress: bool) -> Verdict:
     wanted = _criterion(config)
     arms = held_out_arms(config)
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             seen = note_criterion(config, store, model.name)
             there = config.but(run=label(config))
             cells = await sweep_arms(there, arms, store, model, progress, keeps=False)
     assert seen
-    return judge(cells, wanted, seen, n_resamples=config.n_resamples, seed=config.seed)
+    return judge(cells, wanted, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
 
 
 def judge(
-    cells: pd.DataFrame, criterion: HeldOutSettings, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
+    cells: pd.DataFrame, criterion: HeldOutConfig, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     told: dict[str, Any] = {"criterion": criterion} | {
@@ -151,7 +151,7 @@ def judge(
     return Verdict(outcome=outcome, note=note, **told, **found)
 
 
-def _index_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples: int, seed: int) -> dict[str, Any]:
+def _index_difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, seed: int) -> dict[str, Any]:
     found = compare(
         cells, baseline=wanted.baseline, treatment=wanted.treatment, n_resamples=n_resamples, seed=seed,
         confidence_level=wanted.confidence_level,
@@ -162,7 +162,7 @@ def _index_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples:
             "n_problems": found.n_problems, "n_samples": found.n_samples}  # fmt: skip
 
 
-def _quality_difference(cells: pd.DataFrame, wanted: HeldOutSettings, n_resamples: int, seed: int) -> dict[str, Any]:
+def _quality_difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, seed: int) -> dict[str, Any]:
     """Mean quality over the budgets, no maximum; a t interval over the problems' differences."""
     keys = ["problem_id", "sample"]
     arms = [cells[cells.method == m].dropna(subset="score") for m in (wanted.baseline, wanted.treatment)]
@@ -190,13 +190,12 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     task, name = load_task(wanted.task), wanted.pool_task
     methods = list(dict.fromkeys([wanted.baseline, wanted.treatment]))
     own, settings = (
-        replace(config.at(at), methods=list(dict.fromkeys([*config.at(at).methods, *methods])))
+        config.task(at).model_copy(update={"methods": list(dict.fromkeys([*config.task(at).methods, *methods]))})
         for at in (name, task.name)
     )
     ground = Ground(load_task(name), own, split_problems(load_task(name), own, config.seed))
-    run = (
-        ground.problems if name == task.name else split_problems(task, replace(settings, methods=["base"]), config.seed)
-    )
+    alone = settings.model_copy(update={"methods": ["base"]})
+    run = ground.problems if name == task.name else split_problems(task, alone, config.seed)
     source = settings.source if wanted.source is None else wanted.source
     apart = source and (wanted.source is not None or settings.pool_source is not None)
     held = task.problems(
@@ -207,10 +206,11 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
         raise DataError(f"settle: {wanted.n_problems} held-out problems wanted, {source or 'the built-in set'} holds "
                         f"{len(held)}; ask for fewer")  # fmt: skip
     assert_held_out(held, [*run.test, *run.shots, *run.pool])
-    settings = replace(settings, methods=methods, n_problems=len(held), budgets=wanted.budgets or settings.budgets)
+    changes = {"methods": methods, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
+    settings = settings.model_copy(update=changes)
     problems = ProblemSplit(held, run.shots, run.pool)
     samples = [(p, sample) for p in held for sample in range(config.n_samples)]
-    arms = [Arm(task, settings, load_method(m), problems, samples, ground) for m in methods]
+    arms = [Arm(task, settings, load_method(m, settings.options.get(m)), problems, samples, ground) for m in methods]
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
@@ -230,12 +230,12 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         Its note: criterion, first_seen, after_results, after_run (see `Verdict`); None if the config has none, or one
         for a task that it does not run.
     """
-    if config.settle is None or config.settle.pool_task not in config.tasks:
+    if config.held_out is None or config.held_out.pool_task not in config.tasks:
         return None
-    wanted = config.settle
+    wanted = config.held_out
     design = {name: value for name, value in config.model_dump(mode="json").items() if name not in _NO_MATTER}
     for name in {wanted.task, wanted.pool_task}:
-        resolved = asdict(config.at(name))
+        resolved = config.task(name).model_dump(mode="json")
         design = {field: value for field, value in design.items() if field not in resolved} | {
             f"{field} of {name}": value for field, value in resolved.items() if field not in _NO_MATTER
         }
@@ -246,7 +246,7 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         if note["criterion"] == criterion:
             return dict(note)
     held = store.cells(run=label(config), model=model, task=wanted.task)
-    own = store.cells(run=config.run, model=model, task=wanted.task)
+    own = store.cells(run=config.label, model=model, task=wanted.task)
     new = {
         "criterion": criterion,
         "first_seen": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -259,20 +259,17 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
 
 
 _NO_MATTER = frozenset({
-    "run", "outputs", "base_url", "api_key_env", "concurrency", "requests_per_minute", "tokens_per_minute",
-    "spend_cap_tokens", "spend_cap_dollars", "prices", "retries", "connect_deadline", "first_token_deadline",
-    "request_deadline", "tasks", "methods", "n_problems", "settle", "exclude", "baseline", "family", "margin",
-    "confidence_level", "task",
+    "run", "endpoint", "limits", "analysis", "held_out", "tasks", "methods", "n_problems",
 })  # fmt: skip
 """Settings that no held-out answer and no verdict depends on. (The criterion has its own level; the note is of one
 model.)"""
 
 
-def _criterion(config: RunConfig) -> HeldOutSettings:
-    if config.settle is None:
+def _criterion(config: RunConfig) -> HeldOutConfig:
+    if config.held_out is None:
         raise ConfigError(
             "there is no criterion to settle by; write `settle` (task, margin, seed, ...) into the params"
         )
-    if (name := config.settle.pool_task) not in config.tasks:
+    if (name := config.held_out.pool_task) not in config.tasks:
         raise ConfigError(f"settle: {name!r} is not among the tasks of this run")
-    return config.settle
+    return config.held_out

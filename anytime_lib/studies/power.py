@@ -227,7 +227,7 @@ def pilot_cells(config: RunConfig) -> PilotCells:
     stored, why = _stored(config)
     if len(stored):
         lost = [task for task in config.tasks if task not in set(stored.task)]
-        told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.run!r}"
+        told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.label!r}"
         if lost:
             told += f"; {', '.join(lost)} left out (nothing stored that varies)"
         return PilotCells(stored, told, stored.model.iloc[0].startswith("simulated"))
@@ -246,21 +246,21 @@ def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
     path = config.folder / "store.sqlite"
     nothing = pd.DataFrame(columns=CELL_COLUMNS)
     if not path.is_file():
-        return nothing, f"the run {config.run!r} has stored nothing yet"
+        return nothing, f"the run {config.label!r} has stored nothing yet"
     with Store(path) as store:
-        cells, requests = store.cells(run=config.run), store.requests()
+        cells, requests = store.cells(run=config.label), store.requests()
     if cells.empty:
-        return nothing, f"the run {config.run!r} has no cells yet"
+        return nothing, f"the run {config.label!r} has no cells yet"
     cells = cells[cells.model == requests[requests.model.isin(cells.model)].model.iloc[-1]]  # the model asked last
     found = []
     for task in config.tasks:
-        settings = config.at(task)
+        settings = config.task(task)
         part = cells[(cells.task == task) & cells.method.isin(settings.methods) & cells.budget.isin(settings.budgets)]
         if "base" in set(part.method) and _varies(part[part.method == "base"]):
             arms = [arm for _, arm in part.groupby("method", sort=False) if _varies(arm)]
             found.append(pd.concat(arms))
     whole = pd.concat(found).reset_index(drop=True) if found else nothing
-    return whole, f"the cells of the run {config.run!r} do not vary or are too few"
+    return whole, f"the cells of the run {config.label!r} do not vary or are too few"
 
 
 def _varies(arm: pd.DataFrame) -> bool:
@@ -274,10 +274,10 @@ def _simulated(config: RunConfig) -> RunConfig:
     there = {split: {name: len(load_task(name).problems(limit=most, seed=config.seed, split=split))
                      for name in config.tasks}
              for split, most in (("test", 24), ("pool", 4))}  # fmt: skip
-    middle = float(np.median([np.sqrt(config.at(t).budgets[0] * config.at(t).budgets[-1]) for t in config.tasks]))
-    settings = config.simulated or {"solve": 1 / middle, "effects": {"pdp": 1.5}}
+    middle = float(np.median([np.sqrt(config.task(t).budgets[0] * config.task(t).budgets[-1]) for t in config.tasks]))
+    settings = config.options.get("simulated") or {"solve": 1 / middle, "effects": {"pdp": 1.5}}
     return config.but(
-        model="simulated", simulated=settings, base_url=None, run=f"{config.run}-simulated", mode="cut",
+        model="simulated", simulated=settings, base_url=None, run=f"{config.label}-simulated", mode="cut",
         answer_via="turn", concurrency=64, source=None, pool_source=None, difficulty=None,
         methods={name: ["base", "pdp"] if n else ["base"] for name, n in there["pool"].items()},
         n_problems=there["test"], pool_problems={name: max(1, n) for name, n in there["pool"].items()}, n_samples=6,

@@ -36,7 +36,7 @@ class Named:
 
 def named(config: RunConfig, store: Store | None) -> Named:
     """The model's name in keys; that of the embedded one is taken from the store, so that no weights are fetched."""
-    if config.base_url is None and config.model == "embedded":
+    if config.endpoint.base_url is None and config.model == "embedded":
         seen = store.requests() if store else pd.DataFrame(columns=["endpoint", "model"])
         names = seen[seen.endpoint == "embedded"].model
         return Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
@@ -117,7 +117,7 @@ class Rereading:
                           if (p := arm.method.preparation) and p.name == name and arm.task.name == task)  # fmt: skip
         reader, gate = (
             _Reader(self._config, self._store, self._model),
-            ResizableSemaphore(lambda: self._config.concurrency),
+            ResizableSemaphore(lambda: self._config.endpoint.concurrency),
         )
         return await first(reader, arm.task, arm.settings, arm.problems, gate), reader.asked
 

@@ -94,8 +94,8 @@ class CachedClient:
         return {
             "messages": messages,
             "max_tokens": max_tokens,
-            "temperature": self.config.temperature,
-            "top_p": self.config.top_p,
+            "temperature": self.config.sampling.temperature,
+            "top_p": self.config.sampling.top_p,
             "seed": seed,
             "tokens": True,
         }
@@ -173,7 +173,7 @@ class CachedClient:
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         asked = task.answer_prompt(problem)
         request: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.answer_via == "prefill":
+        if self.config.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             request |= {
                 "messages": [*trace.messages, {"role": "assistant", "content": closing}],

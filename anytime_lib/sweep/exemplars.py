@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from anytime_lib.config import TaskSettings
+from anytime_lib.config import TaskConfig
 from anytime_lib.errors import DataError
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem, ProblemSplit, assert_disjoint
 
 
-def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSplit:
+def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
 
     Raises:
@@ -17,7 +17,7 @@ def split_problems(task: Task, settings: TaskSettings, seed: int) -> ProblemSpli
     """
     methods = map(load_method, settings.methods)
     needed = any(method.needs_pool or method.preparation for method in methods)
-    wanted = {"test": settings.n_problems, "pool": settings.n_shots + (settings.pool_problems if needed else 0)}
+    wanted = {"test": settings.n_problems, "pool": settings.n_shots + (settings.pool.problems if needed else 0)}
     apart = settings.pool_source is not None  # then neither source is split
     if settings.pool_source == "none" and wanted["pool"]:
         raise DataError(

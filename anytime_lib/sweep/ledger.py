@@ -13,6 +13,7 @@ from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.prices import Price, load_prices, price_of
 from anytime_lib.sweep.spending import SpendLimit
+from anytime_lib.types import digest
 
 TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
@@ -137,11 +138,18 @@ def reading(table: pd.DataFrame) -> str:
 
 def spend_limit_of(config: RunConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's purse: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
-    table = load_prices(config.prices)
+    table = load_prices(config.limits.prices)
     tokens, dollars = 0, 0.0
-    if config.spend_cap_tokens is not None or config.spend_cap_dollars is not None:
+    if config.limits.spend_cap_tokens is not None or config.limits.spend_cap_dollars is not None:
         rows = attempts(store)
         tokens = int((rows.prompt_tokens + rows.completion_tokens).sum())
         dollars = float(_dollars(rows, table).sum())
-    return SpendLimit(price_of(model, endpoint, table), cap_tokens=config.spend_cap_tokens,
-                 cap_dollars=config.spend_cap_dollars, tokens=tokens, dollars=dollars)  # fmt: skip
+    return SpendLimit(price_of(model, endpoint, table), cap_tokens=config.limits.spend_cap_tokens,
+                 cap_dollars=config.limits.spend_cap_dollars, tokens=tokens, dollars=dollars)  # fmt: skip
+
+
+def trace_hashes(store: Store) -> pd.Series:
+    """A hash of every stored trace's reasoning by its trace_key, by which identical traces are known."""
+    rows = {key: store.get(key) or {} for key in store.cells().trace_key.dropna().unique()}
+    texts = {key: row.get("reasoning") or row.get("text") for key, row in rows.items()}
+    return pd.Series({key: digest(text) for key, text in texts.items() if text}, dtype=object)

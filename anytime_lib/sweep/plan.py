@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method
+from anytime_lib.methods.judge import verifier_of
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.exemplars import split_problems
@@ -25,7 +26,7 @@ class Ground(NamedTuple):
     """What a method is prepared on."""
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     problems: ProblemSplit
 
 
@@ -40,7 +41,7 @@ class Arm:
     """
 
     task: Task
-    settings: TaskSettings
+    settings: TaskConfig
     method: Method
     problems: ProblemSplit
     samples: list[tuple[Problem, int]]
@@ -82,9 +83,10 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
     """
     arms = []
     for name in config.tasks:
-        task, settings = load_task(name), config.at(name)
+        task, settings = load_task(name), config.task(name)
         problems = split_problems(task, settings, config.seed)
-        for method in map(load_method, settings.methods):
+        for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
+            verifier_of(task, needed=getattr(method.preparation, "by", None) == "verifier")
             arms.append(Arm(task, settings, method, problems, _samples(config, method, problems.test, store)))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 

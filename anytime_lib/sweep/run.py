@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskSettings
+from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import DataError, EndpointError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Context, Preparation, Prompted
 from anytime_lib.methods.judge import PreferenceSource
@@ -59,7 +59,7 @@ GO_ON = "stopped; what was stored is kept: run the same again, and it goes on fr
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """Run every (task, method) of a config and return its cells.
 
-    Works in a script and in a notebook cell alike (`await sweep(config)` is the same, for code that is async).
+    Works in a script and in a notebook cell alike (async code: `await run_sweep_async(config)`).
     Run again, it calls no model; after a kill or an interrupt it goes on where it was.
 
     Returns:
@@ -69,7 +69,7 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     Raises:
         EndpointError, DataError, ConfigError, SpendCapReached: nothing can go on; what was stored is kept.
     """
-    return run_async(sweep(config, progress=progress))
+    return run_async(run_sweep_async(config, progress=progress))
 
 
 def run_synthesis(
@@ -84,10 +84,10 @@ def run_synthesis(
     return run_async(_synthesis(config, by, keep, progress))
 
 
-async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
+async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             settling.note_criterion(config, store, model.name)
             return await sweep_arms(config, plan(config, store), store, model, progress)
 
@@ -96,14 +96,14 @@ async def sweep_arms(
     config: RunConfig, arms: Sequence[Arm], store: Store, model: Model, progress: bool, keeps: bool = True
 ) -> pd.DataFrame:
     """Run these arms and return their cells (see `run_sweep`)."""
-    async with _running(config, store, model, config.run, sum(a.n_cells for a in arms), progress) as run:
+    async with _running(config, store, model, config.label, sum(a.n_cells for a in arms), progress) as run:
         run.keeps = keeps
         for arm in arms:
             for on in (arm.prepared_on, arm):
                 model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
         done = await first_error(run_arms(run, arms))
     cells = store.cells()
-    here = cells[(cells.run == config.run) & (cells.model == model.name)]
+    here = cells[(cells.run == config.label) & (cells.model == model.name)]
     mine = pd.Series(False, index=here.index)
     for arm in done:
         mine |= arm.owns(here)
@@ -139,14 +139,13 @@ async def _running(
     config: RunConfig, store: Store, model: Model, title: str, total: int, progress: bool, unit: str = "cell"
 ) -> AsyncIterator[Run]:
     """A run's limiter, purse and bar; its last cells are stored however it ends."""
-    limiter = Limiter(config.concurrency, requests_per_minute=config.requests_per_minute,
-                      tokens_per_minute=config.tokens_per_minute)  # fmt: skip
+    limiter = Limiter(config.endpoint.concurrency, requests_per_minute=config.endpoint.requests_per_minute,
+                      tokens_per_minute=config.endpoint.tokens_per_minute)  # fmt: skip
     spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
     meter = Progress(title, total, progress, unit, limiter=limiter, spend_limit=spend_limit)
     model.limiter, model.on_event = limiter, meter.event
     model.timeouts = replace(
-        model.timeouts, connect=config.connect_deadline, first_token=config.first_token_deadline,
-        whole=config.request_deadline, retries=config.retries,
+        model.timeouts, first_token=config.endpoint.timeout, retries=config.endpoint.retries,
     )  # fmt: skip
     ticking = asyncio.create_task(meter.tick())
     cells, client = _Cells(store), CachedClient(config, store, model, meter, spend_limit)
@@ -180,23 +179,21 @@ class _Cells:
 
 
 async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progress: bool) -> dict[str, Synthesis]:
-    found, k = {}, config.pool_samples
+    found, k = {}, config.pool.samples
     async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             for name in config.tasks:
                 task = load_task(name)
-                problems = split_problems(task, config.at(name), config.seed)
+                problems = split_problems(task, config.task(name), config.seed)
                 model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
                 total = len(problems.pool) * (2 * k + k * (k - 1))
                 async with _running(config, store, model, f"{name} / synthesis", total, progress, "call") as run:
                     run.keeps = keep
-                    found[name] = await first_error(_prepare(run, task, config.at(name), problems, Pairs(by)))
+                    found[name] = await first_error(_prepare(run, task, config.task(name), problems, Pairs(by)))
     return found
 
 
-async def _prepare(
-    run: Run, task: Task, settings: TaskSettings, problems: ProblemSplit, preparation: Preparation
-) -> Any:
+async def _prepare(run: Run, task: Task, settings: TaskConfig, problems: ProblemSplit, preparation: Preparation) -> Any:
     """What a preparation makes of a task's pool, kept in the run's folder."""
     run.store.add_problems(problems.pool)
     made = await preparation(run.client, task, settings, problems, run.limiter.trace_slots)
@@ -238,7 +235,7 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
 async def _unit(run: Run, arm: Arm, problem: Problem, sample: int, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     cells: list[dict[str, Any]] = [
-        {"run": run.config.run, "model": run.client.model.name, "task": arm.task.name, "problem_id": problem.id,
+        {"run": run.config.label, "model": run.client.model.name, "task": arm.task.name, "problem_id": problem.id,
          "method": arm.method.name, "sample": sample, "budget": budget, "tokens_used": None, "answer_tokens": None,
          "score": None, "correct": None, "status": "error", "stopped_naturally": None, "trace_key": None,
          "answer_key": None, "detail": ""}
@@ -269,7 +266,7 @@ async def _prompted(
     try:
         if method.name == "recorded":
             trace = await run.client.recorded(task, method.name, problem, messages, sample)
-        elif run.config.mode == "cut":
+        elif run.config.sampling.mode == "cut":
             trace = await run.client.trace(task, method.name, problem, messages, sample, context.budget)
     except HiddenReasoning as hidden:
         if method.name == "recorded":
@@ -342,7 +339,7 @@ async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: di
     cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key,
              "stopped_naturally": trace.stopped and trace.n_tokens <= budget}  # fmt: skip
     answer = await run.client.answer(
-        arm.task, arm.method.name, problem, trace, budget, cell["sample"], arm.settings.answer_tokens
+        arm.task, arm.method.name, problem, trace, budget, cell["sample"], arm.settings.answer_cap
     )
     _graded(arm, problem, cell, answer, answer.tokens)
 
@@ -358,7 +355,7 @@ async def _fresh_cell(
         _graded(arm, problem, cell, completion(fresh.trace.key, fresh.row), said)
         return
     answer = await run.client.answer(
-        arm.task, arm.method.name, problem, fresh.trace, budget, sample, arm.settings.answer_tokens
+        arm.task, arm.method.name, problem, fresh.trace, budget, sample, arm.settings.answer_cap
     )
     _graded(arm, problem, cell, answer, answer.tokens)
 

@@ -237,20 +237,20 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     store = Store(path) if path.is_file() else None
     try:
         model = named(config, store)
-        held_out = held_out_arms(config) if config.settle and config.settle.pool_task in config.tasks else []
+        held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
         arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
         lengths: dict[tuple[str, str], list[int]] = defaultdict(list)
         high = _gone_through(config, store, model, arms, True, lengths)
         low = _gone_through(config, store, model, arms, False, lengths)
-        price = price_of(model.name, model.endpoint_id, load_prices(config.prices))
+        price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
         rates = _rates(store, model, tokens_per_second)
     finally:
         if store:
             store.close()
     table = _table(low.tally, high.tally, price)
-    detectable = {name: min_detectable_effect(config.at(name).n_problems, config.n_samples) for name in config.tasks}
-    problems = {name: config.at(name).n_problems for name in config.tasks}
-    seconds = _seconds(table, rates, config.concurrency)
+    detectable = {name: min_detectable_effect(config.task(name).n_problems, config.n_samples) for name in config.tasks}
+    problems = {name: config.task(name).n_problems for name in config.tasks}
+    seconds = _seconds(table, rates, config.endpoint.concurrency)
     return Estimate(table, model.name, len(high.known), price, seconds, detectable, problems)
 
 

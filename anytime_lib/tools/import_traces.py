@@ -82,7 +82,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             and text name different problems, or other traces are recorded in this run already.
     """
     task = cast(Task, load_task(task))
-    settings = config.at(task.name)
+    settings = config.task(task.name)
     whole = settings.source is not None
     problems = task.problems(settings.source, None if whole else settings.n_problems, config.seed,
                              "all" if whole else "test", settings.difficulty)  # fmt: skip

@@ -1,0 +1,154 @@
+"""Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _increasing(budgets: list[int]) -> list[int]:
+    if len(budgets) < 2:
+        raise ValueError("budgets need at least two values: the index is an area between budgets")
+    if budgets[0] < 1 or any(b <= a for a, b in itertools.pairwise(budgets)):
+        raise ValueError(f"budgets must be positive and increasing, not {budgets}")
+    return budgets
+
+
+def _once(names: list[Any]) -> list[Any]:
+    if len(set(names)) < len(names):
+        raise ValueError("names a rule twice")
+    return names
+
+
+ExclusionRule = Literal[
+    "errors",
+    "answer_truncated",
+    "refused",
+    "unparsed_everywhere",
+    "solved_by_all",
+    "solved_by_none",
+    "natural_stop_missing",
+    "identical_traces",
+]
+"""What may be left out of an analysis: the rules of anytime_lib.stats.sensitivity."""
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Budgets = Annotated[list[Annotated[int, Field(le=10**9)]], AfterValidator(_increasing)]
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class EndpointConfig(Group):
+    """How the model is reached."""
+
+    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
+    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
+    concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
+    requests_per_minute: float | None = Field(None, gt=0, description="the endpoint's own limit; None: none known")
+    tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
+    retries: int = Field(6, ge=0, le=100, description="further tries of a request that failed in passing")
+    timeout: float = Field(300.0, gt=0, description="seconds of silence after which a request is tried again")
+    tokenizer_file: str | None = Field(
+        None, description="a `tokenizer.json`, for servers that tell no tokens; scaled to what they bill"
+    )
+
+
+class SamplingConfig(Group):
+    """How a trace is sampled and an answer forced."""
+
+    temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
+    top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
+    mode: Literal["cut", "fresh"] = Field(
+        "cut", description="`cut`: one trace serves every budget; `fresh`: a run of its own for each"
+    )
+    answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
+
+
+class PoolConfig(Group):
+    """What methods prepare from: attempts at problems that are not under test."""
+
+    problems: Count = Field(6, description="pool problems on which preferences are synthesised")
+    samples: int = Field(3, ge=2, le=1_000_000, description="traces per pool problem")
+    budget: Count = Field(64, description="reasoning tokens of the pool's traces")
+    n_pairs: Count = Field(2, description="preference pairs put in context")
+    pair_tokens: int | None = Field(None, description="tokens that the pairs in context may take; None: any")
+
+
+class LimitsConfig(Group):
+    """What the run may cost."""
+
+    spend_cap_tokens: int | None = Field(None, ge=1, description="the run stops before the call that could break it")
+    spend_cap_dollars: float | None = Field(None, gt=0, description="the same in dollars, by the table of prices")
+    prices: str | None = Field(None, description="file of prices; None: the package's own dated table")
+
+
+class AnalysisConfig(Group):
+    """How the run is read."""
+
+    baseline: str = Field("base", description="the method that others are compared with")
+    family: list[list[str]] | None = Field(
+        None, description="[baseline, treatment] pairs judged together (Holm); None: every method against `baseline`"
+    )
+    confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
+    n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
+    margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
+    exclude: Annotated[list[ExclusionRule], AfterValidator(_once)] = Field(
+        [], description="rules of exclusion, declared before the run (see anytime_lib.stats.sensitivity)"
+    )
+
+
+class HeldOutConfig(Group):
+    """A criterion for the claim that one method beats another, written down before the run (see studies/held_out).
+
+    What is held out is drawn with these `difficulty`, `source`, `seed` and `n_problems`; everything else, the methods'
+    preparation included, is the run's.
+    """
+
+    task: str = Field(description="held out: a task of the run, or, with `prepared_on`, one the run does not touch")
+    prepared_on: str | None = Field(
+        None, description="the run's task whose pool the methods are prepared on; None: `task` itself"
+    )
+    baseline: str = "base"
+    treatment: str = "pdp"
+    statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
+    budgets: Budgets | None = Field(None, description="at which; None: the run's")
+    margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
+    confidence_level: float = Field(0.95, gt=0.5, lt=1)
+    difficulty: list[Any] | None = Field(None, description="of the held-out problems; None: the run's")
+    source: str | None = Field(None, description="of the held-out problems; None: the run's")
+    seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
+    n_problems: int = Field(ge=2, le=1_000_000, description="held out")
+
+    @property
+    def pool_task(self) -> str:
+        """The run's task whose pool the methods are prepared on."""
+        return self.prepared_on or self.task
+
+
+class TaskConfig(Group):
+    """The settings of one task: the run's, with what the task has of its own."""
+
+    methods: list[str] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="names of methods, or your own")
+    source: str | None = Field(None, description="None: problems of our own; else a file or data set")
+    pool_source: str | None = Field(
+        None, description="None: a split of `source`; `none`: no pool, all of `source` under test; else another source"
+    )
+    difficulty: list[Any] | None = Field(None, description="levels wanted, in the task's own terms")
+    n_problems: Count = Field(8, description="problems under test")
+    n_shots: int = Field(0, ge=0, le=1_000_000, description="worked examples in context, from the pool")
+    budgets: Budgets = Field([16, 32, 64, 128], description="reasoning tokens, increasing")
+    answer_tokens: Count | None = Field(None, description="cap on the answer turn; None: the task's own")
+    pool: PoolConfig = Field(PoolConfig(), description="what methods prepare from (PoolConfig)")
+    options: dict[str, dict[str, Any]] = Field(
+        {},
+        description="settings of methods: {tree_of_thoughts: {width: 3}}; of the simulated respondent: {simulated: {}}",
+    )
+
+    @property
+    def answer_cap(self) -> int:
+        """`answer_tokens`, once `RunConfig.task` has filled it in."""
+        assert self.answer_tokens is not None
+        return self.answer_tokens

@@ -1,0 +1,67 @@
+"""What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?
+
+Shared by the readers of integers and letters. All patterns are bounded, so that reading takes linear time.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST = 10_000
+"""Characters of a reply that are read, its last: several times what an answer turn can hold."""
+
+# Full-width and typographic signs as plain ones; invisible ones go; pictures are spaces, but crosses stay.
+_SIGNS: dict[int, str | int | None] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
+_SIGNS |= {code: " " for block in (range(0x2600, 0x27C0), range(0x1F300, 0x1FB00)) for code in block}
+_SIGNS |= str.maketrans(
+    "‘’“”«»【】。、−\u00a0\u202f\u3000", '\'\'""""[].,-   ', "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\xad"
+)
+_SIGNS |= {ord(cross): cross for cross in "❌✗✘❎➜"}
+_LETTERS = [chr(c) for c in (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))]
+_SIGNS |= {ord(c): plain for c in _LETTERS if (plain := unicodedata.normalize("NFKC", c)).isalpha()}  # 𝐂, Ⓒ, 🄲
+_SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
+
+_NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"
+_OPENED = re.compile(rf"<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis", re.IGNORECASE)
+_CLOSED = re.compile(
+    rf"</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
+)
+_STOP = re.compile(r"(?:<\|(?:im_end|eot_id|endoftext|end)\|>|</s>)\s*\Z")
+_HTML = re.compile(
+    r"<\|(?:begin|end)_of_solution\|>|<(?:/?(?:b|i|u|em|strong|span|code|mark|sup)|(?P<block>/?(?:br|p|div|li|td|tr|h[1-6])))(?:\s[^<>]{0,80})?/?>",
+    re.IGNORECASE,
+)
+
+
+def said(text: str) -> str:
+    """What is said after any thinking, in plain signs. Thinking that does not end leaves what stands before it."""
+    *_, text = _CLOSED.split(text)
+    text = _OPENED.split(text, maxsplit=1)[0].strip()[-LONGEST:].translate(_SIGNS)
+    return _STOP.sub("", _HTML.sub(lambda tag: "\n" if tag["block"] else "", text)).strip()
+
+
+# How "answer" is said, by languages that part words with a space and by those that do not.
+SPACED = "antwort réponse re\u0301ponse reponse respuesta risposta resposta antwoord svar odpowiedź cevap jawaban ответ"
+UNSPACED = "正确选项 正確選項 答案 答え 回答 正解 정답 답 उत्तर الإجابة الجواب"
+FOREIGN = rf"(?<![^\W_])(?:{SPACED.replace(' ', '|')})(?![^\W_])|{UNSPACED.replace(' ', '|')}"
+
+# Before a statement: "if the answer is", "I don't think the", "it is unlikely that the", "perhaps the".
+DOUBTED = re.compile(
+    r"(?:\b(?:if|whether|unless|until|suppose|supposing|assum(?:e|ing)|let's say|(?<!no )doubt|why|perhaps|maybe"
+    r"|unlikely|impossible|can(?:no|')t be)|(?:^|[.!?\n]\s{0,3})(?:is|are)"
+    r"|(?:\bnot|n't) (?:think|believe|say|mean|know|sure|certain|clear|see|true|the case))"
+    r"(?:,? (?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether)){0,6}[\s*_\"'(]*$"
+    r"|如果$|若$",
+    re.IGNORECASE,
+)
+# After one: "that is wrong" in the very next words, or "wait" and the like at the start of any later sentence.
+RETRACTED = re.compile(
+    r"\A[\s.,;!)$*\]}–—-]{0,9}+(?:(?:oh|no|but|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
+    r"(?:that|this|which|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct)|impossible)\b"
+    r"|(?:\A|[.!?…,;:)\n*–—]|\s-\s)[\s*_]{0,4}+(?:(?:but|oh|ah|hmm|oops|sorry)\b[,. ]{0,3}+)?"
+    r"(?:wait\b(?! (?:times?|for|until)\b)|hold on\b|(?:scratch|strike) that\b|on second thoughts?\b"
+    r"|no(?:pe)?(?:\s?[,.!;:–—]|\s?\Z|\swait\b)|actually,? (?:no|wait|not|it|I|that|the answer|option|[A-D])\b"
+    r"|correction[:,]|I (?:was wrong|made an? (?:error|mistake)|take (?:that|it) back)\b)",
+    re.IGNORECASE,
+)
