@@ -141,7 +141,7 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     server = serve(name)
     shipped = RunConfig.from_yaml(PARAMS / f"{name}.yaml")
     assert shipped.task("natural_plan_trip").budgets[-1] == (4096 if name != "local-gguf" else 1024)
-    monkeypatch.setenv(shipped.api_key_env, "sk-key")
+    monkeypatch.setenv(shipped.endpoint.api_key_env, "sk-key")
     if name == "local-gguf":
         shipped = shipped.but(model="model.gguf")
     config = shipped.but(base_url=server.base_url, outputs=str(tmp_path), run="run", tasks=["gpqa"], methods=["base"],
