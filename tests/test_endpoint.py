@@ -27,7 +27,7 @@ from anytime_lib.models.reply import Reply, ReplyParser
 from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.transport import _chunks, _translated
 from anytime_lib.redact import Redactor
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.traces import stored_trace
 
 PARAMS = Path(__file__).parent.parent / "params"
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)

@@ -85,10 +85,6 @@ class Limiter:
         """Requests that hold a slot now."""
         return self._slots.inside
 
-    def idle(self) -> bool:
-        """Whether slots are free and nobody waits for one."""
-        return not (self.trace_slots.waiting or self._slots.waiting) and self._slots.inside + 1 < int(self.limit)
-
     def paused(self) -> float:
         """Seconds until the server wants to hear from anybody again; 0 if it does now."""
         return max(0.0, self._not_before - asyncio.get_running_loop().time())
