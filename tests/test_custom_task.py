@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
@@ -103,6 +103,7 @@ def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: An
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
                     | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
+@settings(max_examples=40, deadline=None)
 def test_plain_gold_keeps_its_hash(gold: Any) -> None:
     if gold is not None:
         assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
