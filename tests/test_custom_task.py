@@ -20,6 +20,7 @@ from anytime_lib.plots.curves import plot_curves
 from anytime_lib.stats import compare
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
+from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_records
 from anytime_lib.types import Grade, Problem, digest, shown
 
@@ -196,6 +197,9 @@ def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
 def test_registering() -> None:
     with pytest.raises(ConfigError, match="built-in"):
         register_task(make_task("aime", sums, right))
+    with pytest.raises(ConfigError, match=r"Half is a class; give an instance of it, Half\(\)"):
+        register_task(type("Half", (), {"name": "half"}))
+    assert isinstance(make_task("sums", sums, right), Task)
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
         RunConfig(tasks=[type("Half", (), {"name": "half", "grade": None})()])
     register_task(make_task("sums", sums, right, answer_tokens=5))
