@@ -13,7 +13,8 @@ import pytest
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.tokens import cut
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.traces import stored_trace
 
 pytestmark = pytest.mark.model
 METHODS = ["base", "direct", "budget_prompt", "self_consistency", "tree_of_thoughts", "pdp_per_problem", "few_shot",
@@ -61,7 +62,7 @@ def test_the_ledger_is_the_servers_own_count_and_a_second_run_leaves_it_alone(
     after = counters(embedded)
     assert set(cells.method) >= set(METHODS[:6])
     with Store(tmp_path / "run" / "store.sqlite") as store:
-        ledger = store.ledger().sum(numeric_only=True)
+        ledger = ledger_table(store).sum(numeric_only=True)
     assert ledger.completion_tokens == after["tokens_predicted_total"] - before["tokens_predicted_total"]
     read = sum(after[n] - before[n] for n in ("prompt_tokens_total", "prompt_tokens_cached_total"))
     assert ledger.prompt_tokens == read
