@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.plots.curves import plot_curves
+from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.traces import stored_trace
@@ -47,7 +47,7 @@ def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunCon
     assert set(cells.method) == {"base", "pdp", "pdp_plus"} and len(cells) == 3 * 4 * 2 * 3
     assert set(cells.status) <= {"ok", "unparsed"}
     assert len(anytime_curve(cells)) == 9
-    assert plot_curves(cells, n_resamples=50).get_title()
+    assert plot_curves(cells, n_resamples=50).get_suptitle()
     assert "pdp is" in compare(cells, baseline="base", treatment="pdp", n_resamples=100).summary()
 
 
