@@ -350,6 +350,7 @@ def _schema(db: sqlite3.Connection, path: Path) -> int:
 
 
 _ELSEWHERE = "copy the whole folder to another place and name that with the parameter 'outputs'"
+_OUTPUTS = "choose another with the parameter 'outputs'"
 _ROOM = "free some space and run again; what was stored before is kept"
 _HINTS = {
     sqlite3.SQLITE_FULL: f"the disk is full; {_ROOM}",
@@ -370,7 +371,9 @@ def _in_words(path: Path, what: str) -> Iterator[None]:
     """What SQLite or the system says of a store, as one sentence."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
-        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
+    except (sqlite3.Error, pd.errors.DatabaseError) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__
         hint = _HINTS.get(_code(cause), f"make it, or {_ELSEWHERE}")
         raise DataError(f"cannot {what} the store {str(path)!r} ({cause}): {hint}") from None
+    except OSError as error:
+        raise DataError(f"cannot make the folder {str(path.parent)!r}: {error.strerror}; {_OUTPUTS}") from None

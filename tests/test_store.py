@@ -198,7 +198,7 @@ def test_a_read_only_file_system(small_disk: Path) -> None:
             store.put(**columns("l", "ok", 1))
     with pytest.raises(DataError, match=r"cannot use .*'outputs'"):
         Store(small_disk / "other.sqlite")
-    with pytest.raises(DataError, match=r"cannot use .*'outputs'"):
+    with pytest.raises(DataError, match=r"cannot make the folder .*'outputs'"):
         Store(small_disk / "folder" / "other.sqlite")
 
 
