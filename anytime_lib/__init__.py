@@ -8,28 +8,36 @@ Source of the idea and the index: Zhang et al., "Budget-Aware Anytime Reasoning 
 Data" (arXiv 2601.11038).
 """
 
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
-from anytime_lib.config import Parameters, RunConfig
-from anytime_lib.errors import AnytimeError
-from anytime_lib.index import anytime_curve, anytime_index
-from anytime_lib.registry import load_task, register_task
-from anytime_lib.store import Store
-from anytime_lib.sweep.run import run_sweep, run_synthesis, sweep
-from anytime_lib.tasks.custom import make_task
+_HOMES = {
+    "AnytimeError": "errors",
+    "Parameters": "config",
+    "RunConfig": "config",
+    "Store": "store",
+    "anytime_curve": "index",
+    "anytime_index": "index",
+    "load_task": "registry",
+    "make_task": "tasks.custom",
+    "register_method": "registry",
+    "register_task": "registry",
+    "run_sweep": "sweep.run",
+    "run_sweep_async": "sweep.run",
+    "run_synthesis": "sweep.run",
+}
+"""Name -> the module it comes from. Loaded when first used, so that statistics alone need no client of a model."""
 
 __version__ = version("anytime-lib")
-__all__ = [
-    "AnytimeError",
-    "Parameters",
-    "RunConfig",
-    "Store",
-    "anytime_curve",
-    "anytime_index",
-    "load_task",
-    "make_task",
-    "register_task",
-    "run_sweep",
-    "run_synthesis",
-    "sweep",
-]
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -12,6 +12,7 @@ The paper does not say at which level the maximum is taken, and it matters; see 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from math import comb
@@ -26,6 +27,8 @@ from anytime_lib.errors import DataError
 Order = Literal["pooled", "problem", "trace", "raw", "crossfit"]
 ORDERS: tuple[Order, ...] = ("pooled", "problem", "trace", "raw", "crossfit")
 Axis = Literal["linear", "log"]
+ARM = ["run", "model", "task", "method"]
+"""What names an arm: the columns of the cells that tell one curve from another."""
 Floats = NDArray[np.float64]
 
 
@@ -80,22 +83,51 @@ def anytime_index(
     return float(index) if index.ndim == 0 else index
 
 
-def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:
-    """The cells of one arm as an array.
+@dataclass(frozen=True)
+class CellsArray:
+    """The cells of one run, model and task.
 
-    Returns:
-        (P, S, T) values, NaN where a cell is missing or an error; the P problem ids; the T budgets. Samples are
-        numbered along the second axis.
+    `values` is (M, P, S, T), NaN where a cell is missing or an error; methods, problems, samples and budgets name what
+    lies along its axes, sorted; `asked` says which cells the table has, graded or not.
     """
-    arms = cells[["run", "model", "task", "method"]].drop_duplicates()
+
+    values: Floats
+    methods: list[str]
+    problems: list[str]
+    samples: list[int]
+    budgets: list[int]
+    asked: NDArray[np.bool_]
+
+
+def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
+    """A column of the cells of one run, model and task as an array, whatever the order of the rows.
+
+    Raises:
+        DataError: several runs, models or tasks; a cell that is there twice; a cell without a name on some axis.
+    """
+    if any(cells[name].nunique() > 1 for name in ("run", "model", "task")):
+        raise DataError("one run, model and task expected, the cells hold several: filter them first")
+    axes = ["method", "problem_id", "sample", "budget"]
+    codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
+    for axis, code in zip(axes, codes, strict=True):
+        if (code < 0).any():
+            raise DataError(f"{int((code < 0).sum())} cells have no {axis!r}: fill it in, or leave them out")
+    if twice := int(cells.duplicated(axes).sum()):
+        raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
+    values = np.full([len(n) for n in names], np.nan)
+    values[codes] = cells[value].astype(float).to_numpy()
+    asked = np.zeros(values.shape, dtype=bool)
+    asked[codes] = True
+    return CellsArray(values, list(map(str, names[0])), list(names[1]), list(names[2]), list(map(int, names[3])), asked)
+
+
+def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:
+    """The cells of one arm as an array: (P, S, T) values (NaN where missing or an error), P problem ids, T budgets."""
+    arms = cells[ARM].drop_duplicates()
     if len(arms) != 1:
         raise DataError(f"one (run, model, task, method) expected, the cells hold {len(arms)}: filter them first")
-    table = cells.pivot(index=["problem_id", "sample"], columns="budget", values=value).astype(float)
-    problems = list(dict.fromkeys(table.index.get_level_values(0)))
-    samples = sorted(set(table.index.get_level_values(1)))
-    full = table.reindex(pd.MultiIndex.from_product([problems, samples]))
-    budgets = [int(b) for b in table.columns]
-    return full.to_numpy().reshape(len(problems), len(samples), len(budgets)), problems, budgets
+    found = cells_array(cells, value)
+    return found.values[0], found.problems, found.budgets
 
 
 def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
@@ -130,10 +162,8 @@ def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
     if order == "crossfit":
         if quality.shape[-2] < 2:
             raise DataError("crossfit splits the samples in two: at least two samples are needed")
-        preference_sources = _halvings(quality.shape[-2])
-        return np.concatenate(
-            [average(quality[..., half, :]) for way in preference_sources for half in (way, ~way)], axis=-1
-        )
+        halves = [half for mask in _halvings(quality.shape[-2]) for half in (mask, ~mask)]
+        return np.concatenate([average(quality[..., half, :]) for half in halves], axis=-1)
     raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
 
 
@@ -143,19 +173,8 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
     `pooled` takes its maximum here. `crossfit` picks the best budget so far by one half of the samples (over all
     problems) and reads that budget's quality in the other half, both ways, and averages over every halving (16 fixed
     ones from seven samples on). Luck of one half is not repeated in the other: where quality is flat the index has no
-    bias, however noisy. Where it is not flat, a half may pick a budget that is not the best, which reads lower, so its
-    mean lies at or below the true pooled index of the problems at hand. Measured (300 experiments, ten even budgets,
-    true index about .5; in brackets the bias of `pooled`):
-
-        problems x samples     30 x 2         30 x 4         30 x 16        198 x 2        198 x 4
-        flat .5                -.001 (+.063)  +.001 (+.045)  -.002 (+.022)  +.002 (+.026)  +.002 (+.020)
-        rising .35 to .55      -.019 (+.034)  -.021 (+.014)  -.009 (+.004)  -.009 (+.006)  -.005 (+.003)
-        rising .2 to .8        -.020 (+.012)  -.011 (+.006)  -.003 (+.001)  -.004 (+.000)  -.001 (+.000)
-        .3 to .6, then to .4   -.020 (+.023)  -.015 (+.012)  -.004 (+.004)  -.007 (+.002)  -.002 (+.003)
-        falling .55 to .35     -.032 (+.029)  -.026 (+.013)  -.011 (+.003)  -.011 (+.006)  -.008 (+.001)
-
-    The truth mostly lies between the two. (To pick for each problem by itself, from half of its few samples, is as free
-    of optimism but falls .01 to .14 below on curves that are not flat, with 198 problems as with 30.)
+    bias, however noisy; elsewhere a half may pick a budget that is not the best, so that its mean lies at or a little
+    below the true pooled index of the problems at hand (notebook 08 has the measurements).
     """
     if order == "pooled":
         return best_so_far(means)
@@ -176,23 +195,7 @@ def _halvings(n: int) -> list[NDArray[np.bool_]]:
     return [rng.permutation(n) < n // 2 for _ in range(16)]
 
 
-def permutation_null(
-    quality: Floats, order: Order = "pooled", *, n_permutations: int = 100, rng: np.random.Generator
-) -> Floats:
-    """Curves as they would look if the budget made no difference: (n_permutations, T).
-
-    The scores of each trace are dealt to its budgets at random. What the index of such curves reads above that of
-    `raw`, which is then mean quality, is made by the maximum alone.
-
-    Args:
-        quality: (P, S, T) of one arm, NaN where missing.
-        order: the level of the maximum (see `mean_curve`).
-        rng: where the permutations come from.
-    """
-    return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])
-
-
-def as_if_uncut(cells: pd.DataFrame) -> pd.DataFrame:
+def finished_only(cells: pd.DataFrame) -> pd.DataFrame:
     """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself.
 
     Their curve is the share of answers that are right and finished within t tokens, and its area is the index without
@@ -239,25 +242,18 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
         One row per budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
         n_cells (graded), n_missing (errors). Averages weigh problems equally.
     """
-    rows = []
-    for (run, model, task, method), arm in cells.groupby(["run", "model", "task", "method"], sort=False):
+    tables = []
+    for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
-        curve = mean_curve(quality, order)
-        by_budget = arm.groupby("budget")
-        rows += [
-            {
-                "run": run,
-                "model": model,
-                "task": task,
-                "method": method,
-                "order": order,
-                "budget": budget,
-                "quality": curve[t],
-                "tokens_used": float(by_budget.tokens_used.mean()[budget]),
-                "n_problems": len(problems),
-                "n_cells": int(np.sum(~np.isnan(quality[..., t]))),
-                "n_missing": int(np.sum(np.isnan(quality[..., t]))),
-            }
-            for t, budget in enumerate(budgets)
-        ]
-    return pd.DataFrame(rows)
+        graded = (~np.isnan(quality)).sum(axis=(0, 1))
+        columns = dict(zip(ARM, arm_of, strict=True)) | {
+            "order": order,
+            "budget": budgets,
+            "quality": mean_curve(quality, order),
+            "tokens_used": arm.groupby("budget").tokens_used.mean().to_numpy(float),
+            "n_problems": len(problems),
+            "n_cells": graded,
+            "n_missing": quality.shape[0] * quality.shape[1] - graded,
+        }
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import os
@@ -16,12 +15,14 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from jinja2 import Environment, PackageLoader
 
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest
 
@@ -122,7 +123,6 @@ def provenance(config: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
         "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights()},
         "params": settings,
         "config": config.model_dump(),
-        "seed": config.seed,
         "command": " ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
     }
 
@@ -131,56 +131,40 @@ def write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Pa
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder = config.folder
     about = provenance(config, settings)
-    with Store(folder / "store.sqlite") as store:
-        ledger, requests = store.ledger(), store.requests()
     cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
-    calls = int((requests.created >= since).sum())
+    with Store(folder / "store.sqlite") as store:
+        ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
     cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(_first_page(config, about, cells, ledger, notebooks, calls, time.time() - since), encoding="utf-8")
-    print(f"model calls this time: {calls}", flush=True)
-    return page
-
-
-def _first_page(
-    config: RunConfig, about: dict[str, Any], cells: pd.DataFrame, ledger: pd.DataFrame, notebooks: list[Path],
-    calls: int, seconds: float,
-) -> str:  # fmt: skip
-    e = html.escape
-    figures = sorted((config.folder / "figures").glob("*.png"))
-    index = estimate(
-        cells,
-        n_resamples=config.analysis.n_resamples,
-        seed=config.seed,
-        confidence_level=config.analysis.confidence_level,
-    )
-    index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
-    read = cells.groupby(["task", "method"], sort=False).status.apply(lambda s: f"{(s == 'ok').mean():.0%}")
-    index["answers read"] = [read[t, m] for t, m in zip(index.task, index.method, strict=True)]
-    shown = index[["task", "method", "index", "interval", "final", "answers read", "n_problems", "n_samples"]]
-    verdicts = _verdicts(config, cells)
-    pictures = "".join(
-        f'<figure><img src="figures/{e(f.name)}" alt="{e(f.stem.replace("_", " "))}"></figure>' for f in figures
-    )
-    links = "".join(
-        f'<li><a href="{e(n.with_suffix(".html").name)}">{e(_title(n))}</a> (<a href="{e(n.name)}">notebook</a>)</li>'
-        for n in notebooks
-    )
-    return _PAGE.format(
-        run=e(config.label), model=e(about["model"]["name"]), caveat=e(caveat(about["model"]["name"])), links=links,
-        index=_table(shown), verdicts="".join(f"<li>{e(v)}</li>" for v in verdicts),
+    page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
+    text = page.render(
+        run=config.label, seed=config.seed, model=about["model"]["name"], caveat=caveat(about["model"]["name"]),
+        sha=(about["model"]["weights"] or {}).get("sha256", "not known"), made=about["made"],
         level=f"{config.analysis.confidence_level:.0%}", resamples=f"{config.analysis.n_resamples:,}",
-        pictures=pictures,
-        ledger=_table(ledger), calls=calls, seconds=f"{seconds:.0f}", made=e(about["made"]),
-        sha=e(str((about["model"]["weights"] or {}).get("sha256", "not known"))), seed=config.seed,
+        notebooks=[(_title(n), n.with_suffix(".html").name, n.name) for n in notebooks],
+        figures=[(f.name, f.stem.replace("_", " ")) for f in sorted((folder / "figures").glob("*.png"))],
+        index=_table(_index(config, cells)), verdicts=_verdicts(config, cells), ledger=_table(ledger), calls=calls,
+        seconds=f"{time.time() - since:.0f}",
     )  # fmt: skip
+    (folder / "index.html").write_text(text, encoding="utf-8")
+    print(f"model calls this time: {calls}", flush=True)
+    return folder / "index.html"
+
+
+def _index(config: RunConfig, cells: pd.DataFrame) -> pd.DataFrame:
+    """The index of every arm as the first page shows it."""
+    index = estimate(cells, **config.resampling).set_index(["task", "method"])
+    index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
+    read = (cells.status == "ok").groupby([cells.task, cells.method]).mean()
+    index["answers read"] = read.map("{:.0%}".format)
+    columns = ["task", "method", "index", "interval", "final", "answers read", "n_problems", "n_samples"]
+    return index.reset_index()[columns]
 
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    family = declared_family(cells, config)
+    family = declared_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
     return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]
@@ -196,41 +180,6 @@ def _title(notebook: Path) -> str:
         if cell["cell_type"] == "markdown":
             return str("".join(cell["source"]).split("\n")[0].lstrip("# "))
     return notebook.stem
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Anytime reasoning: {run}</title>
-<style>
- body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
- h1 {{ line-height: 1.2 }} h2 {{ margin-top: 2.2rem; border-bottom: 1px solid #ddd }}
- table {{ border-collapse: collapse; font-size: 14px; display: block; overflow-x: auto }}
- th, td {{ padding: .25rem .7rem; text-align: right; border-bottom: 1px solid #eee }}
- th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) {{ text-align: left }}
- img {{ max-width: 100% }} figure {{ margin: 1rem 0 }} .note {{ background: #fff6da; padding: .7rem 1rem }}
- code {{ font-size: 13px; overflow-wrap: anywhere }} a {{ color: #0b5cad }}
-</style></head><body>
-<h1>Anytime reasoning: {run}</h1>
-<p>Model <code>{model}</code>. At every token budget: the best answer the model gives if its reasoning is stopped there.
-One trace per sample is cut at each budget, an answer is forced, graded in [0, 1], and the curve is summed up as the
-<b>Anytime Index</b> (area under the best-so-far quality curve, 0 to 1).</p>
-<p class="note">{caveat}</p>
-<h2>Read in this order</h2><ol start="0">{links}</ol>
-<h2>Anytime Index</h2>
-<p>{level} intervals from {resamples} resamples of whole problems; the running maximum is taken
-of the pooled curve. <i>final</i> is mean quality at the largest budget; <i>answers read</i> is the share of forced
-answers that the grader could read.</p>{index}
-<h2>Did the preferences help?</h2><ul>{verdicts}</ul>
-<h2>Curves</h2>{pictures}
-<h2>What it took</h2>
-<p>All requests stored so far, in tokens of the serving model; prompt tokens include cached ones; seconds are summed
-over requests, which overlap. Made in {seconds} s this time, with {calls} model calls.</p>{ledger}
-<h2>Where it comes from</h2>
-<p>Made {made}; seed {seed}; weights sha256 <code>{sha}</code>. Versions, platform and params:
-<a href="provenance.json">provenance.json</a>; settings: <a href="params.yaml">params.yaml</a>; every cell:
-<code>cells.parquet</code>; every request and answer: <code>store.sqlite</code>.</p>
-</body></html>
-"""
 
 
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:

@@ -107,7 +107,7 @@ def test_what_is_missing_is_left_out() -> None:
 
 @pytest.mark.parametrize("wrong", [{"power": 0.05}, {"power": 1.0}, {"alpha": 0.9}, {"alpha": 0.0}])
 def test_power_lies_above_alpha(wrong: dict[str, float]) -> None:
-    with pytest.raises(DataError, match="power must lie between alpha and 1"):
+    with pytest.raises(DataError, match="0 < alpha < power < 1 is needed"):
         min_detectable_effect(30, 4, **wrong)
 
 

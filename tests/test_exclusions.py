@@ -13,7 +13,8 @@ from test_index import cells_of
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.stats import compare, estimate
-from anytime_lib.stats.exclusions import RULES, apply_exclusions, with_and_without
+from anytime_lib.stats.sensitivity import RULES, apply_exclusions, with_and_without
+from anytime_lib.sweep.ledger import trace_hashes
 
 QUALITY = np.array([[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 1], [1, 0]]], dtype=float)  # p0 all, p1 none, p2 some
 
@@ -106,9 +107,9 @@ def test_twins_are_found_by_their_words(config: Callable[..., RunConfig], server
     run = config(n_samples=3)
     cells = run_sweep(run, progress=False)
     with Store(run.folder / "store.sqlite") as store:
-        kept, report = apply_exclusions(cells, ["identical_traces"], store)
+        kept, report = apply_exclusions(cells, ["identical_traces"], trace_hashes(store))
     assert set(kept["sample"]) == {0} and report.traces.iloc[0] == 6
-    with pytest.raises(DataError, match="give it the run's store"):
+    with pytest.raises(DataError, match="give it a hash of each"):
         apply_exclusions(cells, ["identical_traces"])
 
 
@@ -116,4 +117,4 @@ def test_mistakes_and_descriptions() -> None:
     with pytest.raises(ConfigError, match="unknown rule 'solved_by_al'; did you mean 'solved_by_all'"):
         apply_exclusions(cells(), ["solved_by_al"])
     assert all(rule.__doc__ and "\n" not in rule.__doc__ for rule in RULES.values())
-    assert RunConfig(exclude=["errors"]).exclude == ["errors"]
+    assert RunConfig(exclude=["errors"]).analysis.exclude == ["errors"]

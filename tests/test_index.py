@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from anytime_lib import anytime_curve, anytime_index
-from anytime_lib.index import ORDERS, as_if_uncut, mean_curve, permutation_null, quality_array
+from anytime_lib.errors import DataError
+from anytime_lib.index import ORDERS, cells_array, finished_only, mean_curve, quality_array
+from anytime_lib.stats.estimate import permutation_null
 from anytime_lib.store import CELL_COLUMNS, tidy
 
 budgets = st.lists(st.integers(1, 100_000), min_size=2, max_size=8, unique=True).map(sorted)
@@ -116,9 +118,24 @@ def test_curve_of_cells_leaves_out_what_is_missing() -> None:
     assert curve.quality.tolist() == [0.5, 0.625]  # means over problems of means over what each has
     assert curve.n_cells.tolist() == [3, 3]
     assert curve.n_missing.tolist() == [1, 1]
-    back, problems, columns = quality_array(cells_of(quality))
+    back, problems, columns = quality_array(cells_of(quality).sample(frac=1, random_state=0))  # rows in any order
     assert problems == ["p0", "p1"] and columns == [1, 2]
     assert np.array_equal(back, quality, equal_nan=True)
+
+
+def test_cells_that_make_no_array() -> None:
+    cells = cells_of(np.zeros((3, 2, 2)))
+    both = pd.concat([cells, cells[:5].assign(method="pdp")])
+    assert cells_array(both).asked.sum(axis=(1, 2, 3)).tolist() == [12, 5]
+    for broken, says in (
+        (pd.concat([cells, cells[:7]]), "7 cells are there more than once.*method, problem_id, sample, budget"),
+        (cells.assign(sample=cells["sample"].astype(float).where(cells["sample"] > 0)), "have no 'sample'"),
+        (pd.concat([cells, cells.assign(task="u")]), "hold several"),
+    ):
+        with pytest.raises(DataError, match=says):
+            cells_array(broken)
+    with pytest.raises(DataError, match="the cells hold 2"):
+        quality_array(both)
 
 
 def test_log_axis_weighs_every_doubling_alike() -> None:
@@ -175,7 +192,7 @@ def test_permutation_null_is_the_maximum_alone() -> None:
 def test_area_without_cuts_counts_what_was_right_and_finished() -> None:
     cells = cells_of(np.array([[[1.0, 1.0, 1.0], [0.0, 1.0, np.nan]]]))
     cells["stopped_naturally"] = pd.array([False, True, True, False, None, True], dtype="boolean")
-    uncut = as_if_uncut(cells)
+    uncut = finished_only(cells)
     assert uncut.score.tolist()[:4] == [0.0, 1.0, 1.0, 0.0] and uncut.score.isna().tolist()[4:] == [True, True]
     assert cells.score.tolist()[0] == 1.0
     assert np.all(anytime_curve(uncut).quality <= anytime_curve(cells).quality)

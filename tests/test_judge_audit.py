@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 from anytime_lib.errors import DataError
-from anytime_lib.stats.flips import flips
+from anytime_lib.stats.measures import flips
 from anytime_lib.studies.judge_audit import CHANCE, _spearman, attempts_of, audit, readings, strengths
 
 

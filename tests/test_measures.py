@@ -14,10 +14,9 @@ from test_index import cells_of
 from anytime_lib import anytime_index
 from anytime_lib.errors import DataError
 from anytime_lib.models.simulation import Simulation
-from anytime_lib.stats import least_sufficient_budget, measures, trace_measures
-from anytime_lib.stats.measures import MEASURES
+from anytime_lib.stats import least_sufficient_budget, measures
+from anytime_lib.stats.measures import MEASURES, trace_measures
 from anytime_lib.stats.sufficient import upper_bound
-from anytime_lib.sweep.prices import Price
 
 NAN = float("nan")
 
@@ -93,7 +92,7 @@ def flat(loss: list[float], n: int = 300, k: int = 4, seed: int = 0) -> pd.DataF
 
 
 def test_the_least_budget_and_what_it_saves() -> None:
-    found = least_sufficient_budget(flat([0.3, 0.1, 0, 0, 0]), margin=0.05, price=Price("m", "", 1, 10, 1, "", ""))
+    found = least_sufficient_budget(flat([0.3, 0.1, 0, 0, 0]), margin=0.05, price=10)
     assert found.budget == 4
     assert found.table.enough.tolist() == [False, False, True, True, True]
     assert found.table.tested.tolist() == [False, True, True, True, True]  # the first that fails ends it

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import sys
-import tracemalloc
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -15,30 +13,23 @@ from hypothesis import strategies as st
 from scipy.stats import binom, bootstrap, chi2, ttest_1samp
 from test_index import cells_of
 
+from anytime_lib import anytime_curve
 from anytime_lib.errors import DataError
-from anytime_lib.index import ORDERS
-from anytime_lib.stats import (
-    area_between,
-    band,
-    compare_arrays,
-    curve_of,
-    estimate,
-    final_quality,
-    index_of,
+from anytime_lib.index import ORDERS, Order
+from anytime_lib.stats import band, estimate
+from anytime_lib.stats.bootstrap import curve_of, draw_weights, index_of, jackknifed, quality_at, resampled
+from anytime_lib.stats.compare import Comparison, compare_arrays
+from anytime_lib.stats.estimate import index_variants, problem_values
+from anytime_lib.stats.intervals import (
+    METHODS,
+    Method,
     interval,
-    jackknifed,
     one_sided_pvalue,
-    performance_profile,
-    quality_at,
-    resampled,
-    sensitivity,
     simultaneous_interval,
-    tokens_to_reach,
+    widen_near_limits,
 )
-from anytime_lib.stats.bootstrap import OfCurve, integers
-from anytime_lib.stats.edges import bounded, parts_of
-from anytime_lib.stats.intervals import METHODS, Method
-from anytime_lib.stats.permutation import exchange_signs
+from anytime_lib.stats.permutation import exchange_signs, shared_draws
+from anytime_lib.stats.profiles import performance_profile
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]
@@ -49,133 +40,77 @@ def scores(n: int = 12, k: int = 4, arms: int = 2, seed: int = 0) -> np.ndarray:
     return (rng.random((arms, n, k, 4)) < rng.random((1, n, 1, 1)) * [0.3, 0.6, 0.9, 0.8]).astype(float)
 
 
+def compared(quality: np.ndarray, method: Method = "t", n_resamples: int = 200, order: Order = "pooled") -> Comparison:
+    return compare_arrays(quality, BUDGETS, index_of(order), shared_draws(n_resamples, 0), method=method)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("holes", [False, True])
-def test_weights_give_what_gathering_the_cells_gives(order: str, holes: bool) -> None:
-    quality = scores()
+def test_weights_give_what_gathering_the_cells_gives(order: Order, holes: bool) -> None:
+    quality, of, rng = scores(), index_of(order), np.random.default_rng(1)
     if holes:
         quality[0, 3, 1, 2] = quality[1, 5, :, 0] = quality[:, 7, 0] = np.nan
-    fast = index_of(order)  # type: ignore[arg-type]
-    for levels in ("problems",) if order == "crossfit" else ("problems", "samples"):
-        by_weights, gathered = (
-            resampled(quality, BUDGETS, s, 70, np.random.default_rng(1), levels)
-            for s in (fast, lambda q, b: fast(q, b))
-        )
-        assert by_weights.shape == (70, 2)
-        assert by_weights == pytest.approx(gathered, abs=1e-12)
-    assert jackknifed(quality, BUDGETS, fast) == pytest.approx(jackknifed(quality, BUDGETS, lambda q, b: fast(q, b)))
+    weights = draw_weights(12, 70, np.random.default_rng(1))
+    gathered = [of(quality[:, np.repeat(np.arange(12), w.astype(int))], BUDGETS) for w in weights]
+    assert resampled(quality, BUDGETS, of, 70, rng) == pytest.approx(np.array(gathered), abs=1e-12)
+    left_out = [of(np.delete(quality, i, axis=1), BUDGETS) for i in range(12)]
+    assert jackknifed(quality, BUDGETS, of) == pytest.approx(np.array(left_out), abs=1e-12)
 
 
-def test_answers_asked_again_are_a_level_of_their_own() -> None:
-    """Only the deepest level varies: its spread is seen when it is drawn, and not otherwise."""
-    asked = np.tile(np.array([0.0, 1.0])[:, None], (1, 5, 3, 1, 4))  # (A=1, P=5, S=3, Q=2, T=4)
-    spread = {
-        levels: resampled(asked, BUDGETS, index_of("raw"), 200, np.random.default_rng(0), levels).std()
-        for levels in ("problems", "samples", "answers")
-    }
-    assert spread["problems"] == pytest.approx(0, abs=1e-12) and spread["samples"] == pytest.approx(0, abs=1e-12)
-    assert spread["answers"] == pytest.approx(0.5 / np.sqrt(2 * 3 * 5), rel=0.15)  # sd of a mean of 30 coins
-    with pytest.raises(DataError, match="asked again"):
-        resampled(scores(), BUDGETS, index_of(), 10, np.random.default_rng(0), "answers")
+@pytest.mark.parametrize("n", [1, 3, 200, 300])
+def test_every_problem_is_drawn_as_often(n: int) -> None:
+    weights = draw_weights(n, 200, np.random.default_rng(0))
+    assert weights.shape == (200, n) and (weights.sum(axis=1) == n).all()
+    counts = weights.sum(axis=0)
+    assert np.sum((counts - 200) ** 2 / 200) <= chi2.isf(1e-4, max(n - 1, 1))
 
 
-def test_crossfit_is_not_resampled_below_the_problem() -> None:
-    with pytest.raises(DataError, match="both halves"):
-        resampled(scores(), BUDGETS, index_of("crossfit"), 10, np.random.default_rng(0), "samples")
-
-
-def test_two_stages_count_the_samples_noise_twice() -> None:
-    """Without any difference between problems the variance of a mean over n problems of K samples is s^2 / (n K); the
-    two-stage bootstrap finds nearly (2 K - 1) / K times that, whole problems find it (Davison & Hinkley 1997, 3.8)."""
+def test_whole_problems_find_the_variance_of_their_mean() -> None:
+    """Without any difference between problems the variance of a mean over n problems of K samples is s^2 / (n K)."""
     quality = (np.random.default_rng(3).random((1, 150, 4, 4)) < 0.5).astype(float)
     truth = quality[0].mean(axis=-1).var() / (150 * 4)
-    found = {
-        levels: resampled(quality, BUDGETS, OfCurve(lambda c, _: c.mean(axis=-1), "raw", "mean"), 3_000,
-                          np.random.default_rng(0), levels).var() / truth
-        for levels in ("problems", "samples")
-    }  # fmt: skip
-    assert found["problems"] == pytest.approx(1, abs=0.2)
-    assert found["samples"] == pytest.approx(1.75, abs=0.25)
+    curves = resampled(quality, BUDGETS, curve_of("raw"), 3_000, np.random.default_rng(0))
+    assert curves.mean(axis=-1).var() / truth == pytest.approx(1, abs=0.2)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 200, 256, 300])
-def test_whole_numbers_are_as_likely(n: int) -> None:
-    drawn = integers(np.random.default_rng(0), n, (40 * n, 5))
-    counts = np.bincount(drawn.ravel(), minlength=n)
-    assert len(counts) == n and np.sum((counts - 200) ** 2 / 200) <= chi2.isf(1e-4, max(n - 1, 1))
-
-
-@pytest.mark.parametrize("method", ["percentile", "basic", "bca"])
-def test_intervals_are_scipys_on_the_same_draws(method: Method) -> None:
-    """Exactly: scipy's distribution is handed over. (Given its own draws scipy differs by Monte Carlo error only.)"""
+def test_percentiles_are_scipys_and_archs_on_the_same_draws() -> None:
+    """Exactly: their distribution is handed over. (Given its own draws scipy differs by Monte Carlo error only.)"""
     data = np.random.default_rng(1).exponential(size=25)
-    theirs = bootstrap((data,), np.mean, n_resamples=999, method=method if method != "bca" else "BCa",
-                       rng=np.random.default_rng(2))  # fmt: skip
-    left_out = np.array([np.delete(data, i).mean() for i in range(25)])
-    ours = interval(theirs.bootstrap_distribution, data.mean(), n=25, jackknife=left_out, method=method)
+    theirs = bootstrap((data,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(2))
+    ours = interval(theirs.bootstrap_distribution, data.mean(), n=25, method="percentile")
     assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=1e-12)
+    arch = pytest.importorskip("arch.bootstrap").IIDBootstrap(data, seed=np.random.default_rng(0))
+    ends = arch.conf_int(np.mean, 999, method="percentile").ravel()
+    assert interval(arch._results[:, 0], data.mean(), n=25, method="percentile") == pytest.approx(tuple(ends), rel=1e-9)
 
 
 def test_the_t_interval_is_students_to_monte_carlo_error() -> None:
     """scipy's paired t interval uses the sample's own standard error; ours that of 10,000 draws, known to about 1 %."""
     quality = scores(40)
-    ours = compare_arrays(quality, BUDGETS, order="raw").confidence_interval()
+    ours = compared(quality, n_resamples=10_000, order="raw").confidence_interval()
     each = index_of("raw").of(quality.mean(axis=2), BUDGETS)
     theirs = ttest_1samp(each[1] - each[0], 0).confidence_interval()
     assert ours == pytest.approx(tuple(theirs), abs=0.03 * (theirs.high - theirs.low))
 
 
-@pytest.mark.parametrize("method", ["percentile", "basic", "bca"])
-def test_intervals_are_archs_on_the_same_draws(method: Method) -> None:
-    """Exactly, on data without ties: arch counts a draw equal to the estimate as not below it, scipy and we as half."""
-    arch = pytest.importorskip("arch.bootstrap")
-    data = np.random.default_rng(4).exponential(size=30)
-    theirs = arch.IIDBootstrap(data, seed=np.random.default_rng(0))
-    ends = theirs.conf_int(np.mean, 999, method=method).ravel()
-    left_out = np.array([np.delete(data, i).mean() for i in range(30)])
-    ours = interval(theirs._results[:, 0], data.mean(), n=30, jackknife=left_out, method=method)
-    assert ours == pytest.approx(tuple(ends), rel=1e-9)
-
-
-def test_resamples_without_a_value_are_left_out_of_bca() -> None:
-    """Draws that are NaN, and problems that cannot be left out, count as if they were not there."""
-    rng = np.random.default_rng(1)
-    draws, left_out, none = rng.gamma(2, 1, 4_000), rng.gamma(2, 1, 30), np.full(2_000, np.nan)
-    ends = [interval(d, 2.0, n=30, jackknife=j, method="bca")
-            for d, j in ((draws, left_out), (np.append(draws, none), np.append(left_out, np.nan)))]  # fmt: skip
-    assert np.allclose(ends[1], ends[0], rtol=1e-12, atol=0)
-    values = [one_sided_pvalue(d, 2.0, 1.0, n=30, jackknife=j, method="bca")
-              for d, j in ((draws, left_out), (np.append(draws, none), np.append(left_out, np.nan)))]  # fmt: skip
-    assert values[1] == pytest.approx(values[0], rel=1e-12)
-
-
-def test_leaving_out_and_exchanging_stay_small() -> None:
-    """3,000 problems: no matrix of problems by problems, and a byte for every exchange."""
-    tracemalloc.start()
-    left_out = jackknifed(scores(3_000, 1), BUDGETS, index_of())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert left_out.shape == (3_000, 2) and peak < 20e6
-    assert exchange_signs(3_000, 50, np.random.default_rng(0)).nbytes == 3_000 * 50
+@pytest.mark.parametrize("method", METHODS)
+@given(seed=st.integers(0, 10_000), level=st.floats(0.6, 0.99))
+@settings(max_examples=20, deadline=None)
+def test_pvalue_and_interval_agree(method: Method, seed: int, level: float) -> None:
+    """The one-sided p-value at the ends of the interval is what the level leaves on either side; NaN draws are none."""
+    draws = np.append(np.random.default_rng(seed).gamma(4, 0.05, 4_000) - 0.1, np.full(500, np.nan))
+    low, high = interval(draws, 0.1, n=20, method=method, confidence_level=level)
+    bare = interval(draws[:4_000], 0.1, n=20, method=method, confidence_level=level)
+    assert (float(low), float(high)) == pytest.approx((float(bare[0]), float(bare[1])), rel=1e-9)
+    for end, expected in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
+        assert one_sided_pvalue(draws, 0.1, float(end), n=20, method=method) == pytest.approx(expected, abs=2e-3)
+    with pytest.raises(DataError, match="unknown method 'bca'; known: t, percentile"):
+        interval(draws, 0.1, n=20, method="bca")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", METHODS)
-@given(seed=st.integers(0, 10_000), level=st.floats(0.6, 0.99))
-@settings(max_examples=30, deadline=None)
-def test_pvalue_and_interval_agree(method: Method, seed: int, level: float) -> None:
-    """The one-sided p-value at the ends of the interval is what the level leaves on either side."""
-    rng = np.random.default_rng(seed)
-    value, draws, left_out = 0.1, 0.1 + rng.gamma(4, 0.05, 4_000) - 0.2, rng.normal(size=20)
-    low, high = interval(draws, value, n=20, jackknife=left_out, method=method, confidence_level=level)
-    for end, expected in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
-        found = one_sided_pvalue(draws, value, float(end), n=20, jackknife=left_out, method=method)
-        assert found == pytest.approx(expected, abs=2e-3)
-
-
-@pytest.mark.parametrize("method", get_args(Method))
 def test_nothing_varies_and_the_interval_is_a_point(method: Method) -> None:
-    same = np.tile(scores(1, 4), (1, 9, 1, 1))
-    found = compare_arrays(same, BUDGETS, method=method, n_resamples=200)
+    found = compared(np.tile(scores(1, 4), (1, 9, 1, 1)), method)
     assert found.confidence_interval() == pytest.approx((found.statistic,) * 2)
     assert "point" in found.summary()
     perfect = estimate(cells_of(np.ones((6, 3, 3))), method=method, n_resamples=200).iloc[0]
@@ -188,20 +123,18 @@ def test_nothing_varies_and_the_interval_is_a_point(method: Method) -> None:
 def test_an_arm_near_the_ceiling_holds_its_truth() -> None:
     """198 problems with one sample, right with chance .993 at all budgets or none: by resamples alone .76."""
     rng, hits, before = np.random.default_rng(5), [], []
-    for _ in range(60):
+    for _ in range(40):
         quality = (rng.random((198, 1, 1)) < 0.993).astype(float).repeat(2, axis=2)
-        parts = parts_of(quality, [1, 2], index_of())
-        draws = resampled(quality[None], [1, 2], index_of(), 200, rng)[:, 0]
-        low, high = interval(draws, parts.mean(), n=198)
-        ends = bounded(float(low), float(high), parts)
-        hits.append(ends.low <= 0.993 <= ends.high)
-        before.append(low - 1e-9 <= 0.993 <= high + 1e-9)
-        assert bool(ends.note) == (quality[..., 0].sum() > 193) and ends.high <= 1
-        assert parts.mean() == pytest.approx(quality.mean())
+        values = problem_values(quality, [1, 2], index_of())
+        ends = interval(resampled(quality[None], [1, 2], index_of(), 200, rng)[:, 0], values.mean(), n=198)
+        low, high, note = widen_near_limits(ends, values)
+        hits.append(low <= 0.993 <= high)
+        before.append(ends[0] - 1e-9 <= 0.993 <= ends[1] + 1e-9)
+        assert bool(note) == (quality[..., 0].sum() > 193) and high <= 1
+        assert values.mean() == pytest.approx(quality.mean())
     assert np.mean(before) < 0.9 and np.mean(hits) > 0.94
-    middling = estimate(cells_of(scores(30)[0]), n_resamples=100).iloc[0]
-    assert middling.note == ""
-    tokens = bounded(3.0, 3.0, np.array([3.0, 3.0]), (0, np.inf))
+    assert estimate(cells_of(scores(30)[0]), n_resamples=100).note.item() == ""
+    tokens = widen_near_limits((3.0, 3.0), np.array([3.0, 3.0]), (0, np.inf))
     assert tokens == (3, 3, "all resamples are equal: a point")
 
 
@@ -211,10 +144,8 @@ def test_a_budget_graded_on_few_problems_has_few_degrees_of_freedom() -> None:
     quality[3:, :, 2] = np.nan
     few = band(cells_of(quality), order="raw", n_resamples=200)
     assert few.n_problems.tolist() == [30, 30, 3] and few[["low", "high"]].iloc[:2].equals(whole[["low", "high"]][:2])
-    kept = quality[:3, :, 2].mean(axis=1)
-    error = kept.std(ddof=1) / np.sqrt(3)
-    if error:  # t(2) is 4.3, not 2
-        assert few.high[2] - few.low[2] >= min(1.0, 2 * 3 * error)
+    error = quality[:3, :, 2].mean(axis=1).std(ddof=1) / np.sqrt(3)
+    assert error > 0 and few.high[2] - few.low[2] >= min(1.0, 2 * 3 * error)  # t(2) is 4.3, not 2
     index = estimate(cells_of(quality), order="raw", n_resamples=200).iloc[0]
     assert index.high - index.low > 1.5 * float((whole.high - whole.low).mean())
     quality[1:, :, 2] = np.nan
@@ -229,14 +160,13 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
     for seed in (np.random.default_rng(1), np.int64(3), 3):
         for table in (
             estimate(twins, seed=seed, n_resamples=50),  # type: ignore[arg-type]
-            sensitivity(twins, seed=seed, n_resamples=20, n_permutations=5),  # type: ignore[arg-type]
-            performance_profile(twins, [0.3], seed=seed, n_resamples=50),
-        ):  # type: ignore[arg-type]
-            first, second = (table[table.method == m].drop(columns="method").reset_index(drop=True)
-                             for m in ("base", "twin"))  # fmt: skip
-            pd.testing.assert_frame_equal(first, second)
-    every = sensitivity(base, n_resamples=20, n_permutations=10)
-    alone = sensitivity(base, orders=["trace"], n_resamples=20, n_permutations=10)
+            index_variants(twins, seed=seed, n_resamples=20, n_permutations=5),  # type: ignore[arg-type]
+            performance_profile(twins, [0.3], seed=seed, n_resamples=50),  # type: ignore[arg-type]
+        ):
+            first, second = (table[table.method == m].drop(columns="method") for m in ("base", "twin"))
+            pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+    every = index_variants(base, n_resamples=20, n_permutations=10)
+    alone = index_variants(base, orders=["trace"], n_resamples=20, n_permutations=10)
     assert every[every.order == "trace"].null.tolist() == alone.null.tolist()
 
 
@@ -244,8 +174,9 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [1, 2])
 def test_one_or_two_problems_prove_nothing(n: int, method: Method) -> None:
-    quality = np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.linspace(0.5, 1, n)[:, None, None]])
-    found = compare_arrays(quality, BUDGETS, method=method, n_resamples=100)
+    found = compared(
+        np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.linspace(0.5, 1, n)[:, None, None]]), method
+    )
     assert not np.isnan(found.confidence_interval()).any() and found.pvalue == 2 / 2**n
     assert "a hint, no proof" in found.summary() and ("not distinguishable" in found.summary() or n > 1)
 
@@ -254,32 +185,28 @@ def test_one_or_two_problems_prove_nothing(n: int, method: Method) -> None:
 def test_a_budget_nobody_was_graded_at_is_no_number_and_no_warning() -> None:
     quality = scores(6)
     quality[..., 1] = np.nan
-    assert sensitivity(cells_of(quality[0]), n_resamples=50, n_permutations=5)["index"].isna().all()
-    curve = band(cells_of(quality[0]), n_resamples=50)
-    assert curve.isna().any(axis=1).tolist() == [False, True, False, False]
-    found = compare_arrays(quality, BUDGETS, n_resamples=50)
-    assert np.isnan(found.pvalue) and not found.equivalent(0.1).holds and np.isnan(found.confidence_interval()).all()
+    cells = cells_of(quality[0])
+    assert index_variants(cells, n_resamples=50, n_permutations=5)["index"].isna().all()
+    assert (
+        estimate(cells, n_resamples=50)["index"].isna().all() and estimate(cells, n_resamples=5).n_missing.item() == 24
+    )
+    assert band(cells, n_resamples=50).isna().any(axis=1).tolist() == [False, True, False, False]
+    curve = anytime_curve(cells)  # no earlier quality stands in for a budget whose requests all failed
+    assert curve.quality.isna().tolist() == [False, True, False, False] and curve.n_cells.tolist() == [24, 0, 24, 24]
+    found = compared(quality)
+    assert np.isnan([found.statistic, found.pvalue, *found.confidence_interval()]).all()
+    assert not found.equivalent(0.1).holds and "cannot be compared" in found.summary() and "nan" not in found.summary()
 
 
-def test_statistics_of_the_curve() -> None:
-    curve = np.array([[0.2, 0.4, 0.4, 0.8], [0.1, 0.1, 0.1, 0.1]])
+def test_quality_at_a_budget() -> None:
+    curve = np.array([[0.2, 0.4, 0.4, 0.8], [0.1, 0.1, 0.1, np.nan]])
     assert quality_at(3, "raw").of(curve, BUDGETS).tolist() == pytest.approx([0.4, 0.1])
+    assert quality_at(4, "raw").of(curve, BUDGETS).tolist() == [0.4, 0.1]  # NaN of a neighbour does not count
     assert quality_at(6, "raw").of(curve, BUDGETS)[0] == pytest.approx(0.6)
-    assert final_quality().of(curve, BUDGETS).tolist() == [0.8, 0.1]
-    assert tokens_to_reach(0.6).of(curve, BUDGETS).tolist() == [6.0, np.inf]
-    assert tokens_to_reach(0.2).of(curve, BUDGETS)[0] == 1
-    assert area_between(1, 8, "raw").of(curve, BUDGETS) == pytest.approx(index_of("raw").of(curve, BUDGETS))
-    assert area_between(3, 6, "raw").of(curve, BUDGETS)[0] == pytest.approx((0.4 * 1 + 0.5 * 2) / 3)
     with pytest.raises(DataError, match="outside"):
         quality_at(9).of(curve, BUDGETS)
-
-
-def test_tokens_to_a_quality_not_always_reached() -> None:
-    """Infinite draws: the interval is the draws' own quantiles, open above, and no NaN."""
-    quality = scores(20, arms=1)
-    level = float(quality[0].mean(axis=(0, 1)).max()) - 0.01
-    found = estimate(cells_of(quality[0]), statistic=tokens_to_reach(level), n_resamples=400)
-    assert 1 < found["index"].item() < 8 and found.low.item() <= found["index"].item() and found.high.item() == np.inf
+    found = estimate(cells_of(scores(20)[0]), statistic=quality_at(8, "raw"), n_resamples=50).iloc[0]
+    assert found["index"] == found.final and found.low < found["index"] < found.high
 
 
 def test_simultaneous_band_holds_the_whole_curve() -> None:
@@ -287,8 +214,8 @@ def test_simultaneous_band_holds_the_whole_curve() -> None:
     true = np.array([0.15, 0.3, 0.45, 0.4])
     for _ in range(runs):
         quality = (rng.random((1, 30, 4, 4)) < rng.random((1, 30, 1, 1)) * 2 * true).astype(float)
-        curve, statistic = quality[0].mean(axis=(0, 1)), curve_of("raw")
-        draws = resampled(quality, BUDGETS, statistic, 300, rng)[:, 0]
+        curve = quality[0].mean(axis=(0, 1))
+        draws = resampled(quality, BUDGETS, curve_of("raw"), 300, rng)[:, 0]
         low, high = simultaneous_interval(draws, curve, n=30)
         hits += bool(np.all((low <= true) & (true <= high)))
         low, high = interval(draws, curve, n=30)
@@ -297,8 +224,8 @@ def test_simultaneous_band_holds_the_whole_curve() -> None:
     assert pointwise < hits
 
 
-def test_sensitivity_names_every_variant() -> None:
-    found = sensitivity(cells_of(scores(10)[0]), n_resamples=100, n_permutations=20)
+def test_every_variant_of_the_index_is_named() -> None:
+    found = index_variants(cells_of(scores(10)[0]), n_resamples=100, n_permutations=20)
     assert len(found) == len(ORDERS) * 2 * 2 and not found.isna().any().any()
     plain = found[(found.axis == "linear") & (found.q_max == 1.0)].set_index("order")
     assert plain.null["raw"] < plain.null["pooled"] < plain.null["problem"] < plain.null["trace"]
@@ -306,13 +233,14 @@ def test_sensitivity_names_every_variant() -> None:
 
 
 def test_generators_are_taken_and_never_shared() -> None:
-    quality = scores()
-    first, again = (compare_arrays(quality, BUDGETS, n_resamples=50, seed=np.random.default_rng(3)) for _ in range(2))
-    assert np.array_equal(first.draws, again.draws)
+    seed = np.random.default_rng(3)
+    first, again = (shared_draws(50, seed)(12) for _ in range(2))
     np.random.seed(0)  # noqa: NPY002 (what is tested: the global state neither matters nor moves)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    assert np.array_equal(compare_arrays(quality, BUDGETS, n_resamples=50, seed=3).draws, first.draws)
+    third = shared_draws(50, 3)(12)
+    assert all(np.array_equal(first[i], other[i]) for other in (again, third) for i in (0, 1))
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
+    assert exchange_signs(3_000, 50, seed).nbytes == 3_000 * 50  # a byte for every exchange
 
 
 def test_the_study_found_what_is_promised() -> None:
@@ -320,12 +248,11 @@ def test_the_study_found_what_is_promised() -> None:
     found = pd.read_csv(Path(__file__).parents[1] / "anytime_lib" / "data" / "error_rates.csv")
     assert (found.repetitions >= np.where(found.curve == "adverse", 1_000, 2_000)).all()
     rising = found[found.curve == "rising"]
-    assert len(rising) == 2 * 3 * 3
+    assert len(rising) == 2 * 3 * 3 and {30, 198} == set(rising.n) and {1, 4, 10} == set(rising.K)
     many, few = (rising[rising.n == n][["coverage", "coverage_null"]] for n in (198, 30))
     assert (many.stack().between(0.935, 0.965)).all() and (few >= 0.925).all().all()
     assert rising.alarms_p.between(0.04, 0.06).all() and (rising.family <= 0.055).all()
     assert (rising.power - 0.8).abs().max() <= 0.05
-    assert (rising.two_stage.dropna() > 0.975).all()
     apart = found[found.curve == "adverse"]  # where no promise is kept by the pooled maximum, these two keep theirs
     assert len(apart) == 28 and (apart[["coverage_raw", "coverage_crossfit"]].min() > 0.935).all()
     unlike = apart[apart.shape_of_curves == "flat against rising"]
@@ -349,4 +276,3 @@ def test_error_rates_stay_what_the_study_found() -> None:
     assert 1 - at_most(0.985) < found["alarms_p"] <= at_most(0.05)
     assert found["family"] <= at_most(0.055)
     assert abs(found["power"] - 0.8) <= 0.05 + 3 * np.sqrt(0.16 / runs)
-    assert found["two_stage"] >= found["coverage"]

@@ -18,12 +18,11 @@ import pytest
 import yaml
 from fake_server import FakeServer, say_something
 
-from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_synthesis
+from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_sweep_async, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.methods.judge import log_odds
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.exemplars import split_problems
-from anytime_lib.sweep.run import sweep
 from anytime_lib.types import assert_disjoint
 
 Config = Callable[..., RunConfig]
@@ -81,7 +80,7 @@ def test_an_answer_is_carried_past_a_natural_end(server: FakeServer, config: Con
 
 def test_in_a_running_loop(config: Config) -> None:
     async def inside() -> int:
-        return len(run_sweep(config(), progress=False)) + len(await sweep(config(), progress=False))
+        return len(run_sweep(config(), progress=False)) + len(await run_sweep_async(config(), progress=False))
 
     assert asyncio.run(inside()) == 48
 

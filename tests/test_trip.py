@@ -47,9 +47,6 @@ def test_splits_and_limits() -> None:
     assert TASK.problems(limit=5, seed=3) == test[:5]
     assert TASK.problems() == TASK.problems(limit=30) + TASK.problems(limit=30, split="pool")
     assert isinstance(TASK, Task)
-    for bad in ({"split": "trian"}, {"seed": -1}, {"limit": 0}):
-        with pytest.raises(ConfigError):
-            TASK.problems(**({"limit": 1} | bad))  # type: ignore[arg-type]
 
 
 def test_a_sentence_that_cannot_be_read_is_shown() -> None:

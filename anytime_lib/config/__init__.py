@@ -1,5 +1,6 @@
 """What is to be run, and how is that written down?"""
 
+from anytime_lib.config.flat import FLAT, check_url
 from anytime_lib.config.groups import (
     AnalysisConfig,
     EndpointConfig,
@@ -10,7 +11,7 @@ from anytime_lib.config.groups import (
     TaskConfig,
 )
 from anytime_lib.config.notebook import Parameters
-from anytime_lib.config.run import FLAT, RunConfig, check_url, in_words, parameter_names, read_yaml
+from anytime_lib.config.run import RunConfig, in_words, parameter_names, read_yaml
 
 __all__ = [
     "FLAT",

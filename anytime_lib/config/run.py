@@ -14,16 +14,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from anytime_lib.config.flat import FLAT, GROUPS, PER_TASK, grouped, known, task_name
 from anytime_lib.config.groups import (
     AnalysisConfig,
     Count,
     EndpointConfig,
-    Group,
     HeldOutConfig,
     LimitsConfig,
     PoolConfig,
@@ -31,7 +30,7 @@ from anytime_lib.config.groups import (
     TaskConfig,
 )
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.registry import load_method, load_task, method_names, register_method, register_task, task_names
+from anytime_lib.registry import load_method, load_task, method_names, task_names
 
 
 class RunConfig(TaskConfig):
@@ -58,7 +57,7 @@ class RunConfig(TaskConfig):
 
     def __init__(self, **settings: Any) -> None:
         try:
-            super().__init__(**_grouped(settings))
+            super().__init__(**grouped(settings, type(self).model_fields))
         except ValidationError as error:
             raise ConfigError(in_words(error)) from None
 
@@ -67,21 +66,21 @@ class RunConfig(TaskConfig):
         if not re.fullmatch(r"([^\x00-\x1f\\]*/)?[^\x00-\x1f\\/\s.][^\x00-\x1f\\/]*", self.run):
             raise ValueError(f"run must be a folder's name or path, not {self.run!r}")
         for name in self.tasks:
-            _known("tasks", "task", name, task_names())
+            known("tasks", "task", name, task_names())
             for method in self.task(name).methods:
-                _known("methods", "method", method, method_names())
+                known("methods", "method", method, method_names())
         if "simulated" in self.options and self.model != "simulated":
             raise ValueError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
         for name in set(self.options) - {"simulated"}:
-            load_method(_known("options", "method", name, method_names()), self.options[name])
+            load_method(known("options", "method", name, method_names()), self.options[name])
         if self.held_out:
             for name in filter(None, (self.held_out.task, self.held_out.prepared_on)):
-                _known("held_out", "task", name, task_names())
+                known("held_out", "task", name, task_names())
             for name in (self.held_out.baseline, self.held_out.treatment):
-                _known("held_out", "method", name, method_names())
+                known("held_out", "method", name, method_names())
         family = self.analysis.family
         for name in {self.analysis.baseline, *itertools.chain(*family or ())}:
-            _known("baseline and family", "method", name, method_names())
+            known("baseline and family", "method", name, method_names())
         if family is not None and (not family or any(len(set(p)) != 2 or len(p) != 2 for p in family)):
             raise ValueError("family must list pairs of two different methods, or be None for all against the baseline")
         return self
@@ -105,11 +104,11 @@ class RunConfig(TaskConfig):
     def but(self, **changes: Any) -> RunConfig:
         """The same config with some settings changed, checked again. Tasks that are only named keep their settings."""
         if isinstance(changes.get("tasks"), list):
-            changes["tasks"] = {name: self.tasks.get(name, {}) for name in map(_task_name, changes["tasks"])}
+            changes["tasks"] = {name: self.tasks.get(name, {}) for name in map(task_name, changes["tasks"])}
         kept = self.model_dump()
-        for name in set(changes) & set(_PER_TASK):  # a value for all tasks is one for all
+        for name in set(changes) & set(PER_TASK):  # a value for all tasks is one for all
             for own in kept["tasks"].values() if not isinstance(changes[name], Mapping) else ():
-                *groups, field = _PER_TASK[name]
+                *groups, field = PER_TASK[name]
                 functools.reduce(lambda inner, group: inner.get(group, {}), groups, own).pop(field, None)
         return type(self)(**{**kept, **changes})
 
@@ -137,149 +136,9 @@ class RunConfig(TaskConfig):
         return cls(**{**read_yaml(path), **overrides})
 
 
-GROUPS: dict[str, type[Group]] = {
-    "endpoint": EndpointConfig,
-    "sampling": SamplingConfig,
-    "limits": LimitsConfig,
-    "analysis": AnalysisConfig,
-}
-_PER_TASK: dict[str, tuple[str, ...]] = {
-    **{name: (name,) for name in TaskConfig.model_fields if name not in ("pool", "options")},
-    **{name if "pair" in name else f"pool_{name}": ("pool", name) for name in PoolConfig.model_fields},
-    "vote_tokens": ("options", "self_consistency", "trace_tokens"),
-    "tree_width": ("options", "tree_of_thoughts", "width"),
-    "tree_branches": ("options", "tree_of_thoughts", "branches"),
-    "tree_step": ("options", "tree_of_thoughts", "step_tokens"),
-    "per_problem_tokens": ("options", "pdp_per_problem", "attempt_tokens"),
-    "principle_tokens": ("options", "leap", "principle_tokens"),
-}
-"""Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
-FLAT: dict[str, tuple[str, ...]] = {
-    **_PER_TASK,
-    **{name: (group, name) for group, fields in GROUPS.items() for name in fields.model_fields},
-    "first_token_deadline": ("endpoint", "timeout"),
-    "simulated": ("options", "simulated"),
-    "settle": ("held_out",),
-    "outputs": ("outputs",),
-}
-"""Every flat name -> where it stands in `RunConfig`."""
-_GONE = {
-    "pairs_by": "the method's name says who prefers: pdp_verifier, pdp_grader, pdp_agreement, pdp_shuffled",
-    "connect_deadline": "endpoint.timeout is the one deadline",
-    "request_deadline": "endpoint.timeout is the one deadline",
-}
-
-
 def parameter_names() -> set[str]:
     """Every name that a params file may set."""
     return {*RunConfig.model_fields, *FLAT}
-
-
-def _grouped(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in their groups, however they were written: grouped, flat, or by task; flat ones count last."""
-    found: dict[str, Any] = {}
-    for name in sorted(settings, key=lambda name: name not in RunConfig.model_fields):
-        if name in _GONE:
-            raise ConfigError(f"parameter {name!r} is no more: {_GONE[name]}")
-        if name not in parameter_names():
-            raise ConfigError(f"unknown parameter {name!r}{nearest(name, parameter_names())}")
-    found["tasks"] = _tasks(settings.get("tasks", ["natural_plan_trip"]))
-    for name in sorted(set(settings) - {"tasks"}, key=lambda name: name in FLAT and FLAT[name] != (name,)):
-        value, path = settings[name], FLAT.get(name, (name,))
-        if name in _PER_TASK and isinstance(value, Mapping):
-            for task, own in value.items():
-                if _known(name, "task", task, task_names()) in found["tasks"]:
-                    _put(found["tasks"][task], path, own)
-        else:
-            _put(found, path, value)
-    if "outputs" in found:
-        found["run"] = f"{found.pop('outputs')}/{Path(found.get('run', 'run')).name}"
-    _check_endpoint(found.get("endpoint", {}))
-    return found
-
-
-def _put(into: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set what stands at a path; a mapping or a group that stands there keeps what it has beside."""
-    *groups, name = path
-    for group in groups:
-        inner = into.get(group)
-        into[group] = dict(inner) if isinstance(inner, Mapping | BaseModel) else {}
-        into = into[group]
-    into[name] = _named(value) if name == "methods" else value
-
-
-def _task_name(task: Any) -> Any:
-    """A task's name; a task of the user's own is registered."""
-    return task if isinstance(task, str) or not hasattr(task, "grade") else register_task(task).name
-
-
-def _tasks(tasks: Any) -> Any:
-    """Tasks as a mapping from name to settings of its own, which are put in their groups as the run's are."""
-    if isinstance(tasks, list | tuple):
-        names = [_task_name(task) for task in tasks]
-        if len(set(map(str, names))) < len(names):
-            raise ConfigError(f"tasks names one twice: {', '.join(map(str, names))}")
-        return {name: {} for name in names}
-    if not isinstance(tasks, Mapping):
-        return tasks
-    found: dict[str, dict[str, Any]] = {name: {} for name in tasks}
-    for task, own in tasks.items():
-        if not isinstance(own or {}, Mapping):
-            raise ConfigError(f"tasks: the settings of {task} must be a mapping, not {own!r:.80}")
-        for name, value in (own or {}).items():
-            if name not in {*TaskConfig.model_fields, *_PER_TASK}:
-                raise ConfigError(f"tasks: {task}: unknown setting {name!r}{nearest(name, TaskConfig.model_fields)}")
-            _put(found[task], _PER_TASK.get(name, (name,)), value)
-    return found
-
-
-def _named(methods: Any) -> Any:
-    """Methods by name; those of the user's own are registered."""
-    if not isinstance(methods, list | tuple):
-        return methods
-    return [m if isinstance(m, str | int | float | None) else register_method(m).name for m in methods]
-
-
-def _known(where: str, kind: str, name: Any, known: list[str]) -> str:
-    if name not in known:
-        raise ConfigError(f"{where}: unknown {kind} {name!r}{nearest(str(name), known)}")
-    return str(name)
-
-
-def _check_endpoint(endpoint: Any) -> None:
-    """Refuse what may be a key where a name or an address belongs, without repeating it."""
-    endpoint = dict(endpoint) if isinstance(endpoint, Mapping | BaseModel) else {}
-    if endpoint.get("base_url") is not None:
-        check_url(endpoint["base_url"], "base_url")
-    variable = endpoint.get("api_key_env", "OPENAI_API_KEY")
-    if not (isinstance(variable, str) and re.fullmatch(r"[A-Z][A-Z0-9_]{1,60}", variable)):
-        raise ConfigError(
-            "api_key_env must be the name of an environment variable, such as OPENAI_API_KEY: put the key into that "
-            "variable, never into the parameters"
-        )
-
-
-def check_url(url: object, name: str) -> str:
-    """An endpoint's address as it may be stored: without a password or a key in it, and without a slash at its end.
-
-    Raises:
-        ConfigError: it is no http(s) address, or it carries a secret; the message does not repeat it.
-    """
-    try:
-        parts = urlsplit(str(url))
-        plain = isinstance(url, str) and parts.scheme in ("http", "https") and bool(parts.hostname)
-        secret = parts.username is not None or bool(parts.query or parts.fragment)
-        _ = parts.port
-    except ValueError:
-        plain = secret = False
-    if secret:
-        raise ConfigError(
-            f"{name} carries a user name, password or query, which would be stored with every request; give the bare "
-            "address, and the key in the environment variable that api_key_env names"
-        )
-    if not plain:
-        raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1, not {str(url)[:80]!r}")
-    return str(url).rstrip("/")
 
 
 def in_words(error: ValidationError) -> str:

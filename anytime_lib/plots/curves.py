@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Order, mean_curve, quality_array
-from anytime_lib.stats import Comparison, Family, band
+from anytime_lib.stats.compare import Comparison
+from anytime_lib.stats.estimate import band
+from anytime_lib.stats.family import Family
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -37,10 +37,8 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
         verdict = _verdict(comparison, float(adjusted), family.alpha, margin)
         small = not np.isnan(comparison.statistic) and comparison.equivalent(margin).holds
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
-        rows.append(
-            {"task": member.task, "baseline": member.baseline, "treatment": member.treatment, "verdict": verdict,
-             "small": small, "reading": f"{member.task}: {_sentence(comparison, verdict, small, margin)}.{few}"}
-        )  # fmt: skip
+        reading = f"{member.task}: {_sentence(comparison, verdict, small, margin)}.{few}"
+        rows.append((member.task, member.baseline, member.treatment, verdict, small, reading))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "small", "reading"])
 
 
@@ -65,19 +63,16 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
     span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
     if verdict in ("better", "worse"):
         size = f", though by less than {margin:g}" if small else ""
-        doubt = (
-            "; without the maximum it is not, and the maximum favours flat or noisy curves"
-            if comparison.disagrees
-            else ""
-        )
-        return f"{a} is {verdict} than {b}{size}: {span}, among all that was compared{doubt}"
+        doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves"
+        stands = f"{a} is {verdict} than {b}{size}: {span}, among all that was compared"
+        return stands + doubt if comparison.disagrees else stands
+    seems = "better" if d > 0 else "worse"
     return {
-        "hint": f"{a} seems {'better' if d > 0 else 'worse'} than {b} ({span}), which does not stand after Holm's "
-                "adjustment",
+        "hint": f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment",
         "equivalent": f"{a} and {b} differ by less than {margin:g}: {span}",
         "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
         "not told": f"whether {a} is better than {b} these cells do not tell: {span}",
         "no spread": f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by",
         "not compared": f"{a} cannot be compared with {b}: "
-                        + (comparison.reason or "at some budget the two share no graded cell"),
-    }[verdict]  # fmt: skip
+        + (comparison.reason or "at some budget the two share no graded cell"),
+    }[verdict]

@@ -1,6 +1,6 @@
 """How large a difference can this many problems and samples show?
 
-By formula; `pilot.power` answers by simulation from the cells of a pilot.
+By formula; `studies.power` answers by simulation from the cells of a pilot.
 Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
 """
 
@@ -25,13 +25,11 @@ def min_detectable_effect(
     """The smallest true difference between two arms that a paired design would find with the given power.
 
     A planning value: the two-sided paired t test on the problems' mean differences, whose variance is
-    sd_between^2 + 2 sd_within^2 / n_samples (Miller, arXiv 2411.00640, section 5). The defaults fit power simulated on
-    scores of multiple choice (n=30 with 10 samples: 10 points found with .79); put in what earlier runs showed.
-
-    It is of mean quality, the index of order `raw`. The maximum of the pooled curve makes noise of its own where curves
-    are noisy, and the same difference is then found less often than `power` says. Measured for .80 with rising quality
-    (`power_pooled` in `data/error_rates.csv`): .72 to .75 with 30 problems and one sample (up to 8 points less), .78 to
-    .83 with 30 and four or more, .77 to .81 with 198; .63 to .69 where quality falls again at the end.
+    sd_between^2 + 2 sd_within^2 / n_samples. The defaults fit power simulated on scores of multiple choice (n=30 with
+    10 samples: 10 points found with .79); put in what earlier runs showed. It is of mean quality, the index of order
+    `raw`. The maximum of the pooled curve makes noise of its own where curves are noisy, and the same difference is
+    then found less often than `power` says: .72 to .75 in place of .80 with 30 problems and one sample
+    (`power_pooled` in `data/error_rates.csv`; notebook 07).
 
     Args:
         n_problems, n_samples: problems, and traces per problem and arm.
@@ -46,9 +44,7 @@ def min_detectable_effect(
         DataError: power and alpha are not so.
     """
     if not 0 < alpha < power < 1:
-        raise DataError(
-            f"power must lie between alpha and 1, and alpha above 0: power {power:g}, alpha {alpha:g} do not"
-        )
+        raise DataError(f"0 < alpha < power < 1 is needed, not power {power:g} with alpha {alpha:g}")
     if n_problems < 2 or n_samples < 1:
         return float("nan")
     df = n_problems - 1

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 from itertools import product
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import ORDERS, Axis, Order, mean_curve, permutation_null, quality_array
-from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, curve_of, index_of, jackknifed, resampled
-from anytime_lib.stats.edges import bounded, graded, parts_of
-from anytime_lib.stats.intervals import Method, interval, simultaneous_interval
-
-ARM = ["run", "model", "task", "method"]
+from anytime_lib.index import ARM, ORDERS, Axis, Floats, Order, mean_curve, quality_array
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
+from anytime_lib.stats.intervals import Method, interval, simultaneous_interval, widen_near_limits
 
 
 def estimate(
@@ -26,8 +22,7 @@ def estimate(
     seed: Seed = 0,
     confidence_level: float = 0.95,
     method: Method = "t",
-    levels: Levels = "problems",
-    statistic: OfCurve | None = None,
+    statistic: CurveStatistic | None = None,
 ) -> pd.DataFrame:
     """The Anytime Index of every (task, method) in the cells, with its bootstrap interval.
 
@@ -38,37 +33,46 @@ def estimate(
         seed: of the draws, or a generator that is left as it is; the same for every arm, so that arms with as many
             problems share them.
         method: of the interval (see `intervals`); cut off at 0 and 1. Where it is a point, or the arm lies near 0 or 1,
-            it is widened by a bound that needs no spread, and noted (see `edges`).
-        levels: how deep is resampled (see `bootstrap`).
-        statistic: another statistic of the curve in place of the index (`quality_at`, `tokens_to_reach`, ...); it
-            brings its own order.
+            it is widened by a bound that needs no spread, and noted.
+        statistic: another statistic of the curve in place of the index, such as `quality_at(budget)`; it brings its
+            own order.
 
     Returns:
         One row per arm: run, model, task, method, order, index (the statistic), low, high, final (quality at the
         largest budget), n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing). Its
         degrees of freedom are those of the budget at which fewest problems were graded.
     """
-    chosen, drawing = statistic or index_of(order), np.random.default_rng(seed)
-    rows = []
+    of, rows = statistic or index_of(order), []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
-        value = float(chosen(quality, budgets))
-        parts = parts_of(quality, budgets, chosen)
-        low, high = interval(
-            resampled(quality[None], budgets, chosen, n_resamples, deepcopy(drawing), levels)[:, 0], value,
-            n=len(parts), method=method, confidence_level=confidence_level,
-            jackknife=jackknifed(quality[None], budgets, chosen)[:, 0] if method == "bca" else None,
-        )  # fmt: skip
-        ends = bounded(float(low), float(high), parts, chosen.limits, confidence_level)
-        rows.append(
-            {
-                **dict(zip(ARM, arm_of, strict=True)), "order": chosen.order, "index": value,
-                "low": ends.low, "high": ends.high,
-                "final": float(mean_curve(quality, "raw")[-1]), "n_problems": len(problems),
-                "n_samples": quality.shape[1], "n_missing": int(np.isnan(quality).sum()), "note": ends.note,
-            }
-        )  # fmt: skip
+        value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
+        draws = resampled(quality[None], budgets, of, n_resamples, generator(seed))[:, 0]
+        ends = interval(draws, value, n=len(values), method=method, confidence_level=confidence_level)
+        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
+        row = dict(zip(ARM, arm_of, strict=True)) | {"order": of.order, "index": value, "low": low, "high": high}
+        size = {"n_problems": len(problems), "n_samples": quality.shape[1], "n_missing": int(np.isnan(quality).sum())}
+        rows.append(row | {"final": float(mean_curve(quality, "raw")[-1])} | size | {"note": note})
     return pd.DataFrame(rows)
+
+
+def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
+    """What each problem adds to a statistic of one arm: (P, S, T) -> (n, ...), whose mean is the statistic where that
+    is a mean over problems, and nearly so otherwise.
+
+    By leaving the problem out (jackknife pseudo-values), for the n problems graded at the budget that fewest were
+    graded at.
+    """
+    held = graded(quality)
+    scarce = held[:, held.sum(axis=0).argmin()]
+    value, n = np.asarray(statistic(quality, budgets)), int(scarce.sum())
+    if n < 2:
+        return np.repeat(value[None], n, axis=0)
+    return np.asarray(value + (n - 1) * (value - jackknifed(quality[None], budgets, statistic)[:, 0][scarce]))
+
+
+def graded(quality: Floats) -> Floats:
+    """(P, S, T) -> (P, T): whether a problem has a graded cell at each budget."""
+    return np.asarray((~np.isnan(quality)).any(axis=1))
 
 
 def band(
@@ -78,7 +82,6 @@ def band(
     n_resamples: int = 2_000,
     seed: Seed = 0,
     confidence_level: float = 0.95,
-    levels: Levels = "problems",
 ) -> pd.DataFrame:
     """Bootstrap bands of one arm's curve, pointwise and simultaneous.
 
@@ -89,29 +92,29 @@ def band(
         and 1, and widened near them as in `estimate`.
     """
     quality, _, budgets = quality_array(cells)
-    statistic, curve = curve_of(order), mean_curve(quality, order)
-    draws = resampled(quality[None], budgets, statistic, n_resamples, deepcopy(np.random.default_rng(seed)), levels)
+    curve = mean_curve(quality, order)
+    draws = resampled(quality[None], budgets, curve_of(order), n_resamples, generator(seed))[:, 0]
     counts = graded(quality).sum(axis=0)
     counts = counts if order == "raw" else np.minimum.accumulate(np.where(counts, counts, len(quality)))
     judged = counts > 1
-    low_all, high_all = simultaneous_interval(
-        draws[:, 0], np.where(judged, curve, np.nan), n=int(counts[judged].min(initial=len(quality))),
-        confidence_level=confidence_level,
-    )  # fmt: skip
+    fewest = int(counts[judged].min(initial=len(quality)))
+    shown = np.where(judged, curve, np.nan)
+    whole = np.clip(simultaneous_interval(draws, shown, n=fewest, confidence_level=confidence_level), 0, 1)
     rows = []
     for t, n in enumerate(counts):
-        at = OfCurve(lambda curve, _, t=t: curve[..., t], order, "quality")  # type: ignore[misc]
-        low, high = interval(draws[:, 0, t], curve[t], n=int(n), confidence_level=confidence_level)
-        ends = bounded(float(low), float(high), parts_of(quality[..., : t + 1], budgets, at), (0, 1), confidence_level)
-        every = [float(np.clip(end, 0, 1)) for end in (low_all[t], high_all[t])]
-        if ends.note:  # what is too narrow by itself is so among the others
-            every = [min(ends.low, every[0]), max(ends.high, every[1])]
-        rows.append({"budget": budgets[t], "quality": curve[t], "low": ends.low, "high": ends.high, "low_all": every[0],
-                     "high_all": every[1], "n_problems": int(n), "note": ends.note})  # fmt: skip
-    return pd.DataFrame(rows)
+        ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
+        last = CurveStatistic(lambda curve, _: curve[..., -1], order, "quality")
+        values = problem_values(quality[..., : t + 1], budgets, last)
+        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
+        low_all, high_all = whole[:, t]
+        if note:  # what is too narrow by itself is so among the others
+            low_all, high_all = min(low, low_all), max(high, high_all)
+        rows.append((budgets[t], curve[t], low, high, low_all, high_all, int(n), note))
+    names = ["budget", "quality", "low", "high", "low_all", "high_all", "n_problems", "note"]
+    return pd.DataFrame(rows, columns=names)
 
 
-def sensitivity(
+def index_variants(
     cells: pd.DataFrame,
     *,
     orders: Sequence[Order] = ORDERS,
@@ -129,7 +132,6 @@ def sensitivity(
         null_high (its central 95 %). Where null exceeds `raw`'s, the difference is made by the maximum alone.
         `crossfit` is left out for arms with a single sample. Every order has the same draws and permutations.
     """
-    bootstrap, permuting = deepcopy(np.random.default_rng(seed)).spawn(2)
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
@@ -137,21 +139,28 @@ def sensitivity(
         for order in orders:
             if order == "crossfit" and quality.shape[1] < 2:
                 continue
+            resampling, permuting = generator(seed).spawn(2)
             curve = mean_curve(quality, order)
-            drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, deepcopy(bootstrap))[:, 0]
-            flat = permutation_null(quality, order, n_permutations=n_permutations, rng=deepcopy(permuting))
+            drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
+            flat = permutation_null(quality, order, n_permutations=n_permutations, rng=permuting)
             for axis, top in product(axes, q_max):
                 read = index_of(order, q_max=top, axis=axis).of
-                low, high = interval(read(drawn, budgets), read(curve, budgets), n=fewest,
-                                     confidence_level=confidence_level)  # fmt: skip
-                null = read(flat, budgets)
-                ends = np.nanquantile(null, [0.025, 0.975])
-                rows.append(
-                    {
-                        **dict(zip(ARM, arm_of, strict=True)), "order": order, "axis": axis, "q_max": top,
-                        "index": float(read(curve, budgets)), "low": float(np.clip(low, 0, 1)),
-                        "high": float(np.clip(high, 0, 1)), "null": float(np.nanmean(null)),
-                        "null_low": float(ends[0]), "null_high": float(ends[1]),
-                    }
-                )  # fmt: skip
+                value, null = read(curve, budgets), read(flat, budgets)
+                ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)
+                low, high = np.clip(ends, 0, 1)
+                row = {"order": order, "axis": axis, "q_max": top, "index": float(value), "low": low, "high": high}
+                row |= {"null": np.nanmean(null)}
+                row |= dict(zip(("null_low", "null_high"), np.nanquantile(null, [0.025, 0.975]), strict=True))
+                rows.append(dict(zip(ARM, arm_of, strict=True)) | row)
     return pd.DataFrame(rows)
+
+
+def permutation_null(
+    quality: Floats, order: Order = "pooled", *, n_permutations: int = 100, rng: np.random.Generator
+) -> Floats:
+    """Curves as they would look if the budget made no difference: (P, S, T) of one arm -> (n_permutations, T).
+
+    The scores of each trace are dealt to its budgets at random. What the index of such curves reads above that of
+    `raw`, which is then mean quality, is made by the maximum alone.
+    """
+    return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])

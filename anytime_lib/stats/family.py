@@ -13,24 +13,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order
-from anytime_lib.stats.bootstrap import Levels, OfCurve, Seed, index_of
-from anytime_lib.stats.compare import Comparison, compare_arrays, drawn_with_raw, judged_with_raw, not_compared
+from anytime_lib.index import CellsArray, Floats, Order, cells_array
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
+from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.intervals import Method
-from anytime_lib.stats.pairing import Arms, arms_array
-from anytime_lib.stats.permutation import exchange_signs
-
-if TYPE_CHECKING:
-    from anytime_lib.config import RunConfig
+from anytime_lib.stats.pairing import paired
+from anytime_lib.stats.permutation import shared_draws
 
 ALL_PAIRS = "all"
+_PLACE = ["run", "model", "task"]
 
 
 class Member(NamedTuple):
@@ -68,27 +66,27 @@ class Family:
             return pd.DataFrame()
         rows = [c.to_frame().assign(run=m.run, model=m.model, task=m.task) for m, c in self.comparisons.items()]
         table = pd.concat(rows, ignore_index=True)
-        table = table[["run", "model", "task", *table.columns.drop(["run", "model", "task"])]]
+        table = table[[*_PLACE, *table.columns.drop(_PLACE)]]
         table.insert(list(table.columns).index("pvalue") + 1, "pvalue_holm", self.pvalues)
         return table.assign(significant=table.pvalue_holm < self.alpha)
 
     def summary(self) -> str:
         """One sentence: how many comparisons, and which of them stand."""
-        n, found = len(self.comparisons), int(np.sum(self.pvalues < self.alpha))
+        n, pvalues = len(self.comparisons), self.pvalues
         if not n:
             return "Nothing was compared: no task holds two methods of the family."
         what = f"{n} comparison" + ("" if n == 1 else "s")
-        if lacking := int(np.isnan(self.pvalues).sum()):
+        if lacking := int(np.isnan(pvalues).sum()):
             what += f" ({lacking} of which could not be made)"
-        if not found:
-            return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
-        named = "; ".join(
+        named = [
             f"{m.treatment} {'above' if c.statistic > 0 else 'below'} {m.baseline} on {m.task} "
             f"({c.statistic:+.3f}, p = {p:.3g}{', but not without the maximum' if c.disagrees else ''})"
-            for (m, c), p in zip(self.comparisons.items(), self.pvalues, strict=True)
+            for (m, c), p in zip(self.comparisons.items(), pvalues, strict=True)
             if p < self.alpha
-        )
-        return f"Of {what}, {found} at a family-wise error of {self.alpha:.0%} (Holm): {named}."
+        ]
+        if not named:
+            return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
+        return f"Of {what}, {len(named)} at a family-wise error of {self.alpha:.0%} (Holm): {'; '.join(named)}."
 
 
 def compare_family(
@@ -117,97 +115,84 @@ def compare_family(
         DataError: a declared method is in none of the cells, a pair is no pair, or there is no pair at all.
     """
     present = [str(m) for m in cells.method.unique()]
-    if isinstance(pairs, str) and pairs != ALL_PAIRS:
-        raise DataError(f'pairs must be a list of [baseline, treatment] pairs, "all" or None, not {pairs!r}')
-    chosen: list[tuple[str, ...]]
-    if pairs is None:
-        chosen = [(baseline, m) for m in present if m != baseline]
+    if isinstance(pairs, str):
+        if pairs != ALL_PAIRS:
+            raise DataError(f'pairs must be a list of [baseline, treatment] pairs, "all" or None, not {pairs!r}')
+        chosen: list[Sequence[str]] = list(combinations(present, 2))
     else:
-        chosen = list(combinations(present, 2)) if isinstance(pairs, str) else [tuple(p) for p in pairs]
+        chosen = _against(baseline, present) if pairs is None else list(pairs)
     if any(len(p) != 2 or p[0] == p[1] for p in chosen):
         raise DataError(f"a family is made of pairs of two different methods, not {chosen}")
-    unknown = sorted({m for p in chosen for m in p} - set(present))
-    if unknown:
+    if unknown := sorted({m for p in chosen for m in p} - set(present)):
         raise DataError(f"no cells of {', '.join(unknown)}; the table holds {', '.join(present)}")
-    found = _compared(cells, chosen, declared=pairs is not None and not isinstance(pairs, str), **settings)
+    found = _compared(cells, chosen, not (pairs is None or isinstance(pairs, str)), **settings)
     if not found:
         raise DataError(f"no task has two methods to compare; the table holds {', '.join(present)}")
     return Family(found, alpha)
 
 
-def declared_family(cells: pd.DataFrame, config: RunConfig, **settings: Any) -> Family:
-    """The family that a run's params declare (`family`, else every method against `baseline`), at their level.
-
-    Without any pair the family is empty.
+def declared_family(
+    cells: pd.DataFrame,
+    pairs: Sequence[Sequence[str]] | None = None,
+    *,
+    baseline: str = "base",
+    confidence_level: float = 0.95,
+    **settings: Any,
+) -> Family:
+    """The family that a run's params declare, whatever came of it: without any pair of methods it is empty, and a pair
+    of which a method is in none of the cells stays in it and says so.
 
     Args:
-        cells: of the run.
-        settings: of `compare`, in place of those of the config.
+        pairs: (baseline, treatment) pairs; none: every method in the cells against `baseline`.
+        confidence_level: of the intervals; what it leaves is the family-wise error.
+        settings: of `compare`.
     """
-    pairs = [(str(first), str(second)) for first, second in config.analysis.family or []]
-    if not pairs:
-        pairs = [(config.analysis.baseline, str(m)) for m in cells.method.unique() if m != config.analysis.baseline]
-    alpha = 1 - settings.get("confidence_level", config.analysis.confidence_level)
-    chosen = config.resampling
-    return Family(_compared(cells, pairs, declared=bool(config.analysis.family), **(chosen | settings)), alpha)
+    chosen = list(pairs or _against(baseline, [str(m) for m in cells.method.unique()]))
+    found = _compared(cells, chosen, bool(pairs), confidence_level=confidence_level, **settings)
+    return Family(found, 1 - confidence_level)
+
+
+def _against(baseline: str, methods: list[str]) -> list[Sequence[str]]:
+    return [(baseline, m) for m in methods if m != baseline]
 
 
 def _compared(
-    cells: pd.DataFrame, pairs: Sequence[tuple[str, ...]], *, declared: bool, **settings: Any
-) -> dict[Member, Comparison]:
-    """Every pair on every task; those a task lacks a method of only if they were declared."""
-    found: dict[Member, Comparison] = {}
-    for (run, model, task), part in cells.groupby(["run", "model", "task"], sort=False):
-        arms = arms_array(part)
-        here = [pair for pair in pairs if declared or set(pair) <= set(arms.methods)]
-        compared = _on_a_task(arms, here, **settings) if here else {}
-        found |= {Member(str(run), str(model), str(task), *pair): compared[pair] for pair in here}
-    return found
-
-
-def _on_a_task(
-    arms: Arms,
-    pairs: Sequence[tuple[str, ...]],
+    cells: pd.DataFrame,
+    pairs: Sequence[Sequence[str]],
+    declared: bool,
     *,
     n_resamples: int = 10_000,
     seed: Seed = 0,
     order: Order = "pooled",
+    statistic: CurveStatistic | None = None,
     confidence_level: float = 0.95,
     method: Method = "t",
-    levels: Levels = "problems",
-    statistic: OfCurve | None = None,
-) -> dict[tuple[str, ...], Comparison]:
-    """What `compare` finds for each pair. Arms that have every cell are drawn once for all, since draws depend on
-    problems and samples only; which cells others are paired on depends on the pair."""
-    chosen = statistic or index_of(order)
+) -> dict[Member, Comparison]:
+    """Every pair on every task, all by the same draws; pairs that a task lacks a method of only if `declared`."""
+    of, draws = statistic or index_of(order), shared_draws(n_resamples, seed)
     named: dict[str, Any] = {"confidence_level": confidence_level, "method": method}
-    whole = np.flatnonzero(arms.complete)
-    position = {arms.methods[m]: i for i, m in enumerate(whole)}
-    complete = arms.quality[whole]
-    resampling, exchanging = np.random.default_rng(seed).spawn(2)
-    if any(set(pair) <= set(position) for pair in pairs):
-        drawn = drawn_with_raw(complete, arms.budgets, chosen, n_resamples, resampling, levels)
-        signs = exchange_signs(complete.shape[1], n_resamples - 1, exchanging)
-    found: dict[tuple[str, ...], Comparison] = {}
-    for first, second in pairs:
-        arm = {"baseline": first, "treatment": second, **named}
-        if lacking := [m for m in (first, second) if m not in arms.methods]:
-            found[first, second] = not_compared(reason=f"{' and '.join(lacking)} did not run there", of=chosen, **arm)
-        elif first in position and second in position:
-            both = [position[first], position[second]]
-            of_both = {of: draws[:, both] for of, draws in drawn.items()}
-            found[first, second] = judged_with_raw(complete[both], arms.budgets, of_both, signs, n_missing=0, **arm)
-        else:
-            try:
-                quality, budgets, n_missing = arms.pair(first, second)
-            except DataError as error:
-                found[first, second] = not_compared(reason=str(error), of=chosen, **arm)
+    found = {}
+    for key, part in cells.groupby(_PLACE, sort=False):
+        arms = cells_array(part)
+        for first, second in pairs:
+            if not declared and not {first, second} <= set(arms.methods):
                 continue
-            found[first, second] = compare_arrays(
-                quality, budgets, n_missing=n_missing, n_resamples=n_resamples, seed=seed, levels=levels,
-                statistic=chosen, **arm,
-            )  # fmt: skip
+            named |= {"baseline": first, "treatment": second}
+            try:
+                quality, budgets, n_missing = _pair(arms, first, second)
+            except DataError as error:
+                comparison = Comparison(of=of.name, reason=str(error), **named)
+            else:
+                comparison = compare_arrays(quality, budgets, of, draws, n_missing=n_missing, **named)
+            run, model, of_task = map(str, key)
+            found[Member(run, model, of_task, first, second)] = comparison
     return found
+
+
+def _pair(arms: CellsArray, first: str, second: str) -> tuple[Floats, list[int], int]:
+    if lacking := [m for m in (first, second) if m not in arms.methods]:
+        raise DataError(f"{' and '.join(lacking)} did not run there")
+    return paired(arms, first, second)
 
 
 def holm(pvalues: ArrayLike) -> Floats:

@@ -1,4 +1,4 @@
-"""When was a trace right, and what did it lose before and after?
+"""When was a trace right, and what did it lose before and after? Where did a method change the answer for good?
 
 Measures that come free from the cells of a sweep: they need the answers forced at the budgets and nothing else. A
 guess that happens to be right counts as right, so where guessing pays (four options), the least budget is too small
@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import Floats, anytime_index, average, quality_array
-from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.edges import bounded
-from anytime_lib.stats.intervals import interval
+from anytime_lib.errors import DataError
+from anytime_lib.index import ARM, Floats, anytime_index, average, cells_array
+from anytime_lib.stats.bootstrap import curve_of, generator, resampled
+from anytime_lib.stats.intervals import interval, widen_near_limits
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
-_ARM = ["run", "model", "task", "method"]
 
 
 def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
@@ -38,19 +37,16 @@ def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
         trace with a missing cell (an error, or one left out) has NaN for all five: what it would have been is not
         known.
     """
-    found = []
-    for arm, part in cells.groupby(_ARM, sort=False):
-        right, problems, budgets = quality_array(part, "correct")
-        score, used = (quality_array(part, value)[0] for value in ("score", "tokens_used"))
-        values = _measured(right, score, used, np.asarray(budgets, float))
-        n_samples = right.shape[1]
-        frame = pd.DataFrame({name: values[..., i].ravel() for i, name in enumerate(MEASURES)})
+    names, found = [*ARM, "problem_id", "sample", *MEASURES, "n_missing"], []
+    for arm_of, part in cells.groupby(ARM, sort=False):
+        arms = cells_array(part, "correct")
+        score, used = (cells_array(part, value).values[0] for value in ("score", "tokens_used"))
+        values = _measured(arms.values[0], score, used, np.asarray(arms.budgets, float))
+        traces = pd.MultiIndex.from_product([arms.problems, arms.samples], names=["problem_id", "sample"])
+        frame = pd.DataFrame(values.reshape(-1, len(MEASURES)), index=traces, columns=MEASURES).reset_index()
         frame["n_missing"] = np.isnan(score).sum(axis=-1).ravel()
-        frame.insert(0, "sample", np.tile(sorted(part["sample"].unique()), len(problems)))
-        frame.insert(0, "problem_id", np.repeat(problems, n_samples))
-        found.append(frame.assign(**dict(zip(_ARM, map(str, arm), strict=True))))
-    names = [*_ARM, "problem_id", "sample", *MEASURES, "n_missing"]
-    return pd.concat(found, ignore_index=True)[names] if found else pd.DataFrame(columns=names)
+        found.append(frame.assign(**dict(zip(ARM, map(str, arm_of), strict=True)))[names])
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=names)
 
 
 def _measured(right: Floats, score: Floats, used: Floats, budgets: Floats) -> Floats:
@@ -59,15 +55,12 @@ def _measured(right: Floats, score: Floats, used: Floats, budgets: Floats) -> Fl
     hit = right == 1
     solved = np.asarray(hit.any(axis=-1))
     first = hit.argmax(axis=-1)[..., None]
-
-    def at_first(values: Floats) -> Floats:
-        return np.asarray(np.take_along_axis(values, first, axis=-1))
-
+    score_then, used_then = (np.take_along_axis(values, first, axis=-1) for values in (score, used))
     before = (np.arange(len(budgets)) < first) & solved[..., None]
-    loss = np.where(before & known[..., None], at_first(score) - score, 0.0)
+    loss = np.where(before & known[..., None], score_then - score, 0.0)
     starved = np.asarray(anytime_index(budgets, np.clip(loss, 0, None), running_max=False))
     b_star = np.where(solved, budgets[first[..., 0]], np.nan)
-    tax = np.where(solved, used[..., -1] - at_first(used)[..., 0], np.nan)
+    tax = np.where(solved, used[..., -1] - used_then[..., 0], np.nan)
     values = np.stack([solved, b_star, tax, starved, solved & ~hit[..., -1]], axis=-1).astype(float)
     return np.where(known[..., None], values, np.nan)
 
@@ -83,27 +76,57 @@ def measures(
     Returns:
         One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for
         which it is defined), n_missing (traces that could not be measured), note (where the interval is a point or the
-        value near an end of its scale; see `edges`).
+        value near an end of its scale; see `widen_near_limits`).
     """
-    rows = []
-    for arm, part in trace_measures(cells).groupby(_ARM, sort=False):
-        table = part.melt(["problem_id", "sample"], list(MEASURES), "measure")
-        full = table.pivot(index=["problem_id", "sample"], columns="measure", values="value")[list(MEASURES)]
-        values = full.to_numpy().reshape(part.problem_id.nunique(), -1, len(MEASURES))
-        mean = curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
-        draws = resampled(values[None], list(range(len(MEASURES))), mean, n_resamples, np.random.default_rng(seed))
-        estimates = mean(values, [])
+    rows, mean = [], curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
+    for arm_of, part in trace_measures(cells).groupby(ARM, sort=False):
+        values = part[list(MEASURES)].to_numpy().reshape(part.problem_id.nunique(), -1, len(MEASURES))
+        draws = resampled(values[None], [], mean, n_resamples, generator(seed))[:, 0]
+        by_problem, value, n_missing = average(values), mean(values, []), int((part.n_missing > 0).sum())
         for i, name in enumerate(MEASURES):
-            defined = ~np.isnan(values[..., i])
-            n = int(defined.any(axis=1).sum())
-            low, high = interval(draws[:, 0, i], estimates[i], n=n, confidence_level=confidence_level)
-            means = average(np.swapaxes(values[None, ..., i], 1, 2))[0]
-            most = np.inf if name in ("b_star", "overthinking_tax") else 1.0
-            ends = bounded(float(low), float(high), means[~np.isnan(means)], (0.0, most), confidence_level)
-            rows.append(
-                dict(zip(_ARM, arm, strict=True))
-                | {"measure": name, "value": float(estimates[i]), "low": ends.low, "high": ends.high,
-                   "n_problems": n, "n_traces": int(defined.sum()), "n_missing": int((part.n_missing > 0).sum()),
-                   "note": ends.note}
-            )  # fmt: skip
+            means = by_problem[~np.isnan(by_problem[:, i]), i]
+            ends = interval(draws[:, i], value[i], n=len(means), confidence_level=confidence_level)
+            limits = (0.0, np.inf if name in ("b_star", "overthinking_tax") else 1.0)
+            low, high, note = widen_near_limits(ends, means, limits, confidence_level)
+            row = {"measure": name, "value": float(value[i]), "low": low, "high": high, "n_problems": len(means)}
+            row |= {"n_traces": int((~np.isnan(values[..., i])).sum()), "n_missing": n_missing, "note": note}
+            rows.append(dict(zip(ARM, arm_of, strict=True)) | row)
     return pd.DataFrame(rows)
+
+
+def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame:
+    """Samples on which a method corrected the baseline, or made it worse, from some budget on.
+
+    A correction that held: at a budget the baseline is wrong, and the treatment is right there and at every larger
+    budget. An error that was reinforced: the baseline is right at a budget, and the treatment is wrong there and at
+    every larger one. Samples are paired by problem and number; the smallest such budget counts.
+
+    Args:
+        cells: the tidy table; one run, model and task.
+
+    Returns:
+        One row per sample that turned: problem_id, sample, kind (`correction` or `error`), budget, n_budgets (at which
+        it held), baseline_key and treatment_key (of the answers at that budget), in the order kind, budget (the
+        longest-held first), problem, sample.
+
+    Raises:
+        DataError: a method is not there.
+    """
+    if missing := {baseline, treatment} - set(cells.method):
+        raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")
+    keys, shown = ["problem_id", "sample", "budget"], cells[cells.status != "error"]
+    first, second = (shown.loc[shown.method == m, [*keys, "correct", "answer_key"]] for m in (baseline, treatment))
+    both = first.merge(second, on=keys, suffixes=("_baseline", "_treatment")).sort_values(keys)
+    rows = []
+    for (problem, sample), part in both.groupby(["problem_id", "sample"], sort=False):
+        before, after = (part[f"correct_{which}"].astype(bool).to_numpy() for which in ("baseline", "treatment"))
+        for kind, right in (("correction", True), ("error", False)):
+            held = np.logical_and.accumulate((after == right)[::-1])[::-1]  # from here to the largest budget
+            if (turned := held & (before != right)).any():
+                t = int(turned.argmax())
+                at = part.iloc[t]
+                row = (problem, sample, kind, int(at.budget), len(part) - t)
+                rows.append((*row, at.answer_key_baseline, at.answer_key_treatment))
+    columns = ["problem_id", "sample", "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
+    found = pd.DataFrame(rows, columns=columns)
+    return found.sort_values(["kind", "budget", "problem_id", "sample"], ignore_index=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, mean_curve, quality_array
+from anytime_lib.index import Floats, Order, cells_array
 from anytime_lib.stats.bootstrap import index_of
 
 
@@ -40,44 +40,40 @@ def bounds(
         raise DataError("the cross-fitted index does not rise with every score: bound another order")
     if (baseline is None) != (treatment is None):
         raise DataError("name both baseline and treatment to bound a difference, or neither")
-    read = index_of(order).of
-    rows: list[dict[str, Any]] = []
-    for (run, model, task), part in cells.groupby(["run", "model", "task"], sort=False):
-        here: dict[str, Any] = {"run": run, "model": model, "task": task}
-        full = pd.MultiIndex.from_product([part[c].unique() for c in ("problem_id", "sample", "budget")],
-                                          names=["problem_id", "sample", "budget"])  # fmt: skip
-        arms: dict[str, tuple[Floats, list[int]]] = {}
-        for name, arm in part.groupby("method", sort=False):
-            whole = arm.set_index(full.names)[["score"]].reindex(full).reset_index()
-            quality, _, budgets = quality_array(whole.assign(**here, method=name))
-            arms[str(name)] = quality, budgets
-
-        def filled(name: str, score: float, arms: dict[str, tuple[Floats, list[int]]] = arms) -> float:
-            quality, budgets = arms[name]
-            return float(read(mean_curve(np.where(np.isnan(quality), score, quality), order), budgets))
-
-        def counted(*names: str, arms: dict[str, tuple[Floats, list[int]]] = arms) -> dict[str, Any]:
-            lost = np.concatenate([np.isnan(arms[name][0]).ravel() for name in names])
-            return {"n_missing": int(lost.sum()), "share_missing": float(lost.mean())}
-
-        def observed(name: str, arms: dict[str, tuple[Floats, list[int]]] = arms) -> float:
-            return float(read(mean_curve(arms[name][0], order), arms[name][1]))
-
+    rows = []
+    for key, part in cells.groupby(["run", "model", "task"], sort=False):
+        arms = cells_array(part)
+        quality = dict(zip(arms.methods, arms.values, strict=True))
+        here = dict(zip(("run", "model", "task"), key, strict=True))
         if baseline is None or treatment is None:
-            rows += [here | {"method": m} | counted(m) | {"worst": filled(m, 0.0), "index": observed(m),
-                     "best": filled(m, 1.0)} for m in arms]  # fmt: skip
-        elif baseline in arms and treatment in arms:
-            lost = np.isnan(arms[baseline][0]) | np.isnan(arms[treatment][0])
-            first, second = (
-                float(read(mean_curve(np.where(lost, np.nan, arms[m][0]), order), arms[m][1]))
-                for m in (baseline, treatment)
-            )
-            rows.append(
-                here | {"baseline": baseline, "treatment": treatment} | counted(baseline, treatment)
-                | {"worst": filled(treatment, 0.0) - filled(baseline, 1.0),
-                   "difference": second - first,
-                   "best": filled(treatment, 1.0) - filled(baseline, 0.0)}
-            )  # fmt: skip
+            rows += [here | _of_an_arm(str(m), quality[str(m)], arms.budgets, order) for m in part.method.unique()]
+        elif baseline in quality and treatment in quality:
+            named = here | {"baseline": baseline, "treatment": treatment}
+            rows.append(named | _of_a_difference(quality[baseline], quality[treatment], arms.budgets, order))
     if not rows:
         raise DataError(f"no task has both {baseline} and {treatment}")
     return pd.DataFrame(rows)
+
+
+def _of_an_arm(method: str, quality: Floats, budgets: list[int], order: Order) -> dict[str, Any]:
+    worst, index, best = (_index(quality, budgets, order, score) for score in (0.0, np.nan, 1.0))
+    return {"method": method} | _missing(quality) | {"worst": worst, "index": index, "best": best}
+
+
+def _of_a_difference(baseline: Floats, treatment: Floats, budgets: list[int], order: Order) -> dict[str, Any]:
+    lost = np.isnan(baseline) | np.isnan(treatment)
+    first, second = (_index(np.where(lost, np.nan, q), budgets, order, np.nan) for q in (baseline, treatment))
+    low, high = (
+        _index(treatment, budgets, order, score) - _index(baseline, budgets, order, 1 - score) for score in (0.0, 1.0)
+    )
+    counted = _missing(np.stack([baseline, treatment]))
+    return counted | {"worst": low, "difference": second - first, "best": high}
+
+
+def _index(quality: Floats, budgets: list[int], order: Order, score: float) -> float:
+    """The index with every missing score set to `score`."""
+    return float(index_of(order)(np.where(np.isnan(quality), score, quality), budgets))
+
+
+def _missing(quality: Floats) -> dict[str, Any]:
+    return {"n_missing": int(np.isnan(quality).sum()), "share_missing": float(np.isnan(quality).mean())}

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from anytime_lib.index import Floats, from_means
-from anytime_lib.stats.bootstrap import OfCurve, integers, product
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, draw_weights, generator
+
+SharedDraws = Callable[[int], tuple[Floats, NDArray[np.int8]]]
+"""Number of problems -> (R, P) weights of the resamples, and (F, P) exchanges of the arms."""
 
 EXACT = 12
 """Up to this many problems all 2^n exchanges of the arms are gone through."""
@@ -32,19 +37,12 @@ class TestResult:
             return f"{self.name}: not to be had; {self.note}"
         return f"{self.name}: p = {self.pvalue:.3g}" + (f" ({self.note})" if self.note else "")
 
-    def to_frame(self) -> pd.DataFrame:
-        return pd.DataFrame(
-            [{"test": self.name, "statistic": self.statistic, "pvalue": self.pvalue, "note": self.note}]
-        )
-
 
 @dataclass(frozen=True)
 class MarginResult(TestResult):
-    """A test against a margin: small p-values speak for the claim.
+    """A test against a margin, in units of the statistic: small p-values speak for the claim.
 
-    Attributes:
-        margin: in units of the statistic.
-        alpha: at which `holds` is judged: one-sided, so that it agrees with an interval of level 1 - 2 alpha.
+    `alpha`, at which `holds` is judged, is one-sided, so that it agrees with an interval of level 1 - 2 alpha.
     """
 
     margin: float = 0.0
@@ -56,25 +54,40 @@ class MarginResult(TestResult):
         return bool(self.pvalue < self.alpha)
 
     def summary(self) -> str:
-        if np.isnan(self.pvalue):
-            return f"{self.claim}: not to be told" + (f"; {self.note}" if self.note else "")
-        word = "shown" if self.holds else "not shown"
+        """One line in words."""
         note = f"; {self.note}" if self.note else ""
+        if np.isnan(self.pvalue):
+            return f"{self.claim}: not to be told{note}"
+        word = "shown" if self.holds else "not shown"
         return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
 
     def to_frame(self) -> pd.DataFrame:
-        return super().to_frame().assign(margin=self.margin, alpha=self.alpha, holds=self.holds)
+        """One row."""
+        return pd.DataFrame([vars(self) | {"holds": self.holds}])
 
 
 def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems. A byte
-    each, for there are n_exchanges x n of them."""
-    every = np.asarray((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if n <= EXACT else None
-    swapped = integers(rng, 2, (n_exchanges, n)) if every is None else every
-    return np.asarray(np.int8(1) - np.int8(2) * swapped.astype(np.int8))
+    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems."""
+    if n <= EXACT:
+        return (1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)).astype(np.int8)
+    return 1 - 2 * rng.integers(2, size=(n_exchanges, n), dtype=np.int8)
 
 
-def sign_flip_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs: NDArray[np.int8]) -> TestResult:
+def shared_draws(n_resamples: int, seed: Seed) -> SharedDraws:
+    """Resamples and exchanges, the same for all comparisons of as many problems."""
+
+    @cache
+    def draws(n_problems: int) -> tuple[Floats, NDArray[np.int8]]:
+        resampling, exchanging = generator(seed).spawn(2)
+        weights = draw_weights(n_problems, n_resamples, resampling)
+        return weights, exchange_signs(n_problems, n_resamples - 1, exchanging)
+
+    return draws
+
+
+def sign_flip_test(
+    curves: Floats, budgets: list[int], statistic: CurveStatistic, signs: NDArray[np.int8]
+) -> TestResult:
     """Would the difference be as large if the arms of any problem could as well be exchanged?
 
     The sign-flip permutation test of the very statistic: with an index that is a mean over problems, exchanging the
@@ -93,33 +106,19 @@ def sign_flip_test(curves: Floats, budgets: list[int], statistic: OfCurve, signs
         signs: (F, P) of `exchange_signs`.
     """
     name, n = "exchange of arms", curves.shape[1]
-    exact = n <= EXACT
     seen = ~np.isnan(curves).any(axis=0)
-    middle, half = (np.where(seen, x, 0.0) for x in ((curves[0] + curves[1]) / 2, (curves[1] - curves[0]) / 2))
     count = seen.sum(axis=0)
     if not count.all():
         return TestResult(name, np.nan, np.nan, "at some budget the arms share no graded cell")
-    centre = middle.sum(axis=0) / count
+    centre = np.where(seen, (curves[0] + curves[1]) / 2, 0.0).sum(axis=0) / count
+    half = np.where(seen, (curves[1] - curves[0]) / 2, 0.0)
 
     def difference(swing: Floats) -> Floats:
         ends = [from_means(end, statistic.order, len(budgets)) for end in (centre - swing, centre + swing)]
-        with np.errstate(invalid="ignore"):
-            return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
+        return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
 
     observed = float(difference(half.sum(axis=0) / count))
-    if np.isnan(observed):
-        return TestResult(name, np.nan, np.nan, "the difference has no value")
-    reached = np.abs(difference(product(signs, half) / count)) >= abs(observed) * (1 - 1e-12) - 1e-12
-    extra = 0 if exact else 1
+    reached = np.abs(difference(signs @ half / count)) >= abs(observed) * (1 - 1e-12) - 1e-12
+    extra, how = (0, "all") if n <= EXACT else (1, "random")
     pvalue = float((reached.sum() + extra) / (len(signs) + extra))
-    return TestResult(name, observed, pvalue, f"{'all' if exact else 'random'} {len(signs):,} ways")
-
-
-def sign_flip_pvalue(differences: NDArray[np.float64], rng: np.random.Generator, n_flips: int = 9_999) -> float:
-    """Two-sided p-value that paired differences are symmetric about 0; exact for up to 12 of them."""
-    n = len(differences)
-    signs = exchange_signs(n, n_flips, rng)
-    extra = int(n > EXACT)
-    observed = abs(differences.sum())
-    reached = np.sum(np.abs(product(signs, differences[:, None])[:, 0]) >= observed * (1 - 1e-12) - 1e-12)
-    return float((reached + extra) / (len(signs) + extra))
+    return TestResult(name, observed, pvalue, f"{how} {len(signs):,} ways")

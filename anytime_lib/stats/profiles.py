@@ -1,20 +1,21 @@
 """Where do methods differ: on the hard problems, on the easy ones, or everywhere? Performance profiles.
 
 For every threshold, the share of a method's traces (over all problems) that score above it; a method whose profile
-lies above another's everywhere is better whatever is counted as good. Source: Agarwal et al., "Deep Reinforcement
-Learning at the Edge of the Statistical Precipice" (arXiv 2108.13264), section 4.2.
+lies above another's everywhere is better whatever is counted as good. Beside it, how often a trace of one method beats
+one of another. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv
+2108.13264), sections 4.2 and 4.3.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats as distributions
 
-from anytime_lib.index import Floats, Order, anytime_index, best_so_far, quality_array
-from anytime_lib.stats.bootstrap import OfCurve, Seed, resampled
+from anytime_lib.index import ARM, Floats, Order, anytime_index, best_so_far, quality_array
+from anytime_lib.stats.bootstrap import Seed, curve_of, generator, resampled
+from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.intervals import interval
 
 
@@ -34,7 +35,6 @@ def performance_profile(
     taus: ArrayLike | None = None,
     *,
     order: Order = "raw",
-    by: str = "trace",
     n_resamples: int = 2_000,
     seed: Seed = 0,
     confidence_level: float = 0.95,
@@ -45,31 +45,55 @@ def performance_profile(
         cells: the tidy table.
         taus: thresholds of the index; 101 from 0 to 1 by default.
         order: `raw` or `trace`, how a trace's index is read.
-        by: `trace` counts traces, `problem` counts problems' mean indices (rliable's run and average scores).
 
     Returns:
         One row per arm and threshold: run, model, task, method, tau, share, low, high. The intervals resample
         problems; rliable resamples runs within tasks, since its tasks are fixed and few.
     """
     thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
-    statistic = OfCurve(lambda curve, _: curve, "raw", "share above")
-    drawing, rows = np.random.default_rng(seed), []
-    for arm_of, arm in cells.groupby(["run", "model", "task", "method"], sort=False):
+    tables, mean = [], curve_of("raw")
+    for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         scores = trace_indices(quality, budgets, order)
-        if by == "problem":
-            known = ~np.isnan(scores)
-            total, count = np.where(known, scores, 0).sum(axis=1, keepdims=True), known.sum(axis=1, keepdims=True)
-            scores = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
         above = np.where(np.isnan(scores)[..., None], np.nan, scores[..., None] > thresholds)  # (P, S, U)
-        share = statistic(above, [])
-        draws = resampled(above[None], [], statistic, n_resamples, deepcopy(drawing))[:, 0]
-        graded = int((~np.isnan(scores)).any(axis=1).sum())
-        low, high = interval(draws, share, n=graded, confidence_level=confidence_level)
-        rows.append(
-            pd.DataFrame(
-                dict(zip(("run", "model", "task", "method"), arm_of, strict=True))
-                | {"tau": thresholds, "share": share, "low": np.clip(low, 0, 1), "high": np.clip(high, 0, 1)}
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+        draws = resampled(above[None], [], mean, n_resamples, generator(seed))[:, 0]
+        share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
+        low, high = np.clip(interval(draws, share, n=graded, confidence_level=confidence_level), 0, 1)
+        columns = {"tau": thresholds, "share": share, "low": low, "high": high}
+        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def probability_of_improvement(comparison: Comparison, confidence_level: float | None = None) -> pd.DataFrame:
+    """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
+
+    The Mann-Whitney statistic of the traces' indices per problem, averaged over problems, with the t interval over
+    problems. A trace's index weighs budgets as the Anytime Index does (linear axis, no maximum); a trace that lacks a
+    budget has none, and is in no pair. Above one half the treatment is better more often than not; it says nothing of
+    by how much.
+
+    Returns:
+        One row: probability, low, high, n_problems (that have a pair of whole traces), note. Without two problems
+        the ends are NaN.
+    """
+    first, second = np.round(trace_indices(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
+    each = win_shares(second, first)
+    n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
+    note = (
+        "" if n > 1 else "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
+    )
+    if n > 1:
+        tail = (1 - (confidence_level or comparison.confidence_level)) / 2
+        half = float(distributions.t.isf(tail, n - 1) * each.std(ddof=1) / np.sqrt(n))
+        note = "" if half else "the same on every problem, so the interval is a point"
+    low, high = np.clip([value - half, value + half], 0.0, 1.0)
+    return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n, "note": note}])
+
+
+def win_shares(treatment: Floats, baseline: Floats) -> Floats:
+    """The share of pairs of traces in which the treatment's is better, ties counting half: (P, S) twice -> (P,)."""
+    a, b = treatment[:, :, None], baseline[:, None, :]
+    known = ~(np.isnan(a) | np.isnan(b))
+    pairs = known.sum(axis=(1, 2))
+    wins = np.where(known, (a > b) + 0.5 * (a == b), 0.0).sum(axis=(1, 2))
+    return wins[pairs > 0] / pairs[pairs > 0]

@@ -1,4 +1,4 @@
-"""How small a budget is enough?
+"""How small a budget is enough: the smallest that is not inferior to the largest?
 
 The least budget whose quality is not inferior to that of the largest by more than a stated margin, with a stated
 confidence. Budgets are tested from the largest down, and the first that fails ends it (fixed-sequence testing: Maurer,
@@ -16,8 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, quality_array
-from anytime_lib.sweep.prices import Price, price_of
+from anytime_lib.index import Floats, average, quality_array
 
 
 def upper_bound(
@@ -36,9 +35,8 @@ def upper_bound(
     Returns:
         (...) bounds.
     """
-    return np.asarray(
-        np.quantile(possible_means(losses, worst=worst, n_draws=n_draws, seed=seed), confidence_level, axis=-1)
-    )
+    means = possible_means(losses, worst=worst, n_draws=n_draws, seed=seed)
+    return np.asarray(np.quantile(means, confidence_level, axis=-1))
 
 
 def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0) -> Floats:
@@ -50,12 +48,8 @@ def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_0
     """
     values = np.asarray(losses, dtype=float)
     padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
-    rng, found = np.random.default_rng(seed), np.empty((*values.shape[:-1], n_draws))
-    step = max(1, 1_000_000 // padded.shape[-1])  # so many at once that the weights stay small
-    for start in range(0, n_draws, step):
-        weights = rng.standard_exponential((min(step, n_draws - start), padded.shape[-1]))
-        found[..., start : start + step] = padded @ (weights / weights.sum(axis=1, keepdims=True)).T
-    return found
+    weights = np.random.default_rng(seed).standard_exponential((n_draws, padded.shape[-1]))
+    return np.asarray(padded @ (weights / weights.sum(axis=1, keepdims=True)).T)
 
 
 @dataclass(frozen=True)
@@ -93,27 +87,28 @@ class SufficientBudget:
     def summary(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""
         largest = int(self.table.budget.iloc[-1])
-        size = f"({self.n_problems} problems x {self.n_samples} samples)"
+        sure, size = (
+            f"{self.confidence_level:.0%} confidence",
+            f"({self.n_problems} problems x {self.n_samples} samples)",
+        )
         if self.budget == largest:
-            why = ""
-            if self.least_margin >= self.margin:
-                why = f"; so few problems cannot show a margin below {self.least_margin:.3f}"
+            short = f"; so few problems cannot show a margin below {self.least_margin:.3f}"
             return (
                 f"{self.task}, {self.method}: no budget below {largest} was shown to lose less than {self.margin:g} "
-                f"with {self.confidence_level:.0%} confidence{why} {size}"
+                f"with {sure}{short if self.least_margin >= self.margin else ''} {size}"
             )
-        last = self.table.set_index("budget").loc[self.budget]
+        upper = max(self.table.set_index("budget").upper[self.budget], 0.0)
         money = "" if self.dollars_saved is None else f", ${self.dollars_saved:.2f} per 1,000 traces"
         return (
             f"{self.task}, {self.method}: {self.budget} tokens are enough: against {largest} they lose at most "
-            f"{max(last.upper, 0.0):.3f} with {self.confidence_level:.0%} confidence (margin {self.margin:g}), and "
-            f"save {self.tokens_saved:,.0f} tokens a trace ({self.share_saved:.0%}{money}) {size}"
+            f"{upper:.3f} with {sure} (margin {self.margin:g}), and save {self.tokens_saved:,.0f} tokens a trace "
+            f"({self.share_saved:.0%}{money}) {size}"
         )
 
     def to_frame(self) -> pd.DataFrame:
-        names = ("task", "method", "budget", "margin", "confidence_level", "tokens_saved", "share_saved",
-                 "dollars_saved", "n_problems", "n_samples", "n_missing")  # fmt: skip
-        return pd.DataFrame([{name: getattr(self, name) for name in names}])
+        """One row: everything but the table."""
+        shown = {name: value for name, value in vars(self).items() if name not in ("table", "least_margin")}
+        return pd.DataFrame([shown | {"share_saved": self.share_saved}])
 
 
 def least_sufficient_budget(
@@ -121,7 +116,7 @@ def least_sufficient_budget(
     *,
     margin: float = 0.02,
     confidence_level: float = 0.95,
-    price: Price | None = None,
+    price: float | None = None,
     n_draws: int = 10_000,
     seed: int = 0,
 ) -> SufficientBudget:
@@ -131,41 +126,40 @@ def least_sufficient_budget(
         cells: one run, model, task and method (filter them first).
         margin: the loss in mean quality that counts as nothing, stated before looking.
         confidence_level: one-sided; of not calling a budget enough that loses `margin` or more.
-        price: of the model; None: from the package's table, if it has the model.
+        price: dollars per million output tokens, if it is known.
         n_draws, seed: of the bound (see `upper_bound`).
 
     Raises:
         DataError: the cells are of several arms, or the largest budget has no graded cell.
     """
     quality, _, budgets = quality_array(cells)
-    used = quality_array(cells, "tokens_used")[0]
-    lost = _problem_means(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
-    known = ~np.isnan(lost[:, -1])
-    if not known.any():
+    used = np.nanmean(quality_array(cells, "tokens_used")[0], axis=(0, 1))
+    lost = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
+    n = int((~np.isnan(lost[:, -1])).sum())
+    if not n:
         raise DataError("no cell at the largest budget was graded, so no budget can be compared with it")
-    rows, going = [], True
+    means, rows, going = average(quality), [], True
     for t in reversed(range(len(budgets))):
-        losses = lost[:, t][~np.isnan(lost[:, t])]
-        last = t == len(budgets) - 1
+        losses, last = lost[:, t][~np.isnan(lost[:, t])], t == len(budgets) - 1
         upper = 0.0 if last else float(upper_bound(losses, confidence_level, n_draws=n_draws, seed=seed))
         tested, going = going, going and (last or (len(losses) > 0 and upper < margin))
-        rows.append({"budget": budgets[t], "quality": float(np.nanmean(_problem_means(quality[..., t]))) if len(losses)
-                     else np.nan, "loss": float(losses.mean()) if len(losses) else np.nan, "upper": upper,
-                     "enough": going, "tested": tested, "tokens_used": float(np.nanmean(used[..., t]))})  # fmt: skip
-    table = pd.DataFrame(rows[::-1])
+        quality_here, loss = (np.nanmean(means[:, t]), losses.mean()) if len(losses) else (np.nan, np.nan)
+        rows.append((budgets[t], quality_here, loss, upper, going, tested, used[t]))
+    names = ["budget", "quality", "loss", "upper", "enough", "tested", "tokens_used"]
+    table = pd.DataFrame(rows[::-1], columns=names)
     least = table[table.enough].iloc[0]
     saved = float(table.tokens_used.iloc[-1] - least.tokens_used)
-    price = price or price_of(str(cells.model.iloc[0]), "")
     return SufficientBudget(
-        task=str(cells.task.iloc[0]), method=str(cells.method.iloc[0]), budget=int(least.budget), margin=margin,
-        confidence_level=confidence_level, table=table, tokens_saved=saved,
-        dollars_saved=price.dollars(0, 0, 1000 * saved) if price else None, n_problems=int(known.sum()),
-        n_samples=quality.shape[1], n_missing=int(np.isnan(quality).sum()),
-        least_margin=float(1 - (1 - confidence_level) ** (1 / known.sum())),
-    )  # fmt: skip
-
-
-def _problem_means(values: Floats) -> Floats:
-    """(P, S, ...) -> (P, ...) means over the samples that are there; NaN where none is."""
-    count = (~np.isnan(values)).sum(axis=1)
-    return np.divide(np.nansum(values, axis=1), count, out=np.full(count.shape, np.nan), where=count > 0)
+        task=str(cells.task.iloc[0]),
+        method=str(cells.method.iloc[0]),
+        budget=int(least.budget),
+        margin=margin,
+        confidence_level=confidence_level,
+        table=table,
+        tokens_saved=saved,
+        dollars_saved=None if price is None else saved * price / 1000,
+        n_problems=n,
+        n_samples=quality.shape[1],
+        n_missing=int(np.isnan(quality).sum()),
+        least_margin=float(1 - (1 - confidence_level) ** (1 / n)),
+    )

@@ -1,13 +1,14 @@
 """What does the machinery find where there is nothing, and what does the running maximum add to it?
 
-`exchanged` takes a run's own cells and makes the null true by exchanging the two arms of problems at random.
+`aa_test` takes a run's own cells and makes the null true by exchanging the two arms of problems at random.
 `maximum_bias` and `error_rates` draw whole experiments from the simulated respondent, whose truth is known; the full
 study of error rates is `tests/benchmarks/bench_error_rates.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import StringIO
@@ -25,11 +26,11 @@ from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task, method_names
-from anytime_lib.stats.bootstrap import index_of, resampled
-from anytime_lib.stats.compare import Comparison, compare_arrays, judged
+from anytime_lib.stats.bootstrap import index_of
+from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.pairing import paired_arrays
-from anytime_lib.stats.permutation import exchange_signs
+from anytime_lib.stats.permutation import shared_draws
 from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Message, Problem
@@ -38,7 +39,7 @@ RATES = "error_rates.csv"
 """In the package's data: the rates that the full study found, one row per setting."""
 
 
-def exchanged(
+def aa_test(
     cells: pd.DataFrame,
     *,
     baseline: str,
@@ -59,25 +60,25 @@ def exchanged(
         alpha: of the tests, and of the interval.
 
     Returns:
-        One row per test (exchange of arms, paired t, Wilcoxon, interval excludes zero): test, alpha, alarms (share of
+        One row per test (exchange of arms, paired t, interval excludes zero): test, alpha, alarms (share of
         repetitions that found something), low, high (its exact binomial 95 % interval), n_repetitions, n_problems.
         With few problems, or scores that hardly vary, p-values are coarse and the share lies below alpha.
     """
     quality, budgets, _ = paired_arrays(cells, baseline, treatment)
     n = quality.shape[1]
-    hits: dict[str, list[bool]] = {}
+    hits: dict[str, list[bool]] = defaultdict(list)
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         swap = np.asarray(rng.random(n) < 0.5)[:, None, None]
         mixed = np.where(swap, quality[::-1], quality)
-        found = compare_arrays(mixed, budgets, n_resamples=n_resamples, seed=rng, confidence_level=1 - alpha)
+        draws = shared_draws(n_resamples, rng)
+        found = compare_arrays(mixed, budgets, index_of(), draws, confidence_level=1 - alpha)
         low, high = found.confidence_interval()
-        hits.setdefault("exchange of arms", []).append(found.pvalue < alpha)
-        hits.setdefault("paired t", []).append(found.ttest().pvalue < alpha)
-        hits.setdefault("Wilcoxon (Pratt)", []).append(found.wilcoxon().pvalue < alpha)
-        hits.setdefault("interval excludes zero", []).append((low > 0 or high < 0) and low < high)
-    return pd.DataFrame(
-        [{"test": name, "alpha": alpha} | _share("alarms", values) | {"n_problems": n} for name, values in hits.items()]
-    )
+        hits["exchange of arms"].append(found.pvalue < alpha)
+        hits["paired t"].append(found.ttest().pvalue < alpha)
+        hits["interval excludes zero"].append((low > 0 or high < 0) and low < high)
+    shares = _shares(hits).rename(columns={"name": "test", "share": "alarms"})
+    shares.insert(1, "alpha", alpha)
+    return shares.assign(n_problems=n)
 
 
 def maximum_bias(
@@ -123,15 +124,16 @@ def maximum_bias(
     for order, parts in found.items():
         read = np.concatenate(parts)
         truth = truths.get(order, float(np.mean(anytime_index(b, true))))
-        mean, sd = float(read.mean()), float(read.std(ddof=1))
-        bias, half = mean - truth, 1.96 * sd / np.sqrt(len(read))
-        rows.append({"order": order, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b),
-                     "truth": truth, "mean": mean, "bias": bias, "low": bias - half, "high": bias + half, "sd": sd,
-                     "n_repetitions": len(read)})  # fmt: skip
-    return pd.DataFrame(rows)
+        sd, bias = float(read.std(ddof=1)), float(read.mean()) - truth
+        half = 1.96 * sd / np.sqrt(len(read))
+        rows.append(
+            (order, n_problems, n_samples, len(b), truth, truth + bias, bias, bias - half, bias + half, sd, len(read))
+        )
+    names = ["order", "n_problems", "n_samples", "n_budgets", "truth", "mean", "bias", "low", "high", "sd"]
+    return pd.DataFrame(rows, columns=[*names, "n_repetitions"])
 
 
-def flat(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
+def null_respondent(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
     """A respondent to whom the budget makes no difference: its answer at every budget is a fresh draw.
 
     Args:
@@ -167,41 +169,39 @@ def error_rates(
         One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
     """
     b, arms = list(budgets), [1.0, 1.0, 1.0, 1.0, effect]
-    ends = [anytime_index(b, simulation.population_curve(b, e)) for e in (1.0, effect)]
-    truth = float(ends[1]) - float(ends[0])
-    hits: dict[str, list[bool]] = {}
+    ends = [float(anytime_index(b, simulation.population_curve(b, e))) for e in (1.0, effect)]
+    truth = ends[1] - ends[0]
+    hits: dict[str, list[bool]] = defaultdict(list)
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
         cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in arms])
-        draws = resampled(cells, b, index_of(), n_resamples, rng)
-        signs = exchange_signs(n_problems, n_resamples - 1, rng)
-        found: list[Comparison] = [
-            judged(cells[[0, a]], b, index_of(), draws[:, [0, a]], signs, baseline="base", treatment=f"arm {a}",
-                   n_missing=0, confidence_level=0.95, method="t")
-            for a in (1, 2, 3, 4)
-        ]  # fmt: skip
-        spans = [c.confidence_interval() for c in found]
-        hits.setdefault("alarms: p < .05 without an effect", []).append(found[0].pvalue < 0.05)
-        hits.setdefault("alarms: any of three, Holm", []).append(bool(holm([c.pvalue for c in found[:3]]).min() < 0.05))
-        hits.setdefault("interval holds the truth, no effect", []).append(spans[0].low <= 0 <= spans[0].high)
-        hits.setdefault("interval holds the truth, effect", []).append(spans[3].low <= truth <= spans[3].high)
-        hits.setdefault("effect found (power)", []).append(found[3].pvalue < 0.05)
-    promised = {"alarms": "5 %", "interval": "95 %"}
-    return pd.DataFrame(
-        [{"rate": name, "promised": promised.get(name.split()[0].strip(":"), "")} | _share("share", values)
-         for name, values in hits.items()]
-    )  # fmt: skip
+        draws = shared_draws(n_resamples, rng)
+        found = [compare_arrays(cells[[0, a]], b, index_of(), draws) for a in (1, 2, 3, 4)]
+        null, real = found[0].confidence_interval(), found[3].confidence_interval()
+        hits["alarms: p < .05 without an effect"].append(found[0].pvalue < 0.05)
+        hits["alarms: any of three, Holm"].append(bool(holm([c.pvalue for c in found[:3]]).min() < 0.05))
+        hits["interval holds the truth, no effect"].append(null.low <= 0 <= null.high)
+        hits["interval holds the truth, effect"].append(real.low <= truth <= real.high)
+        hits["effect found (power)"].append(found[3].pvalue < 0.05)
+    shares = _shares(hits).rename(columns={"name": "rate"})
+    promised = {"alarms:": "5 %", "interval": "95 %"}
+    shares.insert(1, "promised", [promised.get(rate.split()[0], "") for rate in shares.rate])
+    return shares
 
 
-def proven_rates() -> pd.DataFrame:
+def error_rate_table() -> pd.DataFrame:
     """What the full study found (see `RATES`), as it was saved; empty where it has not been run."""
     source = files("anytime_lib").joinpath("data", RATES)
     return pd.read_csv(StringIO(source.read_text(encoding="utf-8"))) if source.is_file() else pd.DataFrame()
 
 
-def _share(name: str, values: Sequence[bool]) -> dict[str, float | int]:
-    n, ends = len(values), distributions.binomtest(int(np.sum(values)), len(values)).proportion_ci(method="exact")
-    return {name: float(np.mean(values)), "low": float(ends.low), "high": float(ends.high), "n_repetitions": n}
+def _shares(hits: Mapping[str, Sequence[bool]]) -> pd.DataFrame:
+    """How often each came up, with its exact binomial 95 % interval: name, share, low, high, n_repetitions."""
+    rows = []
+    for name, values in hits.items():
+        ends = distributions.binomtest(int(np.sum(values)), len(values)).proportion_ci(method="exact")
+        rows.append((name, float(np.mean(values)), float(ends.low), float(ends.high), len(values)))
+    return pd.DataFrame(rows, columns=["name", "share", "low", "high", "n_repetitions"])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.methods.search import Searching
 from anytime_lib.registry import load_method
-from anytime_lib.stats import resampled
+from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.store import Store
 from anytime_lib.studies.rereading import Rereading, other_settings
 from anytime_lib.sweep.ledger import attempts
@@ -151,8 +151,7 @@ def gains(
             if pair is None:
                 continue
             quality, budgets, n = pair
-            draws = resampled(quality, budgets, lambda q, _: mean_curve(q, "pooled"), n_resamples,
-                              np.random.default_rng(seed))  # fmt: skip
+            draws = resampled(quality, budgets, curve_of("pooled"), n_resamples, np.random.default_rng(seed))
             both = np.concatenate([mean_curve(quality, "pooled")[None], draws])  # what was observed comes first
             for axis in axes:
                 x = [_costs(table, str(task), m, axis, budgets) for m in (baseline, str(method))]

@@ -24,7 +24,7 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.index import quality_array
 from anytime_lib.models.model import Model
 from anytime_lib.registry import load_method, load_task
-from anytime_lib.stats import FEW, compare
+from anytime_lib.stats.compare import FEW, compare
 from anytime_lib.store import Store
 from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.sweep.plan import Arm, Ground

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import optimize, special
 
-from anytime_lib.stats import FEW
+from anytime_lib.stats.compare import FEW
 
 Floats = NDArray[np.float64]
 RIDGE = 0.1

@@ -13,6 +13,7 @@ from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.prices import Price, load_prices, price_of
 from anytime_lib.sweep.spending import SpendLimit
+from anytime_lib.types import digest
 
 TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
@@ -145,3 +146,10 @@ def spend_limit_of(config: RunConfig, store: Store, model: str, endpoint: str) -
         dollars = float(_dollars(rows, table).sum())
     return SpendLimit(price_of(model, endpoint, table), cap_tokens=config.limits.spend_cap_tokens,
                  cap_dollars=config.limits.spend_cap_dollars, tokens=tokens, dollars=dollars)  # fmt: skip
+
+
+def trace_hashes(store: Store) -> pd.Series:
+    """A hash of every stored trace's reasoning by its trace_key, by which identical traces are known."""
+    rows = {key: store.get(key) or {} for key in store.cells().trace_key.dropna().unique()}
+    texts = {key: row.get("reasoning") or row.get("text") for key, row in rows.items()}
+    return pd.Series({key: digest(text) for key, text in texts.items() if text}, dtype=object)

@@ -59,7 +59,7 @@ GO_ON = "stopped; what was stored is kept: run the same again, and it goes on fr
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """Run every (task, method) of a config and return its cells.
 
-    Works in a script and in a notebook cell alike (`await sweep(config)` is the same, for code that is async).
+    Works in a script and in a notebook cell alike (async code: `await run_sweep_async(config)`).
     Run again, it calls no model; after a kill or an interrupt it goes on where it was.
 
     Returns:
@@ -69,7 +69,7 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     Raises:
         EndpointError, DataError, ConfigError, SpendCapReached: nothing can go on; what was stored is kept.
     """
-    return run_async(sweep(config, progress=progress))
+    return run_async(run_sweep_async(config, progress=progress))
 
 
 def run_synthesis(
@@ -84,7 +84,7 @@ def run_synthesis(
     return run_async(_synthesis(config, by, keep, progress))
 
 
-async def sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
+async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:

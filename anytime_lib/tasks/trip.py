@@ -13,28 +13,17 @@ from typing import Any
 
 from anytime_lib.errors import DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import check_split, from_generator, no_answer, select
+from anytime_lib.tasks.base import from_generator, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
-from anytime_lib.tasks.trip_problem import check, plan_of, read_trip
-from anytime_lib.tasks.trip_problems import NAME, generate, parse_problem, solve
-from anytime_lib.tasks.trip_source import (
-    POOL_ONE_IN,
-    checked_levels,
-    dataset,
-    generated,
-    golden,
-    problem_of,
-    rows_of,
-    write_official,
-)
+from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
+from anytime_lib.tasks.trip_source import checked_levels, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
 __all__ = [
     "TASK",
     "TripPlanning",
     "constraints_kept",
-    "dataset",
     "generate",
     "grade_official",
     "grade_partial",
@@ -42,15 +31,13 @@ __all__ = [
     "parse_problem",
     "read_plan",
     "solve",
-    "write_official",
 ]
 
 
 def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
     """Every atomic constraint of a problem, by name, and whether the plan in a text keeps it; None without a plan.
 
-    `itinerary.check` lists the constraints, `read_plan` says which plan counts. The one reading behind the `strict`
-    and the `partial` grade.
+    `check` lists the constraints, `read_plan` says which plan counts.
     """
     trip = read_trip(problem.text)
     plan = read_plan(text, trip.cities)
@@ -65,8 +52,7 @@ def grade_strict(problem: Problem, text: str) -> float:
 
 def grade_partial(problem: Problem, text: str) -> float:
     """The share of a problem's atomic constraints that the plan in a text keeps; 0.0 without a plan."""
-    kept = constraints_kept(problem, text)
-    return sum(kept.values()) / len(kept) if kept else 0.0
+    return TASK.verify(problem, text) or 0.0
 
 
 def grade_official(problem: Problem, text: str) -> float:
@@ -102,12 +88,12 @@ class TripPlanning:
 
         Args:
             source: None to generate; else the path of a file in the layout of the official `trip_planning.json`,
-                `official` to fetch that file once, or rows from `dataset`. A path or `official` may end in `#5shot`:
-                the five-shot prompts are asked, and say so in their ids.
+                `official` to fetch that file once, or a `datasets.Dataset` of its rows. A path or `official` may end
+                in `#5shot`: the five-shot prompts are asked, and say so in their ids.
             limit: how many (generated ones as `Task.problems` says; all of a source).
             seed: of the generator, or of the order in which a source's problems are taken.
-            split: `test`, `pool`, or `all`. Generated problems come from separate streams; a source is
-                split by content (that of its zero-shot prompts, so that the variants share no problem across splits).
+            split: `test`, `pool`, or `all`. Generated problems come from separate streams; of a source a fifth is
+                `pool`, by content (that of its zero-shot prompts, so that variants share no problem across splits).
             difficulty: numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
 
         Raises:
@@ -117,18 +103,13 @@ class TripPlanning:
         levels = checked_levels(difficulty)
         if source is None:
             return from_generator(lambda part, n: generated(n, seed, part, levels), split, limit, seed)
-        check_split(split)
-        held = rows_of(source)
-        rows = {str(row.get("id")): row for row in held}
-        if len(rows) < len(held):
-            raise DataError(f"the rows of {source!r} need an id each, and some have the same")
-        found = [problem_of(row, shots=0) for row in rows.values()]
-        wanted = [p for p in found if levels is None or p.metadata["n_cities"] in levels]
-        chosen = select(wanted, split, seed, limit, POOL_ONE_IN)
+        asked = {zero_shot.id: (zero_shot, problem) for zero_shot, problem in read_source(source)}
+        wanted = (p for p, _ in asked.values() if levels is None or p.metadata["n_cities"] in levels)
+        chosen = select(wanted, split, seed, limit)
         if not chosen:
             sizes = "" if levels is None else f" with {', '.join(map(str, levels))} cities"
             raise DataError(f"{source!r} has no problem{sizes} in the split {split!r}")
-        return [problem_of(rows[p.id]) for p in chosen]
+        return [asked[p.id][1] for p in chosen]
 
     def question(self, problem: Problem) -> str:
         """The user turn that asks for reasoning: the prompt (a few-shot one without its last "SOLUTION:"), a hint."""
@@ -140,17 +121,14 @@ class TripPlanning:
         """The golden plan retold as the steps that lead to it."""
         windows = {w.city: w for w in read_trip(problem.text).windows}
         told, before = [], ""
-        if problem.gold is None:
-            raise DataError(f"{problem.id} has no golden plan and cannot be a worked example")
-        for stay in plan_of([(city, days) for city, days in problem.gold]):
+        for stay in golden_plan(problem):
+            start = f"From {before} there is a flight to {stay.city} on day {stay.first}"
             event = windows.get(stay.city)
             why = f", with an event on days {event.first}-{event.last}" if event else ""
-            start = (
-                f"From {before} there is a flight to {stay.city} on day {stay.first}"
-                if before
-                else f"Start in {stay.city}"
+            told.append(
+                f"{start if before else f'Start in {stay.city}'}: {stay.days} days{why}, "
+                f"so days {stay.first}-{stay.last}."
             )
-            told.append(f"{start}: {stay.days} days{why}, so days {stay.first}-{stay.last}.")
             before = stay.city
         return " ".join(told)
 
@@ -160,7 +138,7 @@ class TripPlanning:
 
     def gold_answer(self, problem: Problem) -> str:
         """The golden plan in the official layout."""
-        return golden(problem)
+        return write_plan(golden_plan(problem))
 
     def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The plan that a response states, in one spelling."""
@@ -197,8 +175,7 @@ class TripPlanning:
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
     def verify(self, problem: Problem, text: str) -> float | None:
-        """The share of constraints that the plan in a text keeps, all read from the problem's own text: no golden plan
-        is looked at. None where no plan can be read.
+        """The share of constraints that the plan in a text keeps, read from the problem's text alone; None without one.
 
         It is the rule of the partial grade: pairs chosen by it (`pdp_verifier`, `pdp_agreement`) have an advantage over
         those by the model's judgement that a task without such a checker does not offer.

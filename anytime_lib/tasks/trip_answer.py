@@ -13,18 +13,17 @@ from typing import NamedTuple
 
 from anytime_lib.tasks.trip_problem import Stay
 
-# All of these are for lower-case lines, and begin with letters where they can: `re` then finds them many times faster.
-_DASH = r"[-‐‑‒–—−~→]"
+# All of these are for lower-case lines.
+_DASH = r"[-‐‑‒–—−~～→⟶]"
 _DAYS = re.compile(
-    r"day(?<!\wday)s?(?:\(s\))?[\s:*_#]{0,4}(?P<first>\d{1,4})(?!\d)"
-    rf"(?:\s*(?:{_DASH}+|\b(?:to|until|through|till|and)\b|&|\|(?=\s*day))\s*(?:days?\s*)?(?P<last>\d{{1,4}})(?!\d))?"
+    r"(?<!\w)days?(?:\(s\))?[\s:*_#]{0,4}(?P<first>\d{1,4})(?!\d)"
+    rf"(?:\s*(?:{_DASH}+>?|\b(?:to|until|through|till|and)\b|&|\|(?=\s*day))\s*(?:days?\s*)?(?P<last>\d{{1,4}})(?!\d))?"
 )
 # A range without the word, "1-5"; not a length ("2-3 days") nor a date ("2024-05-01").
 _BARE = re.compile(
-    rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*{_DASH}\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?:day|night))"
+    rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*(?:->|{_DASH})\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?:day|night))"
 )
-_DIGIT = re.compile(r"\d")
-_LETTER = re.compile(r"[^\W\d_]")
+_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
     r"[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
@@ -34,21 +33,20 @@ _LEAD = re.compile(
 # What may stand between a city and its days.
 _LINK = re.compile(r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}")
 _FLYING = re.compile(r"(?:fly|flight|flying|travel|depart)\b")
-_STAYING = re.compile(r"(?:visit|stay|explor|spend|arriv|enjoy)")
+_STAYING = re.compile(r"visit|stay|explor|spend|arriv|enjoy")
 _FROM = re.compile(r"\bfrom\W{1,4}\Z")
 _UNASKED = re.compile(r"\b(?:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+(?P<place>[^\W\d_]+)", re.I)
-
-# The official layout's two kinds of line, which most answers consist of: for speed alone, the rest reads them as well.
-_USUAL = re.compile(
-    r"\*\*Day (\d{1,4})(?:"
-    r"-(\d{1,4}):\*\* (?:Arriving in ([^.,;:|]{1,60}) and v|V)isit ([^.,;:|]{1,60}) for \d{1,4} days\."
-    r"|:\*\* Fly from [^.,;:|]{1,150}\.)\s*"
-)
+# Headings of a table's columns.
+_START = re.compile(r"start|from|arriv|first|check.?in")
+_END = re.compile(r"end|until|to\b|depart|last|leav|check.?out")
+_DAY = re.compile(r"\W*days?\W*")
 
 _OBJECT = re.compile(r"\{[^{}]*+\}")
-_VALUE = r"""["']\s*:\s*(?:"([^"]{0,80})"|'([^']{0,80})'|\[([^\]]{0,80})\]|(\d{1,4})\b)"""
-_LISTED_DAYS = re.compile(r"""["'](?:day_?range|days?|dates?)""" + _VALUE, re.I)
-_LISTED_PLACE = re.compile(r"""["'](?:place|city|location)""" + _VALUE, re.I)
+_SAID = r"""["']\s*:\s*(?:"([^"]{0,80})"|'([^']{0,80})'|\[([^\]]{0,80})\])"""
+_LISTED_PLACE = re.compile(rf"""["'](?:place|city|location){_SAID}""", re.I)
+_LISTED_DAYS = re.compile(  # "days": 3 is no day but a length
+    rf"""["'](?:(?:day_?range|days?|dates?){_SAID}|(?:day_?range|day|dates?)["']\s*:\s*(\d{{1,4}})\b)""", re.I
+)
 _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 
 
@@ -80,16 +78,19 @@ def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     event is no plan. Without any complete plan, the one with the most of `cities` counts, the last of equals.
 
     Args:
-        text: the answer.
+        text: the answer; what stands before `</think>` is left out.
         cities: the cities asked for, as the problem spells them. Others in the answer keep the answer's spelling.
     """
-    asked = frozenset(cities)
-    names = _names(tuple(cities))
-    entries = list(_entries(text, names))
+    asked, names = frozenset(cities), _names(tuple(cities))
+    entries = list(_entries(_plain(text.rpartition("</think>")[2]), names))
+
+    def known(plan: list[Stay]) -> int:
+        return len(asked & {stay.city for stay in plan})
+
     found = _drafts((e for e in entries if e.certain), names)
-    if not all(e.certain for e in entries) and not any(asked <= {s.city for s in plan} for plan in found):
-        found += [plan for plan in _drafts(entries, names) if asked <= {s.city for s in plan}]
-    return max(reversed(found), key=lambda plan: len(asked & {s.city for s in plan}), default=None)
+    if not any(known(plan) == len(asked) for plan in found):
+        found += [plan for plan in _drafts(entries, names) if known(plan) == len(asked)]
+    return max(reversed(found), key=known, default=None)
 
 
 def _drafts(entries: Iterable[_Entry], names: _Names) -> list[list[Stay]]:
@@ -100,21 +101,19 @@ def _drafts(entries: Iterable[_Entry], names: _Names) -> list[list[Stay]]:
         before = drafts[-1][-1] if drafts else None
         if e.flight:
             # In a list of single days, a flight's day counts for both cities, as everywhere in this task.
-            if before and by_day and e.first - before.last in (0, 1):
-                route = [city for city, _ in names.all(e.flight)]
-                if route and (len(route) == 1 or route[0] == before.city):
-                    drafts[-1][-1] = Stay(before.city, before.first, e.last)
-                    if route[-1] != before.city:
-                        drafts[-1].append(Stay(route[-1], e.last, e.last))
-            continue
-        if before and e.group == group and e.city == before.city and _continues(before, e):
+            route = names.all(e.flight) if before and by_day and e.first - before.last in (0, 1) else []
+            if before and route and (len(route) == 1 or route[0] == before.city):
+                drafts[-1][-1] = Stay(before.city, before.first, e.last)
+                if route[-1] != before.city:
+                    drafts[-1].append(Stay(route[-1], e.last, e.last))
+        elif before and e.group == group and e.city == before.city and _continues(before, e):
             drafts[-1][-1] = Stay(e.city, before.first, max(before.last, e.last))
             by_day &= e.first == e.last
-            continue
-        if not before or e.group != group or (not e.group and (e.first == 1 or e.first < before.first)):
-            drafts.append([])
-        drafts[-1].append(Stay(e.city, e.first, e.last))
-        group, by_day = e.group, e.first == e.last
+        else:
+            if not before or e.group != group or (not e.group and (e.first == 1 or e.first < before.first)):
+                drafts.append([])
+            drafts[-1].append(Stay(e.city, e.first, e.last))
+            group, by_day = e.group, e.first == e.last
     return drafts
 
 
@@ -128,72 +127,64 @@ def _continues(stay: Stay, entry: _Entry) -> bool:
 def _entries(text: str, names: _Names) -> Iterator[_Entry]:
     """What a text states, in its order: JSON objects where it has any, and lines elsewhere."""
     at, group = 0, 0
-    if "{" in text:
-        for match in _OBJECT.finditer(text):
-            entry = _listed(match[0], names)
-            if entry is None:
-                continue
-            gap = text[at : match.start()]
-            if not group or gap.strip(" \t\r\n,"):
-                group += 1
-            yield from _lines(gap, names)
-            if entry.last >= entry.first and not entry.flight:
-                yield entry._replace(group=group)
-            at = match.end()
+    for match in _OBJECT.finditer(text):
+        if (entry := _listed(match[0], names)) is None:
+            continue
+        gap = text[at : match.start()]
+        if not group or gap.strip(" \t\r\n,"):
+            group += 1
+        yield from _lines(gap, names)
+        if entry.last >= entry.first and not entry.flight:
+            yield entry._replace(group=group)
+        at = match.end()
     yield from _lines(text[at:], names)
 
 
 def _listed(text: str, names: _Names) -> _Entry | None:
     """The entry of a flat JSON object; None if it has not both days and a place. Broken JSON is no matter."""
     days, place = _LISTED_DAYS.search(text), _LISTED_PLACE.search(text)
-    numbers = [int(n) for n in _NUMBER.findall("".join(filter(None, days.groups())))] if days else []
-    name = _plain("".join(filter(None, place.groups()))).strip() if place else ""
-    if not numbers or not name:
+    if not days or not place:
+        return None
+    numbers = [int(n) for n in _NUMBER.findall(days[days.lastindex or 0])]
+    if not numbers or not (name := (place[place.lastindex or 0]).strip()):
         return None
     found = names.all(name)
-    flight = name if len(found) > 1 or _FLYING.search(_lower(name)) else ""
-    return _Entry(numbers[0], numbers[min(1, len(numbers) - 1)], found[0][0] if found else name, flight=flight)
+    flight = name if len(found) > 1 or _FLYING.search(name.lower()) else ""
+    return _Entry(numbers[0], numbers[min(1, len(numbers) - 1)], found[0] if found else name, flight=flight)
 
 
 def _lines(text: str, names: _Names) -> Iterator[_Entry]:
     heading: tuple[int, int] | None = None  # days that stand alone on a line, for the city on the next
     columns: list[str] = []  # what the header of a table says
-    for line in _plain(text).splitlines():
-        if usual := _USUAL.fullmatch(line):
-            first, last, arriving, city = usual.groups()
-            if not city or (city in names.exact and arriving in (None, city) and int(first) <= int(last)):
-                heading = None
-                yield _Entry(int(first), int(last or first), names.exact.get(city, ""), flight="" if city else line)
-                continue
-        if not line.strip():
-            continue
-        low = _lower(line)
-        row = "|" in line
+    for line in filter(str.strip, text.splitlines()):
+        low = line.lower()
         days = list(_DAYS.finditer(low)) if "day" in low else []
-        if heading and not days:
+        alone, heading = heading, None
+        if alone and not days:
             if (city := names.first(line)) and not _FLYING.search(low):
-                yield _Entry(*heading, city)
-            heading = None
-            continue
-        heading = None
-        if not days and row:
-            if not _DIGIT.search(line):
-                columns = [c.strip() for c in low.split("|")] if _LETTER.search(line) else columns
-            elif entry := _row(line, columns, names):
-                yield entry
-            continue
-        if not days and not (_DIGIT.search(line) and (days := list(_BARE.finditer(low)))):
-            continue
-        lead = _LEAD.match(low)
-        start = lead.end() if lead else 0
-        ahead = days[0].start()
-        city_first = bool(names.first(line[:ahead])) if row else names.begins(low, start, ahead)
-        certain = row or city_first or ahead <= start
-        if not certain and days[0].re is _BARE:
-            continue
-        if certain and len(days) == 1 and not city_first and not _LETTER.search(line, days[0].end()):
-            heading = _span(days[0])
-        yield from _stated(line, low, days, city_first, certain, names)
+                yield _Entry(*alone, city)
+        elif days or "|" not in line:
+            if not (spans := days or list(_BARE.finditer(low))):
+                continue
+            city_first, certain = _beginning(line, low, spans[0].start(), names)
+            if certain or days:
+                yield from _stated(line, low, spans, city_first, certain, names)
+            if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
+                heading = _span(spans[0])
+        elif _DIGIT.search(line):
+            yield from _row(line, columns, names)
+        elif _LETTER.search(line):
+            columns = [c.strip() for c in low.split("|")]
+
+
+def _beginning(line: str, low: str, days_at: int, names: _Names) -> tuple[bool, bool]:
+    """Whether a line begins with a city, and whether with a city or its first days: then it states a stay."""
+    if "|" in line:
+        return bool(names.all(line[:days_at])), True
+    lead = _LEAD.match(low)
+    start = lead.end() if lead else 0
+    city_first = names.begins(low, start, days_at)
+    return city_first, city_first or days_at <= start
 
 
 def _stated(
@@ -204,18 +195,18 @@ def _stated(
     for i, match in enumerate(days):
         first, last = _span(match)
         begin, end = (edges[i], match.start()) if city_first else (match.end(), edges[i + 1])
-        part = line[begin:end]
+        part, said = line[begin:end], low[begin:end]
         if last < first:
             continue
-        flying = _FLYING.search(low, begin, end)
+        flying = _FLYING.search(said)
         if flying and first == last:
             yield _Entry(first, last, "", certain, flight=part)
             continue
-        cities = names.all(part)
-        if flying and not _STAYING.search(low, begin, end) and (not cities or flying.start() - begin < cities[0][1]):
+        cities = names.found(part)
+        if flying and not _STAYING.search(said) and (not cities or flying.start() < cities[0][1]):
             continue
         if not cities and not city_first and len(days) == 1:
-            cities = names.all(line)
+            cities, begin = names.found(line), 0
         if cities:
             reached = (city for city, at in cities if not _FROM.search(low, begin + max(0, at - 9), begin + at))
             yield _Entry(first, last, next(reached, cities[0][0]), certain)
@@ -223,24 +214,16 @@ def _stated(
             yield _Entry(first, last, unasked["place"])
 
 
-def _row(line: str, columns: list[str], names: _Names) -> _Entry | None:
+def _row(line: str, columns: list[str], names: _Names) -> Iterator[_Entry]:
     """The entry of a table's row without the word "day": a cell that is a range, or cells under fitting headings."""
     cells = [cell.strip(" *_`\t") for cell in line.split("|")]
-    spans = [m for cell in cells if (m := _BARE.fullmatch(cell))]
+    headed = [(c, int(cell)) for c, cell in zip(columns, cells, strict=False) if _NUMBER.fullmatch(cell)]
+    starts, ends = ([n for c, n in headed if heading.search(c)] for heading in (_START, _END))
+    spans = [_span(m) for cell in cells if (m := _BARE.fullmatch(cell))]
+    spans += list(zip(starts[:1], ends[:1], strict=False)) + [(n, n) for c, n in headed if _DAY.fullmatch(c)]
     city = names.first(line)
-    if not city or _FLYING.search(_lower(line)):
-        return None
-    if spans:
-        first, last = _span(spans[0])
-    else:
-        headed = [(c, int(cell)) for c, cell in zip(columns, cells, strict=False) if _NUMBER.fullmatch(cell)]
-        starts = [n for c, n in headed if re.search(r"start|from|arriv|first|check.?in", c)]
-        ends = [n for c, n in headed if re.search(r"end|until|to\b|depart|last|leav|check.?out", c)]
-        single = [n for c, n in headed if re.fullmatch(r"\W*days?\W*", c)]
-        if not (starts and ends) and not single:
-            return None
-        first, last = (starts[0], ends[0]) if starts and ends else (single[0], single[0])
-    return _Entry(first, last, city) if first <= last else None
+    if city and spans and spans[0][0] <= spans[0][1] and not _FLYING.search(line.lower()):
+        yield _Entry(*spans[0], city)
 
 
 def _span(match: re.Match[str]) -> tuple[int, int]:
@@ -248,38 +231,33 @@ def _span(match: re.Match[str]) -> tuple[int, int]:
 
 
 class _Names:
-    """Finds the cities asked for in a text, spelled as the problem spells them."""
+    """Finds the cities asked for in a text (without accents), spelled as the problem spells them."""
 
     def __init__(self, cities: tuple[str, ...]) -> None:
-        self.exact = {_plain(city): city for city in cities}
-        self._spelled = {_lower(_plain(city)): city for city in cities}
-
-        def either(spellings: Iterable[str]) -> re.Pattern[str]:
-            longest_first = sorted(map(re.escape, spellings), key=len, reverse=True)
-            return re.compile(rf"(?:{'|'.join(longest_first) or '(?!)'})(?!\w)")
-
+        self._spelled = {_plain(city).lower(): city for city in cities}
         # By their capitals first, so that "a nice day in Rome" is no day in Nice.
-        self._exact, self._loose = either(self.exact), either(self._spelled)
+        self._exact, self._loose = _either(map(_plain, cities)), _either(self._spelled)
 
-    def all(self, text: str) -> list[tuple[str, int]]:
-        """(city, where) for each one in `text` (without accents), in order."""
-        return self._found(self._exact, text) or self._found(self._loose, _lower(text))
+    def found(self, text: str) -> list[tuple[str, int]]:
+        """(city, where) for each one in `text`, in order."""
+        matches = list(self._exact.finditer(text)) or self._loose.finditer(text.lower())
+        return [(self._spelled[m[0].lower()], m.start()) for m in matches]
 
-    def _found(self, pattern: re.Pattern[str], text: str) -> list[tuple[str, int]]:
-        found = []
-        for match in pattern.finditer(text):
-            at = match.start()
-            if not at or not text[at - 1].isalnum():
-                found.append((self._spelled[_lower(match[0])], at))
-        return found
+    def all(self, text: str) -> list[str]:
+        return [city for city, _ in self.found(text)]
 
     def first(self, text: str) -> str | None:
-        return next((city for city, _ in self.all(text)), None)
+        return next(iter(self.all(text)), None)
 
     def begins(self, low: str, at: int, end: int) -> bool:
         """Whether a city stands there and little else up to `end`: "Rome: 3 days," but not "Rome's wedding is on"."""
-        found = self._loose.match(low, at, end)
-        return found is not None and _LINK.fullmatch(low, found.end(), end) is not None
+        city = self._loose.match(low, at, end)
+        return city is not None and _LINK.fullmatch(low, city.end(), end) is not None
+
+
+def _either(names: Iterable[str]) -> re.Pattern[str]:
+    longest_first = sorted(map(re.escape, names), key=len, reverse=True)
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(longest_first) or '(?!)'})(?!\w)")
 
 
 @lru_cache(maxsize=4096)
@@ -287,24 +265,11 @@ def _names(cities: tuple[str, ...]) -> _Names:
     return _Names(cities)
 
 
-class _Unmarked(dict[int, str]):
-    """For str.translate: a character without its accents. One at a time, as normalising long runs of them is slow."""
-
-    def __missing__(self, code: int) -> str:
-        apart = unicodedata.normalize("NFD", chr(code))
-        self[code] = "".join(c for c in apart if not unicodedata.combining(c))
-        return self[code]
-
-
-_UNMARKED = _Unmarked()
-
-
-def _lower(text: str) -> str:
-    """A text in lower case, of the same length: a place in the one is that place in the other."""
-    low = text.lower()
-    return low if len(low) == len(text) else text
+@lru_cache(maxsize=4096)
+def _unmarked(character: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", character) if not unicodedata.combining(c))
 
 
 def _plain(text: str) -> str:
-    """A text without accents: "Kraków" and "Krakow" are one city."""
-    return text if text.isascii() else text.translate(_UNMARKED)
+    """A text without accents: "Kraków" and "Krakow" are one city. By characters, as normalising long runs is slow."""
+    return text if text.isascii() else "".join(map(_unmarked, text))

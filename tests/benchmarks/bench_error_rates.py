@@ -7,8 +7,7 @@ three comparisons of a family share their draws, as in `compare_family`). For ea
 shape:
 
     coverage  of the default 95 % interval of the difference in Anytime Index, with and without an effect; the truth is
-              the difference of the indices of the true mean curves. `percentile`, `basic` and `bca` are read off the
-              same draws; `two_stage` is the default interval on 200 draws of problems and then samples
+              the difference of the indices of the true mean curves. `percentile` is read off the same draws
     alarms_p  share of experiments without effect that have p < .05 (`exchange`, the p-value of record);
               `disagree`: where that p-value and the interval say different things
     family    share of experiments without effect in which any of 3 methods against one baseline is significant (Holm)
@@ -46,10 +45,13 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 
-from anytime_lib.index import Floats, problem_curves
-from anytime_lib.stats import compare_arrays, holm, index_of, interval, min_detectable_effect, resampled
-from anytime_lib.stats.compare import judged
-from anytime_lib.stats.permutation import exchange_signs, sign_flip_test
+from anytime_lib.index import Floats
+from anytime_lib.stats import min_detectable_effect
+from anytime_lib.stats.bootstrap import index_of
+from anytime_lib.stats.compare import compare_arrays
+from anytime_lib.stats.family import holm
+from anytime_lib.stats.intervals import METHODS
+from anytime_lib.stats.permutation import shared_draws
 
 BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
@@ -130,30 +132,21 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
 
     for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
         null = experiment(shape, n, k, np.zeros(4), rng, curve)
-        draws = resampled(null, BUDGETS, index_of(), N_RESAMPLES, rng)
-        signs = exchange_signs(n, N_RESAMPLES - 1, rng)
-        found = [
-            judged(null[[0, a]], BUDGETS, index_of(), draws[:, [0, a]], signs, baseline="base", treatment=f"arm {a}",
-                   n_missing=0, confidence_level=0.95, method="t")
-            for a in (1, 2, 3)
-        ]  # fmt: skip
+        draws = shared_draws(N_RESAMPLES, rng)
+        found = [compare_arrays(null[[0, a]], BUDGETS, index_of(), draws) for a in (1, 2, 3)]
         low, high = found[0].confidence_interval()
         note("alarms_p", found[0].pvalue < 0.05)
         note("coverage_null", low <= 0 <= high)
         note("disagree", (found[0].pvalue < 0.05) != (not low <= 0 <= high))
         note("family", holm([c.pvalue for c in found]).min() < 0.05)
         arms = experiment(shape, n, k, np.array([0.0, lift]), rng, curve)
-        seen = compare_arrays(arms, BUDGETS, n_resamples=N_RESAMPLES, seed=rng)
-        raw = sign_flip_test(problem_curves(arms, "raw"), BUDGETS, index_of("raw"), signs)
-        note("power", raw.pvalue < 0.05)
+        seen = compare_arrays(arms, BUDGETS, index_of(), draws)
+        assert seen.raw is not None
+        note("power", seen.raw.pvalue < 0.05)
         note("power_pooled", seen.pvalue < 0.05)
-        for method in ("t", "percentile", "basic", "bca"):
-            low, high = seen.confidence_interval(method=method)  # type: ignore[arg-type]
+        for method in METHODS:
+            low, high = seen.confidence_interval(method=method)
             note("coverage" if method == "t" else method, low <= exact <= high)
-        if k > 1:
-            draws = resampled(arms, BUDGETS, index_of(), 200, rng, "samples")
-            two, three = interval(draws[:, 1] - draws[:, 0], seen.statistic, n=n)
-            note("two_stage", bool(two <= exact <= three))
     rates = {name: float(np.mean(values)) for name, values in hits.items()}
     return {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions} | rates
 
@@ -173,10 +166,10 @@ def adverse(
         for order, truth in exact.items():
             if order == "crossfit" and k == 1:
                 continue
-            seen = compare_arrays(arms, BUDGETS, n_resamples=N_RESAMPLES, seed=rng, order=order)  # type: ignore[arg-type]
+            seen = compare_arrays(arms, BUDGETS, index_of(order), shared_draws(N_RESAMPLES, rng))  # type: ignore[arg-type]
             name = "" if order == "pooled" else f"_{order}"
-            for method in ("t", "percentile", "basic", "bca") if order == "pooled" else ("t",):
-                low, high = seen.confidence_interval(method=method)  # type: ignore[arg-type]
+            for method in METHODS if order == "pooled" else METHODS[:1]:
+                low, high = seen.confidence_interval(method=method)
                 what = f"coverage{name}" if method == "t" else method
                 found.setdefault(what, []).append(low - 1e-12 <= truth <= high + 1e-12)
             found.setdefault(f"bias{name}", []).append(seen.statistic - truth)
@@ -213,7 +206,7 @@ def main() -> None:
     table = pd.DataFrame(rows).round(4)
     rising = table[table.curve == "rising"]
     for n, part in rising.groupby("n"):
-        names = ("coverage", "coverage_null", "alarms_p", "family", "power", "power_pooled", "two_stage")
+        names = ("coverage", "coverage_null", "alarms_p", "family", "power", "power_pooled")
         span = {name: f"{part[name].min():.3f}-{part[name].max():.3f}" for name in names}
         print(f"n = {n}, rising quality: {span}")
     adverse_too = "--adverse " if args.adverse else ""

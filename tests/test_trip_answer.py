@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytime_lib.tasks import trip_answer as trip_reading
 from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_partial, grade_strict, read_plan
 from anytime_lib.tasks.trip_problem import Stay, plan_of, write_plan
 
@@ -82,6 +80,9 @@ LINES = {
     "flown into": "Day 1-3: Rome\nDay 3-5: Fly from Rome to Nice and visit Nice\nDay 5-8: Travel on, stay in Split",
     "each day": "Day 1: Rome\nDay 2: Rome\nDay 3: Fly from Rome to Nice\nDay 4: Nice\nDay 5: Fly to Split\n"
     "Day 6: Split\nDay 7: Split\nDay 8: Split, have a nice trip",
+    "other dashes": "Day 1～3: Rome\nDay 3 -> 5: Nice\nDay 5 ⟶ 8: Split",
+    "bare arrows": "Rome: 1 -> 3\nNice: 3 → 5\nSplit: 5～8",
+    "thought": f"<think>Day 1-2: Rome\nDay 2-5: Split\nDay 5-8: Nice</think>{OFFICIAL}",
     "other digits": "Day １-３: Rome\nDay ٣-٥: Nice\nDay 5-8: Split",
     "draft before": f"Day 1-2: Rome\nDay 2-5: Split\nDay 5-8: Nice\nNo, better:\n{OFFICIAL}",
     "cut after": f"{OFFICIAL}\nOr else:\nDay 1-4: Nice\nDay 4-",
@@ -118,6 +119,9 @@ def test_layouts(text: str) -> None:
         ("Rome: 2-3 days, Nice: 4-5 nights, Split 2024-05-01", None),
         ("I like Rome and Nice for 3 days.", None),
         ("Day 3-1: Rome", None),
+        (f"<think>{OFFICIAL}\nbut the flight is missing</think>There is no valid plan.", None),
+        ('[{"city": "Rome", "days": 3}, {"city": "Nice", "days": 3}]', None),  # lengths of stay, not days
+        ('[{"city": "Rome", "days": 3, "day_range": "1-3"}, {"city": "Nice", "day": 4}]', "Rome 1-3, Nice 4-4"),
         ("Day 12345: Rome", None),
         ("", None),
     ],
@@ -132,32 +136,13 @@ def test_names_with_several_words_or_accents() -> None:
     assert told(text, cities) == "Kraków 1-5, Málaga 5-7, The Hague 7-9, St. Gallen 9-11"
 
 
-PIECES = [
-    "Day ",
-    "day",
-    "1",
-    "3",
-    "-",
-    "–",
-    " to ",
-    ":",
-    " Rome",
-    "Nice",
-    "fly",
-    "from ",
-    "\n",
-    "|",
-    "**",
-    "1. ",
-    "٣",
-    " ",
-]
+PIECES = ["Day ", "day", "1", "3", "-", "–", " to ", ":", " Rome", "Nice", "fly", "from ", "\n", "|", "**", "1. ", "٣"]
 PIECES += ["{", "}", "[", "]", '"day_range": ', '"place": ', '"Day 1-3"', '"', "'", ",", "9" * 5000, "\u0301", "\ud800"]
-PIECES += ["European cities for ", "Day 2 from Rome to Nice", "\r", "\x1c", "\u2028", "-" * 300, " " * 300, "ﷺ"]
+PIECES += [" ", "European cities for ", "Day 2 from Rome to Nice", "\r", "\x1c", "\u2028", "-" * 300, " " * 300, "ﷺ"]
 
 
 @given(st.text(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 def test_any_text_gets_a_grade(text: str) -> None:
     problem = generate(3, 1)
     for wanted in (problem, generate(2, 5)):
@@ -177,14 +162,6 @@ WRITERS: list[Callable[[list[Stay]], str]] = [
     lambda plan: json.dumps({"x": [{"place": s.city, "day_range": f"Day {s.first}-{s.last}"} for s in plan]}, indent=2),
     lambda plan: ", ".join(f"{s.city} (Day {s.first}-{s.last})" for s in plan),
 ]
-
-
-@given(st.lists(st.sampled_from([*OFFICIAL.split("\n"), "Day 1-3:", "- Rome", "**Day 2-1:** Visit Rome for 3 days."])))
-def test_the_short_way_through_official_lines_is_the_long_one(lines: list[str]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        short = read_plan("\n".join(lines), CITIES)
-        patch.setattr(trip_reading, "_USUAL", re.compile(r"(?!)"))
-        assert read_plan("\n".join(lines), CITIES) == short
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32), st.sampled_from(WRITERS), st.sampled_from(WRITERS))
