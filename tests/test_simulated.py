@@ -54,8 +54,8 @@ def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarra
 def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConfig]) -> None:
     own = make_task("sums", sums, right)
     tasks = ["natural_plan_trip", "aime", "gpqa", own]
-    run = config(tasks=tasks, methods=["base", "pdp"], n_shots=1, pool_problems=3, pool_budget=16, n_problems=6, n_samples=12,
-                 difficulty={"natural_plan_trip": [2], "aime": [1]},
+    run = config(tasks=tasks, methods=["base", "pdp"], n_shots=1, pool_problems=3, pool_budget=16, n_problems=6,
+                 n_samples=12, difficulty={"natural_plan_trip": [2], "aime": [1]},
                  simulated={"effects": {"pdp": 3.0}, "doubt": 0.02, "give_up": 0.01, "unread": 0.1})  # fmt: skip
     cells = run_sweep(run, progress=False)
     assert cells.model.str.startswith("simulated").all() and set(cells.task) == {"sums", *tasks[:3]}
