@@ -23,12 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from anytime_lib.errors import DataError
 from anytime_lib.store import CELL_COLUMNS, Store
-from anytime_lib.store_database import _STEPS
 from anytime_lib.types import digest
 
 PER_STORE, EARLY = 12, 5
@@ -51,19 +51,35 @@ def cell(key: str, sample: int) -> dict[str, Any]:
     return {c: known.get(c) for c in CELL_COLUMNS}
 
 
+OLD = """
+    CREATE TABLE problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
+    CREATE TABLE requests (key TEXT PRIMARY KEY, kind TEXT, task TEXT, method TEXT, model TEXT, endpoint TEXT,
+        request TEXT, response TEXT, status TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
+        completion_tokens INTEGER, seconds REAL, created REAL);
+    CREATE TABLE attempts (key TEXT, kind TEXT, task TEXT, method TEXT, status TEXT, prompt_tokens INTEGER,
+        cached_tokens INTEGER, completion_tokens INTEGER, seconds REAL, created REAL);
+    CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT);
+    CREATE TABLE cells (run TEXT, model TEXT, task TEXT, problem_id TEXT, method TEXT, sample INTEGER, budget INTEGER,
+        tokens_used INTEGER, answer_tokens INTEGER, score REAL, correct INTEGER, status TEXT, stopped_naturally INTEGER,
+        trace_key TEXT, answer_key TEXT, detail TEXT,
+        PRIMARY KEY (run, model, task, problem_id, method, sample, budget)) WITHOUT ROWID;
+    PRAGMA user_version=2;
+"""
+"""The tables of the first stores, which lack two columns of the cells."""
+
+
 def old_store(path: Path, n: int) -> list[str]:
-    """A store of schema 1 with requests and their cells, as the first version wrote it; returns the requests' keys."""
+    """A store of schema 2 with requests and their cells, as the first version wrote it; returns the requests' keys."""
     rows = [columns(digest(["old", i]), "ok", 3) | {"created": 1.0} for i in range(n)]
-    with sqlite3.connect(path) as db:
-        for statement in _STEPS[0]:
-            db.execute(statement)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.executescript(OLD)
         for row in rows:
-            values = [json.dumps(v) if isinstance(v, dict) else v for v in row.values()]
-            db.execute(f"INSERT INTO requests ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", values)
+            values = {name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()}
+            db.execute(f"INSERT INTO requests VALUES ({', '.join(f':{name}' for name in row)})", values)
+            tried = [name for name in row if name not in ("model", "endpoint", "request", "response")]
+            db.execute(f"INSERT INTO attempts VALUES ({', '.join(f':{name}' for name in tried)})", values)
             for pair in (cell(row["key"], 0), cell(row["key"], 1)):
-                db.execute(f"INSERT INTO cells VALUES ({', '.join('?' * len(pair))})", list(pair.values()))
-        db.execute("PRAGMA user_version=1")
-    db.close()
+                db.execute(f"INSERT INTO cells VALUES ({', '.join('?' * 16)})", list(pair.values())[:16])
     return [str(row["key"]) for row in rows]
 
 
@@ -87,10 +103,7 @@ async def write(path: Path, seed: int, pipe: int) -> None:
             else:
                 store.put(**columns(key, status, size))
             say("done", key, status)
-        if rng.random() < 0.5:
-            await store.aput_cells([cell(key, 0), cell(key, 1)])
-        else:
-            store.put_cells([cell(key, 0), cell(key, 1)])
+        store.put_cells([cell(key, 0), cell(key, 1)])
         say("cell", key)
 
     for n in range(0, 10**6, 8):

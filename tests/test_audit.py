@@ -12,9 +12,9 @@ from anytime_lib import RunConfig, Store, load_task, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.studies.grader_audit import (
     cohen_kappa,
+    extraction_matrix,
     label_sheet,
     labelled,
-    reading_matrix,
     trip_grades,
     trip_variants,
     verdicts,
@@ -24,7 +24,7 @@ from anytime_lib.tasks.trip import generate
 
 @pytest.mark.parametrize("task", ["aime", "gpqa"])
 def test_ours_is_right_and_unanchored_reading_is_not(task: str) -> None:
-    judged = verdicts(reading_matrix(task))
+    judged = verdicts(extraction_matrix(task))
     assert (judged.iloc[:, 0] == "right").all()
     assert (judged.iloc[:, 1] == "invented").sum() >= 3
 

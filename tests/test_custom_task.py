@@ -18,8 +18,8 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots.curves import plot_curves
 from anytime_lib.stats import compare
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
+from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tools.import_traces import import_traces, read_records
 from anytime_lib.types import Grade, Problem, digest, shown
 

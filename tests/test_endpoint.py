@@ -24,7 +24,7 @@ from anytime_lib.models.endpoint import Endpoint, Event, Reply, Timeouts
 from anytime_lib.models.failures import RetryableError, retry_after, without_quotes, words_of
 from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.reply import Reader
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.traces import stored_trace
 
 PARAMS = Path(__file__).parent.parent / "params"
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)

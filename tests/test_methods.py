@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots.curves import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
-from anytime_lib.sweep.client import NOT_TOKENISED, CachedClient
-from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
@@ -35,30 +36,29 @@ SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 # Never more than the budget.
 
 
-class Respondent(CachedClient):
-    """Answers in place, with replies of a length drawn for each request, and counts every token but the answers'."""
+class Respondent:
+    """A backend that replies with a length drawn for each request, and counts every token but the answers'."""
 
-    def __init__(self, config: RunConfig, seed: int) -> None:
-        super().__init__(config, None, None, None)  # type: ignore[arg-type]
+    model = SimpleNamespace(name="m", endpoint_id="e")
+
+    def __init__(self, seed: int) -> None:
         self.seed, self.steering = seed, 0
 
-    async def _known_to_hide(self, request: dict[str, Any], sample: int) -> bool:
+    def get(self, key: str) -> None: ...
+
+    async def hides_reasoning(self) -> bool:
         return False
 
-    async def _tokenised(self, *about: Any) -> dict[str, Any]:
-        return NOT_TOKENISED
-
-    async def _ask(
-        self, kind: str, task: str, method: str, request: dict[str, Any], sample: int
-    ) -> tuple[str, dict[str, Any]]:
-        key = digest([kind, sample, request, self.seed])
-        chance, most = random.Random(key), request["max_tokens"]
+    async def complete(self, request: Request) -> dict[str, Any]:
+        chance, most = random.Random(f"{request.key} {self.seed}"), request.body["max_tokens"]
         n = chance.choice([most, chance.randint(0, most)])
         text = "".join(chance.choice("AB") for _ in range(n))
-        self.steering += n * (kind != "answer" or most < 32)  # answers that the judge is shown have a cap of their own
-        return key, {"text": text, "reasoning": "", "reasoning_tokens": 0, "completion_tokens": n,
-                     "ends": list(range(1, n + 1)), "first": {},
-                     "finish_reason": "length" if n == most else "stop"}  # fmt: skip
+        self.steering += n * (
+            request.kind != "answer" or most < 32
+        )  # answers that the judge is shown have a cap of their own
+        return {"text": text, "reasoning": "", "reasoning_tokens": 0, "completion_tokens": n,
+                "ends": list(range(1, n + 1)), "first": {},
+                "finish_reason": "length" if n == most else "stop"}  # fmt: skip
 
 
 budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(sorted)
@@ -71,7 +71,8 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
     task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
-    client = Respondent(config, seed)
+    backend = Respondent(seed)
+    client = CachedClient(config, backend)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
     async def all_stops() -> list[BudgetAnswer]:
@@ -87,7 +88,7 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     assert all(isinstance(s.answer, Completion) for s in answers_by_budget)
     assert [s.used for s in answers_by_budget] == sorted(s.used for s in answers_by_budget)
     # Looked at from outside as well, all that steers is inside the largest budget.
-    assert client.steering <= budgets[-1]
+    assert backend.steering <= budgets[-1]
 
 
 GOLD = {p.text: p.gold for p in load_task("gpqa").problems(split="all")}
@@ -365,6 +366,17 @@ def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Co
     )
     with pytest.raises(DataError, match=r"a bug of the method silent: .* has no stop at 4 budgets"):
         run_sweep(config(methods=["silent"]), progress=False)
+
+
+@pytest.mark.parametrize("returned", ["a text", [], [{"role": "user"}], ["a text"], 1 / 3])
+def test_messages_that_are_none_are_told_in_one_sentence(server: FakeServer, config: Config, returned: Any) -> None:
+    odd = type("Odd", (Prompted,), {"name": "odd", "messages": lambda self, *about: returned})()
+    with pytest.raises(DataError, match=r"a bug of the method odd: `messages` must return a list of chat messages"):
+        run_sweep(config(methods=[odd]), progress=False)
+    fails = type("Odd", (Prompted,), {"name": "odd", "messages": lambda self, *about: about[7]})()
+    with pytest.raises(DataError, match=r"the method odd failed on .* \(IndexError\)"):
+        run_sweep(config(methods=[fails]), progress=False)
+    assert not server.requests
 
 
 async def nothing() -> AsyncIterator[BudgetAnswer]:

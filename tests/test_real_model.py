@@ -15,7 +15,8 @@ import pytest
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.tokens import cut
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.traces import stored_trace
 
 pytestmark = pytest.mark.model
 ALWAYS = ["base", "direct", "budget_prompt", "self_consistency", "tree_of_thoughts", "pdp_per_problem"]
@@ -77,7 +78,7 @@ def test_the_ledger_is_the_servers_own_count_and_a_second_run_leaves_it_alone(
 ) -> None:
     assert set(swept.cells.method) >= set(ALWAYS)
     with Store(swept.config.folder / "store.sqlite") as store:
-        ledger = store.ledger().sum(numeric_only=True)
+        ledger = ledger_table(store).sum(numeric_only=True)
     assert ledger.completion_tokens == swept.counted["tokens_predicted_total"] > 0
     read = swept.counted["prompt_tokens_total"] + swept.counted["prompt_tokens_cached_total"]
     assert ledger.prompt_tokens == read

@@ -114,30 +114,25 @@ def test_reasoning_returned_apart_is_given_back_only_where_no_answer_was_said(
 # Scheduling.
 
 
-class Slow:
-    """Answers after a while; keeps how many requests were open at most, and the order in which they came."""
-
-    def __init__(self, seconds: float, text: Callable[[dict[str, Any], int], Any] = say_something) -> None:
-        self.seconds, self.text, self.lock = seconds, text, threading.Lock()
-        self.open = self.peak = 0
-
-    def __call__(self, body: dict[str, Any], n: int) -> Any:
-        with self.lock:
-            self.open += 1
-            self.peak = max(self.peak, self.open)
-        time.sleep(self.seconds)
-        with self.lock:
-            self.open -= 1
-        return self.text(body, n)
+def slowly(body: dict[str, Any], n: int) -> str:
+    time.sleep(1.0)
+    return say_something(body, n)
 
 
 def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Config) -> None:
-    server.script = slow = Slow(0.05)
+    together = threading.Barrier(14)  # no arm has more than four traces, no task more than three pool problems
+
+    def script(body: dict[str, Any], n: int) -> Any:
+        if 0 < n <= 14:
+            together.wait(timeout=30)
+        return say_something(body, n)
+
+    server.script = script
     settings = config(methods=["base", "pdp_plus"], n_problems=2, n_samples=2, n_shots=1, pool_problems=3,
                       tasks=["gpqa", "aime"], difficulty={"aime": [1]}, concurrency=14)  # fmt: skip
     cells = run_sweep(settings, progress=False)
     assert len(cells) == 2 * 2 * 2 * 2 * 4
-    assert slow.peak == 14  # no arm has more than four traces, no task more than three pool problems
+    assert not together.broken
 
 
 def test_checkpoints_of_a_trace_follow_it_in_ascending_order(server: FakeServer, config: Config) -> None:
@@ -218,7 +213,7 @@ def params_of(settings: RunConfig, path: Path) -> Path:
 
 
 def test_ctrl_c_ends_within_seconds_and_says_how_to_go_on(server: FakeServer, config: Config, tmp_path: Path) -> None:
-    server.script = Slow(1.0)
+    server.script = slowly
     settings = config(concurrency=4)
     params = params_of(settings, tmp_path / "p.yaml")
     child = subprocess.Popen([sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)],
@@ -243,7 +238,7 @@ def test_ctrl_c_ends_within_seconds_and_says_how_to_go_on(server: FakeServer, co
 def test_a_kernel_interrupt_ends_a_notebook_s_sweep(server: FakeServer, config: Config) -> None:
     from jupyter_client.manager import start_new_kernel
 
-    server.script = Slow(1.0)
+    server.script = slowly
     settings = {k: v for k, v in config(concurrency=4).model_dump().items() if v is not None}
     manager, client = start_new_kernel(kernel_name="python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     try:

@@ -69,7 +69,7 @@ def test_of_private_problems_only_places_lengths_and_hashes_are_shown(store: Sto
     if secret == "private":
         store.add_problems([Problem("9", "open", "x", 0, {"private": True})])
     else:
-        store._database.write(lambda db: db.execute("DELETE FROM problems") and None)
+        store._write(lambda db: db.execute("DELETE FROM problems")).result()
     asked = request(0, 0) | {"messages": [{"role": "user", "content": "Canary of another kind"}]}
     found = str(why(store, asked, task="open"))
     assert "Canary" not in found and "trip" not in found

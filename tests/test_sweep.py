@@ -21,8 +21,9 @@ from fake_server import FakeServer, say_something
 from anytime_lib import AnytimeError, RunConfig, Store, load_task, run_sweep, run_sweep_async, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.sweep.client import stored_trace
-from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.plan import split_problems
+from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.types import assert_disjoint
 
 Config = Callable[..., RunConfig]
@@ -181,7 +182,8 @@ def test_a_reply_without_choices_is_charged_and_asked_again(
     with Store(config().folder / "store.sqlite") as store:
         failed = store.attempts().query("kind == 'trace' and status == 'error' and tokens > 0")
         assert failed.completion_tokens.tolist() == [1] * 7  # every try was billed a token
-        assert store.ledger().query("kind == 'trace'").requests.item() == 7 + 5
+        told = ledger_table(store).query("method == 'base'").set_index("kind").requests
+    assert (told["retry"], told["trace"]) == (7, 5)
     assert "error" not in set(run_sweep(config(concurrency=1), progress=False).status)
 
 

@@ -25,7 +25,7 @@ from anytime_lib.methods.pairs import choose, cost, lengths, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.methods.synthesis import synthesize
 from anytime_lib.studies.held_out import assert_held_out
-from anytime_lib.sweep.exemplars import split_problems
+from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint, shared
 
@@ -126,6 +126,7 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     from anytime_lib.models.model import Model
     from anytime_lib.store import Store
     from anytime_lib.sweep.client import CachedClient
+    from anytime_lib.sweep.live import LiveBackend
     from anytime_lib.sweep.progress import Progress
 
     config = run()
@@ -135,7 +136,8 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     async def side_by_side() -> list[Any]:
         async with Model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
-                client = CachedClient(config, store, model, Progress("", 0, False))
+                bar = Progress("", 0, False)
+                client = CachedClient(config, LiveBackend(store, model, bar))
                 return await asyncio.gather(
                     *(synthesize(client, task, config.task("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
                 )

@@ -197,7 +197,7 @@ async def compare_on(
     counts: Counter[str] = Counter()
     attempts = []
     messages = chain_of_thought(task, problem, shots)
-    for sample in range(client.config.pool.samples):
+    for sample in range(settings.pool.samples):
         try:
             attempts.append(await _attempt(client, task, settings, problem, messages, sample))
             counts["made"] += 1

@@ -26,11 +26,6 @@ PROBE_TOKENS = 160
 """Enough for the beginning of a reasoning to show itself; a model that does not reason stops far earlier."""
 
 
-def noted_as(endpoint: str, model: str) -> str:
-    """The name of the store's note of what was found."""
-    return f"capabilities {endpoint} {model}"
-
-
 @dataclass(frozen=True)
 class Capabilities:
     """What a probe found of an endpoint and a model.

@@ -114,7 +114,7 @@ def _spread(heights: list[float], top: float) -> list[tuple[float, float]]:
     return list(zip(heights, at, strict=True))
 
 
-_SHARES = ["accuracy", "auc", "first_place", "order_consistency", "longer_wins", "longer_is_better", "cycles"]
+_SHARES = ["accuracy", "auc", "order_consistency", "longer_wins", "longer_is_better", "cycles"]
 
 
 def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.95, ax: Axes | None = None) -> Axes:

@@ -1,11 +1,11 @@
-"""Can the graders be trusted? What the audit notebook shows: readings of adversarial responses, grades that disagree,
-and how far a person's own labels agree with the graders.
+"""Can the graders be trusted?
+
+Adversarial responses and what is read from them, grades that disagree, and a person's own labels beside the graders'.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -27,7 +27,7 @@ from anytime_lib.types import Problem, shown
 LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
 
-Reader = Callable[[str], Any]
+Extractor = Callable[[str], Any]
 
 
 def last_number(text: str) -> int | None:
@@ -42,7 +42,7 @@ def last_letter(text: str) -> str | None:
     return found[-1] if found else None
 
 
-READERS: Mapping[str, Mapping[str, Reader]] = {
+EXTRACTORS: Mapping[str, Mapping[str, Extractor]] = {
     "aime": {"extract_integer": aime.extract_integer, "last number": last_number},
     "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": last_letter},
 }
@@ -55,94 +55,57 @@ def adversarial(task: str) -> list[dict[str, Any]]:
     return cases[task]
 
 
-def reading_matrix(task: str, readers: Mapping[str, Reader] | None = None) -> pd.DataFrame:
-    """What each extractor reads from each adversarial response.
-
-    Returns:
-        One row per response: response, why, must_read, then a column per reader with what it read (None: nothing).
-    """
-    readers = READERS[task] if readers is None else readers
-    return pd.DataFrame(
-        [
-            {"response": case["response"], "why": case["why"], "must_read": case["read"]}
-            | {name: read(case["response"]) for name, read in readers.items()}
-            for case in adversarial(task)
-        ],
-        dtype=object,
-    )
+def extraction_matrix(task: str, extractors: Mapping[str, Extractor] | None = None) -> pd.DataFrame:
+    """One row per adversarial response: response, why, must_read, then a column per extractor with what it read."""
+    matrix = pd.DataFrame(adversarial(task), columns=["response", "why", "read"], dtype=object)
+    matrix = matrix.rename(columns={"read": "must_read"})
+    for name, extract in (extractors or EXTRACTORS[task]).items():
+        matrix[name] = pd.Series([extract(text) for text in matrix.response], dtype=object)
+    return matrix
 
 
 def verdicts(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Per response and reader: `right`, `invented` (nothing is stated), `missed` (something is) or `wrong`."""
+    """Per response and extractor: `right`, `invented` (nothing is stated), `missed` (something is) or `wrong`."""
 
     def verdict(read: Any, must: Any) -> str:
-        if read == must:
-            return "right"
-        return "invented" if must is None else "missed" if read is None else "wrong"
+        return "right" if read == must else "invented" if must is None else "missed" if read is None else "wrong"
 
-    readers = matrix.columns[3:]
-    return pd.DataFrame(
-        {name: [verdict(r, m) for r, m in zip(matrix[name], matrix.must_read, strict=True)] for name in readers},
-        index=matrix.response,
-    )
+    judged = {name: list(map(verdict, matrix[name], matrix.must_read)) for name in matrix.columns[3:]}
+    return pd.DataFrame(judged, index=matrix.response)
 
 
 def trip_variants(problem: Problem) -> dict[str, str]:
     """The golden plan of a trip, right and rewritten in ways that graders take differently, and some wrong plans."""
     gold = load_task("natural_plan_trip").gold_answer(problem)
-    lines = gold.splitlines()
     plan = [(city, int(days)) for city, days in problem.gold]
-    swapped = [plan[-1], *plan[1:-1], plan[0]]
-    end = plan_of(plan)[-1].last
+    stays, (last, _) = plan_of(plan), plan[-1]
+    end = stays[-1].last
     return {
         "golden plan": gold,
         "en dashes": gold.replace("-", "–"),
         "lower-case day": gold.replace("Day", "day"),
         "prose before": f"I considered days 3-{sum(d for _, d in plan)} at first, then decided.\n\n{gold}",
-        "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in plan_of(plan)]),
-        "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in plan_of(plan)),
-        "extra city after": f"{gold}\n**Day {end}:** Fly from {plan[-1][0]} to Atlantis.\n"
+        "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in stays]),
+        "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in stays),
+        "extra city after": f"{gold}\n**Day {end}:** Fly from {last} to Atlantis.\n"
         f"**Day {end}-{end + 1}:** Visit Atlantis for 2 days.",
-        "last stay missing": "\n".join(lines[:-2]),
-        "first and last swapped": write_plan(plan_of(swapped)),
+        "last stay missing": "\n".join(gold.splitlines()[:-2]),
+        "first and last swapped": write_plan(plan_of([plan[-1], *plan[1:-1], plan[0]])),
         "no plan": "I would need more information about your preferences.",
     }
 
 
 def trip_grades(answers: Iterable[tuple[str, Problem, str]]) -> pd.DataFrame:
-    """The three grades of trip answers.
-
-    Args:
-        answers: (label, problem, text) each.
-
-    Returns:
-        One row per answer: label, problem_id, official, strict, partial (each in [0, 1]).
-    """
-    return pd.DataFrame(
-        [
-            {"label": label, "problem_id": problem.id, "official": trip.grade_official(problem, text),
-             "strict": trip.grade_strict(problem, text), "partial": trip.grade_partial(problem, text)}
-            for label, problem, text in answers
-        ]
-    )  # fmt: skip
-
-
-def real_predictions(path: str | Path | None = None) -> list[tuple[str, Problem, str]]:
-    """Recorded answers to real trips, as `trip_grades` takes them, from a file in the official layout that has them.
-
-    Args:
-        path: the file; by default `trip_planning_subset.json` or `trip_planning.json` in the folder that the
-            environment variable ANYTIME_BENCH_DATA names. Without either: an empty list.
-    """
-    folder = Path(os.environ.get("ANYTIME_BENCH_DATA") or ".")
-    named = [Path(path)] if path else [folder / f"trip_planning{end}.json" for end in ("_subset", "")]
-    found = next((p for p in named if p.is_file()), None)
-    if found is None:
-        return []
-    problems = {p.id: p for p in load_task("natural_plan_trip").problems(str(found), split="all")}
-    rows = json.loads(found.read_text(encoding="utf-8"))
-    names = sorted({n for row in rows.values() for n in row if n.startswith("pred_")})
-    return [(n, problems[i], row[n]) for i, row in rows.items() for n in names if row.get(n)]
+    """The three grades (each in [0, 1]) of trip answers (label, problem, text), a row each."""
+    rows = [
+        (
+            label,
+            problem.id,
+            *(grade(problem, text) for grade in (trip.grade_official, trip.grade_strict, trip.grade_partial)),
+        )
+        for label, problem, text in answers
+    ]
+    return pd.DataFrame(rows, columns=["label", "problem_id", "official", "strict", "partial"])
 
 
 def label_sheet(store: Store, path: str | Path, n: int = 20, seed: int = 0) -> Path:
@@ -153,17 +116,22 @@ def label_sheet(store: Store, path: str | Path, n: int = 20, seed: int = 0) -> P
     private problems are withheld.
     """
     path = Path(path)
-    if path.exists():
-        return path
-    answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
-    chosen = np.random.default_rng(seed).permutation(sorted(answers))[:n]
-    rows = [
-        {"answer_key": key, "task": (a := answers[key]).cell["task"], "gold": json.dumps(a.problem.gold),
-         "response": json.dumps(shown(a.problem, a.text), ensure_ascii=False), "label": ""}
-        for key in chosen
-    ]  # fmt: skip
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=["answer_key", "task", "gold", "response", "label"]).to_csv(path, index=False)
+    if not path.exists():
+        answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
+        chosen = np.random.default_rng(seed).permutation(sorted(answers))[:n]
+        rows = [
+            (
+                key,
+                a.cell["task"],
+                json.dumps(a.problem.gold),
+                json.dumps(shown(a.problem, a.text), ensure_ascii=False),
+                "",
+            )
+            for key, a in ((key, answers[key]) for key in chosen)
+        ]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sheet = pd.DataFrame(rows, columns=["answer_key", "task", "gold", "response", "label"])
+        sheet.to_csv(path, index=False)
     return path
 
 

@@ -10,8 +10,8 @@ analysis of incomplete block designs", Biometrika 39, 1952).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,22 +23,27 @@ from anytime_lib.stats.compare import FEW
 Floats = NDArray[np.float64]
 RIDGE = 0.1
 """Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
-
-CHANCE = {
-    "accuracy": 0.5,
-    "kappa": 0.0,
-    "auc": 0.5,
-    "position_bias": 0.0,
-    "first_place": 0.5,
-    "order_consistency": 0.5,
-    "longer_wins": 0.5,
-    "longer_is_better": 0.5,
-    "cycles": 0.25,
-    "margin_correlation": 0.0,
-}
-"""Each measure, with what it is where the judge tosses coins (of order consistency: where each order is a new coin)."""
-
 _SAID = ("first", "second", "tie")
+
+
+class Measure(NamedTuple):
+    """What a measure is where the judge tosses coins, and the sentence that states it."""
+
+    chance: float
+    says: str
+
+
+MEASURES = {
+    "accuracy": Measure(0.5, "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs"),
+    "kappa": Measure(0.0, "agrees with the gold scores at kappa {value:+.2f} over {n} pairs"),
+    "auc": Measure(0.5, "ranks the better-scored of two attempts higher with an AUC of {value:.2f} over {n} pairs"),
+    "position_bias": Measure(0.0, "leans to whichever is shown first by {value:+.2f} nats over {n} pairs"),
+    "order_consistency": Measure(0.5, "prefers the same attempt in both orders in {value:.0%} of {n} pairs"),
+    "longer_wins": Measure(0.5, "prefers the longer attempt in {value:.0%} of {n} pairs"),
+    "longer_is_better": Measure(0.5, "would be right to prefer the longer attempt in {value:.0%} of {n} pairs"),
+    "cycles": Measure(0.25, "contradicts itself (A over B over C over A) in {value:.0%} of {n} triads"),
+}
+"""In the order in which they are told."""
 
 
 def strengths(n: int, results: Sequence[tuple[int, int, float]], ridge: float = RIDGE) -> Floats:
@@ -91,17 +96,16 @@ def audit(
     Measures: `accuracy` (the better-scored attempt is preferred; decisive pairs: both the judge and the gold scores
     prefer one), `kappa` (Cohen's, of first / second / tie, over all pairs with a verdict), `auc` (the stronger attempt
     by Bradley-Terry is the better-scored one, ties as half, over attempts at the same problem), `position_bias` (nats
-    of log-odds for whichever is shown first) and `first_place` (how often it is preferred), `order_consistency` (both
-    orders prefer the same attempt), `longer_wins` (the attempt with more tokens is preferred) beside
-    `longer_is_better` (it is the better-scored one), `cycles` (triads A > B > C > A, of all decided triads) and
-    `margin_correlation` (Spearman's, of judged and gold margin, each pair both ways round).
+    of log-odds for whichever is shown first), `order_consistency` (both orders prefer the same attempt), `longer_wins`
+    (the attempt with more tokens is preferred) beside `longer_is_better` (it is the better-scored one), and `cycles`
+    (triads A > B > C > A, of all decided triads).
 
     Args:
         comparisons: of a `Synthesis` by `judge`, one task. A gold score that is NaN counts in no measure that needs
             it.
 
     Returns:
-        One row per (level, measure), level "all" first: value, low, high, chance (see `CHANCE`), n (pairs, verdicts or
+        One row per (level, measure), level "all" first: value, low, high, chance (see `MEASURES`), n (pairs or
         triads), n_problems, note.
     """
     levels = sorted(set(comparisons.level)) if comparisons.level.nunique() > 1 else []
@@ -112,27 +116,26 @@ def audit(
     )[["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note"]]
 
 
-def _measured(table: pd.DataFrame, n_resamples: int, seed: int, confidence_level: float) -> pd.DataFrame:
-    groups = [part for _, part in table.groupby("problem_id", sort=False)]
-    rng, each = np.random.default_rng(seed), max(len(groups), 1)
-    draws = rng.multinomial(len(groups), np.full(each, 1 / each), size=n_resamples)[:, : len(groups)]
+def _measured(table: pd.DataFrame, n_resamples: int, seed: int, level: float) -> pd.DataFrame:
+    sums = [_sums(part) for _, part in table.groupby("problem_id", sort=False)] or [_sums(table)]
+    problems, rng = len(sums), np.random.default_rng(seed)
+    weights = rng.multinomial(problems, np.full(problems, 1 / problems), size=n_resamples)
     rows = []
-    for name in CHANCE:
-        if name == "margin_correlation":
-            value, resampled, n, held = _correlation([_margins(g) for g in groups], draws)
-        else:
-            sums, ratio, size = _SUMS[name]
-            parts = np.array([sums(g) for g in groups or [table]], dtype=float)[: len(groups)]
-            value, resampled = float(ratio(parts.sum(axis=0))), ratio(draws @ parts)
-            n, held = int(size(parts.sum(axis=0))), int(sum(size(row) > 0 for row in parts))
-        low, high, note = _interval(value, resampled, n, held, confidence_level)
-        rows.append({"measure": name, "value": value if n else np.nan, "low": low, "high": high,
-                     "chance": CHANCE[name], "n": n, "n_problems": held, "note": note})  # fmt: skip
+    for name, measure in MEASURES.items():
+        parts = np.array([row[name] for row in sums], dtype=float)
+        statistic = _kappa if name == "kappa" else _ratio
+        n = parts.sum(axis=1) / 2 if name == "kappa" else parts[:, 1]
+        value, held = float(statistic(parts.sum(axis=0))), int((n > 0).sum())
+        low, high, note = _interval(value, statistic(weights @ parts), held, level)
+        rows.append(
+            {"measure": name, "value": value, "low": low, "high": high, "chance": measure.chance, "n": int(n.sum()),
+             "n_problems": held, "note": note}
+        )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _interval(value: float, draws: Floats, n: int, held: int, level: float) -> tuple[float, float, str]:
-    if not n:
+def _interval(value: float, draws: Floats, held: int, level: float) -> tuple[float, float, str]:
+    if not held:
         return np.nan, np.nan, "nothing to measure it on"
     if np.isnan(value):
         return np.nan, np.nan, "all of one kind, so it is not defined"
@@ -142,31 +145,43 @@ def _interval(value: float, draws: Floats, n: int, held: int, level: float) -> t
     return float(low), float(high), ""
 
 
-# Sums per problem, from which each measure follows as a ratio: resampling problems is then one matrix product.
+def _sums(pairs: pd.DataFrame) -> dict[str, list[float]]:
+    """One problem's part of every measure: [what counts, of how many], for kappa the nine counts of a 3 x 3 table.
+
+    Each measure follows from their sums, so resampling problems is one matrix product.
+    """
+    pairs = pairs.reset_index(drop=True)
+    graded = pairs[np.isfinite(pairs[["score_first", "score_second"]].to_numpy(dtype=float)).all(axis=1)]
+    gold = (graded.score_first - graded.score_second).astype(float).apply(np.sign)
+    said = pairs.outcome.map({"first": 1.0, "second": -1.0}).fillna(0.0)
+    decisive = (gold != 0) & (said[graded.index] != 0)
+    odds = pairs.dropna(subset=["log_odds_ab", "log_odds_ba"])
+    ab, ba = odds.log_odds_ab.astype(float), odds.log_odds_ba.astype(float)
+    longer = (pairs.tokens_first - pairs.tokens_second).astype(float).apply(np.sign)
+    return {
+        "accuracy": [float((gold == said[graded.index])[decisive].sum()), float(decisive.sum())],
+        "kappa": _agreement_table(graded, gold),
+        "auc": _concordance(pairs),
+        "position_bias": [float((ab + ba).sum()) / 2, len(odds)],
+        "order_consistency": [float((ab * ba < 0).sum()), len(odds)],
+        "longer_wins": _agreeing(said, longer),
+        "longer_is_better": _agreeing(gold, longer[graded.index]),
+        "cycles": _cycles(pairs),
+    }
 
 
-def _graded(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Those of which both gold scores are known: NaN is no score, and neither better nor worse than one."""
-    scores = pairs[["score_first", "score_second"]].to_numpy(dtype=float)
-    return pairs[np.isfinite(scores).all(axis=1)]
+def _agreeing(first: pd.Series, second: pd.Series) -> list[float]:
+    """How often two signs agree, of how often neither is 0."""
+    told = (first != 0) & (second != 0)
+    return [float((first == second)[told].sum()), float(told.sum())]
 
 
-def _decisive(pairs: pd.DataFrame) -> pd.DataFrame:
-    pairs = _graded(pairs)
-    return pairs[pairs.outcome.isin(_SAID[:2]) & (pairs.score_first != pairs.score_second)]
-
-
-def _right(pairs: pd.DataFrame) -> list[float]:
-    pairs = _decisive(pairs)
-    return [float(((pairs.outcome == "first") == (pairs.score_first > pairs.score_second)).sum()), len(pairs)]
-
-
-def _agreement_table(pairs: pd.DataFrame) -> list[float]:
+def _agreement_table(graded: pd.DataFrame, gold: pd.Series) -> list[float]:
     """3 x 3 counts of (judge, gold), each first, second or tie, both ways round: who comes first is chance."""
-    known = _graded(pairs[pairs.outcome.isin(_SAID)])
-    gold = np.select([known.score_first > known.score_second, known.score_first < known.score_second], [0, 1], 2)
+    known = graded.outcome.isin(_SAID)
+    judge = graded.outcome[known].map(_SAID.index).to_numpy(dtype=int)
     counts = np.zeros((3, 3))
-    np.add.at(counts, (known.outcome.map(_SAID.index).to_numpy(dtype=int), gold), 1)
+    np.add.at(counts, (judge, gold[known].map({1.0: 0, -1.0: 1, 0.0: 2}).to_numpy(dtype=int)), 1)
     return list((counts + counts[[1, 0, 2]][:, [1, 0, 2]]).ravel())
 
 
@@ -191,37 +206,6 @@ def _concordance(pairs: pd.DataFrame) -> list[float]:
     return [won, n]
 
 
-def _verdicts(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pairs.dropna(subset=["log_odds_ab", "log_odds_ba"])
-
-
-def _position(pairs: pd.DataFrame) -> list[float]:
-    known = _verdicts(pairs)
-    return [float((known.log_odds_ab + known.log_odds_ba).sum()) / 2, len(known)]
-
-
-def _first_place(pairs: pd.DataFrame) -> list[float]:
-    said = _verdicts(pairs)[["log_odds_ab", "log_odds_ba"]].to_numpy(dtype=float)
-    return [float((said > 0).sum() + (said == 0).sum() / 2), said.size]
-
-
-def _consistent(pairs: pd.DataFrame) -> list[float]:
-    known = _verdicts(pairs)
-    return [float((known.log_odds_ab * known.log_odds_ba < 0).sum()), len(known)]
-
-
-def _longer(decided: Callable[[pd.DataFrame], pd.Series]) -> Callable[[pd.DataFrame], list[float]]:
-    """How often the attempt with more tokens is the one that `decided` (+1 first, -1 second, 0 neither) names."""
-
-    def sums(pairs: pd.DataFrame) -> list[float]:
-        way = decided(pairs)
-        longer = np.sign(pairs.tokens_first - pairs.tokens_second)
-        told = (way != 0) & (longer != 0)
-        return [float((way[told] == longer[told]).sum()), float(told.sum())]
-
-    return sums
-
-
 def _cycles(pairs: pd.DataFrame) -> list[float]:
     beats = {}
     for a, b, o in zip(pairs["first"], pairs["second"], pairs.outcome, strict=True):
@@ -238,91 +222,21 @@ def _ratio(sums: Floats) -> Floats:
         return np.asarray(np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan))
 
 
-def _second(sums: Floats) -> float:
-    return float(sums[1])
-
-
-_Sums = Callable[[pd.DataFrame], list[float]]
-_SUMS: dict[str, tuple[_Sums, Callable[[Floats], Floats], Callable[[Floats], float]]] = {
-    "accuracy": (_right, _ratio, _second),
-    "kappa": (_agreement_table, _kappa, lambda sums: float(sums.sum()) / 2),
-    "auc": (_concordance, _ratio, _second),
-    "position_bias": (_position, _ratio, _second),
-    "first_place": (_first_place, _ratio, _second),
-    "order_consistency": (_consistent, _ratio, _second),
-    "longer_wins": (
-        _longer(lambda p: p.outcome.map({"first": 1, "second": -1}).fillna(0)), _ratio, _second,
-    ),
-    "longer_is_better": (_longer(lambda p: (p.score_first - p.score_second).apply(np.sign).fillna(0)), _ratio, _second),
-    "cycles": (_cycles, _ratio, _second),
-}  # fmt: skip
-
-
-def _margins(pairs: pd.DataFrame) -> Floats:
-    """(n, 2) judged and gold margins of the pairs with a verdict."""
-    known = _graded(pairs.dropna(subset="margin"))
-    return np.column_stack([known.margin.astype(float), (known.score_first - known.score_second).astype(float)])
-
-
-def _correlation(groups: list[Floats], draws: NDArray[np.int64]) -> tuple[float, Floats, int, int]:
-    """Spearman's correlation of all pairs, and on every resample of problems."""
-    whole = np.concatenate(groups) if groups else np.empty((0, 2))
-    owner = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
-    both = np.concatenate([whole, -whole])
-    found = [_spearman(both, np.tile(times[:, owner], 2)) for times in (np.ones((1, len(groups))), *_few(draws))]
-    return float(found[0][0]), np.concatenate(found[1:]), len(whole), sum(len(g) > 0 for g in groups)
-
-
-def _few(draws: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Resamples in parts, so that memory stays small."""
-    return np.array_split(draws, max(1, len(draws) // 256))
-
-
-def _spearman(pairs: Floats, weights: NDArray[np.float64]) -> Floats:
-    """Rank correlation of (n, 2) pairs, each taken `weights` (R, n) times: (R,); NaN where a side is constant."""
-    ranks = []
-    for column in pairs.T:
-        values, place = np.unique(column, return_inverse=True)
-        counts = np.zeros((len(weights), len(values)))
-        np.add.at(counts.T, place, weights.T)
-        middle = np.cumsum(counts, axis=1) - counts / 2  # of the ranks that equal values share, but for a constant
-        ranks.append(middle[:, place])
-    n = weights.sum(axis=1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = (r - (weights * r).sum(axis=1, keepdims=True) / n for r in ranks)
-        spread = np.sqrt((weights * x * x).sum(axis=1) * (weights * y * y).sum(axis=1))
-        return np.asarray(np.where(spread > 1e-9, (weights * x * y).sum(axis=1) / spread, np.nan))
-
-
-_SAYS = {
-    "accuracy": "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs",
-    "kappa": "agrees with the gold scores at kappa {value:+.2f} over {n} pairs",
-    "auc": "ranks the better-scored of two attempts higher with an AUC of {value:.2f} over {n} pairs",
-    "position_bias": "leans to whichever is shown first by {value:+.2f} nats over {n} pairs",
-    "first_place": "names the one shown first in {value:.0%} of {n} verdicts",
-    "order_consistency": "prefers the same attempt in both orders in {value:.0%} of {n} pairs",
-    "longer_wins": "prefers the longer attempt in {value:.0%} of {n} pairs",
-    "longer_is_better": "would be right to prefer the longer attempt in {value:.0%} of {n} pairs",
-    "cycles": "contradicts itself (A over B over C over A) in {value:.0%} of {n} triads",
-    "margin_correlation": "states margins whose rank correlation with the gold margins is {value:+.2f} over {n} pairs",
-}
-
-
-def readings(table: pd.DataFrame, who: str = "the judge") -> list[str]:
+def summaries(table: pd.DataFrame, who: str = "the judge") -> list[str]:
     """One sentence per measure on all comparisons, which follows from its interval alone."""
-    found = []
-    row: Any
-    for row in table[table.level == "all"].itertuples():
-        if row.note and np.isnan(row.value):
-            found.append(f"{row.measure.replace('_', ' ')}: cannot be had ({row.note}).")
-            continue
-        said = f"{who} " + _SAYS[row.measure].format(value=row.value, n=row.n)
-        if np.isnan(row.low):
-            found.append(f"{said} ({row.note}).")
-            continue
-        against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
-        what = "what coins would give" if row.measure != "longer_is_better" else "one half"
-        few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
-        found.append(f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} "
-                     f"{what} ({row.chance:.2f}){few}.")  # fmt: skip
-    return found
+    return [_summary(row, who) for row in table[table.level == "all"].itertuples()]
+
+
+def _summary(row: Any, who: str) -> str:
+    if np.isnan(row.value):
+        return f"{row.measure.replace('_', ' ')}: cannot be had ({row.note})."
+    said = f"{who} " + MEASURES[row.measure].says.format(value=row.value, n=row.n)
+    if np.isnan(row.low):
+        return f"{said} ({row.note})."
+    against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
+    what = "what coins would give" if row.measure != "longer_is_better" else "one half"
+    few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
+    return (
+        f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} {what} "
+        f"({row.chance:.2f}){few}."
+    )

@@ -16,55 +16,15 @@ from anytime_lib.registry import load_task
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.studies.variance import VarianceSplit, trace_values, variance_split
 from anytime_lib.sweep.prices import Price
+from anytime_lib.sweep.run import run_sweep
 
 
-@dataclass(frozen=True)
-class Power:
-    """How often a design would find a difference.
-
-    Attributes:
-        power: share of the simulated studies whose paired t test found it.
-        effect: the true mean difference put in.
-        sd_problems: of the true difference between problems, as simulated.
-    """
-
-    power: float
-    effect: float
-    n_problems: int
-    n_samples: int
-    sd_problems: float
-    alpha: float
-    n_simulations: int
-
-    @property
-    def standard_error(self) -> float:
-        """Of `power`, by the number of simulations."""
-        return float(np.sqrt(self.power * (1 - self.power) / self.n_simulations))
-
-    def summary(self) -> str:
-        return (
-            f"{self.n_problems} problems x {self.n_samples} samples find a difference of {self.effect:.3f} in "
-            f"{self.power:.0%} of studies (paired t test, two-sided {self.alpha:g})"
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        return pd.DataFrame([vars(self) | {"standard_error": self.standard_error}])
-
-
-def power(
-    cells: pd.DataFrame,
-    *,
-    effect: float,
-    n_problems: int,
-    n_samples: int,
-    baseline: str = "base",
-    treatment: str | None = None,
-    sd_problems: float | None = None,
-    alpha: float = 0.05,
-    n_simulations: int = 2_000,
+def power_table(
+    cells: pd.DataFrame, *, effect: float, n_problems: Iterable[int], n_samples: Iterable[int], baseline: str = "base",
+    treatment: str | None = None, sd_problems: float | None = None, alpha: float = 0.05, n_simulations: int = 1_000,
     seed: int = 0,
-) -> Power:
-    """The power of a study by simulation from the cells of a pilot.
+) -> pd.DataFrame:  # fmt: skip
+    """How often studies of every size would find a difference, by simulation from the cells of a pilot.
 
     Problems of the pilot are drawn with replacement, and for each, samples of its own for either arm; `effect` is added
     to the treatment's, and the paired t test is run on the problems' mean differences. What a trace counts with is the
@@ -75,37 +35,31 @@ def power(
     Args:
         cells: of one run, model and task.
         effect: the true difference in mean area (raw Anytime Index).
-        n_problems, n_samples: of the study that is planned.
+        n_problems, n_samples: of the studies that are planned.
         baseline, treatment: methods of the pilot; without a treatment both arms are drawn from the baseline's samples.
         sd_problems: standard deviation of the true difference between problems; None: the pilot's, which without a
             treatment is not known and taken as 0, the best case.
         alpha: of the two-sided test.
         n_simulations, seed: of the simulation.
 
+    Returns:
+        One row per size: power (the share of studies that found it; one without any spread found nothing),
+        standard_error (of `power`), effect, n_problems, n_samples, sd_problems, alpha, n_simulations.
+
     Raises:
-        DataError: the pilot has no problem with two samples in each arm.
+        DataError: the pilot has no problem with two samples in each arm, or a study is too small to test anything.
     """
-    pilot = _Pilot.of(cells, baseline, treatment)
-    return pilot.power(effect, n_problems, n_samples, sd_problems, alpha, n_simulations, seed)
-
-
-def power_table(
-    cells: pd.DataFrame,
-    *,
-    effect: float,
-    n_problems: Iterable[int],
-    n_samples: Iterable[int],
-    baseline: str = "base",
-    treatment: str | None = None,
-    sd_problems: float | None = None,
-    alpha: float = 0.05,
-    n_simulations: int = 1_000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """`power` of every number of problems with every number of samples: one row each."""
     pilot, sizes = _Pilot.of(cells, baseline, treatment), list(n_problems)
-    found = [pilot.power(effect, n, k, sd_problems, alpha, n_simulations, seed) for k in n_samples for n in sizes]
-    return pd.concat([one.to_frame() for one in found], ignore_index=True)
+    sd = float(pilot.differences.std(ddof=1)) if sd_problems is None else sd_problems
+    rows = []
+    for k in n_samples:
+        for n in sizes:
+            rng = np.random.default_rng(seed)
+            found = pilot.power(effect, n, k, sd_problems, alpha, n_simulations, rng)
+            error = float(np.sqrt(found * (1 - found) / n_simulations))
+            rows.append({"power": found, "standard_error": error, "effect": effect, "n_problems": n, "n_samples": k,
+                         "sd_problems": sd, "alpha": alpha, "n_simulations": n_simulations})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
@@ -118,48 +72,44 @@ class _Pilot:
 
     @classmethod
     def of(cls, cells: pd.DataFrame, baseline: str, treatment: str | None) -> _Pilot:
+        found = []
         for method in (baseline, treatment or baseline):
-            if method not in set(cells.method):
+            arm = cells[cells.method == method]
+            if arm.empty:
                 raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
-        both = cells[cells.method.isin([baseline, treatment or baseline])]
-        found = {}
-        for name, part in both.groupby("method", sort=False):
-            values, problems = trace_values(part)
-            traces = values.mean(axis=2)  # (P, S); a problem counts if every sample of it can be read
-            found[str(name)] = {p: v for p, v in zip(problems, traces, strict=True) if not np.isnan(v).any()}
-        arms = [found[baseline], found[treatment or baseline]]
-        shared = [p for p in arms[0] if p in arms[1]]
-        pools = [np.array([arm[p] for p in shared]) for arm in arms]
+            values, problems = trace_values(arm)  # a problem counts if every sample of it can be read
+            found.append({p: v for p, v in zip(problems, values, strict=True) if not np.isnan(v).any()})
+        shared = [p for p in found[0] if p in found[1]]
+        pools = [np.array([arm[p] for p in shared]) for arm in found]
         if len(shared) < 2 or min(pool.shape[1] for pool in pools) < 2:
             raise DataError("a pilot needs at least two problems with two samples each that were graded at all budgets")
         means = [pool.mean(axis=1, keepdims=True) for pool in pools]
-        residuals = [(p - m) * np.sqrt(p.shape[1] / (p.shape[1] - 1)) for p, m in zip(pools, means, strict=True)]
+        first, second = ((p - m) * np.sqrt(p.shape[1] / (p.shape[1] - 1)) for p, m in zip(pools, means, strict=True))
         raw = (means[1] - means[0])[:, 0]
         true = variance_split(cells, baseline=baseline, treatment=treatment).between if treatment else 0.0
         spread = raw.var(ddof=1)
-        return cls((residuals[0], residuals[1]), (raw - raw.mean()) * np.sqrt(true / spread if spread else 0.0))
+        return cls((first, second), (raw - raw.mean()) * np.sqrt(true / spread if spread else 0.0))
 
     def power(
-        self, effect: float, n: int, k: int, sd_problems: float | None, alpha: float, n_simulations: int, seed: int
-    ) -> Power:
+        self, effect: float, n: int, k: int, sd: float | None, alpha: float, n_simulations: int,
+        rng: np.random.Generator,
+    ) -> float:  # fmt: skip
+        """The share of simulated studies of n problems x k samples whose paired t test finds the effect."""
         if n < 2 or k < 1:
             raise DataError(f"nothing can be tested with {n} problems and {k} samples: at least 2 and 1 are needed")
-        rng = np.random.default_rng(seed)
-        sd = float(self.differences.std(ddof=1)) if sd_problems is None else sd_problems
         found, step = 0, max(1, 2_000_000 // (n * k))
         for start in range(0, n_simulations, step):
             size = (min(step, n_simulations - start), n)
             problems = rng.integers(len(self.differences), size=size)
-            drawn = self.differences[problems] if sd_problems is None else sd * rng.standard_normal(size)
+            drawn = self.differences[problems] if sd is None else sd * rng.standard_normal(size)
             differences = effect + drawn
             for sign, pool in zip((-1, 1), self.residuals, strict=True):
                 samples = rng.integers(pool.shape[1], size=(*size, k))
                 differences = differences + sign * pool[problems[..., None], samples].mean(axis=-1)
             mean, error = differences.mean(axis=1), differences.std(axis=1, ddof=1) / np.sqrt(n)
-            # Without any spread a t test has nothing to go by: a difference is then found if there is one.
-            t = np.divide(np.abs(mean), error, out=np.where(np.abs(mean) > 1e-12, np.inf, 0.0), where=error > 1e-12)
+            t = np.divide(np.abs(mean), error, out=np.zeros_like(mean), where=error > 1e-12)
             found += int((t > distributions.t.isf(alpha / 2, n - 1)).sum())
-        return Power(found / n_simulations, effect, n, k, sd, alpha, n_simulations)
+        return found / n_simulations
 
 
 def cost_of_a_sample(cells: pd.DataFrame, methods: Iterable[str]) -> float:
@@ -231,8 +181,6 @@ def pilot_cells(config: RunConfig) -> PilotCells:
         if lost:
             told += f"; {', '.join(lost)} left out (nothing stored that varies)"
         return PilotCells(stored, told, stored.model.iloc[0].startswith("simulated"))
-    from anytime_lib.sweep.run import run_sweep  # which settles, and so compares
-
     cells = run_sweep(_simulated(config), progress=False)
     told = (
         f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is planned, "
@@ -264,7 +212,7 @@ def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
 
 
 def _varies(arm: pd.DataFrame) -> bool:
-    values = trace_values(arm)[0][..., 0]
+    values = trace_values(arm)[0]
     whole = values[~np.isnan(values).any(axis=1)]
     return len(whole) > 1 and whole.shape[1] > 1 and float(np.ptp(whole)) > 0
 

@@ -20,8 +20,7 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 def attempts(store: Store) -> pd.DataFrame:
     """Every request that was billed: key, kind, task, method, model, endpoint, status, tokens, seconds, created."""
-    of_request = store.requests()[["key", "model", "endpoint"]]
-    found = store.attempts().drop(columns="model", errors="ignore").merge(of_request, on="key")
+    found = store.attempts()
     return found[(found[TOKENS].sum(axis=1) > 0) & (found.kind != "recorded")]
 
 
@@ -52,7 +51,7 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
         completion_tokens, seconds (summed over requests), dollars (NaN where no price is known), share (of all tokens)
         and dollars_per_million (the effective price: dollars per million tokens of prompt and completion).
     """
-    rows = attempts(store).sort_values("created")
+    rows = attempts(store)
     last = ~rows.duplicated("key", keep="last") & (rows.status == "ok")
     kind = rows.kind.where(~((rows.method == "synthesis") & rows.kind.isin(["trace", "answer"])), "synthesis")
     rows = rows.assign(kind=kind.where(last, "retry"), dollars=_dollars(rows, load_prices(prices)))

@@ -1,4 +1,4 @@
-"""Which traces does a config ask for? Its arms: every (task, method), with the problems and samples of each."""
+"""Which problems are run, which are shown as examples, and by which arms?"""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from anytime_lib.methods.base import Context, Method
 from anytime_lib.methods.judge import verifier_of
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.exemplars import split_problems
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, ProblemSplit, recorded_key
+from anytime_lib.types import Problem, ProblemSplit, assert_disjoint, recorded_key
 
 log = logging.getLogger(__name__)
 
 
-class Ground(NamedTuple):
-    """What a method is prepared on."""
+class PrepTask(NamedTuple):
+    """The task on whose pool a method is prepared."""
 
     task: Task
     settings: TaskConfig
@@ -35,9 +34,9 @@ class Arm:
     """One method on one task.
 
     Attributes:
-        problems: the task's draw: under test, worked examples, pool.
+        problems: the task's split: under test, worked examples, pool.
         samples: the problem and the number of every trace.
-        ground: what the method is prepared on, where that is another task.
+        other_prep: the task on whose pool the method is prepared, where it is not the arm's own.
     """
 
     task: Task
@@ -45,12 +44,12 @@ class Arm:
     method: Method
     problems: ProblemSplit
     samples: list[tuple[Problem, int]]
-    ground: Ground | None = None
+    other_prep: PrepTask | None = None
 
     @property
-    def prepared_on(self) -> Ground:
-        """What the method is prepared on: as a rule the arm's own task and pool."""
-        return self.ground or Ground(self.task, self.settings, self.problems)
+    def prep_task(self) -> PrepTask:
+        """The task on whose pool the method is prepared."""
+        return self.other_prep or PrepTask(self.task, self.settings, self.problems)
 
     @property
     def n_cells(self) -> int:
@@ -58,20 +57,15 @@ class Arm:
 
     def context(self, prepared: Any) -> Context:
         """What its method is given beside a problem."""
-        return Context(self.task, self.settings, self.problems.shots, self.problems.pool, prepared,
-                     self.settings.budgets[-1])  # fmt: skip
+        most = self.settings.budgets[-1]
+        return Context(self.task, self.settings, self.problems.shots, self.problems.pool, prepared, most)
 
     def owns(self, cells: pd.DataFrame) -> pd.Series:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
         here &= cells.budget.isin(self.settings.budgets)
-        numbers: dict[int, set[str]] = {}
-        for problem, sample in self.samples:
-            numbers.setdefault(sample, set()).add(problem.id)
-        mine = pd.Series(False, index=cells.index)
-        for sample, ids in numbers.items():
-            mine |= (cells["sample"] == sample) & cells.problem_id.isin(ids)
-        return here & mine
+        wanted = pd.MultiIndex.from_tuples([(problem.id, sample) for problem, sample in self.samples])
+        return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
 
 
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
@@ -89,6 +83,40 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
             verifier_of(task, needed=getattr(method.preparation, "by", None) == "verifier")
             arms.append(Arm(task, settings, method, problems, _samples(config, method, problems.test, store)))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
+
+
+def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
+    """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
+
+    Raises:
+        DataError: there are too few problems, or the pool shares an id or a text with the test set.
+    """
+    methods = [load_method(name) for name in settings.methods]
+    needs_pool = any(method.needs_pool or method.preparation for method in methods)
+    n_pool = settings.n_shots + (settings.pool.problems if needs_pool else 0)
+    if settings.pool_source == "none" and n_pool:
+        raise DataError(
+            f"{task.name}: worked examples, pairs and principles come from a pool, and pool_source is 'none'"
+        )
+    test = _drawn(task, settings, seed, "test", settings.source, settings.n_problems)
+    pool = _drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool)
+    assert_disjoint(test, pool)
+    return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
+
+
+def _drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
+    """So many problems of one part. With a pool from a source of its own, neither source is split."""
+    if not wanted:
+        return []
+    apart = settings.pool_source is not None
+    found = task.problems(source, wanted, seed, "all" if apart and source else part, settings.difficulty)
+    if len(found) < wanted:
+        keeps = "" if apart or not source else "; some are kept for the other split: name a pool_source of its own"
+        raise DataError(
+            f"{task.name}: {wanted} {part} problems wanted, {source or 'the built-in set'} holds {len(found)}; ask for "
+            f"fewer{keeps}"
+        )
+    return found
 
 
 def _samples(

@@ -15,7 +15,7 @@ from numpy.random import SeedSequence, default_rng
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks import aime_source
-from anytime_lib.tasks.base import SPLITS, from_generator, no_answer, select
+from anytime_lib.tasks.base import SPLITS, from_generator, levels, no_answer, select
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
 from anytime_lib.types import Grade, Problem
@@ -59,8 +59,8 @@ class Aime:
             DataError: a source cannot be had or read, or has a wrong answer; the message names every such problem.
         """
         if source is None:
-            levels = _levels(difficulty)
-            return from_generator(lambda part, n: _climb(n, seed, part, levels), split, limit, seed)
+            wanted = levels(difficulty, LEVELS, "levels of the ladder, 1 to 6")
+            return from_generator(lambda part, n: _climb(n, seed, part, wanted), split, limit, seed)
         if difficulty is not None:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")
         chosen = select(aime_source.read(source), split, seed, limit)
@@ -100,17 +100,6 @@ class Aime:
 
 
 TASK = Aime()
-
-
-def _levels(difficulty: Sequence[Any] | None) -> list[int]:
-    if difficulty is None:
-        return list(LEVELS)
-    if isinstance(difficulty, str) or not isinstance(difficulty, Sequence) or not difficulty:
-        raise ConfigError(f"difficulty must be a list of levels from 1 to 6, not {difficulty!r}")
-    for level in difficulty:
-        if isinstance(level, bool) or level not in LEVELS:
-            raise ConfigError(f"unknown level {level!r} of the ladder; known: 1, 2, 3, 4, 5, 6")
-    return [int(level) for level in difficulty]
 
 
 def _climb(limit: int, seed: int, split: str, levels: list[int]) -> list[Problem]:

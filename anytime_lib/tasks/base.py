@@ -139,6 +139,18 @@ def from_generator(
     return make("pool" if split == "pool" else "test", 30 if limit is None else limit)
 
 
+def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
+    """The levels asked for, all that are `known` by default; anything but a list of such is a ConfigError."""
+    if difficulty is None:
+        return list(known)
+    if isinstance(difficulty, str) or not isinstance(difficulty, Sequence) or not difficulty:
+        raise ConfigError(f"difficulty must be a list of {what}, not {difficulty!r}")
+    for level in difficulty:
+        if type(level) is not type(known[0]) or level not in known:
+            raise ConfigError(f"difficulty must hold {what}, not {level!r}{nearest(str(level), map(str, known))}")
+    return list(difficulty)
+
+
 def no_answer(text: str, why: str) -> Grade:
     """The grade of a response in which no answer was found: `empty`, `refused`, or `unparsed` with the reason `why`."""
     if not text.strip():

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anytime_lib.errors import ConfigError, DataError, nearest
+from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import check_split, no_answer, select
+from anytime_lib.tasks.base import check_split, levels, no_answer, select
 from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.gpqa_source import CANARY, OPTIONS, Source, read_source
 from anytime_lib.types import Grade, Problem
@@ -57,14 +57,14 @@ class Gpqa:
             difficulty: of `easy`, `medium`, `hard`; all by default. Official files name no difficulty.
         """
         check_split(split)
-        levels = _levels(difficulty)
+        wanted = levels(difficulty, LEVELS, ", ".join(LEVELS))
         had = read_source(source)
         name = had.known["source"]
         found = [_problem(row, had) for row in had.rows]
         if difficulty is not None:
             if not any("difficulty" in p.metadata for p in found):
                 raise ConfigError(f"{name} has no column 'Difficulty': leave difficulty out, or source")
-            found = [p for p in found if p.metadata.get("difficulty") in levels]
+            found = [p for p in found if p.metadata.get("difficulty") in wanted]
         chosen = select(found, split, seed, limit, one_in=3)
         if not chosen:
             raise DataError(f"{name} has no such question in the split {split!r}")
@@ -93,17 +93,6 @@ class Gpqa:
         if choice is None:
             return no_answer(text, "no single option is stated as the answer")
         return Grade(float(choice == problem.gold), choice == problem.gold, "ok", choice)
-
-
-def _levels(difficulty: Sequence[str] | None) -> Sequence[str]:
-    if difficulty is None:
-        return LEVELS
-    if isinstance(difficulty, str) or not difficulty:
-        raise ConfigError(f"difficulty must be a list of {', '.join(LEVELS)}, not {difficulty!r}")
-    for level in difficulty:
-        if level not in LEVELS:
-            raise ConfigError(f"unknown difficulty {level!r}{nearest(str(level), LEVELS)}")
-    return difficulty
 
 
 def _problem(row: dict[str, str], source: Source) -> Problem:

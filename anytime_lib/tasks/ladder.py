@@ -10,278 +10,207 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import comb, gcd, lcm, prod
+from typing import NamedTuple
 
 from numpy.random import Generator
 
-Template = Callable[[Generator], tuple[str, int]]
-"""Draws its numbers and returns text and answer; an answer outside 0..999 means: draw again."""
-
+Draw = Callable[[Generator], list[int]]
 REDRAW = -1
-LEVELS = (1, 2, 3, 4, 5, 6)
-TEMPLATES: dict[int, dict[str, Template]] = {level: {} for level in LEVELS}
+"""An answer outside 0..999 means: draw other numbers."""
+
+
+class Template(NamedTuple):
+    """How a problem is drawn: its numbers, and what they make of text and answer."""
+
+    draw: Draw
+    write: Callable[..., tuple[str, int]]
 
 
 def generate(level: int, rng: Generator, template: str | None = None) -> tuple[str, int, str]:
     """A problem of that level: (text, answer, name of its template), by a named template or a drawn one."""
     names = list(TEMPLATES[level])
     name = template or names[rng.integers(len(names))]
+    draw, write = TEMPLATES[level][name]
     while True:
-        text, answer = TEMPLATES[level][name](rng)
+        text, answer = write(*draw(rng))
         if 0 <= answer <= 999:
             return text, answer, name
 
 
-def _at(level: int) -> Callable[[Template], Template]:
-    def add(template: Template) -> Template:
-        TEMPLATES[level][template.__name__] = template
-        return template
-
-    return add
-
-
-def _ints(rng: Generator, *bounds: tuple[int, int]) -> list[int]:
+def _ints(*bounds: tuple[int, int]) -> Draw:
     """One integer from each range, both ends included."""
-    return [int(rng.integers(low, high, endpoint=True)) for low, high in bounds]
+    return lambda rng: [int(rng.integers(low, high, endpoint=True)) for low, high in bounds]
 
 
-def _distinct(rng: Generator, low: int, high: int, size: int) -> list[int]:
+def _distinct(low: int, high: int, size: int) -> Draw:
     """That many different integers from low to high, ascending."""
-    return sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False))
+    return lambda rng: sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False))
 
 
-# Level 1: one operation.
+def _then(first: Draw, second: Draw) -> Draw:
+    return lambda rng: [*first(rng), *second(rng)]
 
 
-@_at(1)
-def loaves(rng: Generator) -> tuple[str, int]:
-    a, b = _ints(rng, (12, 480), (12, 480))
-    return f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b
+def _with_remainders(moduli: Draw) -> Draw:
+    """Moduli, and a remainder from 1 up for each."""
 
+    def draw(rng: Generator) -> list[int]:
+        found = moduli(rng)
+        return [*found, *_ints(*((1, m - 1) for m in found))(rng)]
 
-@_at(1)
-def barrel(rng: Generator) -> tuple[str, int]:
-    a, b = _distinct(rng, 15, 990, 2)
-    return f"A barrel held {b} litres of water, and {a} litres were used. How many litres are left?", b - a
+    return draw
 
 
-@_at(1)
-def seats(rng: Generator) -> tuple[str, int]:
-    a, b = _ints(rng, (3, 30), (5, 33))
-    return f"A theatre has {a} rows with {b} seats in each row. How many seats does it have?", a * b
+def _and_a_prime(numbers: Draw) -> Draw:
+    return lambda rng: [*numbers(rng), int(rng.choice((2, 3, 5, 7, 11, 13)))]
 
 
-@_at(1)
-def crates(rng: Generator) -> tuple[str, int]:
-    b, q = _ints(rng, (3, 30), (4, 99))
-    text = f"A grower shares {b * q} kilograms of apples equally among {b} crates."
-    return f"{text} How many kilograms of apples are in each crate?", q
+def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
+    """The least non-negative integer with those remainders (Chinese remainder theorem); REDRAW if moduli share."""
+    whole = prod(moduli)
+    if lcm(*moduli) != whole:
+        return REDRAW
+    return sum(r * (whole // m) * pow(whole // m, -1, m) for m, r in zip(moduli, remainders, strict=True)) % whole
 
 
-# Level 2: two operations.
+def _legendre(n: int, p: int) -> int:
+    """The power of a prime p in n!."""
+    return 0 if n < p else n // p + _legendre(n // p, p)
 
 
-@_at(2)
-def museum(rng: Generator) -> tuple[str, int]:
-    p, q, n, m = _ints(rng, (9, 24), (3, 8), (2, 9), (2, 15))
-    text = f"A museum ticket costs {p} euros for an adult and {q} euros for a child."
-    return f"{text} How many euros do {n} adults and {m} children pay in all?", p * n + q * m
-
-
-@_at(2)
-def tap(rng: Generator) -> tuple[str, int]:
-    v, r, t, u = _ints(rng, (50, 300), (4, 25), (3, 20), (10, 50))
-    text = f"A pool holds {v} litres of water. A tap adds {r} litres per minute for {t} minutes, and then"
-    return f"{text} {u} litres are drained. How many litres of water are in the pool now?", v + r * t - u
-
-
-@_at(2)
-def eggs(rng: Generator) -> tuple[str, int]:
-    a, b, k = _ints(rng, (60, 400), (60, 400), (6, 15))
-    text = f"A farm collects {a} eggs in the morning and {b} eggs in the afternoon and packs them in boxes"
-    return f"{text} of {k} eggs. How many boxes can be filled completely?", (a + b) // k
-
-
-@_at(2)
-def fence(rng: Generator) -> tuple[str, int]:
-    length, width, gate = _ints(rng, (100, 200), (10, 90), (2, 9))
-    text = f"A rectangular field is {length} metres long and {width} metres wide. A fence runs all the way"
-    text += f" around it except for a gate {gate} metres wide. How many metres long is the fence?"
-    return text, 2 * (length + width) - gate
-
-
-# Level 3: several steps, an unknown, a rate or a percentage.
-
-
-@_at(3)
-def bicycle(rng: Generator) -> tuple[str, int]:
-    p, x, d = _ints(rng, (5, 49), (1, 15), (3, 30))
-    text = f"A bicycle costs {20 * p} euros. Its price is cut by {5 * x}%, and delivery then adds {d} euros."
-    return f"{text} How many euros does the delivered bicycle cost?", 20 * p - p * x + d
-
-
-@_at(3)
-def trees(rng: Generator) -> tuple[str, int]:
-    k, pine, t = _ints(rng, (2, 6), (15, 120), (2, 14))
-    text = f"An oak is {(k - 1) * pine} years older than a pine. In {t} years the oak will be {k} times as"
-    return f"{text} old as the pine will be then. How many years old is the oak today?", k * pine - t
-
-
-@_at(3)
-def cyclists(rng: Generator) -> tuple[str, int]:
-    v, w, t = _ints(rng, (10, 40), (10, 40), (2, 9))
-    text = f"Towns A and B are {(v + w) * t} kilometres apart. A cyclist leaves A for B at {v} kilometres per"
-    text += f" hour; at the same moment another leaves B for A at {w} kilometres per hour, by the same road."
-    return f"{text} How many kilometres from A do they meet?", v * t
-
-
-@_at(3)
-def rabbits(rng: Generator) -> tuple[str, int]:
-    hens, hares = _ints(rng, (5, 150), (5, 150))
-    text = "A yard holds hens, with two legs each, and rabbits, with four legs each. Together they have"
-    return f"{text} {hens + hares} heads and {2 * hens + 4 * hares} legs. How many rabbits are there?", hares
-
-
-# Level 4: a first theorem of counting or arithmetic.
-
-
-@_at(4)
-def hall(rng: Generator) -> tuple[str, int]:
-    a, d, n = _ints(rng, (8, 40), (2, 6), (5, 18))
-    text = f"The front row of a hall has {a} seats, and every other row has {d} seats more than the row in"
-    return f"{text} front of it. How many seats are there in all {n} rows together?", n * a + d * comb(n, 2)
-
-
-@_at(4)
-def lamps(rng: Generator) -> tuple[str, int]:
-    a, b, c = _distinct(rng, 4, 40, 3)
-    text = f"Three lamps flash at regular intervals of {a}, {b} and {c} seconds. All three have just flashed"
-    return f"{text} at the same moment. After how many seconds will that next happen?", lcm(a, b, c)
-
-
-@_at(4)
-def multiples(rng: Generator) -> tuple[str, int]:
-    (a, b), (n,) = _distinct(rng, 3, 20, 2), _ints(rng, (100, 2500))
-    text = f"How many integers from 1 to {n} inclusive are divisible by {a}, by {b}, or by both?"
-    return text, n // a + n // b - n // lcm(a, b)
-
-
-@_at(4)
-def committee(rng: Generator) -> tuple[str, int]:
-    w, m, j, i = _ints(rng, (3, 20), (3, 20), (1, 3), (1, 3))
-    text = f"A club has {w} women and {m} men. In how many ways can a committee of {i + j} members be chosen"
-    return f"{text} so that the number of women in it is exactly {j}?", comb(w, j) * comb(m, i)
-
-
-# Level 5: where competitions begin.
-
-
-@_at(5)
-def square_divisors(rng: Generator) -> tuple[str, int]:
-    a, b, c = _ints(rng, (2, 16), (2, 16), (2, 16))
-    text = rf"How many positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ are perfect squares?"
-    return text, prod(e // 2 + 1 for e in (a, b, c))
-
-
-@_at(5)
-def boxes(rng: Generator) -> tuple[str, int]:
-    n, k = _ints(rng, (8, 70), (6, 40))
-    text = f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no"
-    preference_sources = sum(
-        (-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1)
-    )
-    return f"{text} box holds more than {k} coins? A box may be empty.", preference_sources or REDRAW
-
-
-@_at(5)
-def remainders(rng: Generator) -> tuple[str, int]:
-    m, q = _distinct(rng, 7, 36, 2)
-    r, s = _ints(rng, (1, m - 1), (1, q - 1))
-    text = f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s}"
-    return f"{text} when divided by {q}.", _crt((m, q), (r, s)) if gcd(m, q) == 1 and r != s else REDRAW
-
-
-@_at(5)
-def factorial_power(rng: Generator) -> tuple[str, int]:
-    (n,), p = _ints(rng, (50, 2000)), int(rng.choice((2, 3, 5, 7, 11, 13)))
-    power, rest = 0, n
-    while rest := rest // p:  # Legendre
-        power += rest
-    return f"Find the largest integer $k$ for which ${p}^k$ divides ${n}!$.", power
-
-
-# Level 6: competition.
-
-
-@_at(6)
-def tower(rng: Generator) -> tuple[str, int]:
-    a, b, c, m = _ints(rng, (2, 40), (2, 12), (5, 40), (101, 999))
-    text = f"Find the remainder when ${a}^{{{b}^{{{c}}}}}$ is divided by ${m}$."
-    return text, pow(a, b**c, m) if gcd(a, m) == 1 else REDRAW
-
-
-@_at(6)
-def lattice(rng: Generator) -> tuple[str, int]:
-    a, b, k = _ints(rng, (5, 20), (5, 20), (1, 6))
-    text = f"A path goes from $(0,0)$ to $({a},{b})$ in unit steps to the right or up and never"
-    text += f" rises above the line $y=x+{k}$. Find the remainder when the number of such paths is divided by"
-    paths = comb(a + b, a) - comb(a + b, a + k + 1)  # the reflection principle
-    return f"{text} $1000$.", paths % 1000 if k < b <= a + k else REDRAW
-
-
-@_at(6)
-def divisor_sum(rng: Generator) -> tuple[str, int]:
-    powers = dict(zip((2, 3, 5), _ints(rng, (2, 14), (2, 10), (2, 8)), strict=True))
-    a, b, c = powers.values()
-    every = prod((p ** (e + 1) - 1) // (p - 1) for p, e in powers.items())
-    squares = prod((p ** (2 * (e // 2) + 2) - 1) // (p * p - 1) for p, e in powers.items())
-    text = rf"Let $S$ be the sum of all positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$"
-    text += " that are not perfect squares. Find the remainder when $S$ is divided by $1000$."
-    return text, (every - squares) % 1000
-
-
-@_at(6)
-def three_remainders(rng: Generator) -> tuple[str, int]:
-    p, q, u = moduli = _distinct(rng, 7, 37, 3)
-    r, s, t = rests = _ints(rng, (1, p - 1), (1, q - 1), (1, u - 1))
-    text = f"Let $N$ be the least positive integer with remainders ${r}$, ${s}$ and ${t}$ when divided by"
-    text += f" ${p}$, ${q}$ and ${u}$ respectively. Find the remainder when $N$ is divided by $1000$."
-    return text, _crt(moduli, rests) % 1000 if lcm(*moduli) == prod(moduli) else REDRAW
-
-
-@_at(6)
-def exactly_one(rng: Generator) -> tuple[str, int]:
-    (a, b, c), (n,) = _distinct(rng, 2, 20, 3), _ints(rng, (300, 2500))
-    pairs = n // lcm(a, b) + n // lcm(a, c) + n // lcm(b, c)
-    text = f"How many integers from $1$ to ${n}$ inclusive are divisible by exactly one of ${a}$, ${b}$ and"
-    return f"{text} ${c}$?", n // a + n // b + n // c - 2 * pairs + 3 * (n // lcm(a, b, c))
-
-
-@_at(6)
-def recurrence(rng: Generator) -> tuple[str, int]:
-    a, b, p, q, n = _ints(rng, (1, 20), (1, 20), (2, 9), (2, 9), (200, 5000))
-    text = f"A sequence has $x_0={a}$, $x_1={b}$ and $x_{{k+2}}={p}x_{{k+1}}+{q}x_k$ for every integer"
-    text += rf" $k \ge 0$. Find the remainder when $x_{{{n}}}$ is divided by $1000$."
-    # z^n modulo z^2 - p z - q by repeated squaring: z^n = u z + v, so x_n = u x_1 + v x_0.
-    u, v = 0, 1
+def _recurrence(a: int, b: int, p: int, q: int, n: int) -> int:
+    """x_n modulo 1000 of x_0 = a, x_1 = b, x_{k+2} = p x_{k+1} + q x_k: z^n modulo z^2 - p z - q, by squaring."""
+    u, v = 0, 1  # z^k = u z + v, so x_k = u x_1 + v x_0
     for bit in f"{n:b}":
         u, v = (p * u * u + 2 * u * v) % 1000, (q * u * u + v * v) % 1000
         if bit == "1":
             u, v = (p * u + v) % 1000, q * u % 1000
-    return text, (u * b + v * a) % 1000
+    return (u * b + v * a) % 1000
 
 
-@_at(6)
-def marbles(rng: Generator) -> tuple[str, int]:
-    red, blue, k = _ints(rng, (3, 20), (3, 40), (2, 8))
-    mean = Fraction(k * (red + blue + 1), red + 1)  # the red ones split the row into red + 1 equal gaps
-    text = f"A bag holds {red} red and {blue} blue marbles. They are drawn at random one by one, without"
-    text += f" replacement, until {k} red ones have been drawn. The expected number of draws is $m/n$, where $m$"
-    text += " and $n$ are relatively prime positive integers. Find $m+n$."
-    return text, mean.numerator + mean.denominator if k <= red else REDRAW
+def _not_square(exponents: Sequence[int]) -> int:
+    """The sum of the divisors of 2^a 3^b 5^c that are no squares."""
+    powers = list(zip((2, 3, 5), exponents, strict=True))
+    every = prod((p ** (e + 1) - 1) // (p - 1) for p, e in powers)
+    return every - prod((p ** (2 * (e // 2) + 2) - 1) // (p * p - 1) for p, e in powers)
 
 
-def _crt(moduli: Sequence[int], rests: Sequence[int]) -> int:
-    """The least non-negative integer with those remainders; the moduli share no factor."""
-    whole = prod(moduli)
-    parts = ((m, r, whole // m) for m, r in zip(moduli, rests, strict=True))
-    return sum(r * w * pow(w, -1, m) for m, r, w in parts) % whole
+def _exactly_one(n: int, a: int, b: int, c: int) -> int:
+    """How many integers from 1 to n are divisible by exactly one of three."""
+    pairs = n // lcm(a, b) + n // lcm(a, c) + n // lcm(b, c)
+    return n // a + n // b + n // c - 2 * pairs + 3 * (n // lcm(a, b, c))
+
+
+def _in_boxes(n: int, k: int) -> int:
+    """In how many ways three boxes of at most k hold n coins (inclusion and exclusion)."""
+    return sum((-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1))
+
+
+def _paths(a: int, b: int, k: int) -> int:
+    """How many lattice paths from (0, 0) to (a, b) stay on or below y = x + k (the reflection principle)."""
+    return comb(a + b, a) - comb(a + b, a + k + 1)
+
+
+def _lowest_terms(value: Fraction) -> int:
+    return value.numerator + value.denominator
+
+
+# fmt: off
+TEMPLATES: dict[int, dict[str, Template]] = {
+1: {  # one operation
+    "loaves": Template(_ints((12, 480), (12, 480)), lambda a, b: (
+        f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b)),
+    "barrel": Template(_distinct(15, 990, 2), lambda a, b: (
+        f"A barrel held {b} litres of water, and {a} litres were used. How many litres are left?", b - a)),
+    "seats": Template(_ints((3, 30), (5, 33)), lambda a, b: (
+        f"A theatre has {a} rows with {b} seats in each row. How many seats does it have?", a * b)),
+    "crates": Template(_ints((3, 30), (4, 99)), lambda b, q: (
+        f"A grower shares {b * q} kilograms of apples equally among {b} crates. "
+        "How many kilograms of apples are in each crate?", q)),
+},
+2: {  # two operations
+    "museum": Template(_ints((9, 24), (3, 8), (2, 9), (2, 15)), lambda p, q, n, m: (
+        f"A museum ticket costs {p} euros for an adult and {q} euros for a child. "
+        f"How many euros do {n} adults and {m} children pay in all?", p * n + q * m)),
+    "tap": Template(_ints((50, 300), (4, 25), (3, 20), (10, 50)), lambda v, r, t, u: (
+        f"A pool holds {v} litres of water. A tap adds {r} litres per minute for {t} minutes, and then {u} litres are "
+        "drained. How many litres of water are in the pool now?", v + r * t - u)),
+    "eggs": Template(_ints((60, 400), (60, 400), (6, 15)), lambda a, b, k: (
+        f"A farm collects {a} eggs in the morning and {b} eggs in the afternoon and packs them in boxes of {k} eggs. "
+        "How many boxes can be filled completely?", (a + b) // k)),
+    "fence": Template(_ints((100, 200), (10, 90), (2, 9)), lambda length, width, gate: (
+        f"A rectangular field is {length} metres long and {width} metres wide. A fence runs all the way around it "
+        f"except for a gate {gate} metres wide. How many metres long is the fence?", 2 * (length + width) - gate)),
+},
+3: {  # several steps, an unknown, a rate or a percentage
+    "bicycle": Template(_ints((5, 49), (1, 15), (3, 30)), lambda p, x, d: (
+        f"A bicycle costs {20 * p} euros. Its price is cut by {5 * x}%, and delivery then adds {d} euros. "
+        "How many euros does the delivered bicycle cost?", 20 * p - p * x + d)),
+    "trees": Template(_ints((2, 6), (15, 120), (2, 14)), lambda k, pine, t: (
+        f"An oak is {(k - 1) * pine} years older than a pine. In {t} years the oak will be {k} times as old as the "
+        "pine will be then. How many years old is the oak today?", k * pine - t)),
+    "cyclists": Template(_ints((10, 40), (10, 40), (2, 9)), lambda v, w, t: (
+        f"Towns A and B are {(v + w) * t} kilometres apart. A cyclist leaves A for B at {v} kilometres per hour; at "
+        f"the same moment another leaves B for A at {w} kilometres per hour, by the same road. "
+        "How many kilometres from A do they meet?", v * t)),
+    "rabbits": Template(_ints((5, 150), (5, 150)), lambda hens, hares: (
+        "A yard holds hens, with two legs each, and rabbits, with four legs each. Together they have "
+        f"{hens + hares} heads and {2 * hens + 4 * hares} legs. How many rabbits are there?", hares)),
+},
+4: {  # a first theorem of counting or arithmetic
+    "hall": Template(_ints((8, 40), (2, 6), (5, 18)), lambda a, d, n: (
+        f"The front row of a hall has {a} seats, and every other row has {d} seats more than the row in front of it. "
+        f"How many seats are there in all {n} rows together?", n * a + d * comb(n, 2))),
+    "lamps": Template(_distinct(4, 40, 3), lambda a, b, c: (
+        f"Three lamps flash at regular intervals of {a}, {b} and {c} seconds. All three have just flashed at the same "
+        "moment. After how many seconds will that next happen?", lcm(a, b, c))),
+    "multiples": Template(_then(_distinct(3, 20, 2), _ints((100, 2500))), lambda a, b, n: (
+        f"How many integers from 1 to {n} inclusive are divisible by {a}, by {b}, or by both?",
+        n // a + n // b - n // lcm(a, b))),
+    "committee": Template(_ints((3, 20), (3, 20), (1, 3), (1, 3)), lambda w, m, j, i: (
+        f"A club has {w} women and {m} men. In how many ways can a committee of {i + j} members be chosen so that the "
+        f"number of women in it is exactly {j}?", comb(w, j) * comb(m, i))),
+},
+5: {  # where competitions begin
+    "square_divisors": Template(_ints((2, 16), (2, 16), (2, 16)), lambda a, b, c: (
+        rf"How many positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ are perfect squares?",
+        prod(e // 2 + 1 for e in (a, b, c)))),
+    "boxes": Template(_ints((8, 70), (6, 40)), lambda n, k: (
+        f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no box holds "
+        f"more than {k} coins? A box may be empty.", _in_boxes(n, k) or REDRAW)),
+    "remainders": Template(_with_remainders(_distinct(7, 36, 2)), lambda m, q, r, s: (
+        f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s} when "
+        f"divided by {q}.", _least((m, q), (r, s)) if r != s else REDRAW)),
+    "factorial_power": Template(_and_a_prime(_ints((50, 2000))), lambda n, p: (
+        f"Find the largest integer $k$ for which ${p}^k$ divides ${n}!$.", _legendre(n, p))),
+},
+6: {  # competition
+    "tower": Template(_ints((2, 40), (2, 12), (5, 40), (101, 999)), lambda a, b, c, m: (
+        f"Find the remainder when ${a}^{{{b}^{{{c}}}}}$ is divided by ${m}$.",
+        pow(a, b**c, m) if gcd(a, m) == 1 else REDRAW)),
+    "lattice": Template(_ints((5, 20), (5, 20), (1, 6)), lambda a, b, k: (
+        f"A path goes from $(0,0)$ to $({a},{b})$ in unit steps to the right or up and never rises above the line "
+        f"$y=x+{k}$. Find the remainder when the number of such paths is divided by $1000$.",
+        _paths(a, b, k) % 1000 if k < b <= a + k else REDRAW)),
+    "divisor_sum": Template(_ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
+        rf"Let $S$ be the sum of all positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ that are not "
+        "perfect squares. Find the remainder when $S$ is divided by $1000$.", _not_square((a, b, c)) % 1000)),
+    "three_remainders": Template(_with_remainders(_distinct(7, 37, 3)), lambda p, q, u, r, s, t: (
+        f"Let $N$ be the least positive integer with remainders ${r}$, ${s}$ and ${t}$ when divided by ${p}$, ${q}$ "
+        f"and ${u}$ respectively. Find the remainder when $N$ is divided by $1000$.",
+        _least((p, q, u), (r, s, t)) % 1000 if lcm(p, q, u) == p * q * u else REDRAW)),
+    "exactly_one": Template(_then(_distinct(2, 20, 3), _ints((300, 2500))), lambda a, b, c, n: (
+        f"How many integers from $1$ to ${n}$ inclusive are divisible by exactly one of ${a}$, ${b}$ and ${c}$?",
+        _exactly_one(n, a, b, c))),
+    "recurrence": Template(_ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
+        f"A sequence has $x_0={a}$, $x_1={b}$ and $x_{{k+2}}={p}x_{{k+1}}+{q}x_k$ for every integer "
+        rf"$k \ge 0$. Find the remainder when $x_{{{n}}}$ is divided by $1000$.", _recurrence(a, b, p, q, n))),
+    "marbles": Template(_ints((3, 20), (3, 40), (2, 8)), lambda red, blue, k: (
+        f"A bag holds {red} red and {blue} blue marbles. They are drawn at random one by one, without replacement, "
+        f"until {k} red ones have been drawn. The expected number of draws is $m/n$, where $m$ and $n$ are relatively "
+        "prime positive integers. Find $m+n$.",  # the red ones split the row into red + 1 equal gaps
+        _lowest_terms(Fraction(k * (red + blue + 1), red + 1)) if k <= red else REDRAW)),
+},
+}
+# fmt: on
+LEVELS = tuple(TEMPLATES)

@@ -13,25 +13,14 @@ from typing import Any
 
 from anytime_lib.errors import DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import from_generator, no_answer, select
+from anytime_lib.tasks.base import from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
-from anytime_lib.tasks.trip_source import checked_levels, generate, generated, read_source
+from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = [
-    "TASK",
-    "TripPlanning",
-    "constraints_kept",
-    "generate",
-    "grade_official",
-    "grade_partial",
-    "grade_strict",
-    "parse_problem",
-    "read_plan",
-    "solve",
-]
+__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
 
 
 def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
@@ -100,15 +89,16 @@ class TripPlanning:
             ConfigError: an argument makes no sense.
             DataError: the source cannot be read, or nothing in it is wanted.
         """
-        levels = checked_levels(difficulty)
+        sizes = levels(difficulty, SIZES, "numbers of cities from 2 to 10")
         if source is None:
-            return from_generator(lambda part, n: generated(n, seed, part, levels), split, limit, seed)
+            sizes = [3, 4, 5] if difficulty is None else sizes
+            return from_generator(lambda part, n: generated(n, seed, part, sizes), split, limit, seed)
         asked = {zero_shot.id: (zero_shot, problem) for zero_shot, problem in read_source(source)}
-        wanted = (p for p, _ in asked.values() if levels is None or p.metadata["n_cities"] in levels)
+        wanted = (p for p, _ in asked.values() if difficulty is None or p.metadata["n_cities"] in sizes)
         chosen = select(wanted, split, seed, limit)
         if not chosen:
-            sizes = "" if levels is None else f" with {', '.join(map(str, levels))} cities"
-            raise DataError(f"{source!r} has no problem{sizes} in the split {split!r}")
+            told = "" if difficulty is None else f" with {', '.join(map(str, sizes))} cities"
+            raise DataError(f"{source!r} has no problem{told} in the split {split!r}")
         return [asked[p.id][1] for p in chosen]
 
     def question(self, problem: Problem) -> str:

@@ -144,23 +144,10 @@ def _git_hash(content: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def generated(limit: int, seed: int, split: str, levels: Sequence[int] | None) -> list[Problem]:
+def generated(limit: int, seed: int, split: str, sizes: Sequence[int]) -> list[Problem]:
     """New problems of those numbers of cities in turn; those of `test` and `pool` come from streams of their own."""
-    levels = levels or [3, 4, 5]
     streams = (np.random.SeedSequence([seed, SPLITS[split], i]) for i in range(limit))
-    return [generate(levels[i % len(levels)], stream) for i, stream in enumerate(streams)]
-
-
-def checked_levels(difficulty: Sequence[Any] | None) -> list[int] | None:
-    """The numbers of cities asked for, or None; anything but a list of integers from 2 to 10 is a ConfigError."""
-    if difficulty is None:
-        return None
-    if not isinstance(difficulty, list | tuple | range) or not difficulty:
-        raise ConfigError(f"difficulty must be a list of numbers of cities from 2 to 10, not {difficulty!r}")
-    for level in difficulty:
-        if isinstance(level, bool) or not isinstance(level, int) or level not in SIZES:
-            raise ConfigError(f"difficulty must hold numbers of cities from 2 to 10, not {level!r}")
-    return list(difficulty)
+    return [generate(sizes[i % len(sizes)], stream) for i, stream in enumerate(streams)]
 
 
 def generate(

@@ -25,74 +25,22 @@ import yaml
 
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.redact import Redactor, withheld
-from anytime_lib.store import CELL_KEY, Store
-from anytime_lib.store_database import SCHEMA
+from anytime_lib.store import CELL_KEY, COLUMNS, SCHEMA, Store
 from anytime_lib.types import canonical_json
 
 ROWS = 500
 """Rows held at once; a trace may be a hundred kilobytes."""
-_TEXT, _INT, _REAL, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_MESSAGES = pa.list_(pa.struct([("role", _TEXT), ("content", _TEXT)]))
+_ARROW = {
+    "TEXT": pa.string(),
+    "INTEGER": pa.int64(),
+    "REAL": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "INTEGERS": pa.list_(pa.int64()),
+    "MESSAGES": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+}
 TABLES: dict[str, dict[str, tuple[pa.DataType, str]]] = {
-    "cells": {
-        "run": (_TEXT, "name of the run"),
-        "model": (_TEXT, "name of the model"),
-        "task": (_TEXT, "name of the task"),
-        "problem_id": (_TEXT, "the problem: `id` in `problems`"),
-        "method": (_TEXT, "how the problem was put to the model"),
-        "sample": (_INT, "which of the problem's reasoning traces"),
-        "budget": (_INT, "reasoning tokens allowed"),
-        "tokens_used": (_INT, "reasoning tokens spent: the budget, or the trace's own length if that is less"),
-        "answer_tokens": (_INT, "tokens of the answer turn"),
-        "score": (_REAL, "quality of the answer in [0, 1]; missing where `status` is `error`"),
-        "correct": (_BOOL, "wholly right or not; missing where `status` is `error`"),
-        "status": (_TEXT, "ok, unparsed, answer_truncated, empty, refused, or error (a failure of the machinery)"),
-        "stopped_naturally": (_BOOL, "whether the trace ended by itself within the budget"),
-        "trace_key": (_TEXT, "the reasoning: `key` in `requests`"),
-        "answer_key": (_TEXT, "the answer: `key` in `requests`"),
-        "detail": (_TEXT, "the answer as read, or why nothing could be read"),
-    },
-    "problems": {
-        "task": (_TEXT, "name of the task"),
-        "id": (_TEXT, "unique within the task"),
-        "content_hash": (_TEXT, "SHA-256 of task, text and gold"),
-        "text": (_TEXT, "the problem, without instructions"),
-        "gold": (_TEXT, "the right answer, as JSON; missing where the problem is private"),
-        "metadata": (_TEXT, "what else is known, as JSON"),
-    },
-    "requests": {
-        "key": (_TEXT, "SHA-256 of all that determines the request"),
-        "kind": (_TEXT, "trace, answer, judge, tokens, ..."),
-        "task": (_TEXT, "name of the task"),
-        "method": (_TEXT, "the method it was first asked for"),
-        "model": (_TEXT, "name of the model"),
-        "endpoint": (_TEXT, "the endpoint's address, or `embedded`"),
-        "status": (_TEXT, "ok or error"),
-        "messages": (_MESSAGES, "the conversation sent"),
-        "settings": (_TEXT, "what else was sent, as JSON"),
-        "text": (_TEXT, "what the model said"),
-        "reasoning": (_TEXT, "its reasoning, where the server returned it apart"),
-        "finish_reason": (_TEXT, "stop, length, or the server's own word"),
-        "ends": (pa.list_(_INT), "where each token of the reasoning ends: byte offsets; missing where not known"),
-        "error": (_TEXT, "why it failed, in the server's words"),
-        "prompt_tokens": (_INT, "tokens of the prompt, cached ones included"),
-        "cached_tokens": (_INT, "tokens of the prompt taken from the server's cache"),
-        "completion_tokens": (_INT, "tokens of the completion, reasoning included"),
-        "seconds": (_REAL, "from sending to the last byte"),
-        "created": (_REAL, "when it was stored: seconds since 1970"),
-    },
-    "attempts": {
-        "key": (_TEXT, "the request: `key` in `requests`"),
-        "kind": (_TEXT, "trace, answer, judge, tokens, ..."),
-        "task": (_TEXT, "name of the task"),
-        "method": (_TEXT, "the method that asked"),
-        "status": (_TEXT, "ok or error"),
-        "prompt_tokens": (_INT, "tokens of the prompt, cached ones included"),
-        "cached_tokens": (_INT, "tokens of the prompt taken from the server's cache"),
-        "completion_tokens": (_INT, "tokens of the completion, reasoning included"),
-        "seconds": (_REAL, "from sending to the last byte"),
-        "created": (_REAL, "when it was stored: seconds since 1970"),
-    },
+    table: {name: (_ARROW[kind], meaning) for name, (kind, meaning) in columns.items()}
+    for table, columns in COLUMNS.items()
 }
 """What is exported: table -> column -> (type, meaning)."""
 _ORDERS = {"cells": ", ".join(CELL_KEY), "problems": "task, id", "requests": "rowid", "attempts": "created"}
@@ -160,14 +108,11 @@ def rows_of(store: Store, table: str) -> Iterator[dict[str, Any]]:
     gate = Gate(store)
     shape: Callable[[dict[str, Any]], dict[str, Any]] = {
         "cells": gate.cell, "problems": gate.problem, "requests": gate.request}.get(table, dict)  # fmt: skip
-    reader = store._database.another_reader()
-    reader.row_factory = sqlite3.Row
-    try:
+    with store.snapshot() as reader:
+        reader.row_factory = sqlite3.Row
         for row in reader.execute(f"SELECT * FROM {table} ORDER BY {_ORDERS[table]}"):
             found = shape(dict(row))
             yield {name: found[name] for name in TABLES[table]}
-    finally:
-        reader.close()
 
 
 def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Path]:

@@ -55,7 +55,8 @@ def fill(store: Store, task: str, n: int) -> None:
 def main() -> None:
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
-        store._db.execute("PRAGMA synchronous=OFF")
+        assert store._writer is not None
+        store._writer.execute("PRAGMA synchronous=OFF")
         total = {"grade": 0.0, "read": 0.0}
         for task in ("natural_plan_trip", "aime", "gpqa"):
             fill(store, task, n // 3)

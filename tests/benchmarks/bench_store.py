@@ -6,8 +6,8 @@ Writing: requests per second of 2 KB each, beside peers in the same run that pro
 lines with and without a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
 event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
 in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
-seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same table, and of `done`, which a
-resumed sweep may ask. Memory while writing: what 50,000 puts add to a process that has made 5,000.
+seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same
+table. Memory while writing: what 50,000 puts add to a process that has made 5,000.
 """
 
 from __future__ import annotations
@@ -152,9 +152,7 @@ if what == "read_sql_query":
                               sqlite3.connect(path))
 else:
     with Store(path) as store:
-        found = {"cells": store.cells, "open": lambda: [], "ledger": store.ledger,
-                 "done": lambda: store.done("main", "grok-3-mini", "natural_plan_trip", "base",
-                                            [2**b * 32 for b in range(5)])}[what]()
+        found = {"cells": store.cells, "open": lambda: []}[what]()
 seconds, busy = time.perf_counter() - start, time.process_time() - busy
 (peak,) = (int(line.split()[1]) / 1e3 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(f"{what:30}{len(found):12,}{seconds:10.2f}{busy:10.2f}{before:12.0f}{rss():10.0f}{peak:10.0f}")
@@ -172,7 +170,7 @@ async def go(store, start, n):
     async def slot():
         for i in left:
             await store.aput(**request(i))
-            await store.aput_cells(cells(1))
+            store.put_cells(cells(1))
     await asyncio.gather(*(slot() for _ in range(256)))
 with Store(sys.argv[1]) as store:
     asyncio.run(go(store, 0, 5000)); before = rss()
@@ -196,7 +194,7 @@ def main() -> None:
         print(f"\n{asked.cells:,} cells put in {seconds:.0f} s, {size:.0f} MB on disk")
         names = f"{'rows':>12}{'seconds':>10}{'of CPU':>10}{'MB before':>12}{'after':>10}{'peak':>10}"
         print(f"{'reading, in a fresh process':30}{names}")
-        for what in ("open", "done", "cells", "cells", "read_sql_query"):
+        for what in ("open", "cells", "cells", "read_sql_query"):
             subprocess.run([sys.executable, "-c", CHILD, str(folder / "big.sqlite"), what], check=True)
         subprocess.run(
             [sys.executable, "-c", FLAT, str(folder / "flat.sqlite"), str(Path(__file__).parent)], check=True

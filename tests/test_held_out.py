@@ -18,7 +18,8 @@ from test_synthesis import checked, solver, sums
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
 from anytime_lib.config import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.studies.held_out import held_out_arms, judge, label, note_criterion, settle
+from anytime_lib.studies.held_out import held_out_arms, judge, settle
+from anytime_lib.sweep.criterion import note_criterion
 
 Config = Callable[..., RunConfig]
 HELD = {
@@ -111,7 +112,8 @@ def test_prepared_on_one_task_and_judged_on_another(server: FakeServer, run: Con
 def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
     run_sweep(run(), progress=False)
     with Store(run().folder / "store.sqlite") as store:
-        assert store.noted(f"settle {label(run())} fake")["seen"][0]["after_run"] == 0
+        note = note_criterion(run(), store, "fake")
+    assert note is not None and note["after_run"] == 0  # made before the answers that are there now
     found = settle(run(settle=HELD | {"margin": 2.0}), progress=False)
     assert not found.changed and "of the run itself, before any held-out one" in found.summary()
 

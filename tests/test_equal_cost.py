@@ -14,14 +14,14 @@ import pytest
 from fake_server import FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_settling import HELD, helped
+from test_held_out import HELD, helped
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
-from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, preparation_tokens, published
+from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.ledger import attempts, ledger_table
 from anytime_lib.tools.estimate import estimate_run
@@ -95,10 +95,10 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
 
 def test_accounts_of_every_method(ran: Ran) -> None:
     with Store(ran.config.folder / "store.sqlite") as store:
-        table, billed = accounts(ran.cells, store, ran.config), attempts(store)
-        once = {m: preparation_tokens(store, ran.config, "sums", m) for m in ALL}
+        table, billed = accounts(ran.cells, store), attempts(store)
         usage = store.requests().set_index("key")
     assert set(table.method) == set(ALL) and not table.isna().any().any()
+    once = table.groupby("method").preparation.max()
     pool = billed[billed.method == "synthesis"]
     judging = int(pool[pool.kind == "judge"][["prompt_tokens", "completion_tokens"]].sum().sum())
     synthesis = int(pool[["prompt_tokens", "completion_tokens"]].sum().sum()) - judging
@@ -135,7 +135,7 @@ def small(server: FakeServer, config: Config) -> Config:
 def swept(config: RunConfig) -> pd.DataFrame:
     cells = run_sweep(config, progress=False)
     with Store(config.folder / "store.sqlite") as store:
-        return accounts(cells, store, config).set_index(["method", "budget"])
+        return accounts(cells, store).set_index(["method", "budget"])
 
 
 def test_prompts_of_a_search_by_hand(small: Config) -> None:
@@ -168,9 +168,9 @@ def test_prompts_of_a_search_are_its_own(small: Config) -> None:
     other = swept(small(run="plain", model="other", methods=SEARCHING[::-1]))
     assert other.prompt[plain.index].equals(plain.prompt)
     with Store(small(run="plain").folder / "store.sqlite") as store:
-        cells = store.cells(run="plain", model="fake").query("sample == 0")
-        with pytest.raises(DataError, match="self_consistency on sums as made with other settings"):
-            accounts(cells[cells.method == "self_consistency"], store, small(run="plain", vote_tokens=6))
+        unknown = store.cells(run="plain", model="fake").assign(prompt_tokens=None)
+        with pytest.raises(DataError, match=r"direct on sums cost was not noted.*run the sweep again"):
+            accounts(unknown, store)
 
 
 class Hint:
@@ -273,7 +273,6 @@ def test_the_inverse_of_a_curve_is_its_inverse(steps: list[float], quality: floa
 
 
 def test_published_figures_are_there_with_their_tasks() -> None:
-    table = published("natural_plan_trip").set_index(["model", "method"])
-    assert table.value["grok-3", "base"] == 74.7 and table.value["grok-3-mini", "pdp"] == 90.7
+    final = published().query("measure == 'final'").set_index(["model", "method"]).natural_plan_trip
+    assert final["grok-3", "base"] == 74.7 and final["grok-3-mini", "pdp"] == 90.7
     assert published().query("measure == 'index'").overall.tolist() == [85.4, 88.7]
-    assert published("a task of my own").empty

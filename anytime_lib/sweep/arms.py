@@ -1,0 +1,286 @@
+"""What does each arm ask, and what do its cells say? From the preparation to the graded answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from anytime_lib.config import RunConfig
+from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
+from anytime_lib.methods.base import Context, Preparation, Prompted
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session
+from anytime_lib.models.limiter import ResizableSemaphore
+from anytime_lib.store import Store
+from anytime_lib.sweep.client import CachedClient
+from anytime_lib.sweep.plan import Arm, PrepTask
+from anytime_lib.sweep.progress import Progress
+from anytime_lib.tasks.user_code import grade_answer, user_code
+from anytime_lib.types import Completion, Message, Problem, Trace
+
+log = logging.getLogger(__name__)
+
+Cell = dict[str, Any]
+"""A row of the tidy table on its way to the store."""
+
+
+@dataclass
+class Run:
+    """What the parts of one run share.
+
+    Attributes:
+        trace_slots: admits as many traces at once as there are slots.
+        store: where cells, problems and bills go; None: nothing is kept (an estimate).
+        folder: where preparations keep their files; None: nowhere.
+    """
+
+    config: RunConfig
+    client: CachedClient
+    trace_slots: ResizableSemaphore
+    progress: Progress
+    store: Store | None
+    folder: Path | None
+    _pending: list[Cell] = field(default_factory=list)
+    _flushed: float = field(default_factory=time.monotonic)
+    _said_fresh: bool = False
+
+    def finish(self, *cells: Cell) -> None:
+        """Hand in cells. They are derived from stored requests, so they may share a commit: what a kill takes, the next
+        run makes again without a call."""
+        self._pending += cells
+        self.progress.done(len(cells))
+        if len(self._pending) >= 500 or time.monotonic() > self._flushed + 1:
+            self.flush()
+
+    def flush(self) -> None:
+        pending, self._pending, self._flushed = self._pending, [], time.monotonic()
+        if pending and self.store:
+            self.store.put_cells(pending)
+
+    def fail(self, cells: Sequence[Cell], error: RequestFailed) -> None:
+        """Hand in cells that ended in an error of the machinery."""
+        self.finish(*(cell | {"detail": str(error)} for cell in cells))
+
+    def say_fresh(self, why: str) -> None:
+        """Say once that reasoning is hidden, and leave a note of it in the store."""
+        model = self.client.model
+        if self.store and not self._said_fresh:
+            self._said_fresh = True
+            log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", model.name, why)
+            note = {"mode": "fresh", "why": why, "model": model.name, "endpoint": model.endpoint_id}
+            self.store.note("mode", f"{model.endpoint_id} {model.name}", note)
+
+
+def bill_of(run: str, model: str, task: str, preparation: str) -> str:
+    """What the store's note of a preparation's bill is about."""
+    return f"{run}, {model}, {task}, {preparation}"
+
+
+async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
+    """What a preparation makes of a task's pool. Its files are kept in the run's folder, and its bill in the store."""
+    if run.store:
+        run.store.add_problems(on.problems.pool)
+    client = run.client.recording()
+    made = await preparation(client, on.task, on.settings, on.problems, run.trace_slots)
+    if run.store:
+        rows = run.store.attempts()
+        rows = rows[rows.key.isin(client.keys or ())]  # retries are there, too
+        bill = {name: int(rows[name].sum()) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")}
+        about = bill_of(run.config.label, client.model.name, on.task.name, preparation.name)
+        run.store.note("bill", about, bill)
+    if run.folder:
+        preparation.save(made, run.folder)
+    return made
+
+
+async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
+    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
+    done: list[Arm] = []
+    made: dict[tuple[str, str], asyncio.Task[Any]] = {}
+    told: set[tuple[str, str]] = set()
+    async with asyncio.TaskGroup() as group:
+        for arm in arms:
+            if (needed := arm.method.preparation) and (name := _prep_name(arm)) not in made:
+                made[name] = group.create_task(prepare(run, arm.prep_task, needed))
+        for arm in arms:
+            if run.store:
+                run.store.add_problems([*arm.problems.test, *arm.problems.shots])
+            prepared = None
+            if arm.method.preparation:
+                name = _prep_name(arm)
+                prepared = await made[name]
+                if not prepared:
+                    if name not in told:
+                        log.warning(prepared.summary())
+                    told.add(name)
+                    run.progress.fewer(arm.n_cells)
+                    continue
+            done.append(arm)
+            context = arm.context(prepared)
+            for problem, sample in arm.samples:
+                await run.trace_slots.acquire()
+                group.create_task(_sample(run, arm, problem, sample, context))
+    return done
+
+
+def _prep_name(arm: Arm) -> tuple[str, str]:
+    assert arm.method.preparation
+    return arm.prep_task.task.name, arm.method.preparation.name
+
+
+async def _sample(run: Run, arm: Arm, problem: Problem, sample: int, context: Context) -> None:
+    """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
+    named: Cell = {
+        "run": run.config.label,
+        "model": run.client.model.name,
+        "task": arm.task.name,
+        "problem_id": problem.id,
+    }
+    named |= {"method": arm.method.name, "sample": sample, "grader": getattr(arm.task, "grader_version", 1)}
+    cells = [named | {"budget": budget, "status": "error", "detail": ""} for budget in arm.settings.budgets]
+    try:
+        if isinstance(arm.method, Searching):
+            await _searched(run, arm, arm.method, problem, context, cells)
+        elif isinstance(arm.method, Prompted):
+            for part in ([cell] for cell in cells) if arm.method.per_budget else (cells,):
+                await _prompted(run, arm, arm.method, problem, replace(context, budget=part[-1]["budget"]), part)
+    finally:
+        run.trace_slots.release()
+
+
+async def _prompted(
+    run: Run, arm: Arm, method: Prompted, problem: Problem, context: Context, cells: list[Cell]
+) -> None:
+    """One trace, to the largest budget of these cells, and the answers that are forced at each."""
+    messages = _messages(method, problem, context)
+    try:
+        trace = await _trace(run, arm, problem, messages, cells[0]["sample"], context.budget)
+    except RequestFailed as error:
+        return run.fail(cells, error)
+    for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
+        try:
+            if trace is None:
+                await _fresh_cell(run, arm, problem, messages, cell)
+            else:
+                await _cut_cell(run, arm, problem, trace, cell)
+        except RequestFailed as error:
+            cell["detail"] = str(error)
+        run.finish(cell)
+
+
+def _messages(method: Prompted, problem: Problem, context: Context) -> list[Message]:
+    """The messages of a method, which may be the user's own.
+
+    Raises:
+        DataError: it fails, or what it returns is no conversation.
+    """
+    with user_code(f"the method {method.name}", problem):
+        messages = method.messages(problem, context)
+    if not isinstance(messages, list) or not messages or not all(_is_message(m) for m in messages):
+        raise DataError(
+            f"a bug of the method {method.name}: `messages` must return a list of chat messages, each with the texts "
+            f"`role` and `content`; on {problem.id} it returned a {type(messages).__name__} that is none"
+        )
+    return messages
+
+
+def _is_message(message: object) -> bool:
+    return isinstance(message, dict) and all(isinstance(message.get(name), str) for name in ("role", "content"))
+
+
+async def _trace(
+    run: Run, arm: Arm, problem: Problem, messages: list[Message], sample: int, budget: int
+) -> Trace | None:
+    """The trace that is cut at every budget; None where each budget needs a run of its own."""
+    if arm.method.name == "recorded":
+        return await run.client.recorded(arm.task, arm.method.name, problem, messages, sample)
+    if run.config.sampling.mode == "fresh":
+        return None
+    try:
+        return await run.client.trace(arm.task, arm.method.name, problem, messages, sample, budget)
+    except HiddenReasoning as hidden:
+        run.say_fresh(str(hidden))
+        return None
+
+
+async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> None:
+    budget = cell["budget"]
+    cell |= {
+        "tokens_used": trace.used(budget),
+        "trace_key": trace.key,
+        "stopped_naturally": trace.stopped and trace.n_tokens <= budget,
+    }
+    answer = await _answer(run, arm, problem, trace, cell)
+    _grade(arm, problem, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
+
+
+async def _fresh_cell(run: Run, arm: Arm, problem: Problem, messages: list[Message], cell: Cell) -> None:
+    budget, sample = cell["budget"], cell["sample"]
+    fresh = await run.client.fresh(arm.task, arm.method.name, problem, messages, sample, budget)
+    said = fresh.said
+    cell |= {"tokens_used": fresh.used, "trace_key": fresh.trace.key, "stopped_naturally": fresh.trace.stopped}
+    if fresh.spoken:
+        return _grade(arm, problem, cell, said, max(0, said.tokens - fresh.used), said.prompt_tokens)
+    answer = await _answer(run, arm, problem, fresh.trace, cell)
+    _grade(arm, problem, cell, answer, answer.tokens, said.prompt_tokens + answer.prompt_tokens)
+
+
+async def _answer(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> Completion:
+    cap = arm.settings.answer_cap
+    return await run.client.answer(arm.task, arm.method.name, problem, trace, cell["budget"], cell["sample"], cap)
+
+
+async def _searched(
+    run: Run, arm: Arm, method: Searching, problem: Problem, context: Context, cells: list[Cell]
+) -> None:
+    """What a method that searches would answer at each budget; it is held to each of them."""
+    session = Session(run.client, context, method.name, problem, cells[0]["sample"])
+    pending, spent = list(cells), 0
+    with user_code(f"the method {method.name}", problem):
+        try:
+            async for stop in method.answers_by_budget(problem, context, session):
+                if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
+                    raise DataError(_bug(method.name, problem, stop, spent))
+                cell, spent = pending.pop(0), stop.used
+                _stop(arm, problem, cell, stop, session)
+                run.finish(cell)
+        except RequestFailed as error:
+            return run.fail(pending, error)
+    if pending:
+        raise DataError(f"a bug of the method {method.name}: {problem.id} has no stop at {len(pending)} budgets")
+
+
+def _stop(arm: Arm, problem: Problem, cell: Cell, stop: BudgetAnswer, session: Session) -> None:
+    """Fill the cell of a search that is stopped at a budget."""
+    cell |= {"tokens_used": stop.used, "stopped_naturally": stop.stopped}
+    if isinstance(stop.answer, RequestFailed):
+        cell["detail"] = str(stop.answer)
+        return
+    cell["trace_key"] = stop.answer.trace_key
+    prompts = sum(session.prompts.values()) if stop.prompt_tokens is None else stop.prompt_tokens
+    tokens = stop.answer.tokens if stop.answer_tokens is None else stop.answer_tokens
+    _grade(arm, problem, cell, stop.answer, tokens, prompts)
+
+
+def _bug(name: str, problem: Problem, stop: BudgetAnswer, spent: int) -> str:
+    return (
+        f"a bug of the method {name}: on {problem.id} it spent {stop.used} tokens at the budget {stop.budget}, after "
+        f"{spent} before; its stops must be the budgets in ascending order, and none may spend more than its own"
+    )
+
+
+def _grade(arm: Arm, problem: Problem, cell: Cell, answer: Completion, answer_tokens: int, prompt_tokens: int) -> None:
+    grade = grade_answer(arm.task, problem, answer.text, answer.finish_reason)
+    cell |= {
+        "answer_key": answer.key,
+        "answer_tokens": answer_tokens,
+        "prompt_tokens": prompt_tokens,
+        "score": grade.score,
+        "correct": grade.correct,
+        "status": grade.status,
+        "detail": grade.detail,
+    }

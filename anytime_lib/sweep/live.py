@@ -1,0 +1,173 @@
+"""How is a request asked, paid for, and stored before anybody uses it?
+
+What is with the server when a run ends in an error is let come back and stored (`settle`), for it is paid for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from anytime_lib.errors import RequestFailed
+from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
+from anytime_lib.models.failures import RetryableError
+from anytime_lib.models.model import Model
+from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities
+from anytime_lib.models.simulated import Respondent
+from anytime_lib.models.tokens import ends_of
+from anytime_lib.store import Store
+from anytime_lib.sweep.client import Request, Row
+from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.spending import SpendLimit
+from anytime_lib.sweep.traces import Tokenised
+from anytime_lib.types import Message
+
+log = logging.getLogger(__name__)
+
+USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
+
+
+class LiveBackend:
+    """Asks the endpoint of `model`, pays from `spend_limit`, and keeps everything in `store`."""
+
+    def __init__(self, store: Store, model: Model, progress: Progress, spend_limit: SpendLimit | None = None) -> None:
+        self.store, self.model, self.progress = store, model, progress
+        self.spend_limit = spend_limit or SpendLimit(None)
+        self._capabilities: Capabilities | None = None
+        self._learned, self._learning = False, asyncio.Lock()
+        self._asking: dict[str, asyncio.Task[Row]] = {}
+
+    def get(self, key: str) -> Row | None:
+        row = self.store.get(key)
+        if row is not None and "text" in row:
+            self.progress.on_reply(0, cached=True)
+        return row
+
+    async def complete(self, request: Request) -> Row:
+        """The server's reply. Whoever asks the same meanwhile waits for the same reply."""
+        endpoint = await self._endpoint()
+        if (row := self.store.get(request.key)) is not None:  # another asked while the endpoint was reached
+            return row
+        asking = self._asking.get(request.key)
+        if asking is None:
+            asking = self._asking[request.key] = asyncio.create_task(self._ask(endpoint, request))
+            asking.add_done_callback(lambda ended: self._ended(request.key, ended))
+        try:
+            await asyncio.wait([asking])
+        except asyncio.CancelledError:
+            if asking not in endpoint.sending:  # what was sent is paid for: let it come back
+                asking.cancel()
+            raise
+        return asking.result()
+
+    async def tokenise(self, request: Request, text: str) -> Tokenised:
+        endpoint = await self._endpoint()
+        pieces = await endpoint.tokenize(text)
+        ends = None if pieces is None else ends_of(pieces, text)
+        return await self._put(request, {"ends": ends, "by_file": endpoint.tokenized_by_file}, {})
+
+    async def hides_reasoning(self) -> bool:
+        await self._endpoint()
+        return self._capabilities is not None and self._capabilities.reasoning == "hidden"
+
+    async def settle(self, seconds: float) -> None:
+        """Let requests that are with the server come back and be stored, for so many seconds; then end them."""
+        asking = list(self._asking.values())
+        try:
+            if asking and seconds:
+                log.warning(
+                    "stopping; %d requests are with the server, and what they bring within %.0f s is stored",
+                    len(asking),
+                    seconds,
+                )
+                await asyncio.wait(asking, timeout=seconds)
+        finally:
+            for one in asking:
+                one.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+
+    def _ended(self, key: str, asking: asyncio.Task[Row]) -> None:
+        del self._asking[key]
+        if not asking.cancelled():
+            asking.exception()  # looked at: whoever waited has raised it, or nobody waits any more
+
+    async def _ask(self, endpoint: Endpoint | Respondent, request: Request) -> Row:
+        row: Row = {}
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            nonlocal row
+            reply, row = await self._try(once, request, request.body["messages"], request.body["max_tokens"])
+            return reply
+
+        try:
+            reply = await endpoint.chat(**request.body, each_try=each_try)
+        except RequestFailed as error:
+            await self._put(request, {"error": str(error)}, {}, "error")
+            raise
+        self.progress.on_reply(reply.completion_tokens, cached=False)
+        if reply.partial:
+            raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
+        return row
+
+    async def _try(
+        self, once: Callable[[], Awaitable[Reply]], request: Request, messages: list[Message], max_tokens: int
+    ) -> tuple[Reply, Row]:
+        """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
+        async with self.spend_limit.reserve(messages, max_tokens) as bill:
+            try:
+                reply = await once()
+            except RetryableError as lost:
+                bill.usage = lost.billed
+                if lost.partial is not None:
+                    part = lost.partial.to_json()
+                    await self._put(request, part, part, "partial")
+                elif +Counter(lost.billed):
+                    await self._put(request, {"error": str(lost)}, lost.billed, "error")
+                raise
+            bill.usage, said = reply.spent, reply.to_json()
+            return reply, await self._put(request, said, said)
+
+    async def _endpoint(self) -> Endpoint | Respondent:
+        """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
+        async with self._learning:
+            if not self._learned:
+                about = f"{self.model.endpoint_id} {self.model.name}"
+                known = Capabilities.from_json(self.store.noted("capabilities", about))
+                self._capabilities = await self.model.capabilities(known, self._probing(about))
+                self._learned = True
+                if self._capabilities is not None and known is None:
+                    self.store.note("capabilities", about, self._capabilities.to_json())
+        return await self.model.endpoint()
+
+    def _probing(self, about: str) -> EachTry:
+        """Makes every try of a probe: paid for, and stored under a key of its own."""
+        tries, began = itertools.count(), time.time()
+
+        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+            number = next(tries)
+            request = Request("probe", "", "probe", {"probe": number}, {"about": about, "probe": number, "at": began})
+            reply, _ = await self._try(once, request, [{"role": "user", "content": QUESTION}], PROBE_TOKENS)
+            return reply
+
+        return each_try
+
+    async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
+        """Store a reply, those of one moment in one commit; returns the one that counts: another run may have been
+        first with the same request."""
+        return await self.store.aput(
+            key=request.key,
+            kind=request.kind,
+            task=request.task,
+            method=request.method,
+            model=self.model.name,
+            endpoint=self.model.endpoint_id,
+            request=request.whole,
+            response=response,
+            status=status,
+            **{name: usage.get(name, 0) for name in USAGE},
+        )

@@ -1,0 +1,70 @@
+"""Does Math-Verify give its opinion within its limits, whatever the answer does to it?"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from anytime_lib.errors import ConfigError
+from anytime_lib.tasks import math_verify
+from anytime_lib.tasks.math_verify import KINDS, Opinion, counts, disagreements, second_opinions
+
+BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{2^{10^{12}}}", r"\boxed{10000000!}"]
+ANSWERS = [
+    (r"So $\boxed{17}$.", 17, "both right"),
+    ("**Final answer:** 017", 17, "both right"),
+    (r"\boxed{m+n=17}", 17, "both right"),
+    (r"\boxed{\text{017}}", 17, "both right"),
+    (r"\boxed{18}", 17, "both wrong"),
+    ("80 but will check 81 and 82", 82, "only theirs reads"),
+    ("we get 3 + 14 = 17", 17, "only theirs reads"),
+    (r"\boxed{1,024}", 17, "only theirs reads"),
+    ("no number here", 17, "neither reads"),
+    (r"\boxed{m+n=18}", 17, "both wrong"),
+    (r"\boxed{12}. I withdraw that: Answer: 18", 18, "differ"),
+    ("\ud800 \\boxed{17}", 17, "both right"),
+    ("", 17, "neither reads"),
+    ("secret " * 50 + "we get 17", 17, "only theirs reads"),
+]
+
+
+@pytest.fixture(scope="module")
+def opinions() -> list[Opinion]:
+    """Of all answers, with the bombs among them."""
+    return second_opinions([(text, gold) for text, gold, _ in ANSWERS] + [(bomb, 17) for bomb in BOMBS], timeout=1.5)
+
+
+def test_kinds(opinions: list[Opinion]) -> None:
+    assert [o.kind for o in opinions] == [kind for *_, kind in ANSWERS] + ["timed out"] * 3
+    assert (opinions[5].ours, opinions[5].theirs) == (None, "82")  # the example of the literature
+    assert counts(opinions).to_dict() == {kind: sum(o.kind == kind for o in opinions) for kind in KINDS}
+
+
+def test_the_table_shows_no_more_than_the_end_of_an_answer(opinions: list[Opinion]) -> None:
+    table = disagreements(opinions)
+    assert list(table.index) == [5, 6, 7, 10, 13, 14, 15, 16] and table["excerpt"].str.len().max() <= 60
+    assert table["theirs"].isna().sum() == 3 and disagreements([]).empty
+
+
+def test_works_from_threads_and_inside_an_event_loop_and_leaves_no_process_behind() -> None:
+    async def cell() -> list[str]:
+        return [o.kind for o in second_opinions([(r"\boxed{17}", 17)])]
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(second_opinions, [(BOMBS[0], 17), (r"\boxed{17}", 17)], 1) for _ in range(2)]
+        found = [future.result() for future in futures]
+    assert [[o.kind for o in os] for os in found] == [["timed out", "both right"]] * 2
+    assert asyncio.run(cell()) == ["both right"]
+    assert not multiprocessing.active_children()
+
+
+def test_what_cannot_be_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="positive"):
+        second_opinions([], timeout=0)
+    monkeypatch.setattr(math_verify, "_theirs", importlib.import_module)  # of a module that is not there
+    with pytest.raises(ConfigError, match="pip install"):
+        second_opinions([(r"\boxed{17}", 17)])
