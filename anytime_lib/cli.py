@@ -17,8 +17,8 @@ from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
+from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
-from anytime_lib.sweep.ledger import against_fresh, identical_traces, ledger_table, reading
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools import explain, export
 from anytime_lib.tools.estimate import estimate_run
@@ -89,7 +89,7 @@ def _sweep(asked: argparse.Namespace) -> None:
     cells = run_sweep(config)
     print(estimate(cells, **config.resampling).to_string(index=False))
     with Store(config.folder / "store.sqlite") as store:
-        print(reading(ledger_table(store, config.limits.prices)))
+        print(ledger_summary(ledger_table(store, config.limits.prices)))
     print(config.folder.resolve())
 
 
@@ -109,7 +109,7 @@ def _ledger(asked: argparse.Namespace) -> None:
         table = ledger_table(store, config.limits.prices)
         for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
             print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
-    print(reading(table))
+    print(ledger_summary(table))
 
 
 def _import(asked: argparse.Namespace) -> None:

@@ -26,9 +26,8 @@ from anytime_lib.studies.held_out import held_out_arms
 from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.ledger import attempts
+from anytime_lib.sweep.costs import Price, billed, load_prices, price_of
 from anytime_lib.sweep.plan import plan
-from anytime_lib.sweep.prices import Price, load_prices, price_of
 from anytime_lib.sweep.progress import Progress
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
@@ -242,7 +241,7 @@ def _rates(store: Store | None, model: Named, told: float | None) -> dict[str, f
     """Output tokens per second of one request, by kind ("" for any): as told, else as measured on what is stored."""
     if told:
         return {"": told}
-    rows = attempts(store) if store else pd.DataFrame()
+    rows = billed(store) if store else pd.DataFrame()
     if rows.empty:
         return {}
     rows = rows[(rows.model == model.name) & (rows.endpoint == model.endpoint_id) & (rows.seconds > 0)]
