@@ -11,15 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.plots.curves import plot_curves
+from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.traces import stored_trace
+from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_records
 from anytime_lib.types import Grade, Problem, digest, shown
 
@@ -46,7 +47,7 @@ def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunCon
     assert set(cells.method) == {"base", "pdp", "pdp_plus"} and len(cells) == 3 * 4 * 2 * 3
     assert set(cells.status) <= {"ok", "unparsed"}
     assert len(anytime_curve(cells)) == 9
-    assert plot_curves(cells, n_resamples=50).get_title()
+    assert plot_curves(cells, n_resamples=50).get_suptitle()
     assert "pdp is" in compare(cells, baseline="base", treatment="pdp", n_resamples=100).summary()
 
 
@@ -103,6 +104,7 @@ def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: An
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
                     | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
+@settings(max_examples=40, deadline=None)
 def test_plain_gold_keeps_its_hash(gold: Any) -> None:
     if gold is not None:
         assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
@@ -195,6 +197,9 @@ def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
 def test_registering() -> None:
     with pytest.raises(ConfigError, match="built-in"):
         register_task(make_task("aime", sums, right))
+    with pytest.raises(ConfigError, match=r"Half is a class; give an instance of it, Half\(\)"):
+        register_task(type("Half", (), {"name": "half"}))
+    assert isinstance(make_task("sums", sums, right), Task)
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
         RunConfig(tasks=[type("Half", (), {"name": "half", "grade": None})()])
     register_task(make_task("sums", sums, right, answer_tokens=5))

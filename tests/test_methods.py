@@ -19,7 +19,7 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import Context, Prompted, chain_of_thought
 from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
 from anytime_lib.methods.self_consistency import elected
-from anytime_lib.plots.curves import plot_curves
+from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import against_fresh, ledger_table
@@ -333,7 +333,7 @@ def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
     with Store(run.folder / "store.sqlite") as store:
         ledger = ledger_table(store).set_index(["method", "kind"])
     assert ledger.requests["halves", "doubt"] == 6 and ledger.requests["halves", "trace"] == 12
-    drawn = plot_curves(cells, n_resamples=50).get_legend_handles_labels()[1]
+    drawn = [t.get_text() for t in plot_curves(cells, n_resamples=50).legends[0].get_texts()]
     assert {"base", "halves", "shout"} < set(drawn)
     before = len(server.requests)
     same = run_sweep(config(methods=["base", Again()], budgets=[2, 30, 60]), progress=False).set_index("method")

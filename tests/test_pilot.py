@@ -12,7 +12,7 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.errors import DataError
-from anytime_lib.plots.studies import plot_detectable, plot_power, plot_variance
+from anytime_lib.plots import plot_detectable, plot_power, plot_variance
 from anytime_lib.studies.power import cost_of_a_sample, design_table, pilot_cells, power_table
 from anytime_lib.studies.variance import variance_split
 from anytime_lib.sweep.costs import Price
@@ -84,10 +84,10 @@ def test_figures_say_what_they_show() -> None:
     drawn = {
         "how often a difference of 0.1": plot_power(power_, title="a title"),
         "smallest true difference": plot_detectable(table_of(), title="a title"),
-        "a title": plot_variance([("aime", split), ("t", split)], title="a title"),
+        "a title": plot_variance([("aime", split.to_frame()), ("t", split.to_frame())], title="a title"),
     }
-    for words, axes in drawn.items():
-        assert words in axes.get_title() and "a title" in axes.get_title() and axes.get_xlabel()
-        assert len(axes.get_legend().get_texts()) == 2
+    for words, figure in drawn.items():
+        assert words in figure.get_suptitle() and "a title" in figure.get_suptitle() and figure.axes[0].get_xlabel()
+        assert len(figure.legends[0].get_texts()) == 2
     priced = plot_detectable(table_of(price=Price("m", "", 1, 20, 1, "", "")), title="a title")
-    assert priced.get_xlabel().startswith("dollars")
+    assert priced.axes[0].get_xlabel().startswith("dollars")

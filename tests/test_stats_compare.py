@@ -418,11 +418,11 @@ def test_figures_of_families_and_profiles() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from anytime_lib.plots.curves import plot_curves, plot_differences
+    from anytime_lib.plots import plot_curves, plot_differences
 
     cells = table(scores(20, 0.4, arms=2))
     forest = plot_differences(compare_family(cells, n_resamples=200), title="Differences")
-    assert "Holm" in forest.get_title() and "n = 20 x 4" in forest.get_yticklabels()[0].get_text()
+    assert "Holm" in forest.get_suptitle() and "n = 20 x 4" in forest.axes[0].get_yticklabels()[0].get_text()
     curves = plot_curves(cells, n_resamples=50, simultaneous=True)
-    assert "whole curve at once" in [t.get_text() for t in curves.get_legend().get_texts()]
+    assert "whole curve at once" in [t.get_text() for t in curves.legends[0].get_texts()]
     plt.close("all")

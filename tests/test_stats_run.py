@@ -76,10 +76,10 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     import matplotlib
 
     matplotlib.use("agg")
-    from anytime_lib.plots.curves import plot_differences
+    from anytime_lib.plots import plot_differences
 
     shown = plot_differences(family, title="With a dead arm")
-    assert len(shown.get_yticklabels()) == 2
+    assert len(shown.axes[0].get_yticklabels()) == 2
     cut = table[(table.method != "pdp_plus") | (table.budget < 8)]
     other = declared_family(cut.fillna({"score": 1.0}), n_resamples=100)
     assert "different budgets" in list(other.comparisons.values())[1].summary()
@@ -144,12 +144,12 @@ def test_figures_stay_readable_with_twelve_methods() -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    from anytime_lib.plots.stats import plot_panels, plot_profile_panels, plot_variants
+    from anytime_lib.plots import plot_curves, plot_profiles, plot_variants
     from anytime_lib.stats.profiles import performance_profile
 
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
-    curves = plot_panels(cells, n_resamples=50)
-    profiles = plot_profile_panels(performance_profile(cells, n_resamples=50), n_problems=8, title="Profiles")
+    curves = plot_curves(cells, n_resamples=50, apart=True, simultaneous=True)
+    profiles = plot_profiles(performance_profile(cells, n_resamples=50), n_problems=8, title="Profiles")
     chosen = {"baseline": "base", "n_resamples": 100}
     tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
     variants = plot_variants(tables, title="Variants", margin=0.05)

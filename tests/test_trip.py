@@ -27,7 +27,7 @@ real = pytest.mark.skipif(
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_generated_problems_are_solvable_and_graded(n: int, seed: int) -> None:
     problem = generate(n, seed)
     assert problem == generate(n, seed)
@@ -76,7 +76,7 @@ def test_generated_problems_stay_what_they_were() -> None:
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32), st.sampled_from([0.0, 0.4, 1.0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_unique_problem_has_one_plan(n: int, seed: int, windows: float) -> None:
     problem = generate(n, seed, unique=True, windows=windows)
     assert solve(problem) == [plan_of([(c, d) for c, d in problem.gold])]
@@ -98,7 +98,7 @@ def test_options_of_the_generator() -> None:
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32), st.randoms(use_true_random=False), st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_strict_is_being_one_of_the_solutions(n: int, seed: int, random: Random, shuffled: bool) -> None:
     problem = generate(n, seed)
     trip = read_trip(problem.text)

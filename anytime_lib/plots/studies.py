@@ -1,91 +1,173 @@
-"""How do a study's variance, power and cost look? Functions that draw; what they draw is computed in `stats`."""
+"""What do the studies of a run look like: power, variance, the judge, the graders, bias and error rates?"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from anytime_lib.plots.curves import NAMES
-from anytime_lib.studies.variance import VarianceSplit
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from anytime_lib.plots.style import BLUE, finish, panels
 
 
-def plot_power(table: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Axes:
+def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     """Power against the number of problems, one line for each number of samples (rows of `power_table`).
 
     The band is the 95 % interval of the simulation; the dotted line is the usual .8.
     """
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    ax = ax or plt.subplots(figsize=(6.8, 4.2), layout="constrained")[1]
+    figure, (ax,) = panels()
     for (samples, part), colour in zip(table.groupby("n_samples"), sns.color_palette("colorblind"), strict=False):
         half = 1.96 * part.standard_error
-        ax.plot(part.n_problems, part.power, marker="o", color=colour, label=f"{samples} per problem")
+        ax.plot(part.n_problems, part.power, marker="o", color=colour, label=f"{samples} samples per problem")
         ax.fill_between(part.n_problems, part.power - half, part.power + half, color=colour, alpha=0.18, linewidth=0)
     ax.axhline(0.8, color="0.5", linestyle=":", linewidth=1)
     ax.set_xscale("log", base=2)
     sizes = sorted(table.n_problems.unique())
     ax.set_xticks(sizes, [str(n) for n in sizes])
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("problems under test (log scale)")
-    ax.set_ylabel("share of studies that find it")
     first = table.iloc[0]
-    ax.set_title(f"{title}\nhow often a difference of {first.effect:g} is found: paired t test, two-sided "
-                 f"{first.alpha:g}, {first.n_simulations:,.0f} simulated studies a point", fontsize=10)  # fmt: skip
-    ax.legend(title="samples", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(ax=ax)
-    return ax
+    title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided {first.alpha:g}, "
+              f"{first.n_simulations:,.0f} simulated studies a point")  # fmt: skip
+    return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
 
 
-def plot_variance(splits: Sequence[tuple[str, VarianceSplit]], *, title: str, ax: Axes | None = None) -> Axes:
-    """Where the variance of the mean lies: a bar for each (task, split), stacked by level, as shares."""
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    ax = ax or plt.subplots(figsize=(7.2, 1.4 + 0.5 * len(splits)), layout="constrained")[1]
-    tables = [split.to_frame() for _, split in splits]
+def plot_variance(splits: Sequence[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
+    """Where the variance of the mean lies: a bar for each (label, `VarianceSplit.to_frame()`), stacked by level."""
+    figure, (ax,) = panels(height=0.4 + 0.5 * len(splits))
     left = np.zeros(len(splits))
-    for i, (level, colour) in enumerate(zip(tables[0].level, sns.color_palette("colorblind"), strict=False)):
-        shares = np.nan_to_num([t.of_the_mean.iloc[i] for t in tables])
-        if shares.any():
-            ax.barh(range(len(splits)), shares, left=left, color=colour, label=f"between {level}")
+    for i, (level, colour) in enumerate(zip(splits[0][1].level, sns.color_palette("colorblind"), strict=False)):
+        shares = np.nan_to_num([table.of_the_mean.iloc[i] for _, table in splits])
+        ax.barh(range(len(splits)), shares, left=left, color=colour, label=f"between {level}")
         left += shares
-    labels = [f"{NAMES.get(task, task)}\n{s.what}, n = {s.n_problems} x {s.n_samples}" for task, s in splits]
-    ax.set_yticks(range(len(splits)), labels)
+    ax.set_yticks(range(len(splits)), [label for label, _ in splits])
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
-    ax.set_xlabel("share of the variance of the mean")
-    ax.set_title(title, fontsize=10)
-    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(ax=ax)
-    return ax
+    return finish(figure, [ax], x="share of the variance of the mean", y="", title=title)
 
 
-def plot_detectable(table: pd.DataFrame, *, title: str, ax: Axes | None = None) -> Axes:
+def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     """The smallest difference found against what it costs, one line for each number of samples (rows of
     `design_table`); in dollars where a price is known that is above zero, else in output tokens."""
-    import matplotlib.pyplot as plt
-    import seaborn as sns
-
-    ax = ax or plt.subplots(figsize=(6.8, 4.2), layout="constrained")[1]
+    figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     for (samples, part), colour in zip(table.groupby("n_samples"), sns.color_palette("colorblind"), strict=False):
-        ax.plot(part[unit], part.detectable, marker="o", color=colour, label=f"{samples} per problem")
+        ax.plot(part[unit], part.detectable, marker="o", color=colour, label=f"{samples} samples per problem")
         for row in part.iloc[[0, -1]].itertuples():
             ax.annotate(f"n = {row.n_problems}", (getattr(row, unit), row.detectable), fontsize=7, color=colour,
                         xytext=(3, 4), textcoords="offset points")  # fmt: skip
     ax.set_xscale("log")
     ax.set_ylim(bottom=0)
-    ax.set_xlabel(f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)")
-    ax.set_ylabel("smallest difference found (index, 0 to 1)")
-    sizes = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
-    ax.set_title(f"{title}\nsmallest true difference found with power .8, two-sided .05, {sizes}", fontsize=10)
-    ax.legend(title="samples", frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    sns.despine(ax=ax)
-    return ax
+    x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
+    title += (f"\nsmallest true difference found with power .8, two-sided .05, {table.n_problems.min()} to "
+              f"{table.n_problems.max()} problems")  # fmt: skip
+    return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
+
+
+_SHARES = ["accuracy", "auc", "order_consistency", "longer_wins", "longer_is_better", "cycles"]
+
+
+def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.95) -> Figure:
+    """The measures of the judge's audit that are shares, on all comparisons, each with its interval and with what coins
+    would give."""
+    figure, (ax,) = panels(height=2.6)
+    rows = table[(table.level == "all") & table.measure.isin(_SHARES)].set_index("measure").loc[_SHARES]
+    row: Any
+    for i, row in enumerate(rows.itertuples()):
+        ax.plot([row.chance], [i], marker="|", markersize=14, color="0.5", linestyle="none", label="coins")
+        ax.plot([row.low, row.high], [i, i], color="black", linewidth=1.5)
+        ax.plot([row.value], [i], marker="o", color="black")
+    none = np.where(rows.value.isna(), " (none)", "")
+    labels = [f"{name.replace('_', ' ')}, n = {n}{no}" for name, n, no in zip(rows.index, rows.n, none, strict=True)]
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.set_xlim(-0.02, 1.02)
+    x = f"share ({confidence_level:.0%} interval, problems resampled; n = {int(table.n_problems.max())} problems)"
+    return finish(figure, [ax], x=x, y="", title=title)
+
+
+def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
+    """Judged against gold margin of every pair with a verdict, the attempt that the judge prefers taken first."""
+    figure, (ax,) = panels(width=6.0, height=3.2)
+    known = comparisons.dropna(subset="margin")
+    margin = known.margin.astype(float)
+    gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
+    jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
+    ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
+    ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
+    title += (f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} "
+              "problems")  # fmt: skip
+    x = "judged margin (nats, averaged over both orders)"
+    return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
+
+
+def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
+    """A matrix of responses by extractors, coloured by verdict (of `studies.grader_audit`).
+
+    Args:
+        matrix: one row per response (the index), one column per extractor: right, invented, missed or wrong.
+        title: what is shown; the number of responses is added.
+    """
+    # Blue against reds: told apart without colour vision, and each cell bears its word.
+    colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
+    figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
+    codes = matrix.apply(lambda column: column.map(list(colours).index))
+    ax.imshow(codes, aspect="auto", cmap=ListedColormap(list(colours.values())), vmin=-0.5, vmax=3.5)
+    # As ASCII, since not every font has every script, and "$" not as mathematics.
+    labels = [text.encode("ascii", "backslashreplace").decode().replace("$", r"\$") for text in matrix.index]
+    ax.set_yticks(range(len(labels)), [t if len(t) <= 58 else t[:57] + "..." for t in labels], fontsize=8)
+    ax.set_xticks(range(matrix.shape[1]), list(matrix.columns))
+    for (i, j), word in np.ndenumerate(matrix.to_numpy()):
+        ax.text(j, i, word, ha="center", va="center", fontsize=7)
+    handles = [Patch(color=colour, label=word) for word, colour in colours.items()]
+    figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=4)
+    figure.suptitle(f"{title} (n = {len(matrix)} responses)", fontsize=10)
+    return figure
+
+
+def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
+    """The bias of every level of the maximum (of `maximum_bias`), one panel for each truth, on one scale.
+
+    Args:
+        tables: heading of a panel -> rows of `maximum_bias` at several values of a column.
+        along: that column (`n_samples`, `n_budgets`).
+        x: its axis' label.
+    """
+    figure, axes = panels(len(tables), width=4.2, height=3.4)
+    for ax, (heading, table) in zip(axes, tables.items(), strict=True):
+        orders = table.groupby("order", sort=False)
+        for colour, (order, part) in zip(sns.color_palette("colorblind"), orders, strict=False):
+            ax.plot(part[along], part.bias, marker="o", markersize=4, color=colour, label=str(order))
+            ax.fill_between(part[along], part.low, part.high, color=colour, alpha=0.25, linewidth=0)
+        ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
+        ax.set_xscale("log", base=2)
+        ticks = sorted(table[along].unique())
+        ax.set_xticks(ticks, [str(t) for t in ticks])
+        ax.set_title(heading, fontsize=9)
+    first = next(iter(tables.values())).iloc[0]
+    title += f"\nbands: 95% over {first.n_repetitions:,} experiments of {first.n_problems} problems each"
+    return finish(figure, axes, x=x, y="index read less the true one (0 to 1)", title=title)
+
+
+def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
+    """Measured error rates of the full study against what is promised of them.
+
+    Args:
+        table: one row per setting: n, K, shape, repetitions and a column for each rate.
+        promised: column -> lowest and highest share allowed, shaded.
+    """
+    figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, columns=2, share=False)
+    labels = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
+    for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
+        share, error = table[column], 1.96 * np.sqrt(table[column] * (1 - table[column]) / table.repetitions)
+        ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
+        ax.errorbar(share, range(len(table)), xerr=error, fmt="o", markersize=4, color=BLUE, linewidth=1,
+                    label="measured, 95% interval")  # fmt: skip
+        ax.set_yticks(range(len(labels)), [""] * len(labels) if i % 2 else labels, fontsize=7)
+        ax.set_ylim(len(labels) - 0.4, -0.6)
+        ax.set_title(column, fontsize=9)
+    return finish(figure, axes, x="share of experiments", y="", title=title, columns=2)

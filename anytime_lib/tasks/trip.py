@@ -17,10 +17,20 @@ from anytime_lib.tasks.base import from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
-from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
+from anytime_lib.tasks.trip_source import SIZES, dataset, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
+__all__ = [
+    "TASK",
+    "dataset",
+    "generate",
+    "grade_official",
+    "grade_partial",
+    "grade_strict",
+    "parse_problem",
+    "read_plan",
+    "solve",
+]
 
 
 def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:

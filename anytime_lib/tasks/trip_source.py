@@ -54,6 +54,13 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
         raise DataError(f"{source if isinstance(source, str | Path) else 'the dataset'}: {error}") from None
 
 
+def dataset(source: Any) -> Any:
+    """The rows of a source as a `datasets.Dataset`, which is itself a source: filtered, say."""
+    from datasets import Dataset  # slow to import, and of no use to problems of our own
+
+    return Dataset.from_list([dict(row) for row in _rows(source)])
+
+
 def _rows(source: Any) -> list[Mapping[str, Any]]:
     if isinstance(source, Path):
         return _of_file(source, source.name, 0)
@@ -61,7 +68,7 @@ def _rows(source: Any) -> list[Mapping[str, Any]]:
         place, options = split_source(source, ["5shot"])
         path = official_file() if place == "official" else Path(place)
         return _of_file(path, place if place == "official" else path.name, 5 if "5shot" in options else 0)
-    from datasets import Dataset  # slow to import
+    from datasets import Dataset
 
     if not isinstance(source, Dataset):
         raise ConfigError(f"source must be a path, 'official', or a datasets.Dataset (one split), not {type(source)!r}")

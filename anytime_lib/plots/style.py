@@ -1,0 +1,94 @@
+"""What do all figures share? Panels, axes, colours, one legend, one title, and how they are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+TITLES = {
+    "natural_plan_trip": "NaturalPlan-style trips",
+    "aime": "integer-answer mathematics",
+    "gpqa": "science questions",
+}
+QUALITY = {
+    "natural_plan_trip": "mean share of constraints satisfied",
+    "aime": "share of answers right",
+    "gpqa": "share of answers right",
+}
+"""What the built-in tasks, and the quality of their answers, are called in figures; others by their own names."""
+GREY, BLUE, RED = "0.55", "#0173b2", "#d55e00"
+_USUAL = ("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt")
+
+
+def title_of(task: str) -> str:
+    """A task's name in figures."""
+    return TITLES.get(task, task)
+
+
+def colours_of(methods: Iterable[str]) -> dict[str, Any]:
+    """A colour for each method: the same in every figure for the usual ones, then in the order of their names."""
+    names = [*_USUAL, *sorted(set(methods) - set(_USUAL))]
+    palette = sns.color_palette("colorblind")
+    return {name: palette[i % len(palette)] for i, name in enumerate(names)}
+
+
+def size_of(cells: pd.DataFrame) -> str:
+    """How many problems and samples stand behind a figure."""
+    return f"n = {cells.problem_id.nunique()} problems x {cells['sample'].nunique()} samples"
+
+
+def panels(
+    n: int = 1, *, width: float = 7.2, height: float = 4.0, extra: float = 0.0, columns: int = 3, share: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """A figure of n panels in rows of so many columns, which share their axes. Sizes in inches, of one panel."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    figure = plt.figure(figsize=(max(5.2, width * columns + extra), height * rows + 1.2), layout="constrained")
+    grid = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel())
+    for ax in grid[n:]:
+        ax.set_axis_off()
+    for i, ax in enumerate(grid[:n]):  # the lowest of each column has the ticks, whatever is below it
+        ax.tick_params(labelbottom=not share or i + columns >= n)
+    return figure, grid[:n]
+
+
+def budget_axis(ax: Axes, budgets: Iterable[int]) -> None:
+    """Budgets on a log scale, at most six of them named."""
+    ticks = sorted(budgets)
+    shown = ticks if len(ticks) <= 6 else ticks[:: -(-len(ticks) // 6)]
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(shown, [str(t) for t in shown])
+    ax.minorticks_off()
+
+
+def finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str, columns: int = 3) -> Figure:
+    """One legend under the panels, a label for each axis, one title; returns the figure."""
+    named: dict[str, Any] = {}
+    for ax in axes:
+        sns.despine(ax=ax)
+        handles, labels = ax.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    for ax in axes[-min(len(axes), columns) :]:  # a label of the figure would lie under the legend
+        ax.set_xlabel(x, fontsize=9)
+    if y:
+        figure.supylabel(y, fontsize=10)
+    figure.suptitle(title, fontsize=10)
+    if named:
+        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(len(named), 3),
+                      frameon=False, fontsize=8)  # fmt: skip
+    return figure
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG (150 dpi), making its folder; returns the path."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(target, dpi=150)
+    return target
