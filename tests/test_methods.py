@@ -29,7 +29,7 @@ from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
 Config = Callable[..., RunConfig]
-ALL = [name for name in method_names() if name != "recorded"]
+ALL = [name for name in method_names() if name != "imported"]
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 
 

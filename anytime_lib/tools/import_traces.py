@@ -19,7 +19,7 @@ import json
 import logging
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -53,7 +53,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         DataError: the file cannot be read or a row cannot be used (the message names it), nothing matches, a row's id
             and text name different problems, or other traces are imported into this run already.
     """
-    task = load_task(task)
+    task = cast(Task, load_task(task))
     settings = config.task(task.name)
     known = task.problems(settings.source, None if settings.source else settings.n_problems, config.seed,
                           "all" if settings.source else "test", settings.difficulty)  # fmt: skip
@@ -170,8 +170,8 @@ def _number(rows: list[Row], problems: list[Problem | None]) -> None:
             raise DataError(f"row {row['row']} repeats sample {row['sample']} of {problem} (row {first})")
     for row, problem in pairs:
         if row["sample"] is None:
-            row["sample"] = next(n for n in range(len(rows)) if n not in used[problem])
-            used[problem][row["sample"]] = row["row"]
+            free = next(n for n in range(len(rows)) if n not in used[problem])
+            row["sample"], used[problem][free] = free, row["row"]
 
 
 def _request(store: Store, task: Task, problem: Problem, row: Row) -> Row:
@@ -185,8 +185,8 @@ def _request(store: Store, task: Task, problem: Problem, row: Row) -> Row:
     reply = Reply(row["answer"], row["reasoning"], "stop", reasoning_tokens=row["tokens"])
     usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
     request = {"messages": [{"role": "user", "content": task.question(problem)}]}
-    return {"key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"],
-            "endpoint": "recorded", "request": request, "response": reply.to_json(), "status": "ok", **usage}  # fmt: skip
+    return {"key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"], **usage,
+            "endpoint": "recorded", "request": request, "response": reply.to_json(), "status": "ok"}  # fmt: skip
 
 
 def _told(task: Task, problem: Problem | None, row: Row) -> Row:
