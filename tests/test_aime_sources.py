@@ -216,7 +216,7 @@ def test_hub_years_come_from_pinned_sets_and_then_from_the_cache(hub: FakeHub, t
 
 def test_hub_troubles_are_one_sentence_that_says_what_to_do(hub: FakeHub, tmp_path: Path) -> None:
     wanted = {
-        "hub:own/gated": "accept its terms on https://huggingface.co/datasets/own/gated and log in",
+        "hub:own/gated": "accept its terms on https://huggingface.co/datasets/own/gated with the account",
         "hub:own/gone": "check https://huggingface.co/datasets/own/gone",
         "hub:own/none": "own/none could not be had from the hub: take another or a local file (",
         "hub:own/two": "has several splits: name one of train, test, as in hub:own/two#split=train",
@@ -229,6 +229,6 @@ def test_hub_troubles_are_one_sentence_that_says_what_to_do(hub: FakeHub, tmp_pa
     for (source, part), sentence in zip(wanted.items(), said, strict=True):
         assert isinstance(sentence, str) and part in sentence and "\n" not in sentence, (source, sentence)
     said, _ = ask(tmp_path / "empty", hub.url, "hub#2025", HF_HUB_OFFLINE="1")
-    assert "MathArena/aime_2025 could not be had" in said and "go online, give a local file" in said
+    assert "MathArena/aime_2025 could not be had" in said and "go online, or download it" in said
     said, _ = ask(tmp_path, "http://127.0.0.1:9", "hub:own/two")  # nobody listens
     assert "own/two could not be had" in said and "go online" in said

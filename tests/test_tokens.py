@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from anytime_lib.errors import DataError
 from anytime_lib.models.embedded import EmbeddedServer
-from anytime_lib.models.endpoint import Endpoint, Reply
-from anytime_lib.models.reply import split_think
+from anytime_lib.models.endpoint import Endpoint
+from anytime_lib.models.reply import Reply, split_think
 from anytime_lib.models.tokenizers import FileTokenizer, vocabulary_pieces
 from anytime_lib.models.tokens import cut, ends_of, ends_within, proportional_ends, scaled_ends
 

@@ -19,8 +19,7 @@ from pydantic import ValidationError
 from scipy.special import log_expit
 
 from anytime_lib.errors import ConfigError, RequestFailed, nearest
-from anytime_lib.models.endpoint import EachTry
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import method_names

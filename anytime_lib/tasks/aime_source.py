@@ -1,11 +1,9 @@
 """Which AIME problems does a file, a hub set or a `datasets.Dataset` in one of the usual layouts hold?
 
-Sources: `PATH`, `hub#YEARS`, `hub:OWNER/NAME`, each with options after `#`: years (`2024`, `1983-2023`) from any of
-them, `config=`, `split=`, `revision=` of a hub set, and `unchecked` for problems altered on purpose.
-
-Copies of AIME go round with wrong answers (384 for 385), so those of 2024 and 2025 are compared with the right ones:
-each by its contest's name where a row tells it, else a whole year's together. `data/aime_answers.csv` holds them as
-salted hashes, so that no answer stands there in the clear.
+Sources: `PATH`, `hub#YEARS`, `hub:OWNER/NAME`, each with options after `#`: years (`2024`, `1983-2023`), `config=`,
+`split=`, `revision=` of a hub set, and `unchecked` for problems altered on purpose: copies with wrong answers go round
+(384 for 385), so those of 2024 and 2025 are compared with the right ones, each by its contest's name where a row tells
+it, else a whole year's together. `data/aime_answers.csv` holds them as salted hashes, none in the clear.
 """
 
 from __future__ import annotations
@@ -15,13 +13,15 @@ import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import read_table, split_source
+from anytime_lib.tasks.hub import hub_error
 from anytime_lib.types import Problem
 
 if TYPE_CHECKING:
@@ -43,19 +43,12 @@ _CONTEST = re.compile(r"((?:19|20)\d\d)[-_ ](?:AIME[-_ ])?(?:(I{1,2})[-_ ])?(?:P
 _GOLD = re.compile(r"\s*\$?\s*(?:\\boxed\s*\{)?\s*(\d[\d,]{0,8})(?:\.0{1,9})?\s*(?:\^\\circ)?\}?\s*\$?\s*")
 
 
-class HubSet(NamedTuple):
-    """A set of the Hugging Face hub at a fixed commit, and the years to take from it."""
-
-    name: str
-    revision: str
-    years: range
-
-
-# The copies that are kept best. The first lacks 56 of its years' 975 problems, and holds only half of 2024.
+# The copies on the hub that are kept best: name, commit, and the years to take. The first lacks 56 of its years' 975
+# problems, and holds only half of 2024.
 HUB = (
-    HubSet("gneubig/aime-1983-2024", "5d610df981dec508dd93d0a16333a029ac1739d8", range(1983, 2024)),
-    HubSet("HuggingFaceH4/aime_2024", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a", range(2024, 2025)),
-    HubSet("MathArena/aime_2025", "c94da77eb22bbd6439e62a323bec18493a421302", range(2025, 2026)),
+    ("gneubig/aime-1983-2024", "5d610df981dec508dd93d0a16333a029ac1739d8", range(1983, 2024)),
+    ("HuggingFaceH4/aime_2024", "2fe88a2f1091d5048c0f36abc874fb997b3dd99a", range(2024, 2025)),
+    ("MathArena/aime_2025", "c94da77eb22bbd6439e62a323bec18493a421302", range(2025, 2026)),
 )
 
 
@@ -68,22 +61,22 @@ def read(source: str | Path | Dataset) -> list[Problem]:
         ConfigError: the source is not of the form above.
         DataError: it cannot be had or read, or an answer of 2024 or 2025 is wrong.
     """
-    if not isinstance(source, str | Path) and not hasattr(source, "to_list"):
-        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
     place, options, years = _parsed(source) if isinstance(source, str) else (str(source), {}, [])
-    if place == "hub":
-        if not years or set(options) & set(_OF_HUB):
-            raise ConfigError("hub takes years alone: hub#2024, hub#2025 or a range such as hub#1983-2023")
-        found = [p for known in HUB if set(known.years) & set(years) for p in _known(known, years)]
+    if set(options) & set(_OF_HUB) and not place.startswith("hub:"):
+        raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
+    if hasattr(source, "to_list"):
+        found = _problems(source.to_list(), "dataset", {"source": "dataset"})
+    elif not isinstance(source, str | Path):
+        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
+    elif place == "hub" and not years:
+        raise ConfigError("name the years: hub#2024, hub#2025 or a range such as hub#1983-2023")
+    elif place == "hub":
+        found = _of_best_copies(years)
     elif place.startswith("hub:"):
         found = _of_years(_hub_problems(place.removeprefix("hub:"), options), years, place)
-    elif set(options) & set(_OF_HUB):
-        raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
-    elif isinstance(source, str | Path):
+    else:
         rows = read_table(place, "hub#YEARS or hub:OWNER/NAME (or left out for the ladder)")
         found = _of_years(_problems(rows, place, {"source": Path(place).name}), years, place)
-    else:
-        found = _problems(source.to_list(), "dataset", {"source": "dataset"})
     if "unchecked" not in options:
         _check(found)
     return found
@@ -98,14 +91,17 @@ def _parsed(source: str) -> tuple[str, dict[str, str], list[int]]:
     return place, options, [year for text in options if text in spans for year in spans[text]]
 
 
-def _known(known: HubSet, years: Sequence[int]) -> list[Problem]:
-    """The wanted years' problems of a set that we name, under their contests' names."""
-    wanted = [year for year in known.years if year in years]
-    found = _of_years(_hub_problems(known.name, {"revision": known.revision}, known.years), wanted, known.name)
-    whole = sum(15 if year < 2000 else 30 for year in wanted)
-    if len(found) < whole:
-        log.warning("%s has %d of the %d problems of the years asked for", known.name, len(found), whole)
-    return [Problem(p.metadata.get("contest", p.id), p.task, p.text, p.gold, p.metadata) for p in found]
+def _of_best_copies(years: Sequence[int]) -> list[Problem]:
+    """Those years' problems in the sets of `HUB`, under their contests' names."""
+    found: list[Problem] = []
+    for name, commit, held in HUB:
+        if wanted := [year for year in held if year in years]:
+            problems = _of_years(_hub_problems(name, {"revision": commit}, held), wanted, name)
+            whole = sum(15 if year < 2000 else 30 for year in wanted)
+            if len(problems) < whole:
+                log.warning("%s has %d of the %d problems of the years asked for", name, len(problems), whole)
+            found += [replace(p, id=p.metadata.get("contest", p.id)) for p in problems]
+    return found
 
 
 def _of_years(problems: list[Problem], years: Sequence[int], place: str) -> list[Problem]:
@@ -129,7 +125,7 @@ def _hub_problems(name: str, options: Mapping[str, str], years: range | None = N
         commit = commit or HfApi().dataset_info(name, revision=revision).sha or "unknown"
         splits = load_dataset(name, options.get("config"), revision=commit)
     except Exception as error:  # of the hub's client, its transport or the readers: a dozen types, one answer each
-        raise DataError(_advice(name, error)) from error
+        raise hub_error(name, error) from error
     if split not in splits and (split or len(splits) > 1):
         told = f"has no split {split!r}" if split else "has several splits"
         raise DataError(f"{name} {told}: name one of {', '.join(splits)}, as in hub:{name}#split={next(iter(splits))}")
@@ -138,36 +134,20 @@ def _hub_problems(name: str, options: Mapping[str, str], years: range | None = N
     return _problems(rows, name, {"source": f"hub:{name}", "revision": commit}, years)
 
 
-def _advice(name: str, error: BaseException) -> str:
-    """What the hub said, and what to do about it, in one sentence."""
-    chain = [error]
-    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None and cause not in chain:
-        chain.append(cause)
-    said = " ".join(str(error).split())[:200]
-    kinds = " ".join(kind.__name__ for e in chain for kind in type(e).__mro__) + said
-    page = f"https://huggingface.co/datasets/{name}"
-    advice = {
-        r"GatedRepo|is a gated": f"accept its terms on {page} and log in with `hf auth login` (or set HF_TOKEN)",
-        "RevisionNotFound": f"see {page}/commits/main, or leave the revision out",
-        "HFValidation": "write hub:OWNER/NAME",
-        "RepositoryNotFound|DatasetNotFound": f"check {page}, take another, or a local file",
-        "Config name is missing|BuilderConfig.*not found": f"name one, hub:{name}#config=...",
-        "ConnectionError|TransportError|OfflineMode": "go online, give a local file, or, if it was loaded before, its "
-        f"commit (hub:{name}#revision=COMMIT), which is read from the cache",
-    }
-    told = next((text for pattern, text in advice.items() if re.search(pattern, kinds)), "take another or a local file")
-    return f"{name} could not be had from the hub: {told} ({said})"
-
-
 def _problems(
     rows: Sequence[Mapping[str, Any]], place: str, origin: Mapping[str, Any], years: range | None = None
 ) -> list[Problem]:
     """The problems in the rows of `place`; `years`, if it is one, is the year of rows that name none."""
     if not rows:
         raise DataError(f"{place} holds no problems")
-    text_column = _column(place, rows[0], TEXT_COLUMNS, "problem text")
-    answer_column = _column(place, rows[0], ANSWER_COLUMNS, "answer")
-    id_column = next((c for c in ID_COLUMNS if c in rows[0]), None)
+    text_column, answer_column, id_column = (
+        next((name for name in names if name in rows[0]), None) for names in (TEXT_COLUMNS, ANSWER_COLUMNS, ID_COLUMNS)
+    )
+    if text_column is None or answer_column is None:
+        what, names = ("problem text", TEXT_COLUMNS) if text_column is None else ("answer", ANSWER_COLUMNS)
+        raise DataError(
+            f"{place} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(rows[0])}"
+        )
     named = years or [int(year) for year in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", Path(place).name)]
     by_id: dict[str, Problem] = {}
     by_text: dict[str, Problem] = {}
@@ -197,13 +177,6 @@ def _problems(
         metadata = {**origin, "row": number, **_when(row, named[0] if len(named) == 1 else None)}
         by_text[text] = by_id[key] = Problem(key, "aime", text, gold, metadata)
     return list(by_id.values())
-
-
-def _column(place: str, row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise DataError(f"{place} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(row)}")
 
 
 def _when(row: Mapping[str, Any], only: int | None) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Where do the rows of GPQA come from, and may their text be shown?
+"""Where do GPQA rows come from, and may they be shown?
 
 GPQA's authors ask that no question ever appears in plain text online, so the set is had in three ways: from the hub,
-with a token of a user who accepted the terms; as a zip, with a password; or as the CSV that lies in both. All hold
-the same bytes, so a question is the same whichever way it came. No message of this module quotes a question.
+with a token of a user who accepted the terms; as a zip, with a password; or as the CSV that lies in both, so a question
+is the same whichever way it came. No message of this module quotes a question.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import csv
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -18,32 +19,25 @@ from typing import TYPE_CHECKING, Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import split_source
+from anytime_lib.tasks.hub import hub_error
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SUBSETS = ("main", "diamond", "extended")
 REPO = "Idavidrein/gpqa"
-PAGE = f"https://huggingface.co/datasets/{REPO}"
 ZIP_PASSWORD = b"deserted-untie-orchid"  # public: it stands in the README of github.com/idavidrein/gpqa
+LARGEST = 10**8  # bytes of a file in the zip; the true ones have a few million
 OWN = "anytime_lib science v1"
-
 OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 COLUMNS = ("Record ID", "Question", *OPTIONS, "Subdomain", "High-level domain")
 CANARY = "Canary String"
-_USED = (*COLUMNS, CANARY, "Difficulty", "Explanation")
-_AES = 99  # the "compression method" by which a zip says that it is encrypted with AES
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a source holds.
-
-    Attributes:
-        rows: by column, stripped and checked; no repr shows them.
-        known: what every problem's metadata says of its source; `private` is there, and True, for all but our own.
-        order_seed: of the order of the options.
-    """
+    """Rows by column, stripped and checked (no repr shows them); what every problem's metadata says of its source
+    (`private` is there, and True, for all but our own); and the seed of the order of the options."""
 
     rows: list[dict[str, str]] = field(repr=False)
     known: dict[str, Any]
@@ -65,118 +59,78 @@ def read_source(source: str | Path | Dataset | None) -> Source:
     """
     if source is not None and not isinstance(source, str | Path):
         return Source(_of_dataset(source), {"source": "datasets.Dataset", "private": True}, 0)
-    place, context = "", dict[str, str]()
-    if isinstance(source, Path):
-        place = str(source)
-    elif source:
-        place, context = split_source(source, (*SUBSETS, "order", "revision"))
-    subsets = [name for name in context if name in SUBSETS]
-    order, suffix = _order(source, context.get("order", "0")), Path(place).suffix.lower()
-    if "revision" in context and place != "hub":
+    place, options = str(source or ""), dict[str, str]()
+    if isinstance(source, str):
+        place, options = split_source(source, (*SUBSETS, "order", "revision"))
+    path, order = Path(place).expanduser(), options.get("order", "0")
+    subsets = [name for name in options if name in SUBSETS]
+    has_subsets = place == "hub" or path.suffix.lower() == ".zip"
+    if not (order.isascii() and order.isdigit()):
+        raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
+    if "revision" in options and place != "hub":
         raise ConfigError(f"source {source!r}: only the hub has revisions; leave revision out")
-    if place == "hub" or suffix == ".zip":
-        if len(subsets) != 1:
-            raise ConfigError(f"source {source!r} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
-        known: dict[str, Any] = {"source": REPO if place == "hub" else Path(place).name, "subset": subsets[0]}
-        if place == "hub":
-            path = _fetch(subsets[0], context.get("revision") or None)
-            raw, known["revision"] = path.read_bytes(), path.parent.name  # the hub's cache: snapshots/<commit>/<file>
-        else:
-            raw = _unzip(Path(place), subsets[0])
-        return Source(_of_csv(raw, str(source)), known | {"private": True}, order)
-    if subsets:
+    if has_subsets and len(subsets) != 1:
+        raise ConfigError(f"source {source!r} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
+    if subsets and not has_subsets:
         raise ConfigError(f"source {source!r}: only the hub and the official zip have subsets; leave {subsets[0]} out")
+    known: dict[str, Any] = {"source": path.name if place else OWN}
     if not place:
         raw = files("anytime_lib.tasks").joinpath("data", "science.csv").read_bytes()
-        return Source(_of_csv(raw, OWN), {"source": OWN}, order)
-    if suffix != ".csv":
+    elif place == "hub":
+        path = _fetch(f"gpqa_{subsets[0]}.csv", options.get("revision") or None)
+        raw = path.read_bytes()
+        # The hub's cache: snapshots/<commit>/<file>.
+        known |= {"source": REPO, "subset": subsets[0], "revision": path.parent.name}
+    elif has_subsets:
+        raw = _unzip(path, f"gpqa_{subsets[0]}.csv")
+        known |= {"subset": subsets[0]}
+    elif path.suffix.lower() == ".csv":
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read the GPQA file {str(path)!r}: {error.strerror}") from error
+    else:
         raise ConfigError(f"the source of gpqa must be a .csv or .zip file, hub#diamond, or left out; not {place!r}")
-    return Source(_of_csv(_bytes(Path(place)), place), {"source": Path(place).name, "private": True}, order)
+    return Source(_of_csv(raw, place or OWN), known | ({"private": True} if place else {}), int(order))
 
 
-def _order(source: object, value: str) -> int:
-    if not (value.isascii() and value.isdigit()):
-        raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
-    return int(value)
-
-
-def _bytes(path: Path) -> bytes:
+def _unzip(path: Path, name: str) -> bytes:
+    """A file in the official archive, in whichever folder of it."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read the GPQA file {str(path)!r}: {error.strerror}") from error
-
-
-def _unzip(path: Path, subset: str) -> bytes:
-    """The CSV of a subset in the official archive, in whichever folder of it."""
-    name = f"gpqa_{subset}.csv"
-    raw = _bytes(path)
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            found = [i for i in archive.infolist() if PurePosixPath(i.filename).name == name]
-            if not found:
-                raise DataError(f"{path} holds no {name}; is it the official dataset.zip?")
-            if found[0].compress_type == _AES:
-                raise DataError(
-                    f"{path} is encrypted with AES, which Python cannot read: unpack it with 7-Zip or the like and "
-                    f"give the path of {name}"
-                )
-            return archive.read(found[0], pwd=ZIP_PASSWORD)
+        with zipfile.ZipFile(path) as archive:
+            found = next((i for i in archive.infolist() if PurePosixPath(i.filename).name == name), None)
+            if found is None or found.file_size > LARGEST:
+                raise DataError(f"{path} holds no {name} of a likely size; is it the official dataset.zip?")
+            if found.compress_type == 99:  # the "compression method" that says AES
+                told = "is encrypted with AES, which Python cannot read: unpack it with 7-Zip or the like"
+                raise DataError(f"{path} {told} and give the path of {name}")
+            return archive.read(found, pwd=ZIP_PASSWORD)
     except RuntimeError:  # what zipfile raises for a wrong password
         raise DataError(f"{path} has another password than the official one: unpack it and give the CSV") from None
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
-        raise DataError(f"{path} is damaged or no zip file; fetch it again") from error
+        raise DataError(f"cannot read {path}: it is missing, damaged or no zip file; fetch it again") from error
 
 
-def _fetch(subset: str, revision: str | None) -> Path:
-    """The CSV of a subset in the user's hub cache, fetched with the user's token if need be.
+def _fetch(name: str, revision: str | None) -> Path:
+    """A file of the set in the user's hub cache, fetched with the user's token if need be.
 
     `datasets.load_dataset` would guess a type for each column (an option "1.50" becomes 1.5, "None" is lost) and
     leave a second copy of gated text; the file itself is what the zip holds too.
     """
     from huggingface_hub import get_token, hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RevisionNotFoundError
 
-    token = get_token()
+    token = True if get_token() else None  # True sends it even where it is not sent unasked: this is asked for
     try:
-        # True sends it even where the user has turned off sending it unasked: this is asked for.
-        use = True if token else None
-        return Path(hf_hub_download(REPO, f"gpqa_{subset}.csv", repo_type="dataset", revision=revision, token=use))
+        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision, token=token))
     except Exception as error:  # of the hub's client, its HTTP client, or the disk: none must be shown with its request
-        if isinstance(error, RevisionNotFoundError):
-            told = f"{REPO} has no revision {revision!r}; leave it out, or see {PAGE}/commits/main"
-        elif _status(error) in (401, 403) and token:
-            told = f"your Hugging Face token gives no access to {REPO}: accept its terms at {PAGE} with its account"
-        elif _status(error) in (401, 403):
-            told = f"{REPO} is gated: accept its terms at {PAGE}, then set HF_TOKEN or run `hf auth login`"
-        elif isinstance(error, EntryNotFoundError) and not isinstance(error, LocalEntryNotFoundError):
-            told = f"{REPO} has no gpqa_{subset}.csv at this revision; see {PAGE}"
-        else:
-            told = (
-                f"{REPO} is not in the cache and could not be fetched ({type(error).__name__}): go online and try "
-                f"again, or download gpqa_{subset}.csv from {PAGE} and give its path"
-            )
-        raise DataError(told) from None
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error of the hub's client, if one is."""
-    while error is not None:
-        if (response := getattr(error, "response", None)) is not None:
-            return int(response.status_code)
-        error = error.__cause__
-    return None
+        raise hub_error(REPO, error) from None
 
 
 def _of_dataset(source: Any) -> list[dict[str, str]]:
-    from datasets import Dataset
-
-    if not isinstance(source, Dataset):
-        raise ConfigError(
-            f"the source of gpqa must be a string, a Path or a datasets.Dataset, not a {type(source).__name__}"
-            " (of a DatasetDict give one split, as in data['train'])"
-        )
-    used = [column for column in source.column_names if column in _USED]
+    if isinstance(source, dict) or not hasattr(source, "select_columns"):
+        told = f"must be a string, a Path or one split of a datasets.DatasetDict, not a {type(source).__name__}"
+        raise ConfigError(f"the source of gpqa {told}")
+    used = [c for c in source.column_names if c in (*COLUMNS, CANARY, "Difficulty", "Explanation")]
     rows = [{k: "" if v is None else str(v).strip() for k, v in row.items()} for row in source.select_columns(used)]
     return _checked(rows, used, "the Dataset")
 
@@ -192,7 +146,7 @@ def _of_csv(raw: bytes, where: str) -> list[dict[str, str]]:
     return _checked(rows, reader.fieldnames or (), where)
 
 
-def _checked(rows: list[dict[str, str]], columns: Any, where: str) -> list[dict[str, str]]:
+def _checked(rows: list[dict[str, str]], columns: Sequence[str], where: str) -> list[dict[str, str]]:
     if missing := [column for column in COLUMNS if column not in columns]:
         raise DataError(f"{where} lacks GPQA's column {', '.join(map(repr, missing))}")
     seen: dict[str, int] = {}
