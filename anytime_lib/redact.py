@@ -19,6 +19,13 @@ _VALUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S{12,}")
 """What the value of such a variable looks like if it is a key; a shorter or plainer one may stand in any text."""
 
 
+class Key(str):
+    """A key that does not show itself where local variables are printed, as in a verbose traceback."""
+
+    def __repr__(self) -> str:
+        return MARK
+
+
 class Redactor:
     """Replaces every key in a text by a mark: those in the environment, and whatever has the shape of a provider's.
 

@@ -1,7 +1,7 @@
 """Which nouns does everything else speak in?
 
-`Problem` and `Grade` are what a task deals in, `Reply` is what an endpoint said, `Trace` is one sampled
-reasoning with its token boundaries. All are frozen; all survive a trip through JSON.
+`Problem` and `Grade` are what a task deals in, `Trace` is one sampled reasoning with its token boundaries, `Completion`
+whatever else the model said, `Preference` two attempts at a pool problem and the verdict on them. All are frozen.
 """
 
 from __future__ import annotations
@@ -219,6 +219,11 @@ class Attempt:
     answer_key: str
     sample: int = 0
     tokens: int = 0
+
+    @property
+    def text(self) -> str:
+        """Reasoning and answer, as a judge or a prompt shows them."""
+        return f"{self.reasoning}\n{self.answer}".strip()
 
 
 @dataclass(frozen=True)

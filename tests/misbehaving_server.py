@@ -24,13 +24,15 @@ import time
 from collections import Counter
 from typing import Any
 
-HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments")
+HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments", "no_end")
 """Faults that a client can look through; after all others the request has to be sent again."""
 FAULTS = (
     "429", "429_retry_after", "429_retry_after_date", "500", "502_html", "503_retry_after", "error_with_200",
     "reset_before", "reset_inside", "closed_inside", "stall_before", "stall_inside", "error_inside",
-    "malformed_json", "truncated_json", "no_choices", "null_content", "gigantic", "binary", *HARMLESS,
+    "malformed_json", "truncated_json", "no_choices", "null_content", "gigantic", *HARMLESS,
 )  # fmt: skip
+GIGANTIC = 1_500_000
+"""Bytes of a reply that is too large, where `transport.LARGEST` is set to a million."""
 USAGES: tuple[Any, ...] = (
     {"prompt_tokens": -5, "completion_tokens": -7},
     {"prompt_tokens": "many", "completion_tokens": "few", "total_tokens": []},
@@ -149,7 +151,7 @@ class MisbehavingServer:
     ) -> bool:  # fmt: skip
         pieces = answer(body)
         said: str | None = b"".join(pieces).decode(errors="ignore")
-        said = {"null_content": None, "binary": _binary(dice)}.get(kind, said)
+        said = None if kind == "null_content" else said
         whole = self._frame(kind, body, "chat.completion", dice)
         whole["choices"] = [{"index": 0, "finish_reason": _reason(body, pieces),
                              "logprobs": _probabilities(body, pieces),
@@ -163,7 +165,7 @@ class MisbehavingServer:
         if kind == "truncated_json":
             raw = raw[: len(raw) // 2]
         if kind == "gigantic":
-            raw = raw[:-1] + b', "padding": "' + b"x" * 21_000_000 + b'"}'
+            raw = raw[:-1] + b', "padding": "' + b"x" * GIGANTIC + b'"}'
         writer.write(
             f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
         )
@@ -196,10 +198,8 @@ class MisbehavingServer:
                 said = ""  # a character that is not whole yet is held back
             if kind == "null_content":
                 said = None  # type: ignore[assignment]
-            elif kind == "binary":
-                said = _binary(dice)
             elif kind == "gigantic" and number == dies:
-                said = "x" * 21_000_000
+                said = "x" * GIGANTIC
             frame = self._frame(kind, body, "chat.completion.chunk", dice)
             frame["choices"] = [{"index": 0, "delta": {"content": said}, "finish_reason": None,
                                  "logprobs": _probabilities(body, [piece])}]  # fmt: skip
@@ -209,7 +209,7 @@ class MisbehavingServer:
             if number == dies and kind == "error_inside":
                 line = 'data: {"error": {"message": "the worker died", "code": 500}}\n\n'
             if kind == "keep_alive_comments" and number % 5 == 0:
-                line = f": still working\n\nevent: ping\n\n{line}"
+                line = f": still working\n\n{line}"
             lines.append(line)
             if number == dies and kind in (
                 "reset_inside", "closed_inside", "stall_inside", "truncated_json", "error_inside"
@@ -222,7 +222,7 @@ class MisbehavingServer:
             if (body.get("stream_options") or {}).get("include_usage"):
                 usage = {"choices": [], "usage": _usage(kind, dice, pieces)}
                 lines.append(f"data: {json.dumps(frame | usage)}\n\n")
-            lines.append("data: [DONE]\n\n")
+            lines += ["data: [DONE]\n\n"] * (kind != "no_end")
         together = 1 if kind == "slow_drip" else 16
         for at in range(0, len(lines), together):
             part = "".join(lines[at : at + together]).encode()
@@ -231,7 +231,7 @@ class MisbehavingServer:
             await asyncio.sleep(0.003 * (kind == "slow_drip"))
         if kind == "reset_inside":
             return _reset(writer)
-        if kind == "stall_inside":
+        if kind in ("stall_inside", "no_end"):
             return await _stall(reader)
         writer.write(b"0\r\n\r\n")  # a proxy ends a stream whose source has died as if it were whole
         await writer.drain()
@@ -259,10 +259,6 @@ def _usage(kind: str, dice: random.Random, pieces: list[bytes]) -> Any:
     if kind == "wrong_usage":
         return dice.choice(USAGES)
     return {"prompt_tokens": 10, "completion_tokens": len(pieces), "total_tokens": 10 + len(pieces)}
-
-
-def _binary(dice: random.Random) -> str:
-    return "".join(chr(dice.choice((*range(8), *range(14, 32), 0xD800, 0xFFFD))) for _ in range(40))
 
 
 def _slices(raw: bytes, count: int) -> list[bytes]:

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer
+from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer, canonical
 
 from anytime_lib import RunConfig, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
-from anytime_lib.models.endpoint import Endpoint, Event, Reply, Timeouts
-from anytime_lib.models.failures import RetryableError
+from anytime_lib.models.endpoint import Endpoint
+from anytime_lib.models.failures import Event, RetryableError
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model
+from anytime_lib.models.reply import Reply
+from anytime_lib.models.retry import Timeouts
 
 QUICK = Timeouts(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
@@ -29,7 +33,8 @@ SHORT: dict[str, Any] = {"max_tokens": 16, "temperature": 0.0}
 
 
 @pytest.fixture
-def server() -> Iterator[MisbehavingServer]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
+    monkeypatch.setattr("anytime_lib.models.transport.LARGEST", 1_000_000)
     found = MisbehavingServer(rate=0.0)
     yield found
     found.close()
@@ -55,7 +60,8 @@ def ask(server: MisbehavingServer, *requests: dict[str, Any], timeouts: Timeouts
 
 
 def said(reply: Reply) -> tuple[object, ...]:
-    return reply.text, reply.finish_reason, reply.ends, reply.completion_tokens, reply.partial
+    """What must not depend on how the reply came; counts that the server did not tell do."""
+    return reply.text, reply.finish_reason, reply.ends, reply.partial, reply.ends and reply.completion_tokens
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -63,23 +69,26 @@ def said(reply: Reply) -> tuple[object, ...]:
 def test_each_fault_is_survived(server: MisbehavingServer, kind: str, settings: dict[str, Any]) -> None:
     """The first try of each request fails so; the reply is the same as ever, and the reason was told."""
     whole = ask(server, *[settings] * 3)
-    dice = random.Random(0)
-    server.fault = lambda body: (kind if server.requests <= 6 else "", dice)  # type: ignore[method-assign]
+    tries, dice = Counter[str](), random.Random(0)
+
+    def first(body: dict[str, Any]) -> tuple[str, random.Random]:
+        tries[key := canonical(body)] += 1
+        return kind * (tries[key] == 1), dice
+
+    server.fault = first  # type: ignore[method-assign]
     events: list[Event] = []
     replies = ask(server, *[settings] * 3, on_event=events.append)
     assert all(isinstance(r, Reply) for r in replies), replies
     assert [said(r) for r in replies] == [said(r) for r in whole]
     assert server.sent[kind] == 3
-    if kind in HARMLESS and not (kind == "wrong_usage" and settings is SHORT):
+    if kind in HARMLESS:
         assert not events
     else:
         assert len(events) == 3 and all(e.words and "\n" not in e.words for e in events)
-        kinds = {"429": "rate_limited", "5": "server_error"}
-        assert {e.kind for e in events} <= {"retry", *kinds.values()}
-        if kind.startswith("429"):
-            assert {e.kind for e in events} == {"rate_limited"}
-        if kind[0] == "5":
-            assert {e.kind for e in events} == {"server_error"}
+        told = (
+            "rate_limited" if kind.startswith("429") else "server_error" if "5" in kind or "error" in kind else "retry"
+        )
+        assert {e.kind for e in events} == {told} or (kind, settings) == ("error_inside", SHORT)
 
 
 @pytest.mark.parametrize("kind", [f for f in FAULTS if f not in HARMLESS])
@@ -88,7 +97,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
     server: MisbehavingServer, kind: str, settings: dict[str, Any]
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
-    timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, waits=2, backoff=0.001, longest=0.01)
+    timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, limited=0.05, backoff=0.001, longest=0.01)
     billed: list[dict[str, int]] = []
 
     async def each_try(once: Any) -> Reply:
@@ -99,8 +108,8 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
             raise
 
     (found,) = ask(server, settings | {"each_try": each_try}, timeouts=timeouts)
-    assert server.requests == 3
-    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
+    assert server.requests >= 2 if kind.startswith("429") else server.requests == 3
+    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json", "gigantic")
     if inside and settings is LONG:
         assert isinstance(found, Reply) and found.partial and found.finish_reason == "interrupted"
         pieces = answer({"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
@@ -112,7 +121,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
     else:
         assert type(found) is RequestFailed
         words = str(found)
-        assert words and "\n" not in words and len(words) < 500 and "3 tries" in words
+        assert words and "\n" not in words and len(words) < 500 and re.search(r"\d tries", words)
 
 
 def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
@@ -177,6 +186,7 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
                 "concurrency": 8, "first_token_deadline": 0.5}  # fmt: skip
     well = run_sweep(RunConfig(run="run", **settings), progress=False)
     server.rate, server.seed = 0.3, 2
+    server.only = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # short replies' counts are then not known
     (tmp_path / "run").rename(tmp_path / "well")
     with caplog.at_level(logging.WARNING):
         cells = run_sweep(RunConfig(run="run", **settings), progress=False)

@@ -23,39 +23,30 @@ async def drive(limiter: Limiter, requests: int, latency: float = 1.0, server_sl
     async def one() -> None:
         async with limiter.slot(10), server:
             await asyncio.sleep(latency)
-        limiter.succeeded(latency)
+        limiter.succeeded()
 
     start = now()
     await asyncio.gather(*(one() for _ in range(requests)))
     return now() - start
 
 
-def test_it_grows_to_the_maximum_while_that_pays() -> None:
+@pytest.mark.parametrize(("most", "share"), [(128, 0.9), (256, 0.9), (1024, 0.5)])
+def test_most_of_the_slots_are_used_the_climb_included(most: int, share: float) -> None:
     async def check() -> None:
-        limiter = Limiter(128)
+        limiter = Limiter(most)
         seconds = await drive(limiter, 3000)
-        assert limiter.limit == 128
-        assert 3000 / seconds > 0.9 * 128  # most of slots / latency, the climb included
+        assert limiter.limit == most
+        assert 3000 / seconds > share * most  # of slots / latency
 
     run(check())
 
 
-def test_it_stops_growing_where_the_server_finishes_no_more() -> None:
+def test_it_does_not_grow_while_slots_are_free() -> None:
     async def check() -> None:
         limiter = Limiter(1024)
-        await drive(limiter, 3000, server_slots=40)
-        assert 32 <= limiter.limit <= 160
-
-    run(check())
-
-
-def test_long_requests_do_not_hold_the_climb_back() -> None:
-    async def check() -> None:
-        limiter = Limiter(256)
-        work = asyncio.create_task(drive(limiter, 600, latency=200.0))
-        await asyncio.sleep(12)
-        assert limiter.in_flight == 256
-        await work
+        for _ in range(20):
+            await drive(limiter, 100)
+        assert limiter.limit == START
 
     run(check())
 
@@ -70,18 +61,17 @@ def test_one_burst_of_refusals_shrinks_once_and_a_cool_down_later_again() -> Non
         limiter.rate_limited()
         assert limiter.limit == pytest.approx(20 * SHRINK**2)
         await asyncio.sleep(COOL_DOWN + 1)
+        await drive(limiter, 40)
+        assert 20 * SHRINK**2 < limiter.limit < 20  # and back, in small steps
         await drive(limiter, 200)
-        assert limiter.limit == 20  # and back, in small steps
+        assert limiter.limit == 20
 
     run(check())
 
 
-def test_it_never_shrinks_to_nothing_and_a_server_error_does_not_shrink() -> None:
+def test_it_never_shrinks_to_nothing() -> None:
     async def check() -> None:
         limiter = Limiter(2)
-        for _ in range(50):
-            limiter.server_error()
-        assert limiter.limit == 2
         for _ in range(50):
             limiter.rate_limited()
             await asyncio.sleep(COOL_DOWN + 1)
@@ -164,7 +154,3 @@ def test_a_gate_never_admits_more_than_its_width_and_never_forgets_a_place(steps
         await asyncio.gather(*waiting, return_exceptions=True)
 
     run(check())
-
-
-def test_start_is_small() -> None:
-    assert Limiter(1000).limit == START and Limiter(4).limit == 4

@@ -278,7 +278,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
     before = len(server.requests)
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
-    assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool_budget]  # no attempt is made again
+    assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool.budget]  # no attempt is made again
     right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)

@@ -8,7 +8,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -172,7 +171,7 @@ def test_a_key_that_the_server_quotes_is_found_nowhere(
             told.append(str(error))
     assert server.keys == {f"Bearer {key}"}
     assert "[key withheld]" in caplog.text and "does not take 'seed' (400 seed is not supported for [key" in caplog.text
-    files = b"".join(f.read_bytes() for f in Path(settings.outputs).rglob("*") if f.is_file())
+    files = b"".join(f.read_bytes() for f in settings.folder.rglob("*") if f.is_file())
     for part in (key, key[:9], key[-9:]):
         assert part not in caplog.text and part not in " ".join(told) and part.encode() not in files
     assert b"[key withheld]" in files

@@ -399,7 +399,7 @@ def test_the_card_says_how_they_were_made_and_what_to_beware_of(run: Config) -> 
     assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
     assert "too few to train on" in body and "`fake`" in body
     synthesised(config, "shuffled")
-    assert "A placebo: do not train on it" in (config.folder / "preferences_sums.md").read_text()
+    assert "A placebo: do not train on it" in (config.folder / "preferences_sums_shuffled.md").read_text()
 
 
 def test_private_problems_are_not_written_down(run: Config) -> None:

@@ -103,9 +103,9 @@ class RunConfig(TaskConfig):
 
     def but(self, **changes: Any) -> RunConfig:
         """The same config with some settings changed, checked again. Tasks that are only named keep their settings."""
-        if isinstance(changes.get("tasks"), list):
-            changes["tasks"] = {name: self.tasks.get(name, {}) for name in map(task_name, changes["tasks"])}
         kept = self.model_dump()
+        if isinstance(changes.get("tasks"), list):
+            kept["tasks"] = {name: kept["tasks"].get(name, {}) for name in map(task_name, changes.pop("tasks"))}
         for name in set(changes) & set(PER_TASK):  # a value for all tasks is one for all
             for own in kept["tasks"].values() if not isinstance(changes[name], Mapping) else ():
                 *groups, field = PER_TASK[name]

@@ -21,12 +21,13 @@ from anytime_lib.methods.base import Client
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import user_code
-from anytime_lib.types import Attempt, Completion, Problem
+from anytime_lib.types import Attempt, Completion, Message, Problem
 
 PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled"]
 PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
 Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed", "error"]
 
+VERDICT_TOKENS = 4
 TIE = 0.05
 """The judge's preferences weaker than this, in nats of log-odds, count as ties."""
 
@@ -82,6 +83,16 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     return None
 
 
+def verdict_messages(problem: Problem, a: str, b: str) -> list[Message]:
+    """What asks for a one-letter verdict on two attempts."""
+    return [{"role": "user", "content": prompt("judge.question", problem=problem.text, a=a, b=b)}]
+
+
+def over_both_orders(first_shown: float | None, second_shown: float | None) -> float | None:
+    """The margin of an attempt, from the log-odds with it shown first and second; None where either is not read."""
+    return None if first_shown is None or second_shown is None else (first_shown - second_shown) / 2
+
+
 async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
     """The model's verdict on two attempts, asked in both orders, so that a liking for the first place cancels."""
     try:
@@ -90,7 +101,7 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
     except RequestFailed:
         return Judgement("error")
     odds = log_odds(ab.text, ab.first), log_odds(ba.text, ba.first)
-    margin = None if odds[0] is None or odds[1] is None else (odds[0] - odds[1]) / 2
+    margin = over_both_orders(*odds)
     outcome: Outcome = (
         "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
     )
@@ -99,10 +110,8 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
 
 async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
     """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
-    shows = {name: f"{x.reasoning}\n{x.answer}".strip() for name, x in (("a", a), ("b", b))}
-    content = prompt("judge.question", problem=problem.text, **shows)
-    turn = {"role": "user", "content": content}
-    return await client.say("judge", task, "synthesis", [turn], 0, 4, alternatives=20)
+    messages = verdict_messages(problem, a.text, b.text)
+    return await client.say("judge", task, "synthesis", messages, 0, VERDICT_TOKENS, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

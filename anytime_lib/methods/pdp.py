@@ -61,8 +61,8 @@ class Pdp(Prompted):
             prompt(
                 f"{kind}.exemplar",
                 problem=p.problem.text,
-                winner=f"{p.winner.reasoning}\n{p.winner.answer}".strip(),
-                loser=f"{p.loser.reasoning}\n{p.loser.answer}".strip(),
+                winner=p.winner.text,
+                loser=p.loser.text,
             )
             for p in context.prepared.preferences
         )

@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from anytime_lib.methods.base import Context, Method, chain_of_thought
-from anytime_lib.methods.judge import TIE, log_odds
+from anytime_lib.methods.judge import TIE, VERDICT_TOKENS, log_odds, over_both_orders, verdict_messages
 from anytime_lib.methods.search import Searching, Session, Step, cost
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Problem, Trace
-
-VERDICT_TOKENS = 4
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,16 @@ class PdpPerProblem(Searching):
             for a, b in ((one, other), (other, one)):
                 if left < VERDICT_TOKENS:
                     return
-                content = prompt("judge.question", problem=problem.text, a=a[1], b=b[1])
-                turn = {"role": "user", "content": content}
-                said = await session.say([turn], VERDICT_TOKENS, "judge", alternatives=20)
+                asked = verdict_messages(problem, a[1], b[1])
+                said = await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20)
                 left -= said.tokens
                 yield Step(said.tokens, first)
                 odds.append(log_odds(said.text, said.first))
-            if odds[0] is not None and odds[1] is not None:
-                margin = (odds[0] - odds[1]) / 2
+            margin = over_both_orders(*odds) or 0.0
         if abs(margin) >= TIE:
             winner, loser = (one, other) if margin > 0 else (other, one)
-            question = prompt("pdp_per_problem.question", question=task.question(problem), winner=winner[1],
-                              loser=loser[1])  # fmt: skip
+            shows = {"winner": winner[1], "loser": loser[1], "question": task.question(problem)}
+            question = prompt("pdp_per_problem.question", **shows)
             messages = chain_of_thought(task, problem, context.shots, question)
             yield Step(0, winner[0])
         if left >= 1:

@@ -12,6 +12,8 @@ from anytime_lib.types import Completion, Message, Problem, Trace
 
 STRIDE = 10_000
 """Further traces of a sample are stored as samples this far apart, so that more samples never share one."""
+Prefix = tuple[Trace, int]
+"""The first tokens of a trace, and how many."""
 
 
 class Searching(Method):
@@ -68,8 +70,8 @@ class Step:
     grows: bool = False
     last: bool = False
 
-    def read_at(self, spent: int) -> tuple[Trace, int]:
-        """What the answer is read out of when `spent` tokens of this step are spent: so much of a trace."""
+    def prefix(self, spent: int) -> Prefix:
+        """What the answer is read out of when `spent` tokens of this step are spent."""
         at = self.trace.n_tokens if self.at is None else self.at
         return self.trace, at + (spent if self.grows else 0)
 
@@ -77,24 +79,23 @@ class Step:
 class Session:
     """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
 
+    All its requests raise RequestFailed where the reply could not be had. Left alone, it makes the cells errors.
+
     Attributes:
         budgets: at which it is stopped, ascending.
-        prompts: key -> prompt tokens of every request that was answered so far.
+        prompts: key -> prompt tokens of every request so far but those of `read_out`, which steer nothing.
     """
 
     def __init__(self, client: Client, context: Context, method: str, problem: Problem, sample: int) -> None:
         self._client, self._context, self._method = client, context, method
         self._problem, self._sample = problem, sample
+        self._last: tuple[Prefix, Completion | RequestFailed] | None = None
         self.budgets = context.settings.budgets
         self.prompts: dict[str, int] = {}
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
         """Sample a reasoning. Another `number` is another reasoning; 0 is the one that `base` has of this sample, if
-        messages and `max_tokens` are the same.
-
-        Raises:
-            RequestFailed: it could not be had, or the server hides it. Left alone, it makes the cells errors.
-        """
+        messages and `max_tokens` are the same."""
         sample = self._sample + STRIDE * number
         trace = await self._client.trace(self._context.task, self._method, self._problem, messages, sample, max_tokens)
         self.prompts[trace.key] = trace.prompt_tokens
@@ -105,22 +106,20 @@ class Session:
         return Trace("", messages, "", [], "usage", False)
 
     async def answer(self, trace: Trace, tokens: int | None = None, cap: int | None = None) -> Completion:
-        """Force an answer after the first `tokens` of a trace (None: all), of at most `cap` tokens (the task's own).
-
-        Raises:
-            RequestFailed: it could not be had.
-        """
-        answer = await self._forced(trace, tokens, cap)
+        """Force an answer after the first `tokens` of a trace (None: all), of at most `cap` tokens (the task's own)."""
+        answer = await self._forced(trace, trace.n_tokens if tokens is None else tokens, cap)
         self.prompts[answer.key] = answer.prompt_tokens
         return answer
 
     async def read_out(self, trace: Trace, tokens: int) -> Completion | RequestFailed:
-        """The answer after so many tokens of a trace, or why it could not be had. It steers nothing, so it is not
-        among `prompts`."""
-        try:
-            return await self._forced(trace, tokens, None)
-        except RequestFailed as failed:
-            return failed
+        """The answer after so many tokens of a trace, or why it could not be had."""
+        if self._last is None or self._last[0] != (trace, tokens):  # budgets that share one ask for it once
+            try:
+                answer: Completion | RequestFailed = await self._forced(trace, tokens, None)
+            except RequestFailed as failed:
+                answer = failed
+            self._last = (trace, tokens), answer
+        return self._last[1]
 
     async def say(
         self,
@@ -136,22 +135,16 @@ class Session:
         Args:
             kind: its name in the ledger, such as `value` or `judge`.
             alternatives: for the first token, with their log-probabilities.
-
-        Raises:
-            RequestFailed: it could not be had.
         """
-        said = await self._client.say(
-            kind, self._context.task, self._method, messages, self._sample, max_tokens, alternatives, temperature
-        )
+        task, sample = self._context.task, self._sample
+        said = await self._client.say(kind, task, self._method, messages, sample, max_tokens, alternatives, temperature)
         self.prompts[said.key] = said.prompt_tokens
         return replace(said, tokens=said.tokens or max_tokens)
 
-    async def _forced(self, trace: Trace, tokens: int | None, cap: int | None) -> Completion:
+    async def _forced(self, trace: Trace, tokens: int, cap: int | None) -> Completion:
         task, most = self._context.task, self._context.settings.answer_cap
-        at = trace.n_tokens if tokens is None else tokens
-        return await self._client.answer(
-            task, self._method, self._problem, trace, at, self._sample, most if cap is None else min(cap, most)
-        )
+        cap = most if cap is None else min(cap, most)
+        return await self._client.answer(task, self._method, self._problem, trace, tokens, self._sample, cap)
 
 
 def cost(trace: Trace, cap: int) -> int:
@@ -172,39 +165,25 @@ def joined(first: Trace, second: Trace, between: str = "\n") -> Trace:
 async def answers_of_steps(steps: AsyncIterator[Step], session: Session) -> AsyncIterator[BudgetAnswer]:
     """What a search answers at every budget, from its steps. No step is taken that no budget needs."""
     budgets, spent, before = deque(session.budgets), 0, dict[str, int]()
-    held: tuple[Trace, int] | None = None  # what can be read out between two steps
-    step: Step | None = None
-    reader = _Reader(session)
+    held: Prefix | None = None  # what can be read out between two steps
+    last = False
     async for step in steps:
         begun = dict(session.prompts)
         while budgets and budgets[0] < spent + step.tokens:
-            budget = budgets.popleft()
-            reads = step.read_at(budget - spent)
-            if held and not reads[1]:
-                reads = held  # nothing is written of it yet
-            answer, prompt = await reader.read(reads, begun if budget > spent else before)
-            yield BudgetAnswer(budget, budget, answer, prompt_tokens=prompt)
-        spent, before, held = spent + step.tokens, begun, step.read_at(step.tokens)
-        if step.last or not budgets:
+            prefix = step.prefix(budgets[0] - spent)
+            answer = await session.read_out(*(prefix if prefix[1] or not held else held))
+            prompts = _prompts(begun if budgets[0] > spent else before, answer)
+            yield BudgetAnswer(budgets[0], budgets.popleft(), answer, prompt_tokens=prompts)
+        spent, before, held, last = spent + step.tokens, begun, step.prefix(step.tokens), step.last
+        if last or not budgets:
             break
-    for budget in budgets if held and step else ():
-        assert held and step
-        answer, prompt = await reader.read(held, before)
-        yield BudgetAnswer(budget, spent, answer, stopped=step.last, prompt_tokens=prompt)
+    for budget in budgets if held else ():
+        assert held
+        answer = await session.read_out(*held)
+        yield BudgetAnswer(budget, spent, answer, stopped=last, prompt_tokens=_prompts(before, answer))
 
 
-class _Reader:
-    """Reads answers out; budgets that share one ask for it once."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._last: tuple[tuple[Trace, int], Completion | RequestFailed] | None = None
-
-    async def read(self, reads: tuple[Trace, int], prompts: dict[str, int]) -> tuple[Completion | RequestFailed, int]:
-        """The answer after so much of a trace, and the prompt tokens of it and of the requests in `prompts`."""
-        if self._last is None or self._last[0] != reads:
-            self._last = reads, await self._session.read_out(*reads)
-        answer = self._last[1]
-        if isinstance(answer, Completion):
-            prompts = prompts | {answer.key: answer.prompt_tokens}
-        return answer, sum(prompts.values())
+def _prompts(begun: dict[str, int], answer: Completion | RequestFailed) -> int:
+    """Prompt tokens of requests, and of an answer that may be one of them."""
+    own = {answer.key: answer.prompt_tokens} if isinstance(answer, Completion) else {}
+    return sum((begun | own).values())

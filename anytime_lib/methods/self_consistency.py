@@ -71,14 +71,8 @@ class SelfConsistency(Searching):
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
             prompts = session.prompts | {vote.key: vote.prompt_tokens for vote in said}
-            yield BudgetAnswer(
-                budget,
-                used,
-                best,
-                answer_tokens=sum(vote.tokens for vote in said),
-                stopped=spent < budget,
-                prompt_tokens=sum(prompts.values()),
-            )
+            answer_tokens = sum(vote.tokens for vote in said)
+            yield BudgetAnswer(budget, used, best, answer_tokens, spent < budget, sum(prompts.values()))
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

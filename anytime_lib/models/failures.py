@@ -11,25 +11,22 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import openai
+import aiohttp
 
 from anytime_lib.errors import EndpointError, RequestFailed
 
-if TYPE_CHECKING:
-    from anytime_lib.models.reply import Reply
-
-QUOTE = 24
-"""From this many characters on, an error that repeats the request quotes it: such words could reach a log."""
-OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "temperature", "top_p")
-"""Settings that a request can do without."""
+OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "top_p", "temperature")
+"""Settings that a request can do without, in the order in which they are given up."""
+MOST_WORDS = 200
 _REFUSED = re.compile(r"support|instead|unrecogni[sz]ed|unknown|not permitted|not allowed|deprecated|extra", re.I)
-_KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad) api[ _-]?key", re.I)
-_CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota", re.I)
+_KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad)[ _]api[ _-]?key", re.I)
+_CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota(?!.*retry in)", re.I)
 _MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
 _FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
 _TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exceed|at most|maximum", re.I)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True)
@@ -53,82 +50,110 @@ class RetryableError(Exception):
     Attributes:
         kind: how the try is counted, and how the limiter hears of it.
         wait: seconds the server asked to wait (`Retry-After`), if it did.
-        billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
-        partial: what had arrived before a stream died.
+        usage: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
+        partial: the `Reply` that had arrived before a stream died.
         final: there is no point in trying again.
         unreachable: no connection came about.
     """
 
     def __init__(
-        self,
-        words: str,
-        kind: Literal["retry", "rate_limited", "server_error"] = "retry",
-        *,
-        wait: float | None = None,
-        usage: dict[str, int] | None = None,
-        partial: Reply | None = None,
-        final: bool = False,
-        unreachable: bool = False,
-    ) -> None:
+        self, words: str, kind: Literal["retry", "rate_limited", "server_error"] = "retry", *,
+        wait: float | None = None, usage: dict[str, int] | None = None, final: bool = False, unreachable: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(words)
-        self.kind, self.wait, self._usage, self.partial = kind, wait, usage or {}, partial
+        self.kind, self.wait, self.usage = kind, wait, usage or {}
         self.final, self.unreachable = final, unreachable
+        self.partial: Any = None
 
     @property
     def billed(self) -> dict[str, int]:
-        return self._usage if self.partial is None else self.partial.spent
+        return self.usage if self.partial is None else self.partial.spent
 
 
-def of_status(error: openai.APIStatusError, words: str) -> RetryableError | None:
-    """The trouble that a status stands for; None where the same request would fail again."""
-    status = error.status_code
-    if status == 429:
-        return RetryableError(words, "rate_limited", wait=retry_after(error.response.headers))
-    if status >= 500:
-        return RetryableError(words, "server_error", wait=retry_after(error.response.headers))
-    if status in (408, 409, 425):
-        return RetryableError(words, wait=retry_after(error.response.headers))
-    return None
+class ServerError(Exception):
+    """An error in the server's own words: with a status of its own, or in the midst of a reply.
 
+    Attributes:
+        status: the HTTP status, else what the error's code stands for.
+        words: short, on one line, without keys.
+        code: the error's own code and type, in lower case.
+        param: the setting it is about, where it says so.
+        wait: seconds it asks to wait.
+    """
 
-def of_refusal(error: openai.APIStatusError, words: str, url: str, model: str, key_name: str) -> Exception:
-    """What a status that is no success means for the request, or for all of them."""
-    status, about_model = error.status_code, "model" in words.lower()
-    if status == 403 and _FLAGGED.search(words):
+    def __init__(
+        self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
+    ) -> None:
+        error = body if isinstance(body, dict) else {}
+        inner = error.get("error")
+        error = inner if isinstance(inner, dict) else error
+        self.code = one_line(f"{error.get('code')} {error.get('type')}", redact).lower()
+        self.param = error.get("param")
+        self.status = status or _status(error, self.code)
+        self.wait = retry_after(headers or {})
+        said = one_line(_message(error or body), redact) or "an error without words"
+        self.words = f"{status} {said}" if status else said
+        super().__init__(self.words)
+
+    def meaning(self, url: str, model: str, key_name: str) -> Exception:
+        """What it means for the request, or for all of them: an error to be raised."""
+        status, words, about_model = self.status, self.words, "model" in self.words.lower()
+        told = f"{words} {self.code}"
+        if status == 403 and _FLAGGED.search(words):
+            return RequestFailed(f"the server refused the request: {words}")
+        if status == 402 or (status == 429 and _CREDIT.search(told)):
+            return EndpointError(
+                f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
+            )
+        if status == 429:
+            return RetryableError(words, "rate_limited", wait=self.wait)
+        if status >= 500 or status in (408, 409, 425):
+            return RetryableError(words, "server_error" if status >= 500 else "retry", wait=self.wait)
+        if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
+            return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
+        if _MODEL.search(told) or (status in (403, 404) and about_model):
+            return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}")
+        if status == 404:
+            return EndpointError(f"{url} answers {words}; is the address right, up to and including its /v1?")
         return RequestFailed(f"the server refused the request: {words}")
-    if status == 402 or (status == 429 and _CREDIT.search(words)):
-        return EndpointError(
-            f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
-        )
-    if trouble := of_status(error, words):
-        return trouble
-    if status == 401 or (status == 400 and _KEY.search(words)) or (status == 403 and not about_model):
-        return EndpointError(f"{url} refuses the key in {key_name}; set it to a valid key")
-    if _MODEL.search(words) or (status in (403, 404) and about_model):
-        return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}")
-    if status == 404:
-        return EndpointError(f"{url} has no chat completions ({words}); give the address up to and including its /v1")
-    return RequestFailed(f"the server refused the request: {words}")
+
+    def named_setting(self, sent: Mapping[str, Any]) -> str | None:
+        """The optional setting among those `sent` that it is about; None where it is about something else.
+
+        A refusal of a request's length names `max_tokens` too, and is not about the setting.
+        """
+        plain = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", self.words).lower()  # some servers write topLogprobs
+        if self.status not in (400, 403, 422):
+            return None
+        if "max_tokens" in sent and "max_completion_tokens" in plain:
+            return "max_tokens" if _REFUSED.search(plain) and not _TOO_LONG.search(plain) else None
+        here = [name for name in OPTIONAL if name in sent]
+        named = [n for n in here if n == self.param] or [n for n in here if re.search(rf"\b{n}\b", plain)]
+        if not named and "logprobs" in sent and "logprob" in plain:
+            return "logprobs"
+        return named[0] if named else None
 
 
-def unsent(error: Exception, connect: float, secrets: Callable[[str], str] = str) -> Exception:
+def unsent(error: BaseException, connect: float, redact: Callable[[str], str]) -> Exception:
     """What it means that a request brought no reply at all."""
-    cause = error.__cause__ if isinstance(error, openai.APIConnectionError) and error.__cause__ else error
+    cause = error
+    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
+        cause = cause.__cause__
     kind = type(cause).__name__
-    if kind in ("ConnectTimeout", "PoolTimeout"):
+    if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
         return RetryableError(f"no connection within {connect:g} s (deadline `connect`)", unreachable=True)
-    if kind == "ConnectError":
+    if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
         return RetryableError("no connection could be made", unreachable=True)
-    if isinstance(error, openai.APIConnectionError) or type(cause).__module__.startswith("http"):
+    if isinstance(cause, aiohttp.ClientError | OSError):
         return RetryableError(f"the connection broke before a reply came ({kind})")
-    return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), secrets)[:200]})")
+    return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), redact)})")
 
 
-def of_silence(late: bool, on_reply: int, first_token: float, whole: float) -> str:
+def silence(late: bool, pieces: int, first_token: float, whole: float) -> str:
     """Which deadline has passed, in words."""
     if late:
         return f"the reply was not whole within {whole:g} s (deadline `whole`)"
-    if on_reply:
+    if pieces:
         return f"the stream stood still for {first_token:g} s (deadline `first_token`)"
     return f"no first token within {first_token:g} s (deadline `first_token`)"
 
@@ -142,80 +167,59 @@ def sane(text: str) -> str:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def one_line(text: str, redact: Callable[[str], str]) -> str:
+    """A text from elsewhere as it may be logged: without keys, escapes and control characters, and short."""
+    plain = " ".join(_CONTROL.sub(" ", text[:20_000]).split())
+    return sane(redact(plain))[:MOST_WORDS]
+
+
+def whole_number(value: object) -> int | None:
+    """A number of tokens, or a code; None where it is none, or cannot be one."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
+
+
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it asks for nothing."""
+    """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it asks for nothing, which 0
+    and a date in the past do too."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) / unit
-            if 0 <= seconds < 1e9:
-                return seconds
         except ValueError:
             continue
+        if 0 <= seconds < 1e9:
+            return seconds or None
     try:
         date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-        return max(0.0, date.timestamp() - (time.time() if now is None else now))
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         return None
+    return max(0.0, date.timestamp() - (time.time() if now is None else now)) or None
 
 
-def one_line(text: str, secrets: Callable[[str], str]) -> str:
-    """A text from elsewhere as it may be logged: on one line, and without keys. To be shortened afterwards, so that no
-    part of a key is left."""
-    return secrets(sane(" ".join(text.split())))
+def _status(error: Mapping[str, Any], code: str) -> int:
+    """The status that an error in mid-reply stands for."""
+    told = (whole_number(error.get(name)) for name in ("code", "status", "status_code"))
+    status = next((n for n in told if n is not None and 400 <= n < 600), None)
+    words = {"rate_limit": 429, "insufficient_quota": 429, "api_key": 401, "invalid_request": 400}
+    return status or next((n for word, n in words.items() if word in code), 500)
 
 
-def words_of(error: openai.APIError, asked: str = "", secrets: Callable[[str], str] = str) -> str:
-    """The server's own words for an error, short and on one line, without keys or what they quote of the request."""
-    body: Any = error.body
+def _message(body: Any) -> str:
+    """The words of an error's body. OpenRouter puts those of the provider behind it into `metadata.raw`."""
     if isinstance(body, dict):
-        body = body.get("message") or body.get("detail") or body.get("error") or error.message
-    if body is None:
-        body = error.message
+        more = body.get("metadata")
+        raw = more.get("raw") if isinstance(more, dict) else None
+        said = body.get("message") or body.get("detail") or body.get("error") or body.get("type") or body
+        body = f"{said}: {raw}" if isinstance(raw, str) and isinstance(said, str) else said
     if not isinstance(body, str):
         try:
-            body = json.dumps(body, ensure_ascii=False)
+            return json.dumps(body, ensure_ascii=False)
         except (TypeError, ValueError, RecursionError):
-            body = error.message
-    if "<" in body[:100] and re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
-        title = re.search(r"<title[^>]*>([^<]{1,200})", secrets(body[:5000]), re.I)
-        body = f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
-    status = getattr(error, "status_code", None)
-    said = without_quotes(one_line(body[:20_000], secrets)[:600], asked)[:300]
-    return f"{status} {said}" if status else said or type(error).__name__
-
-
-def without_quotes(text: str, asked: str) -> str:
-    """A text in which every run of `QUOTE` characters or more that also stands in `asked` is left out."""
-    asked = " ".join(asked.split())
-    quoted = [False] * len(text)
-    for i in range(len(text) - QUOTE + 1):
-        if text[i : i + QUOTE] in asked:
-            quoted[i : i + QUOTE] = [True] * QUOTE
-    kept, previous = [], False
-    for letter, drop in zip(text, quoted, strict=True):
-        if drop and not previous:
-            kept.append("[...]")
-        elif not drop:
-            kept.append(letter)
-        previous = drop
-    return "".join(kept)
-
-
-def named_setting(error: openai.APIStatusError, words: str, sent: Mapping[str, Any]) -> str | None:
-    """The optional setting among those `sent` that a refusal is about; None where it is about something else.
-
-    A refusal of a request's length names `max_tokens` too, and is not about the setting.
-    """
-    body = error.body if isinstance(error.body, dict) else {}
-    plain = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", words).lower()  # some servers write topLogprobs
-    if "max_tokens" in sent and "max_completion_tokens" in plain:
-        return "max_tokens" if _REFUSED.search(words) and not _TOO_LONG.search(words) else None
-    for name in OPTIONAL:
-        if name in sent and body.get("param") == name:
-            return name
-    for name in OPTIONAL:
-        if name in sent and re.search(rf"\b{name}\b", plain):
-            return name
-    if "logprobs" in sent and "logprob" in plain:
-        return "logprobs"
-    return None
+            return ""
+    if re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
+        title = re.search(r"<title[^>]*>([^<]{1,200})", body[:5000], re.I)
+        return f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
+    return body

@@ -1,9 +1,9 @@
 """How many requests may be in flight, and may the next one start now?
 
-Concurrency adapts between 1 and the configured maximum: it grows while more slots finish more requests, shrinks to
-four fifths when the server says 429 (once per cool-down, for the refusals of one burst are one piece of news), and
-holds still on a 5xx, which says nothing about load. A `Retry-After` holds every start back, whoever heard it. Requests
-and tokens per minute are kept by `aiolimiter`.
+Concurrency adapts between 1 and the configured maximum: it grows while all slots are used, shrinks to four fifths when
+the server says 429 (once per cool-down, for the refusals of one burst are one piece of news), and holds still on a 5xx,
+which says nothing about load. A `Retry-After` holds every start back, whoever heard it. Requests and tokens per minute
+are kept by `aiolimiter`.
 """
 
 from __future__ import annotations
@@ -15,17 +15,12 @@ from contextlib import asynccontextmanager
 
 from aiolimiter import AsyncLimiter
 
-START = 64
+START = 256
 """Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
 SHRINK, COOL_DOWN = 0.8, 15.0
-FAST, SLOW = 2.0, 1.25
-"""Factors of growth: until the first sign of a limit, and after it."""
-GAIN = 1.02
-"""What a larger limit must finish more of, or it is taken back."""
-HOLD = 30.0
-"""Seconds until growth is tried again where it did not pay."""
-PATIENCE = 3.0
-"""Seconds of silence after which growth goes on: long requests finish late, but refusals come at once."""
+GROWTH = 0.05
+"""What is added to the limit after a 429, as a share of the maximum, each time that all slots were used once. Before
+the first 429 it doubles."""
 
 
 class ResizableSemaphore:
@@ -54,6 +49,7 @@ class ResizableSemaphore:
         self.wake()
 
     def wake(self) -> None:
+        """Admit whom the limit allows; to be called when it has grown."""
         while self.waiting and self.inside < int(self._limit()):
             turn = self.waiting.popleft()
             if not turn.done():
@@ -78,25 +74,16 @@ class Limiter:
     def __init__(
         self, most: int, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
-        self.most = most
-        self.limit = float(min(most, START))
-        self._slots, self.trace_slots = ResizableSemaphore(lambda: self.limit), ResizableSemaphore(lambda: self.limit)
+        self.most, self.limit = most, float(min(most, START))
+        self._slots, self.trace_slots = (ResizableSemaphore(lambda: self.limit) for _ in range(2))
         self._requests, self._tokens = _per_minute(requests_per_minute), _per_minute(tokens_per_minute)
-        self._factor = FAST
-        self._before: tuple[float, float] | None = None  # limit and rate before the last growth
-        self._not_before = self._calm_until = self._since = 0.0
-        self._done = 0
-        self._full = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._not_before = self._calm_until = 0.0
+        self._done, self._refused = 0, False
 
     @property
     def in_flight(self) -> int:
         """Requests that hold a slot now."""
         return self._slots.inside
-
-    def idle(self) -> bool:
-        """Whether slots are free and nobody waits for one."""
-        return not (self.trace_slots.waiting or self._slots.waiting) and self._slots.inside + 1 < int(self.limit)
 
     def paused(self) -> float:
         """Seconds until the server wants to hear from anybody again; 0 if it does now."""
@@ -105,8 +92,6 @@ class Limiter:
     @asynccontextmanager
     async def slot(self, tokens: int = 0) -> AsyncIterator[None]:
         """Hold one slot; entered when there is one and the rates allow a request of so many tokens."""
-        if self._slots.inside + 1 >= int(self.limit):
-            self._expect_growth()
         await self._slots.acquire()
         try:
             if self._requests:
@@ -115,72 +100,28 @@ class Limiter:
                 await _acquire(self._tokens, tokens)
             while wait := self.paused():  # noqa: ASYNC110 - it may grow meanwhile
                 await asyncio.sleep(wait)
-            if not self._since:
-                self._since = asyncio.get_running_loop().time()
             yield
         finally:
             self._slots.release()
 
-    def succeeded(self, seconds: float) -> None:
-        """A request was answered, `seconds` after it was sent."""
-        self._done += 1
-        wanted = bool(self._slots.waiting or self.trace_slots.waiting)
-        self._full |= wanted or self._slots.inside + 1 >= int(self.limit)
-        if self._done >= int(self.limit):
-            self._review()
+    def succeeded(self) -> None:
+        """A request was answered. When as many were as there are slots, with all of them taken, there are more."""
+        wanted = self._slots.waiting or self.trace_slots.waiting or self._slots.inside + 1 >= int(self.limit)
+        self._done = self._done + 1 if wanted else 0
+        if self._done >= int(self.limit) and asyncio.get_running_loop().time() >= self._calm_until:
+            self.limit = min(self.most, self.limit + max(1.0, GROWTH * self.most) if self._refused else 2 * self.limit)
+            self._done = 0
+            self._slots.wake()
+            self.trace_slots.wake()
 
     def rate_limited(self, retry_after: float | None = None) -> None:
         """The server said 429; nobody starts before `retry_after` seconds have passed."""
-        now = asyncio.get_running_loop().time()
-        self._not_before = max(self._not_before, now + (retry_after or 0.0))
-        self._factor, self._before = SLOW, None
+        now, wait = asyncio.get_running_loop().time(), retry_after or 0.0
+        self._not_before = max(self._not_before, now + wait)
+        self._refused, self._done = True, 0
         if now >= self._calm_until:
             self.limit = max(1.0, self.limit * SHRINK)
-            self._calm_until = now + max(COOL_DOWN, retry_after or 0.0)
-        self._restart(now)
-
-    def server_error(self) -> None:
-        """The server said 5xx: a retry, and no reason to shrink."""
-
-    def close(self) -> None:
-        """Forget the timer, so that a loop can end."""
-        if self._timer:
-            self._timer.cancel()
-
-    def _review(self) -> None:
-        """As many requests as there are slots have ended: did the last growth pay, and should there be another?"""
-        now = asyncio.get_running_loop().time()
-        rate = self._done / max(now - self._since, 1e-9)
-        full = self._full
-        self._restart(now)
-        if now < self._calm_until or not full:
-            return
-        if self._before and rate < self._before[1] * GAIN:
-            self.limit, self._before, self._factor = self._before[0], None, SLOW
-            self._calm_until = now + HOLD
-            return
-        self._before = (self.limit, rate)
-        self._grow()
-
-    def _grow(self) -> None:
-        self.limit = min(float(self.most), max(self.limit + 1, self.limit * self._factor))
-        self._slots.wake()
-        self.trace_slots.wake()
-
-    def _restart(self, now: float) -> None:
-        self._done, self._since, self._full = 0, now, False
-
-    def _expect_growth(self) -> None:
-        if self._timer is None and self.limit < self.most and self._factor == FAST:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE, self._silence, self._done)
-
-    def _silence(self, done_then: int) -> None:
-        """Some seconds with all slots taken: if none came back and none was refused, there is room for more."""
-        self._timer = None
-        if self._factor == FAST and self._done == done_then and self._slots.inside >= int(self.limit):
-            self._grow()
-        if self._slots.inside >= int(self.limit) or self._slots.waiting:
-            self._expect_growth()
+            self._calm_until = now + max(COOL_DOWN, wait)
 
 
 def _per_minute(rate: float | None) -> AsyncLimiter | None:

@@ -14,9 +14,14 @@ from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
-from anytime_lib.models.endpoint import EachTry, Endpoint, Event, Limiter, Timeouts, is_loopback
+from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.failures import Event
+from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.probe import Capabilities, probe
+from anytime_lib.models.reply import EachTry
+from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.simulated import Respondent, simulation_of
+from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem, sha256_of
 
@@ -94,17 +99,14 @@ class Model:
             return self._respondent
         if self._gguf is None:
             url, name = self.endpoint_id, self._config.endpoint.api_key_env
-            key = os.environ.get(name, "")
-            if not key and not is_loopback(url):
-                raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+            key = api_key(name, url)
         else:
-            url = running_server(self.name) or ""
+            url, name, key = running_server(self.name) or "", "the API key", Key("none")
             if not url:
                 self._server = self._embedded()
                 await asyncio.to_thread(self._server.start)
                 url = self._server.base_url
-            key, name = "none", "the API key"
-        endpoint = Endpoint(url, self.name, key or "none", key_name=name, timeouts=self.timeouts,
+        endpoint = Endpoint(url, self.name, key, key_name=name, timeouts=self.timeouts,
                             on_event=self.on_event, limiter=self.limiter,
                             tokenizer_file=self._config.endpoint.tokenizer_file)  # fmt: skip
         try:
@@ -123,7 +125,7 @@ class Model:
         if self._gguf is not None or not isinstance(endpoint, Endpoint):
             return None
         if known is not None:
-            endpoint.learn(known)
+            endpoint.learn(known.dropped, known.owner)
             return known
         try:
             found = await probe(endpoint, each_try)
@@ -143,3 +145,17 @@ class Model:
             await self._endpoint.close()
         if self._server is not None:
             await asyncio.to_thread(self._server.stop)
+
+
+def api_key(name: str, url: str) -> Key:
+    """The key for an address, from the environment variable of that name; a server on this machine needs none.
+
+    Raises:
+        ConfigError: there is none, or it holds what no key can.
+    """
+    key = Key(os.environ.get(name, "").strip())
+    if not key and not is_loopback(url):
+        raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"the environment variable {name} holds no key: it has a line break or is not plain ASCII")
+    return key or Key("none")

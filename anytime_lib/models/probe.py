@@ -9,13 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from anytime_lib.errors import RequestFailed
+from anytime_lib.models.endpoint import Endpoint
+from anytime_lib.models.reply import EachTry, Reply, hidden_reasoning
 from anytime_lib.models.tokens import ends_of
-
-if TYPE_CHECKING:
-    from anytime_lib.models.endpoint import EachTry, Endpoint
 
 Prefill = Literal["none", "echo", "continue_final_message"]
 ReasoningIn = Literal["none", "reasoning_content", "reasoning", "think", "hidden"]
@@ -97,19 +96,10 @@ async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabili
     """
     if not endpoint.owner:
         await endpoint.check()
-    reply = await endpoint.chat([{"role": "user", "content": QUESTION}], max_tokens=PROBE_TOKENS, temperature=1.0,
-                                seed=1, tokens=True, each_try=each_try)  # fmt: skip
-    reasoning: ReasoningIn = "none"
-    if reply.reasoning:
-        reasoning = reply.reasoning_in  # type: ignore[assignment]
-    elif reply.reasoning_tokens or (not reply.text.strip() and reply.completion_tokens > 1):
-        reasoning = "hidden"
-    shown = reply.reasoning or reply.text
-    tokens: TokenMode = "proportional"
-    if reply.ends is not None and shown:
-        tokens = "stream"
-    elif (pieces := await endpoint.tokenize(shown)) and ends_of(pieces, shown) is not None:
-        tokens = "file" if endpoint.tokenized_by_file else "tokenizer"
+    question = [{"role": "user", "content": QUESTION}]
+    reply = await endpoint.chat(question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True,
+                                each_try=each_try)  # fmt: skip
+    hidden = hidden_reasoning(reply.to_json(), reply.ends)
     details = reply.usage.get("prompt_tokens_details")
     cached = isinstance(details, dict) and details.get("cached_tokens") is not None
     return Capabilities(
@@ -117,14 +107,23 @@ async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabili
         max_tokens_name="max_completion_tokens" if "max_tokens" in endpoint.dropped else "max_tokens",
         logprobs="logprobs" not in endpoint.dropped and reply.ends is not None,
         prefill=await _prefill(endpoint, each_try),
-        reasoning=reasoning,
+        reasoning=cast(ReasoningIn, "hidden" if hidden else reply.reasoning_in or "none"),
         cached_tokens=cached or "prompt_cache_hit_tokens" in reply.usage,
-        tokens=tokens,
+        tokens=await _token_mode(endpoint, reply),
         streaming="stream" not in endpoint.dropped,
         probed_at=time.time(),
         dropped=tuple(sorted(endpoint.dropped)),
         owner=endpoint.owner,
     )
+
+
+async def _token_mode(endpoint: Endpoint, reply: Reply) -> TokenMode:
+    shown = reply.reasoning or reply.text
+    if reply.ends is not None and shown:
+        return "stream"
+    if (pieces := await endpoint.tokenize(shown)) and ends_of(pieces, shown) is not None:
+        return "file" if endpoint.tokenized_by_file else "tokenizer"
+    return "proportional"
 
 
 async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:

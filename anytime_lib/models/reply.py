@@ -1,27 +1,24 @@
-"""What did a server say, whatever shape it said it in?
+"""What did a server say, whatever its dialect?
 
-`Reader` takes a reply's bytes as they come, streamed or whole, and makes a `Reply` of them. Everything a server
-sends is hostile until looked at: whatever is missing or of the wrong type reads as nothing, what cannot be used at
-all is a `RetryableError` in one sentence, and nothing takes more than linear time.
+`ReplyParser` takes the objects of a reply as `openai` parses them, the chunks of a stream or the one of a reply that
+came whole, and makes a `Reply` of them. Everything a server sends is hostile until looked at: whatever is missing or
+of the wrong type reads as nothing, and what cannot be used at all is an error in one sentence.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from anytime_lib.errors import RequestFailed
-from anytime_lib.models.failures import RetryableError, one_line, sane
+from anytime_lib.models.failures import RetryableError, ServerError, one_line, sane, whole_number
 from anytime_lib.models.tokens import ends_of, ends_within
 
-LARGEST = 20_000_000
-"""Bytes of a reply beyond which it is no answer to anything."""
-BYTES_PER_TOKEN = 2_000
-"""What a token may take in a reply with its log-probability and its wrapping; long replies may be larger."""
-_BROKEN = ("error", "abort", "network_error")
+_BROKEN = ("error", "abort", "network_error", "insufficient_system_resource")
+_LENGTH = ("max_tokens", "model_length", "model_context_window_exceeded")
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,155 @@ class Reply:
         return {name: getattr(self, name) for name in names}
 
 
+EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
+"""Makes every try of a request, by awaiting what it is given: to pay for it, and to keep what came of it."""
+
+
+class ReplyParser:
+    """Takes the objects of one reply.
+
+    Attributes:
+        pieces: pieces of text that have arrived.
+        streamed: it came in chunks.
+        ended: the text is whole; the usage may follow.
+        usage: the server's own usage object.
+    """
+
+    def __init__(self, redact: Callable[[str], str] = str) -> None:
+        self._redact = redact
+        self.pieces, self.streamed, self.ended, self.usage = 0, False, False, dict[str, Any]()
+        self._text, self._reasoning, self._tokens = list[str](), list[str](), list[dict[str, Any]]()
+        self._any_choice = self._any_text = False
+        self._reason = self._model = self._reasoning_in = ""
+
+    def add(self, chunk: Any) -> None:
+        """Take one object.
+
+        Raises:
+            ServerError: it is an error.
+            RetryableError: it is no part of a reply.
+        """
+        if not isinstance(chunk, dict):
+            raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
+        choices = chunk.get("choices")
+        if chunk.get("error") or (choices is None and (chunk.get("message") or chunk.get("detail"))):
+            raise ServerError(chunk.get("error") or chunk, self._redact)
+        if isinstance(chunk.get("model"), str):
+            self._model = self._model or one_line(chunk["model"], self._redact)
+        if isinstance(chunk.get("usage"), dict) and _can_be_kept(chunk["usage"]):
+            self.usage = chunk["usage"]
+        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+            self._choice(choices[0])
+
+    def _choice(self, choice: dict[str, Any]) -> None:
+        part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
+        self.streamed |= "delta" in choice
+        if isinstance(part, dict):
+            self._any_choice = True
+            self._part(part)
+        listed = choice.get("logprobs")
+        if isinstance(listed, dict) and isinstance(listed.get("content"), list):
+            self._tokens += [token for token in listed["content"] if isinstance(token, dict)]
+        if isinstance(choice.get("finish_reason"), str):
+            reason = one_line(choice["finish_reason"], self._redact)[:50]
+            if reason in _BROKEN:
+                raise RetryableError(f"the server broke the reply off ({reason})")
+            self._reason = "length" if reason in _LENGTH else reason
+            self.ended = True
+
+    def _part(self, part: dict[str, Any]) -> None:
+        """What one delta, or a whole message, says and reasons."""
+        content = part.get("refusal") if part.get("content") is None else part["content"]
+        items = content if isinstance(content, list) else [content]
+        thinking = [item for item in items if isinstance(item, dict) and item.get("type") == "thinking"]
+        said = _text_of([item for item in items if item not in thinking])
+        name = next((n for n in _REASONING if _text_of(part.get(n))), "")
+        if thought := _text_of(part.get(name) or thinking):
+            self._reasoning.append(thought)
+            self._reasoning_in = self._reasoning_in or (name if name in _REASONING[:2] else "reasoning")
+        self._text.append(said)
+        self._any_text |= isinstance(content, str | list)
+        self.pieces += bool(thought) + bool(said)
+
+    def reply(self, seconds: float, *, echo: str = "", asked: int = 0, partial: bool = False) -> Reply:
+        """What was said.
+
+        Args:
+            echo: the beginning of an assistant's turn that some servers repeat before they continue it.
+            asked: characters of the request, from which the prompt's tokens are estimated where nothing tells them.
+            partial: the reply died; what is there is taken.
+
+        Raises:
+            RetryableError: it is no reply at all.
+        """
+        text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
+        counts, estimated = self._counts(asked, partial)
+        if not partial:
+            self._check(text + apart, counts, estimated)
+        text = text.removeprefix(echo)
+        reasoning, answer = (apart, text) if apart else split_think(text)
+        return Reply(
+            text=answer,
+            reasoning=reasoning,
+            finish_reason="interrupted" if partial else self._reason,
+            ends=self._ends(reasoning, text, counts["completion_tokens"], partial),
+            first=_alternatives(self._tokens[0]) if self._tokens else {},
+            usage=self.usage,
+            **counts,
+            seconds=seconds,
+            partial=partial,
+            model=self._model,
+            reasoning_in="think" if reasoning and not apart else self._reasoning_in,
+            estimated=estimated,
+        )
+
+    def _ends(self, reasoning: str, text: str, completion: int, partial: bool) -> list[int] | None:
+        """Token boundaries of the reasoning, or of the text if there is none apart, from the token stream.
+
+        llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split, so that there are fewer
+        entries than tokens: then None, for its tokenizer knows better.
+        """
+        joined = completion - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
+        if not self._tokens or joined:
+            return None
+        pieces = [_bytes(token) for token in self._tokens]
+        if reasoning:
+            return ends_within(pieces, reasoning, after="<think>")
+        return ends_within(pieces, text) if partial else ends_of(pieces, text)
+
+    def _check(self, shown: str, counts: dict[str, int], estimated: bool) -> None:
+        """Refuse what is no reply at all; what was billed for it goes with the refusal."""
+        billed = {} if estimated else {name: counts[name] for name in ("prompt_tokens", "completion_tokens")}
+        if not self._any_choice:
+            raise RetryableError("the server's reply holds no choices", usage=billed)
+        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
+        if not self._any_text and not shown and not hidden and (estimated or counts["completion_tokens"] > 1):
+            raise RetryableError("the server's reply holds no text", usage=billed)
+
+    def _counts(self, asked: int, partial: bool) -> tuple[dict[str, int], bool]:
+        """The usage, normalised, and whether it had to be estimated."""
+        usage, broken = self.usage, partial and not self.ended
+        of_completion, of_prompt = (
+            details if isinstance(details := usage.get(name), dict) else {}
+            for name in ("completion_tokens_details", "prompt_tokens_details")
+        )
+        prompt, completion = whole_number(usage.get("prompt_tokens")), whole_number(usage.get("completion_tokens"))
+        reasoning = (
+            whole_number(of_completion.get("reasoning_tokens")) or whole_number(usage.get("reasoning_tokens")) or 0
+        )
+        hits = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
+        cached = next((n for n in map(whole_number, hits) if n is not None), 0)
+        estimated = completion is None or prompt is None or broken
+        prompt = asked // 4 if prompt is None else prompt
+        if completion is None or broken:
+            completion = max(completion or 0, len(self._tokens) or (self.pieces if self.streamed else 0))
+        if reasoning > completion or (reasoning and usage.get("total_tokens") == prompt + completion + reasoning):
+            completion += reasoning  # xAI and Gemini bill reasoning apart
+        counts = {"prompt_tokens": prompt, "cached_tokens": min(cached, prompt), "completion_tokens": completion,
+                  "reasoning_tokens": reasoning}  # fmt: skip
+        return counts, estimated
+
+
 def split_think(text: str) -> tuple[str, str]:
     """(reasoning, answer) of a text that reasons within `<think>`: the end may be missing, or the start (chat
     templates that open the tag themselves). A text that only mentions the tag is an answer."""
@@ -82,221 +228,47 @@ def split_think(text: str) -> tuple[str, str]:
     return "", text
 
 
-class Reader:
-    """Takes a reply's bytes as they come.
+def reasoning_of(reply: Mapping[str, Any]) -> str:
+    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
+    return str(reply["reasoning"] or reply["text"])
+
+
+def expected_tokens(reply: Mapping[str, Any]) -> int:
+    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
+    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
+    if not reply["reasoning"]:
+        return billed
+    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
+
+
+def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
+    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
 
     Args:
-        streamed: server-sent events, or one JSON object.
-        largest: bytes beyond which the reply is given up.
-        secrets: what must not be repeated, if the server quotes it in an error or in a name.
-
-    Attributes:
-        heard: pieces of text that have arrived.
-        ended: the text is whole; usage may follow.
-        finished: the server has said that nothing follows.
-
-    Raises (from `feed` and `reply`):
-        Trouble: what came cannot be used.
-        RequestFailed: what came is no API's answer.
+        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
     """
-
-    def __init__(self, streamed: bool, largest: int = LARGEST, secrets: Callable[[str], str] = str) -> None:
-        self.streamed, self._largest, self._size, self._secrets = streamed, largest, 0, secrets
-        self._rest: list[bytes] = []
-        self.on_reply, self.finished, self.ended = 0, False, False
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._tokens: list[dict[str, Any]] = []
-        self._chosen = self._said_text = False
-        self._reason = self._model = self._reasoning_in = ""
-        self._usage: dict[str, Any] = {}
-
-    def feed(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size > self._largest:
-            self._rest, self._text, self._reasoning, self._tokens = [], [], [], []
-            self.on_reply, self.ended = 0, False
-            raise RetryableError(f"the reply is larger than {self._largest // 1_000_000} MB and was given up")
-        if not self.streamed:
-            self._rest.append(data)
-            return
-        first, *others = data.split(b"\n")
-        self._rest.append(first)
-        for line in others:
-            self._line(b"".join(self._rest))
-            self._rest = [line]
-
-    def end(self) -> None:
-        """The server has closed the reply."""
-        left = b"".join(self._rest)
-        self._rest.clear()
-        if self.streamed:
-            self._line(left)
-            if not self.finished and not self.ended:
-                raise RetryableError("the stream ended before the reply did")
-        else:
-            if left.lstrip()[:1] == b"<":
-                raise RequestFailed(
-                    "the server answered with a web page and not with JSON; is the address right, up to and including "
-                    "its /v1?"
-                )
-            self._take(left)
-            self.finished = True
-
-    def _line(self, line: bytes) -> None:
-        """One line of server-sent events; comments and fields other than `data` say nothing."""
-        line = line.strip()
-        if line.startswith(b"data:"):
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                self.finished = True
-            elif data:
-                self._take(data)
-        elif line.startswith(b"error:"):
-            self._take(b'{"error":%s}' % line[6:])
-
-    def _take(self, data: bytes) -> None:
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            raise RetryableError("the reply is not valid JSON, or was cut off") from None
-        if not isinstance(body, dict):
-            raise RetryableError(f"the reply is JSON, but a {type(body).__name__} and no object")
-        if body.get("error"):
-            _raise(body["error"], self._secrets)
-        if isinstance(body.get("model"), str):
-            self._model = self._model or one_line(body["model"], self._secrets)[:200]
-        if isinstance(body.get("usage"), dict):
-            self._usage = body["usage"] if _can_be_kept(body["usage"]) else {}
-        choices = body.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-            self._choice(choices[0])
-
-    def _choice(self, choice: dict[str, Any]) -> None:
-        part = choice.get("delta") or choice.get("message")
-        if isinstance(part, dict):
-            self._chosen = True
-            for name in ("reasoning_content", "reasoning"):
-                if isinstance(part.get(name), str) and part[name]:
-                    self._reasoning.append(part[name])
-                    self._reasoning_in = self._reasoning_in or name
-                    self.on_reply += 1
-                    break
-            said = part.get("content")
-            if isinstance(said, list):  # content in parts: text, and thinking that is shown
-                said = "".join(p["text"] for p in said if isinstance(p, dict) and isinstance(p.get("text"), str))
-            if said is None and isinstance(part.get("refusal"), str):
-                said = part["refusal"]
-            if isinstance(said, str):
-                self._text.append(said)
-                self._said_text = True
-                self.on_reply += bool(said)
-        probabilities = choice.get("logprobs")
-        if isinstance(probabilities, dict) and isinstance(probabilities.get("content"), list):
-            self._tokens += [t for t in probabilities["content"] if isinstance(t, dict)]
-        if isinstance(choice.get("finish_reason"), str):
-            self._reason = one_line(choice["finish_reason"], self._secrets)[:50]
-            if self._reason in _BROKEN:
-                raise RetryableError(f"the server broke the reply off ({self._reason})")
-            self.ended = True
-
-    def reply(self, seconds: float, *, echo: str = "", asked: int = 0, partial: bool = False) -> Reply:
-        """What was said.
-
-        Args:
-            echo: the beginning of an assistant's turn that some servers repeat before they continue it.
-            asked: characters of the request, from which the prompt's tokens are estimated where nothing tells them.
-            partial: the reply died; what is there is taken.
-        """
-        text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
-        counts, estimated = self._counts(text, apart, asked, partial)
-        if not partial:
-            self._check(text + apart, counts, estimated)
-        if echo and text.startswith(echo):
-            text = text[len(echo) :]
-        pieces = [_piece(t) for t in self._tokens]
-        reasoning, answer = (apart, text) if apart else split_think(text)
-        ends = None
-        if self._merges(counts["completion_tokens"]):
-            pieces = []
-        if pieces and reasoning:
-            ends = ends_within(pieces, reasoning, after="<think>")
-        elif pieces:
-            ends = ends_within(pieces, text) if partial else ends_of(pieces, text)
-        return Reply(
-            text=answer,
-            reasoning=reasoning,
-            finish_reason="interrupted" if partial else self._reason,
-            ends=ends,
-            first=_alternatives(self._tokens[0]) if self._tokens else {},
-            usage=self._usage,
-            prompt_tokens=counts["prompt_tokens"],
-            cached_tokens=counts["cached_tokens"],
-            completion_tokens=counts["completion_tokens"],
-            reasoning_tokens=counts["reasoning_tokens"],
-            seconds=seconds,
-            partial=partial,
-            model=self._model,
-            reasoning_in="think" if reasoning and not apart else self._reasoning_in,
-            estimated=estimated,
+    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
+    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
+        return (
+            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
+            "cannot be cut"
         )
-
-    def _merges(self, completion: int) -> bool:
-        """Whether the token stream has fewer entries than tokens: llama.cpp, whose entries carry an `id`, joins the
-        tokens of a character that they split. Its tokenizer knows better."""
-        return completion - len(self._tokens) > 1 and all("id" in t for t in self._tokens)
-
-    def _check(self, shown: str, counts: dict[str, int], estimated: bool) -> None:
-        """Refuse what is no reply at all; what was billed for it goes with the refusal."""
-        billed = {} if estimated else {n: counts[n] for n in ("prompt_tokens", "completion_tokens")}
-        if not self._chosen:
-            raise RetryableError("the server's reply holds no choices", usage=billed)
-        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
-        if not self._said_text and not shown and not hidden and (estimated or counts["completion_tokens"] > 1):
-            raise RetryableError("the server's reply holds no text", usage=billed)
-        odd = sum(1 for c in shown if (c < " " and c not in "\t\n\r") or c in "\x7f\ufffd")
-        if odd >= 8 and odd > len(shown) // 4:
-            raise RetryableError("the server's reply is binary data and no text", usage=billed)
-
-    def _counts(self, text: str, apart: str, asked: int, partial: bool) -> tuple[dict[str, int], bool]:
-        """The usage, normalised, and whether it had to be estimated."""
-        usage = self._usage
-        details, prompted = (
-            d if isinstance(d := usage.get(n), dict) else {}
-            for n in ("completion_tokens_details", "prompt_tokens_details")
+    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
+    if expected - shown > max(16, expected // 4):
+        return (
+            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
+            "be cut"
         )
-        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
-        reasoning = _count(details.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
-        cached = next((c for c in (_count(prompted.get("cached_tokens")), _count(usage.get("cached_tokens")),
-                                   _count(usage.get("prompt_cache_hit_tokens"))) if c is not None), 0)  # fmt: skip
-        estimated = completion is None or prompt is None or (partial and not self.ended)
-        if completion is None or (partial and not self.ended):
-            shown = len(self._tokens) or (self.on_reply if self.streamed else 0)
-            completion = max(completion or 0, shown)
-        if reasoning > completion or (
-            reasoning and usage.get("total_tokens") == (prompt or 0) + completion + reasoning
-        ):
-            completion += reasoning  # xAI and Gemini bill reasoning apart
-        if prompt is None:
-            prompt = asked // 4
-        return {
-            "prompt_tokens": prompt,
-            "cached_tokens": min(cached, prompt),
-            "completion_tokens": completion,
-            "reasoning_tokens": reasoning,
-        }, estimated
+    return ""
 
 
-def _raise(error: Any, secrets: Callable[[str], str]) -> None:
-    """An error that comes with status 200, or in mid-stream."""
-    known = error if isinstance(error, dict) else {"message": error}
-    words = one_line(str(known.get("message") or known.get("type") or "an error without words"), secrets)[:300]
-    code = _count(known.get("code")) or _count(known.get("status")) or 500
-    if code == 429:
-        raise RetryableError(words, "rate_limited")
-    if 400 <= code < 500 and code not in (408, 409, 425):
-        raise RequestFailed(f"the server refused the request: {words}")
-    raise RetryableError(words, "server_error")
+def _text_of(value: Any) -> str:
+    """The text of a field, however it is wrapped: a string, an object that holds one, or a list of either."""
+    if isinstance(value, list):
+        return "".join(map(_text_of, value))
+    if isinstance(value, dict):
+        return next(filter(None, (_text_of(value.get(name)) for name in ("text", "thinking", "content"))), "")
+    return value if isinstance(value, str) else ""
 
 
 def _can_be_kept(usage: dict[str, Any]) -> bool:
@@ -307,33 +279,22 @@ def _can_be_kept(usage: dict[str, Any]) -> bool:
         return False
 
 
-def _count(value: object) -> int | None:
-    """A number of tokens; None where it is none, or cannot be one."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
-
-
-def _piece(token: dict[str, Any]) -> bytes:
+def _bytes(token: dict[str, Any]) -> bytes:
     """A token's bytes; from its text where the server does not give them."""
-    raw = token.get("bytes")
-    if isinstance(raw, list):
-        try:
-            return bytes(raw)
-        except (TypeError, ValueError):
-            pass
-    said = token.get("token")
-    return said.encode(errors="replace") if isinstance(said, str) else b""
+    try:
+        return (
+            bytes(token["bytes"]) if isinstance(token.get("bytes"), list) else token["token"].encode(errors="replace")
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return b""
 
 
 def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     """The alternatives listed for a token: text -> nats."""
     listed = token.get("top_logprobs")
+    rows = [row for row in (listed if isinstance(listed, list) else []) if isinstance(row, dict)]
+    pairs = ((row.get("token"), row.get("logprob")) for row in rows)
     return {
-        sane(t["token"]): float(t["logprob"])
-        for t in (listed if isinstance(listed, list) else [])
-        if isinstance(t, dict) and isinstance(t.get("token"), str) and isinstance(t.get("logprob"), (int, float))
-        and math.isfinite(t["logprob"])
+        sane(said): float(nats) for said, nats in pairs
+        if isinstance(said, str) and isinstance(nats, int | float) and math.isfinite(nats)
     }  # fmt: skip

@@ -6,16 +6,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any
 
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.failures import Event, RetryableError
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.limiter import Limiter
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Timeouts:
             out of sight, need minutes.
         whole: for a whole reply.
         retries: tries after the first, where a try fails in a way that may pass.
-        waits: waits after a 429, which do not count as failures.
+        limited: how long a request that is met with 429 is tried again, however often that is.
         backoff: the first pause between tries; each is twice the one before, up to `longest`.
         longest: the longest such pause. A `Retry-After` is honoured up to ten times as long; after a longer one the
             request is given up, and others hold back for `longest` alone before they find out for themselves.
@@ -38,30 +36,26 @@ class Timeouts:
     first_token: float = 300.0
     whole: float = 1800.0
     retries: int = 6
-    waits: int = 20
+    limited: float = 600.0
     backoff: float = 0.5
     longest: float = 30.0
 
 
-class Limiter(Protocol):
-    """Whoever decides when a request may be sent, and hears how the endpoint takes it."""
-
-    def slot(self, tokens: int) -> AbstractAsyncContextManager[Any]: ...
-    def succeeded(self, seconds: float) -> None: ...
-    def rate_limited(self, retry_after: float | None) -> None: ...
-    def server_error(self) -> None: ...
-
-
 class Retrying:
-    """Tries calls of one endpoint until they succeed or are given up."""
+    """Tries calls of one endpoint until they succeed or are given up.
+
+    Args:
+        place: the endpoint, for messages.
+        tell: hears of every retry.
+    """
 
     def __init__(
         self, place: str, timeouts: Timeouts, tell: Callable[[Event], None], limiter: Limiter | None = None
     ) -> None:
-        self.timeouts, self._place, self._tell, self.limiter = timeouts, place, tell, limiter
+        self.timeouts, self.limiter, self._place, self._tell = timeouts, limiter, place, tell
         self._answered = False
 
-    async def __call__(self, once: Callable[[], Awaitable[T]]) -> T:
+    async def __call__(self, once: Callable[[], Awaitable[Any]]) -> Any:
         """Try until it succeeds; pauses grow and are jittered.
 
         Returns:
@@ -71,74 +65,52 @@ class Retrying:
             RequestFailed: it was given up, or failed in a way that does not pass.
             EndpointError: no connection ever came about, or the call says that none can succeed.
         """
-        so_far = _SoFar()
+        troubles, until = list[RetryableError](), asyncio.get_running_loop().time() + self.timeouts.limited
         while True:
             try:
                 done = await once()
             except RetryableError as trouble:
                 self._answered |= not trouble.unreachable
-                pause = self._pause(trouble, so_far)
+                troubles.append(trouble)
             else:
                 self._answered = True
                 return done
-            if pause is None:
-                return cast(T, so_far.best)
+            if (pause := self._pause(troubles, until)) is None:
+                return self._part_of(troubles)
             await asyncio.sleep(pause)
 
-    def _pause(self, trouble: RetryableError, so_far: _SoFar) -> float | None:
-        """Seconds until the next try; None where a part of a reply is all there will be."""
-        limits, words = self.timeouts, str(trouble)
-        so_far.add(trouble)
-        too_long = trouble.wait is not None and trouble.wait > 10 * limits.longest
-        if self.limiter is not None:
-            if trouble.kind == "rate_limited":
-                self.limiter.rate_limited(limits.longest if too_long else trouble.wait)
-            elif trouble.kind == "server_error":
-                self.limiter.server_error()
+    def _pause(self, troubles: list[RetryableError], until: float) -> float | None:
+        """Seconds until the next try; None where there is to be none."""
+        limits, last = self.timeouts, troubles[-1]
+        limited, too_long = last.kind == "rate_limited", (last.wait or 0.0) > 10 * limits.longest
+        if limited and self.limiter is not None:
+            self.limiter.rate_limited(limits.longest if too_long else last.wait)
         retries = limits.retries if self._answered else min(2, limits.retries)  # a server that was never there
-        if too_long:
-            words = f"{words}; the server asks to wait {trouble.wait:.0f} s: run again after that"
-        if trouble.final or too_long or so_far.failures > retries or so_far.waits > limits.waits:
-            self._give_up(words, so_far)
+        failures = sum(trouble.kind != "rate_limited" for trouble in troubles)
+        if last.final or too_long or failures > retries or (limited and asyncio.get_running_loop().time() > until):
             return None
-        if trouble.kind == "rate_limited":
-            number, count = so_far.waits, f"wait {so_far.waits} of {limits.waits}"
-        else:
-            number, count = so_far.failures, f"retry {so_far.failures} of {retries}"
-        pause = min(limits.longest, limits.backoff * 2.0 ** (number - 1)) * (1 + random.random() / 4)
-        if trouble.wait is not None:
-            pause = trouble.wait + random.random() * limits.backoff
-        words = f"{words}; {count} in {pause:.1f} s"
+        pause = min(limits.longest, limits.backoff * 2.0 ** (len(troubles) - 1)) * (1 + random.random() / 4)
+        if last.wait is not None:
+            pause = last.wait + random.random() * limits.backoff
+        count = "rate limited" if limited else f"retry {failures} of {retries}"
+        words = f"{last}; {count}, in {pause:.1f} s"
         log.info("%s: %s", self._place, words)
-        self._tell(Event(trouble.kind, pause, words))
+        self._tell(Event(last.kind, pause, words))
         return pause
 
-    def _give_up(self, words: str, so_far: _SoFar) -> None:
-        """Raise what a call that failed for good is; nothing where a part of its reply is kept."""
-        tries = so_far.failures + so_far.waits
-        if so_far.best is not None:
+    def _part_of(self, troubles: list[RetryableError]) -> Any:
+        """The longest part of a reply that had arrived; if there is none, what a call that failed for good is."""
+        tries, last, words = len(troubles), troubles[-1], str(troubles[-1])
+        if (last.wait or 0.0) > 10 * self.timeouts.longest:
+            words = f"{words}; the server asks to wait {last.wait:.0f} s: run again after that"
+        if parts := [trouble.partial for trouble in troubles if trouble.partial is not None]:
+            best = max(parts, key=lambda part: part.completion_tokens)
             log.warning("%s: %s; the %d tokens that had arrived are kept as a part", self._place, words,
-                        so_far.best.completion_tokens)  # fmt: skip
-        elif so_far.unreachable == tries:
+                        best.completion_tokens)  # fmt: skip
+            return best
+        if all(trouble.unreachable for trouble in troubles):
             raise EndpointError(
                 f"no answer from {self._place} after {tries} tries ({words}); is the server running and the address "
                 "right? What was stored is kept: run again to go on"
             ) from None
-        else:
-            raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}") from None
-
-
-class _SoFar:
-    """What has become of a call so far: failures and waits, and the best part of a reply."""
-
-    def __init__(self) -> None:
-        self.failures = self.waits = self.unreachable = 0
-        self.best: Reply | None = None
-
-    def add(self, trouble: RetryableError) -> None:
-        self.waits += trouble.kind == "rate_limited"
-        self.failures += trouble.kind != "rate_limited"
-        self.unreachable += trouble.unreachable
-        new = trouble.partial
-        if new is not None and (self.best is None or new.completion_tokens > self.best.completion_tokens):
-            self.best = new
+        raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}") from None

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName
+from anytime_lib.models.reply import hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut
 from anytime_lib.prompts import prompt
-from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, hidden, reasoning_of, tokens_request, trace_of
+from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, tokens_request, trace_of
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, Trace, digest, recorded_key
 
@@ -175,7 +176,7 @@ class CachedClient:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
         starved = not (said or apart) and row["finish_reason"] == "length"  # of whatever kind, it was out of sight
-        spoken = (said and apart) or starved or hidden(row, row["ends"]) is not None
+        spoken = (said and apart) or starved or hidden_reasoning(row, row["ends"]) != ""
         answer = _completion(request.key, row)
         stopped = row["finish_reason"] != "length"
         trace = Trace(request.key, messages, reasoning_of(row), [], "usage", stopped, answer.prompt_tokens)

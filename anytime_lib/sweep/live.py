@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.endpoint import EachTry, Endpoint, Reply
+from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
 from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities
+from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store

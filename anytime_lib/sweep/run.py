@@ -157,5 +157,4 @@ async def _running(
     finally:
         ticking.cancel()
         run.flush()
-        limiter.close()
         bar.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
+from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import proportional_ends, scaled_ends
 from anytime_lib.store import Store
 from anytime_lib.types import Message, TokenMode, Trace, digest
@@ -33,11 +34,6 @@ def stored_trace(store: Store, key: str) -> Trace:
     return trace_of(key, request["messages"], row, store.get(digest(tokens_request(key))))
 
 
-def reasoning_of(row: dict[str, Any]) -> str:
-    """What there is to cut: the reasoning if the server returned it apart, else the whole text."""
-    return str(row["reasoning"] or row["text"])
-
-
 def trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: Tokenised | None) -> Trace:
     """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
     the user's tokenizer scaled to what was billed, else in proportion.
@@ -46,10 +42,10 @@ def trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: 
         HiddenReasoning: the server hides it, wholly or in part.
         RequestFailed: nothing tells how many tokens there are.
     """
-    text, apart, billed = reasoning_of(row), bool(row["reasoning"]), _expected_tokens(row)
+    text, apart, billed = reasoning_of(row), bool(row["reasoning"]), expected_tokens(row)
     told, by_file = (tokenised or {}).get("ends"), bool((tokenised or {}).get("by_file"))
     known = told if row["ends"] is None else row["ends"]
-    if why := hidden(row, None if by_file else known):
+    if why := hidden_reasoning(row, None if by_file else known):
         raise HiddenReasoning(why)
     mode: TokenMode
     if known is None:
@@ -64,32 +60,3 @@ def trace_of(key: str, messages: list[Message], row: dict[str, Any], tokenised: 
         ends, mode = known, "tokenizer"
     stopped = row["finish_reason"] != "length" or (apart and bool(row["text"].strip()))
     return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
-
-
-def hidden(row: dict[str, Any], ends: list[int] | None) -> str | None:
-    """Why the reasoning of a reply cannot be cut: the server does not show it, or not all of it; None if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = reasoning_of(row), row["completion_tokens"], row["reasoning_tokens"]
-    if (told and not row["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = _expected_tokens(row), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return None
-
-
-def _expected_tokens(row: dict[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = reasoning_of(row), int(row["completion_tokens"])
-    if not row["reasoning"]:
-        return billed
-    return row["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(row["text"])))

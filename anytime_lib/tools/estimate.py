@@ -7,12 +7,11 @@ and makes up a reply to it, as long as it may be. The low figures suppose that r
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,7 +25,6 @@ from anytime_lib.studies.held_out import held_out_arms
 from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.ledger import attempts
 from anytime_lib.sweep.plan import plan
 from anytime_lib.sweep.prices import Price, load_prices, price_of
 from anytime_lib.sweep.progress import Progress
@@ -42,8 +40,7 @@ MADE_UP = "\ue000"
 COUNTS = ["calls", "prompt_low", "prompt_high", "output_low", "output_high"]
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """What a client needs to know of a model to form the keys of requests."""
 
     name: str
@@ -53,8 +50,7 @@ class Named:
 def named(config: RunConfig, store: Store | None) -> Named:
     """The model's name in keys; that of the embedded one is taken from the store, so that no weights are fetched."""
     if config.endpoint.base_url is None and config.model == "embedded":
-        seen = store.requests() if store else pd.DataFrame(columns=["endpoint", "model"])
-        names = seen[seen.endpoint == "embedded"].model
+        names = store.requests().query("endpoint == 'embedded'").model if store else pd.Series()
         return Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
     model = Model(config)
     return Named(model.name, model.endpoint_id)
@@ -90,9 +86,8 @@ class CountingBackend:
             self._asked.add(about)
             rest = sum(len(text.encode()) + 24 for text in texts) - made_up * len(MADE_UP.encode())
             prompts = rest * LOW + made_up * EARLY, rest * HIGH + made_up
-            kind = (
-                "synthesis" if request.method == "synthesis" and request.kind in ("trace", "answer") else request.kind
-            )
+            attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
+            kind = "synthesis" if attempt else request.kind
             self.counts[request.task, request.method, kind] += (1, *prompts, EARLY * most, most)
         return _reply(about[:8], most, int(about[:8], 16) if request.kind == "judge" else 0)
 
@@ -167,8 +162,9 @@ class Estimate:
         elif self.price.input or self.price.output:
             where = f"price of {self.price.model} at {self.price.host or 'its host'}, {self.price.date or 'undated'}"
             lines.append(f"dollars {total.dollars_low:.2f} to {total.dollars_high:.2f} ({where})")
-        time = "time: no rate is known; give --tokens-per-second, of one request"
-        lines.append(f"time {_clock(self.seconds[0])} to {_clock(self.seconds[1])}" if self.seconds else time)
+        low, high = (timedelta(seconds=round(s)) for s in self.seconds or (0, 0))
+        no_rate = "time: no rate is known; give --tokens-per-second, of one request"
+        lines.append(f"time {low} to {high} (hours:minutes:seconds)" if self.seconds else no_rate)
         for task, least in self.detectable.items():
             found = f"differences of about {least:.3f} between two arms would be found (power .8, two-sided .05)"
             if not least <= 1:  # NaN, or more than qualities can differ by
@@ -194,11 +190,12 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
         backend = CountingBackend(model, store)
         _go_through(config, store, backend)
         price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
-        rates = _rates(store, model, tokens_per_second)
+        rate = tokens_per_second or _rate(store, model)
     table = _table(backend, price)
     problems = {name: config.task(name).n_problems for name in config.tasks}
     detectable = {name: min_detectable_effect(n, config.n_samples) for name, n in problems.items()}
-    seconds = _seconds(table, rates, config.endpoint.concurrency)
+    at_once = rate * config.endpoint.concurrency if rate else None
+    seconds = (table.output_low.sum() / at_once, table.output_high.sum() / at_once) if at_once else None
     return Estimate(table, model.name, len(backend.stored), price, seconds, detectable, problems)
 
 
@@ -212,21 +209,14 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
         client = CachedClient(config, backend)
         await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
 
-    with _quiet():
-        run_async(whole())
-    progress.close()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing that happens in a pretended run is news."""
     log = logging.getLogger("anytime_lib")
     level = log.level
-    log.setLevel(logging.CRITICAL)
+    log.setLevel(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
-        yield
+        run_async(whole())
     finally:
         log.setLevel(level)
+        progress.close()
 
 
 def _table(backend: CountingBackend, price: Price | None) -> pd.DataFrame:
@@ -238,32 +228,10 @@ def _table(backend: CountingBackend, price: Price | None) -> pd.DataFrame:
     return table
 
 
-def _rates(store: Store | None, model: Named, told: float | None) -> dict[str, float]:
-    """Output tokens per second of one request, by kind ("" for any): as told, else as measured on what is stored."""
-    if told:
-        return {"": told}
-    rows = attempts(store) if store else pd.DataFrame()
-    if rows.empty:
-        return {}
-    rows = rows[(rows.model == model.name) & (rows.endpoint == model.endpoint_id) & (rows.seconds > 0)]
-    sums = rows.groupby("kind")[["completion_tokens", "seconds"]].sum()
-    sums = sums[sums.completion_tokens > 0]
-    rates = {str(kind): float(rate) for kind, rate in (sums.completion_tokens / sums.seconds).items()}
-    if len(sums):
-        rates[""] = float(sums.completion_tokens.sum() / sums.seconds.sum())
-    return rates
-
-
-def _seconds(table: pd.DataFrame, rates: dict[str, float], slots: int) -> tuple[float, float] | None:
-    if not rates:
+def _rate(store: Store | None, model: Named) -> float | None:
+    """Output tokens per second of one request, as measured on what is stored; None where nothing is."""
+    if store is None:
         return None
-    per_second = table.kind.map(lambda kind: rates.get(kind, rates[""]))
-    low, high = ((table[name] / per_second).sum() / slots for name in ("output_low", "output_high"))
-    return float(low), float(high)
-
-
-def _clock(seconds: float) -> str:
-    """Seconds as a person says them."""
-    steps = itertools.takewhile(lambda s: seconds >= s[0], ((0, 1, "s"), (120, 60, "min"), (7200, 3600, "h")))
-    _, unit, name = list(steps)[-1]
-    return f"{seconds / unit:,.0f} {name}"
+    rows = store.attempts()
+    rows = rows[(rows.model == model.name) & (rows.endpoint == model.endpoint_id) & (rows.seconds > 0)]
+    return float(rows.completion_tokens.sum() / rows.seconds.sum()) if rows.completion_tokens.any() else None

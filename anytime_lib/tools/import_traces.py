@@ -30,7 +30,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.models.endpoint import Reply
+from anytime_lib.models.reply import Reply
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.tasks.base import Task

@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from misbehaving_server import HARMLESS, MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
+from anytime_lib.models import transport
 from anytime_lib.models.model import Model
 from anytime_lib.models.retry import Timeouts
 from anytime_lib.types import Problem
@@ -62,6 +63,7 @@ def main() -> None:
     parser.add_argument("--retries", type=int, default=6)
     context = parser.parse_args()
     logging.disable(logging.WARNING)
+    transport.LARGEST = 1_000_000
     Model.timeouts = Timeouts(backoff=0.02, longest=0.2)
     server = MisbehavingServer(rate=0.0, seed=context.seed)
     settings = {"run": "run", "model": "fake", "base_url": server.base_url, "methods": ["base"], "n_samples": SAMPLES,
