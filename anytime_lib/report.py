@@ -22,7 +22,7 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.costs import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest
 
@@ -87,6 +87,7 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
     # Kernels are spoken to over sockets in the file system where there are any: nobody else can listen, and two
     # kernels never reach for the same port.
     transport = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
+    logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that a cell does not list
     try:
         papermill.execute_notebook(
             str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",

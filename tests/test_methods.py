@@ -22,14 +22,14 @@ from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.costs import against_fresh, ledger_table
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
 Config = Callable[..., RunConfig]
-ALL = [name for name in method_names() if name != "recorded"]
+ALL = [name for name in method_names() if name != "imported"]
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 
 
@@ -278,7 +278,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
     before = len(server.requests)
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
-    assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool_budget]  # no attempt is made again
+    assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool.budget]  # no attempt is made again
     right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)

@@ -90,7 +90,6 @@ def test_a_constant_difference_is_no_proof_beyond_doubt() -> None:
     found = of(np.concatenate([quality, quality + 0.1]), order="raw")
     assert np.isnan(found.ttest().pvalue) and "p = 0" in found.ttest().note
     assert found.pvalue == pytest.approx(2 / 2**10)
-    assert "not to be had" in found.ttest().summary()
     assert found.effect_size == np.inf and found.confidence_interval() == pytest.approx((0.1, 0.1))
 
 
@@ -140,7 +139,7 @@ def test_margins_agree_with_the_interval(method: Method) -> None:
         if min(abs(-margin - low), abs(margin - high)) > 1e-3:
             assert found.noninferior(margin).holds == (low > -margin)
             assert found.equivalent(margin).holds == (low > -margin and high < margin)
-    assert "shown" in found.equivalent(0.3).summary() and found.equivalent(0.3).to_frame().holds.item()
+    assert "shown" in found.equivalent(0.3).summary() and found.equivalent(0.3).holds
     with pytest.raises(DataError, match="above 0"):
         found.noninferior(0)
 

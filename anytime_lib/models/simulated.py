@@ -125,42 +125,43 @@ class Respondent:
         *,
         max_tokens: int,
         temperature: float,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        tokens: bool = False,
-        alternatives: int = 0,
-        prefill: bool = False,
         each_try: EachTry | None = None,
+        **more: Any,
     ) -> Reply:
         """A reasoning, a forced answer, or a one-letter verdict, by what the conversation asks for. The same request
-        is always answered in the same way.
+        is always answered in the same way; what else it may have is that of `Endpoint.chat`.
 
         Raises:
             RequestFailed: it is asked to reason about a problem that it does not know.
         """
+        seed, prefill = more.get("seed") if temperature > 0 else None, bool(more.get("prefill"))
+        drawn = int(digest([messages, seed, prefill])[:16], 16)
 
         async def once() -> Reply:
-            drawn = int(digest([messages, seed if temperature > 0 else None, prefill])[:16], 16)
-            rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
-            at = self._asked_at(messages)
-            known = None if at is None else self._find(messages[at]["content"])
-            if alternatives:
-                return self._verdict(messages, rng)
-            if at is None or known is None:
-                if tokens:
-                    raise RequestFailed("the simulated respondent can reason only about problems of its config")
-                n = min(max_tokens, 30)
-                return _reply(messages, _write([], n, wording)[0], n, "stop")
-            holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
-            if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
-                text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
-                return _reply(messages, text, n, "length" if cut_off else "stop")
-            chance = float(self.simulation.chances(quantile(known.problem), self.effect_in(messages)))
-            turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
-            text, ends = _write(turns, n, wording)
-            return _reply(messages, text, n, "stop" if stopped else "length", ends=ends if tokens else None)
+            if more.get("alternatives"):
+                return self._verdict(messages, drawn)
+            return self._said(messages, max_tokens, bool(more.get("tokens")), prefill, drawn)
 
         return await (once() if each_try is None else each_try(once))
+
+    def _said(self, messages: Sequence[Message], max_tokens: int, tokens: bool, prefill: bool, drawn: int) -> Reply:
+        """A reasoning, or the answer after one; beside any problem, a few words."""
+        rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
+        at = self._asked_at(messages)
+        known = None if at is None else self._find(messages[at]["content"])
+        if at is None or known is None:
+            if tokens:
+                raise RequestFailed("the simulated respondent can reason only about problems of its config")
+            n = min(max_tokens, 30)
+            return _reply(messages, _write([], n, wording)[0], n, "stop")
+        holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
+        if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
+            text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
+            return _reply(messages, text, n, "length" if cut_off else "stop")
+        chance = float(self.simulation.chances(quantile(known.problem), self.effect_in(messages)))
+        turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
+        text, ends = _write(turns, n, wording)
+        return _reply(messages, text, n, "stop" if stopped else "length", ends=ends if tokens else None)
 
     def effect_in(self, messages: Sequence[Message]) -> float:
         """What the methods whose wording a conversation bears multiply the hazard by."""
@@ -186,14 +187,14 @@ class Respondent:
             return known.task.gold_answer(known.problem)
         return known.distractors[int(which * len(known.distractors))]
 
-    def _verdict(self, messages: Sequence[Message], rng: np.random.Generator) -> Reply:
+    def _verdict(self, messages: Sequence[Message], drawn: int) -> Reply:
         """A letter: which of two attempts is better, or whether one beginning holds the answer (A: yes). How strongly
         which of two is preferred depends on the pair, whatever its order; the liking for the first comes on top."""
         content = messages[-1]["content"]
         known, pair = self._find(content), "ATTEMPT A: " in content and "ATTEMPT B: " in content
         if known is None:
             raise RequestFailed("the simulated respondent can judge only what is about a problem of its config")
-        better = 1.0 if _holds(content) else -1.0
+        rng, better = np.random.default_rng([drawn, 0]), 1.0 if _holds(content) else -1.0
         if pair:
             a, _, rest = content.partition("ATTEMPT A: ")[2].partition("ATTEMPT B: ")
             a, b = a.strip(), rest.rpartition("\n\n")[0].strip()

@@ -125,5 +125,8 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: CurveStatistic) -
 def weighted_mean(weights: Floats, values: Floats) -> Floats:
     """The mean over problems by each row of weights, the missing left out: (R, P), (P, U) -> (R, U)."""
     seen = ~np.isnan(values)
-    total, count = weights @ np.where(seen, values, 0.0), weights @ seen
+    total = weights @ np.where(seen, values, 0.0)
+    if seen.all():
+        return np.asarray(total / weights.sum(axis=1, keepdims=True))
+    count = weights @ seen
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from anytime_lib.index import Floats, from_means
@@ -30,12 +29,6 @@ class TestResult:
     statistic: float
     pvalue: float
     note: str = ""
-
-    def summary(self) -> str:
-        """One line in words."""
-        if np.isnan(self.pvalue):
-            return f"{self.name}: not to be had; {self.note}"
-        return f"{self.name}: p = {self.pvalue:.3g}" + (f" ({self.note})" if self.note else "")
 
 
 @dataclass(frozen=True)
@@ -60,10 +53,6 @@ class MarginResult(TestResult):
             return f"{self.claim}: not to be told{note}"
         word = "shown" if self.holds else "not shown"
         return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row."""
-        return pd.DataFrame([vars(self) | {"holds": self.holds}])
 
 
 def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> NDArray[np.int8]:

@@ -13,20 +13,16 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
-from anytime_lib.index import ARM, Floats, Order, anytime_index, best_so_far, quality_array
+from anytime_lib.index import ARM, Floats, anytime_index, quality_array
 from anytime_lib.stats.bootstrap import Seed, curve_of, generator, resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.intervals import interval
 
 
-def trace_indices(quality: Floats, budgets: ArrayLike, order: Order = "raw") -> Floats:
-    """The index of every single trace: (..., S, T) -> (..., S); NaN where a trace lacks a budget.
-
-    With `trace` its running maximum is taken first; any other order reads the trace as it is.
-    """
-    curve = best_so_far(quality) if order == "trace" else quality
-    unknown = np.asarray(np.isnan(curve).any(axis=-1))
-    index = np.asarray(anytime_index(budgets, np.where(unknown[..., None], 0.0, curve), running_max=False))
+def trace_indices(quality: Floats, budgets: ArrayLike) -> Floats:
+    """The index of every single trace, no maximum: (..., S, T) -> (..., S); NaN where a trace lacks a budget."""
+    unknown = np.asarray(np.isnan(quality).any(axis=-1))
+    index = np.asarray(anytime_index(budgets, np.where(unknown[..., None], 0.0, quality), running_max=False))
     return np.where(unknown, np.nan, index)
 
 
@@ -34,7 +30,6 @@ def performance_profile(
     cells: pd.DataFrame,
     taus: ArrayLike | None = None,
     *,
-    order: Order = "raw",
     n_resamples: int = 2_000,
     seed: Seed = 0,
     confidence_level: float = 0.95,
@@ -44,7 +39,6 @@ def performance_profile(
     Args:
         cells: the tidy table.
         taus: thresholds of the index; 101 from 0 to 1 by default.
-        order: `raw` or `trace`, how a trace's index is read.
 
     Returns:
         One row per arm and threshold: run, model, task, method, tau, share, low, high. The intervals resample
@@ -54,7 +48,7 @@ def performance_profile(
     tables, mean = [], curve_of("raw")
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
-        scores = trace_indices(quality, budgets, order)
+        scores = trace_indices(quality, budgets)
         above = np.where(np.isnan(scores)[..., None], np.nan, scores[..., None] > thresholds)  # (P, S, U)
         draws = resampled(above[None], [], mean, n_resamples, generator(seed))[:, 0]
         share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())

@@ -40,8 +40,8 @@ def upper_bound(
 
 
 def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0) -> Floats:
-    """What the mean loss may be at most: that of (..., n) losses and of the worst possible one under uniform Dirichlet
-    weights, (..., n_draws).
+    """What the mean loss may be at most: (..., n) losses and the worst possible one, under uniform Dirichlet weights ->
+    (..., n_draws) means.
 
     `upper_bound` is their quantile, and the share of them at `margin` or above is the p-value of "the mean loss is
     `margin` or more" (of losses that are 0 or `worst`, that of the exact binomial test).

@@ -15,7 +15,7 @@ from anytime_lib.index import Floats
 from anytime_lib.registry import load_task
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.studies.variance import VarianceSplit, trace_values, variance_split
-from anytime_lib.sweep.prices import Price
+from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
 
 
@@ -225,7 +225,7 @@ def _simulated(config: RunConfig) -> RunConfig:
     middle = float(np.median([np.sqrt(config.task(t).budgets[0] * config.task(t).budgets[-1]) for t in config.tasks]))
     settings = config.options.get("simulated") or {"solve": 1 / middle, "effects": {"pdp": 1.5}}
     return config.but(
-        model="simulated", simulated=settings, base_url=None, run=f"{config.label}-simulated", mode="cut",
+        model="simulated", simulated=settings, base_url=None, run=f"{config.run}-simulated", mode="cut",
         answer_via="turn", concurrency=64, source=None, pool_source=None, difficulty=None,
         methods={name: ["base", "pdp"] if n else ["base"] for name, n in there["pool"].items()},
         n_problems=there["test"], pool_problems={name: max(1, n) for name, n in there["pool"].items()}, n_samples=6,

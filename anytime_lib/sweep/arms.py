@@ -194,7 +194,7 @@ async def _trace(
     run: Run, arm: Arm, problem: Problem, messages: list[Message], sample: int, budget: int
 ) -> Trace | None:
     """The trace that is cut at every budget; None where each budget needs a run of its own."""
-    if arm.method.name == "recorded":
+    if arm.method.name == "imported":
         return await run.client.recorded(arm.task, arm.method.name, problem, messages, sample)
     if run.config.sampling.mode == "fresh":
         return None

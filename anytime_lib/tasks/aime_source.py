@@ -1,11 +1,9 @@
 """Which AIME problems does a file, a hub set or a `datasets.Dataset` in one of the usual layouts hold?
 
-Sources: `PATH`, `hub#YEARS`, `hub:OWNER/NAME`, each with options after `#`: years (`2024`, `1983-2023`) from any of
-them, `config=`, `split=`, `revision=` of a hub set, and `unchecked` for problems altered on purpose.
-
-Copies of AIME go round with wrong answers (384 for 385), so those of 2024 and 2025 are compared with the right ones:
-each by its contest's name where a row tells it, else a whole year's together. `data/aime_answers.csv` holds them as
-salted hashes, so that no answer stands there in the clear.
+Sources: `PATH`, `hub#YEARS`, `hub:OWNER/NAME`, each with options after `#`: years (`2024`, `1983-2023`), `config=`,
+`split=`, `revision=` of a hub set, and `unchecked` for problems altered on purpose: copies with wrong answers go round
+(384 for 385), so those of 2024 and 2025 are compared with the right ones, each by its contest's name where a row tells
+it, else a whole year's together. `data/aime_answers.csv` holds them as salted hashes, none in the clear.
 """
 
 from __future__ import annotations
@@ -63,22 +61,22 @@ def read(source: str | Path | Dataset) -> list[Problem]:
         ConfigError: the source is not of the form above.
         DataError: it cannot be had or read, or an answer of 2024 or 2025 is wrong.
     """
-    if not isinstance(source, str | Path) and not hasattr(source, "to_list"):
-        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
     place, options, years = _parsed(source) if isinstance(source, str) else (str(source), {}, [])
-    if place == "hub":
-        if not years or set(options) & set(_OF_HUB):
-            raise ConfigError("hub takes years alone: hub#2024, hub#2025 or a range such as hub#1983-2023")
+    if set(options) & set(_OF_HUB) and not place.startswith("hub:"):
+        raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
+    if hasattr(source, "to_list"):
+        found = _problems(source.to_list(), "dataset", {"source": "dataset"})
+    elif not isinstance(source, str | Path):
+        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
+    elif place == "hub" and not years:
+        raise ConfigError("name the years: hub#2024, hub#2025 or a range such as hub#1983-2023")
+    elif place == "hub":
         found = _of_best_copies(years)
     elif place.startswith("hub:"):
         found = _of_years(_hub_problems(place.removeprefix("hub:"), options), years, place)
-    elif set(options) & set(_OF_HUB):
-        raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
-    elif isinstance(source, str | Path):
+    else:
         rows = read_table(place, "hub#YEARS or hub:OWNER/NAME (or left out for the ladder)")
         found = _of_years(_problems(rows, place, {"source": Path(place).name}), years, place)
-    else:
-        found = _problems(source.to_list(), "dataset", {"source": "dataset"})
     if "unchecked" not in options:
         _check(found)
     return found
@@ -142,9 +140,14 @@ def _problems(
     """The problems in the rows of `place`; `years`, if it is one, is the year of rows that name none."""
     if not rows:
         raise DataError(f"{place} holds no problems")
-    text_column = _column(place, rows[0], TEXT_COLUMNS, "problem text")
-    answer_column = _column(place, rows[0], ANSWER_COLUMNS, "answer")
-    id_column = next((c for c in ID_COLUMNS if c in rows[0]), None)
+    text_column, answer_column, id_column = (
+        next((name for name in names if name in rows[0]), None) for names in (TEXT_COLUMNS, ANSWER_COLUMNS, ID_COLUMNS)
+    )
+    if text_column is None or answer_column is None:
+        what, names = ("problem text", TEXT_COLUMNS) if text_column is None else ("answer", ANSWER_COLUMNS)
+        raise DataError(
+            f"{place} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(rows[0])}"
+        )
     named = years or [int(year) for year in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", Path(place).name)]
     by_id: dict[str, Problem] = {}
     by_text: dict[str, Problem] = {}
@@ -174,13 +177,6 @@ def _problems(
         metadata = {**origin, "row": number, **_when(row, named[0] if len(named) == 1 else None)}
         by_text[text] = by_id[key] = Problem(key, "aime", text, gold, metadata)
     return list(by_id.values())
-
-
-def _column(place: str, row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise DataError(f"{place} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(row)}")
 
 
 def _when(row: Mapping[str, Any], only: int | None) -> dict[str, Any]:

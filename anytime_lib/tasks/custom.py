@@ -189,9 +189,9 @@ class CustomTask:
                 f"{where} gave a {type(said).__name__} that is no grade on {problem.id}; it must give True, False, a "
                 f"score in [0, 1], None, or a Grade with such a score and a status of {', '.join(STATUSES)}"
             )
-        if grade:
-            return Grade(score, bool(grade.correct), grade.status, str(grade.detail or ""))
-        return Grade(score, score == 1, "ok")
+        if grade is None:
+            return Grade(score, score == 1, "ok")
+        return Grade(score, bool(grade.correct), grade.status, str(grade.detail or ""))
 
 
 make_task = CustomTask

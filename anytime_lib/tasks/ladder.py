@@ -48,6 +48,7 @@ def _distinct(low: int, high: int, size: int) -> Draw:
 
 
 def _then(first: Draw, second: Draw) -> Draw:
+    """The numbers of both."""
     return lambda rng: [*first(rng), *second(rng)]
 
 
@@ -61,8 +62,8 @@ def _with_remainders(moduli: Draw) -> Draw:
     return draw
 
 
-def _and_a_prime(numbers: Draw) -> Draw:
-    return lambda rng: [*numbers(rng), int(rng.choice((2, 3, 5, 7, 11, 13)))]
+def _prime(rng: Generator) -> list[int]:
+    return [int(rng.choice((2, 3, 5, 7, 11, 13)))]
 
 
 def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
@@ -181,7 +182,7 @@ TEMPLATES: dict[int, dict[str, Template]] = {
     "remainders": Template(_with_remainders(_distinct(7, 36, 2)), lambda m, q, r, s: (
         f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s} when "
         f"divided by {q}.", _least((m, q), (r, s)) if r != s else REDRAW)),
-    "factorial_power": Template(_and_a_prime(_ints((50, 2000))), lambda n, p: (
+    "factorial_power": Template(_then(_ints((50, 2000)), _prime), lambda n, p: (
         f"Find the largest integer $k$ for which ${p}^k$ divides ${n}!$.", _legendre(n, p))),
 },
 6: {  # competition

@@ -27,17 +27,8 @@ MEMORY = 2**31
 
 
 class Opinion(NamedTuple):
-    """Both readings of one answer.
-
-    Attributes:
-        kind: one of `KINDS`; `timed out` also when the process died of the answer.
-        gold: the right integer.
-        ours: what `extract_integer` reads, or None.
-        theirs: what Math-Verify reads, as text of at most 40 characters (the gold integer where it takes the two to be
-            equal), or None.
-        seconds: how long Math-Verify took.
-        excerpt: the end of the answer, at most 60 characters.
-    """
+    """Both readings of one answer; `timed out` also when the process died of it. `theirs` is text of at most 40
+    characters (the gold integer where Math-Verify takes the two to be equal), `excerpt` the answer's last 60."""
 
     kind: str
     gold: int
@@ -50,11 +41,8 @@ class Opinion(NamedTuple):
 def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> list[Opinion]:
     """Math-Verify's and our reading of each (answer, gold integer), in order.
 
-    Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`, as everything that
-    starts processes. `timeout` is the seconds that Math-Verify may take over one answer.
-
-    Raises:
-        ConfigError: Math-Verify is not installed or does not start.
+    Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`. `timeout` is the
+    seconds that Math-Verify may take over one answer. ConfigError where it does not start.
     """
     if timeout <= 0:
         raise ConfigError(f"the second opinion's timeout must be positive, not {timeout}")

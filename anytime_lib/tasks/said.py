@@ -37,7 +37,8 @@ _HTML = re.compile(
 def said(text: str) -> str:
     """What is said after any thinking, in plain signs. Thinking that does not end leaves what stands before it."""
     *_, text = _CLOSED.split(text)
-    text = _OPENED.split(text, maxsplit=1)[0].strip()[-LONGEST:].translate(_SIGNS)
+    text = _OPENED.split(text, maxsplit=1)[0].strip()
+    text = ("…" * (len(text) > LONGEST) + text[-LONGEST:]).translate(_SIGNS)
     return _STOP.sub("", _HTML.sub(lambda tag: "\n" if tag["block"] else "", text)).strip()
 
 

@@ -2,11 +2,10 @@
 
 10,000 paired resamples of the Anytime Index on 2 arms x 200 problems x 8 samples x 12 budgets:
 
-    ours, problems   whole problems drawn (the default)
-    ours, two-stage  problems, then samples within each (`levels="samples"`)
-    plain loop       numpy, one resample at a time, of the two-stage kind; 200 of them timed, and scaled to 10,000
-    scipy            `scipy.stats.bootstrap`, paired and vectorised over problems, on the same index, the samples
-                     averaged beforehand; in batches of 250, its best here
+    ours        whole problems drawn, as weights
+    plain loop  numpy, one resample at a time; 200 of them timed, and scaled to 10,000
+    scipy       `scipy.stats.bootstrap`, paired and vectorised over problems, on the same index, the samples averaged
+                beforehand; in batches of 250, its best here
 
 All in one run on one process; the ratios count, not the seconds. Peak memory is that of a process of its own. Then all
 pairs of 8 methods on 3 tasks, from a tidy table, as `compare_family` does them.
@@ -26,7 +25,8 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from anytime_lib import anytime_index
-from anytime_lib.stats import compare_family, index_of, resampled
+from anytime_lib.stats import compare_family
+from anytime_lib.stats.bootstrap import index_of, resampled
 
 BUDGETS = [2**i for i in range(12)]
 N_RESAMPLES = 10_000
@@ -40,12 +40,9 @@ def quality(rng: np.random.Generator, shape: tuple[int, ...] = SHAPE) -> np.ndar
 
 
 def plain_loop(q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    _, n, k, _ = q.shape
-    found = []
+    n, found = q.shape[1], []
     for _ in range(LOOPED):
-        problems = rng.integers(n, size=n)
-        samples = rng.integers(k, size=(n, k))
-        mean = q[:, problems[:, None], samples].mean(axis=(1, 2))
+        mean = q[:, rng.integers(n, size=n)].mean(axis=(1, 2))
         found.append([anytime_index(BUDGETS, row) for row in mean])
     return np.asarray(found)
 
@@ -73,12 +70,12 @@ def timed(functions: dict[str, Callable[[], object]], rounds: int = 5) -> dict[s
     return best
 
 
-def peak(levels: str) -> float:
+def peak() -> float:
     """Peak memory of a process that makes the resamples and nothing else, in MB."""
     code = (
         "import resource, sys; sys.path.insert(0, sys.argv[1]); import bench_stats as b\n"
         "q = b.quality(b.np.random.default_rng(0))\n"
-        f"b.resampled(q, b.BUDGETS, b.index_of(), b.N_RESAMPLES, b.np.random.default_rng(1), {levels!r})\n"
+        "b.resampled(q, b.BUDGETS, b.index_of(), b.N_RESAMPLES, b.np.random.default_rng(1))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     folder = str(__file__).rsplit("/", 1)[0]
@@ -101,29 +98,26 @@ def table_of(n_tasks: int, n_methods: int) -> pd.DataFrame:
 def main() -> None:
     q, statistic = quality(np.random.default_rng(0)), index_of()
 
-    def ours(levels: str) -> np.ndarray:
-        return resampled(q, BUDGETS, statistic, N_RESAMPLES, np.random.default_rng(1), levels)  # type: ignore[arg-type]
+    def ours() -> np.ndarray:
+        return resampled(q, BUDGETS, statistic, N_RESAMPLES, np.random.default_rng(1))
 
     best = timed(
         {
-            "problems": lambda: ours("problems"),
-            "samples": lambda: ours("samples"),
+            "ours": ours,
             "loop": lambda: plain_loop(q, np.random.default_rng(1)),
             "scipy": lambda: by_scipy(q, np.random.default_rng(1)),
         }
     )
-    problems, samples, loop, peer = (best[k] for k in ("problems", "samples", "loop", "scipy"))
-    loop *= N_RESAMPLES / LOOPED
-    looped = plain_loop(q, np.random.default_rng(1)).std(axis=0)
-    print(f"standard errors: two-stage {ours('samples').std(axis=0).round(4)}, plain loop {looped.round(4)}")
-    one, other = ours("problems"), by_scipy(q, np.random.default_rng(1))
-    print(f"of the difference: {(one[:, 1] - one[:, 0]).std():.5f}, scipy {other.std():.5f}")
-    print(f"plain loop       {loop:8.2f} s (scaled from {LOOPED} resamples)")
-    print(f"scipy            {peer:8.2f} s")
-    print(f"ours, two-stage  {samples:8.2f} s: {loop / samples:5.1f} x the loop (target 15), "
-          f"{peer / samples:5.1f} x scipy, peak {peak('samples'):.0f} MB (target under 500)")  # fmt: skip
-    print(f"ours, problems   {problems:8.2f} s: {loop / problems:5.1f} x the loop, {peer / problems:5.1f} x scipy "
-          f"(target 1), peak {peak('problems'):.0f} MB")  # fmt: skip
+    mine, loop, peer = best["ours"], best["loop"] * N_RESAMPLES / LOOPED, best["scipy"]
+    one, other, looped = ours(), by_scipy(q, np.random.default_rng(1)), plain_loop(q, np.random.default_rng(1))
+    spread = {name: (draws[:, 1] - draws[:, 0]).std() for name, draws in (("ours", one), ("plain loop", looped))}
+    print("standard error of the difference:", {k: round(v, 5) for k, v in spread.items()}, f"scipy {other.std():.5f}")
+    print(f"plain loop  {loop:8.2f} s (scaled from {LOOPED} resamples)")
+    print(f"scipy       {peer:8.2f} s")
+    print(
+        f"ours        {mine:8.2f} s: {loop / mine:5.1f} x the loop (target 15), {peer / mine:5.1f} x scipy, "
+        f"peak {peak():.0f} MB (target under 500)"
+    )
     cells = table_of(3, 8)
     start = time.perf_counter()
     family = compare_family(cells, "all")
