@@ -169,7 +169,7 @@ def sane(text: str) -> str:
 
 def one_line(text: str, redact: Callable[[str], str]) -> str:
     """A text from elsewhere as it may be logged: without keys, escapes and control characters, and short."""
-    plain = " ".join(_CONTROL.sub(" ", text[:20_000]).split())
+    plain = " ".join(_CONTROL.sub(" ", text).split())
     return sane(redact(plain))[:MOST_WORDS]
 
 

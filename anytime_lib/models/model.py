@@ -37,34 +37,31 @@ class Model:
         name: the model's name in requests and cells. For the embedded model it carries the weights' hash, for the
             simulated respondent that of its parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
-        calls: requests sent to the model since this object was made.
-        patience, on_event, limiter: handed to the endpoint; set them before the first call.
+        timeouts, on_event, limiter: handed to the endpoint; set them before the first call.
     """
 
     timeouts = Timeouts()
 
     def __init__(self, config: RunConfig) -> None:
-        self._config = config
+        self._config, self._lock, url = config, asyncio.Lock(), config.endpoint.base_url
         self._endpoint: Endpoint | Respondent | None = None
         self._server: EmbeddedServer | None = None
-        self._lock = asyncio.Lock()
-        self.calls = 0
-        self.on_event: Callable[[Event], None] | None = None
-        self.limiter: Limiter | None = None
         self._gguf: Path | None = None
         self._respondent: Respondent | None = None
-        if config.endpoint.base_url is None and config.model == "simulated":
+        self.on_event: Callable[[Event], None] | None = None
+        self.limiter: Limiter | None = None
+        if url is None and config.model == "simulated":
             self._respondent = Respondent(simulation_of(config.options.get("simulated", {})))
             self.name = self._respondent.name
             self.endpoint_id = "simulated"
-        elif config.endpoint.base_url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
+        elif url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
             self._gguf = weights.resolve(None if config.model == "embedded" else config.model)
             self.name = weights.alias(self._gguf)
             self.endpoint_id = "embedded"
         else:
             self.name = config.model
-            named = config.endpoint.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-            self.endpoint_id = check_url(named, "base_url" if config.endpoint.base_url else "OPENAI_BASE_URL")
+            named = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+            self.endpoint_id = check_url(named, "base_url" if url else "OPENAI_BASE_URL")
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""

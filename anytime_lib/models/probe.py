@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, cast, get_args
+from dataclasses import asdict
+from typing import Any, Literal, cast
+
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.reply import EachTry, Reply, hidden_reasoning
+from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.tokens import ends_of
 
 Prefill = Literal["none", "echo", "continue_final_message"]
@@ -25,7 +28,7 @@ PROBE_TOKENS = 160
 """Enough for the beginning of a reasoning to show itself; a model that does not reason stops far earlier."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Capabilities:
     """What a probe found of an endpoint and a model.
 
@@ -63,25 +66,18 @@ class Capabilities:
     @classmethod
     def from_json(cls, value: Mapping[str, Any] | None) -> Capabilities | None:
         """What `to_json` gave; None where it is something else (an older version's), so that one probes again."""
-        names = {f.name for f in fields(cls)}
-        if value is None or set(value) != names or not isinstance(value["dropped"], list):
+        try:
+            return cls(**value) if value else None
+        except ValidationError:
             return None
-        known = (value["prefill"] in get_args(Prefill), value["reasoning"] in get_args(ReasoningIn),
-                 value["tokens"] in get_args(TokenMode))  # fmt: skip
-        return cls(**{**value, "dropped": tuple(value["dropped"])}) if all(known) else None
 
     def summary(self) -> str:
         """These facts in one sentence."""
-        where = {
-            "none": "no reasoning apart from its text",
-            "think": "reasoning within <think>",
-            "hidden": "hidden reasoning, which cannot be cut (mode: fresh)",
-        }
-        left_out = ", ".join(sorted(self.dropped)) or "nothing"
+        hidden = ", which cannot be cut (mode: fresh)" if self.reasoning == "hidden" else ""
         return (
-            f"{where.get(self.reasoning, f'reasoning in {self.reasoning}')}; tokens: {self.tokens}; "
-            f"prefill: {self.prefill}; {'streams' if self.streaming else 'does not stream'}; caps replies by "
-            f"{self.max_tokens_name}; refuses {left_out}"
+            f"reasoning: {self.reasoning}{hidden}; tokens: {self.tokens}; prefill: {self.prefill}; "
+            f"{'streams' if self.streaming else 'does not stream'}; caps replies by {self.max_tokens_name}; "
+            f"refuses {', '.join(sorted(self.dropped)) or 'nothing'}"
         )
 
 
@@ -137,3 +133,37 @@ async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:
     except RequestFailed:
         return "none"
     return "echo" if endpoint.owner == "llamacpp" else "continue_final_message"
+
+
+def reasoning_of(reply: Mapping[str, Any]) -> str:
+    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
+    return str(reply["reasoning"] or reply["text"])
+
+
+def expected_tokens(reply: Mapping[str, Any]) -> int:
+    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
+    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
+    if not reply["reasoning"]:
+        return billed
+    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
+
+
+def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
+    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
+
+    Args:
+        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
+    """
+    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
+    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
+        return (
+            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
+            "cannot be cut"
+        )
+    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
+    if expected - shown > max(16, expected // 4):
+        return (
+            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
+            "be cut"
+        )
+    return ""

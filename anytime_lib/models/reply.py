@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -212,9 +212,8 @@ class ReplyParser:
             completion = max(completion or 0, len(self._tokens) or (self.pieces if self.streamed else 0))
         if reasoning > completion or (reasoning and usage.get("total_tokens") == prompt + completion + reasoning):
             completion += reasoning  # xAI and Gemini bill reasoning apart
-        counts = {"prompt_tokens": prompt, "cached_tokens": min(cached, prompt), "completion_tokens": completion,
-                  "reasoning_tokens": reasoning}  # fmt: skip
-        return counts, estimated
+        names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
+        return dict(zip(names, (prompt, min(cached, prompt), completion, reasoning), strict=True)), estimated
 
 
 def split_think(text: str) -> tuple[str, str]:
@@ -226,40 +225,6 @@ def split_think(text: str) -> tuple[str, str]:
     if opened or (end and "<think>" not in head):
         return head, after.lstrip() if end else ""
     return "", text
-
-
-def reasoning_of(reply: Mapping[str, Any]) -> str:
-    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
-    return str(reply["reasoning"] or reply["text"])
-
-
-def expected_tokens(reply: Mapping[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
-    if not reply["reasoning"]:
-        return billed
-    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
-
-
-def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
-    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return ""
 
 
 def _text_of(value: Any) -> str:

@@ -42,12 +42,7 @@ class Timeouts:
 
 
 class Retrying:
-    """Tries calls of one endpoint until they succeed or are given up.
-
-    Args:
-        place: the endpoint, for messages.
-        tell: hears of every retry.
-    """
+    """Tries calls of one endpoint (`place`, in messages) until they succeed or are given up; `tell` hears why."""
 
     def __init__(
         self, place: str, timeouts: Timeouts, tell: Callable[[Event], None], limiter: Limiter | None = None

@@ -222,8 +222,8 @@ _PREPARED = SimpleNamespace(preferences=[], low=[], summary="")
 def _asked(method: str, context: Context, problem: Problem) -> list[Message]:
     """The messages that ask for the one trace of a method; those of `base` for `direct`."""
     found = load_method("base" if method == "direct" else method)
-    if not isinstance(found, Prompted) or method == "recorded":
-        plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "recorded"]
+    if not isinstance(found, Prompted) or method == "imported":
+        plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "imported"]
         raise DataError(
             f"the truth of {method} is not known, since its answers do not come from one trace of the respondent; it "
             f"is of direct, {', '.join(plain)}"

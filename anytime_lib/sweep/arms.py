@@ -66,13 +66,11 @@ class Run:
         self.finish(*(cell | {"detail": str(error)} for cell in cells))
 
     def say_fresh(self, why: str) -> None:
-        """Say once that reasoning is hidden, and leave a note of it in the store."""
-        model = self.client.model
-        if self.store and not self._said_fresh:
-            self._said_fresh = True
-            log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", model.name, why)
-            note = {"mode": "fresh", "why": why, "model": model.name, "endpoint": model.endpoint_id}
-            self.store.note("mode", f"{model.endpoint_id} {model.name}", note)
+        """Say once that reasoning is hidden."""
+        if not self._said_fresh:
+            words = "%s: %s; each budget gets a run of its own instead (mode: fresh)"
+            log.warning(words, self.client.model.name, why)
+        self._said_fresh = True
 
 
 def bill_of(run: str, model: str, task: str, preparation: str) -> str:
@@ -196,7 +194,7 @@ async def _trace(
     run: Run, arm: Arm, problem: Problem, messages: list[Message], sample: int, budget: int
 ) -> Trace | None:
     """The trace that is cut at every budget; None where each budget needs a run of its own."""
-    if arm.method.name == "recorded":
+    if arm.method.name == "imported":
         return await run.client.recorded(arm.task, arm.method.name, problem, messages, sample)
     if run.config.sampling.mode == "fresh":
         return None
