@@ -66,13 +66,11 @@ class Run:
         self.finish(*(cell | {"detail": str(error)} for cell in cells))
 
     def say_fresh(self, why: str) -> None:
-        """Say once that reasoning is hidden, and leave a note of it in the store."""
-        model = self.client.model
-        if self.store and not self._said_fresh:
-            self._said_fresh = True
-            log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", model.name, why)
-            note = {"mode": "fresh", "why": why, "model": model.name, "endpoint": model.endpoint_id}
-            self.store.note("mode", f"{model.endpoint_id} {model.name}", note)
+        """Say once that reasoning is hidden."""
+        if not self._said_fresh:
+            words = "%s: %s; each budget gets a run of its own instead (mode: fresh)"
+            log.warning(words, self.client.model.name, why)
+        self._said_fresh = True
 
 
 def bill_of(run: str, model: str, task: str, preparation: str) -> str:
