@@ -43,7 +43,7 @@ from inspect_ai.model import (
 from inspect_ai.scorer import Score
 
 from anytime_lib.store import Store
-from anytime_lib.tools.export import Gate, rows_of
+from anytime_lib.tools.gate import Gate, rows_of
 from anytime_lib.types import digest, replace_file
 
 _ABOUT = ("budget", "tokens_used", "answer_tokens", "status", "correct", "stopped_naturally", "answer_key")
