@@ -239,7 +239,6 @@ class Preference:
         verdict_keys: keys of the judging requests.
         by: who preferred it (see `judging`).
         log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
-        rationales: what the judge said beside its letters, in the same order.
     """
 
     problem: Problem
@@ -249,7 +248,6 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-    rationales: tuple[str, ...] = field(default=(), repr=False)
 
 
 def recorded_key(problem: Problem, sample: int) -> str:

@@ -97,7 +97,7 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
     swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
     return [
         replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin,
-                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1], rationales=p.rationales[::-1])
+                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1])
         if i in swapped else replace(p, by="shuffled")
         for i, p in enumerate(preferences)
     ]  # fmt: skip

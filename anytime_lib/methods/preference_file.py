@@ -71,10 +71,9 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
         "prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser),
         "by": pair.by, "margin": pair.margin, "in_context": pair in made.preferences,
         "verdicts": [
-            {"order": order, "key": key, "log_odds_of_first": odds,
-             "rationale": shown(pair.problem, why) if why else ""}
-            for order, key, odds, why in zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds,
-                                             pair.rationales or ("", ""), strict=True)
+            {"order": order, "key": key, "log_odds_of_first": odds}
+            for order, key, odds in zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds,
+                                        strict=True)
         ] if pair.verdict_keys else [],
         **made.made_with, "package_version": version("anytime-lib"),
     }  # fmt: skip

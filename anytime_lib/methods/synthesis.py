@@ -19,7 +19,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Client, chain_of_thought
+from anytime_lib.methods.base import Client, Sample, chain_of_thought
 from anytime_lib.methods.judge import (
     PREFERENCE_SOURCES,
     Judgement,
@@ -242,15 +242,16 @@ async def _attempt(
     sample: int,
 ) -> Attempt:
     budget = settings.pool.budget
-    trace = await client.trace(task, "synthesis", problem, messages, sample, budget)
-    answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_cap)
+    of = Sample(task, "synthesis", problem, sample)
+    trace = await client.trace(of, messages, budget)
+    answer = await client.answer(of, trace, budget, settings.answer_cap)
     tokens = trace.used(budget) + answer.tokens
     return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens)
 
 
 def _preference(problem: Problem, a: Attempt, b: Attempt, found: Judgement, by: PreferenceSource) -> Preference:
-    """A verdict as a pair; what was said of it is put in the winner's order."""
+    """A verdict as a pair, in the winner's order."""
     margin, (ab, ba) = abs(found.margin or 0.0), found.log_odds
     if found.outcome == "first":
-        return Preference(problem, a, b, margin, found.keys, by, (ab, ba), found.rationales)
-    return Preference(problem, b, a, margin, found.keys[::-1], by, (ba, ab), found.rationales[::-1])
+        return Preference(problem, a, b, margin, found.keys, by, (ab, ba))
+    return Preference(problem, b, a, margin, found.keys[::-1], by, (ba, ab))
