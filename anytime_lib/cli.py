@@ -17,8 +17,8 @@ from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
+from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
-from anytime_lib.sweep.ledger import against_fresh, identical_traces, ledger_table, reading
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools import explain, export
 from anytime_lib.tools.estimate import estimate_run
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     found = command("estimate", _estimate, "what a params file's sweep would cost and find; nothing is sent", params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", params)
-    found = command("import", _import, "store reasoning that others recorded, for the method `recorded`",
+    found = command("import", _import, "store reasoning that others recorded, for the method `imported`",
                     ("traces", "JSONL file: id or text, reasoning, token count, final answer"))  # fmt: skip
     found.add_argument("--task", required=True, help="name of the task the traces are of")
     found.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
@@ -89,7 +89,7 @@ def _sweep(asked: argparse.Namespace) -> None:
     cells = run_sweep(config)
     print(estimate(cells, **config.resampling).to_string(index=False))
     with Store(config.folder / "store.sqlite") as store:
-        print(reading(ledger_table(store, config.limits.prices)))
+        print(ledger_summary(ledger_table(store, config.limits.prices)))
     print(config.folder.resolve())
 
 
@@ -109,11 +109,11 @@ def _ledger(asked: argparse.Namespace) -> None:
         table = ledger_table(store, config.limits.prices)
         for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
             print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
-    print(reading(table))
+    print(ledger_summary(table))
 
 
 def _import(asked: argparse.Namespace) -> None:
-    settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["recorded"]}
+    settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["imported"]}
     named = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
     config = RunConfig(**(settings | {name: value for name, value in named.items() if value}))
     found = import_traces(asked.traces, config, asked.task)
@@ -129,7 +129,7 @@ def _imported(found: pd.DataFrame, folder: Path) -> str:
     if len(scored := matched.dropna(subset="score")):
         lines.append(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}, "
                      f"{scored.correct.mean():.1%} correct, {(scored.status == 'ok').mean():.1%} read")  # fmt: skip
-    return "\n".join([*lines, "run the method `recorded` in this run to have a model answer from them"])
+    return "\n".join([*lines, "run the method `imported` in this run to have a model answer from them"])
 
 
 def _grade(asked: argparse.Namespace) -> None:

@@ -22,8 +22,10 @@ _METHODS = {
     **dict.fromkeys(("pdp", "pdp_plus"), "pdp"),
     "pdp_per_problem": "pdp_per_problem",
     **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
-    "recorded": "simple",
+    "imported": "simple",
 }
+OLD_NAMES = {"recorded": "imported"}
+"""What methods were called before -> what they are called now."""
 _NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 
 _tasks: dict[str, Any] = {}
@@ -57,6 +59,7 @@ def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
     Raises:
         ConfigError: no method has that name, or it has no such setting; the message gives the nearest.
     """
+    name = OLD_NAMES.get(name, name)
     if name not in method_names():
         raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
     method = _methods[name] if name in _methods else _found(f"methods.{_METHODS[name]}", "METHODS")[name]

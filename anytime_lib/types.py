@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -254,3 +255,15 @@ class Preference:
 def recorded_key(problem: Problem, sample: int) -> str:
     """The store's key of a recorded trace."""
     return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """A path to write to, that takes the place of `path` once it is whole; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

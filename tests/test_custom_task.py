@@ -21,7 +21,7 @@ from anytime_lib.stats import compare
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
-from anytime_lib.tools.import_traces import import_traces, read_records
+from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest, shown
 
 
@@ -237,21 +237,24 @@ def test_recorded_traces_are_cut_and_answered_from(
     server: FakeServer, config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     task = make_task("sums", sums, right)
-    run = config(tasks=[task], methods=["recorded"], n_samples=3, budgets=[2, 4, 50])
+    run = config(tasks=[task], methods=["imported"], n_samples=3, budgets=[2, 4, 50])
     problems = task.problems(limit=4, seed=run.seed)
     path = records(tmp_path / "t.jsonl", [
-        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5, "answer": problems[0].gold},
+        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5,
+         "final_answer": float(problems[0].gold), "answer": "of gold, perhaps"},
         {"id": problems[0].id, "reasoning": "another try", "reasoning_tokens": 2},
-        {"prompt": f"Please solve.\n\n{problems[1].text}  Think.", "response": "<think>so it is</think> It is 7."},
+        {"prompt": f"\n{problems[1].text}  ", "response": "<think>so it is</think> It is 7.",
+         "answer": problems[1].gold},
         {"id": "unknown", "reasoning": "lost"},
     ])  # fmt: skip
     found = import_traces(path, run, task)
     assert found.problem_id.tolist()[:3] == [problems[0].id, problems[0].id, problems[1].id]
     assert found.problem_id.isna().tolist() == [False, False, False, True]
-    assert found["sample"].tolist()[:3] == [0, 1, 0] and found.score[0] == 1.0
+    assert found["sample"].tolist()[:3] == [0, 1, 0] and found.score.tolist()[:1] == [1.0]
+    assert found.score[1:3].fillna(-1).tolist() == [-1, float(right(problems[1], "7") or 0)]  # never graded by `answer`
     assert import_traces(path, run, task).equals(found)  # nothing is stored twice
     cells = run_sweep(run, progress=False)
-    assert len(cells) == 3 * 3 and set(cells.method) == {"recorded"} and "error" in set(cells.status)
+    assert len(cells) == 3 * 3 and set(cells.method) == {"imported"} and "error" in set(cells.status)
     first = cells[(cells.problem_id == problems[0].id) & (cells["sample"] == 0)]
     assert first.tokens_used.tolist() == [2, 4, 5] and first.stopped_naturally.tolist() == [False, False, True]
     context = [r["messages"][-2]["content"] for r in server.requests]
@@ -279,34 +282,30 @@ CITIES = [
 def imported(config: Callable[..., RunConfig], tmp_path: Path) -> Callable[[list[dict[str, Any]]], pd.DataFrame]:
     """Imports rows into a run of the problems CITIES, all of them."""
     source = records(tmp_path / "cities.jsonl", CITIES)
-    run = config(tasks=[make_task("cities", CITIES, right)], methods=["recorded"], source=str(source))
+    run = config(tasks=[make_task("cities", CITIES, right)], methods=["imported"], source=str(source))
     return lambda rows: import_traces(
         records(tmp_path / "t.jsonl", [{"reasoning": "hm"} | r for r in rows]), run, "cities"
     )
 
 
-def test_of_several_problems_in_a_prompt_the_last_is_asked(imported: Callable[..., pd.DataFrame]) -> None:
+def test_rows_are_matched_by_id_or_by_the_exact_text(imported: Callable[..., pd.DataFrame]) -> None:
     rome, oslo, paris, _ = (c["text"] for c in CITIES)
-    found = imported([
-        {"prompt": f"{rome} Italy.\n{paris}  France.\n{oslo}\nThink."}, {"prompt": f"{oslo} Norway. {rome}"},
-        {"prompt": f"{oslo}\n2{paris}", "id": "c2"}, {"prompt": "Add 3 + 45"}, {"prompt": "Please: Add 3 + 4."},
-        {"prompt": "Add 3 + 4; Add 3 + 45"}, {"prompt": "and then?", "id": "c0"},
-    ])  # fmt: skip
-    assert found.problem_id.fillna("none").tolist() == ["c1", "c0", "c2", "none", "n", "n", "c0"]
-    for text in (oslo, f"{rome} Italy. {oslo}"):
-        with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
-            imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": text}])
+    found = imported([{"prompt": f"{rome} Think."}, {"prompt": f" {oslo}\n"}, {"problem": paris.replace(" ", "\n")},
+                      {"prompt": "Add 3 + 45"}, {"problem": "and then?", "problem_id": "c0"}])  # fmt: skip
+    assert found.problem_id.fillna("none").tolist() == ["none", "c1", "c2", "none", "c0"]
+    with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
+        imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": oslo}])
 
 
 def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:
     found = imported([
-        {"id": "c0", "n_tokens": 12.0, "sample": "1"}, {"id": "c1", "reasoning_tokens": None, "n_tokens": " 7 "},
-        {"id": "c0", "n_tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "n_tokens": ""},
+        {"id": "c0", "tokens": 12.0, "sample": "1"}, {"id": "c1", "reasoning_tokens": None, "tokens": " 7 "},
+        {"id": "c0", "tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "tokens": ""},
         {"id": float("nan"), "prompt": CITIES[2]["text"], "reasoning": " ", "response": "<think>so</think> yes"},
     ])  # fmt: skip
     assert found.tokens.tolist() == [12, 7, 0, 0, 0] and found["sample"].tolist() == [1, 0, 2, 0, 0]
     assert found.problem_id.tolist() == ["c0", "c1", "c0", "c0", "c2"]
-    for column in ("n_tokens", "sample"):
+    for column in ("tokens", "sample"):
         for bad in (1.5, -1, "many", True, [3], float("inf"), 10**400):
             with pytest.raises(DataError, match=f"row 2 of .*: '{column}' must be a whole number"):
                 imported([{"id": "c0"}, {"id": "c1", column: bad}])
@@ -315,7 +314,7 @@ def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> 
 @pytest.mark.parametrize(
     ("row", "says"),
     [({"id": "c0", "sample": 0}, "row 3 repeats sample 0 of c0"), ({"id": "c1", "reasoning": "quite another"}, "of c1"),
-     ({"id": "c1", "n_tokens": 9}, "another recorded trace"), ({"id": "c1", "answer": "no"}, "another recorded trace")],
+     ({"id": "c1", "tokens": 9}, "another trace")],
 )  # fmt: skip
 def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: dict[str, Any], says: str) -> None:
     imported([{"id": "c1"}])
@@ -327,7 +326,7 @@ def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: di
 
 
 def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
-    imported([{"id": "c0", "attempt": n} for n in (1, 2)])
+    imported([{"id": "c0", "sample": n} for n in (1, 2)])
     assert "n_samples is 2; set it to 3" in caplog.text
 
 
@@ -335,13 +334,14 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
     rows = [{"reasoning": f"a{c}b"} for c in ("\u2028", "\u2029", "\x85", "\x0c", "\n")]
     text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())  # with a byte order mark
-    assert [r.reasoning for r in read_records(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
+    assert [r["reasoning"] for r in read_rows(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "holds no traces"), ("{\n", "row 1"), ('{"id": "x"}', "one of reasoning"), ('{"reasoning": ""}', "row 1"),
-     ("[1]", "row 1"), ('{"id": "x", "reasoning": "hm"}', "none of the 1 rows"), ("[" * 100_000, "row 1")],
+    [("", "holds no traces"), ("{\n", "row 1"), ('{"id": "x", "trace": "y"}', "columns are: id, trace"),
+     ('{"reasoning": ""}', "row 1"), ("[1]", "row 1"), ("[" * 100_000, "row 1"),
+     ('{"id": "x", "reasoning": "hm"}', "none of the 1 rows")],
 )  # fmt: skip
 def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.jsonl").write_text(text)
@@ -354,7 +354,7 @@ def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: 
 
 def test_without_recorded_traces_the_method_says_so(config: Callable[..., RunConfig]) -> None:
     with pytest.raises(DataError, match="anytime import"):
-        run_sweep(config(tasks=["aime"], methods=["recorded"]), progress=False)
+        run_sweep(config(tasks=["aime"], methods=["imported"]), progress=False)
 
 
 def test_a_private_text_is_withheld() -> None:

@@ -23,7 +23,7 @@ from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, published
 from anytime_lib.studies.held_out import settle
-from anytime_lib.sweep.ledger import attempts, ledger_table
+from anytime_lib.sweep.costs import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
@@ -95,11 +95,11 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
 
 def test_accounts_of_every_method(ran: Ran) -> None:
     with Store(ran.config.folder / "store.sqlite") as store:
-        table, billed = accounts(ran.cells, store), attempts(store)
+        table, paid = accounts(ran.cells, store), billed(store)
         usage = store.requests().set_index("key")
     assert set(table.method) == set(ALL) and not table.isna().any().any()
     once = table.groupby("method").preparation.max()
-    pool = billed[billed.method == "synthesis"]
+    pool = paid[paid.method == "synthesis"]
     judging = int(pool[pool.kind == "judge"][["prompt_tokens", "completion_tokens"]].sum().sum())
     synthesis = int(pool[["prompt_tokens", "completion_tokens"]].sum().sum()) - judging
     assert once["base"] == once["self_consistency"] == 0
@@ -151,7 +151,7 @@ def test_a_search_pays_for_all_that_it_asked_but_the_read_outs_of_earlier_budget
         config = small(run=f"alone {method}", methods=[method])
         last = swept(config).prompt[method, 40]
         with Store(config.folder / "store.sqlite") as store:
-            ledger, cells = attempts(store).query("kind != 'probe'").set_index("key"), store.cells()
+            ledger, cells = billed(store).query("kind != 'probe'").set_index("key"), store.cells()
         early, late = (set(cells[cells.budget == b].answer_key) for b in (8, 40))
         assert 2 * last + ledger.prompt_tokens[[*(early - late)]].sum() == ledger.prompt_tokens.sum()
 
@@ -201,7 +201,7 @@ def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
         alone = small(run=f"alone {name}", methods=[method])
         once[name] = swept(alone).preparation.max()
         with Store(alone.folder / "store.sqlite") as store:
-            ledger, cells = attempts(store).query("kind != 'probe'"), store.cells()
+            ledger, cells = billed(store).query("kind != 'probe'"), store.cells()
         assert once[name] == ledger[~ledger.key.isin([*cells.trace_key, *cells.answer_key])].tokens.sum() > 0
     for changed in ({"pool_budget": 10}, {"model": "other"}, {}):
         table = swept(small(run="mixed", methods=["base", *methods.values()], **changed))

@@ -21,8 +21,15 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
 from anytime_lib.stats import min_detectable_effect
-from anytime_lib.sweep.ledger import against_fresh, identical_traces, ledger_table, reading
-from anytime_lib.sweep.prices import Price, load_prices, price_of
+from anytime_lib.sweep.costs import (
+    Price,
+    against_fresh,
+    identical_traces,
+    ledger_summary,
+    ledger_table,
+    load_prices,
+    price_of,
+)
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
@@ -158,7 +165,7 @@ def test_the_ledger_adds_up(server: FakeServer, config: Config, prices: str) -> 
     assert base.ratio == pytest.approx(base.total / base.fresh_total) and base.ratio < 1
     assert base.dollars < base.fresh_dollars
     assert same.set_index("method").rate["base"] == 0
-    assert "of them reasoning" in reading(table) and "$" in reading(table)
+    assert "of them reasoning" in ledger_summary(table) and "$" in ledger_summary(table)
 
 
 def test_identical_traces(server: FakeServer, config: Config) -> None:

@@ -22,14 +22,14 @@ from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.costs import against_fresh, ledger_table
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
 Config = Callable[..., RunConfig]
-ALL = [name for name in method_names() if name != "recorded"]
+ALL = [name for name in method_names() if name != "imported"]
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 
 

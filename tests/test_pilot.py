@@ -15,7 +15,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.plots import plot_detectable, plot_power, plot_variance
 from anytime_lib.studies.power import cost_of_a_sample, design_table, pilot_cells, power_table
 from anytime_lib.studies.variance import variance_split
-from anytime_lib.sweep.prices import Price
+from anytime_lib.sweep.costs import Price
 
 Config = Callable[..., RunConfig]
 

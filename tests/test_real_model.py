@@ -15,7 +15,7 @@ import pytest
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.tokens import cut
-from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.costs import ledger_table
 from anytime_lib.sweep.traces import stored_trace
 
 pytestmark = pytest.mark.model

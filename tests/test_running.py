@@ -20,8 +20,8 @@ from fake_server import FakeServer, say_something
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import ConfigError
+from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.spending import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]

@@ -27,8 +27,8 @@ from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import truth
+from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.sweep.prices import price_of
 from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Attempt, Preference
@@ -77,7 +77,7 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., Ru
     assert np.array_equal(shuffled.quality, truth(run, "aime", "pdp").quality)
     assert shuffled.curve[1] - truth(run, "aime").curve[1] > 0.1  # far enough apart for the test to tell them apart
     assert direct.curve == pytest.approx([0.98 * 0.3] * 4) and direct.index("raw") == pytest.approx(direct.index())
-    for method in ("self_consistency", "tree_of_thoughts", "pdp_per_problem", "recorded"):
+    for method in ("self_consistency", "tree_of_thoughts", "pdp_per_problem", "imported"):
         with pytest.raises(DataError, match=f"truth of {method} is not known.*it is of direct, base"):
             truth(run, "aime", method)
     with pytest.raises(ConfigError, match="unknown method 'pdpp'; did you mean 'pdp'"):

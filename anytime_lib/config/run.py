@@ -30,7 +30,7 @@ from anytime_lib.config.groups import (
     TaskConfig,
 )
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.registry import load_method, load_task, method_names, task_names
+from anytime_lib.registry import OLD_NAMES, load_method, load_task, method_names, task_names
 
 
 class RunConfig(TaskConfig):
@@ -68,7 +68,7 @@ class RunConfig(TaskConfig):
         for name in self.tasks:
             known("tasks", "task", name, task_names())
             for method in self.task(name).methods:
-                known("methods", "method", method, method_names())
+                known("methods", "method", OLD_NAMES.get(method, method), method_names())
         if "simulated" in self.options and self.model != "simulated":
             raise ValueError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
         for name in set(self.options) - {"simulated"}:

@@ -49,15 +49,15 @@ class BudgetPrompt(Prompted):
         return chain_of_thought(context.task, problem, context.shots, question)
 
 
-class Recorded(Base):
+class Imported(Base):
     """Traces imported with `anytime_lib.tools.import_traces.import_traces`, cut and answered from like any others.
 
-    The question is put as `base` puts it; nothing is sampled, so a problem has as many samples as were recorded.
+    The question is put as `base` puts it; nothing is sampled, so a problem has as many samples as were imported.
     """
 
-    name = "recorded"
+    name = "imported"
 
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (Direct(), Base(), FewShot(), BudgetPrompt(), Recorded())
+    method.name: method for method in (Direct(), Base(), FewShot(), BudgetPrompt(), Imported())
 }

@@ -77,17 +77,12 @@ class EmbeddedServer:
         self.stop()
         if self._wanted[0] and _taken(self._wanted[0]):
             raise EndpointError(
-                f"port {self._wanted[0]} is taken by another program; choose another with --port, or --port 0 for any "
-                "free one"
+                f"port {self._wanted[0]} is taken; choose another with --port, or --port 0 for any free one"
             )
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
+        asked = [self.gguf, self.alias, *self._wanted, os.getpid()]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                llama_server.__file__,
-                *map(str, [self.gguf, self.alias, *self._wanted, os.getpid()]),
-            ],
+            [sys.executable, "-P", llama_server.__file__, *map(str, asked)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -106,8 +101,10 @@ class EmbeddedServer:
         assert process.stdout is not None
         patience = threading.Timer(timeout, process.kill)
         patience.start()
-        line = process.stdout.readline()
-        patience.cancel()
+        try:
+            line = process.stdout.readline()
+        finally:
+            patience.cancel()
         if not line:
             raise EndpointError(
                 f"the embedded server could not serve {self.gguf} within {timeout:g} s{self.last_words()}"

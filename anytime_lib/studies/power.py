@@ -15,7 +15,7 @@ from anytime_lib.index import Floats
 from anytime_lib.registry import load_task
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.studies.variance import VarianceSplit, trace_values, variance_split
-from anytime_lib.sweep.prices import Price
+from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
 
 

@@ -23,8 +23,8 @@ from anytime_lib.models.simulated import Respondent
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
+from anytime_lib.sweep.costs import SpendLimit
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.spending import SpendLimit
 from anytime_lib.sweep.traces import Tokenised
 from anytime_lib.types import Message
 

@@ -73,7 +73,7 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
     theirs is made while the others run.
 
     Raises:
-        DataError: there are too few problems, or no recorded trace for the method `recorded`.
+        DataError: there are too few problems, or no recorded trace for the method `imported`.
     """
     arms = []
     for name in config.tasks:
@@ -124,7 +124,7 @@ def _samples(
 ) -> list[tuple[Problem, int]]:
     """What an arm runs: every sample of every problem, of recorded traces those that were imported."""
     whole = [(p, sample) for p in problems for sample in range(config.n_samples)]
-    if method.name != "recorded":
+    if method.name != "imported":
         return whole
     found = [(p, sample) for p, sample in whole if store and store.get(recorded_key(p, sample)) is not None]
     seen = len({p.id for p, _ in found})

@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from anytime_lib.models.limiter import Limiter
-from anytime_lib.sweep.spending import SpendLimit
+from anytime_lib.sweep.costs import SpendLimit
 
 
 class _NotebookBar(tqdm):

@@ -33,8 +33,8 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, prepare, run_arms
 from anytime_lib.sweep.client import CachedClient
+from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.criterion import note_criterion
-from anytime_lib.sweep.ledger import spend_limit_of
 from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.sweep.plan import Arm, PrepTask, plan, split_problems
 from anytime_lib.sweep.progress import Progress

@@ -15,7 +15,7 @@ import tempfile
 from typing import Any
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.sweep.ledger import against_fresh, ledger_table
+from anytime_lib.sweep.costs import against_fresh, ledger_table
 
 
 def run(folder: str, settings: dict[str, Any], mode: str) -> dict[str, float]:
