@@ -29,7 +29,7 @@ from anytime_lib.models.transport import _chunks, _translated
 from anytime_lib.redact import Redactor
 from anytime_lib.sweep.traces import stored_trace
 
-HTTPX: Any = sys.modules[openai.Timeout.__module__.partition(".")[0]]
+HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""
 PARAMS = Path(__file__).parent.parent / "params"
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
