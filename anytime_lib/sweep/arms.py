@@ -161,10 +161,7 @@ async def _prompted(
         return run.fail(cells, error)
     for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
         try:
-            if trace is None:
-                await _fresh_cell(run, arm, problem, messages, cell)
-            else:
-                await _cut_cell(run, arm, problem, trace, cell)
+            await _fill(run, arm, problem, messages, trace, cell)
         except RequestFailed as error:
             cell["detail"] = str(error)
         run.finish(cell)
@@ -205,31 +202,20 @@ async def _trace(
         return None
 
 
-async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> None:
-    budget = cell["budget"]
-    cell |= {
-        "tokens_used": trace.used(budget),
-        "trace_key": trace.key,
-        "stopped_naturally": trace.stopped and trace.n_tokens <= budget,
-    }
-    answer = await _answer(run, arm, problem, trace, cell)
+async def _fill(run: Run, arm: Arm, problem: Problem, messages: list[Message], trace: Trace | None, cell: Cell) -> None:
+    """Fill the cell of one budget: cut the trace there, or have a run of its own, and force an answer."""
+    asked, budget, sample = (arm.task, arm.method.name, problem), cell["budget"], cell["sample"]
+    if trace is None:
+        fresh = await run.client.fresh(*asked, messages, sample, budget)
+        trace, said = fresh.trace, fresh.said
+        cell |= {"tokens_used": fresh.used, "trace_key": trace.key, "stopped_naturally": trace.stopped}
+        if fresh.spoken:
+            return _grade(arm, problem, cell, said, max(0, said.tokens - fresh.used), said.prompt_tokens)
+    else:
+        stopped = trace.stopped and trace.n_tokens <= budget
+        cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key, "stopped_naturally": stopped}
+    answer = await run.client.answer(*asked, trace, budget, sample, arm.settings.answer_cap)
     _grade(arm, problem, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
-
-
-async def _fresh_cell(run: Run, arm: Arm, problem: Problem, messages: list[Message], cell: Cell) -> None:
-    budget, sample = cell["budget"], cell["sample"]
-    fresh = await run.client.fresh(arm.task, arm.method.name, problem, messages, sample, budget)
-    said = fresh.said
-    cell |= {"tokens_used": fresh.used, "trace_key": fresh.trace.key, "stopped_naturally": fresh.trace.stopped}
-    if fresh.spoken:
-        return _grade(arm, problem, cell, said, max(0, said.tokens - fresh.used), said.prompt_tokens)
-    answer = await _answer(run, arm, problem, fresh.trace, cell)
-    _grade(arm, problem, cell, answer, answer.tokens, said.prompt_tokens + answer.prompt_tokens)
-
-
-async def _answer(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> Completion:
-    cap = arm.settings.answer_cap
-    return await run.client.answer(arm.task, arm.method.name, problem, trace, cell["budget"], cell["sample"], cap)
 
 
 async def _searched(
