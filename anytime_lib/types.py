@@ -212,6 +212,7 @@ class Attempt:
     Attributes:
         sample: the number of its trace.
         tokens: of reasoning and answer, as the server counts them.
+        finish_reason: of the answer.
     """
 
     reasoning: str = field(repr=False)
@@ -220,6 +221,7 @@ class Attempt:
     answer_key: str
     sample: int = 0
     tokens: int = 0
+    finish_reason: str = "stop"
 
     @property
     def text(self) -> str:

@@ -79,7 +79,9 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
         assert isinstance(method, Searching)
         return [
             stop
-            async for stop in method.answers_by_budget(problem, context, Session(client, context, Sample(task, name, problem)))
+            async for stop in method.answers_by_budget(
+                problem, context, Session(client, context, Sample(task, name, problem))
+            )
         ]
 
     answers_by_budget = asyncio.run(all_stops())

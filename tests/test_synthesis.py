@@ -282,7 +282,7 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     assert set(cells.method) == {"base", "pdp"}
     assert "sums, by shuffled: no placebo" in caplog.text and "n_pairs of 2 or more" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
-    assert "1 alone (a placebo swaps one of two)" in (config.folder / "preferences_sums_shuffled.md").read_text()
+    assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 
 
 def test_what_was_said_of_a_swapped_pair_is_swapped_with_it(server: FakeServer, run: Config) -> None:

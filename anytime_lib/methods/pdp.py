@@ -20,7 +20,7 @@ from anytime_lib.types import Message, Problem, ProblemSplit
 
 
 class Pairs:
-    """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
+    """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by
@@ -47,11 +47,11 @@ class Pdp(Prompted):
     """
 
     def __init__(self, name: str, by: PreferenceSource = "judge", plus: bool = False) -> None:
-        self.name, self.plus = name, plus
+        self.name, self.by, self.plus = name, by, plus
         self.preparation = Pairs(by)
 
     def check(self, task: Task) -> None:
-        verifier_of(task, needed=self.preparation.by == "verifier")
+        verifier_of(task, needed=self.by == "verifier")
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         kind = "pdp_plus" if self.plus else "pdp"

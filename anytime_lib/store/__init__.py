@@ -147,7 +147,9 @@ class Store(AbstractContextManager["Store"]):
         names = ("prompt_tokens", "cached_tokens", "completion_tokens")
         sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
         where = "key IN (SELECT value FROM json_each(?))"
-        return dict(zip(names, *self._rows(f"SELECT {sums} FROM attempts WHERE {where}", json.dumps([*keys])), strict=True))
+        return dict(
+            zip(names, *self._rows(f"SELECT {sums} FROM attempts WHERE {where}", json.dumps([*keys])), strict=True)
+        )
 
     def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact, in place of what was noted of the same before."""
