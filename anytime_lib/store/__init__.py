@@ -196,6 +196,10 @@ class Store(AbstractContextManager["Store"]):
         where = " AND ".join(f"{name} = ?" for name in only) or "1"
         return tidy(self._frame(f"SELECT * FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}", *only.values()))
 
+    def graders(self) -> list[tuple[str, int | None]]:
+        """Tasks with the versions of their reader that graded their cells; None: one before versions were kept."""
+        return self._rows("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL")
+
     def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
         """Every cell (of one task, if named) that has an answer, with the stored response (JSON text), one at a time,
         as the store was at the start: cells may be written meanwhile."""
