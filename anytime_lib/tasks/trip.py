@@ -17,27 +17,14 @@ from anytime_lib.tasks.base import from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
-from anytime_lib.tasks.trip_source import SIZES, dataset, generate, generated, read_source
+from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = [
-    "TASK",
-    "dataset",
-    "generate",
-    "grade_official",
-    "grade_partial",
-    "grade_strict",
-    "parse_problem",
-    "read_plan",
-    "solve",
-]
+__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
 
 
 def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
-    """Every atomic constraint of a problem, by name, and whether the plan in a text keeps it; None without a plan.
-
-    `check` lists the constraints, `read_plan` says which plan counts.
-    """
+    """Which atomic constraints (see `check`) the plan that a text states keeps, by name; None without a plan."""
     trip = read_trip(problem.text)
     plan = read_plan(text, trip.cities)
     return None if plan is None else check(trip, plan)
@@ -91,8 +78,8 @@ class TripPlanning:
                 in `#5shot`: the five-shot prompts are asked, and say so in their ids.
             limit: how many (generated ones as `Task.problems` says; all of a source).
             seed: of the generator, or of the order in which a source's problems are taken.
-            split: `test`, `pool`, or `all`. Generated problems come from separate streams; of a source a fifth is
-                `pool`, by content (that of its zero-shot prompts, so that variants share no problem across splits).
+            split: `test`, `pool` or `all`. A fifth of a source is `pool`, by the content of its zero-shot prompts, so
+                that variants share no problem across splits.
             difficulty: numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
 
         Raises:
@@ -112,7 +99,7 @@ class TripPlanning:
         return [asked[p.id][1] for p in chosen]
 
     def question(self, problem: Problem) -> str:
-        """The user turn that asks for reasoning: the prompt (a few-shot one without its last "SOLUTION:"), a hint."""
+        """The user turn that asks for reasoning: the prompt (without a few-shot one's last "SOLUTION:") and a hint."""
         text = problem.text.rstrip()
         text = text.removesuffix("SOLUTION:").rstrip() if text.endswith("SOLUTION:") else problem.text
         return prompt("natural_plan_trip.question", problem=text)
@@ -120,15 +107,14 @@ class TripPlanning:
     def gold_reasoning(self, problem: Problem) -> str:
         """The golden plan retold as the steps that lead to it."""
         windows = {w.city: w for w in read_trip(problem.text).windows}
-        told, before = [], ""
+        told: list[str] = []
+        before = None
         for stay in golden_plan(problem):
-            start = f"From {before} there is a flight to {stay.city} on day {stay.first}"
+            start = f"From {before} there is a flight to {stay.city} on day {stay.first}" if before else ""
             event = windows.get(stay.city)
             why = f", with an event on days {event.first}-{event.last}" if event else ""
-            told.append(
-                f"{start if before else f'Start in {stay.city}'}: {stay.days} days{why}, "
-                f"so days {stay.first}-{stay.last}."
-            )
+            days = f"{stay.days} days{why}, so days {stay.first}-{stay.last}."
+            told.append(f"{start or f'Start in {stay.city}'}: {days}")
             before = stay.city
         return " ".join(told)
 
@@ -149,10 +135,8 @@ class TripPlanning:
         """The place of the plan that most responses state, of those that keep every constraint of the problem's text.
 
         Where none does, the medoid: the plan that agrees best with all others on which day is spent in which city (mean
-        Jaccard distance). Of equals, the first. A response without a plan has no vote; where no one has, the first.
-
-        No golden plan is looked at, but the constraints are those that `grade` counts: a method that votes so has an
-        advantage over those that do not, on trips alone.
+        Jaccard distance). Of equals, the first; a response without a plan has no vote. No golden plan is looked at, but
+        the constraints are those that `grade` counts: a method that votes so has an advantage, on trips alone.
         """
         trip = read_trip(problem.text)
         plans = {i: plan for i, text in enumerate(texts) if (plan := read_plan(text, trip.cities))}
@@ -160,11 +144,12 @@ class TripPlanning:
         if kept:
             modal = Counter(kept).most_common(1)[0][0]
             return next(i for i, plan in plans.items() if tuple(plan) == modal)
-        days = {
-            i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
+        days = [
+            (i, {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)})
             for i, plan in plans.items()
-        }
-        return min(plans, key=lambda i: sum(_distance(days[i], other) for other in days.values()), default=0)
+        ]
+        far = ((sum(1 - len(a & b) / max(len(a | b), 1) for _, b in days), i) for i, a in days)
+        return min(far, default=(0, 0))[1]
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints satisfied by the last complete plan; `correct` when all are."""
@@ -177,16 +162,10 @@ class TripPlanning:
     def verify(self, problem: Problem, text: str) -> float | None:
         """The share of constraints that the plan in a text keeps, read from the problem's text alone; None without one.
 
-        It is the rule of the partial grade: pairs chosen by it (`pdp_verifier`, `pdp_agreement`) have an advantage over
-        those by the model's judgement that a task without such a checker does not offer.
+        It is the rule of the grade: pairs chosen by it have an advantage that other tasks do not offer.
         """
         kept = constraints_kept(problem, text)
         return sum(kept.values()) / len(kept) if kept else None
-
-
-def _distance(one: set[tuple[str, int]], other: set[tuple[str, int]]) -> float:
-    """Jaccard's, between days spent in cities."""
-    return 1 - len(one & other) / max(len(one | other), 1)
 
 
 TASK = TripPlanning()
