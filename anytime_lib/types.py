@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -211,6 +212,7 @@ class Attempt:
     Attributes:
         sample: the number of its trace.
         tokens: of reasoning and answer, as the server counts them.
+        finish_reason: of the answer.
     """
 
     reasoning: str = field(repr=False)
@@ -219,6 +221,7 @@ class Attempt:
     answer_key: str
     sample: int = 0
     tokens: int = 0
+    finish_reason: str = "stop"
 
     @property
     def text(self) -> str:
@@ -238,7 +241,6 @@ class Preference:
         verdict_keys: keys of the judging requests.
         by: who preferred it (see `judging`).
         log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
-        rationales: what the judge said beside its letters, in the same order.
     """
 
     problem: Problem
@@ -248,9 +250,20 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-    rationales: tuple[str, ...] = field(default=(), repr=False)
 
 
 def recorded_key(problem: Problem, sample: int) -> str:
     """The store's key of a recorded trace."""
     return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """A path to write to, that takes the place of `path` once it is whole; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

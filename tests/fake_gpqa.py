@@ -1,18 +1,13 @@
-"""Rows made up in GPQA's layout, a zip as its authors lock it, and a hub that gives them to whoever may have them."""
+"""Rows made up in GPQA's layout, and a zip as its authors lock it."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import struct
-import threading
 import zlib
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from anytime_lib.tasks.gpqa_source import COLUMNS, REPO
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
+from anytime_lib.tasks.gpqa_source import COLUMNS
 
 
 def official(
@@ -66,54 +61,3 @@ def _encrypt(data: bytes, password: bytes) -> bytes:
         out.append(byte ^ ((seed * (seed ^ 1)) >> 8 & 255))
         turn(byte)
     return bytes(out)
-
-
-class FakeHub:
-    """The hub's part that a download of one gated set needs, on a real socket.
-
-    It gives `content` to the bearer of `token`, tells the bearer of any other that the terms are not accepted, and
-    asks all others to log in, with the status and headers that the hub has for each. `seen` holds the method, path
-    and authorization of each request.
-    """
-
-    def __init__(self, content: bytes, token: str) -> None:
-        self.seen: list[tuple[str, str, str]] = []
-        owner = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_HEAD(self) -> None:
-                bearer = self.headers.get("Authorization", "")
-                owner.seen.append((self.command, self.path, bearer))
-                if bearer != f"Bearer {token}":
-                    headers = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this dataset is restricted."}
-                    self.reply(403 if bearer else 401, headers)
-                elif self.path not in [f"/datasets/{REPO}/resolve/{r}/gpqa_diamond.csv" for r in ("main", COMMIT)]:
-                    known = "/main/" in self.path or COMMIT in self.path
-                    self.reply(404, {"X-Error-Code": "EntryNotFound" if known else "RevisionNotFound"})
-                else:
-                    etag = hashlib.sha1(content).hexdigest()
-                    self.reply(200, {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"'}, content)
-
-            do_GET = do_HEAD
-
-            def reply(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-                self.send_response(status)
-                for name, value in (headers | {"Content-Length": str(len(body))}).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                if self.command == "GET":
-                    self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

@@ -15,15 +15,20 @@ from urllib.parse import unquote, urlsplit
 
 
 class FakeHub:
-    """Serves `sets` (name -> file -> bytes) until `close`; `asked` holds every request line.
+    """Serves `sets` (name -> file -> bytes) until `close`; `asked` holds each request: method, path, authorization.
 
-    `main` is at `commit`; any other commit (40 hex digits) has the same files. Sets in `gated` want a token.
+    `main` is at `commit`; any other commit (40 hex digits) has the same files. Sets in `gated` want the token: the
+    bearer of another is told that the terms are not accepted, and all others to log in.
     """
 
     def __init__(
-        self, sets: Mapping[str, Mapping[str, bytes]], commit: str = "c" * 40, gated: tuple[str, ...] = ()
+        self,
+        sets: Mapping[str, Mapping[str, bytes]],
+        commit: str = "c" * 40,
+        gated: tuple[str, ...] = (),
+        token: str = "hf_nobody",
     ) -> None:
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, str, str]] = []
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -40,13 +45,14 @@ class FakeHub:
 
             def answer(self, body: bytes = b"") -> None:
                 path = unquote(urlsplit(self.path).path)
-                owner.asked.append(f"{self.command} {path}")
+                bearer = self.headers.get("Authorization", "")
+                owner.asked.append((self.command, path, bearer))
                 match = re.fullmatch(r"(?:/api)?/datasets/([^/]+/[^/]+)(?:/([a-z-]+)/([^/]+)(?:/(.*))?)?", path)
                 if not match or match[1] not in sets:
                     return self.reply(404, b'{"error": "Repository not found"}', {"X-Error-Code": "RepoNotFound"})
                 name, verb, revision, rest = match.groups()
-                if name in gated and "Authorization" not in self.headers:
-                    return self.reply(401, b'{"error": "gated"}', {"X-Error-Code": "GatedRepo"})
+                if name in gated and bearer != f"Bearer {token}":
+                    return self.reply(403 if bearer else 401, b'{"error": "gated"}', {"X-Error-Code": "GatedRepo"})
                 if revision in (None, "main"):
                     revision = commit
                 elif not re.fullmatch(r"[0-9a-f]{40}", revision):

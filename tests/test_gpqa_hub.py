@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gpqa import COMMIT, FakeHub, official
+from fake_gpqa import official
+from fake_hub import FakeHub
 
 from anytime_lib.tasks.gpqa import TASK
 from anytime_lib.tasks.gpqa_source import REPO
 from anytime_lib.types import digest
 
 TOKEN = "hf_madeUpForThisTest"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PAGE = f"https://huggingface.co/datasets/{REPO}"
 LOAD = """
 import json, logging, sys, time
@@ -47,7 +49,7 @@ def csv(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(csv: Path) -> Iterator[FakeHub]:
-    hub = FakeHub(csv.read_bytes(), TOKEN)
+    hub = FakeHub({REPO: {"gpqa_diamond.csv": csv.read_bytes()}}, COMMIT, (REPO,), TOKEN)
     yield hub
     hub.close()
 
@@ -72,14 +74,14 @@ def test_with_a_token(hub: FakeHub, csv: Path, tmp_path: Path) -> None:
     known = json.dumps({"source": "Idavidrein/gpqa", "subset": "diamond", "revision": COMMIT, "private": True})
     result = load(hub, tmp_path / "hf", "hub#diamond", HF_TOKEN=TOKEN)
     assert result == {"hash": expected, "known": [known]}  # byte for byte what the file holds: "None" and "1.50" too
-    assert {bearer for *_, bearer in hub.seen} == {f"Bearer {TOKEN}"}
-    assert [method for method, *_ in hub.seen].count("GET") == 1
+    assert {bearer for *_, bearer in hub.asked} == {f"Bearer {TOKEN}"}
+    assert [method for method, *_ in hub.asked].count("GET") == 1
 
     # The user's cache serves from then on: offline, and without a request for a revision that is named.
-    hub.seen.clear()
+    hub.asked.clear()
     assert load(hub, tmp_path / "hf", "hub#diamond", HF_HUB_OFFLINE="1") == result
     assert load(hub, tmp_path / "hf", f"hub#diamond,revision={COMMIT}", HF_TOKEN=TOKEN) == result
-    assert hub.seen == []
+    assert hub.asked == []
 
 
 def test_with_the_token_of_a_login(hub: FakeHub, tmp_path: Path) -> None:

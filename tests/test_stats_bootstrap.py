@@ -264,8 +264,8 @@ def test_error_rates_stay_what_the_study_found() -> None:
     about the rates promised: at least 92.5 % coverage, 5 % false alarms of test and family, power of 80 %."""
     import bench_error_rates
 
-    runs = 400
-    bench_error_rates.N_RESAMPLES = 400
+    runs = 300
+    bench_error_rates.N_RESAMPLES = 300
     found = bench_error_rates.study(30, 4, "uniform", runs, seed=1)
 
     def at_most(rate: float) -> float:

@@ -19,7 +19,8 @@ import yaml
 from anytime_lib import Store
 from anytime_lib.errors import DataError
 from anytime_lib.store import CELL_COLUMNS, tidy
-from anytime_lib.tools.export import FORMATS, TABLES, export, main
+from anytime_lib.tools.export import FORMATS, export, main
+from anytime_lib.tools.gate import TABLES
 from anytime_lib.types import Problem, digest
 
 CANARY = "CANARY-7f3a"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -48,14 +48,12 @@ class Judgement:
             orders of presentation, the others' is a difference of scores in [0, 1].
         log_odds: of preferring the attempt shown first, in the order (first, second) and in the other; judge only.
         keys: of the judging requests, in those orders.
-        rationales: what the judge said beside its letter, in those orders; empty where it was not asked.
     """
 
     outcome: Outcome
     margin: float | None = None
     log_odds: tuple[float | None, float | None] = (None, None)
     keys: tuple[str, ...] = ()
-    rationales: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def decided(self) -> bool:
@@ -126,9 +124,9 @@ def agreed(judge: Judgement, other: Judgement) -> Judgement:
     """The judge's verdict where another comes to the same; a tie of either is a tie."""
     for each in (judge, other):
         if not each.decided:
-            return Judgement(each.outcome, None, judge.log_odds, judge.keys, judge.rationales)
+            return Judgement(each.outcome, None, judge.log_odds, judge.keys)
     outcome: Outcome = judge.outcome if judge.outcome == other.outcome else "disagree"
-    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys, judge.rationales)
+    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys)
 
 
 def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], float | None] | None:

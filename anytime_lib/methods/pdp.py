@@ -20,7 +20,7 @@ from anytime_lib.types import Message, Problem, ProblemSplit
 
 
 class Pairs:
-    """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
+    """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by

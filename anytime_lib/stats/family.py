@@ -27,7 +27,6 @@ from anytime_lib.stats.intervals import Method
 from anytime_lib.stats.pairing import paired
 from anytime_lib.stats.permutation import shared_draws
 
-ALL_PAIRS = "all"
 _PLACE = ["run", "model", "task"]
 
 
@@ -116,11 +115,11 @@ def compare_family(
     """
     present = [str(m) for m in cells.method.unique()]
     if isinstance(pairs, str):
-        if pairs != ALL_PAIRS:
+        if pairs != "all":
             raise DataError(f'pairs must be a list of [baseline, treatment] pairs, "all" or None, not {pairs!r}')
         chosen: list[Sequence[str]] = list(combinations(present, 2))
     else:
-        chosen = _against(baseline, present) if pairs is None else list(pairs)
+        chosen = [(baseline, m) for m in present if m != baseline] if pairs is None else list(pairs)
     if any(len(p) != 2 or p[0] == p[1] for p in chosen):
         raise DataError(f"a family is made of pairs of two different methods, not {chosen}")
     if unknown := sorted({m for p in chosen for m in p} - set(present)):
@@ -147,13 +146,9 @@ def declared_family(
         confidence_level: of the intervals; what it leaves is the family-wise error.
         settings: of `compare`.
     """
-    chosen = list(pairs or _against(baseline, [str(m) for m in cells.method.unique()]))
+    chosen = list(pairs or [(baseline, str(m)) for m in cells.method.unique() if m != baseline])
     found = _compared(cells, chosen, bool(pairs), confidence_level=confidence_level, **settings)
     return Family(found, 1 - confidence_level)
-
-
-def _against(baseline: str, methods: list[str]) -> list[Sequence[str]]:
-    return [(baseline, m) for m in methods if m != baseline]
 
 
 def _compared(

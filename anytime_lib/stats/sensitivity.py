@@ -3,16 +3,16 @@
 Variants change one choice at a time: the level of the running maximum, the axis, q_max, the grid of budgets, the
 grader, the method of the interval. A finding that lives on a single choice is a finding about that choice.
 
-Rules of exclusion are named in the params before a run (`exclude`). What each takes is counted and listed, and
-`with_and_without` shows a result both ways. Rules that look at outcomes (`solved_by_all`, `solved_by_none`,
-`natural_stop_missing`) are for sensitivity: a result on what they leave speaks of that part alone. A cell that was not
-graded says nothing of an outcome: where such a rule hangs on one, it takes nothing, and the report lists the problem as
-one of which it cannot be told.
+Rules of exclusion are named in the params before a run (`exclude`). Those that look at outcomes (`solved_by_all`,
+`solved_by_none`, `natural_stop_missing`) are for sensitivity: a result on what they leave speaks of that part alone. A
+cell that was not graded says nothing of an outcome: where such a rule hangs on one, it takes nothing, and the report
+lists the problem as one of which it cannot be told.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,9 +57,10 @@ def difference_variants(
         (cross-fit with one sample, a grid of two budgets) is left out.
     """
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
+    settings |= {"baseline": baseline, "treatment": treatment}
     arms, task = cells[cells.method.isin([baseline, treatment])], cells.task.iloc[0]
+    found = [("default", "pooled maximum, linear, t", compare(arms, **settings))]
     tried: list[tuple[str, str, pd.DataFrame, dict[str, Any]]] = [
-        ("default", "pooled maximum, linear, t", arms, {}),
         *(("level of the maximum", order, arms, {"order": order}) for order in ORDERS if order != "pooled"),
         ("axis", "log", arms, {"statistic": index_of(axis="log")}),
         ("q_max", "observed", arms, {"statistic": index_of(q_max="observed")}),
@@ -67,32 +68,18 @@ def difference_variants(
         *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
         ("interval", "percentile", arms, {"method": "percentile"}),
     ]
-    rows = []
     for choice, variant, table, change in tried:
-        if table.empty:
-            continue
-        try:
-            found = compare(table, baseline=baseline, treatment=treatment, **settings | change)
-        except DataError:
-            if choice == "default":
-                raise
-            continue  # one sample, or nothing graded so
-        rows.append((choice, variant, found.statistic, *found.confidence_interval(), found.pvalue))
+        with suppress(DataError):  # one sample, two budgets, or nothing graded so
+            found.append((choice, variant, compare(table, **settings | change)))
+    rows = [(choice, variant, c.statistic, *c.confidence_interval(), c.pvalue) for choice, variant, c in found]
     table = pd.DataFrame(rows, columns=["choice", "variant", "difference", "low", "high", "pvalue"])
     return table.assign(says=np.select([table.low > 0, table.high < 0], ["above", "below"], "around"))
 
 
 def coarser_grid(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells without every second budget of each task, the smallest and the largest kept.
-
-    Two budgets or fewer cannot be thinned: no cells.
-    """
-    kept = []
-    for _, part in cells.groupby("task", sort=False):
-        budgets = sorted(part.budget.unique())
-        if len(budgets) > 2:
-            kept.append(part[part.budget.isin([*budgets[::2], budgets[-1]])])
-    return pd.concat(kept) if kept else cells.iloc[:0]
+    """The cells of a task without every second budget, the smallest and the largest kept; of two budgets none."""
+    budgets = sorted(cells.budget.unique())
+    return cells[cells.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else cells.iloc[:0]
 
 
 def errors(cells: pd.DataFrame, texts: Texts = None) -> Mask:

@@ -35,9 +35,6 @@ from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Message, Problem
 
-RATES = "error_rates.csv"
-"""In the package's data: the rates that the full study found, one row per setting."""
-
 
 def aa_test(
     cells: pd.DataFrame,
@@ -104,33 +101,22 @@ def maximum_bias(
         sample.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
-    rng = np.random.default_rng(seed)
     true = simulation.quality(b, u)
-    pooled = float(anytime_index(b, true.mean(axis=0)))
-    truths = {
-        "pooled": pooled,
-        "crossfit": pooled,
-        "raw": float(anytime_index(b, true.mean(axis=0), running_max=False)),
-    }
-    found: dict[Order, list[Floats]] = {order: [] for order in orders if order != "crossfit" or n_samples > 1}
-    step = max(1, 400_000 // (n_problems * n_samples * len(b)))
-    for start in range(0, n_repetitions, step):
-        size = min(step, n_repetitions - start)
-        drawn = simulation.draw(b, np.tile(u, size), n_samples, rng)
-        cells = drawn.reshape(size, n_problems, n_samples, len(b))
-        for order, values in found.items():
-            values.append(np.atleast_1d(index_of(order)(cells, b)))
+    pooled, raw = (float(anytime_index(b, true.mean(axis=0), running_max=best)) for best in (True, False))
+    truths = {"pooled": pooled, "crossfit": pooled, "raw": raw}
+    drawn = simulation.draw(b, np.tile(u, n_repetitions), n_samples, np.random.default_rng(seed))
+    cells = drawn.reshape(n_repetitions, n_problems, n_samples, len(b))
+    size = {"n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b)}
     rows = []
-    for order, parts in found.items():
-        read = np.concatenate(parts)
-        truth = truths.get(order, float(np.mean(anytime_index(b, true))))
+    for order in orders:
+        if order == "crossfit" and n_samples < 2:
+            continue
+        read, truth = index_of(order)(cells, b), truths.get(order, float(np.mean(anytime_index(b, true))))
         sd, bias = float(read.std(ddof=1)), float(read.mean()) - truth
-        half = 1.96 * sd / np.sqrt(len(read))
-        rows.append(
-            (order, n_problems, n_samples, len(b), truth, truth + bias, bias, bias - half, bias + half, sd, len(read))
-        )
-    names = ["order", "n_problems", "n_samples", "n_budgets", "truth", "mean", "bias", "low", "high", "sd"]
-    return pd.DataFrame(rows, columns=[*names, "n_repetitions"])
+        half = 1.96 * sd / np.sqrt(n_repetitions)
+        row = {"order": order, **size, "truth": truth, "mean": truth + bias, "bias": bias}
+        rows.append(row | {"low": bias - half, "high": bias + half, "sd": sd, "n_repetitions": n_repetitions})
+    return pd.DataFrame(rows)
 
 
 def null_respondent(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
@@ -190,9 +176,9 @@ def error_rates(
 
 
 def error_rate_table() -> pd.DataFrame:
-    """What the full study found (see `RATES`), as it was saved; empty where it has not been run."""
-    source = files("anytime_lib").joinpath("data", RATES)
-    return pd.read_csv(StringIO(source.read_text(encoding="utf-8"))) if source.is_file() else pd.DataFrame()
+    """What the full study found, one row per setting, as it was saved in the package."""
+    source = files("anytime_lib").joinpath("data", "error_rates.csv")
+    return pd.read_csv(StringIO(source.read_text(encoding="utf-8")))
 
 
 def _shares(hits: Mapping[str, Sequence[bool]]) -> pd.DataFrame:

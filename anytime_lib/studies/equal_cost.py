@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,24 +48,22 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
         and all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens,
         once), total_1, total_100, total_all (per problem, with its share of the preparation), n_problems.
     """
-    rows: list[dict[str, Any]] = []
+    tables = []
     for (task, method), arm in cells.groupby(["task", "method"], sort=False):
-        quality, problems, budgets = quality_array(arm)
-        raw, best = mean_curve(quality, "raw"), mean_curve(quality, "pooled")
-        once, n = _preparation(arm, store), len(problems)
-        graded = arm[arm.status != "error"]
+        graded = arm[arm.status != "error"].set_index("budget")
         if graded.prompt_tokens.isna().any():
             raise _unknown(str(task), str(method))
-        spending = graded.set_index("budget")[["tokens_used", "prompt_tokens", "answer_tokens"]].astype(float)
-        means = spending.groupby("budget").mean().reindex(budgets).to_numpy()
-        for t, budget in enumerate(budgets):
-            used, prompt, answer = (float(x) for x in means[t])
-            each = used + prompt + answer
-            spent = {"used": used, "prompt": prompt, "answer": answer, "per_problem": each, "preparation": once}
-            totals = {"total_1": each + once, "total_100": each + once / 100, "total_all": each + once / n}
-            about = {"task": task, "method": method, "budget": budget, "quality": float(raw[t]), "best": float(best[t])}
-            rows.append(about | spent | totals | {"n_problems": n})
-    return pd.DataFrame(rows)
+        quality, problems, budgets = quality_array(arm)
+        raw, best = mean_curve(quality, "raw"), mean_curve(quality, "pooled")
+        table = pd.DataFrame({"task": task, "method": method, "budget": budgets, "quality": raw, "best": best})
+        spent = graded[["tokens_used", "prompt_tokens", "answer_tokens"]].astype(float).groupby("budget").mean()
+        table[["used", "prompt", "answer"]] = spent.reindex(budgets).to_numpy()
+        table["per_problem"] = table.used + table.prompt + table.answer
+        table["preparation"] = once = _preparation(arm, store)
+        for name, share in {"total_1": 1, "total_100": 100, "total_all": len(problems)}.items():
+            table[name] = table.per_problem + once / share
+        tables.append(table.assign(n_problems=len(problems)))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _preparation(arm: pd.DataFrame, store: Store) -> int:

@@ -12,7 +12,7 @@ When a criterion is first seen it is noted in the store with its time and with w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,9 +36,21 @@ Outcome = Literal["supported", "refuted", "undecided"]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Treatment minus baseline in quality points (100 times the score), with its interval; NaN where it is unknown."""
+class Verdict:
+    """What the criterion says. Values, ends and difference are in quality points (100 times the score).
 
+    Attributes:
+        difference, low, high: treatment minus baseline, and its interval; NaN where nothing could be compared.
+        n_problems, n_samples: what both methods have.
+        seen: when the store first saw the criterion, and how many results were there then (see `note_criterion`):
+            held-out ones mean that it was changed once results could be known.
+        note: why nothing could be compared; empty where it could.
+    """
+
+    outcome: Outcome
+    criterion: HeldOutConfig
+    seen: dict[str, Any]
+    note: str = ""
     difference: float = np.nan
     low: float = np.nan
     high: float = np.nan
@@ -47,30 +59,10 @@ class Difference:
     n_problems: int = 0
     n_samples: int = 0
 
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict(Difference):
-    """What the criterion says of the difference on the problems and samples that both methods have.
-
-    Attributes:
-        first_seen: when the store first saw this criterion (UTC, ISO).
-        after_results: how many held-out answers were there then: anything but 0 means that the criterion was changed
-            once results could be known.
-        after_run: the same of the run's own answers by the treatment.
-        note: why nothing could be compared; empty where it could.
-    """
-
-    outcome: Outcome
-    criterion: HeldOutConfig
-    first_seen: str
-    after_results: int
-    after_run: int
-    note: str = ""
-
     @property
     def changed(self) -> bool:
         """Whether held-out results were there before the criterion was."""
-        return self.after_results > 0
+        return bool(self.seen["after_results"])
 
     def summary(self) -> str:
         """One sentence."""
@@ -79,20 +71,16 @@ class Verdict(Difference):
             f"difference {self.difference:+.1f} points, {c.confidence_level:.0%} interval [{self.low:+.1f}, "
             f"{self.high:+.1f}], {self.n_problems} problems x {self.n_samples} samples{few}"
         )
-        when = f"criterion first seen {self.first_seen}"
+        when = "before any result"
         if self.changed:
-            when += f", AFTER {self.after_results} held-out answers were there: it does not count as written before"
-        elif self.after_run:
-            when += f", after {self.after_run} answers of the run itself, before any held-out one"
-        else:
-            when += ", before any result"
+            there = f"AFTER {self.seen['after_results']} held-out answers were there"
+            when = f"{there}: it does not count as written before"
+        elif self.seen["after_run"]:
+            when = f"after {self.seen['after_run']} answers of the run itself, before any held-out one"
         claim = (
             f"{c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} points of {c.statistic}"
         )
-        return f"{self.outcome}: that {claim} ({found}; {when})."
-
-    def to_frame(self) -> pd.DataFrame:
-        return pd.DataFrame([self.criterion.model_dump() | {k: v for k, v in vars(self).items() if k != "criterion"}])
+        return f"{self.outcome}: that {claim} ({found}; criterion first seen {self.seen['first_seen']}, {when})."
 
 
 def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
@@ -120,64 +108,53 @@ def judge(
     cells: pd.DataFrame, criterion: HeldOutConfig, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
-    outcome, found, note = _applied(cells, criterion, n_resamples, seed)
-    when = {name: seen[name] for name in ("first_seen", "after_results", "after_run")}
-    return Verdict(outcome=outcome, criterion=criterion, note=note, **when, **vars(found))
-
-
-def _applied(
-    cells: pd.DataFrame, criterion: HeldOutConfig, n_resamples: int, seed: int
-) -> tuple[Outcome, Difference, str]:
-    """The outcome, the difference, and why there is none."""
+    undecided = Verdict("undecided", criterion, seen)
     if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
-        words = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
-        return "undecided", Difference(), words
+        note = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
+        return replace(undecided, note=note)
     try:
-        if criterion.statistic == "index":
-            found = _index_difference(cells, criterion, n_resamples, seed)
-        else:
-            found = _quality_difference(cells, criterion)
+        found = replace(undecided, **_difference(cells, criterion, n_resamples, seed))
     except DataError as error:
-        return "undecided", Difference(), str(error)
+        return replace(undecided, note=str(error))
     if np.isnan([found.difference, found.low, found.high]).any():
-        return "undecided", found, "at some budget the two share no answer, or there is one problem alone"
+        return replace(found, note="at some budget the two share no answer, or there is one problem alone")
     if found.low == found.high:
-        same = f"every problem shows the same difference, {found.difference:+.1f} points, so chance cannot be judged"
-        return "undecided", found, same
+        same = f"every problem shows the same difference, {found.difference:+.1f} points"
+        return replace(found, note=f"{same}, so chance cannot be judged")
     if found.low > criterion.margin:
-        return "supported", found, ""
-    return ("refuted" if found.high < criterion.margin else "undecided"), found, ""
+        return replace(found, outcome="supported")
+    return replace(found, outcome="refuted") if found.high < criterion.margin else found
 
 
-def _index_difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, seed: int) -> Difference:
-    found = compare(
-        cells,
-        baseline=wanted.baseline,
-        treatment=wanted.treatment,
-        n_resamples=n_resamples,
-        seed=seed,
-        confidence_level=wanted.confidence_level,
-    )
+def _difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, seed: int) -> dict[str, Any]:
+    """Fields of a `Verdict`: the difference of the statistic in points, with its interval."""
+    if wanted.statistic == "quality":
+        return _quality_difference(cells, wanted)
+    draws: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": wanted.confidence_level}
+    found = compare(cells, baseline=wanted.baseline, treatment=wanted.treatment, **draws)
     low, high = found.confidence_interval() if found.n_problems > 1 else (np.nan, np.nan)
-    levels = 100 * found.baseline_value, 100 * found.treatment_value
-    return Difference(100 * found.statistic, 100 * low, 100 * high, *levels, found.n_problems, found.n_samples)
+    points = {"difference": found.statistic, "low": low, "high": high}
+    points |= {"baseline_value": found.baseline_value, "treatment_value": found.treatment_value}
+    counts = {"n_problems": found.n_problems, "n_samples": found.n_samples}
+    return {name: 100 * value for name, value in points.items()} | counts
 
 
-def _quality_difference(cells: pd.DataFrame, wanted: HeldOutConfig) -> Difference:
-    """Mean quality over the budgets, no maximum; a t interval over the problems' differences."""
+def _quality_difference(cells: pd.DataFrame, wanted: HeldOutConfig) -> dict[str, Any]:
+    """Of mean quality over the budgets, no maximum; a t interval over the problems' differences."""
     keys = ["problem_id", "sample", "budget"]
     arms = [cells[cells.method == m].dropna(subset="score") for m in (wanted.baseline, wanted.treatment)]
     both = arms[0][keys].merge(arms[1][keys])
     if both.empty:
         raise DataError("the two share no graded answer")
-    first, second = (quality_array(arm.merge(both))[0] for arm in arms)
-    values = [100 * np.nanmean(np.nanmean(q, axis=1), axis=1) for q in (first, second)]
-    change = values[1] - values[0]
+    arrays = [quality_array(arm.merge(both))[0] for arm in arms]
+    baseline, treatment = (100 * np.nanmean(np.nanmean(q, axis=1), axis=1) for q in arrays)
+    change, level = treatment - baseline, wanted.confidence_level
     n, mean, half = len(change), float(change.mean()), np.nan
     if n > 1:
-        half = distributions.t.isf((1 - wanted.confidence_level) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n)
-    levels = float(values[0].mean()), float(values[1].mean())
-    return Difference(mean, mean - half, mean + half, *levels, n, first.shape[1])
+        half = float(distributions.t.isf((1 - level) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n))
+    found = {"difference": mean, "low": mean - half, "high": mean + half, "n_problems": n}
+    values = {"baseline_value": float(baseline.mean()), "treatment_value": float(treatment.mean())}
+    return found | values | {"n_samples": arrays[0].shape[1]}
 
 
 def held_out_arms(config: RunConfig) -> list[Arm]:

@@ -66,13 +66,11 @@ class Run:
         self.finish(*(cell | {"detail": str(error)} for cell in cells))
 
     def say_fresh(self, why: str) -> None:
-        """Say once that reasoning is hidden, and leave a note of it in the store."""
-        model = self.client.model
-        if self.store and not self._said_fresh:
-            self._said_fresh = True
-            log.warning("%s: %s; each budget gets a run of its own instead (mode: fresh)", model.name, why)
-            note = {"mode": "fresh", "why": why, "model": model.name, "endpoint": model.endpoint_id}
-            self.store.note("mode", f"{model.endpoint_id} {model.name}", note)
+        """Say once that reasoning is hidden."""
+        if not self._said_fresh:
+            words = "%s: %s; each budget gets a run of its own instead (mode: fresh)"
+            log.warning(words, self.client.model.name, why)
+        self._said_fresh = True
 
 
 def bill_of(run: str, model: str, task: str, preparation: str) -> str:
@@ -163,10 +161,7 @@ async def _prompted(
         return run.fail(cells, error)
     for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
         try:
-            if trace is None:
-                await _fresh_cell(run, arm, problem, messages, cell)
-            else:
-                await _cut_cell(run, arm, problem, trace, cell)
+            await _fill(run, arm, problem, messages, trace, cell)
         except RequestFailed as error:
             cell["detail"] = str(error)
         run.finish(cell)
@@ -207,31 +202,20 @@ async def _trace(
         return None
 
 
-async def _cut_cell(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> None:
-    budget = cell["budget"]
-    cell |= {
-        "tokens_used": trace.used(budget),
-        "trace_key": trace.key,
-        "stopped_naturally": trace.stopped and trace.n_tokens <= budget,
-    }
-    answer = await _answer(run, arm, problem, trace, cell)
+async def _fill(run: Run, arm: Arm, problem: Problem, messages: list[Message], trace: Trace | None, cell: Cell) -> None:
+    """Fill the cell of one budget: cut the trace there, or have a run of its own, and force an answer."""
+    asked, budget, sample = (arm.task, arm.method.name, problem), cell["budget"], cell["sample"]
+    if trace is None:
+        fresh = await run.client.fresh(*asked, messages, sample, budget)
+        trace, said = fresh.trace, fresh.said
+        cell |= {"tokens_used": fresh.used, "trace_key": trace.key, "stopped_naturally": trace.stopped}
+        if fresh.spoken:
+            return _grade(arm, problem, cell, said, max(0, said.tokens - fresh.used), said.prompt_tokens)
+    else:
+        stopped = trace.stopped and trace.n_tokens <= budget
+        cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key, "stopped_naturally": stopped}
+    answer = await run.client.answer(*asked, trace, budget, sample, arm.settings.answer_cap)
     _grade(arm, problem, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
-
-
-async def _fresh_cell(run: Run, arm: Arm, problem: Problem, messages: list[Message], cell: Cell) -> None:
-    budget, sample = cell["budget"], cell["sample"]
-    fresh = await run.client.fresh(arm.task, arm.method.name, problem, messages, sample, budget)
-    said = fresh.said
-    cell |= {"tokens_used": fresh.used, "trace_key": fresh.trace.key, "stopped_naturally": fresh.trace.stopped}
-    if fresh.spoken:
-        return _grade(arm, problem, cell, said, max(0, said.tokens - fresh.used), said.prompt_tokens)
-    answer = await _answer(run, arm, problem, fresh.trace, cell)
-    _grade(arm, problem, cell, answer, answer.tokens, said.prompt_tokens + answer.prompt_tokens)
-
-
-async def _answer(run: Run, arm: Arm, problem: Problem, trace: Trace, cell: Cell) -> Completion:
-    cap = arm.settings.answer_cap
-    return await run.client.answer(arm.task, arm.method.name, problem, trace, cell["budget"], cell["sample"], cap)
 
 
 async def _searched(

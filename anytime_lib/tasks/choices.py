@@ -221,15 +221,11 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
     """
     text = text[: 2 * max(map(len, options), default=0) + 40].lstrip()
     for part in [text] if whole else [text.partition("\n")[0], text]:
-        reading = _plain(part)
-        found = [o for o in options if (len(o) > 1 or o.isdigit()) and _begins(reading, o, whole)]
+        reading, over = _plain(part), _ALL_OVER if whole else _OVER
+        found = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
+        found = [o for o in found if len(o) > 1 or o.isdigit()]
         found = [o for o in found if len(o) == max(map(len, found))]
         best = [o for o in found if reading.startswith(o)] if len(found) > 1 else found
         if found:
             return "ABCD"[options.index(best[0])] if len(best) == 1 else None
     return None
-
-
-def _begins(reading: str, option: str, whole: bool) -> bool:
-    over = _ALL_OVER if whole else _OVER
-    return reading[: len(option)].casefold() == option.casefold() and over.match(reading, len(option)) is not None

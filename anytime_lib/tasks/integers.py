@@ -96,7 +96,7 @@ def _read(text: str, in_box: bool = False) -> int | None:
         value = _integer(_plain(box).strip().removesuffix(".")) if len(box) <= WINDOW else None
         return _read(box, in_box=True) if value is None and not in_box else value
     whole = _WHOLE.fullmatch(_plain(text).strip()) if len(text) <= WINDOW else None
-    return _in_range(whole[1]) if whole else None
+    return _integer(whole[1]) if whole else None
 
 
 def _last_box(text: str) -> tuple[int, str]:
@@ -162,8 +162,4 @@ def _integer(sentence: str) -> int | None:
     # A closing bracket without its opening one is the mark of a list: `1) First, ...`
     if _OPEN_ENDED.search(unit) or (")" in unit and "(" not in claim):
         return None
-    return _in_range(value["number"])
-
-
-def _in_range(digits: str) -> int | None:
-    return value if (value := int(digits)) <= 999 else None
+    return number if (number := int(value["number"])) <= 999 else None

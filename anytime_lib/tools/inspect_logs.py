@@ -43,8 +43,8 @@ from inspect_ai.model import (
 from inspect_ai.scorer import Score
 
 from anytime_lib.store import Store
-from anytime_lib.tools.export import Gate, replacing
-from anytime_lib.types import digest
+from anytime_lib.tools.gate import Gate, rows_of
+from anytime_lib.types import digest, replace_file
 
 _ABOUT = ("budget", "tokens_used", "answer_tokens", "status", "correct", "stopped_naturally", "answer_key")
 _ROLES = {"system": ChatMessageSystem, "assistant": ChatMessageAssistant}
@@ -54,17 +54,14 @@ _STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_fil
 def write_logs(store: Store, folder: Path) -> list[Path]:
     """Write the logs of a store into a folder; returns their paths. Memory is that of the largest arm's texts."""
     gate = Gate(store)
-    problems = {
-        (row[0], row[1]): gate.problem({"id": row[1], "payload": row[2]})
-        for row in store._db.execute("SELECT task, id, payload FROM problems")
-    }
-    arms = store._db.execute("SELECT DISTINCT run, model, task, method FROM cells ORDER BY 1, 2, 3, 4").fetchall()
+    problems = {(row["task"], row["id"]): row for rows in rows_of(store, "problems") for row in rows}
+    arms = store._rows("SELECT DISTINCT run, model, task, method FROM cells ORDER BY 1, 2, 3, 4")
     paths = []
     for arm in arms:
         log = _log(store, gate, arm, problems)
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm[2]}-{arm[3]}")
         path = folder / f"{log.eval.created.replace(':', '-')}_{words}_{log.eval.eval_id}.eval"
-        with replacing(path) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also from within a notebook's
+        with replace_file(path) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also from within a notebook's
             thread.submit(write_eval_log, log, part, "eval").result()
         paths.append(path)
     return paths
@@ -78,9 +75,8 @@ def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dic
         _sample(store, gate, task, model, list(rows), problems)
         for _, rows in groupby(cells, key=lambda c: (c["problem_id"], c["sample"]))
     ]
-    first, last, endpoint = store._db.execute(
-        "SELECT min(created), max(created), max(endpoint) FROM requests WHERE task = ?", (arm[2],)
-    ).fetchone()
+    about = "SELECT min(created), max(created), max(endpoint) FROM requests WHERE task = ?"
+    ((first, last, endpoint),) = store._rows(about, arm[2])
     moments = [datetime.fromtimestamp(t or 0, UTC).isoformat(timespec="seconds") for t in (first, last)]
     budgets = sorted({c["budget"] for c in cells})
     name = digest(list(arm))[:22]
