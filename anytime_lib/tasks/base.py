@@ -28,7 +28,12 @@ _REFUSAL = re.compile(
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task must offer; `OptionalParts` lists what it may offer besides.
+    """What a task must offer.
+
+    A task may also have `extract_answer(problem, text)`, what a response states in one spelling, or None, so that votes
+    can be counted; `vote(problem, texts)`, the place of the winner where the most frequent answer is not the way;
+    `verify(problem, text)`, a score in [0, 1] from the problem's text alone, or None; and `grader_version` (else 1),
+    which is stored with every cell: raise it with every change of the grader that can change a grade.
 
     Attributes:
         name: its name in configs, cells and figures.
@@ -77,29 +82,6 @@ class Task(Protocol):
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """The grade of a response. Never evaluates it, never raises on it, whatever it holds."""
-        ...
-
-
-class OptionalParts(Protocol):
-    """What a task may offer besides `Task`; whoever needs a part looks for it with `getattr`.
-
-    Attributes:
-        grader_version: stored with every cell, 1 where a task has none. Raise it with every change of the grader that
-            can change a grade, so that old and new grades are never mixed unseen.
-    """
-
-    grader_version: int
-
-    def extract_answer(self, problem: Problem, text: str) -> str | None:
-        """What a response states, in one spelling, so that votes can be counted; None where nothing can be read."""
-        ...
-
-    def vote(self, problem: Problem, texts: Sequence[str]) -> int:
-        """The place of the winner among responses, where the most frequent answer is not the way. No gold is used."""
-        ...
-
-    def verify(self, problem: Problem, text: str) -> float | None:
-        """A score in [0, 1] from the problem's text alone, without its gold answer; None where it cannot be checked."""
         ...
 
 

@@ -23,22 +23,14 @@ from anytime_lib.types import Grade, Problem
 __all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
 
 
-def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
-    """Which atomic constraints (see `check`) the plan that a text states keeps, by name; None without a plan."""
-    trip = read_trip(problem.text)
-    plan = read_plan(text, trip.cities)
-    return None if plan is None else check(trip, plan)
-
-
 def grade_strict(problem: Problem, text: str) -> float:
     """1.0 if the plan in a text keeps every constraint (whether or not it is the golden one), else 0.0."""
-    kept = constraints_kept(problem, text)
-    return float(kept is not None and all(kept.values()))
+    return float(TASK.grade(problem, text).correct)
 
 
 def grade_partial(problem: Problem, text: str) -> float:
     """The share of a problem's atomic constraints that the plan in a text keeps; 0.0 without a plan."""
-    return TASK.verify(problem, text) or 0.0
+    return TASK.grade(problem, text).score
 
 
 def grade_official(problem: Problem, text: str) -> float:
@@ -70,16 +62,14 @@ class TripPlanning:
         split: str = "all",
         difficulty: Sequence[int] | None = None,
     ) -> list[Problem]:
-        """Generated problems, or those of a source.
+        """Generated problems, or those of a source; see `Task.problems`.
 
         Args:
             source: None to generate; else the path of a file in the layout of the official `trip_planning.json`,
                 `official` to fetch that file once, or a `datasets.Dataset` of its rows. A path or `official` may end
                 in `#5shot`: the five-shot prompts are asked, and say so in their ids.
-            limit: how many (generated ones as `Task.problems` says; all of a source).
-            seed: of the generator, or of the order in which a source's problems are taken.
-            split: `test`, `pool` or `all`. A fifth of a source is `pool`, by the content of its zero-shot prompts, so
-                that variants share no problem across splits.
+            split: a fifth of a source is `pool`, by the content of its zero-shot prompts, so that variants share no
+                problem across splits.
             difficulty: numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
 
         Raises:
@@ -129,7 +119,7 @@ class TripPlanning:
     def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The plan that a response states, in one spelling."""
         plan = read_plan(text, read_trip(problem.text).cities)
-        return None if plan is None else "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan)
+        return "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan) if plan else None
 
     def vote(self, problem: Problem, texts: Sequence[str]) -> int:
         """The place of the plan that most responses state, of those that keep every constraint of the problem's text.
@@ -152,20 +142,22 @@ class TripPlanning:
         return min(far, default=(0, 0))[1]
 
     def grade(self, problem: Problem, text: str) -> Grade:
-        """Share of atomic constraints satisfied by the last complete plan; `correct` when all are."""
-        atoms = constraints_kept(problem, text)
-        if atoms is None:
+        """Share of atomic constraints (see `check`) kept by the plan that `read_plan` finds; `correct` when all are."""
+        trip = read_trip(problem.text)
+        plan = read_plan(text, trip.cities)
+        if plan is None:
             return no_answer(text, "no line gives days in one of the cities")
+        atoms = check(trip, plan)
         kept = sum(atoms.values())
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
     def verify(self, problem: Problem, text: str) -> float | None:
-        """The share of constraints that the plan in a text keeps, read from the problem's text alone; None without one.
+        """The score of `grade`, which looks at no golden plan; None without a plan.
 
-        It is the rule of the grade: pairs chosen by it have an advantage that other tasks do not offer.
+        Pairs chosen by it have an advantage over those by a model's judgement that tasks without a checker lack.
         """
-        kept = constraints_kept(problem, text)
-        return sum(kept.values()) / len(kept) if kept else None
+        grade = self.grade(problem, text)
+        return grade.score if grade.status == "ok" else None
 
 
 TASK = TripPlanning()
