@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from anytime_lib.errors import ConfigError, RequestFailed
-from anytime_lib.methods.base import Client
+from anytime_lib.methods.base import Client, Sample
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import user_code
@@ -109,7 +109,7 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
 async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
     """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
     messages = verdict_messages(problem, a.text, b.text)
-    return await client.say("judge", task, "synthesis", messages, 0, VERDICT_TOKENS, alternatives=20)
+    return await client.say(Sample(task, "synthesis", problem), "judge", messages, VERDICT_TOKENS, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.synthesis import attempts_at, over_pool
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
@@ -79,12 +79,7 @@ class Learning:
     principle_tokens: int = 256
 
     async def __call__(
-        self,
-        client: Client,
-        task: Task,
-        settings: TaskConfig,
-        problems: ProblemSplit,
-        trace_slots: ResizableSemaphore,
+        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Principles:
 
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
@@ -93,10 +88,11 @@ class Learning:
         found = await over_pool(problems, trace_slots, one)
         mistakes = [m for _, _, m in found if m]
         low = [m.principle for m in mistakes if m.principle]
-        most = self.principle_tokens
-        summary = (
-            await _say(client, task, most, "principle", prompt("leap.summary", principles=_listed(low))) if low else ""
-        )
+        summary = ""
+        if low:
+            asked = prompt("leap.summary", principles=_listed(low))
+            of = Sample(task, "leap", mistakes[0].problem)
+            summary = await _say(client, of, self.principle_tokens, "principle", asked)
         return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
 
     def save(self, prepared: Principles, folder: Path) -> None:
@@ -123,19 +119,20 @@ async def _learned(
     if not wrong:
         return read, failed, None
     shows = {"problem": problem.text, "attempt": wrong[0].text, "answer": task.gold_answer(problem)}
-    explanation = await _say(client, task, most, "explain", prompt("leap.explain", **shows))
+    of = Sample(task, "leap", problem)
+    explanation = await _say(client, of, most, "explain", prompt("leap.explain", **shows))
     principle = ""
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-        principle = await _say(client, task, most, "principle", asked)
+        principle = await _say(client, of, most, "principle", asked)
     return read, failed, Mistake(problem, wrong[0].trace_key, wrong[0].answer_key, explanation, principle)
 
 
-async def _say(client: Client, task: Task, most: int, kind: str, content: str) -> str:
+async def _say(client: Client, of: Sample, most: int, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
         turn = {"role": "user", "content": content}
-        said = await client.say(kind, task, "leap", [turn], 0, most)
+        said = await client.say(of, kind, [turn], most)
     except RequestFailed:
         return ""
     return said.text.strip()

@@ -19,7 +19,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Client, chain_of_thought
+from anytime_lib.methods.base import Client, Sample, chain_of_thought
 from anytime_lib.methods.judge import (
     PREFERENCE_SOURCES,
     Judgement,
@@ -181,8 +181,9 @@ async def attempts_at(
     messages = chain_of_thought(task, problem, shots)
     for sample in range(settings.pool.samples):
         try:
-            trace = await client.trace(task, "synthesis", problem, messages, sample, budget)
-            answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_cap)
+            of = Sample(task, "synthesis", problem, sample)
+            trace = await client.trace(of, messages, budget)
+            answer = await client.answer(of, trace, budget, settings.answer_cap)
         except RequestFailed as error:
             counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
             continue
@@ -258,7 +259,7 @@ async def compare_on(
 
 
 def _preference(problem: Problem, a: Attempt, b: Attempt, found: Judgement, by: PreferenceSource) -> Preference:
-    """A verdict as a pair; what was said of it is put in the winner's order."""
+    """A verdict as a pair, in the winner's order."""
     margin, (ab, ba) = abs(found.margin or 0.0), found.log_odds
     if found.outcome == "first":
         return Preference(problem, a, b, margin, found.keys, by, (ab, ba))

@@ -140,6 +140,13 @@ def no_answer(text: str, why: str) -> Grade:
     return unread("declined to answer", "refused") if _REFUSAL.search(text) else unread(why)
 
 
+def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
+    """1 if the value read in a text is the gold one, else 0; `no_answer` for the reason `why` if it is None."""
+    if value is None:
+        return no_answer(text, why)
+    return Grade(float(value == problem.gold), value == problem.gold, "ok", str(value))
+
+
 def split_source(source: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value "").
 
