@@ -225,6 +225,26 @@ def test_grading_again_calls_no_model(
     assert len(server.requests) == asked
 
 
+def test_what_another_reader_graded_is_graded_again(
+    config: Callable[..., RunConfig], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = config(tasks=[make_task("sums", sums, right)], methods=["base"])
+    run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite") as store:
+        now = store.cells()
+        assert set(now.grader) == {1}
+        rows = [cell | {"run": "older", "grader": None, "score": 0.9} for cell, _ in store.answered()]
+        store.put_cells(rows)
+    run_sweep(run, progress=False)
+    assert f"sums: graded again, for another version of its reader did it before; {len(rows)} grades" in caplog.text
+    with Store(run.folder / "store.sqlite") as store:
+        assert set(store.cells().grader) == {1}
+        assert store.cells(run="older").score.tolist() == now.dropna(subset="answer_key").score.tolist()
+    caplog.clear()
+    run_sweep(run, progress=False)
+    assert "graded again" not in caplog.text
+
+
 # Recorded traces
 
 

@@ -23,7 +23,7 @@ import openai
 
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
-from anytime_lib.models.endpoint import is_loopback
+from anytime_lib.models.transport import is_loopback
 from anytime_lib.models.weights import alias, checked
 
 START_SECONDS = 60.0
