@@ -25,8 +25,8 @@ def test_reads_what_is_stated(text: str, value: int | None) -> None:
     assert extract_integer(text) == value
 
 
-BITS = ["\\boxed{", "}", "{", "$", "answer", " is ", ":", "final ", "17", "٣", ".", "\n", "-", "\\", "²", "\\text{", "=",
-        "<answer>", "</answer>", "答案:", "wait ", "that's wrong", "<think>", "</think>"]  # fmt: skip
+BITS = ["\\boxed{", "}", "{", "$", "answer", " is ", ":", "final ", "17", "٣", ".", "\n", "-", "\\", "²", "\\text{",
+        "=", "<answer>", "</answer>", "答案:", "wait ", "that's wrong", "<think>", "</think>"]  # fmt: skip
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(BITS)).map("".join)))
@@ -41,8 +41,8 @@ def test_gold_answers_are_graded_right(n: int) -> None:
     assert TASK.grade(problem, TASK.gold_answer(problem)).correct
 
 
-HOSTILE = ["\\boxed{", "{", "\\", "\\boxed ", "answer is ", "answer ", "answer:", "final ", " ", "1", "=", "answer is 1 ",
-           "<answer>", "</answer>", "答案", "réponse finale ", "<think>", "answer is not 1 "]  # fmt: skip
+HOSTILE = ["\\boxed{", "{", "\\", "\\boxed ", "answer is ", "answer ", "answer:", "final ", " ", "1", "=", "<answer>",
+           "answer is 1 ", "</answer>", "答案", "réponse finale ", "<think>", "answer is not 1 "]  # fmt: skip
 
 
 @pytest.mark.parametrize("bit", HOSTILE)
