@@ -212,6 +212,7 @@ class Attempt:
     Attributes:
         sample: the number of its trace.
         tokens: of reasoning and answer, as the server counts them.
+        finish_reason: of the answer.
     """
 
     reasoning: str = field(repr=False)
@@ -220,6 +221,7 @@ class Attempt:
     answer_key: str
     sample: int = 0
     tokens: int = 0
+    finish_reason: str = "stop"
 
     @property
     def text(self) -> str:
@@ -239,7 +241,6 @@ class Preference:
         verdict_keys: keys of the judging requests.
         by: who preferred it (see `judging`).
         log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
-        rationales: what the judge said beside its letters, in the same order.
     """
 
     problem: Problem
@@ -249,7 +250,6 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-    rationales: tuple[str, ...] = field(default=(), repr=False)
 
 
 def recorded_key(problem: Problem, sample: int) -> str:

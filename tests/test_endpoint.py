@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from fake_server import FakeServer
@@ -29,6 +29,8 @@ from anytime_lib.models.transport import _chunks, _translated
 from anytime_lib.redact import Redactor
 from anytime_lib.sweep.traces import stored_trace
 
+HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
+"""The HTTP library that the installed `openai` stands on."""
 PARAMS = Path(__file__).parent.parent / "params"
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
 
@@ -339,7 +341,7 @@ def read(raw: bytes, kind: str = "text/event-stream") -> Reply | str:
 
     async def work() -> Reply:
         parser, client = ReplyParser(), openai.AsyncOpenAI(api_key="none")
-        response = httpx2.Response(200, headers={"content-type": kind}, content=raw)
+        response = HTTPX.Response(200, headers={"content-type": kind}, content=raw)
         stream = openai.AsyncStream[object](cast_to=object, response=response, client=client)
         with _translated(Redactor()):
             async for chunk in _chunks(stream):

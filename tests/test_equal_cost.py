@@ -19,6 +19,7 @@ from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import Sample
 from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, published
@@ -179,8 +180,9 @@ class Hint:
     name = "hint"
 
     async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, trace_slots: Any) -> str:
-        trace = await client.trace(task, "hinted", problems.pool[0], [{"role": "user", "content": "Think"}], 0, 12)
-        said = await client.say("hint", task, "hinted", [{"role": "user", "content": trace.text}], 0, 5)
+        of = Sample(task, "hinted", problems.pool[0])
+        trace = await client.trace(of, [{"role": "user", "content": "Think"}], 12)
+        said = await client.say(of, "hint", [{"role": "user", "content": trace.text}], 5)
         return trace.text + said.text
 
     def save(self, prepared: str, folder: Path) -> None: ...

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Context, Prompted, chain_of_thought
+from anytime_lib.methods.base import Context, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
@@ -79,7 +79,9 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
         assert isinstance(method, Searching)
         return [
             stop
-            async for stop in method.answers_by_budget(problem, context, Session(client, context, name, problem, 0))
+            async for stop in method.answers_by_budget(
+                problem, context, Session(client, context, Sample(task, name, problem))
+            )
         ]
 
     answers_by_budget = asyncio.run(all_stops())
@@ -387,7 +389,7 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        (object(), "a subclass of Prompted or Searching"),
+        (type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
         (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
         (type("M", (Prompted,), {})(), "M needs a `name`"),
         (type("M", (Prompted,), {"name": "base"})(), "built-in"),

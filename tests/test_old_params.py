@@ -43,15 +43,8 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     nobody: Any = SimpleNamespace(model=SimpleNamespace(name=model, endpoint_id=endpoint))
     client, context, budgets = CachedClient(config, nobody), arm.context(None), arm.settings.budgets
     keys = [
-        client.trace_request(
-            arm.task.name,
-            arm.method.name,
-            problem,
-            arm.method.messages(problem, replace(context, budget=budget)),
-            sample,
-            budget,
-        ).key
-        for problem, sample in arm.samples
+        client.trace_request(of, arm.method.messages(of.problem, replace(context, budget=budget)), budget).key
+        for of in arm.samples
         for budget in (budgets if arm.method.per_budget else budgets[-1:])
     ]
     return short(sorted(keys))
@@ -68,7 +61,8 @@ def test_old_params_give_the_same_plan(name: str) -> None:
         return
     arms = plan(config, None) + (held_out_arms(config) if config.held_out else [])
     for arm, (*about, settings, keys) in zip(arms, then["arms"], strict=True):
-        samples, contents = [[p.id, n] for p, n in arm.samples], [p.content_hash for p, _ in arm.samples]
+        samples = [[of.problem.id, of.number] for of in arm.samples]
+        contents = [of.problem.content_hash for of in arm.samples]
         parts = [[p.id for p in some] for some in (arm.problems.shots, arm.problems.pool)]
         now = [arm.task.name, arm.method.name, arm.settings.budgets, len(arm.samples)]
         assert [*now, *map(short, (samples, contents, *parts))] == about

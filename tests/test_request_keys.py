@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
+from anytime_lib.methods.base import Sample
 from anytime_lib.methods.judge import judged
 from anytime_lib.studies.equal_cost import accounts
 from anytime_lib.sweep.client import CachedClient, Request
@@ -52,11 +53,11 @@ COLD, PREFILL = {"temperature": 0.2, "top_p": 1.0}, {"answer_via": "prefill"}
 
 
 def answer(trace: Trace, budget: int) -> Callable[[CachedClient], Awaitable[Any]]:
-    return lambda client: client.answer(TASK, "base", PROBLEM, trace, budget, 1, 16)
+    return lambda client: client.answer(Sample(TASK, "base", PROBLEM, 1), trace, budget, 16)
 
 
 def trace(client: CachedClient) -> Awaitable[Any]:
-    return client.trace(TASK, "base", PROBLEM, ASKED, 1, 64)
+    return client.trace(Sample(TASK, "base", PROBLEM, 1), ASKED, 64)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +77,12 @@ def trace(client: CachedClient) -> Awaitable[Any]:
         ),
         (
             {},
-            lambda client: client.say("doubt", TASK, "mine", ASKED, 2, 8),
+            lambda client: client.say(Sample(TASK, "mine", PROBLEM, 2), "doubt", ASKED, 8),
             "48debfe387b7ffd84379309826602a06efdb498b4857cf4d7e5428c69c538f81",
         ),
         (
             {},
-            lambda client: client.say("value", TASK, "tree_of_thoughts", ASKED, 2, 4, 20, 0.5),
+            lambda client: client.say(Sample(TASK, "tree_of_thoughts", PROBLEM, 2), "value", ASKED, 4, 20, 0.5),
             "1de4b96b38d5f9afba5c1113e4348b59fdbb76b00720cf31fd327d0c7ea7c846",
         ),
     ],

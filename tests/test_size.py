@@ -81,7 +81,6 @@ def test_the_whole_library() -> None:
     assert sum(map(n_lines, modules())) <= 10_500
 
 
-@pytest.mark.xfail(strict=True, reason="not small yet")
 def test_every_module() -> None:
     assert {name_of(p): n_lines(p) for p in modules() if n_lines(p) > 300} == {}
 

@@ -23,6 +23,16 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
 
+@dataclass(frozen=True)
+class Sample:
+    """What something is asked for: one sample of a problem, by a method or on behalf of a preparation."""
+
+    task: Task
+    method: str
+    problem: Problem
+    number: int = 0
+
+
 class ModelName(Protocol):
     """What a model is called in requests and cells, and what stands for its endpoint."""
 
@@ -34,9 +44,8 @@ class ModelName(Protocol):
 
 
 class Client(Protocol):
-    """What a method or a preparation may ask of the model. Whatever was asked before comes from the store.
-
-    All three functions raise RequestFailed where the reply could not be had.
+    """What a preparation may ask of the model, and a method through its `Session`. What was asked before comes from
+    the store. All three functions raise RequestFailed where the reply could not be had.
     """
 
     @property
@@ -45,30 +54,25 @@ class Client(Protocol):
     @property
     def model(self) -> ModelName: ...
 
-    async def trace(
-        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
-    ) -> Trace:
+    async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace:
         """A reasoning of at most `max_tokens`; raises HiddenReasoning where the server does not show it."""
         ...
 
-    async def answer(
-        self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
-    ) -> Completion:
+    async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
         """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens."""
         ...
 
     async def say(
         self,
+        of: Sample,
         kind: str,
-        task: Task,
-        method: str,
         messages: list[Message],
-        sample: int,
         max_tokens: int,
         alternatives: int = 0,
         temperature: float = 0.0,
     ) -> Completion:
-        """Whatever else the model is asked to say; `kind` is its name in the ledger."""
+        """Whatever else the model is asked to say. `kind` is its name in the ledger; `alternatives`, for the first
+        token, come with their log-probabilities."""
         ...
 
 
@@ -103,12 +107,7 @@ class Preparation(Protocol):
     def name(self) -> str: ...
 
     async def __call__(
-        self,
-        client: Client,
-        task: Task,
-        settings: TaskConfig,
-        problems: ProblemSplit,
-        trace_slots: ResizableSemaphore,
+        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Any:
         """What was made. Where it is falsy, its `summary()` says why, and the arms that need it are left out.
 
@@ -134,6 +133,9 @@ class Method:
     name: str
     preparation: Preparation | None = None
     needs_pool: bool = False
+
+    def check(self, task: Task) -> None:
+        """Raise ConfigError where a task lacks what the method needs."""
 
 
 class Prompted(Method):

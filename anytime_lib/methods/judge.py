@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from anytime_lib.errors import ConfigError, RequestFailed
-from anytime_lib.methods.base import Client
+from anytime_lib.methods.base import Client, Sample
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import user_code
@@ -48,14 +48,12 @@ class Judgement:
             orders of presentation, the others' is a difference of scores in [0, 1].
         log_odds: of preferring the attempt shown first, in the order (first, second) and in the other; judge only.
         keys: of the judging requests, in those orders.
-        rationales: what the judge said beside its letter, in those orders; empty where it was not asked.
     """
 
     outcome: Outcome
     margin: float | None = None
     log_odds: tuple[float | None, float | None] = (None, None)
     keys: tuple[str, ...] = ()
-    rationales: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def decided(self) -> bool:
@@ -111,7 +109,7 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
 async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
     """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
     messages = verdict_messages(problem, a.text, b.text)
-    return await client.say("judge", task, "synthesis", messages, 0, VERDICT_TOKENS, alternatives=20)
+    return await client.say(Sample(task, "synthesis", problem), "judge", messages, VERDICT_TOKENS, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:
@@ -126,9 +124,9 @@ def agreed(judge: Judgement, other: Judgement) -> Judgement:
     """The judge's verdict where another comes to the same; a tie of either is a tie."""
     for each in (judge, other):
         if not each.decided:
-            return Judgement(each.outcome, None, judge.log_odds, judge.keys, judge.rationales)
+            return Judgement(each.outcome, None, judge.log_odds, judge.keys)
     outcome: Outcome = judge.outcome if judge.outcome == other.outcome else "disagree"
-    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys, judge.rationales)
+    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys)
 
 
 def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], float | None] | None:

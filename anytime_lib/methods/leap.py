@@ -7,19 +7,19 @@ level), and a summary of them all (high level).
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, chain_of_thought
+from anytime_lib.methods.synthesis import attempts_at, over_pool
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
-from anytime_lib.types import Message, Problem, ProblemSplit, assert_disjoint, shown
+from anytime_lib.types import Message, Problem, ProblemSplit, shown
 
 
 @dataclass(frozen=True)
@@ -79,31 +79,20 @@ class Learning:
     principle_tokens: int = 256
 
     async def __call__(
-        self,
-        client: Client,
-        task: Task,
-        settings: TaskConfig,
-        problems: ProblemSplit,
-        trace_slots: ResizableSemaphore,
+        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Principles:
-        assert_disjoint(problems.test, [*problems.pool, *problems.shots])
 
         async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
-            await trace_slots.acquire()
-            try:
-                return await _learned(client, task, settings, problems, problem, self.principle_tokens)
-            finally:
-                trace_slots.release()
+            return await _learned(client, task, settings, problems, problem, self.principle_tokens)
 
-        async with asyncio.TaskGroup() as group:
-            jobs = [group.create_task(one(p)) for p in problems.pool]
-        found = [job.result() for job in jobs]
+        found = await over_pool(problems, trace_slots, one)
         mistakes = [m for _, _, m in found if m]
         low = [m.principle for m in mistakes if m.principle]
-        most = self.principle_tokens
-        summary = (
-            await _say(client, task, most, "principle", prompt("leap.summary", principles=_listed(low))) if low else ""
-        )
+        summary = ""
+        if low:
+            asked = prompt("leap.summary", principles=_listed(low))
+            of = Sample(task, "leap", mistakes[0].problem)
+            summary = await _say(client, of, self.principle_tokens, "principle", asked)
         return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
 
     def save(self, prepared: Principles, folder: Path) -> None:
@@ -123,42 +112,27 @@ async def _learned(
     client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, problem: Problem, most: int
 ) -> tuple[int, int, Mistake | None]:
     """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
-    messages = chain_of_thought(task, problem, problems.shots)
-    read, failed, wrong = 0, 0, None
-    for sample in range(settings.pool.samples):
-        try:
-            trace = await client.trace(task, "synthesis", problem, messages, sample, settings.pool.budget)
-            answer = await client.answer(
-                task, "synthesis", problem, trace, settings.pool.budget, sample, settings.answer_cap
-            )
-        except RequestFailed:
-            failed += 1
-            continue
-        grade = grade_answer(task, problem, answer.text, answer.finish_reason)
-        read += grade.status == "ok"
-        if wrong is None and grade.status == "ok" and not grade.correct:
-            wrong = trace, answer
-    if wrong is None:
+    attempts, counts = await attempts_at(client, task, settings, problems.shots, problem)
+    grades = [grade_answer(task, problem, attempt.answer, attempt.finish_reason) for attempt in attempts]
+    read, failed = sum(grade.status == "ok" for grade in grades), counts["failed"] + counts["hidden"]
+    wrong = [a for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok" and not grade.correct]
+    if not wrong:
         return read, failed, None
-    trace, answer = wrong
-    shows = {
-        "problem": problem.text,
-        "attempt": f"{trace.text}\n{answer.text}".strip(),
-        "answer": task.gold_answer(problem),
-    }
-    explanation = await _say(client, task, most, "explain", prompt("leap.explain", **shows))
+    shows = {"problem": problem.text, "attempt": wrong[0].text, "answer": task.gold_answer(problem)}
+    of = Sample(task, "leap", problem)
+    explanation = await _say(client, of, most, "explain", prompt("leap.explain", **shows))
     principle = ""
     if explanation:
         asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-        principle = await _say(client, task, most, "principle", asked)
-    return read, failed, Mistake(problem, trace.key, answer.key, explanation, principle)
+        principle = await _say(client, of, most, "principle", asked)
+    return read, failed, Mistake(problem, wrong[0].trace_key, wrong[0].answer_key, explanation, principle)
 
 
-async def _say(client: Client, task: Task, most: int, kind: str, content: str) -> str:
+async def _say(client: Client, of: Sample, most: int, kind: str, content: str) -> str:
     """What the model says to that; nothing where the request fails."""
     try:
         turn = {"role": "user", "content": content}
-        said = await client.say(kind, task, "leap", [turn], 0, most)
+        said = await client.say(of, kind, [turn], most)
     except RequestFailed:
         return ""
     return said.text.strip()

@@ -23,9 +23,6 @@ import numpy as np
 
 from anytime_lib.types import Preference, Problem
 
-NEARLY = 1.25
-"""Two attempts are matched in length if the longer has at most this many times the tokens of the shorter."""
-
 
 class Lengths(NamedTuple):
     """Mean tokens (reasoning and answer) of the better and of the worse attempts; NaN where there are none."""
@@ -42,22 +39,16 @@ class Choice:
     left_out: dict[str, int]
 
 
-def choose(
-    usable: Sequence[Preference], n_pairs: int, *, allowance: int | None = None, match_length: bool = False
-) -> Choice:
+def choose(usable: Sequence[Preference], n_pairs: int, *, allowance: int | None = None) -> Choice:
     """Choose pairs by the rule above.
 
     Args:
         usable: every pair with a verdict, in the pool's order.
         n_pairs: at most this many.
         allowance: tokens that problems and attempts of the chosen pairs may take together; None: no limit.
-        match_length: leave out pairs whose attempts differ in length by more than a factor of `NEARLY`.
     """
     left_out: Counter[str] = Counter()
     waiting = list(usable)
-    if match_length:
-        waiting = [p for p in usable if matched(p)]
-        left_out["length not matched"] = len(usable) - len(waiting)
     chosen: list[Preference] = []
     context: Counter[str] = Counter()
     levels: Counter[str] = Counter()
@@ -97,7 +88,7 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
     swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
     return [
         replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin,
-                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1], rationales=p.rationales[::-1])
+                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1])
         if i in swapped else replace(p, by="shuffled")
         for i, p in enumerate(preferences)
     ]  # fmt: skip
@@ -105,14 +96,8 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 
 def cost(pair: Preference) -> int:
     """Tokens a pair takes in a prompt: those of both attempts as they were counted, and of the problem's text a token
-    every three bytes, on the high side as in `spending.Purse`."""
+    every three bytes, on the high side as in `SpendLimit`."""
     return pair.winner.tokens + pair.loser.tokens + math.ceil(len(pair.problem.text.encode()) / 3)
-
-
-def matched(pair: Preference) -> bool:
-    """Whether a pair's attempts are about as long as each other."""
-    short, long = sorted((pair.winner.tokens, pair.loser.tokens))
-    return long <= NEARLY * short
 
 
 def lengths(pairs: Sequence[Preference]) -> Lengths:

@@ -11,7 +11,7 @@ from pathlib import Path
 from anytime_lib.config import TaskConfig
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
-from anytime_lib.methods.judge import PreferenceSource
+from anytime_lib.methods.judge import PreferenceSource, verifier_of
 from anytime_lib.methods.synthesis import Synthesis, synthesize
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
@@ -20,19 +20,14 @@ from anytime_lib.types import Message, Problem, ProblemSplit
 
 
 class Pairs:
-    """Preference pairs from the pool, by `judge` (or whom the config's `pairs_by` names), `grader`, ..."""
+    """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by
         self.name = f"pairs:{by}"
 
     async def __call__(
-        self,
-        client: Client,
-        task: Task,
-        settings: TaskConfig,
-        problems: ProblemSplit,
-        trace_slots: ResizableSemaphore,
+        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Synthesis:
         return await synthesize(client, task, settings, problems, trace_slots, by=self.by)
 
@@ -52,18 +47,16 @@ class Pdp(Prompted):
     """
 
     def __init__(self, name: str, by: PreferenceSource = "judge", plus: bool = False) -> None:
-        self.name, self.plus = name, plus
+        self.name, self.by, self.plus = name, by, plus
         self.preparation = Pairs(by)
+
+    def check(self, task: Task) -> None:
+        verifier_of(task, needed=self.by == "verifier")
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         kind = "pdp_plus" if self.plus else "pdp"
         exemplars = "\n\n".join(
-            prompt(
-                f"{kind}.exemplar",
-                problem=p.problem.text,
-                winner=p.winner.text,
-                loser=p.loser.text,
-            )
+            prompt(f"{kind}.exemplar", problem=p.problem.text, winner=p.winner.text, loser=p.loser.text)
             for p in context.prepared.preferences
         )
         question = prompt(f"{kind}.question", exemplars=exemplars, question=context.task.question(problem))

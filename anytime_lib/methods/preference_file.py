@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jinja2 import Environment, PackageLoader
 
 from anytime_lib.methods.pairs import lengths
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_task
-from anytime_lib.types import Attempt, Preference, shown
+from anytime_lib.types import Attempt, Preference, replace_file, shown
 
 _FEW = 100
 """With fewer pairs than this, a card says that they are too few to train on."""
@@ -37,16 +38,18 @@ def save(made: Synthesis, folder: Path, name: str | None = None) -> list[Path]:
         The paths written, the card last.
     """
     name = name or f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
-    folder.mkdir(parents=True, exist_ok=True)
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
     whole, trl, card = folder / f"{name}.jsonl", folder / f"{name}_trl.jsonl", folder / f"{name}.md"
-    whole.write_text(_lines(_lineage(made, p) for p in made.usable), encoding="utf-8")
+    texts = {whole: _lines(_lineage(made, p) for p in made.usable)}
     if open_:
-        trl.write_text(_lines(_for_trainers(p) for p in open_), encoding="utf-8")
+        texts[trl] = _lines(_for_trainers(p) for p in open_)
     else:
         trl.unlink(missing_ok=True)
-    card.write_text(_card(made, name, len(open_)), encoding="utf-8")
-    return [whole, *([trl] if open_ else []), card]
+    texts[card] = _card(made, name, len(open_))
+    for path, text in texts.items():
+        with replace_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+    return list(texts)
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
@@ -71,10 +74,9 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
         "prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser),
         "by": pair.by, "margin": pair.margin, "in_context": pair in made.preferences,
         "verdicts": [
-            {"order": order, "key": key, "log_odds_of_first": odds,
-             "rationale": shown(pair.problem, why) if why else ""}
-            for order, key, odds, why in zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds,
-                                             pair.rationales or ("", ""), strict=True)
+            {"order": order, "key": key, "log_odds_of_first": odds}
+            for order, key, odds in zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds,
+                                        strict=True)
         ] if pair.verdict_keys else [],
         **made.made_with, "package_version": version("anytime-lib"),
     }  # fmt: skip
@@ -104,46 +106,13 @@ _WHO = {
 
 
 def _card(made: Synthesis, name: str, n_open: int) -> str:
-    header: dict[str, Any] = {"pretty_name": f"Self-preference pairs on {made.task}", "tags": ["preference", "dpo"]}
+    front: dict[str, Any] = {"pretty_name": f"Self-preference pairs on {made.task}", "tags": ["preference", "dpo"]}
     if n_open:
-        header["configs"] = [{"config_name": "default", "data_files": f"{name}_trl.jsonl"}]
-    long, outcomes = lengths(made.usable), made.comparisons.outcome.value_counts().to_dict()
-    with_, problems = made.made_with, len({p.problem.id for p in made.usable})
-    warnings = [
-        "The better attempt is better by the verdict named above, not by truth: `gold_score` in the lineage file says "
-        "what the grader thinks, and notebook 05 how far the two agree."
-    ]
-    if made.by == "shuffled":
-        warnings.append("A placebo: do not train on it.")
-    if len(made.usable) < _FEW:
-        warnings.append(f"{len(made.usable)} pairs are enough for a prompt, too few to train on.")
-    if n_open < len(made.usable):
-        warnings.append(
-            f"{len(made.usable) - n_open} pairs are on private problems: their texts are withheld from the lineage "
-            "file, and they are left out of the file for trainers. The texts stay in the run's store."
-        )
-    if made.by in ("grader", "agreement"):
-        warnings.append("Gold answers of the pool were used; none of the problems under test were.")
-    lines = [
-        f"# Self-preference pairs on {made.task}", "",
-        "Pairs of a better and a worse attempt of one model at the same problem, synthesised for Preference Data "
-        "Prompting (arXiv 2601.11038).", "",
-        "## How they were made", "",
-        f"- model: `{with_['model']}` at `{with_['endpoint']}`, temperature {with_['temperature']}, top_p "
-        f"{with_['top_p']}, seed {with_['seed']}; anytime-lib {version('anytime-lib')}",
-        f"- attempts: {with_['pool_samples']} at each of {with_['pool_problems']} pool problems, "
-        f"{with_['pool_budget']} reasoning tokens, then a forced answer",
-        f"- preferred by: {_WHO[made.by]}",
-        "- the pool shares no problem with the test set, by id and by text", "",
-        "## Counts", "",
-        f"- {len(made.comparisons)} comparisons: " + (", ".join(f"{n} {o}" for o, n in outcomes.items()) or "none"),
-        f"- {len(made.usable)} usable pairs from {problems} problems, {len(made.preferences)} of them in the prompt"
-        + "".join(f"; {n} {why}" for why, n in made.left_out.items()),
-        f"- mean length: better {long.winners:.1f} tokens, worse {long.losers:.1f}" if made.usable
-        else "- no pair, and so no length",
-        f"- `{name}.jsonl`: lineage (keys of traces, answers and verdicts in the run's store)",
-        f"- `{name}_trl.jsonl`: {n_open} rows of `prompt`, `chosen`, `rejected`, as lists of messages" if n_open
-        else "- no file for trainers: there is no pair that may be shown", "",
-        "## Warnings", "", *(f"- {w}" for w in warnings), "",
-    ]  # fmt: skip
-    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n\n" + "\n".join(lines)
+        front["configs"] = [{"config_name": "default", "data_files": f"{name}_trl.jsonl"}]
+    environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
+    return environment.get_template("preference_card.md.jinja").render(
+        front=yaml.safe_dump(front, sort_keys=False), made=made, name=name, n_open=n_open, few=_FEW,
+        settings=made.made_with, version=version("anytime-lib"), who=_WHO[made.by], long=lengths(made.usable),
+        outcomes=made.comparisons.outcome.value_counts().to_dict(),
+        n_problems=len({p.problem.id for p in made.usable}),
+    )  # fmt: skip

@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Client, Context, Method
+from anytime_lib.methods.base import Client, Context, Method, Sample
 from anytime_lib.types import Completion, Message, Problem, Trace
 
 STRIDE = 10_000
 """Further traces of a sample are stored as samples this far apart, so that more samples never share one."""
-Prefix = tuple[Trace, int]
-"""The first tokens of a trace, and how many."""
 
 
 class Searching(Method):
@@ -70,8 +68,8 @@ class Step:
     grows: bool = False
     last: bool = False
 
-    def prefix(self, spent: int) -> Prefix:
-        """What the answer is read out of when `spent` tokens of this step are spent."""
+    def prefix(self, spent: int) -> tuple[Trace, int]:
+        """What the answer is read out of when `spent` tokens of this step are spent: the first tokens of a trace."""
         at = self.trace.n_tokens if self.at is None else self.at
         return self.trace, at + (spent if self.grows else 0)
 
@@ -86,18 +84,17 @@ class Session:
         prompts: key -> prompt tokens of every request so far but those of `read_out`, which steer nothing.
     """
 
-    def __init__(self, client: Client, context: Context, method: str, problem: Problem, sample: int) -> None:
-        self._client, self._context, self._method = client, context, method
-        self._problem, self._sample = problem, sample
-        self._last: tuple[Prefix, Completion | RequestFailed] | None = None
+    def __init__(self, client: Client, context: Context, of: Sample) -> None:
+        self._client, self._of, self._cap = client, of, context.settings.answer_cap
+        self._last: tuple[tuple[Trace, int], Completion | RequestFailed] | None = None
         self.budgets = context.settings.budgets
         self.prompts: dict[str, int] = {}
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
         """Sample a reasoning. Another `number` is another reasoning; 0 is the one that `base` has of this sample, if
         messages and `max_tokens` are the same."""
-        sample = self._sample + STRIDE * number
-        trace = await self._client.trace(self._context.task, self._method, self._problem, messages, sample, max_tokens)
+        of = replace(self._of, number=self._of.number + STRIDE * number)
+        trace = await self._client.trace(of, messages, max_tokens)
         self.prompts[trace.key] = trace.prompt_tokens
         return trace
 
@@ -107,7 +104,8 @@ class Session:
 
     async def answer(self, trace: Trace, tokens: int | None = None, cap: int | None = None) -> Completion:
         """Force an answer after the first `tokens` of a trace (None: all), of at most `cap` tokens (the task's own)."""
-        answer = await self._forced(trace, trace.n_tokens if tokens is None else tokens, cap)
+        tokens, cap = trace.n_tokens if tokens is None else tokens, self._cap if cap is None else min(cap, self._cap)
+        answer = await self._client.answer(self._of, trace, tokens, cap)
         self.prompts[answer.key] = answer.prompt_tokens
         return answer
 
@@ -115,7 +113,7 @@ class Session:
         """The answer after so many tokens of a trace, or why it could not be had."""
         if self._last is None or self._last[0] != (trace, tokens):  # budgets that share one ask for it once
             try:
-                answer: Completion | RequestFailed = await self._forced(trace, tokens, None)
+                answer: Completion | RequestFailed = await self._client.answer(self._of, trace, tokens, self._cap)
             except RequestFailed as failed:
                 answer = failed
             self._last = (trace, tokens), answer
@@ -129,22 +127,11 @@ class Session:
         alternatives: int = 0,
         temperature: float = 0.0,
     ) -> Completion:
-        """Have the model say something else. Its `tokens` count against the budget; where the server does not tell
-        them, they are all that it was allowed.
-
-        Args:
-            kind: its name in the ledger, such as `value` or `judge`.
-            alternatives: for the first token, with their log-probabilities.
-        """
-        task, sample = self._context.task, self._sample
-        said = await self._client.say(kind, task, self._method, messages, sample, max_tokens, alternatives, temperature)
+        """Have the model say something else (see `Client.say`). Its `tokens` count against the budget; where the
+        server does not tell them, they are all that it was allowed."""
+        said = await self._client.say(self._of, kind, messages, max_tokens, alternatives, temperature)
         self.prompts[said.key] = said.prompt_tokens
         return replace(said, tokens=said.tokens or max_tokens)
-
-    async def _forced(self, trace: Trace, tokens: int, cap: int | None) -> Completion:
-        task, most = self._context.task, self._context.settings.answer_cap
-        cap = most if cap is None else min(cap, most)
-        return await self._client.answer(task, self._method, self._problem, trace, tokens, self._sample, cap)
 
 
 def cost(trace: Trace, cap: int) -> int:
@@ -153,26 +140,17 @@ def cost(trace: Trace, cap: int) -> int:
     return trace.n_tokens if trace.stopped else max(cap, trace.n_tokens)
 
 
-def joined(first: Trace, second: Trace, between: str = "\n") -> Trace:
-    """A reasoning and its continuation as one trace, asked for as the first was."""
-    if not first.text:
-        return replace(second, messages=first.messages)
-    offset = len((first.text + between).encode())
-    ends = [*first.ends, *(offset + end for end in second.ends)]
-    return replace(second, messages=first.messages, text=first.text + between + second.text, ends=ends)
-
-
 async def answers_of_steps(steps: AsyncIterator[Step], session: Session) -> AsyncIterator[BudgetAnswer]:
     """What a search answers at every budget, from its steps. No step is taken that no budget needs."""
     budgets, spent, before = deque(session.budgets), 0, dict[str, int]()
-    held: Prefix | None = None  # what can be read out between two steps
+    held: tuple[Trace, int] | None = None  # what can be read out between two steps
     last = False
     async for step in steps:
         begun = dict(session.prompts)
         while budgets and budgets[0] < spent + step.tokens:
             prefix = step.prefix(budgets[0] - spent)
             answer = await session.read_out(*(prefix if prefix[1] or not held else held))
-            prompts = _prompts(begun if budgets[0] > spent else before, answer)
+            prompts = prompt_tokens(begun if budgets[0] > spent else before, answer)
             yield BudgetAnswer(budgets[0], budgets.popleft(), answer, prompt_tokens=prompts)
         spent, before, held, last = spent + step.tokens, begun, step.prefix(step.tokens), step.last
         if last or not budgets:
@@ -180,10 +158,10 @@ async def answers_of_steps(steps: AsyncIterator[Step], session: Session) -> Asyn
     for budget in budgets if held else ():
         assert held
         answer = await session.read_out(*held)
-        yield BudgetAnswer(budget, spent, answer, stopped=last, prompt_tokens=_prompts(before, answer))
+        yield BudgetAnswer(budget, spent, answer, stopped=last, prompt_tokens=prompt_tokens(before, answer))
 
 
-def _prompts(begun: dict[str, int], answer: Completion | RequestFailed) -> int:
-    """Prompt tokens of requests, and of an answer that may be one of them."""
-    own = {answer.key: answer.prompt_tokens} if isinstance(answer, Completion) else {}
+def prompt_tokens(begun: dict[str, int], *answers: Completion | RequestFailed) -> int:
+    """Prompt tokens of requests, and of answers that may be among them."""
+    own = {answer.key: answer.prompt_tokens for answer in answers if isinstance(answer, Completion)}
     return sum((begun | own).values())

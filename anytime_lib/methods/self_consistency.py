@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Context, Method, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, cost
+from anytime_lib.methods.search import BudgetAnswer, Searching, Session, cost, prompt_tokens
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 
@@ -70,9 +70,8 @@ class SelfConsistency(Searching):
             said = [vote for vote in votes if isinstance(vote, Completion)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
-            prompts = session.prompts | {vote.key: vote.prompt_tokens for vote in said}
-            answer_tokens = sum(vote.tokens for vote in said)
-            yield BudgetAnswer(budget, used, best, answer_tokens, spent < budget, sum(prompts.values()))
+            tokens, prompts = sum(vote.tokens for vote in said), prompt_tokens(session.prompts, *said)
+            yield BudgetAnswer(budget, used, best, tokens, spent < budget, prompts)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

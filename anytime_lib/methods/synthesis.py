@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Client, chain_of_thought
+from anytime_lib.methods.base import Client, Sample, chain_of_thought
 from anytime_lib.methods.judge import (
     PREFERENCE_SOURCES,
     Judgement,
@@ -36,7 +36,9 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, ProblemSplit, assert_disjoint
 
-ALONE = "alone (a placebo swaps one of two)"
+T = TypeVar("T")
+
+ALONE = "without a second pair to swap"
 """Why a pair is left out that would be the only one of a placebo."""
 
 _COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
@@ -114,10 +116,7 @@ class Synthesis:
 
 
 def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
-    """Who prefers, for the methods that a config runs on a task: in their order, each once; none without such methods.
-
-    `judge` is whom the config's `pairs_by` names.
-    """
+    """Who prefers, for the methods that a config runs on a task: in their order, each once."""
     found = [p.name.removeprefix("pairs:") for m in config.task(task).methods if (p := load_method(m).preparation)
              and p.name.startswith("pairs:")]  # fmt: skip
     return [by for by in dict.fromkeys(found) if by in PREFERENCE_SOURCES]
@@ -129,33 +128,69 @@ async def synthesize(
     settings: TaskConfig,
     problems: ProblemSplit,
     trace_slots: ResizableSemaphore | None = None,
-    by: PreferenceSource | None = None,
+    by: PreferenceSource = "judge",
 ) -> Synthesis:
     """Sample attempts at the pool problems, have them compared, choose exemplars.
 
     Args:
         trace_slots: admits as many pool problems at once as there are slots; None: `concurrency` of them.
-        by: who compares; None: as the config's `pairs_by` says.
 
     Raises:
         DataError: the pool shares a problem with the test set.
         ConfigError: the task has no checker, and pairs by `verifier` are wanted.
     """
-    by = by or "judge"
     verifier_of(task, needed=by == "verifier")
-    assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    slots = trace_slots or ResizableSemaphore(lambda: client.config.endpoint.concurrency)
 
     async def one(problem: Problem) -> Compared:
+        return await compare_on(client, task, settings, problems.shots, problem, by)
+
+    slots = trace_slots or ResizableSemaphore(lambda: client.config.endpoint.concurrency)
+    return chosen(client, task, settings, await over_pool(problems, slots, one), by)
+
+
+async def over_pool(
+    problems: ProblemSplit, slots: ResizableSemaphore, work: Callable[[Problem], Awaitable[T]]
+) -> list[T]:
+    """What a piece of work gives for each problem of the pool, as many at once as there are slots.
+
+    Raises:
+        DataError: the pool shares a problem with the test set.
+    """
+    assert_disjoint(problems.test, [*problems.pool, *problems.shots])
+
+    async def one(problem: Problem) -> T:
         await slots.acquire()
         try:
-            return await compare_on(client, task, settings, problems.shots, problem, by)
+            return await work(problem)
         finally:
             slots.release()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
-    return chosen(client, task, settings, [job.result() for job in jobs], by)
+    return [job.result() for job in jobs]
+
+
+async def attempts_at(
+    client: Client, task: Task, settings: TaskConfig, shots: Sequence[Problem], problem: Problem
+) -> tuple[list[Attempt], Counter[str]]:
+    """The model's attempts at one pool problem, and how many were `made`, `failed`, or had `hidden` reasoning.
+
+    They are requests of `synthesis`, whoever asks, so that preparations share them.
+    """
+    counts, attempts, budget = Counter[str](), [], settings.pool.budget
+    messages = chain_of_thought(task, problem, shots)
+    for sample in range(settings.pool.samples):
+        try:
+            of = Sample(task, "synthesis", problem, sample)
+            trace = await client.trace(of, messages, budget)
+            answer = await client.answer(of, trace, budget, settings.answer_cap)
+        except RequestFailed as error:
+            counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
+            continue
+        counts["made"] += 1
+        tokens = trace.used(budget) + answer.tokens
+        attempts.append(Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens, answer.finish_reason))
+    return attempts, counts
 
 
 def chosen(
@@ -194,17 +229,7 @@ async def compare_on(
     by: PreferenceSource = "judge",
 ) -> Compared:
     """Attempts at one pool problem, every two of them compared."""
-    counts: Counter[str] = Counter()
-    attempts = []
-    messages = chain_of_thought(task, problem, shots)
-    for sample in range(settings.pool.samples):
-        try:
-            attempts.append(await _attempt(client, task, settings, problem, messages, sample))
-            counts["made"] += 1
-        except HiddenReasoning:
-            counts["hidden"] += 1
-        except RequestFailed:
-            counts["failed"] += 1
+    attempts, counts = await attempts_at(client, task, settings, shots, problem)
     verify = verifier_of(task) if by in ("judge", "verifier", "agreement") else None
     checks = [verify(problem, a.answer) if verify else None for a in attempts]
     scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
@@ -233,24 +258,9 @@ async def compare_on(
     return Compared(rows, pairs, counts)
 
 
-async def _attempt(
-    client: Client,
-    task: Task,
-    settings: TaskConfig,
-    problem: Problem,
-    messages: list[dict[str, str]],
-    sample: int,
-) -> Attempt:
-    budget = settings.pool.budget
-    trace = await client.trace(task, "synthesis", problem, messages, sample, budget)
-    answer = await client.answer(task, "synthesis", problem, trace, budget, sample, settings.answer_cap)
-    tokens = trace.used(budget) + answer.tokens
-    return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens)
-
-
 def _preference(problem: Problem, a: Attempt, b: Attempt, found: Judgement, by: PreferenceSource) -> Preference:
-    """A verdict as a pair; what was said of it is put in the winner's order."""
+    """A verdict as a pair, in the winner's order."""
     margin, (ab, ba) = abs(found.margin or 0.0), found.log_odds
     if found.outcome == "first":
-        return Preference(problem, a, b, margin, found.keys, by, (ab, ba), found.rationales)
-    return Preference(problem, b, a, margin, found.keys[::-1], by, (ba, ab), found.rationales[::-1])
+        return Preference(problem, a, b, margin, found.keys, by, (ab, ba))
+    return Preference(problem, b, a, margin, found.keys[::-1], by, (ba, ab))

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anytime_lib.methods.base import Context, Method, chain_of_thought
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.methods.search import Searching, Session, Step, cost, joined
+from anytime_lib.methods.search import Searching, Session, Step, cost
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem, Trace
 
@@ -51,7 +51,7 @@ class TreeOfThoughts(Searching):
                     cap = min(step_tokens, left)
                     thought = await session.trace(_next(node), cap, branch)
                     left -= cost(thought, cap)
-                    leaf = joined(node, thought)
+                    leaf = _joined(node, thought)
                     yield Step(cost(thought, cap), best or leaf, None if best else 0, grows=best is None)
                     if not thought.n_tokens:
                         continue
@@ -64,6 +64,15 @@ class TreeOfThoughts(Searching):
                     best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
                     yield Step(0, best)
             beam = sorted(grown, key=lambda of: -of[0])[: self.width]
+
+
+def _joined(first: Trace, second: Trace) -> Trace:
+    """A reasoning and its continuation as one trace, asked for as the first was."""
+    if not first.text:
+        return replace(second, messages=first.messages)
+    text = f"{first.text}\n"
+    ends = [*first.ends, *(len(text.encode()) + end for end in second.ends)]
+    return replace(second, messages=first.messages, text=text + second.text, ends=ends)
 
 
 def _next(node: Trace) -> list[Message]:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
 from anytime_lib.models.failures import Event, RetryableError, ServerError, one_line, silence
@@ -57,17 +56,22 @@ class Endpoint:
     """
 
     def __init__(
-        self, base_url: str, model: str, api_key: str, *, key_name: str = "the API key",
-        timeouts: Timeouts | None = None, on_event: Callable[[Event], None] | None = None,
-        limiter: Limiter | None = None, tokenizer_file: str | Path | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        base_url: str,
+        model: str,
+        api_key: str,
+        *,
+        key_name: str = "the API key",
+        timeouts: Timeouts | None = None,
+        on_event: Callable[[Event], None] | None = None,
+        limiter: Limiter | None = None,
+        tokenizer_file: str | Path | None = None,
+    ) -> None:
         self.base_url, self.model, self._key_name = base_url, model, key_name
-        self.timeouts, self.on_event, self.limiter = timeouts or Timeouts(), on_event, limiter
+        self.timeouts, self.limiter = timeouts or Timeouts(), limiter
+        self._tell = on_event or (lambda event: None)
         self._redact = Redactor(api_key)
-        # No proxy of the user's network stands before a server on this machine.
-        self._transport = Transport(
-            base_url, api_key, self._redact, self.timeouts.connect, trust_env=not is_loopback(base_url)
-        )
+        self._transport = Transport(base_url, api_key, self._redact, self.timeouts.connect)
         self._retrying = Retrying(base_url, self.timeouts, self._tell, limiter)
         self._tokenizer = FileTokenizer(tokenizer_file) if tokenizer_file else None
         self.dropped, self.owner = set[str](), ""
@@ -103,10 +107,18 @@ class Endpoint:
             )
 
     async def chat(
-        self, messages: list[Message], *, max_tokens: int, temperature: float, top_p: float = 1.0,
-        seed: int | None = None, tokens: bool = False, alternatives: int = 0, prefill: bool = False,
+        self,
+        messages: list[Message],
+        *,
+        max_tokens: int,
+        temperature: float,
+        top_p: float = 1.0,
+        seed: int | None = None,
+        tokens: bool = False,
+        alternatives: int = 0,
+        prefill: bool = False,
         each_try: EachTry | None = None,
-    ) -> Reply:  # fmt: skip
+    ) -> Reply:
         """One chat completion. Of a stream that died on every try, the longest part that had arrived (`partial`).
 
         Args:
@@ -164,10 +176,8 @@ class Endpoint:
         return self._tokenizer.pieces(text) if pieces is None and self._tokenizer else pieces
 
     def _prefill_settings(self) -> dict[str, Any]:
-        if self.owner in ("vllm", "sglang"):
-            return {"continue_final_message": True, "add_generation_prompt": False}
-        if self.owner == "llamacpp":
-            return {}
+        if self.owner in ("vllm", "sglang", "llamacpp"):
+            return {} if self.owner == "llamacpp" else {"continue_final_message": True, "add_generation_prompt": False}
         raise EndpointError(
             f"{self.base_url} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do); "
             "set answer_via: turn"
@@ -267,8 +277,8 @@ class Endpoint:
         said, asked = (name.lower().rpartition("/")[2] for name in (reply.model, self.model))
         if said and said not in asked and asked not in said and not self._misnamed:  # dated names are the same one
             self._misnamed = True
-            log.warning("%s answers as model %r, not as the %r that was asked for; both are kept with every reply",
-                        self.base_url, reply.model, self.model)  # fmt: skip
+            words = f"answers as model {reply.model!r}, not as the {self.model!r} that was asked for"
+            log.warning("%s %s; both are kept with every reply", self.base_url, words)
         self._uncounted = self._uncounted + 1 if reply.estimated and not reply.usage else 0
         if self._uncounted >= UNCOUNTED and streamed:
             self._uncounted = 0
@@ -286,12 +296,3 @@ class Endpoint:
         words = f"{self.base_url} {what}"
         log.warning(words)
         self._tell(Event("dropped_setting", 0.0, words))
-
-    def _tell(self, event: Event) -> None:
-        if self.on_event is not None:
-            self.on_event(event)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")

@@ -57,9 +57,15 @@ class RetryableError(Exception):
     """
 
     def __init__(
-        self, words: str, kind: Literal["retry", "rate_limited", "server_error"] = "retry", *,
-        wait: float | None = None, usage: dict[str, int] | None = None, final: bool = False, unreachable: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        words: str,
+        kind: Literal["retry", "rate_limited", "server_error"] = "retry",
+        *,
+        wait: float | None = None,
+        usage: dict[str, int] | None = None,
+        final: bool = False,
+        unreachable: bool = False,
+    ) -> None:
         super().__init__(words)
         self.kind, self.wait, self.usage = kind, wait, usage or {}
         self.final, self.unreachable = final, unreachable

@@ -14,13 +14,14 @@ from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
-from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import Event
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.probe import Capabilities, probe
 from anytime_lib.models.reply import EachTry
 from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.simulated import Respondent, simulation_of
+from anytime_lib.models.transport import is_loopback
 from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem, sha256_of
@@ -103,9 +104,16 @@ class Model:
                 self._server = self._embedded()
                 await asyncio.to_thread(self._server.start)
                 url = self._server.base_url
-        endpoint = Endpoint(url, self.name, key, key_name=name, timeouts=self.timeouts,
-                            on_event=self.on_event, limiter=self.limiter,
-                            tokenizer_file=self._config.endpoint.tokenizer_file)  # fmt: skip
+        endpoint = Endpoint(
+            url,
+            self.name,
+            key,
+            key_name=name,
+            timeouts=self.timeouts,
+            on_event=self.on_event,
+            limiter=self.limiter,
+            tokenizer_file=self._config.endpoint.tokenizer_file,
+        )
         try:
             await endpoint.check()
         except BaseException:

@@ -93,8 +93,9 @@ async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabili
     if not endpoint.owner:
         await endpoint.check()
     question = [{"role": "user", "content": QUESTION}]
-    reply = await endpoint.chat(question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True,
-                                each_try=each_try)  # fmt: skip
+    reply = await endpoint.chat(
+        question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True, each_try=each_try
+    )
     hidden = hidden_reasoning(reply.to_json(), reply.ends)
     details = reply.usage.get("prompt_tokens_details")
     cached = isinstance(details, dict) and details.get("cached_tokens") is not None

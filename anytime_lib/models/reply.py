@@ -260,6 +260,7 @@ def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     rows = [row for row in (listed if isinstance(listed, list) else []) if isinstance(row, dict)]
     pairs = ((row.get("token"), row.get("logprob")) for row in rows)
     return {
-        sane(said): float(nats) for said, nats in pairs
+        sane(said): float(nats)
+        for said, nats in pairs
         if isinstance(said, str) and isinstance(nats, int | float) and math.isfinite(nats)
-    }  # fmt: skip
+    }

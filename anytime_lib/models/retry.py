@@ -100,8 +100,9 @@ class Retrying:
             words = f"{words}; the server asks to wait {last.wait:.0f} s: run again after that"
         if parts := [trouble.partial for trouble in troubles if trouble.partial is not None]:
             best = max(parts, key=lambda part: part.completion_tokens)
-            log.warning("%s: %s; the %d tokens that had arrived are kept as a part", self._place, words,
-                        best.completion_tokens)  # fmt: skip
+            log.warning(
+                "%s: %s; the %d tokens that had arrived are kept as a part", self._place, words, best.completion_tokens
+            )
             return best
         if all(trouble.unreachable for trouble in troubles):
             raise EndpointError(

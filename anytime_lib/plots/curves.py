@@ -56,7 +56,8 @@ def plot_curves(
     task, best = str(cells.task.iloc[0]), "mean, no maximum" if order == "raw" else f"best so far ({order})"
     title = (f"Quality at each budget: {title_of(task)}\n{cells.model.iloc[0]}\n{best}, {confidence_level:.0%} "
              f"bootstrap bands over problems, {size_of(cells)}")  # fmt: skip
-    return finish(figure, axes, x=X, y=QUALITY.get(task, "mean score"), title=title)
+    x = X if len(axes) == 1 else "reasoning budget (tokens, log scale)"
+    return finish(figure, axes, x=x, y=QUALITY.get(task, "mean score"), title=title)
 
 
 def plot_trace(cells: pd.DataFrame) -> Figure:

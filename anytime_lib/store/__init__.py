@@ -142,6 +142,15 @@ class Store(AbstractContextManager["Store"]):
             a.cached_tokens, a.completion_tokens, a.seconds, a.created, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
 
+    def billed(self, keys: Iterable[str]) -> dict[str, int]:
+        """What was billed for requests, all attempts at them together: prompt, cached and completion tokens."""
+        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
+        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
+        where = "key IN (SELECT value FROM json_each(?))"
+        return dict(
+            zip(names, *self._rows(f"SELECT {sums} FROM attempts WHERE {where}", json.dumps([*keys])), strict=True)
+        )
+
     def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact, in place of what was noted of the same before."""
         row = self._redact(f"{kind} {about}"), self._json(dict(value))
@@ -186,6 +195,10 @@ class Store(AbstractContextManager["Store"]):
             raise DataError(f"cells are chosen by {', '.join(CELL_KEY)}, not by {', '.join(sorted(unknown))}")
         where = " AND ".join(f"{name} = ?" for name in only) or "1"
         return tidy(self._frame(f"SELECT * FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}", *only.values()))
+
+    def graders(self) -> list[tuple[str, int | None]]:
+        """Tasks with the versions of their reader that graded their cells; None: one before versions were kept."""
+        return self._rows("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL")
 
     def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
         """Every cell (of one task, if named) that has an answer, with the stored response (JSON text), one at a time,

@@ -28,7 +28,7 @@ from anytime_lib.stats.compare import FEW, compare
 from anytime_lib.store import Store
 from anytime_lib.sweep.aio import run_async
 from anytime_lib.sweep.criterion import held_out_run, note_criterion
-from anytime_lib.sweep.plan import Arm, PrepTask, split_problems
+from anytime_lib.sweep.plan import Arm, PrepTask, samples_of, split_problems
 from anytime_lib.sweep.run import sweep_arms
 from anytime_lib.types import Problem, ProblemSplit, shared
 
@@ -187,8 +187,8 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     changes = {"methods": methods, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
     settings = settings.model_copy(update=changes)
     problems = ProblemSplit(held, run.shots, run.pool)
-    samples = [(p, sample) for p in held for sample in range(config.n_samples)]
-    arms = [Arm(task, settings, load_method(m, settings.options.get(m)), problems, samples, on) for m in methods]
+    found = [load_method(name, settings.options.get(name)) for name in methods]
+    arms = [Arm(task, settings, m, problems, samples_of(config, task, m, held), on) for m in found]
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 

@@ -15,13 +15,12 @@ from typing import Any, Protocol
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import ModelName
+from anytime_lib.methods.base import ModelName, Sample
 from anytime_lib.models.probe import hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut
 from anytime_lib.prompts import prompt
 from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, tokens_request, trace_of
-from anytime_lib.tasks.base import Task
-from anytime_lib.types import Completion, Message, Problem, Trace, digest, recorded_key
+from anytime_lib.types import Completion, Message, Trace, digest, recorded_key
 
 Row = dict[str, Any]
 """A reply as it is stored (see `models.reply.Reply.to_json`)."""
@@ -77,8 +76,8 @@ class Fresh:
         said: what it said in the end.
         used: tokens spent reasoning, by the returned usage alone.
         spoken: what it said is the answer, for the reasoning came apart from it or was hidden. It may be nothing: a
-            run that hid its reasoning and spent its budget before it said a word has answered nothing by then, which
-            is graded (`empty`, score 0). Were it left out, only early finishers would count at small budgets.
+            run that spent its budget out of sight has answered nothing by then (`empty`, score 0). Were it left out,
+            only early finishers would count at small budgets.
     """
 
     trace: Trace
@@ -107,94 +106,73 @@ class CachedClient:
         other.keys = set()
         return other
 
-    def request(self, kind: str, task: str, method: str, sample: int, body: dict[str, Any]) -> Request:
+    def request(self, of: Sample, kind: str, body: dict[str, Any]) -> Request:
         """A request with all that determines its reply."""
         who = {"model": self.model.name, "endpoint": self.model.endpoint_id}
-        whole = {"v": KEY_VERSION, "kind": kind, **who, "sample": sample, **body}
-        return Request(kind, task, method, body, whole)
+        whole = {"v": KEY_VERSION, "kind": kind, **who, "sample": of.number, **body}
+        return Request(kind, of.task.name, of.method, body, whole)
 
-    def trace_request(
-        self, task: str, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
-    ) -> Request:
+    def trace_request(self, of: Sample, messages: list[Message], max_tokens: int) -> Request:
         """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
-        body = {
-            "messages": messages,
-            "max_tokens": max_tokens,
-            "temperature": self.config.sampling.temperature,
-            "top_p": self.config.sampling.top_p,
-            "seed": int(digest([self.config.seed, problem.content_hash, sample])[:8], 16) % 2**31,
-            "tokens": True,
-        }
-        return self.request("trace", task, method, sample, body)
+        seed = int(digest([self.config.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
+        sampling = {"temperature": self.config.sampling.temperature, "top_p": self.config.sampling.top_p, "seed": seed}
+        return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
-    async def complete(self, request: Request, to_cut: bool = False) -> Row:
-        """The reply to a request: the stored one, else the backend's.
+    async def complete(self, request: Request) -> Row:
+        """The reply to a request: the stored one, else the backend's."""
+        return self._known(request) or await self.backend.complete(request)
 
-        Args:
-            to_cut: it is a reasoning that is to be cut, so it is not asked for where the server is known to hide it.
-        """
-        if self.keys is not None:
-            self.keys.add(request.key)
-        if (row := self.backend.get(request.key)) is not None:
-            return row
-        if to_cut and await self.backend.hides_reasoning():
-            raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
-        return await self.backend.complete(request)
-
-    async def trace(
-        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, max_tokens: int
-    ) -> Trace:
+    async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace:
         """The reasoning of one sample, up to `max_tokens`.
 
         Raises:
             HiddenReasoning: the server does not show it, so it cannot be cut.
             RequestFailed: the request failed.
         """
-        request = self.trace_request(task.name, method, problem, messages, sample, max_tokens)
-        row = await self.complete(request, to_cut=True)
-        tokenised = None if row["ends"] is not None else await self._tokenised(request.key, row, task.name, method)
+        request = self.trace_request(of, messages, max_tokens)
+        if (row := self._known(request)) is None:
+            if await self.backend.hides_reasoning():
+                raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
+            row = await self.backend.complete(request)
+        tokenised = None if row["ends"] is not None else await self._tokenised(of, request.key, row)
         trace = trace_of(request.key, messages, row, tokenised)
-        seen = self._texts[task.name, method, problem.id]
+        seen = self._texts[of.task.name, of.method, of.problem.id]
         if trace.key not in seen:  # several preparations may read the same attempts
             self.repeated[0] += hash(trace.text) in seen.values()
             self.repeated[1] += 1
             seen[trace.key] = hash(trace.text)
         return trace
 
-    async def fresh(
-        self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int, budget: int
-    ) -> Fresh:
+    async def fresh(self, of: Sample, messages: list[Message], budget: int) -> Fresh:
         """A run of its own under a budget, which the server itself keeps; what it spent is what the usage says.
 
         Raises:
             RequestFailed: the request failed, or the server tells no usage.
         """
-        request = self.trace_request(task.name, method, problem, messages, sample, budget)
+        request = self.trace_request(of, messages, budget)
         row = await self.complete(request)
         billed, told = row["completion_tokens"], row["reasoning_tokens"]
         if not billed:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
-        starved = not (said or apart) and row["finish_reason"] == "length"  # of whatever kind, it was out of sight
+        stopped = row["finish_reason"] != "length"
+        starved = not (said or apart or stopped)  # of whatever kind, it was out of sight
         spoken = (said and apart) or starved or hidden_reasoning(row, row["ends"]) != ""
         answer = _completion(request.key, row)
-        stopped = row["finish_reason"] != "length"
         trace = Trace(request.key, messages, reasoning_of(row), [], "usage", stopped, answer.prompt_tokens)
         return Fresh(trace, answer, told or billed, spoken)
 
-    async def recorded(self, task: Task, method: str, problem: Problem, messages: list[Message], sample: int) -> Trace:
+    async def recorded(self, of: Sample, messages: list[Message]) -> Trace:
         """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
         the model that answers from it."""
-        key = recorded_key(problem, sample)
+        key = recorded_key(of.problem, of.number)
         row = self.backend.get(key)
         if row is None:
             raise RequestFailed("no trace of this problem was imported")
         told = row["reasoning_tokens"] > 0
-        return trace_of(key, messages, row, None if told else await self._tokenised(key, row, task.name, method))
+        return trace_of(key, messages, row, None if told else await self._tokenised(of, key, row))
 
-    async def answer(
-        self, task: Task, method: str, problem: Problem, trace: Trace, budget: int, sample: int, cap: int
-    ) -> Completion:
+    async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
         """The answer forced after the first `budget` tokens of a trace.
 
         By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
@@ -206,22 +184,19 @@ class CachedClient:
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
         else:
-            body["messages"] = _with_question(trace.messages, so_far, task.answer_prompt(problem))
-        request = self.request("answer", task.name, method, sample, body)
+            body["messages"] = _with_question(trace.messages, so_far, of.task.answer_prompt(of.problem))
+        request = self.request(of, "answer", body)
         row = await self.complete(request)
-        if not row["text"].strip() and (
-            row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"
-        ):  # a failure of the machinery, not an empty answer
+        spent = row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"
+        if spent and not row["text"].strip():  # a failure of the machinery, not an empty answer
             raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
         return _completion(request.key, row, trace.key or None)
 
     async def say(
         self,
+        of: Sample,
         kind: str,
-        task: Task,
-        method: str,
         messages: list[Message],
-        sample: int,
         max_tokens: int,
         alternatives: int = 0,
         temperature: float = 0.0,
@@ -230,12 +205,17 @@ class CachedClient:
         body: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             body["alternatives"] = alternatives
-        request = self.request(kind, task.name, method, sample, body)
+        request = self.request(of, kind, body)
         return _completion(request.key, await self.complete(request))
 
-    async def _tokenised(self, trace_key: str, row: Row, task: str, method: str) -> Tokenised:
+    def _known(self, request: Request) -> Row | None:
+        if self.keys is not None:
+            self.keys.add(request.key)
+        return self.backend.get(request.key)
+
+    async def _tokenised(self, of: Sample, trace_key: str, row: Row) -> Tokenised:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""
-        request = Request("tokens", task, method, {}, tokens_request(trace_key))
+        request = Request("tokens", of.task.name, of.method, {}, tokens_request(trace_key))
         return self.backend.get(request.key) or await self.backend.tokenise(request, reasoning_of(row))
 
 
@@ -248,12 +228,5 @@ def _with_question(messages: list[Message], so_far: str, question: str) -> list[
 
 
 def _completion(key: str, row: Row, trace_key: str | None = None) -> Completion:
-    return Completion(
-        key,
-        row["text"],
-        row["finish_reason"],
-        tokens=row["completion_tokens"],
-        prompt_tokens=row.get("prompt_tokens") or 0,
-        first=row.get("first") or {},
-        trace_key=trace_key,
-    )
+    prompt_tokens, first = row.get("prompt_tokens") or 0, row.get("first") or {}
+    return Completion(key, row["text"], row["finish_reason"], row["completion_tokens"], prompt_tokens, first, trace_key)

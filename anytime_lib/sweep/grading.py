@@ -41,6 +41,24 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
         yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
 
 
+def grader_version(task: Any) -> int:
+    """The version of a task's reader and grades; 1 where a task has none."""
+    return int(getattr(task, "grader_version", 1))
+
+
+def outdated(store: Store) -> list[str]:
+    """Tasks known here of which the store has cells that another version of their reader graded."""
+    known = task_names()
+    return sorted({t for t, grader in store.graders() if t in known and grader != grader_version(load_task(t))})
+
+
+def update_grades(store: Store) -> None:
+    """Grade again what another version of a task's reader graded, so that no table mixes two, and say so."""
+    for task in [] if store.read_only else outdated(store):
+        n = len(regrade(store, task))
+        log.warning("%s: graded again, for another version of its reader did it before; %d grades changed", task, n)
+
+
 def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
     """Grade every stored answer again, with the graders as they are now, and store the cells whose grade changed.
 
@@ -59,8 +77,10 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
         cell = answer.cell
         if cell["task"] not in known:
             continue
-        grade = grade_answer(load_task(cell["task"]), answer.problem, answer.text, answer.finish_reason)
-        new = {"score": grade.score, "correct": grade.correct, "status": grade.status, "detail": grade.detail}
+        task_ = load_task(cell["task"])
+        grade = grade_answer(task_, answer.problem, answer.text, answer.finish_reason)
+        new = {"score": grade.score, "correct": grade.correct, "status": grade.status, "detail": grade.detail,
+               "grader": grader_version(task_)}  # fmt: skip
         if all(cell[name] == value for name, value in new.items()):
             continue
         pending.append(cell | new)

@@ -11,8 +11,7 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import DataError
-from anytime_lib.methods.base import Context, Method
-from anytime_lib.methods.judge import verifier_of
+from anytime_lib.methods.base import Context, Method, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
 from anytime_lib.tasks.base import Task
@@ -35,7 +34,6 @@ class Arm:
 
     Attributes:
         problems: the task's split: under test, worked examples, pool.
-        samples: the problem and the number of every trace.
         other_prep: the task on whose pool the method is prepared, where it is not the arm's own.
     """
 
@@ -43,7 +41,7 @@ class Arm:
     settings: TaskConfig
     method: Method
     problems: ProblemSplit
-    samples: list[tuple[Problem, int]]
+    samples: list[Sample]
     other_prep: PrepTask | None = None
 
     @property
@@ -64,7 +62,7 @@ class Arm:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
         here &= cells.budget.isin(self.settings.budgets)
-        wanted = pd.MultiIndex.from_tuples([(problem.id, sample) for problem, sample in self.samples])
+        wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples])
         return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
 
 
@@ -80,8 +78,11 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         task, settings = load_task(name), config.task(name)
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
-            verifier_of(task, needed=getattr(method.preparation, "by", None) == "verifier")
-            arms.append(Arm(task, settings, method, problems, _samples(config, method, problems.test, store)))
+            method.check(task)
+            samples = samples_of(config, task, method, problems.test)
+            if method.name == "imported":
+                samples = _imported(config, samples, store)
+            arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
@@ -119,18 +120,18 @@ def _drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, 
     return found
 
 
-def _samples(
-    config: RunConfig, method: Method, problems: Sequence[Problem], store: Store | None
-) -> list[tuple[Problem, int]]:
-    """What an arm runs: every sample of every problem, of recorded traces those that were imported."""
-    whole = [(p, sample) for p in problems for sample in range(config.n_samples)]
-    if method.name != "imported":
-        return whole
-    found = [(p, sample) for p, sample in whole if store and store.get(recorded_key(p, sample)) is not None]
-    seen = len({p.id for p, _ in found})
+def samples_of(config: RunConfig, task: Task, method: Method, problems: Sequence[Problem]) -> list[Sample]:
+    """Every sample of every problem."""
+    return [Sample(task, method.name, problem, n) for problem in problems for n in range(config.n_samples)]
+
+
+def _imported(config: RunConfig, samples: list[Sample], store: Store | None) -> list[Sample]:
+    """Those of which a recorded trace was imported."""
+    found = [of for of in samples if store and store.get(recorded_key(of.problem, of.number)) is not None]
+    seen, wanted = (len({of.problem.id for of in some}) for some in (found, samples))
     if not found:
         where = store.path if store else config.folder
         raise DataError(f"{where} holds no recorded trace of these problems; `anytime import` brings some in")
-    if seen < len(problems):
-        log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, len(problems))
+    if seen < wanted:
+        log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, wanted)
     return found

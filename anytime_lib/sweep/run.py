@@ -35,6 +35,7 @@ from anytime_lib.sweep.arms import Run, prepare, run_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.criterion import note_criterion
+from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.sweep.plan import Arm, PrepTask, plan, split_problems
 from anytime_lib.sweep.progress import Progress
@@ -77,6 +78,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
     """`run_sweep` as a coroutine."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
+            update_grades(store)
             note_criterion(config, store, model.name)
             return await sweep_arms(config, plan(config, store), store, model, progress)
 

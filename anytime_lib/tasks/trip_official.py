@@ -23,12 +23,11 @@ def official_verdict(gold: Sequence[Sequence[Any]], text: str) -> float:
     last day is the end of the last `a-b`; the first line where that is the stated total ends the reading. A number
     too long for Python to read ends the evaluator with an error; here it is 0.0.
     """
+    wanted = [(city, int(days)) for city, days in gold]
     try:
-        stays = _stays(text)
+        return float(bool(wanted) and _stays(text)[: len(wanted)] == wanted)
     except ValueError:
         return 0.0
-    wanted = [(city, int(days)) for city, days in gold]
-    return float(bool(wanted) and stays[: len(wanted)] == wanted)
 
 
 def _stays(text: str) -> list[tuple[str, int]]:

@@ -26,7 +26,7 @@ from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import Price, load_prices, price_of
-from anytime_lib.sweep.plan import plan
+from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
@@ -123,6 +123,11 @@ class _Ungraded:
         return Grade(_score(text), False, "ok") if MADE_UP in text else self._task.grade(problem, text)
 
 
+def _ungraded(arm: Arm) -> Arm:
+    task = _Ungraded(arm.task)
+    return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
+
+
 def _score(text: str) -> float:
     return int(digest(text)[:8], 16) / 2**33
 
@@ -202,7 +207,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
 def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend) -> None:
     """The run, gone through without asking anybody, and without a word."""
     held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
-    arms = [replace(arm, task=_Ungraded(arm.task)) for arm in [*plan(config, store), *held_out]]
+    arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
     progress = Progress("", 0, False)
 
     async def whole() -> None:

@@ -9,19 +9,17 @@ the same answers in turns with ours (the best of `--turns` each), and the ratio 
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import os
 import platform
 import sys
-import time
 import types
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import best_seconds, options, seconds
 
 from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_partial, grade_strict, read_plan, solve
 from anytime_lib.types import Problem
@@ -69,64 +67,35 @@ def official_program(folder: str) -> Any:
     return module
 
 
-def per_answer(graders: dict[str, Callable[[Problem, str], Any]], turns: int) -> dict[str, float]:
-    """Microseconds an answer, the best of `turns`, the graders in turns."""
-    known = answers()
-    best = dict.fromkeys(graders, float("inf"))
-    for _ in range(turns):
-        for name, grade in graders.items():
-            start = time.perf_counter()
-            for problem, text in known:
-                grade(problem, text)
-            best[name] = min(best[name], (time.perf_counter() - start) / len(known) * 1e6)
-    return best
-
-
 def solving(problems: list[Problem]) -> str:
-    spent, found = [], []
-    for problem in problems:
-        start = time.perf_counter()
-        found.append(len(solve(problem)))
-        spent.append((time.perf_counter() - start) * 1e3)
+    spent = [seconds(lambda problem=problem: solve(problem)) * 1e3 for problem in problems]
     median, high, most = np.percentile(spent, [50, 90, 100])
-    return (
-        f"median {median:.2f}, p90 {high:.2f}, max {most:.2f} ms ({len(problems)} problems, {max(found)} plans at most)"
-    )
+    return f"median {median:.2f}, p90 {high:.2f}, max {most:.2f} ms ({len(problems)} problems)"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--answers", type=int, default=100_000)
-    context = parser.parse_args()
-    known = answers()
+    asked, known = options(__doc__, turns=5, answers=100_000), answers()
     print(f"{platform.machine()}, Python {platform.python_version()}, {len(known)} different answers")
 
-    graders: dict[str, Callable[[Problem, str], Any]] = {
-        "official": grade_official,
-        "strict and partial": TASK.grade,
-        "strict": grade_strict,
-        "partial": grade_partial,
-    }
+    graders: dict[str, Any] = {"official": grade_official, "strict and partial": TASK.grade,
+                               "strict": grade_strict, "partial": grade_partial}  # fmt: skip
     if folder := os.environ.get("ANYTIME_NATURAL_PLAN"):
         theirs = official_program(folder)
         golden = {p.id: ("**".join(c for c, _ in p.gold), "**".join(str(d) for _, d in p.gold)) for p, _ in known}
-        graders["their official"] = lambda p, text: theirs.compute_example_score(
-            *golden[p.id], theirs.parse_response(text)
-        )
+
+        def official(p: Problem, text: str) -> Any:
+            return theirs.compute_example_score(*golden[p.id], theirs.parse_response(text))
+
+        graders["their official"] = official
         assert all(graders["their official"](p, text) == grade_official(p, text) for p, text in known)
     print("\ngrading, microseconds an answer")
-    for name, spent in (times := per_answer(graders, context.turns)).items():
+    calls = {name: lambda grade=grade: [grade(p, text) for p, text in known] for name, grade in graders.items()}
+    for name, spent in (times := best_seconds(calls, asked.turns)).items():
         ratio = f"   their official takes {times['their official'] / spent:.1f} times that" if folder else ""
-        print(f"{name:>22} {spent:8.1f}{ratio}")
-
-    start = time.perf_counter()
-    for i in range(context.answers):
-        problem, text = known[i % len(known)]
-        TASK.grade(problem, text)
-        grade_official(problem, text)
-    spent = time.perf_counter() - start
-    print(f"\n{context.answers} answers, all three grades: {spent:.1f} s on one core")
+        print(f"{name:>22} {spent / len(known) * 1e6:8.1f}{ratio}")
+    rounds = asked.answers // len(known)
+    spent = rounds * sum(best_seconds({n: calls[n] for n in ("official", "strict and partial")}, 1).values())
+    print(f"\n{rounds * len(known)} answers, all three grades: {spent:.1f} s on one core")
 
     print("\nsolving, ten cities")
     print(f"{'generated':>22} {solving([generate(10, seed) for seed in range(200)])}")
@@ -140,14 +109,9 @@ def main() -> None:
     problem = next(p for p, _ in known if p.metadata["n_cities"] == 10)
     cities = ["Rome", "Nice", *(c for c, _ in problem.gold[:8])]
     for name, piece in HOSTILE.items():
-        row = []
-        for size in (1_000_000, 2_000_000):
-            text = piece * (size // len(piece))
-            start = time.perf_counter()
-            read_plan(text, cities)
-            grade_official(problem, text)
-            row.append(time.perf_counter() - start)
-        print(f"{name:>22} {row[0]:8.2f} ({row[1]:.2f})")
+        texts = [piece * (size // len(piece)) for size in (1_000_000, 2_000_000)]
+        one, two = (seconds(lambda t=t: (read_plan(t, cities), grade_official(problem, t))) for t in texts)
+        print(f"{name:>22} {one:8.2f} ({two:.2f})")
 
 
 if __name__ == "__main__":
