@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import matplotlib
 import pytest
 from fake_server import FakeServer
 
 from anytime_lib import RunConfig
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer
+
+matplotlib.use("agg")  # figures are looked at, never shown
 
 
 @pytest.fixture(scope="session")

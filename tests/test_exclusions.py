@@ -80,11 +80,8 @@ def test_they_are_counted_and_listed() -> None:
     assert rows.only.tolist() == [8, 8, 0, 16] and rows.traces["solved_by_all"] == 4
     again, none = apply_exclusions(cells(), [])
     assert len(again) == len(cells()) and none.cells.tolist() == [0]
-
-
-def test_rules_overlap_without_counting_twice() -> None:
     table = cells()
-    table.loc[table.problem_id == "p1", "status"] = "unparsed"
+    table.loc[table.problem_id == "p1", "status"] = "unparsed"  # rules overlap without counting twice
     kept, report = apply_exclusions(table, ["unparsed_everywhere", "solved_by_none"])
     assert len(table) - len(kept) == 8 and report.only.tolist() == [0, 0, 8]
 
@@ -95,10 +92,8 @@ def test_a_result_with_and_without() -> None:
     base = table[table.method == "base"].set_index("excluded")["index"]
     assert base["nothing"] == 0.5 and base["solved_by_all"] == 0.25 and base["solved_by_none"] == 0.75
     # A rule that leaves nothing to compute on says so by an empty row.
-    gone = cells().assign(status="error", score=np.nan)
-    left = with_and_without(
-        gone, ["errors"], lambda c: compare(c, baseline="base", treatment="pdp", n_resamples=100).to_frame()
-    )
+    gone, arms = cells().assign(status="error", score=np.nan), {"baseline": "base", "treatment": "pdp"}
+    left = with_and_without(gone, ["errors"], lambda c: compare(c, **arms, n_resamples=100).to_frame())
     assert left.excluded.tolist() == ["nothing", "errors"] and left.drop(columns="excluded").isna().all().all()
 
 

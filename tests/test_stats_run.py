@@ -11,13 +11,13 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.index import ORDERS
+from anytime_lib.plots import plot_curves, plot_differences, plot_profiles, plot_variants
 from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude, declared_family
+from anytime_lib.stats.profiles import performance_profile
 from anytime_lib.stats.sensitivity import coarser_grid, difference_variants
 from anytime_lib.studies.calibration import aa_test
 from anytime_lib.sweep.grading import regraded
-
-BUDGETS = [10_000 * t for t in range(1, 9)]
 
 
 def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.ndarray:
@@ -43,13 +43,12 @@ def test_verdicts_follow_the_rules() -> None:
          cells_of(scores(200, -0.01, n_samples=2), "noisy"), cells_of(constant(0.5, 200), "same")],
         ignore_index=True,
     )  # fmt: skip
-    found = conclude(compare_family(table, n_resamples=400), 0.02).set_index("treatment").verdict
-    assert dict(found.drop("noisy")) == {"near": "equivalent", "up": "better", "down": "worse", "same": "equivalent"}
-    assert found["noisy"] == "not told"
-    assert set(found) <= set(VERDICTS)
-    few = conclude(compare_family(table, n_resamples=400), 0.01).set_index("treatment").verdict
-    assert few["same"] == "no spread" and few["near"] == "not told"  # 200 problems show no margin below .0149
-    wide = conclude(compare_family(table, n_resamples=400), 0.5).set_index("treatment")
+    family = compare_family(table, n_resamples=400)
+    found, few, wide = (conclude(family, margin).set_index("treatment") for margin in (0.02, 0.01, 0.5))
+    assert found.verdict.to_dict() == {"near": "equivalent", "up": "better", "down": "worse", "noisy": "not told",
+                                       "same": "equivalent"}  # fmt: skip
+    assert set(found.verdict) <= set(VERDICTS)
+    assert few.verdict["same"] == "no spread" and few.verdict["near"] == "not told"  # 200 show no margin below .0149
     assert wide.verdict["up"] == "better" and wide.small["up"] and "though by less than 0.5" in wide.reading["up"]
 
 
@@ -73,11 +72,6 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     assert family.pvalues == pytest.approx([min(1, 2 * alive.pvalue), np.nan], nan_ok=True)
     assert "1 of which could not be made" in family.summary()
     assert conclude(family, 0.05).verdict.tolist()[1] == "not compared"
-    import matplotlib
-
-    matplotlib.use("agg")
-    from anytime_lib.plots import plot_differences
-
     shown = plot_differences(family, title="With a dead arm")
     assert len(shown.axes[0].get_yticklabels()) == 2
     cut = table[(table.method != "pdp_plus") | (table.budget < 8)]
@@ -85,20 +79,13 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     assert "different budgets" in list(other.comparisons.values())[1].summary()
     pairs = [["base", "pdp"], ["base", "pdp_plus"]]
     gone = declared_family(table[table.method != "pdp_plus"], pairs, n_resamples=100)
-    assert "pdp_plus did not run there" in gone.to_frame().notes[1] and gone.pvalues == pytest.approx(
-        family.pvalues, nan_ok=True
-    )
+    assert "pdp_plus did not run there" in gone.to_frame().notes[1]
+    assert gone.pvalues == pytest.approx(family.pvalues, nan_ok=True)
     none = declared_family(table[table.method == "base"])
     assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.summary()
     assert conclude(none, 0.05).empty
     other = declared_family(table, [["pdp", "base"]], n_resamples=100)
     assert [m.treatment for m in other.comparisons] == ["base"]
-
-
-def test_the_coarser_grid_keeps_both_ends() -> None:
-    table = cells_of(scores(3))
-    assert sorted(coarser_grid(table).budget.unique()) == [1, 4, 8]
-    assert coarser_grid(table[table.budget < 3]).empty
 
 
 def test_variants_change_one_choice_at_a_time() -> None:
@@ -112,6 +99,8 @@ def test_variants_change_one_choice_at_a_time() -> None:
         treatment="b", n_resamples=100,
     )  # fmt: skip
     assert "crossfit" not in set(single.variant)
+    table = cells_of(scores(3))  # the coarser grid keeps both ends
+    assert sorted(coarser_grid(table).budget.unique()) == [1, 4, 8] and coarser_grid(table[table.budget < 3]).empty
 
 
 def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
@@ -139,14 +128,6 @@ def test_without_an_effect_the_pipeline_finds_something_in_one_of_twenty() -> No
 
 
 def test_figures_stay_readable_with_twelve_methods() -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    from anytime_lib.plots import plot_curves, plot_profiles, plot_variants
-    from anytime_lib.stats.profiles import performance_profile
-
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
     curves = plot_curves(cells, n_resamples=50, apart=True, simultaneous=True)
     profiles = plot_profiles(performance_profile(cells, n_resamples=50), n_problems=8, title="Profiles")
@@ -156,9 +137,8 @@ def test_figures_stay_readable_with_twelve_methods() -> None:
     for figure, panels in ((curves, 12), (profiles, 11), (variants, 2)):
         shown = [ax for ax in figure.axes if ax.axison]
         assert len(shown) == panels and len(figure.legends) == 1
-        figure.canvas.draw()
+        figure.draw_without_rendering()
         boxes = [ax.title.get_window_extent() for ax in shown]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
         legend = figure.legends[0].get_window_extent()
         assert not any(legend.overlaps(ax.xaxis.label.get_window_extent()) for ax in shown if ax.get_xlabel())
-    plt.close("all")

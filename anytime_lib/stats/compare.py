@@ -86,8 +86,8 @@ class Comparison:
 
     @property
     def direction(self) -> int:
-        """What the interval allows to be said: 1 above zero, -1 below, 0 neither. A point, which tells nothing of
-        chance, counts only where the exchange of arms bears it out."""
+        """What the interval allows to be said: 1 above zero, -1 below, 0 neither. A point counts only where the
+        exchange of arms bears it out."""
         low, high = self.confidence_interval()
         if low == high and not self.pvalue < 1 - self.confidence_level:
             return 0
@@ -102,10 +102,11 @@ class Comparison:
     def effect_size(self) -> float:
         """Cohen's d_z: the mean of the problems' contributions over their standard deviation; infinite if all differ
         alike, 0 if none differs."""
-        spread = float(self.contributions.std(ddof=1)) if self.n_problems > 1 else np.nan
-        if spread == 0:
+        if self.n_problems < 2:
+            return np.nan
+        if np.ptp(self.contributions) == 0:
             return float(np.sign(self.statistic)) * np.inf if self.statistic else 0.0
-        return self.statistic / spread
+        return self.statistic / float(self.contributions.std(ddof=1))
 
     def ttest(self) -> TestResult:
         """Student's paired t test on the problems' contributions (`scipy.stats.ttest_1samp`)."""
@@ -131,8 +132,7 @@ class Comparison:
         return MarginResult("non-inferiority", self.statistic + margin, pvalue, note, margin, alpha, claim)
 
     def equivalent(self, margin: float, alpha: float = 0.05) -> MarginResult:
-        """Do the two differ by no more than `margin` either way? Two one-sided tests (TOST), each as `noninferior`;
-        the larger p-value."""
+        """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
         pvalue, note = max(self._not_below(margin, 1), self._not_below(margin, -1), key=lambda found: found[0])
         claim = f"{self.treatment} and {self.baseline} differ by less than {margin:g}"
         return MarginResult("equivalence", margin - abs(self.statistic), pvalue, note, margin, alpha, claim)
@@ -210,7 +210,6 @@ def compare(
 
     Args:
         cells: the tidy table; one run, model and task (filter it first).
-        baseline, treatment: names of methods in it.
         n_resamples, seed: of whole problems, the same for both arms; also of the random exchanges.
         order: level of the running maximum (see `mean_curve`).
         method: of the interval: `t` or `percentile` (see `intervals`).

@@ -42,16 +42,9 @@ class Interval(NamedTuple):
 def interval(
     draws: Floats, value: ArrayLike, *, n: int, method: Method = "t", confidence_level: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """The two-sided confidence interval of one or many statistics.
-
-    Args:
-        draws: (R, ...) resamples; NaN draws (a resample in which the statistic has no value) are left out.
-        value: (...) the statistic on the cells themselves.
-        n: problems.
-
-    Returns:
-        (...) lower and (...) upper ends; the value itself, twice, where draws differ by no more than rounding does.
-    """
+    """The two-sided confidence interval of one or many statistics of n problems: (R, ...) draws, of which NaN are left
+    out, and the (...) value on the cells themselves -> (...) lower and (...) upper ends; the value itself, twice, where
+    draws differ by no more than rounding does."""
     if method not in METHODS:
         raise DataError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     value, tail = np.asarray(value, float), (1 - confidence_level) / 2

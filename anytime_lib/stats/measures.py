@@ -89,13 +89,10 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     """Samples on which a method corrected the baseline, or made it worse, from some budget on: there the baseline is
     wrong, and the treatment right there and at every larger budget (or the other way round).
 
-    Args:
-        cells: the tidy table; one run, model and task. Samples are paired by problem and number.
-
     Returns:
-        One row per sample that turned: problem_id, sample, kind (`correction` or `error`), budget (the smallest such),
-        n_budgets (at which it held), baseline_key and treatment_key (of the answers at that budget), sorted by kind,
-        budget, problem and sample.
+        One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
+        `error`), budget (the smallest such), n_budgets (at which it held), baseline_key and treatment_key (of the
+        answers at that budget), sorted by kind, budget, problem and sample.
 
     Raises:
         DataError: a method is not there.

@@ -26,7 +26,7 @@ def bounds(
 
     Args:
         baseline, treatment: both, for the difference treatment minus baseline on each (run, model, task).
-        order: level of the running maximum; not `crossfit`, which does not rise with every score.
+        order: level of the running maximum; not `crossfit`.
 
     Returns:
         Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of

@@ -93,14 +93,16 @@ def audit(
         One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs
         or triads), n_problems, note.
     """
-    levels = sorted(set(comparisons.level)) if comparisons.level.nunique() > 1 else []
-    parts = {"all": comparisons, **{level: comparisons[comparisons.level == level] for level in levels}}
+    sums = [(part.level.iloc[0], _sums(part)) for _, part in comparisons.groupby("problem_id", sort=False)]
+    parts = {"all": [part for _, part in sums] or [_sums(comparisons)]}
+    if comparisons.level.nunique() > 1:
+        parts |= {level: [part for its, part in sums if its == level] for level in sorted(set(comparisons.level))}
     found = {level: _measured(part, n_resamples, seed, confidence_level) for level, part in parts.items()}
     return pd.concat(found, names=["level", None]).reset_index(level=0).reset_index(drop=True)
 
 
-def _measured(table: pd.DataFrame, n_resamples: int, seed: int, level: float) -> pd.DataFrame:
-    sums = [_sums(part) for _, part in table.groupby("problem_id", sort=False)] or [_sums(table)]
+def _measured(sums: list[dict[str, list[float]]], n_resamples: int, seed: int, level: float) -> pd.DataFrame:
+    """The measures of problems that are given by their `_sums`."""
     problems, rng = len(sums), np.random.default_rng(seed)
     weights = rng.multinomial(problems, np.full(problems, 1 / problems), size=n_resamples)
     rows = []

@@ -103,8 +103,7 @@ def of_method(cells: pd.DataFrame, method: str) -> pd.DataFrame:
 
 
 def trace_values(cells: pd.DataFrame, budget: int | None = None) -> tuple[Floats, list[str]]:
-    """(P, S) what each trace of one arm counts with (see `variance_split`), NaN where a cell is missing, and the P
-    problems."""
+    """(P, S) what each trace of one arm counts with (see `variance_split`), NaN where it cannot be had; P problems."""
     quality, problems, budgets = quality_array(cells)
     if budget is None:
         return trace_indices(quality, budgets), problems
@@ -173,13 +172,8 @@ def next_dollar(
     cost_problem: float = 0.0, unit: str = "dollar",
 ) -> NextDollar:  # fmt: skip
     """Derivatives of the standard error by cost: se^2 = between / n + samples / (n K), at a cost of n (cost_problem +
-    K cost_sample). The best K is sqrt(samples / between * cost_problem / cost_sample).
-
-    Args:
-        n_problems, n_samples: the design that money is added to; those of the split by default.
-        cost_sample: of one trace with its answers, in all arms.
-        cost_problem: of a problem beside its samples (writing, checking or licensing it).
-    """
+    K cost_sample), from the design that money is added to (the split's own by default). A sample is one trace with its
+    answers, in all arms. The best K is sqrt(samples / between * cost_problem / cost_sample)."""
     if cost_sample <= 0 or cost_problem < 0:
         raise DataError("a sample costs something, and a problem nothing or more")
     n, k = n_problems or split.n_problems, n_samples or split.n_samples

@@ -94,10 +94,11 @@ class Truth:
 
     def __init__(self, shape: str, curve: Floats = RISING) -> None:
         self.shape, self.curve = shape, curve
+        self.logits = logit(ease(shape, 200_000, np.zeros(2), np.random.default_rng(99)))
 
     def difference(self, lift: float) -> float:
         """Of the indices of the two true mean curves."""
-        mean = ease(self.shape, 200_000, np.array([0.0, lift]), np.random.default_rng(99)).mean(axis=1)
+        mean = expit(np.add(self.logits, [[0.0], [lift]])).mean(axis=1)
         first, second = np.atleast_1d(index_of().of(np.maximum.accumulate(mean[:, None] * self.curve, axis=1), BUDGETS))
         return float(second - first)
 
