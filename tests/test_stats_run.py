@@ -130,14 +130,15 @@ def test_without_an_effect_the_pipeline_finds_something_in_one_of_twenty() -> No
 def test_figures_stay_readable_with_twelve_methods() -> None:
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
     curves = plot_curves(cells, n_resamples=50, apart=True, simultaneous=True)
-    profiles = plot_profiles(performance_profile(cells, n_resamples=50), n_problems=8, title="Profiles")
+    seven = performance_profile(cells[cells.method.isin(cells.method.unique()[:7])], [0.0, 0.5, 1.0], n_resamples=50)
+    profiles = plot_profiles(seven, n_problems=8, title="Profiles")
     chosen = {"baseline": "base", "n_resamples": 100}
     tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
     variants = plot_variants(tables, title="Variants", margin=0.05)
-    for figure, panels in ((curves, 12), (profiles, 11), (variants, 2)):
+    for figure, panels in ((curves, 12), (profiles, 6), (variants, 2)):
         shown = [ax for ax in figure.axes if ax.axison]
         assert len(shown) == panels and len(figure.legends) == 1
-        figure.draw_without_rendering()
+        figure.get_layout_engine().execute(figure)  # all that places them, without drawing
         boxes = [ax.title.get_window_extent() for ax in shown]
         assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
         legend = figure.legends[0].get_window_extent()
