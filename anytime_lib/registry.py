@@ -78,10 +78,10 @@ def register_task(task: Any) -> Any:
     Raises:
         ConfigError: it is a class, lacks an attribute of `Task`, or has the name of a built-in task.
     """
-    _no_class(task)
+    name = _own_name(task, _TASKS, "task")
     if missing := [a for a in _NEEDED if not hasattr(task, a)]:
         raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
-    _tasks[_own_name(task, _TASKS, "task")] = task
+    _tasks[name] = task
     return task
 
 
@@ -89,14 +89,12 @@ def register_method(method: Any) -> Any:
     """Make a method of the user's own known by its name; returns it. Registered again, the newer one counts.
 
     Raises:
-        ConfigError: it is a class or no `Prompted` or `Searching` method, or has no name or one that is taken: that
-            of a built-in one, or `synthesis`.
+        ConfigError: it is a class, has no name or a taken one (also `synthesis`), or is no `Prompted` or `Searching`.
     """
-    _no_class(method)
-    kinds = (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))
-    if not isinstance(method, kinds):
+    name = _own_name(method, _METHODS, "method")
+    if not isinstance(method, (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
-    if (name := _own_name(method, _METHODS, "method")) == "synthesis":
+    if name == "synthesis":
         raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")
     _methods[name] = method
     return method
@@ -106,13 +104,10 @@ def _found(module: str, name: str) -> Any:
     return getattr(import_module(f"anytime_lib.{module}"), name)
 
 
-def _no_class(given: Any) -> None:
+def _own_name(given: Any, built_in: Mapping[str, str], kind: str) -> str:
+    """The name of a task or method of the user's, which must be an instance and not named like a built-in one."""
     if isinstance(given, type):
         raise ConfigError(f"{given.__name__} is a class; give an instance of it, {given.__name__}()")
-
-
-def _own_name(given: Any, built_in: dict[str, str], kind: str) -> str:
-    """The name of a task or method, which must not be a built-in one's."""
     name = getattr(given, "name", None)
     if not isinstance(name, str) or not name.strip():
         raise ConfigError(f"{type(given).__name__} needs a `name`, for cells and figures")

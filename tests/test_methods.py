@@ -390,7 +390,7 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
 @pytest.mark.parametrize(
     ("method", "says"),
     [
-        (object(), "a subclass of Prompted or Searching"),
+        (type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
         (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
         (type("M", (Prompted,), {})(), "M needs a `name`"),
         (type("M", (Prompted,), {"name": "base"})(), "built-in"),

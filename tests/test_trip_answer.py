@@ -27,8 +27,6 @@ def listed(days: Callable[[int, int], object], place: str = "place", key: str = 
 
 OFFICIAL = write_plan([Stay("Rome", 1, 3), Stay("Nice", 3, 5), Stay("Split", 5, 8)])
 LISTS = {
-    "list": json.dumps(listed(lambda a, b: f"Day {a}-{b}")),
-    "object": json.dumps({"itinerary": listed(lambda a, b: f"Day {a}-{b}")}, indent=2),
     "fence": "Here it is:\n```json\n"
     + json.dumps(listed(lambda a, b: f"{a}-{b}"), indent=2)
     + "\n```\nOn day 8, Rome!",
@@ -39,19 +37,18 @@ LISTS = {
     "comma": json.dumps(listed(lambda a, b: f"Day {a}-{b}"), indent=1).replace("}\n", "},\n"),
     "flights": json.dumps(
         [
-            {"day_range": "Day 1-3", "place": "Rome"},
-            {"day_range": "Day 3", "place": "Rome"},
-            {"day_range": "Day 3", "place": "Rome to Nice"},
-            {"day_range": "Day 3", "place": "Nice"},
-            {"day_range": "Day 3-5", "place": "Nice"},
-            {"day_range": "Day 5-8", "place": "Split"},
+            {"day_range": f"Day {days}", "place": place}
+            for days, place in zip(
+                ("1-3", "3", "3", "3", "3-5", "5-8"),
+                ("Rome", "Rome", "Rome to Nice", "Nice", "Nice", "Split"),
+                strict=True,
+            )
         ]
     ),
     "keys": json.dumps({"Day 1-3": "Rome", "Day 3-5": "Nice", "Day 5-8": "Split"}),
     "cities": json.dumps({"Rome": "Day 1-3", "Nice": "Day 3-5", "Split": "Day 5-8"}, indent=1),
 }
 TABLES = {
-    "ranges": "| Days | City |\n|---|---|\n| 1-3 | Rome |\n| 3–5 | Nice |\n| 5-8 | Split |",
     "numbered": "| # | City | Days | Stay |\n|-|-|-|-|\n| 1 | Rome | 1-3 | 3 days |\n| 2 | Nice | 3-5 | 3 days |\n"
     "| 3 | Split | 5-8 | 4 days |",
     "columns": "| City | Start day | End day |\n|---|---|---|\n| Rome | 1 | 3 |\n| Nice | 3 | 5 |\n| Split | 5 | 8 |",

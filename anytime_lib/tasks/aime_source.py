@@ -8,24 +8,21 @@ it, else a whole year's together. `data/aime_answers.csv` holds them as salted h
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import read_table, split_source
 from anytime_lib.tasks.hub import hub_error
 from anytime_lib.types import Problem
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +31,11 @@ TEXT_COLUMNS = ("prompt", "problem", "Problem", "question", "Question")
 ANSWER_COLUMNS = ("answer", "Answer", "expected_answer", "solution_answer", "solution")
 ID_COLUMNS = ("id", "ID", "problem_id", "problem_idx")
 _OF_HUB = ("config", "split", "revision")
-_INSTRUCTION = re.compile(
-    r"\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*\Z", re.IGNORECASE
-)
+_INSTRUCTION = re.compile(r"(?i)\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*\Z")
 # `2024-I-3`, `1983-1`, and the wiki's `2024_AIME_II_Problems/Problem_3`.
 _CONTEST = re.compile(r"((?:19|20)\d\d)[-_ ](?:AIME[-_ ])?(?:(I{1,2})[-_ ])?(?:Problems/Problem[-_ ])?(\d{1,2})\Z")
 # 25, 25.0 (a CSV column with gaps), "025", "$25$", `\boxed{25}`, `25^\circ`.
 _GOLD = re.compile(r"\s*\$?\s*(?:\\boxed\s*\{)?\s*(\d[\d,]{0,8})(?:\.0{1,9})?\s*(?:\^\\circ)?\}?\s*\$?\s*")
-
-
 # The copies on the hub that are kept best: name, commit, and the years to take. The first lacks 56 of its years' 975
 # problems, and holds only half of 2024.
 HUB = (
@@ -52,7 +45,7 @@ HUB = (
 )
 
 
-def read(source: str | Path | Dataset) -> list[Problem]:
+def read(source: Any) -> list[Problem]:
     """Every problem of a source, in its order; a row that only repeats an earlier one is left out.
 
     `metadata` holds `source` and `row`, and where they are known `year`, `contest` (`2024-I-12`) and `revision`.
@@ -64,19 +57,18 @@ def read(source: str | Path | Dataset) -> list[Problem]:
     place, options, years = _parsed(source) if isinstance(source, str) else (str(source), {}, [])
     if set(options) & set(_OF_HUB) and not place.startswith("hub:"):
         raise ConfigError(f"{source}: config, split and revision are options of hub:OWNER/NAME")
-    if hasattr(source, "to_list"):
-        found = _problems(source.to_list(), "dataset", {"source": "dataset"})
-    elif not isinstance(source, str | Path):
-        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
-    elif place == "hub" and not years:
-        raise ConfigError("name the years: hub#2024, hub#2025 or a range such as hub#1983-2023")
-    elif place == "hub":
+    if place == "hub":
         found = _of_best_copies(years)
     elif place.startswith("hub:"):
-        found = _of_years(_hub_problems(place.removeprefix("hub:"), options), years, place)
-    else:
+        found = _hub_problems(place.removeprefix("hub:"), options)
+    elif isinstance(source, str | Path):
         rows = read_table(place, "hub#YEARS or hub:OWNER/NAME (or left out for the ladder)")
-        found = _of_years(_problems(rows, place, {"source": Path(place).name}), years, place)
+        found = _problems(rows, place, {"source": Path(place).name})
+    elif hasattr(source, "to_list"):
+        found, place = _problems(source.to_list(), "dataset", {"source": "dataset"}), "dataset"
+    else:
+        raise ConfigError(f"source must be a path, a source's text or a datasets.Dataset, not {source!r}")
+    found = _of_years(found, years, place)
     if "unchecked" not in options:
         _check(found)
     return found
@@ -85,14 +77,15 @@ def read(source: str | Path | Dataset) -> list[Problem]:
 def _parsed(source: str) -> tuple[str, dict[str, str], list[int]]:
     """A source's place, its options, and the years among them."""
     spans = {text: range(int(text[:4]), int(text[-4:]) + 1) for text in re.findall(r"\d{4}(?:-\d{4})?", source)}
-    spans = {text: span for text, span in spans.items() if span and span[0] in YEARS and span[-1] in YEARS}
-    known = (*_OF_HUB, "unchecked", f"a year or range of {YEARS[0]}-{YEARS[-1]}", *spans)
-    place, options = split_source(source, known)
-    return place, options, [year for text in options if text in spans for year in spans[text]]
+    spans = {text: span for text, span in spans.items() if span and {span[0], span[-1]} <= {*YEARS}}
+    place, options = split_source(source, [*_OF_HUB, "unchecked", "a year or range of 1983-2025", *spans])
+    return place, options, [year for text in options for year in spans.get(text, ())]
 
 
 def _of_best_copies(years: Sequence[int]) -> list[Problem]:
     """Those years' problems in the sets of `HUB`, under their contests' names."""
+    if not years:
+        raise ConfigError("name the years: hub#2024, hub#2025 or a range such as hub#1983-2023")
     found: list[Problem] = []
     for name, commit, held in HUB:
         if wanted := [year for year in held if year in years]:
@@ -140,20 +133,15 @@ def _problems(
     """The problems in the rows of `place`; `years`, if it is one, is the year of rows that name none."""
     if not rows:
         raise DataError(f"{place} holds no problems")
-    text_column, answer_column, id_column = (
-        next((name for name in names if name in rows[0]), None) for names in (TEXT_COLUMNS, ANSWER_COLUMNS, ID_COLUMNS)
-    )
-    if text_column is None or answer_column is None:
-        what, names = ("problem text", TEXT_COLUMNS) if text_column is None else ("answer", ANSWER_COLUMNS)
-        raise DataError(
-            f"{place} has no column with the {what}: one of {', '.join(names)}; it has {', '.join(rows[0])}"
-        )
+    text_column = _column(rows[0], TEXT_COLUMNS, f"{place} has no column with the problem text")
+    answer_column = _column(rows[0], ANSWER_COLUMNS, f"{place} has no column with the answer")
+    id_column = next((name for name in ID_COLUMNS if name in rows[0]), None)
     named = years or [int(year) for year in re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", Path(place).name)]
     by_id: dict[str, Problem] = {}
     by_text: dict[str, Problem] = {}
     for number, row in enumerate(rows, 1):
-        where, answer = f"row {number} of {place}", row[answer_column]
-        text = _INSTRUCTION.sub("", row[text_column]).strip() if isinstance(row[text_column], str) else ""
+        where, answer, text = f"row {number} of {place}", row[answer_column], row[text_column]
+        text = _INSTRUCTION.sub("", text).strip() if isinstance(text, str) else ""
         if not text:
             raise DataError(f"{where} has no problem text in column {text_column!r}")
         if re.match(r"\s*\d{1,3} or \d{1,3}\b", str(answer)):
@@ -161,17 +149,14 @@ def _problems(
             log.warning("%s is left out: two answers to it were accepted, %s", where, str(answer)[:60])
             continue
         digits = _GOLD.fullmatch(str(answer)) if isinstance(answer, int | float | str) else None
-        gold = int(digits[1].replace(",", "")) if digits else 1000
-        if gold > 999:
+        if digits is None or (gold := int(digits[1].replace(",", ""))) > 999:
             raise DataError(f"{where} has the answer {repr(answer)[:60]}, which is no integer from 0 to 999")
         if first := by_text.get(text):
             if first.gold != gold:
-                raise DataError(
-                    f"{where} asks what row {first.metadata['row']} asks, but the answers differ: {gold}, {first.gold}"
-                )
+                told = f"the answers differ: {gold}, {first.gold}"
+                raise DataError(f"{where} asks what row {first.metadata['row']} asks, but {told}")
             continue
-        own = row[id_column] if id_column else None
-        key = f"{Path(place).stem}-{number}" if own is None else str(own)
+        key = f"{Path(place).stem}-{number}" if id_column is None or row[id_column] is None else str(row[id_column])
         if key in by_id:
             raise DataError(f"{where} has the id {key!r} of an earlier row")
         metadata = {**origin, "row": number, **_when(row, named[0] if len(named) == 1 else None)}
@@ -179,26 +164,32 @@ def _problems(
     return list(by_id.values())
 
 
+def _column(row: Mapping[str, Any], names: Sequence[str], what: str) -> str:
+    """The first of some names that a row has as a column."""
+    if found := [name for name in names if name in row]:
+        return found[0]
+    raise DataError(f"{what}: one of {', '.join(names)}; it has {', '.join(row)}")
+
+
 def _when(row: Mapping[str, Any], only: int | None) -> dict[str, Any]:
     """The year and the contest of a row, as far as its columns or its source's name tell."""
     fields = {re.sub(r"[\s_]", "", name).lower(): str(value or "").strip() for name, value in row.items()}
-    index = fields.get("problemidx", "")
-    tells = [fields.get(name, "") for name in ("id", "problemid", "url", "link")]
-    if number := fields.get("problemnumber"):
-        tells.insert(0, "-".join(filter(None, (fields.get("year"), fields.get("part"), number))))
+    year, index = fields.get("year", ""), fields.get("problemidx", "")
+    tells = ["-".join(filter(None, (year, fields.get("part"), fields.get("problemnumber"))))]
+    tells += [fields.get(name, "") for name in ("id", "problemid", "url", "link")]
     if only and index.isdigit() and 1 <= int(index) <= 30:  # MathArena counts the year's two contests through
         tells.append(f"{only}-I-{index}" if int(index) <= 15 else f"{only}-II-{int(index) - 15}")
     if match := next(filter(None, map(_CONTEST.search, tells)), None):
         return {"year": int(match[1]), "contest": "-".join(filter(None, match.groups()))}
-    year = int(fields["year"]) if re.fullmatch(r"\d{4}", fields.get("year", "")) else only
-    return {} if year is None else {"year": year}
+    known = int(year) if re.fullmatch(r"\d{4}", year) else only
+    return {} if known is None else {"year": known}
 
 
 @cache
 def _answers() -> dict[str, str]:
     """The hash of the right answer by contest (`2024-I-12`), and of a whole year's by year (`2024`)."""
-    text = files("anytime_lib.tasks").joinpath("data", "aime_answers.csv").read_text(encoding="utf-8")
-    return {row["contest"]: row["answer"] for row in csv.DictReader(text.splitlines())}
+    table = pd.read_csv(Path(__file__).with_name("data") / "aime_answers.csv", dtype=str)
+    return dict(zip(table.contest, table.answer, strict=True))
 
 
 def _hash(name: str, answer: object) -> str:
@@ -216,9 +207,8 @@ def _check(problems: Sequence[Problem]) -> None:
             unnamed.setdefault(year, []).append(problem.gold)
     for year, golds in unnamed.items():
         if len(golds) != 30:
-            log.warning(
-                "%d answers of AIME %s are not compared with the right ones: no contest named", len(golds), year
-            )
+            told = "%d answers of AIME %s are not compared with the right ones: no contest named"
+            log.warning(told, len(golds), year)
         elif right[year] != _hash(year, sorted(golds)):
             wrong.append(f"at least one of the 30 of AIME {year} (no row names its contest)")
     if wrong:

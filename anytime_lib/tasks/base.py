@@ -28,11 +28,16 @@ _REFUSAL = re.compile(
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task must offer; `OptionalParts` lists what it may offer besides.
+    """What a task must offer.
+
+    A task may also have `extract_answer(problem, text)`, what a response states in one spelling, or None, so that votes
+    can be counted; `vote(problem, texts)`, the place of the winner where the most frequent answer is not the way;
+    `verify(problem, text)`, a score in [0, 1] from the problem's text alone, or None; and `grader_version` (else 1),
+    which is stored with every cell: raise it with every change of the grader that can change a grade.
 
     Attributes:
         name: its name in configs, cells and figures.
-        answer_tokens: cap, in tokens, on the answer turn (64 for an integer, 32 for a letter, 512 for a trip).
+        answer_tokens: cap on the answer turn (64 for an integer, 32 for a letter, 512 for a trip).
     """
 
     name: str
@@ -80,33 +85,14 @@ class Task(Protocol):
         ...
 
 
-class OptionalParts(Protocol):
-    """What a task may offer besides `Task`; whoever needs a part looks for it with `getattr`.
-
-    Attributes:
-        grader_version: of the task's reader and grades, stored with every cell; 1 where a task has none. Raise it with
-            every change that can change a grade, so that old and new grades are never mixed unseen.
-    """
-
-    grader_version: int
-
-    def extract_answer(self, problem: Problem, text: str) -> str | None:
-        """What a response states, in one spelling, so that votes can be counted; None where nothing can be read."""
-        ...
-
-    def vote(self, problem: Problem, texts: Sequence[str]) -> int:
-        """The place of the winner among responses, where the most frequent answer is not the way. No gold is used."""
-        ...
-
-    def verify(self, problem: Problem, text: str) -> float | None:
-        """A score in [0, 1] from the problem's text alone, without its gold answer; None where it cannot be checked."""
-        ...
-
-
-def check_split(split: str) -> None:
-    """Raise ConfigError unless `split` is `test`, `pool` or `all`."""
-    if split not in (*SPLITS, "all"):
-        raise ConfigError(f"unknown split {split!r}{nearest(str(split), (*SPLITS, 'all'))}")
+def check_split(split: str, limit: int | None = None, seed: int = 0) -> None:
+    """Raise ConfigError unless `split` is `test`, `pool` or `all`, `limit` is positive and `seed` not negative."""
+    if split not in (known := [*SPLITS, "all"]):
+        raise ConfigError(f"unknown split {split!r}{nearest(str(split), known)}")
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit must be at least 1, not {limit}")
+    if seed < 0:
+        raise ConfigError(f"seed must not be negative, but it is {seed}")
 
 
 def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
@@ -115,9 +101,7 @@ def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None
     A problem's content decides its split: one in `one_in` is in `pool`, the rest in `test`; `all` takes both. Its id
     and the seed decide its place, so that a larger limit extends a smaller one.
     """
-    check_split(split)
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit must be at least 1, not {limit}")
+    check_split(split, limit)
     found = [p for p in problems if split == "all" or (split == "pool") == in_pool(p, one_in)]
     return sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest())[:limit]
 
@@ -131,12 +115,10 @@ def from_generator(
     make: Callable[[str, int], list[Problem]], split: str, limit: int | None, seed: int
 ) -> list[Problem]:
     """The problems of a generated set (see `Task.problems`); `make(split, n)` gives n problems of test or of pool."""
-    check_split(split)
-    if seed < 0 or (limit is not None and limit < 1):
-        raise ConfigError(f"limit must be at least 1 and seed not negative, not {limit} and {seed}")
-    if split == "all" and limit is None:
-        return make("test", 30) + make("pool", 30)
-    return make("pool" if split == "pool" else "test", 30 if limit is None else limit)
+    check_split(split, limit, seed)
+    if split == "all":
+        return make("test", limit) if limit else make("test", 30) + make("pool", 30)
+    return make(split, limit or 30)
 
 
 def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
@@ -158,20 +140,25 @@ def no_answer(text: str, why: str) -> Grade:
     return unread("declined to answer", "refused") if _REFUSAL.search(text) else unread(why)
 
 
-def split_source(source: str, known: Iterable[str]) -> tuple[str, dict[str, str]]:
+def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
+    """1 if the value read in a text is the gold one, else 0; `no_answer` for the reason `why` if it is None."""
+    if value is None:
+        return no_answer(text, why)
+    return Grade(float(value == problem.gold), value == problem.gold, "ok", str(value))
+
+
+def split_source(source: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value "").
 
     Raises:
         ConfigError: an option is not among `known`; the message names the nearest.
     """
     place, _, tail = source.partition("#")
-    options: dict[str, str] = {}
-    for part in filter(None, (p.strip() for p in tail.split(","))):
-        name, _, value = part.partition("=")
-        if name not in (names := list(known)):
-            raise ConfigError(f"source {source!r}: unknown option {name!r}{nearest(name, names)}")
-        options[name] = value
-    return place, options
+    parts = [part.strip().partition("=") for part in tail.split(",") if part.strip()]
+    for name, _, _ in parts:
+        if name not in known:
+            raise ConfigError(f"source {source!r}: unknown option {name!r}{nearest(name, known)}")
+    return place, {name: value for name, _, value in parts}
 
 
 def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
@@ -182,19 +169,19 @@ def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
         DataError: there is no such file, or it cannot be read, or it is empty.
     """
     path = Path(path).expanduser()
-    if path.suffix.lower() not in LOADERS:
+    kind = path.suffix.lower()
+    if kind not in LOADERS:
         raise ConfigError(f"source must be a {', '.join(LOADERS)} file{', ' * bool(others)}{others}, not {path}")
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty")
-    from datasets import Dataset  # slow to import, and of no use to problems of our own
+    from datasets import Dataset  # slow to import
 
-    # The loaders behind `load_dataset`, without the request that it sends to count a load. The cache lasts a moment:
-    # an edited file is read again, and no problem text stays behind.
-    load = getattr(Dataset, LOADERS[path.suffix.lower()])
+    # A cache that lasts a moment: an edited file is read again, and no problem text stays behind.
     with tempfile.TemporaryDirectory() as cache:
         try:
+            load = getattr(Dataset, LOADERS[kind])  # unlike `load_dataset`, it sends no request that counts the load
             rows: list[Mapping[str, Any]] = load(str(path), cache_dir=cache, keep_in_memory=True).to_list()
         except Exception as error:  # of pyarrow, pandas or datasets: whatever it is, the file is at fault
             raise DataError(f"{path} could not be read: {error.__cause__ or error}") from error

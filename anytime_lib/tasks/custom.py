@@ -6,8 +6,8 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import islice
+from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
@@ -51,11 +51,11 @@ class CustomTask:
         Args:
             name: its name in configs, cells and figures.
             rows: where problems come from: a function that makes one row from a `numpy.random.Generator`, an iterable
-                of rows (read once), a DataFrame, or the path of a .jsonl, .csv or .parquet file. A row has `text` and
-                `gold` ("" where the grade function needs none); `id`, `difficulty` and `reasoning` (a worked solution)
-                if you like; other columns become metadata. Values are kept as JSON gives them back: NumPy's as plain
-                numbers and lists, a tuple as a list, a missing one as None. `private: True` keeps the row's text out
-                of notebooks and reports.
+                of rows (read once), a DataFrame, or the path of a .jsonl, .json, .csv or .parquet file. A row has
+                `text` and `gold` ("" where the grade function needs none); `id`, `difficulty` and `reasoning` (a worked
+                solution) if you like; other columns become metadata. Values are kept as JSON gives them back: NumPy's
+                as plain numbers and lists, a missing one as None. `private: True` keeps the row's text out of notebooks
+                and reports.
             grade: (problem, response) -> True or False, a score in [0, 1], a `Grade`, or None where no answer can be
                 read. The response is whatever a model said: never evaluate it.
             ask: what is said after the problem's text.
@@ -96,27 +96,29 @@ class CustomTask:
             DataError: there are no rows, a row cannot be used, or an id stands for rows of different content. The
                 message names columns, never what is in them.
         """
+
+        def of_level(problem: Problem) -> bool:
+            return difficulty is None or problem.metadata.get("difficulty") in difficulty
+
+        def made(part: str, n: int) -> list[Problem]:
+            # Each comes from a stream of its own, so that more extend fewer.
+            tried = (self._problem(i, rows(np.random.default_rng([seed, i]))) for i in range(1001 + 100 * n))  # type: ignore[operator]
+            wanted = (p for p in tried if of_level(p) and (part == "pool") == in_pool(p, ONE_IN))
+            found = list(islice(self._different(wanted), n))
+            if len(found) < n:
+                raise DataError(f"{self.name} generates too few different problems: {n} wanted, {len(found)} found")
+            return found
+
         rows = self.rows if source is None else source
         if callable(rows):
-            return from_generator(partial(self._generated, rows, seed, difficulty), split, limit, seed)
+            return from_generator(made, split, limit, seed)
         read = [self._problem(number, row) for number, row in enumerate(_table(rows), 1)]
         found = list(self._different(read))
         if not found:
             raise DataError(f"{self.name} has no rows")
         if repeated := len(read) - len(found):
             log.warning("%s: %d rows repeat the text and gold of another and are left out", self.name, repeated)
-        return select((p for p in found if _of_level(p, difficulty)), split, seed, limit, one_in=ONE_IN)
-
-    def _generated(
-        self, make: Callable[[np.random.Generator], Row], seed: int, difficulty: Any, split: str, limit: int
-    ) -> list[Problem]:
-        """`limit` different problems of a split; each comes from its own stream, so that more extend fewer."""
-        made = (self._problem(i, make(np.random.default_rng([seed, i]))) for i in range(1001 + 100 * limit))
-        wanted = (p for p in made if _of_level(p, difficulty) and (split == "pool") == in_pool(p, ONE_IN))
-        found = list(islice(self._different(wanted), limit))
-        if len(found) < limit:
-            raise DataError(f"{self.name} generates too few different problems: {limit} wanted, {len(found)} found")
-        return found
+        return select(filter(of_level, found), split, seed, limit, one_in=ONE_IN)
 
     def _different(self, problems: Iterable[Problem]) -> Iterator[Problem]:
         """The problems without those whose content was there before; DataError if content differs under one id."""
@@ -136,7 +138,7 @@ class CustomTask:
         if not isinstance(row, Mapping):
             raise DataError(f"{where} must be a mapping with a 'text' and a 'gold', not a {type(row).__name__}")
         known = {str(column): _as_json(value, f"{where}: column {str(column)!r}") for column, value in row.items()}
-        text, gold, name = known.pop("text", None), known.pop("gold", None), known.pop("id", None)
+        text, gold, name = (known.pop(column, None) for column in ("text", "gold", "id"))
         given = {"text": isinstance(text, str) and text.strip(), "gold": gold is not None}
         if lacking := [repr(column) for column, ok in given.items() if not ok]:
             raise DataError(
@@ -145,9 +147,8 @@ class CustomTask:
             )
         if isinstance(name, float) and name.is_integer():  # of a table in which other rows have no id
             name = int(name)
-        problem = Problem("", self.name, text, gold, known)
-        own = "" if name is None else str(name)
-        return replace(problem, id=own or f"{self.name}-{problem.content_hash[:10]}")
+        problem = Problem("" if name is None else str(name), self.name, text, gold, known)
+        return problem if problem.id else replace(problem, id=f"{self.name}-{problem.content_hash[:10]}")
 
     def question(self, problem: Problem) -> str:
         return f"{problem.text}\n\n{self.ask}".strip()
@@ -156,7 +157,6 @@ class CustomTask:
         return self.ask_answer
 
     def gold_reasoning(self, problem: Problem) -> str:
-        """The row's column `reasoning`, if it has one."""
         return str(problem.metadata.get("reasoning") or "")
 
     def gold_answer(self, problem: Problem) -> str:
@@ -182,27 +182,26 @@ class CustomTask:
             said = self.grader(problem, text)
         if said is None:
             return no_answer(text, "the grade function read no answer")
-        grade = said if isinstance(said, Grade) else None
-        score = _as_float(grade.score if grade else said)
-        if not 0 <= score <= 1 or (grade and grade.status not in STATUSES):
+        grade = said if isinstance(said, Grade) else Grade(said, said == 1, "ok")
+        score: Any = grade.score
+        bounded = isinstance(score, Real | np.bool_) and 0 <= score <= 1  # type: ignore[operator]
+        if not bounded or grade.status not in STATUSES:
             raise DataError(
                 f"{where} gave a {type(said).__name__} that is no grade on {problem.id}; it must give True, False, a "
                 f"score in [0, 1], None, or a Grade with such a score and a status of {', '.join(STATUSES)}"
             )
-        if grade is None:
-            return Grade(score, score == 1, "ok")
-        return Grade(score, bool(grade.correct), grade.status, str(grade.detail or ""))
+        return Grade(float(score), bool(grade.correct), grade.status, str(grade.detail or ""))
 
 
 make_task = CustomTask
 
 
-def _table(rows: Iterable[Row] | pd.DataFrame | str | Path) -> Iterable[Row]:
+def _table(rows: Iterable[Row] | pd.DataFrame | str | Path) -> Iterable[Any]:
     """The rows of a table, whatever holds them."""
     if isinstance(rows, str | Path):
         return read_table(rows)
     if isinstance(rows, pd.DataFrame):
-        return [{str(column): value for column, value in row.items()} for row in rows.to_dict("records")]
+        return rows.to_dict("records")
     if not isinstance(rows, Iterable):
         raise ConfigError(
             f"rows must be a function, an iterable of rows, a DataFrame or a file's path, not a {type(rows).__name__}"
@@ -210,17 +209,9 @@ def _table(rows: Iterable[Row] | pd.DataFrame | str | Path) -> Iterable[Row]:
     return rows
 
 
-def _of_level(problem: Problem, difficulty: Sequence[Any] | None) -> bool:
-    return difficulty is None or problem.metadata.get("difficulty") in difficulty
-
-
 def _as_json(value: Any, where: str) -> Any:
-    """A value as JSON gives it back; None for what pandas puts where there is none.
-
-    Raises:
-        DataError: JSON, or a file, cannot hold it.
-    """
-    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
+    """A value as JSON gives it back, None for what pandas puts where there is none; DataError if it cannot hold it."""
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_of_numpy)
@@ -237,11 +228,3 @@ def _of_numpy(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray) and value.dtype.kind not in "mM":
         return value.tolist()
     raise TypeError
-
-
-def _as_float(said: Any) -> float:
-    """A score as a number; NaN if it is none."""
-    try:
-        return float("nan") if isinstance(said, str | bytes) else float(said)
-    except (TypeError, ValueError, OverflowError):
-        return float("nan")

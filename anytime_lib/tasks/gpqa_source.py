@@ -1,4 +1,4 @@
-"""Where do GPQA rows come from, and may they be shown?
+"""Where do GPQA questions come from, and may they be shown?
 
 GPQA's authors ask that no question ever appears in plain text online, so the set is had in three ways: from the hub,
 with a token of a user who accepted the terms; as a zip, with a password; or as the CSV that lies in both, so a question
@@ -8,90 +8,81 @@ is the same whichever way it came. No message of this module quotes a question.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from importlib.resources import files
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import split_source
 from anytime_lib.tasks.hub import hub_error
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from anytime_lib.types import Problem
 
 SUBSETS = ("main", "diamond", "extended")
 REPO = "Idavidrein/gpqa"
 ZIP_PASSWORD = b"deserted-untie-orchid"  # public: it stands in the README of github.com/idavidrein/gpqa
 LARGEST = 10**8  # bytes of a file in the zip; the true ones have a few million
-OWN = "anytime_lib science v1"
+OWN = Path(__file__).with_name("data") / "science.csv"
+LETTERS = "ABCD"
 OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 COLUMNS = ("Record ID", "Question", *OPTIONS, "Subdomain", "High-level domain")
-CANARY = "Canary String"
+# Another salt would be another order of the options, and so another meaning of every stored answer.
+_SALT = "gpqa option order"
 
 
-@dataclass(frozen=True)
-class Source:
-    """Rows by column, stripped and checked (no repr shows them); what every problem's metadata says of its source
-    (`private` is there, and True, for all but our own); and the seed of the order of the options."""
-
-    rows: list[dict[str, str]] = field(repr=False)
-    known: dict[str, Any]
-    order_seed: int
-
-
-def read_source(source: str | Path | Dataset | None) -> Source:
-    """The rows of a source.
+def read(source: Any) -> list[Problem]:
+    """The questions of a source, in its order; the metadata of all but our own says `private: True`.
 
     Args:
-        source: None for our own 48 questions; a .csv in GPQA's columns; `dataset.zip#diamond`, the official archive;
-            `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at
+        source: None for our own 48 questions; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official
+            archive; `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at
             `revision=...` or the newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives
-            another order of the options than the default 0; a Path takes no options.
+            another order of the options than the default 0; a `pathlib.Path` takes no options.
 
     Raises:
         ConfigError: the source cannot be what is meant.
         DataError: it could not be had or read.
     """
     if source is not None and not isinstance(source, str | Path):
-        return Source(_of_dataset(source), {"source": "datasets.Dataset", "private": True}, 0)
+        known = {"source": "datasets.Dataset", "private": True}
+        return [_problem(row, known, 0) for row in _of_dataset(source)]
     place, options = str(source or ""), dict[str, str]()
     if isinstance(source, str):
         place, options = split_source(source, (*SUBSETS, "order", "revision"))
-    path, order = Path(place).expanduser(), options.get("order", "0")
-    subsets = [name for name in options if name in SUBSETS]
-    has_subsets = place == "hub" or path.suffix.lower() == ".zip"
+    order, revision = options.pop("order", "0"), options.pop("revision", None)
     if not (order.isascii() and order.isdigit()):
         raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
-    if "revision" in options and place != "hub":
+    if revision is not None and place != "hub":
         raise ConfigError(f"source {source!r}: only the hub has revisions; leave revision out")
-    if has_subsets and len(subsets) != 1:
-        raise ConfigError(f"source {source!r} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
-    if subsets and not has_subsets:
-        raise ConfigError(f"source {source!r}: only the hub and the official zip have subsets; leave {subsets[0]} out")
-    known: dict[str, Any] = {"source": path.name if place else OWN}
-    if not place:
-        raw = files("anytime_lib.tasks").joinpath("data", "science.csv").read_bytes()
-    elif place == "hub":
-        path = _fetch(f"gpqa_{subsets[0]}.csv", options.get("revision") or None)
-        raw = path.read_bytes()
-        # The hub's cache: snapshots/<commit>/<file>.
-        known |= {"source": REPO, "subset": subsets[0], "revision": path.parent.name}
-    elif has_subsets:
-        raw = _unzip(path, f"gpqa_{subsets[0]}.csv")
-        known |= {"subset": subsets[0]}
-    elif path.suffix.lower() == ".csv":
-        try:
-            raw = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"cannot read the GPQA file {str(path)!r}: {error.strerror}") from error
-    else:
+    name, known, raw = _raw(place, list(options), revision or None)
+    if place:
+        known["private"] = True
+    return [_problem(row, {"source": name, **known}, int(order)) for row in _of_csv(raw, place or name)]
+
+
+def _raw(place: str, subsets: list[str], revision: str | None) -> tuple[str, dict[str, Any], bytes]:
+    """The name of a source, what else is known of it, and the bytes of the CSV there."""
+    path = Path(place).expanduser()
+    kind = place if place in ("", "hub") else path.suffix.lower()
+    if kind in ("hub", ".zip"):
+        if len(subsets) != 1:
+            raise ConfigError(f"source {place} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
+        file, known = f"gpqa_{subsets[0]}.csv", {"subset": subsets[0]}
+        if kind == ".zip":
+            return path.name, known, _unzip(path, file)
+        path = _fetch(file, revision)
+        return REPO, known | {"revision": path.parent.name}, path.read_bytes()  # the cache: snapshots/COMMIT/FILE
+    if subsets:
+        raise ConfigError(f"source {place}: only the hub and the official zip have subsets; leave {subsets[0]} out")
+    if kind not in ("", ".csv"):
         raise ConfigError(f"the source of gpqa must be a .csv or .zip file, hub#diamond, or left out; not {place!r}")
-    return Source(_of_csv(raw, place or OWN), known | ({"private": True} if place else {}), int(order))
+    try:
+        return path.name if place else "anytime_lib science v1", {}, (path if place else OWN).read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read the GPQA file {place!r}: {error.strerror}") from error
 
 
 def _unzip(path: Path, name: str) -> bytes:
@@ -130,29 +121,47 @@ def _of_dataset(source: Any) -> list[dict[str, str]]:
     if isinstance(source, dict) or not hasattr(source, "select_columns"):
         told = f"must be a string, a Path or one split of a datasets.DatasetDict, not a {type(source).__name__}"
         raise ConfigError(f"the source of gpqa {told}")
-    used = [c for c in source.column_names if c in (*COLUMNS, CANARY, "Difficulty", "Explanation")]
-    rows = [{k: "" if v is None else str(v).strip() for k, v in row.items()} for row in source.select_columns(used)]
-    return _checked(rows, used, "the Dataset")
+    return _checked(source.to_list(), source.column_names, "the Dataset")
 
 
 def _of_csv(raw: bytes, where: str) -> list[dict[str, str]]:
     try:
         reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
-        rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader]
+        return _checked(list(reader), reader.fieldnames or (), where)
     except UnicodeDecodeError:  # whose own message shows the bytes
         raise DataError(f"{where} is not UTF-8 text") from None
     except csv.Error as error:
         raise DataError(f"{where} is not a readable CSV file: {error}") from error
-    return _checked(rows, reader.fieldnames or (), where)
 
 
-def _checked(rows: list[dict[str, str]], columns: Sequence[str], where: str) -> list[dict[str, str]]:
+def _checked(table: Sequence[Mapping[str, Any]], columns: Sequence[str], where: str) -> list[dict[str, str]]:
+    """The rows, their cells as stripped text, if each has what it must; a message tells of columns and numbers only."""
     if missing := [column for column in COLUMNS if column not in columns]:
         raise DataError(f"{where} lacks GPQA's column {', '.join(map(repr, missing))}")
+    rows = [{column: "" if row[column] is None else str(row[column]).strip() for column in columns} for row in table]
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 1):
         if empty := [c for c in ("Record ID", "Question", *OPTIONS) if not row[c]]:
             raise DataError(f"{where}: record {number} has nothing in {', '.join(map(repr, empty))}")
         if (first := seen.setdefault(row["Record ID"], number)) != number:
             raise DataError(f"{where}: records {first} and {number} have the same ID")
+    if not rows:
+        raise DataError(f"{where} holds no questions")
     return rows
+
+
+def _problem(row: Mapping[str, str], source: Mapping[str, Any], seed: int) -> Problem:
+    record = row["Record ID"]
+    # The order depends on record and seed alone: no cache, build, subset or draw ever sees the options reshuffled.
+    salt = f"{_SALT} {seed}" if seed else _SALT
+    order = sorted(range(4), key=lambda i: hashlib.sha256(f"{salt}:{record}:{i}".encode()).digest())
+    shown = [f"{letter}) {row[OPTIONS[i]]}" for letter, i in zip(LETTERS, order, strict=True)]
+    known = {"domain": row["High-level domain"], "subdomain": row["Subdomain"], "order": order, "order_seed": seed}
+    known |= source
+    if row.get("Difficulty"):
+        known["difficulty"] = row["Difficulty"]
+    if row.get("Canary String"):
+        known["private"] = True
+    if not known.get("private"):
+        known["explanation"] = row["Explanation"]
+    return Problem(record, "gpqa", "\n".join([row["Question"], "", *shown]), LETTERS[order.index(0)], known)

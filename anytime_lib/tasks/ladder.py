@@ -10,20 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import comb, gcd, lcm, prod
-from typing import NamedTuple
 
 from numpy.random import Generator
 
 Draw = Callable[[Generator], list[int]]
+Template = tuple[Draw, Callable[..., tuple[str, int]]]
+"""How a problem's numbers are drawn, and what text and answer they make."""
 REDRAW = -1
 """An answer outside 0..999 means: draw other numbers."""
-
-
-class Template(NamedTuple):
-    """How a problem is drawn: its numbers, and what they make of text and answer."""
-
-    draw: Draw
-    write: Callable[..., tuple[str, int]]
+PRIMES = (2, 3, 5, 7, 11, 13)
 
 
 def generate(level: int, rng: Generator, template: str | None = None) -> tuple[str, int, str]:
@@ -42,28 +37,22 @@ def _ints(*bounds: tuple[int, int]) -> Draw:
     return lambda rng: [int(rng.integers(low, high, endpoint=True)) for low, high in bounds]
 
 
-def _distinct(low: int, high: int, size: int) -> Draw:
-    """That many different integers from low to high, ascending."""
-    return lambda rng: sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False))
+def _distinct(low: int, high: int, size: int, *more: tuple[int, int]) -> Draw:
+    """That many different integers from low to high, ascending; then one from each further range."""
+    return lambda rng: [
+        *sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False)),
+        *_ints(*more)(rng),
+    ]
 
 
-def _then(first: Draw, second: Draw) -> Draw:
-    """The numbers of both."""
-    return lambda rng: [*first(rng), *second(rng)]
-
-
-def _with_remainders(moduli: Draw) -> Draw:
-    """Moduli, and a remainder from 1 up for each."""
+def _remainders(low: int, high: int, size: int) -> Draw:
+    """That many different moduli, and a remainder from 1 up for each."""
 
     def draw(rng: Generator) -> list[int]:
-        found = moduli(rng)
-        return [*found, *_ints(*((1, m - 1) for m in found))(rng)]
+        moduli = _distinct(low, high, size)(rng)
+        return [*moduli, *_ints(*((1, m - 1) for m in moduli))(rng)]
 
     return draw
-
-
-def _prime(rng: Generator) -> list[int]:
-    return [int(rng.choice((2, 3, 5, 7, 11, 13)))]
 
 
 def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
@@ -74,19 +63,11 @@ def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
     return sum(r * (whole // m) * pow(whole // m, -1, m) for m, r in zip(moduli, remainders, strict=True)) % whole
 
 
-def _legendre(n: int, p: int) -> int:
-    """The power of a prime p in n!."""
-    return 0 if n < p else n // p + _legendre(n // p, p)
-
-
 def _recurrence(a: int, b: int, p: int, q: int, n: int) -> int:
-    """x_n modulo 1000 of x_0 = a, x_1 = b, x_{k+2} = p x_{k+1} + q x_k: z^n modulo z^2 - p z - q, by squaring."""
-    u, v = 0, 1  # z^k = u z + v, so x_k = u x_1 + v x_0
-    for bit in f"{n:b}":
-        u, v = (p * u * u + 2 * u * v) % 1000, (q * u * u + v * v) % 1000
-        if bit == "1":
-            u, v = (p * u + v) % 1000, q * u % 1000
-    return (u * b + v * a) % 1000
+    """x_n modulo 1000 of x_0 = a, x_1 = b, x_{k+2} = p x_{k+1} + q x_k."""
+    for _ in range(n):
+        a, b = b, (p * b + q * a) % 1000
+    return a % 1000
 
 
 def _not_square(exponents: Sequence[int]) -> int:
@@ -107,110 +88,103 @@ def _in_boxes(n: int, k: int) -> int:
     return sum((-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1))
 
 
-def _paths(a: int, b: int, k: int) -> int:
-    """How many lattice paths from (0, 0) to (a, b) stay on or below y = x + k (the reflection principle)."""
-    return comb(a + b, a) - comb(a + b, a + k + 1)
-
-
-def _lowest_terms(value: Fraction) -> int:
-    return value.numerator + value.denominator
-
-
 # fmt: off
 TEMPLATES: dict[int, dict[str, Template]] = {
 1: {  # one operation
-    "loaves": Template(_ints((12, 480), (12, 480)), lambda a, b: (
+    "loaves": (_ints((12, 480), (12, 480)), lambda a, b: (
         f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b)),
-    "barrel": Template(_distinct(15, 990, 2), lambda a, b: (
+    "barrel": (_distinct(15, 990, 2), lambda a, b: (
         f"A barrel held {b} litres of water, and {a} litres were used. How many litres are left?", b - a)),
-    "seats": Template(_ints((3, 30), (5, 33)), lambda a, b: (
+    "seats": (_ints((3, 30), (5, 33)), lambda a, b: (
         f"A theatre has {a} rows with {b} seats in each row. How many seats does it have?", a * b)),
-    "crates": Template(_ints((3, 30), (4, 99)), lambda b, q: (
+    "crates": (_ints((3, 30), (4, 99)), lambda b, q: (
         f"A grower shares {b * q} kilograms of apples equally among {b} crates. "
         "How many kilograms of apples are in each crate?", q)),
 },
 2: {  # two operations
-    "museum": Template(_ints((9, 24), (3, 8), (2, 9), (2, 15)), lambda p, q, n, m: (
+    "museum": (_ints((9, 24), (3, 8), (2, 9), (2, 15)), lambda p, q, n, m: (
         f"A museum ticket costs {p} euros for an adult and {q} euros for a child. "
         f"How many euros do {n} adults and {m} children pay in all?", p * n + q * m)),
-    "tap": Template(_ints((50, 300), (4, 25), (3, 20), (10, 50)), lambda v, r, t, u: (
+    "tap": (_ints((50, 300), (4, 25), (3, 20), (10, 50)), lambda v, r, t, u: (
         f"A pool holds {v} litres of water. A tap adds {r} litres per minute for {t} minutes, and then {u} litres are "
         "drained. How many litres of water are in the pool now?", v + r * t - u)),
-    "eggs": Template(_ints((60, 400), (60, 400), (6, 15)), lambda a, b, k: (
+    "eggs": (_ints((60, 400), (60, 400), (6, 15)), lambda a, b, k: (
         f"A farm collects {a} eggs in the morning and {b} eggs in the afternoon and packs them in boxes of {k} eggs. "
         "How many boxes can be filled completely?", (a + b) // k)),
-    "fence": Template(_ints((100, 200), (10, 90), (2, 9)), lambda length, width, gate: (
+    "fence": (_ints((100, 200), (10, 90), (2, 9)), lambda length, width, gate: (
         f"A rectangular field is {length} metres long and {width} metres wide. A fence runs all the way around it "
         f"except for a gate {gate} metres wide. How many metres long is the fence?", 2 * (length + width) - gate)),
 },
 3: {  # several steps, an unknown, a rate or a percentage
-    "bicycle": Template(_ints((5, 49), (1, 15), (3, 30)), lambda p, x, d: (
+    "bicycle": (_ints((5, 49), (1, 15), (3, 30)), lambda p, x, d: (
         f"A bicycle costs {20 * p} euros. Its price is cut by {5 * x}%, and delivery then adds {d} euros. "
         "How many euros does the delivered bicycle cost?", 20 * p - p * x + d)),
-    "trees": Template(_ints((2, 6), (15, 120), (2, 14)), lambda k, pine, t: (
+    "trees": (_ints((2, 6), (15, 120), (2, 14)), lambda k, pine, t: (
         f"An oak is {(k - 1) * pine} years older than a pine. In {t} years the oak will be {k} times as old as the "
         "pine will be then. How many years old is the oak today?", k * pine - t)),
-    "cyclists": Template(_ints((10, 40), (10, 40), (2, 9)), lambda v, w, t: (
+    "cyclists": (_ints((10, 40), (10, 40), (2, 9)), lambda v, w, t: (
         f"Towns A and B are {(v + w) * t} kilometres apart. A cyclist leaves A for B at {v} kilometres per hour; at "
         f"the same moment another leaves B for A at {w} kilometres per hour, by the same road. "
         "How many kilometres from A do they meet?", v * t)),
-    "rabbits": Template(_ints((5, 150), (5, 150)), lambda hens, hares: (
+    "rabbits": (_ints((5, 150), (5, 150)), lambda hens, hares: (
         "A yard holds hens, with two legs each, and rabbits, with four legs each. Together they have "
         f"{hens + hares} heads and {2 * hens + 4 * hares} legs. How many rabbits are there?", hares)),
 },
 4: {  # a first theorem of counting or arithmetic
-    "hall": Template(_ints((8, 40), (2, 6), (5, 18)), lambda a, d, n: (
+    "hall": (_ints((8, 40), (2, 6), (5, 18)), lambda a, d, n: (
         f"The front row of a hall has {a} seats, and every other row has {d} seats more than the row in front of it. "
         f"How many seats are there in all {n} rows together?", n * a + d * comb(n, 2))),
-    "lamps": Template(_distinct(4, 40, 3), lambda a, b, c: (
+    "lamps": (_distinct(4, 40, 3), lambda a, b, c: (
         f"Three lamps flash at regular intervals of {a}, {b} and {c} seconds. All three have just flashed at the same "
         "moment. After how many seconds will that next happen?", lcm(a, b, c))),
-    "multiples": Template(_then(_distinct(3, 20, 2), _ints((100, 2500))), lambda a, b, n: (
+    "multiples": (_distinct(3, 20, 2, (100, 2500)), lambda a, b, n: (
         f"How many integers from 1 to {n} inclusive are divisible by {a}, by {b}, or by both?",
         n // a + n // b - n // lcm(a, b))),
-    "committee": Template(_ints((3, 20), (3, 20), (1, 3), (1, 3)), lambda w, m, j, i: (
+    "committee": (_ints((3, 20), (3, 20), (1, 3), (1, 3)), lambda w, m, j, i: (
         f"A club has {w} women and {m} men. In how many ways can a committee of {i + j} members be chosen so that the "
         f"number of women in it is exactly {j}?", comb(w, j) * comb(m, i))),
 },
 5: {  # where competitions begin
-    "square_divisors": Template(_ints((2, 16), (2, 16), (2, 16)), lambda a, b, c: (
+    "square_divisors": (_ints((2, 16), (2, 16), (2, 16)), lambda a, b, c: (
         rf"How many positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ are perfect squares?",
         prod(e // 2 + 1 for e in (a, b, c)))),
-    "boxes": Template(_ints((8, 70), (6, 40)), lambda n, k: (
+    "boxes": (_ints((8, 70), (6, 40)), lambda n, k: (
         f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no box holds "
         f"more than {k} coins? A box may be empty.", _in_boxes(n, k) or REDRAW)),
-    "remainders": Template(_with_remainders(_distinct(7, 36, 2)), lambda m, q, r, s: (
+    "remainders": (_remainders(7, 36, 2), lambda m, q, r, s: (
         f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s} when "
         f"divided by {q}.", _least((m, q), (r, s)) if r != s else REDRAW)),
-    "factorial_power": Template(_then(_ints((50, 2000)), _prime), lambda n, p: (
-        f"Find the largest integer $k$ for which ${p}^k$ divides ${n}!$.", _legendre(n, p))),
+    "factorial_power": (_ints((50, 2000), (0, 5)), lambda n, i: (
+        f"Find the largest integer $k$ for which ${PRIMES[i]}^k$ divides ${n}!$.",
+        sum(n // PRIMES[i] ** power for power in range(1, 11)))),
 },
 6: {  # competition
-    "tower": Template(_ints((2, 40), (2, 12), (5, 40), (101, 999)), lambda a, b, c, m: (
+    "tower": (_ints((2, 40), (2, 12), (5, 40), (101, 999)), lambda a, b, c, m: (
         f"Find the remainder when ${a}^{{{b}^{{{c}}}}}$ is divided by ${m}$.",
         pow(a, b**c, m) if gcd(a, m) == 1 else REDRAW)),
-    "lattice": Template(_ints((5, 20), (5, 20), (1, 6)), lambda a, b, k: (
+    "lattice": (_ints((5, 20), (5, 20), (1, 6)), lambda a, b, k: (
         f"A path goes from $(0,0)$ to $({a},{b})$ in unit steps to the right or up and never rises above the line "
         f"$y=x+{k}$. Find the remainder when the number of such paths is divided by $1000$.",
-        _paths(a, b, k) % 1000 if k < b <= a + k else REDRAW)),
-    "divisor_sum": Template(_ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
+        # Those that rise above it are, reflected, all paths to another corner.
+        (comb(a + b, a) - comb(a + b, a + k + 1)) % 1000 if k < b <= a + k else REDRAW)),
+    "divisor_sum": (_ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
         rf"Let $S$ be the sum of all positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ that are not "
         "perfect squares. Find the remainder when $S$ is divided by $1000$.", _not_square((a, b, c)) % 1000)),
-    "three_remainders": Template(_with_remainders(_distinct(7, 37, 3)), lambda p, q, u, r, s, t: (
+    "three_remainders": (_remainders(7, 37, 3), lambda p, q, u, r, s, t: (
         f"Let $N$ be the least positive integer with remainders ${r}$, ${s}$ and ${t}$ when divided by ${p}$, ${q}$ "
         f"and ${u}$ respectively. Find the remainder when $N$ is divided by $1000$.",
         _least((p, q, u), (r, s, t)) % 1000 if lcm(p, q, u) == p * q * u else REDRAW)),
-    "exactly_one": Template(_then(_distinct(2, 20, 3), _ints((300, 2500))), lambda a, b, c, n: (
+    "exactly_one": (_distinct(2, 20, 3, (300, 2500)), lambda a, b, c, n: (
         f"How many integers from $1$ to ${n}$ inclusive are divisible by exactly one of ${a}$, ${b}$ and ${c}$?",
         _exactly_one(n, a, b, c))),
-    "recurrence": Template(_ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
+    "recurrence": (_ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
         f"A sequence has $x_0={a}$, $x_1={b}$ and $x_{{k+2}}={p}x_{{k+1}}+{q}x_k$ for every integer "
         rf"$k \ge 0$. Find the remainder when $x_{{{n}}}$ is divided by $1000$.", _recurrence(a, b, p, q, n))),
-    "marbles": Template(_ints((3, 20), (3, 40), (2, 8)), lambda red, blue, k: (
+    "marbles": (_ints((3, 20), (3, 40), (2, 8)), lambda red, blue, k: (
         f"A bag holds {red} red and {blue} blue marbles. They are drawn at random one by one, without replacement, "
         f"until {k} red ones have been drawn. The expected number of draws is $m/n$, where $m$ and $n$ are relatively "
         "prime positive integers. Find $m+n$.",  # the red ones split the row into red + 1 equal gaps
-        _lowest_terms(Fraction(k * (red + blue + 1), red + 1)) if k <= red else REDRAW)),
+        sum(Fraction(k * (red + blue + 1), red + 1).as_integer_ratio()) if k <= red else REDRAW)),
 },
 }
 # fmt: on

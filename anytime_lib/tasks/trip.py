@@ -17,41 +17,20 @@ from anytime_lib.tasks.base import from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
-from anytime_lib.tasks.trip_source import SIZES, dataset, generate, generated, read_source
+from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = [
-    "TASK",
-    "dataset",
-    "generate",
-    "grade_official",
-    "grade_partial",
-    "grade_strict",
-    "parse_problem",
-    "read_plan",
-    "solve",
-]
-
-
-def constraints_kept(problem: Problem, text: str) -> dict[str, bool] | None:
-    """Every atomic constraint of a problem, by name, and whether the plan in a text keeps it; None without a plan.
-
-    `check` lists the constraints, `read_plan` says which plan counts.
-    """
-    trip = read_trip(problem.text)
-    plan = read_plan(text, trip.cities)
-    return None if plan is None else check(trip, plan)
+__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
 
 
 def grade_strict(problem: Problem, text: str) -> float:
     """1.0 if the plan in a text keeps every constraint (whether or not it is the golden one), else 0.0."""
-    kept = constraints_kept(problem, text)
-    return float(kept is not None and all(kept.values()))
+    return float(TASK.grade(problem, text).correct)
 
 
 def grade_partial(problem: Problem, text: str) -> float:
     """The share of a problem's atomic constraints that the plan in a text keeps; 0.0 without a plan."""
-    return TASK.verify(problem, text) or 0.0
+    return TASK.grade(problem, text).score
 
 
 def grade_official(problem: Problem, text: str) -> float:
@@ -83,16 +62,14 @@ class TripPlanning:
         split: str = "all",
         difficulty: Sequence[int] | None = None,
     ) -> list[Problem]:
-        """Generated problems, or those of a source.
+        """Generated problems, or those of a source; see `Task.problems`.
 
         Args:
             source: None to generate; else the path of a file in the layout of the official `trip_planning.json`,
                 `official` to fetch that file once, or a `datasets.Dataset` of its rows. A path or `official` may end
                 in `#5shot`: the five-shot prompts are asked, and say so in their ids.
-            limit: how many (generated ones as `Task.problems` says; all of a source).
-            seed: of the generator, or of the order in which a source's problems are taken.
-            split: `test`, `pool`, or `all`. Generated problems come from separate streams; of a source a fifth is
-                `pool`, by content (that of its zero-shot prompts, so that variants share no problem across splits).
+            split: a fifth of a source is `pool`, by the content of its zero-shot prompts, so that variants share no
+                problem across splits.
             difficulty: numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
 
         Raises:
@@ -112,7 +89,7 @@ class TripPlanning:
         return [asked[p.id][1] for p in chosen]
 
     def question(self, problem: Problem) -> str:
-        """The user turn that asks for reasoning: the prompt (a few-shot one without its last "SOLUTION:"), a hint."""
+        """The user turn that asks for reasoning: the prompt (without a few-shot one's last "SOLUTION:") and a hint."""
         text = problem.text.rstrip()
         text = text.removesuffix("SOLUTION:").rstrip() if text.endswith("SOLUTION:") else problem.text
         return prompt("natural_plan_trip.question", problem=text)
@@ -120,15 +97,14 @@ class TripPlanning:
     def gold_reasoning(self, problem: Problem) -> str:
         """The golden plan retold as the steps that lead to it."""
         windows = {w.city: w for w in read_trip(problem.text).windows}
-        told, before = [], ""
+        told: list[str] = []
+        before = None
         for stay in golden_plan(problem):
-            start = f"From {before} there is a flight to {stay.city} on day {stay.first}"
+            start = f"From {before} there is a flight to {stay.city} on day {stay.first}" if before else ""
             event = windows.get(stay.city)
             why = f", with an event on days {event.first}-{event.last}" if event else ""
-            told.append(
-                f"{start if before else f'Start in {stay.city}'}: {stay.days} days{why}, "
-                f"so days {stay.first}-{stay.last}."
-            )
+            days = f"{stay.days} days{why}, so days {stay.first}-{stay.last}."
+            told.append(f"{start or f'Start in {stay.city}'}: {days}")
             before = stay.city
         return " ".join(told)
 
@@ -143,16 +119,14 @@ class TripPlanning:
     def extract_answer(self, problem: Problem, text: str) -> str | None:
         """The plan that a response states, in one spelling."""
         plan = read_plan(text, read_trip(problem.text).cities)
-        return None if plan is None else "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan)
+        return "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan) if plan else None
 
     def vote(self, problem: Problem, texts: Sequence[str]) -> int:
         """The place of the plan that most responses state, of those that keep every constraint of the problem's text.
 
         Where none does, the medoid: the plan that agrees best with all others on which day is spent in which city (mean
-        Jaccard distance). Of equals, the first. A response without a plan has no vote; where no one has, the first.
-
-        No golden plan is looked at, but the constraints are those that `grade` counts: a method that votes so has an
-        advantage over those that do not, on trips alone.
+        Jaccard distance). Of equals, the first; a response without a plan has no vote. No golden plan is looked at, but
+        the constraints are those that `grade` counts: a method that votes so has an advantage, on trips alone.
         """
         trip = read_trip(problem.text)
         plans = {i: plan for i, text in enumerate(texts) if (plan := read_plan(text, trip.cities))}
@@ -160,33 +134,30 @@ class TripPlanning:
         if kept:
             modal = Counter(kept).most_common(1)[0][0]
             return next(i for i, plan in plans.items() if tuple(plan) == modal)
-        days = {
-            i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
+        days = [
+            (i, {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)})
             for i, plan in plans.items()
-        }
-        return min(plans, key=lambda i: sum(_distance(days[i], other) for other in days.values()), default=0)
+        ]
+        far = ((sum(1 - len(a & b) / max(len(a | b), 1) for _, b in days), i) for i, a in days)
+        return min(far, default=(0, 0))[1]
 
     def grade(self, problem: Problem, text: str) -> Grade:
-        """Share of atomic constraints satisfied by the last complete plan; `correct` when all are."""
-        atoms = constraints_kept(problem, text)
-        if atoms is None:
+        """Share of atomic constraints (see `check`) kept by the plan that `read_plan` finds; `correct` when all are."""
+        trip = read_trip(problem.text)
+        plan = read_plan(text, trip.cities)
+        if plan is None:
             return no_answer(text, "no line gives days in one of the cities")
+        atoms = check(trip, plan)
         kept = sum(atoms.values())
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
     def verify(self, problem: Problem, text: str) -> float | None:
-        """The share of constraints that the plan in a text keeps, read from the problem's text alone; None without one.
+        """The score of `grade`, which looks at no golden plan; None without a plan.
 
-        It is the rule of the partial grade: pairs chosen by it (`pdp_verifier`, `pdp_agreement`) have an advantage over
-        those by the model's judgement that a task without such a checker does not offer.
+        Pairs chosen by it have an advantage over those by a model's judgement that tasks without a checker lack.
         """
-        kept = constraints_kept(problem, text)
-        return sum(kept.values()) / len(kept) if kept else None
-
-
-def _distance(one: set[tuple[str, int]], other: set[tuple[str, int]]) -> float:
-    """Jaccard's, between days spent in cities."""
-    return 1 - len(one & other) / max(len(one | other), 1)
+        grade = self.grade(problem, text)
+        return grade.score if grade.status == "ok" else None
 
 
 TASK = TripPlanning()

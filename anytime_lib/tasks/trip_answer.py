@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from anytime_lib.tasks.trip_problem import Stay
 
-# All of these are for lower-case lines.
+# A line of the official layout, which needs no closer look. All other patterns are for lower-case lines.
+_OFFICIAL = re.compile(
+    r"\*\*Day (\d{1,4})(?:-(\d{1,4}):\*\* Visit ([^.,;:|]{1,60}) for \d+ days\.|:\*\* Fly from [^.,;:|]{1,150}\.)\s*"
+)
 _DASH = r"[-‐‑‒–—−~～→⟶]"
 _DAYS = re.compile(
     r"(?<!\w)days?(?:\(s\))?[\s:*_#]{0,4}(?P<first>\d{1,4})(?!\d)"
@@ -23,7 +26,7 @@ _DAYS = re.compile(
 _BARE = re.compile(
     rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*(?:->|{_DASH})\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?:day|night))"
 )
-_DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
+_LETTER = re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
     r"[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
@@ -51,20 +54,14 @@ _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 
 
 class _Entry(NamedTuple):
-    """Days in a city as stated at one place of the text.
-
-    Attributes:
-        certain: the line begins with them, or they are a table's or a list's; not so for days within a sentence.
-        group: number of the JSON list that they are in, 0 outside of any.
-        flight: what is said of a flight on that day, where the line is about one.
-    """
+    """Days in a city as stated at one place of the text."""
 
     first: int
     last: int
     city: str
-    certain: bool = True
-    group: int = 0
-    flight: str = ""
+    certain: bool = True  # not so for days within a sentence
+    group: int = 0  # number of the JSON list that they are in, 0 outside of any
+    flight: str = ""  # what is said of a flight on that day, where the line is about one
 
 
 def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
@@ -73,23 +70,23 @@ def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     Read are lines that begin with days or a city (the official layout, lists, tables, "day 1 to 5" with any dash, in
     any case, accents or not), several such pairs on one line, and JSON objects with `day_range` and `place`, in a list
     however wrapped. A plan ends where the days start over, or its JSON list ends. The last complete plan (one with
-    every one of `cities`) counts: so neither a draft before it nor one that was cut off after it does. Days within a
-    sentence are read only where no complete plan stands without them, and only if they complete one: a mention of an
-    event is no plan. Without any complete plan, the one with the most of `cities` counts, the last of equals.
+    every one of `cities`) counts, neither a draft before it nor one cut off after it. Days within a sentence are read
+    only where they complete a plan and nothing else does: a mention of an event is no plan. Without any complete plan,
+    the one with the most of `cities` counts, the last of equals.
 
     Args:
         text: the answer; what stands before `</think>` is left out.
         cities: the cities asked for, as the problem spells them. Others in the answer keep the answer's spelling.
     """
-    asked, names = frozenset(cities), _names(tuple(cities))
+    names = _names(tuple(cities))
     entries = list(_entries(_plain(text.rpartition("</think>")[2]), names))
 
     def known(plan: list[Stay]) -> int:
-        return len(asked & {stay.city for stay in plan})
+        return len(names.asked & {stay.city for stay in plan})
 
     found = _drafts((e for e in entries if e.certain), names)
-    if not any(known(plan) == len(asked) for plan in found):
-        found += [plan for plan in _drafts(entries, names) if known(plan) == len(asked)]
+    if not any(known(plan) == len(names.asked) for plan in found):
+        found += [plan for plan in _drafts(entries, names) if known(plan) == len(names.asked)]
     return max(reversed(found), key=known, default=None)
 
 
@@ -101,7 +98,7 @@ def _drafts(entries: Iterable[_Entry], names: _Names) -> list[list[Stay]]:
         before = drafts[-1][-1] if drafts else None
         if e.flight:
             # In a list of single days, a flight's day counts for both cities, as everywhere in this task.
-            route = names.all(e.flight) if before and by_day and e.first - before.last in (0, 1) else []
+            route = names.found(e.flight) if before and by_day and e.first - before.last in (0, 1) else []
             if before and route and (len(route) == 1 or route[0] == before.city):
                 drafts[-1][-1] = Stay(before.city, before.first, e.last)
                 if route[-1] != before.city:
@@ -128,41 +125,42 @@ def _entries(text: str, names: _Names) -> Iterator[_Entry]:
     """What a text states, in its order: JSON objects where it has any, and lines elsewhere."""
     at, group = 0, 0
     for match in _OBJECT.finditer(text):
-        if (entry := _listed(match[0], names)) is None:
-            continue
-        gap = text[at : match.start()]
-        if not group or gap.strip(" \t\r\n,"):
-            group += 1
-        yield from _lines(gap, names)
-        if entry.last >= entry.first and not entry.flight:
-            yield entry._replace(group=group)
-        at = match.end()
+        if entry := _listed(match[0], names):
+            gap = text[at : match.start()]
+            group += not group or bool(gap.strip(" \t\r\n,"))
+            yield from _lines(gap, names)
+            if entry.last >= entry.first and not entry.flight:
+                yield entry._replace(group=group)
+            at = match.end()
     yield from _lines(text[at:], names)
 
 
 def _listed(text: str, names: _Names) -> _Entry | None:
     """The entry of a flat JSON object; None if it has not both days and a place. Broken JSON is no matter."""
     days, place = _LISTED_DAYS.search(text), _LISTED_PLACE.search(text)
-    if not days or not place:
+    numbers = [int(n) for n in _NUMBER.findall(days[days.lastindex or 0])] if days else []
+    name = place[place.lastindex or 0].strip() if place else ""
+    if not numbers or not name:
         return None
-    numbers = [int(n) for n in _NUMBER.findall(days[days.lastindex or 0])]
-    if not numbers or not (name := (place[place.lastindex or 0]).strip()):
-        return None
-    found = names.all(name)
+    found = names.found(name)
     flight = name if len(found) > 1 or _FLYING.search(name.lower()) else ""
-    return _Entry(numbers[0], numbers[min(1, len(numbers) - 1)], found[0] if found else name, flight=flight)
+    return _Entry(numbers[0], numbers[:2][-1], found[0] if found else name, flight=flight)
 
 
 def _lines(text: str, names: _Names) -> Iterator[_Entry]:
     heading: tuple[int, int] | None = None  # days that stand alone on a line, for the city on the next
     columns: list[str] = []  # what the header of a table says
     for line in filter(str.strip, text.splitlines()):
+        alone, heading = heading, None
+        usual = _OFFICIAL.fullmatch(line)
+        if usual and (not usual[3] or (usual[3] in names.asked and int(usual[1]) <= int(usual[2]))):
+            yield _Entry(int(usual[1]), int(usual[2] or usual[1]), usual[3] or "", flight="" if usual[3] else line)
+            continue
         low = line.lower()
         days = list(_DAYS.finditer(low)) if "day" in low else []
-        alone, heading = heading, None
         if alone and not days:
-            if (city := names.first(line)) and not _FLYING.search(low):
-                yield _Entry(*alone, city)
+            if (cities := names.found(line)) and not _FLYING.search(low):
+                yield _Entry(*alone, cities[0])
         elif days or "|" not in line:
             if not (spans := days or list(_BARE.finditer(low))):
                 continue
@@ -171,7 +169,7 @@ def _lines(text: str, names: _Names) -> Iterator[_Entry]:
                 yield from _stated(line, low, spans, city_first, certain, names)
             if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
                 heading = _span(spans[0])
-        elif _DIGIT.search(line):
+        elif any(map(str.isdecimal, line)):
             yield from _row(line, columns, names)
         elif _LETTER.search(line):
             columns = [c.strip() for c in low.split("|")]
@@ -180,10 +178,12 @@ def _lines(text: str, names: _Names) -> Iterator[_Entry]:
 def _beginning(line: str, low: str, days_at: int, names: _Names) -> tuple[bool, bool]:
     """Whether a line begins with a city, and whether with a city or its first days: then it states a stay."""
     if "|" in line:
-        return bool(names.all(line[:days_at])), True
+        return bool(names.found(line[:days_at])), True
     lead = _LEAD.match(low)
     start = lead.end() if lead else 0
-    city_first = names.begins(low, start, days_at)
+    # A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
+    city = names.loose.match(low, start, days_at)
+    city_first = bool(city and _LINK.fullmatch(low, city.end(), days_at))
     return city_first, city_first or days_at <= start
 
 
@@ -196,17 +196,17 @@ def _stated(
         first, last = _span(match)
         begin, end = (edges[i], match.start()) if city_first else (match.end(), edges[i + 1])
         part, said = line[begin:end], low[begin:end]
+        flying = _FLYING.search(said)
+        cities = names.places(part)
         if last < first:
             continue
-        flying = _FLYING.search(said)
         if flying and first == last:
             yield _Entry(first, last, "", certain, flight=part)
             continue
-        cities = names.found(part)
         if flying and not _STAYING.search(said) and (not cities or flying.start() < cities[0][1]):
             continue
         if not cities and not city_first and len(days) == 1:
-            cities, begin = names.found(line), 0
+            cities, begin = names.places(line), 0
         if cities:
             reached = (city for city, at in cities if not _FROM.search(low, begin + max(0, at - 9), begin + at))
             yield _Entry(first, last, next(reached, cities[0][0]), certain)
@@ -220,10 +220,10 @@ def _row(line: str, columns: list[str], names: _Names) -> Iterator[_Entry]:
     headed = [(c, int(cell)) for c, cell in zip(columns, cells, strict=False) if _NUMBER.fullmatch(cell)]
     starts, ends = ([n for c, n in headed if heading.search(c)] for heading in (_START, _END))
     spans = [_span(m) for cell in cells if (m := _BARE.fullmatch(cell))]
-    spans += list(zip(starts[:1], ends[:1], strict=False)) + [(n, n) for c, n in headed if _DAY.fullmatch(c)]
-    city = names.first(line)
-    if city and spans and spans[0][0] <= spans[0][1] and not _FLYING.search(line.lower()):
-        yield _Entry(*spans[0], city)
+    spans += [*zip(starts[:1], ends[:1], strict=False), *((n, n) for c, n in headed if _DAY.fullmatch(c))]
+    cities = names.found(line)
+    if cities and spans and spans[0][0] <= spans[0][1] and not _FLYING.search(line.lower()):
+        yield _Entry(*spans[0], cities[0])
 
 
 def _span(match: re.Match[str]) -> tuple[int, int]:
@@ -234,25 +234,21 @@ class _Names:
     """Finds the cities asked for in a text (without accents), spelled as the problem spells them."""
 
     def __init__(self, cities: tuple[str, ...]) -> None:
+        self.asked = frozenset(cities)
         self._spelled = {_plain(city).lower(): city for city in cities}
         # By their capitals first, so that "a nice day in Rome" is no day in Nice.
-        self._exact, self._loose = _either(map(_plain, cities)), _either(self._spelled)
+        self._exact, self.loose = _either(map(_plain, cities)), _either(self._spelled)
 
-    def found(self, text: str) -> list[tuple[str, int]]:
+    def places(self, text: str) -> list[tuple[str, int]]:
         """(city, where) for each one in `text`, in order."""
-        matches = list(self._exact.finditer(text)) or self._loose.finditer(text.lower())
+        matches = list(self._exact.finditer(text)) or self.loose.finditer(text.lower())
         return [(self._spelled[m[0].lower()], m.start()) for m in matches]
 
-    def all(self, text: str) -> list[str]:
-        return [city for city, _ in self.found(text)]
+    def found(self, text: str) -> list[str]:
+        return [city for city, _ in self.places(text)]
 
-    def first(self, text: str) -> str | None:
-        return next(iter(self.all(text)), None)
 
-    def begins(self, low: str, at: int, end: int) -> bool:
-        """Whether a city stands there and little else up to `end`: "Rome: 3 days," but not "Rome's wedding is on"."""
-        city = self._loose.match(low, at, end)
-        return city is not None and _LINK.fullmatch(low, city.end(), end) is not None
+_names = lru_cache(maxsize=4096)(_Names)
 
 
 def _either(names: Iterable[str]) -> re.Pattern[str]:
@@ -260,16 +256,8 @@ def _either(names: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![^\W_])(?:{'|'.join(longest_first) or '(?!)'})(?!\w)")
 
 
-@lru_cache(maxsize=4096)
-def _names(cities: tuple[str, ...]) -> _Names:
-    return _Names(cities)
-
-
-@lru_cache(maxsize=4096)
-def _unmarked(character: str) -> str:
-    return "".join(c for c in unicodedata.normalize("NFD", character) if not unicodedata.combining(c))
-
-
 def _plain(text: str) -> str:
     """A text without accents: "Kraków" and "Krakow" are one city. By characters, as normalising long runs is slow."""
-    return text if text.isascii() else "".join(map(_unmarked, text))
+    if text.isascii():
+        return text
+    return "".join(c for whole in text for c in unicodedata.normalize("NFD", whole) if not unicodedata.combining(c))

@@ -1,19 +1,17 @@
 """What does a trip problem ask, and which plans solve it?
 
-The constraints of a trip-planning prompt as data (`Trip`): read from a prompt, written as one, solved completely
-(`plans`) and checked one by one (`check`).
-
-Source: Zheng et al., "NATURAL PLAN: Benchmarking LLMs on Natural Language Planning" (arXiv 2406.04520).
-A day on which one flies counts for both cities, so stays that join up share that day.
+The constraints of a prompt of NATURAL PLAN's trip planning (Zheng et al., arXiv 2406.04520) as data: read, written,
+solved completely (`plans`) and checked one by one (`check`). A day on which one flies counts for both cities, so stays
+that join up share that day.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -50,7 +48,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", lambda m: blank.get(m[1], rf"(?P<{m[1]}>\d{{1,4}})"), re.escape(template)))
 
 
-_OPENING, _STAYS, _WINDOWS = _pattern(OPENING), [*map(_pattern, STAYS)], [*map(_pattern, WINDOWS)]
+_OPENING, _SENTENCES = _pattern(OPENING), [_pattern(sentence) for sentence in (*WINDOWS, *STAYS)]
 _SENTENCE_END = re.compile(r"(?<=\.)(?<!\bSt\.)\s+")  # "St. Gallen" is a city, not a sentence's end
 
 
@@ -95,41 +93,40 @@ def read_trip(prompt: str) -> Trip:
     Raises:
         DataError: a sentence or flight could not be read; the message shows it.
     """
-    openings = list(_OPENING.finditer(prompt))
-    if not openings:
+    *_, opening = [None, *_OPENING.finditer(prompt)]
+    if opening is None:
         raise DataError(f"not a trip-planning prompt (no 'You plan to visit N European cities'): {prompt[:120]!r}")
-    head, _, rest = prompt[openings[-1].end() :].partition(FLIGHTS)
+    head, _, rest = prompt[opening.end() :].partition(FLIGHTS)
     if not rest:
         raise DataError(f"a trip-planning prompt needs the line {FLIGHTS!r}")
     stays: dict[str, int] = {}
     windows = []
-    for sentence in filter(None, (s.strip() for s in _SENTENCE_END.split(head))):
-        if match := next((m for p in _WINDOWS if (m := p.fullmatch(sentence))), None):
+    for sentence in filter(None, _SENTENCE_END.split(head.strip())):
+        match = next((m for p in _SENTENCES if (m := p.fullmatch(sentence))), None)
+        if match and "first" in match.groupdict():
             windows.append(Stay(match["city"], int(match["first"]), int(match["last"])))
-        elif match := next((m for p in _STAYS if (m := p.fullmatch(sentence))), None):
-            if match["city"] in stays:
-                raise DataError(f"the prompt says twice how long to stay in {match['city']!r}: {sentence!r}")
+        elif match and match["city"] not in stays:
             stays[match["city"]] = int(match["days"])
+        elif match:
+            raise DataError(f"the prompt says twice how long to stay in {match['city']!r}: {sentence!r}")
         elif sentence != TRANSPORT:
             raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence[:300]!r}")
-    if len(stays) != int(openings[-1]["cities"]):
-        raise DataError(
-            f"the prompt speaks of {openings[-1]['cities']} cities but says how long to stay in {len(stays)}"
-        )
-    for window in windows:
-        if window.city not in stays:
-            raise DataError(f"the prompt has an event in {window.city!r} but no stay there")
-    return Trip(int(openings[-1]["days"]), tuple(stays.items()), tuple(windows), _read_flights(rest, set(stays)))
+    if len(stays) != int(opening["cities"]):
+        raise DataError(f"the prompt speaks of {opening['cities']} cities but says how long to stay in {len(stays)}")
+    if lost := [w.city for w in windows if w.city not in stays]:
+        raise DataError(f"the prompt has an event in {lost[0]!r} but no stay there")
+    return Trip(int(opening["days"]), tuple(stays.items()), tuple(windows), _read_flights(rest, stays))
 
 
-def _read_flights(text: str, cities: set[str]) -> frozenset[tuple[str, str]]:
+def _read_flights(text: str, cities: Iterable[str]) -> frozenset[tuple[str, str]]:
     flights: set[tuple[str, str]] = set()
-    for entry in map(str.strip, text.strip().split("\n")[0].strip().removesuffix(".").split(",")):
-        one_way = re.fullmatch(r"from (.+) to (.+)", entry)
-        match = one_way or re.fullmatch(r"(.+) and (.+)", entry)
-        if not match or not {match[1], match[2]} <= cities:
-            raise DataError(f"cannot read this flight of a trip-planning prompt: {entry[:300]!r}")
-        flights |= {(match[1], match[2])} if one_way else {(match[1], match[2]), (match[2], match[1])}
+    for entry in text.strip().split("\n")[0].strip().removesuffix(".").split(","):
+        match = re.fullmatch(r"\s*(from )?(.+) (?(1)to|and) (.+?)\s*", entry)
+        if not match or not {match[2], match[3]} <= {*cities}:
+            raise DataError(f"cannot read this flight of a trip-planning prompt: {entry.strip()[:300]!r}")
+        flights.add((match[2], match[3]))
+        if not match[1]:
+            flights.add((match[3], match[2]))
     return frozenset(flights)
 
 
@@ -141,10 +138,11 @@ def write_trip(trip: Trip, rng: np.random.Generator) -> str:
         for w in trip.windows:
             if w.city == city:
                 sentences.append(str(rng.choice(WINDOWS)).format(city=city, first=w.first, last=w.last))
+    both = trip.flights & {(b, a) for a, b in trip.flights}
     flights = [
-        f"{a} and {b}" if (b, a) in trip.flights else f"from {a} to {b}"
+        f"{a} and {b}" if (a, b) in both else f"from {a} to {b}"
         for a, b in sorted(trip.flights)
-        if (b, a) not in trip.flights or a < b
+        if (a, b) not in both or a < b
     ]
     return (
         f"{' '.join(sentences)}\n\n{FLIGHTS}\n{', '.join(rng.permutation(flights))}.\n\n"
@@ -195,20 +193,16 @@ def plans(trip: Trip) -> Iterator[list[Stay]]:
     onward = {c: [d for d in trip.cities if (c, d) in trip.flights] for c in days}
     dead: set[tuple[str, frozenset[str]]] = set()
 
-    @cache
-    def stay(city: str, day: int) -> Stay:
-        return Stay(city, day, day + days[city] - 1)
-
     def extend(plan: list[Stay], left: frozenset[str], day: int) -> Iterator[list[Stay]]:
         here = plan[-1].city if plan else ""
+        if not left:
+            yield plan
+            return
         found = (here, left) in dead or min(map(latest.__getitem__, left)) < day
         for city in () if found else onward.get(here, trip.cities):
             if city in left and earliest[city] <= day:
-                further = [*plan, stay(city, day)]
-                if len(left) == 1:
-                    yield further
-                    return
-                for whole in extend(further, left - {city}, further[-1].last):
+                last = day + days[city] - 1
+                for whole in extend([*plan, Stay(city, day, last)], left - {city}, last):
                     found = True
                     yield whole
         if not found:

@@ -1,7 +1,8 @@
 """Which trip problems are there: generated ones, and those of NATURAL PLAN's file?
 
 A source is a file in the layout of NATURAL PLAN's `trip_planning.json`, the official file itself (`official`), or a
-`datasets.Dataset` of its rows (columns id, prompt_0shot, cities, durations; prompt_5shot for `#5shot`).
+`datasets.Dataset` of its rows (columns id, prompt_0shot, cities, durations). `#5shot`, or a column `shots` of 5, asks
+its prompt_5shot.
 """
 
 from __future__ import annotations
@@ -54,31 +55,20 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
         raise DataError(f"{source if isinstance(source, str | Path) else 'the dataset'}: {error}") from None
 
 
-def dataset(source: Any) -> Any:
-    """The rows of a source as a `datasets.Dataset`, which is itself a source: filtered, say."""
-    from datasets import Dataset  # slow to import, and of no use to problems of our own
-
-    return Dataset.from_list([dict(row) for row in _rows(source)])
-
-
 def _rows(source: Any) -> list[Mapping[str, Any]]:
-    if isinstance(source, Path):
-        return _of_file(source, source.name, 0)
-    if isinstance(source, str):
-        place, options = split_source(source, ["5shot"])
-        path = official_file() if place == "official" else Path(place)
-        return _of_file(path, place if place == "official" else path.name, 5 if "5shot" in options else 0)
-    from datasets import Dataset
+    """The rows of a source; those of a file also say which file it is, and which of its prompts is asked."""
+    if not isinstance(source, str | Path):
+        from datasets import Dataset  # slow to import
 
-    if not isinstance(source, Dataset):
-        raise ConfigError(f"source must be a path, 'official', or a datasets.Dataset (one split), not {type(source)!r}")
-    return source.to_list()
-
-
-def _of_file(path: Path, name: str, shots: int) -> list[Mapping[str, Any]]:
-    """The rows of a file; each also says which file it is of, and which of its prompts is asked."""
+        if not isinstance(source, Dataset):
+            raise ConfigError(
+                f"source must be a path, 'official', or a datasets.Dataset (one split), not {type(source)!r}"
+            )
+        return source.to_list()
+    place, options = split_source(source, ["5shot"]) if isinstance(source, str) else (source, {})
+    path = official_file() if place == "official" else Path(place).expanduser()
     try:
-        content = path.expanduser().read_bytes()
+        content = path.read_bytes()
         rows = json.loads(content)
     except OSError as error:
         raise DataError(f"cannot read the trip-planning file {str(path)!r}: {error.strerror}") from error
@@ -86,7 +76,11 @@ def _of_file(path: Path, name: str, shots: int) -> list[Mapping[str, Any]]:
         raise DataError(f"{path} is not JSON, or was cut off ({error}); fetch or write it again") from error
     if not isinstance(rows, dict) or not rows or not all(isinstance(r, dict) for r in rows.values()):
         raise DataError(f"{path} is not in the layout of NATURAL PLAN's trip_planning.json (id -> prompt_0shot, ...)")
-    whence = {"source": name, "sha256": hashlib.sha256(content).hexdigest()[:12], "shots": shots}
+    whence = {
+        "source": "official" if place == "official" else path.name,
+        "sha256": hashlib.sha256(content).hexdigest()[:12],
+        "shots": 5 if options else 0,
+    }
     return [{**row, "id": id, **whence} for id, row in rows.items()]
 
 
@@ -96,21 +90,21 @@ def _problem(row: Mapping[str, Any], shots: int) -> Problem:
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{name} has no prompt_{shots}shot; the layout is that of NATURAL PLAN's trip_planning.json")
     try:
-        cities, days = _listed(row.get("cities")), _listed(row.get("durations"))
-        gold = list(zip(cities, map(int, days), strict=True)) if cities else None
+        gold = list(zip(_listed(row, "cities"), map(int, _listed(row, "durations")), strict=True))
     except (TypeError, ValueError):
         raise DataError(f"{name}: cities and durations do not match: {row['cities']!r}, {row['durations']!r}") from None
     try:
-        problem = parse_problem(text, id=f"{name}_{shots}shot" if shots else name, gold=gold)
+        problem = parse_problem(text, id=f"{name}_{shots}shot" if shots else name, gold=gold or None)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     whence = {key: row[key] for key in ("source", "sha256") if row.get(key)}
     return replace(problem, metadata={**problem.metadata, "source": "dataset", **whence})
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(row: Mapping[str, Any], column: str) -> list[Any]:
     """A list as it is, or what the official file writes as "Rome**Nice"."""
-    return [x for x in value.split("**") if x] if isinstance(value, str) else list(value or ())
+    value = row.get(column) or []
+    return [x for x in value.split("**") if x] if isinstance(value, str) else list(value)
 
 
 def official_file() -> Path:
@@ -120,31 +114,25 @@ def official_file() -> Path:
         DataError: it can be neither found nor fetched, or is no longer what was fetched.
     """
     path = cache_folder() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
+    advice = "give the path of a copy of NATURAL PLAN's trip_planning.json as the source instead"
     try:
-        if not path.is_file():
-            content = _fetched()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}")
-            part.write_bytes(content)
-            part.replace(path)  # so that the file is whole or not there
-        if _git_hash(path.read_bytes()) != BLOB:
-            raise DataError(f"{path} is not the official file (its hash differs); delete it to fetch it again")
+        if path.is_file():
+            if _git_hash(path.read_bytes()) != BLOB:
+                raise DataError(f"{path} is not the official file (its hash differs); delete it to fetch it again")
+            return path
+        content = httpx.get(OFFICIAL, follow_redirects=True, timeout=60).raise_for_status().content
+        if _git_hash(content) != BLOB:
+            raise DataError(f"what {OFFICIAL} gave is not the official file (cut off, or another one); {advice}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(content)
+        part.replace(path)  # so that the file is whole or not there
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        why = f"HTTP {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else error
+        raise DataError(f"cannot fetch {OFFICIAL} ({why or type(error).__name__}); {advice}") from error
     except OSError as error:
         raise DataError(f"cannot keep {path} ({error.strerror}); set ANYTIME_CACHE to a writable folder") from error
     return path
-
-
-def _fetched() -> bytes:
-    advice = "give the path of a copy of NATURAL PLAN's trip_planning.json as the source instead"
-    try:
-        content = httpx.get(OFFICIAL, follow_redirects=True, timeout=60).raise_for_status().content
-    except httpx.HTTPStatusError as error:
-        raise DataError(f"cannot fetch {OFFICIAL} (HTTP {error.response.status_code}); {advice}") from error
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise DataError(f"cannot fetch {OFFICIAL} ({error or type(error).__name__}); {advice}") from error
-    if _git_hash(content) != BLOB:
-        raise DataError(f"what {OFFICIAL} gave is not the official file (cut off, or another one); {advice}")
-    return content
 
 
 def _git_hash(content: bytes) -> str:
@@ -173,8 +161,7 @@ def generate(
     Args:
         n_cities: 2 to 10.
         seed: the same seed (and options) gives the same problem.
-        unique: exactly one plan is valid. Whatever other plan is, an event on the golden days is added in a city where
-            it comes at another time, or a flight that only it takes is left out, until there is none.
+        unique: exactly one plan is valid: events and missing flights rule out every other.
         windows: how likely each city has an event that must be attended.
         one_way: how likely each flight goes one way only.
 
@@ -185,17 +172,15 @@ def generate(
         raise ConfigError(f"n_cities must be an integer from 2 to 10, not {n_cities!r}")
     if not isinstance(seed, np.random.SeedSequence) and seed < 0:
         raise ConfigError(f"seed must not be negative, but it is {seed}")
-    for name, share in (("windows", windows), ("one_way", one_way)):
-        if not 0 <= share <= 1:
-            raise ConfigError(f"{name} must be a probability from 0 to 1, not {share}")
+    if not (0 <= windows <= 1 and 0 <= one_way <= 1):
+        raise ConfigError(f"windows and one_way must be probabilities from 0 to 1, not {windows} and {one_way}")
     rng = np.random.default_rng(seed)
     route = [str(c) for c in rng.choice(CITIES, n_cities, replace=False)]
     order = [(city, int(rng.integers(2, 6 if n_cities > 3 else 8))) for city in route]
     plan = plan_of(order)
     events = tuple(s for s in plan if rng.random() < windows)
     flights = _draw_flights(route, one_way, rng)
-    shown = tuple(order[i] for i in rng.permutation(n_cities))
-    trip = Trip(plan[-1].last, shown, events, flights)
+    trip = Trip(plan[-1].last, tuple(order[i] for i in rng.permutation(n_cities)), events, flights)
     if unique:
         trip = _without_others(trip, plan, rng)
     problem = parse_problem(write_trip(trip, rng), gold=order)
@@ -204,14 +189,14 @@ def generate(
 
 def _draw_flights(route: list[str], one_way: float, rng: np.random.Generator) -> frozenset[tuple[str, str]]:
     """The legs of a route and others at random; each goes both ways unless drawn to go one way."""
-    legs = set(pairwise(route))
-    flights = set(legs)
+    legs = list(pairwise(route))
+    flights: set[tuple[str, str]] = set()
     for a, b in combinations(route, 2):
-        on_route = (a, b) in legs
-        if on_route or rng.random() < 0.45:
+        if (a, b) in legs or rng.random() < 0.45:
             is_one_way = rng.random() < one_way
-            forward = on_route or rng.random() < 0.5
-            flights |= {pair for pair, kept in (((a, b), forward), ((b, a), not forward)) if kept or not is_one_way}
+            forward = (a, b) in legs or rng.random() < 0.5
+            there, back = ((a, b), (b, a)) if forward else ((b, a), (a, b))
+            flights |= {there} if is_one_way else {there, back}
     return frozenset(flights)
 
 
@@ -219,10 +204,10 @@ def _without_others(trip: Trip, plan: list[Stay], rng: np.random.Generator) -> T
     """The trip with as many more constraints, drawn at random, as leave `plan` its only valid plan."""
     legs = set(pairwise(s.city for s in plan))
     while other := next((p for p in plans(trip) if p != plan), None):
-        # Both lists hold what `plan` satisfies and `other` does not; the first is never empty.
-        events: list[Stay | tuple[str, str]] = [s for s in plan if s not in other]
-        spare = [leg for leg in pairwise(s.city for s in other) if leg not in legs]
-        chosen = (events + spare)[int(rng.integers(len(events) + len(spare)))]
+        # An event that `other` misses, or a flight that it alone takes; there is always such an event.
+        events = [s for s in plan if s not in other]
+        ways = [*events, *(leg for leg in pairwise(s.city for s in other) if leg not in legs)]
+        chosen = ways[int(rng.integers(len(ways)))]
         if isinstance(chosen, Stay):
             trip = replace(trip, windows=(*(w for w in trip.windows if w.city != chosen.city), chosen))
         else:

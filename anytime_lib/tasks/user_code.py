@@ -1,9 +1,10 @@
-"""What if a function that is not ours fails on a problem? It must not tell what may be private."""
+"""What is told when a function that is not ours fails on a problem?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.tasks.base import Task
@@ -15,9 +16,8 @@ def user_code(who: str, problem: Problem) -> Iterator[None]:
     """Run inside it what may be the user's own code: a grader, a checker, a method.
 
     Raises:
-        DataError: it failed. The sentence names `who`, the problem and the exception's type; what the exception says
-            is left to the traceback, for it may quote the problem, and of a private problem it is left out there too.
-            An error of ours passes as it is.
+        DataError: it failed. What the exception says may quote the problem: it is left to the traceback, and of a
+            private problem it is left out there too. An error of ours passes as it is.
     """
     try:
         yield
@@ -34,13 +34,9 @@ LONGEST = 200_000
 
 
 def grade_answer(task: Task, problem: Problem, text: str, finish_reason: str) -> Grade:
-    """The grade of an answer; an unread one that hit its cap is `answer_truncated`.
-
-    Raises:
-        DataError: the grader failed (see `user_code`).
-    """
+    """The grade of an answer; an unread one that hit its cap is `answer_truncated`. Errors as of `user_code`."""
     with user_code(f"the grader of {task.name}", problem):
         grade = task.grade(problem, text[-LONGEST:])
     if grade.status == "unparsed" and finish_reason == "length":
-        return Grade(grade.score, grade.correct, "answer_truncated", grade.detail)
+        return replace(grade, status="answer_truncated")
     return grade
