@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from anytime_lib import Parameters, RunConfig
 from anytime_lib.cli import main
+from anytime_lib.config import parameter_names
 from anytime_lib.errors import ConfigError
 
 ROOT = Path(__file__).parent.parent
@@ -138,6 +140,15 @@ def test_the_parameters_cells_are_in_step_with_the_config(path: Path) -> None:
     exec(tagged, namespace)
     assert parameters.config() == RunConfig()
     assert not any(c.get("outputs") for c in cells), "committed with outputs"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)
+def test_no_notebook_imports_what_a_parameter_is_called(path: Path) -> None:
+    """A parameter that papermill sets would hide it."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    nodes = [n for c in cells if c["cell_type"] == "code" for n in ast.walk(ast.parse("".join(c["source"])))]
+    imported = {a.asname or a.name for n in nodes if isinstance(n, ast.Import | ast.ImportFrom) for a in n.names}
+    assert not imported & parameter_names()
 
 
 def test_flat_names_join_their_group() -> None:
