@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -30,19 +30,15 @@ START_SECONDS = 60.0
 
 
 class EmbeddedServer:
-    """A GGUF file behind an OpenAI-compatible server of its own, on this machine only.
+    """A GGUF file behind an OpenAI-compatible server of its own: a context manager, or `start()` and `stop()`.
 
-    Use it as a context manager, or call `start()` and `stop()`. It also stops when the object is collected, when
-    the interpreter ends, and when the owning process is killed.
+    It also stops when the object is collected, when the interpreter ends, and when the owning process is killed.
 
     Args:
-        gguf: the weights.
+        gguf: the weights; `alias` is their name in requests (see `weights.alias`).
         port: 0 for any free port.
         slots: requests that are worked on at the same time.
         context: tokens of context for each of them.
-
-    Attributes:
-        alias: the model's name in requests (see `weights.alias`).
     """
 
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
@@ -50,8 +46,7 @@ class EmbeddedServer:
         self.alias = alias(self.gguf)
         self._wanted = (port, slots, context)
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
-        self._finalizer: weakref.finalize[[subprocess.Popen[bytes], int], EmbeddedServer] | None = None
+        self._end: Callable[[], object] = lambda: None
         self._port = 0
 
     @property
@@ -66,20 +61,22 @@ class EmbeddedServer:
         """The server's process id; None when it is not running."""
         return self._process.pid if self._process and self._process.poll() is None else None
 
-    def start(self, timeout: float = START_SECONDS) -> EmbeddedServer:
+    def start(self) -> EmbeddedServer:
         """Start the server and wait until it listens (less than a second for a small model).
 
         Raises:
-            EndpointError: the port is taken, the file cannot be loaded, or it took longer than `timeout` seconds.
+            EndpointError: the port is taken, the file cannot be loaded, or it took longer than a minute.
         """
         if self.pid:
             return self
         self.stop()
-        if self._wanted[0] and _taken(self._wanted[0]):
+        try:  # where the child finds the port taken, its words do not say so
+            socket.create_server((llama_server.HOST, self._wanted[0])).close()
+        except OSError:
             raise EndpointError(
                 f"port {self._wanted[0]} is taken; choose another with --port, or --port 0 for any free one"
-            )
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
+            ) from None
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         asked = [self.gguf, self.alias, *self._wanted, os.getpid()]
         self._process = subprocess.Popen(
             [sys.executable, "-P", llama_server.__file__, *map(str, asked)],
@@ -88,43 +85,37 @@ class EmbeddedServer:
             stderr=self._log,
             start_new_session=True,  # Ctrl-C in the owner's terminal or notebook does not reach it
         )
-        self._finalizer = weakref.finalize(self, _end, self._process, os.getpid())
+        self._end = weakref.finalize(self, _end, self._process, self._log, os.getpid())
         try:
-            self._port = self._listening(self._process, timeout)
+            self._port = self._listening(self._process)
         except BaseException:
             self.stop()
             raise
         return self
 
-    def _listening(self, process: subprocess.Popen[bytes], timeout: float) -> int:
+    def _listening(self, process: subprocess.Popen[bytes]) -> int:
         """The port from the line that the process prints when it is ready; it ends without one if it cannot serve."""
         assert process.stdout is not None
-        patience = threading.Timer(timeout, process.kill)
+        patience = threading.Timer(START_SECONDS, process.kill)
         patience.start()
         try:
             line = process.stdout.readline()
         finally:
             patience.cancel()
         if not line:
-            raise EndpointError(
-                f"the embedded server could not serve {self.gguf} within {timeout:g} s{self.last_words()}"
-            )
+            raise EndpointError(f"the embedded server could not serve {self.gguf}{self.last_words()}")
         return int(line)
 
     def last_words(self) -> str:
         """The end of the server's log, as the end of a sentence; empty if it said nothing."""
-        assert self._log is not None
         self._log.seek(0)
         said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         return f"; it said last: {' | '.join(said[-4:])}" if said else ""
 
     def stop(self) -> None:
         """Stop the server and wait until it is gone. A server that is not running stays so."""
-        if self._finalizer is not None:
-            self._finalizer()
-        if self._log is not None:
-            self._log.close()
-        self._process, self._log, self._finalizer, self._port = None, None, None, 0
+        self._end()
+        self._process, self._port = None, 0
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
@@ -133,18 +124,7 @@ class EmbeddedServer:
         self.stop()
 
 
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name == "posix":  # a port that was just given up is free; elsewhere the option means something else
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((llama_server.HOST, port))
-        except OSError:
-            return True
-    return False
-
-
-def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+def _end(process: subprocess.Popen[bytes], log: IO[bytes], owner: int) -> None:
     """End a server's process: close its input, which it takes as its owner's end, and kill it if it lingers."""
     if os.getpid() != owner:
         return  # a forked copy of the owner does not own the server
@@ -156,6 +136,7 @@ def _end(process: subprocess.Popen[bytes], owner: int) -> None:
         process.kill()
         process.wait()
     process.stdout.close()
+    log.close()
 
 
 def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
@@ -164,7 +145,7 @@ def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096
     Raises:
         EndpointError: the server did not start, or ended by itself.
     """
-    with EmbeddedServer(gguf, port=port, slots=slots, context=context) as server:
+    with EmbeddedServer(gguf, port, slots, context) as server:
         print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")
         print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)
         try:

@@ -1,8 +1,7 @@
 """What runs in the server process?
 
-llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, so that the process starts without
-importing the rest of the package; it says its port in one line on its standard output and lives only as long as its
-owner.
+llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, without the rest of the package; the
+process says its port in one line on its standard output and lives only as long as its owner.
 """
 
 from __future__ import annotations
@@ -20,12 +19,7 @@ HOST = "127.0.0.1"
 
 
 def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str) -> None:
-    """Serve one GGUF file until the process `owner`, which holds the other end of our input, is gone.
-
-    Args:
-        port: 0 for any free one.
-        context: tokens per slot.
-    """
+    """Serve one GGUF file (see `EmbeddedServer`) until the process `owner`, at the other end of our input, is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then ends this process
     ready = os.dup(1)
     os.dup2(2, 1)  # whatever llama.cpp prints goes to the log, never before the line that says the port
@@ -46,8 +40,7 @@ def _serve(gguf: str, alias: str, port: int, slots: int, context: int) -> Any:
     params.model_alias = {alias}
     params.hostnames = [HOST]
     params.port = port
-    # A web page that is open in the user's browser must not be able to read what the server says.
-    params.cors_origins = f"http://{HOST}"
+    params.cors_origins = f"http://{HOST}"  # no web page in the user's browser may read what the server says
     params.ui = False
     params.n_parallel = slots
     params.n_ctx = slots * context
@@ -57,10 +50,8 @@ def _serve(gguf: str, alias: str, port: int, slots: int, context: int) -> Any:
     params.prefill_assistant = True
     params.use_jinja = True
     params.endpoint_metrics = True
-    params.endpoint_slots = True
     params.warmup = False
-    # Flash attention is slower on a CPU: at 1,100 tokens of context, four slots generated 70 tokens/s with it and
-    # 110 without (and no cache type but F16 came near).
+    # At 1,100 tokens of context, four slots generated 70 tokens/s on a CPU with flash attention and 110 without.
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     params.verbosity = 1
     threads, processors = _threads()
@@ -78,20 +69,16 @@ def _serve(gguf: str, alias: str, port: int, slots: int, context: int) -> Any:
 def _threads() -> tuple[int | None, set[int]]:
     """How many threads compute, and the processors to bind them to one by one. None, empty: as llama.cpp has it.
 
-    llama.cpp counts the machine's cores. In a container or a batch job that is too many, which makes it many times
-    slower. And its threads wait for each other in busy loops: where they fill all processors and one other program
-    is busy (a notebook is enough), the scheduler may put two of them on one processor, where each waits for what
-    the other cannot compute. Measured on two cores beside one busy process, four slots generated 5 to 16 tokens/s;
-    bound one to a processor, 78 to 87; alone, there is no difference.
+    llama.cpp counts the machine's cores, in a container too many. And its threads wait for each other in busy loops:
+    beside a busy program (a notebook is enough), two may share one processor, where each waits for the other. On two
+    cores beside one busy process, four slots generated 5 to 16 tokens/s; bound one to a processor, 78 to 87.
     """
     total = os.cpu_count() or 1
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(total))
     allowed, siblings = len(mine), True
-    try:
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         allowed = min(allowed, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass  # no such file, or "max": no limit
     with contextlib.suppress(OSError):
         siblings = Path("/sys/devices/system/cpu/smt/active").read_text().strip() != "0"
     if allowed == len(mine) and not siblings:

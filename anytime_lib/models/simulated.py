@@ -1,8 +1,7 @@
 """What does a model say whose truth is known? A respondent that reasons by chance, behind the client of every endpoint.
 
-It answers what it is asked, and nothing else tells it anything: it knows a problem by its text, a method by the
-wording of its prompt, and how far a reasoning got by the words in it. Cut its trace anywhere and ask for an answer,
-and the answer is what it held at that place. What a sweep of it must find: `studies.calibration.truth`.
+It knows a problem by its text, a method by the wording of its prompt, and how far a reasoning got by the words in it:
+cut its trace anywhere, and the answer is what it held there. What a sweep of it must find: `studies.calibration.truth`.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import log_expit
 
+from anytime_lib.config import in_words
 from anytime_lib.errors import ConfigError, RequestFailed, nearest
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
@@ -46,9 +46,7 @@ def simulation_of(settings: Mapping[str, Any]) -> Simulation:
     try:
         found = Simulation(**settings)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ": ".join(map(str, first["loc"]))
-        raise ConfigError(f"simulated: parameter {where!r}: {first['msg']}, got {first['input']!r}") from None
+        raise ConfigError(f"simulated: {in_words(error)}") from None
     for method in found.effects:
         if method not in method_names():
             raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
@@ -72,7 +70,7 @@ def quantile(problem: Problem) -> float:
 
 @dataclass(frozen=True)
 class Known:
-    """A problem that the respondent recognises, and the answers that it gives where it does not hold the right one."""
+    """A problem that the respondent recognises, and its wrong answers to it."""
 
     task: Task
     problem: Problem
@@ -84,14 +82,8 @@ class Known:
 
 
 class Respondent:
-    """The simulated respondent; offers what the rest of the package asks of an `Endpoint`.
-
-    Args:
-        simulation: how it reasons. About what, it is told by `tell_problems`.
-
-    Attributes:
-        name: `simulated-` and the start of the hash of its parameters, for cells and keys.
-    """
+    """The simulated respondent; offers what the rest of the package asks of an `Endpoint`. Its name, in cells and keys,
+    carries a hash of its parameters."""
 
     tokenized_by_file = False
 
@@ -100,16 +92,14 @@ class Respondent:
         self.name = f"simulated-{digest(simulation.model_dump())[:8]}"
         self.sending: set[Any] = set()
         self._known: dict[str, Known] = {}
-        self._under_test: dict[str, Sequence[Problem]] = {}
         self._find = lru_cache(maxsize=2048)(self._search)
         self._markers = {method: _marker(method) for method in simulation.effects}
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         """Make it know a task's problems under test and the others that it may be asked about."""
-        under_test = self._under_test.setdefault(task.name, test)
         for problem in [*test, *others]:
             text, question = problem.text.strip(), task.question(problem)
-            self._known.setdefault(text if text in question else question, Known(task, problem, under_test))
+            self._known.setdefault(text if text in question else question, Known(task, problem, test))
         self._find.cache_clear()
 
     async def close(self) -> None:
@@ -119,17 +109,8 @@ class Respondent:
         """Its tokens: words, each with the space before it."""
         return [word.encode() for word in _words(text)]
 
-    async def chat(
-        self,
-        messages: list[Message],
-        *,
-        max_tokens: int,
-        temperature: float,
-        each_try: EachTry | None = None,
-        **more: Any,
-    ) -> Reply:
-        """A reasoning, a forced answer, or a one-letter verdict, by what the conversation asks for. The same request
-        is always answered in the same way; what else it may have is that of `Endpoint.chat`.
+    async def chat(self, messages: list[Message], *, max_tokens: int, temperature: float, **more: Any) -> Reply:
+        """A reasoning, a forced answer, or a one-letter verdict, by what is asked for; the same to the same request.
 
         Raises:
             RequestFailed: it is asked to reason about a problem that it does not know.
@@ -142,19 +123,21 @@ class Respondent:
                 return self._verdict(messages, drawn)
             return self._said(messages, max_tokens, bool(more.get("tokens")), prefill, drawn)
 
+        each_try: EachTry | None = more.get("each_try")
         return await (once() if each_try is None else each_try(once))
 
     def _said(self, messages: Sequence[Message], max_tokens: int, tokens: bool, prefill: bool, drawn: int) -> Reply:
         """A reasoning, or the answer after one; beside any problem, a few words."""
         rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
-        at = self._asked_at(messages)
-        known = None if at is None else self._find(messages[at]["content"])
-        if at is None or known is None:
+        about = ((self._find(m["content"]) if m["role"] == "user" else None) for m in reversed(messages))
+        back, known = next(((i, known) for i, known in enumerate(about, 1) if known), (0, None))
+        if known is None:
             if tokens:
                 raise RequestFailed("the simulated respondent can reason only about problems of its config")
             n = min(max_tokens, 30)
             return _reply(messages, _write([], n, wording)[0], n, "stop")
-        holding = _holds("".join(m["content"] for m in messages[at + 1 :] if m["role"] == "assistant"))
+        since = messages[len(messages) - back + 1 :]
+        holding = _holds("".join(m["content"] for m in since if m["role"] == "assistant"))
         if prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
             text, n, cut_off = first_words(self._answer(known, holding, rng), max_tokens)
             return _reply(messages, text, n, "length" if cut_off else "stop")
@@ -174,11 +157,6 @@ class Respondent:
         last = max(((at + length, length, text) for at, length, text in places if at >= 0), default=None)
         return None if last is None else self._known[last[2]]
 
-    def _asked_at(self, messages: Sequence[Message]) -> int | None:
-        """The last of the user's turns that is about a problem."""
-        turns = reversed([*enumerate(messages)])
-        return next((i for i, turn in turns if turn["role"] == "user" and self._find(turn["content"])), None)
-
     def _answer(self, known: Known, holding: bool, rng: np.random.Generator) -> str:
         unread, guess, which = rng.random(3)
         if unread < self.simulation.unread:
@@ -188,8 +166,8 @@ class Respondent:
         return known.distractors[int(which * len(known.distractors))]
 
     def _verdict(self, messages: Sequence[Message], drawn: int) -> Reply:
-        """A letter: which of two attempts is better, or whether one beginning holds the answer (A: yes). How strongly
-        which of two is preferred depends on the pair, whatever its order; the liking for the first comes on top."""
+        """A letter: the better of two attempts, or whether one beginning holds the answer (A: yes). How strongly one is
+        preferred depends on the pair, whatever its order; the liking for the first comes on top."""
         content = messages[-1]["content"]
         known, pair = self._find(content), "ATTEMPT A: " in content and "ATTEMPT B: " in content
         if known is None:
@@ -242,9 +220,8 @@ def _reply(messages: Sequence[Message], text: str, n: int, finish_reason: str, *
 
 
 def distractors(task: Task, problem: Problem, others: Sequence[Problem]) -> list[str]:
-    """Up to three answers in the form of the gold one that are read and are not right, the worst that there are: the
-    gold one with a number or an option's letter changed or its lines turned round, else the gold ones of other
-    problems, else a shrug."""
+    """The worst up to three answers that are read and not right: the gold one changed, else those of other problems,
+    else a shrug."""
     gold = task.gold_answer(problem)
     for source in (_changed(gold), (task.gold_answer(p) for p in others)):
         graded = [(task.grade(problem, text), text) for text in dict.fromkeys(source)]
@@ -255,9 +232,15 @@ def distractors(task: Task, problem: Problem, others: Sequence[Problem]) -> list
 
 
 def _changed(gold: str) -> Iterator[str]:
+    """A gold answer with one number, all numbers or the option's letter moved on, or its lines turned round."""
     for match in [*re.finditer(r"\d+", gold)][:12]:
         yield f"{gold[: match.start()]}{int(match[0]) + 1}{gold[match.end() :]}"
     for step in (1, 2, 3):
-        yield re.sub(r"\d+", lambda m, step=step: str(int(m[0]) + step), gold)  # type: ignore[misc]
-        yield re.sub(r"\b[A-D]\b", lambda m, step=step: "ABCD"[("ABCD".index(m[0]) + step) % 4], gold)  # type: ignore[misc]
+        for what in (r"\d+", r"\b[A-D]\b"):
+            yield re.sub(what, partial(_moved, step), gold)
     yield "\n".join(reversed(gold.split("\n")))
+
+
+def _moved(step: int, match: re.Match[str]) -> str:
+    said = match[0]
+    return str(int(said) + step) if said.isdigit() else "ABCD"[("ABCD".index(said) + step) % 4]

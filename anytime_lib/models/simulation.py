@@ -1,7 +1,7 @@
 """How does the simulated respondent reason, and so what is the truth about it?
 
-A trace is a Markov chain with one step a token: the respondent searches, finds the right answer, holds it, may doubt
-and lose it again, and may stop. Everything that a sweep estimates of it is known exactly (`Simulation.held`).
+A trace is a Markov chain with one step a token: the respondent searches, finds the right answer, holds it, may lose it
+again, and may stop. What a sweep estimates of it is known exactly (`Simulation.held`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ SEARCHING, HOLDING, STOPPED_HOLDING, STOPPED_SEARCHING = range(4)
 
 
 class Simulation(BaseModel):
-    """The parameters of a simulated respondent: the config's field `simulated`.
-
-    Rates are chances per token. `solve` is a hazard: the chance that a token finds the answer is 1 - exp(-hazard).
-    """
+    """The parameters of a simulated respondent: the config's `simulated`. Rates are chances per token; `solve` is a
+    hazard, so that a token finds the answer with the chance 1 - exp(-hazard)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,26 +39,19 @@ class Simulation(BaseModel):
     position_bias: float = Field(0.3, description="log-odds (nats) in favour of the attempt shown first")
 
     def log_ease(self, u: ArrayLike) -> Floats:
-        """Log of the hazard relative to `solve`, at quantiles u of the difficulty; mean 0, standard deviation spread.
-
-        Args:
-            u: (...) in (0, 1); small values are hard problems.
-        """
+        """(...) log of the hazard relative to `solve`, at quantiles (...) in (0, 1) of difficulty, small ones hard."""
         at = np.asarray(u, dtype=float)
-        units = {
-            "normal": ndtri(at),
-            "uniform": np.sqrt(12) * (at - 0.5),
-            "two_groups": np.where(at < 0.5, -1.0, 1.0),
-        }
-        return np.asarray(self.spread * units[self.shape])
+        if self.shape == "normal":
+            return np.asarray(self.spread * ndtri(at))
+        return self.spread * (np.sqrt(12) * (at - 0.5) if self.shape == "uniform" else np.where(at < 0.5, -1.0, 1.0))
 
     def chances(self, u: ArrayLike, effect: float = 1.0) -> Floats:
         """(...) chance that one token finds the answer, on problems at quantiles u."""
         return np.asarray(-np.expm1(-self.solve * effect * np.exp(self.log_ease(u))))
 
     def transitions(self, u: ArrayLike, effect: float = 1.0) -> Floats:
-        """(..., 4, 4) chances to go from state (second last axis) to state in one token. A token first finds or loses
-        the answer, and the trace may then stop after it."""
+        """(..., 4, 4) chances to go from state to state in one token, which finds or loses the answer and may then be
+        the last."""
         p = self.chances(u, effect)
         chain = np.zeros((*p.shape, 4, 4))
         for state, find in ((SEARCHING, p), (HOLDING, 1 - self.doubt)):
@@ -72,7 +63,7 @@ class Simulation(BaseModel):
         return chain
 
     def held(self, budgets: Sequence[int], u: ArrayLike, effect: float = 1.0) -> Floats:
-        """(..., T) chance that the right answer is held when a trace is cut at each budget. Exact."""
+        """(..., T) exact chance that the right answer is held when a trace is cut at each budget."""
         chain = self.transitions(u, effect)
         state = np.zeros(chain.shape[:-1])
         state[..., SEARCHING] = 1.0
@@ -89,21 +80,13 @@ class Simulation(BaseModel):
         return (1 - self.unread) * (held + (1 - held) * self.guess)
 
     def population_curve(self, budgets: Sequence[int], effect: float = 1.0, n: int = 4_001) -> Floats:
-        """(T,) quality over all problems that the distribution of difficulty could yield, by n midpoints."""
+        """(T,) quality over the whole distribution of difficulty, by n midpoints."""
         return self.quality(budgets, (np.arange(n) + 0.5) / n, effect).mean(axis=0)
 
     def draw(
         self, budgets: Sequence[int], u: ArrayLike, n_samples: int, rng: np.random.Generator, effect: float = 1.0
     ) -> Floats:
-        """Right-or-wrong answers of n_samples traces on each problem, without writing a word: for studies that need
-        thousands of runs.
-
-        Args:
-            u: (P,) the problems' quantiles of difficulty.
-
-        Returns:
-            (P, n_samples, T) of 0 and 1.
-        """
+        """(P, n_samples, T) of 0 and 1: answers of traces on problems at (P,) quantiles u, without writing a word."""
         chain = self.transitions(u, effect)
         state = np.full((len(chain), n_samples), SEARCHING)
         right, at = [np.zeros(state.shape, bool)], 0
@@ -130,19 +113,11 @@ class Simulation(BaseModel):
             The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether
             the trace stopped by itself.
         """
-        turn, end = uniforms[:, 0], uniforms[:, 1]
         turns: list[tuple[int, bool]] = []
-        at = 0
-        while True:
-            changes = turn[at:] < (self.doubt if holding else chance)
-            change = at + int(changes.argmax()) if changes.any() else len(turn)
-            stops = end[at:change] < (self.stop if holding else self.give_up)
-            if stops.any():
-                return turns, at + int(stops.argmax()) + 1, True
-            if change == len(turn):
-                return turns, len(turn), False
-            holding = not holding
-            turns.append((change, holding))
-            if end[change] < (self.stop if holding else self.give_up):
-                return turns, change + 1, True
-            at = change + 1
+        for token, (turn, end) in enumerate(uniforms.tolist()):
+            if turn < (self.doubt if holding else chance):
+                holding = not holding
+                turns.append((token, holding))
+            if end < (self.stop if holding else self.give_up):
+                return turns, token + 1, True
+        return turns, len(uniforms), False

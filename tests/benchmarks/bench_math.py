@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import random
 import statistics
-import time
+
+from common import seconds
 
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.math_verify import counts, second_opinions
@@ -31,23 +32,11 @@ def main() -> None:
     for name, texts in (("short (median 25 characters)", answers), ("after 4,000 characters", long)):
         ours, theirs = [], []
         for _ in range(TURNS):
-            start = time.perf_counter()
-            for text in texts:
-                extract_integer(text)
-            ours.append((time.perf_counter() - start) / len(texts) * 1e6)
-            theirs.append(statistics.mean(o.seconds for o in second_opinions([(text, 17) for text in texts])) * 1e6)
+            ours.append(seconds(lambda texts=texts: [extract_integer(t) for t in texts]) / ANSWERS * 1e6)
+            theirs.append(second_opinions([(text, 17) for text in texts]).seconds.mean() * 1e6)
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"{name:>28} {a:9.1f} {b:10.1f} {b / a:7.1f}")
-    start = time.perf_counter()
-    found = second_opinions([(text, 17) for text in answers])
-    whole = time.perf_counter() - start
-    print(f"\nsecond_opinions of {ANSWERS}, the start included: {whole:.2f} s; Math-Verify's share of it: "
-          f"{sum(o.seconds for o in found) / whole:.0%}")  # fmt: skip
-    print(counts(found).to_string())
-    start = time.perf_counter()
-    for i in range(100_000):
-        extract_integer(answers[i % ANSWERS])
-    print(f"100,000 answers re-read by extract_integer: {time.perf_counter() - start:.1f} s")
+    print(counts(second_opinions([(text, 17) for text in answers])).to_string())
 
 
 if __name__ == "__main__":

@@ -3,18 +3,18 @@
 A store of answers to trips, mathematics and science (right, wrong and unreadable, stored with a grade of 0)
 is graded again by `regrade`; reading the same rows without grading is timed beside it, as the floor.
 
-    python tests/benchmarks/bench_regrade.py [number of answers]
+    python tests/benchmarks/bench_regrade.py [--answers 100000]
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from common import options, seconds
 
 from anytime_lib import Store, load_task
 from anytime_lib.store import CELL_COLUMNS
@@ -25,13 +25,9 @@ from anytime_lib.types import Problem, digest
 
 def texts(task: str, problem: Problem, rng: np.random.Generator) -> list[str]:
     """Answers of the kinds a run stores, each with words of its own before it."""
-    gold = load_task(task).gold_answer(problem)
-    known = (
-        list(trip_variants(problem).values())
-        if task == "natural_plan_trip"
-        else [c["response"] for c in adversarial(task)]
-    )
-    return [f"Attempt {rng.integers(10**9)}. {text}" for text in [*known, gold]]
+    trips = task == "natural_plan_trip"
+    known = list(trip_variants(problem).values()) if trips else [c["response"] for c in adversarial(task)]
+    return [f"Attempt {rng.integers(10**9)}. {text}" for text in [*known, load_task(task).gold_answer(problem)]]
 
 
 def fill(store: Store, task: str, n: int) -> None:
@@ -53,23 +49,18 @@ def fill(store: Store, task: str, n: int) -> None:
 
 
 def main() -> None:
-    n = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
+    n, total = options(__doc__, answers=100_000).answers, 0.0
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store.sqlite") as store:
         assert store._writer is not None
         store._writer.execute("PRAGMA synchronous=OFF")
-        total = {"grade": 0.0, "read": 0.0}
         for task in ("natural_plan_trip", "aime", "gpqa"):
             fill(store, task, n // 3)
-            start = time.process_time()
-            changed = regrade(store, task)
-            grade = time.process_time() - start
-            start = time.process_time()
-            count = sum(1 for _ in stored_answers(store, task))
-            read = time.process_time() - start
-            total = {"grade": total["grade"] + grade, "read": total["read"] + read}
-            print(f"{task:18} {count:7,} answers, {len(changed):6,} grades changed: {grade:6.2f} s of CPU, "
-                  f"{grade / count * 1e6:6.0f} us each, {grade / read:4.1f} x reading alone")  # fmt: skip
-        print(f"{'all':18} {n:7,} answers: {total['grade']:.1f} s of CPU (target: under 60)")
+            grade = seconds(lambda task=task: regrade(store, task), time.process_time)
+            read = seconds(lambda task=task: list(stored_answers(store, task)), time.process_time)
+            total += grade
+            print(f"{task:18} {n // 3:7,} answers: {grade:6.2f} s of CPU, {grade / n * 3e6:6.0f} us each, "
+                  f"{grade / read:4.1f} x reading alone")  # fmt: skip
+        print(f"{'all':18} {n:7,} answers: {total:.1f} s of CPU (target: under 60)")
 
 
 if __name__ == "__main__":

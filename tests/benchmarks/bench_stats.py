@@ -17,11 +17,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from common import best_seconds, seconds
 from scipy.stats import bootstrap
 
 from anytime_lib import anytime_index
@@ -59,17 +58,6 @@ def by_scipy(q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(found.bootstrap_distribution)
 
 
-def timed(functions: dict[str, Callable[[], object]], rounds: int = 5) -> dict[str, float]:
-    """The best time of each, in seconds, all in turns, so that a busy machine hits them alike."""
-    best = dict.fromkeys(functions, np.inf)
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            function()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
 def peak() -> float:
     """Peak memory of a process that makes the resamples and nothing else, in MB."""
     code = (
@@ -101,17 +89,16 @@ def main() -> None:
     def ours() -> np.ndarray:
         return resampled(q, BUDGETS, statistic, N_RESAMPLES, np.random.default_rng(1))
 
-    best = timed(
-        {
-            "ours": ours,
-            "loop": lambda: plain_loop(q, np.random.default_rng(1)),
-            "scipy": lambda: by_scipy(q, np.random.default_rng(1)),
-        }
-    )
+    def looped() -> np.ndarray:
+        return plain_loop(q, np.random.default_rng(1))
+
+    def scipys() -> np.ndarray:
+        return by_scipy(q, np.random.default_rng(1))
+
+    best = best_seconds({"ours": ours, "loop": looped, "scipy": scipys}, turns=5)
     mine, loop, peer = best["ours"], best["loop"] * N_RESAMPLES / LOOPED, best["scipy"]
-    one, other, looped = ours(), by_scipy(q, np.random.default_rng(1)), plain_loop(q, np.random.default_rng(1))
-    spread = {name: (draws[:, 1] - draws[:, 0]).std() for name, draws in (("ours", one), ("plain loop", looped))}
-    print("standard error of the difference:", {k: round(v, 5) for k, v in spread.items()}, f"scipy {other.std():.5f}")
+    spread = [np.diff(ours()).std(), np.diff(looped()).std(), scipys().std()]
+    print("standard error of the difference (ours, loop, scipy):", np.round(spread, 5))
     print(f"plain loop  {loop:8.2f} s (scaled from {LOOPED} resamples)")
     print(f"scipy       {peer:8.2f} s")
     print(
@@ -119,10 +106,8 @@ def main() -> None:
         f"peak {peak():.0f} MB (target under 500)"
     )
     cells = table_of(3, 8)
-    start = time.perf_counter()
-    family = compare_family(cells, "all")
-    print(f"{len(family.comparisons)} pairs of 8 methods on 3 tasks: {time.perf_counter() - start:.1f} s of "
-          f"{N_RESAMPLES:,} resamples each (target: a few)")  # fmt: skip
+    spent = seconds(lambda: compare_family(cells, "all"))
+    print(f"all pairs of 8 methods on 3 tasks: {spent:.1f} s of {N_RESAMPLES:,} resamples each (target: a few)")
 
 
 if __name__ == "__main__":

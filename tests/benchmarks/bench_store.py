@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_store.py [--cells 1000000] [--puts 2000] [--folder DIR]
 
 Writing: requests per second of 2 KB each, beside peers in the same run that promise less, the same, or nothing: JSON
-lines with and without a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
+lines with a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
 event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
 in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
 seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same
@@ -12,7 +12,6 @@ table. Memory while writing: what 50,000 puts add to a process that has made 5,0
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
@@ -22,9 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from common import options
+from common import seconds as timed
 
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.types import digest
@@ -53,7 +55,7 @@ def cells(n: int) -> Iterable[dict[str, Any]]:
             "stopped_naturally": b > 5, "trace_key": digest([0, trace]), "answer_key": digest([1, i]),
             "detail": f"Berlin 1-{i % 9}, Rome {i % 9}-12",
         }  # fmt: skip
-        yield {c: known[c] for c in CELL_COLUMNS}
+        yield {c: known.get(c) for c in CELL_COLUMNS}
 
 
 def _parts(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
@@ -61,37 +63,18 @@ def _parts(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
     return iter(lambda: list(itertools.islice(rows, 10_000)), [])
 
 
-def timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def lines(path: Path, rows: list[dict[str, Any]], flush: bool) -> None:
+def lines(path: Path, rows: list[dict[str, Any]]) -> None:
     with path.open("a") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             file.flush()
-            if flush:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
 
 
 def executemany(path: Path, rows: list[dict[str, Any]]) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE r (key TEXT PRIMARY KEY, row TEXT)")
         db.executemany("INSERT INTO r VALUES (?, ?)", [(r["key"], json.dumps(r)) for r in rows])
-
-
-def one_by_one(path: Path, rows: list[dict[str, Any]], synchronous: str) -> None:
-    """A transaction for each, as the first version of the store did."""
-    with sqlite3.connect(path, isolation_level=None) as db:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute(f"PRAGMA synchronous={synchronous}")
-        db.execute("CREATE TABLE r (key TEXT PRIMARY KEY, row TEXT)")
-        for r in rows:
-            db.execute("BEGIN IMMEDIATE")
-            db.execute("INSERT INTO r VALUES (?, ?)", (r["key"], json.dumps(r)))
-            db.execute("COMMIT")
 
 
 async def waiting(store: Store, rows: list[dict[str, Any]]) -> float:
@@ -119,11 +102,8 @@ async def waiting(store: Store, rows: list[dict[str, Any]]) -> float:
 def writing(folder: Path, n: int) -> None:
     rows = [request(i) for i in range(n)]
     found: dict[str, float] = {}
-    found["JSON lines"] = timed(lambda: lines(folder / "a.jsonl", rows, False))
-    found["JSON lines, flushed"] = timed(lambda: lines(folder / "b.jsonl", rows, True))
+    found["JSON lines, flushed"] = timed(lambda: lines(folder / "b.jsonl", rows))
     found["sqlite executemany"] = timed(lambda: executemany(folder / "c.sqlite", rows))
-    found["sqlite one by one, NORMAL"] = timed(lambda: one_by_one(folder / "d.sqlite", rows, "NORMAL"))
-    found["sqlite one by one, FULL"] = timed(lambda: one_by_one(folder / "e.sqlite", rows, "FULL"))
     with Store(folder / "f.sqlite") as store:
         found["Store.put"] = timed(lambda: [store.put(**r) for r in rows])
     with Store(folder / "g.sqlite") as store:
@@ -180,12 +160,8 @@ with Store(sys.argv[1]) as store:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=1_000_000)
-    parser.add_argument("--puts", type=int, default=2000)
-    parser.add_argument("--folder", help="where the stores are made: on the disk to be measured")
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=asked.folder) as temporary:
+    asked = options(__doc__, cells=1_000_000, puts=2000, folder="")
+    with tempfile.TemporaryDirectory(dir=asked.folder or None) as temporary:
         folder = Path(temporary)
         writing(folder, asked.puts)
         with Store(folder / "big.sqlite") as store:
@@ -196,9 +172,8 @@ def main() -> None:
         print(f"{'reading, in a fresh process':30}{names}")
         for what in ("open", "cells", "cells", "read_sql_query"):
             subprocess.run([sys.executable, "-c", CHILD, str(folder / "big.sqlite"), what], check=True)
-        subprocess.run(
-            [sys.executable, "-c", FLAT, str(folder / "flat.sqlite"), str(Path(__file__).parent)], check=True
-        )
+        flat = [str(folder / "flat.sqlite"), str(Path(__file__).parent)]
+        subprocess.run([sys.executable, "-c", FLAT, *flat], check=True)
 
 
 if __name__ == "__main__":
