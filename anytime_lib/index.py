@@ -5,9 +5,9 @@ The Anytime Index of a quality curve Q at budgets b_1 < ... < b_T:
     Q*_t = max over i <= t of Q_i
     AI   = sum over t < T of  (Q*_t + Q*_{t+1}) / 2 * (b_{t+1} - b_t)  /  ((b_T - b_1) * Q_max)
 
-the area under the best-so-far curve, by trapezoids, as a share of the largest possible.
+the area under the best-so-far curve, by trapezoids, as a share of the largest possible. At which level the maximum is
+taken the source does not say, and it matters (see `anytime_curve`).
 Source: Zhang et al., "Budget-Aware Anytime Reasoning with LLM-Synthesized Preference Data" (arXiv 2601.11038).
-The paper does not say at which level the maximum is taken, and it matters; see `anytime_curve`.
 """
 
 from __future__ import annotations
@@ -33,21 +33,17 @@ Floats = NDArray[np.float64]
 
 
 def anytime_index(
-    budgets: ArrayLike,
-    quality: ArrayLike,
-    *,
-    q_max: float | Literal["observed"] = 1.0,
-    running_max: bool = True,
+    budgets: ArrayLike, quality: ArrayLike, *, q_max: float | Literal["observed"] = 1.0, running_max: bool = True,
     axis: Axis = "linear",
-) -> Floats | float:
+) -> Floats | float:  # fmt: skip
     """The Anytime Index of one or many quality curves.
 
     Args:
-        budgets: (T,) token budgets, strictly increasing, T >= 2. Only their relative spacing matters.
+        budgets: (T,) token budgets, strictly increasing, T >= 2.
         quality: (..., T) quality at each budget, in [0, q_max].
-        q_max: the quality that counts as perfect; 1 lets different models be compared, `"observed"` divides each
-            curve by its own largest value, which leaves its shape alone (a curve of zeros gives 0).
-        running_max: take the best so far (the paper's Q*); without it, the plain area.
+        q_max: the quality that counts as perfect; `"observed"` divides each curve by its own largest value, which
+            leaves its shape alone (a curve of zeros gives 0).
+        running_max: take the best so far (Q*); without it, the plain area.
         axis: `linear` weighs every token alike, so that the gap between the two largest budgets counts most; `log`
             weighs every doubling alike.
 
@@ -55,8 +51,7 @@ def anytime_index(
         (...) index in [0, 1]; a float for a single curve.
 
     Raises:
-        ValueError: fewer than two budgets, budgets not increasing (or not positive on the log axis), lengths that
-            differ, NaN, quality outside [0, q_max], or another axis.
+        ValueError: budgets, quality or axis are not so, lengths differ, or there is a NaN.
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2:
@@ -85,11 +80,8 @@ def anytime_index(
 
 @dataclass(frozen=True)
 class CellsArray:
-    """The cells of one run, model and task.
-
-    `values` is (M, P, S, T), NaN where a cell is missing or an error; methods, problems, samples and budgets name what
-    lies along its axes, sorted; `asked` says which cells the table has, graded or not.
-    """
+    """The cells of one run, model and task: (M, P, S, T) values, NaN where missing or an error, and which of them the
+    table has (`asked`). The names of what lies along each axis are sorted."""
 
     values: Floats
     methods: list[str]
@@ -139,9 +131,6 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
         order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
             over samples; `trace` of each trace; `raw` takes none; `crossfit` estimates what `pooled` does without its
             optimism (see `from_means`).
-
-    Returns:
-        (..., T)
     """
     return from_means(average(problem_curves(quality, order)), order, quality.shape[-1])
 
@@ -149,9 +138,8 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
 def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
     """Each problem's part in the curve, (..., P, S, T) -> (..., P, U): `from_means` makes the curve of their mean.
 
-    U is T. With `pooled` the maximum is taken after that mean, so these are the plain means over samples; with
-    `crossfit` too, and they are the means over either half of the samples, for one way to halve them after another (U
-    is 2 T times the ways).
+    U is T; with `crossfit`, means over either half of the samples, one way to halve them after another, it is 2 T times
+    the ways. With these two, as with `pooled`, a maximum is taken after that mean.
     """
     if order in ("pooled", "raw"):
         return average(quality)
@@ -171,10 +159,8 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
     """The curve, of the mean over problems of their `problem_curves`: (..., U) -> (..., T).
 
     `pooled` takes its maximum here. `crossfit` picks the best budget so far by one half of the samples (over all
-    problems) and reads that budget's quality in the other half, both ways, and averages over every halving (16 fixed
-    ones from seven samples on). Luck of one half is not repeated in the other: where quality is flat the index has no
-    bias, however noisy; elsewhere a half may pick a budget that is not the best, so that its mean lies at or a little
-    below the true pooled index of the problems at hand (notebook 08 has the measurements).
+    problems), reads that budget's quality in the other half, both ways, and averages over the halvings. Where quality
+    is flat its index has no bias; elsewhere it lies at or a little below the true pooled one (measured in notebook 08).
     """
     if order == "pooled":
         return best_so_far(means)
@@ -196,17 +182,14 @@ def _halvings(n: int) -> list[NDArray[np.bool_]]:
 
 
 def finished_only(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself.
-
-    Their curve is the share of answers that are right and finished within t tokens, and its area is the index without
-    forced answers: what is lost against the cells themselves is what stopping early and asking is worth.
-    """
+    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself. What
+    their index lacks of the cells' own is what stopping early and asking is worth."""
     finished = cells.stopped_naturally.astype("boolean").astype("Float64").to_numpy(float, na_value=np.nan)
     return cells.assign(score=cells.score * finished)
 
 
 def average(values: Floats) -> Floats:
-    """Mean over the second last axis without the missing: over samples, then over problems, which weigh the same."""
+    """Mean over the second last axis (samples, or problems) without the missing."""
     seen = ~np.isnan(values)
     count = seen.sum(axis=-2)
     total = np.where(seen, values, 0.0).sum(axis=-2)
@@ -219,8 +202,8 @@ def best_so_far(values: Floats) -> Floats:
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:
-    """For each prefix, the value of `read` where `pick` is largest, the latest of ties: where nothing tells two budgets
-    apart, reasoning had better gone on. (The earliest of ties reads far too low wherever quality rises.)"""
+    """For each prefix, the value of `read` where `pick` is largest; the latest of ties, since the earliest reads far
+    too low wherever quality rises."""
     filled = np.where(np.isnan(pick), -np.inf, pick)
     best = np.maximum.accumulate(filled, axis=-1)
     where = np.maximum.accumulate(np.where(filled >= best, np.arange(pick.shape[-1]), 0), axis=-1)
@@ -234,26 +217,17 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
     right-or-wrong answers of true quality .50 at each of ten budgets (400 problems, 8 samples) the index reads .51
     when the maximum is taken of the pooled curve, .69 of each problem's mean, .92 of each trace; .50 without any.
 
-    Args:
-        cells: the tidy table of `Store.cells()`.
-        order: the level at which the running maximum is taken (see `mean_curve`).
-
     Returns:
-        One row per budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
-        n_cells (graded), n_missing (errors). Averages weigh problems equally.
+        One row per budget: run, model, task, method, order (see `mean_curve`), budget, quality, tokens_used (mean),
+        n_problems, n_cells (graded), n_missing (errors). Averages weigh problems equally.
     """
     tables = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         graded = (~np.isnan(quality)).sum(axis=(0, 1))
-        columns = dict(zip(ARM, arm_of, strict=True)) | {
-            "order": order,
-            "budget": budgets,
-            "quality": mean_curve(quality, order),
-            "tokens_used": arm.groupby("budget").tokens_used.mean().to_numpy(float),
-            "n_problems": len(problems),
-            "n_cells": graded,
-            "n_missing": quality.shape[0] * quality.shape[1] - graded,
-        }
-        tables.append(pd.DataFrame(columns))
+        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | {
+            "order": order, "budget": budgets, "quality": mean_curve(quality, order),
+            "tokens_used": arm.groupby("budget").tokens_used.mean().to_numpy(float), "n_problems": len(problems),
+            "n_cells": graded, "n_missing": quality.shape[0] * quality.shape[1] - graded,
+        }))  # fmt: skip
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

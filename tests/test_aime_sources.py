@@ -5,22 +5,32 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
+import re
+import socket
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from fake_hub import FakeHub
+from fake_hub import FakeHub, in_client
 
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import DataError
 from anytime_lib.tasks import aime_source
 from anytime_lib.tasks.aime import TASK
 
 # Answers of our own, which a test puts in place of the right ones of 2024.
 YEAR = [f"2024-{part}-{n}" for part in ("I", "II") for n in range(1, 16)]
 RIGHT = dict(zip(YEAR, range(100, 130), strict=True))
+INSTRUCTION = "\nPlease reason step by step, and put your final answer within \\boxed{}."
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+    return path
 
 
 @pytest.fixture
@@ -30,9 +40,79 @@ def own_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aime_source, "_answers", lambda: table)
 
 
-def write(path: Path, rows: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+# Files.
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("ids", [None, "id"])
+def test_files(tmp_path: Path, suffix: str, ids: str | None) -> None:
+    rows = [{"prompt": f'What, "now",\nis ${i}$?{INSTRUCTION}', "answer": f"{i:03}"} for i in range(24, 27)]
+    if ids:
+        rows = [row | {ids: f"1999-{i}"} for i, row in enumerate(rows)]
+    problems = aime_source.read(write(tmp_path / f"some{suffix}", rows))
+    assert [(p.text, p.gold) for p in problems] == [(f'What, "now",\nis ${i}$?', i) for i in range(24, 27)]
+    assert [p.id for p in problems] == [f"1999-{i}" if ids else f"some-{i + 1}" for i in range(3)]
+
+
+def test_files_are_read_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: asked.append(args) or [])
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+    rows = [{"problem": "x", "answer": 5}, {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}]
+    assert [p.id for p in aime_source.read(write(tmp_path / "a.jsonl", rows))] == ["a-1", "a-3"]  # a repeat counts once
+    assert asked == []
+
+
+def test_file_order_and_splits(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"problem": f"What is {i}?", "answer": i} for i in range(200)])
+    test, pool = (TASK.problems(str(path), split=s) for s in ("test", "pool"))
+    assert len(test) + len(pool) == 200 and 20 < len(pool) < 60
+    assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
+    assert TASK.problems(str(path), limit=9, split="test") == test[:9]
+    assert TASK.problems(str(path), limit=9, seed=1, split="test") != test[:9]
+    few = write(path, [{"problem": "What is 1?", "answer": 1}])
+    empty = "test" if TASK.problems(few)[0] in pool else "pool"
+    with pytest.raises(DataError, match=f"too small to have any problem in the split '{empty}'"):
+        TASK.problems(few, split=empty)
+
+
+X, Y = {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([X | {"answer": "1,024"}], "row 1 .*1,024"),
+        ([X, Y | {"answer": 1000}], "row 2 .*1000"),
+        ([X | {"answer": -5}], "row 1 "),
+        ([X | {"answer": 2.5}], "row 1 "),
+        ([X | {"answer": "five"}], "row 1 .*five"),
+        ([X, Y | {"answer": None}], "row 2 .*None"),
+        ([X, X | {"problem": " "}], "row 2 .*no problem text"),
+        ([X, X | {"answer": 6}], "row 2 .*row 1 .*differ"),
+        ([X | {"id": 1}, Y | {"id": 1}], "row 2 .*id '1'"),
+        ([{"text": "x", "answer": 5}], "no column with the problem text"),
+        ([{"problem": "x", "gold": 5}], "no column with the answer"),
+    ],
+)
+def test_bad_rows_are_data_errors(tmp_path: Path, rows: list[dict], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        TASK.problems(str(write(tmp_path / "a.jsonl", rows)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", ""), ("a.jsonl", "{broken\n"), ("a.csv", "problem,answer\n"), ("a.csv", ""), ("a.parquet", "no"),
+     ("none.jsonl", None)],
+)  # fmt: skip
+def test_bad_files_are_data_errors(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=re.escape(name)):
+        TASK.problems(str(tmp_path / name))
+
+
+# Answers.
 
 
 @pytest.mark.usefixtures("own_answers")
@@ -75,6 +155,7 @@ def test_real_answers(year: int, tmp_path: Path) -> None:
     if not folder:
         pytest.skip("ANYTIME_BENCH_DATA is not set: it names a folder with aime_2024.jsonl and aime_2025.jsonl")
     problems = aime_source.read(Path(folder) / f"aime_{year}.jsonl")
+    assert not any("step by step" in p.text or p.text != p.text.strip() for p in problems)
     # The file of 2024 is in the order of text: 1, 10, 11, ..., 15, 2, ...
     numbers = sorted(range(1, 16), key=str) if year == 2024 else range(1, 16)
     names = [f"{year}-{part}-{n}" for part in ("I", "II") for n in numbers]
@@ -86,28 +167,27 @@ def test_real_answers(year: int, tmp_path: Path) -> None:
     assert year == 2025 or "(AIME 2024-I-12) has 384" in str(error.value)
 
 
+WIKI = "https://artofproblemsolving.com/wiki/index.php/"
+
+
 @pytest.mark.parametrize(
-    ("row", "gold", "metadata"),
+    ("row", "gold", "contest"),
     [
         ({"Year": 1999, "Problem Number": 7, "Question": "q", "Answer": "25", "Part": None}, 25, "1999-7"),
         ({"Year": 2007, "Problem Number": 7, "Question": "q", "Answer": "025", "Part": "II"}, 25, "2007-II-7"),
         ({"ID": "2007-II-7", "Problem": "q", "Solution": "s", "Answer": 25}, 25, "2007-II-7"),
-        (
-            {"id": 60, "problem": "q", "solution": "long", "answer": "025", "year": "2007",
-             "url": "https://artofproblemsolving.com/wiki/index.php/2007_AIME_I_Problems/Problem_12"},
-            25,
-            "2007-I-12",
-        ),
+        ({"id": 60, "problem": "q", "solution": "long", "answer": "025", "year": "2007",
+          "url": f"{WIKI}2007_AIME_I_Problems/Problem_12"}, 25, "2007-I-12"),
         ({"id": 60, "problem": "q", "solution": "\\boxed{25}", "url": "x/1990_AIME_Problems/Problem_2"}, 25, "1990-2"),
-        ({"question": "q", "answer": "336^\\circ"}, 336, None),
-        ({"question": "q", "answer": "25.0"}, 25, None),
+        ({"question": "q", "expected_answer": "336^\\circ"}, 336, None),
+        ({"Question": "q", "solution_answer": "25.0", "problem_id": 3}, 25, None),
     ],
 )  # fmt: skip
-def test_common_layouts(row: dict, gold: int, metadata: str | None) -> None:
+def test_common_layouts(row: dict, gold: int, contest: str | None) -> None:
     datasets = pytest.importorskip("datasets")
-    [found] = TASK.problems(datasets.Dataset.from_list([row]), split="all")
-    assert (found.text, found.gold, found.metadata.get("contest")) == ("q", gold, metadata)
-    assert found.metadata.get("year") == (int(metadata[:4]) if metadata else None)
+    [found] = TASK.problems(datasets.Dataset.from_list([row]))
+    assert (found.text, found.gold, found.metadata.get("contest")) == ("q", gold, contest)
+    assert found.metadata.get("year") == (int(contest[:4]) if contest else None)
 
 
 def test_a_problem_with_two_accepted_answers_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -119,116 +199,88 @@ def test_a_problem_with_two_accepted_answers_is_left_out(tmp_path: Path, caplog:
 
 def test_years_of_a_file(tmp_path: Path) -> None:
     rows = [{"problem": f"q{y}", "answer": 1, "year": y} for y in range(1990, 2000)]
-    path = tmp_path / "all.csv"
-    pd.DataFrame(rows).to_csv(path, index=False)
+    path = write(tmp_path / "all.csv", rows)
     assert sorted(p.metadata["year"] for p in TASK.problems(f"{path}#1991-1993", split="all")) == [1991, 1992, 1993]
     assert len(TASK.problems(f"{path}#1991,1999", split="all")) == 2
     with pytest.raises(DataError, match=r"no problem of the years asked for; it has \[1990"):
         TASK.problems(f"{path}#2020")
 
 
-@pytest.mark.parametrize(
-    "source", ["hub", "hub#split=test", "hub#2026", "hub#2024,split=train", "x.jsonl#config=a", "x.txt", 5]
-)
-def test_wrong_sources_are_config_errors(source: object) -> None:
-    with pytest.raises(ConfigError):
-        TASK.problems(source)  # type: ignore[arg-type]
-
-
 # The hub: a small one on 127.0.0.1, and the real client in a process that takes it for the only one.
 
 CLIENT = """
 import json, sys
+import huggingface_hub
 from anytime_lib.errors import DataError
 from anytime_lib.tasks.aime import TASK
 for source in sys.argv[1:]:
+    if source == "hub:own/down":
+        huggingface_hub.constants.ENDPOINT = "http://127.0.0.1:9"  # nobody listens
     try:
         print(json.dumps([[p.id, p.text, p.gold, p.metadata] for p in TASK.problems(source, split="all")]))
     except DataError as error:
         print(json.dumps(str(error)))
 """
-
-
-def table(rows: list[dict], kind: str) -> bytes:
-    buffer = io.BytesIO()
-    pd.DataFrame(rows).to_parquet(buffer) if kind == "parquet" else pd.DataFrame(rows).to_csv(buffer, index=False)
-    return buffer.getvalue()
-
-
 OLD = [
     {"ID": f"{y}-{n}", "Year": y, "Problem Number": n, "Question": f"{y}, {n}?", "Answer": "007", "Part": None}
     for y in (1983, 1984, 2024)
     for n in (1, 2)
 ]
-WIKI = "https://artofproblemsolving.com/wiki/index.php/2024_AIME_II_Problems/Problem_"
-NEW = [{"id": 60 + n, "problem": f"2024, {n}?", "answer": f"{n:03}", "url": f"{WIKI}{n}"} for n in range(1, 3)]
+NEW = [
+    {"id": 60 + n, "problem": f"2024, {n}?", "answer": f"{n:03}", "url": f"{WIKI}2024_AIME_II_Problems/Problem_{n}"}
+    for n in (1, 2)
+]
 INDEXED = "".join(
     json.dumps({"problem_idx": n, "problem": f"2025, {n}?", "answer": n}) + "\n" for n in (15, 16)
 ).encode()
+PARQUET = io.BytesIO()
+pd.DataFrame(NEW).to_parquet(PARQUET)
+SETS = {
+    "gneubig/aime-1983-2024": {"AIME.csv": pd.DataFrame(OLD).to_csv(index=False).encode()},
+    "HuggingFaceH4/aime_2024": {
+        "README.md": b"# AIME",
+        "train-00000-of-00001.parquet": PARQUET.getvalue(),
+    },
+    "MathArena/aime_2025": {"train.jsonl": INDEXED},
+    "own/two": {"train.jsonl": INDEXED, "test.jsonl": INDEXED},
+    "own/gated": {"train.jsonl": INDEXED},
+    "own/none": {"README.md": b"# nothing here"},
+}
+
+TROUBLES = {
+    "hub:own/gated": "accept its terms on https://huggingface.co/datasets/own/gated with the account",
+    "hub:own/gone": "check https://huggingface.co/datasets/own/gone",
+    "hub:own/none": "own/none could not be had from the hub: take another or a local file (",
+    "hub:own/two": "has several splits: name one of train, test, as in hub:own/two#split=train",
+    "hub:own/two#split=dev": "no split 'dev': name one of train, test",
+    "hub:own/two#config=z": "name one, hub:own/two#config=",
+    "hub:own/two#revision=v9": "see https://huggingface.co/datasets/own/two/commits/main",
+    "hub:not a name": "write hub:OWNER/NAME",
+    "hub:own/down": "own/down could not be had from the hub: go online",
+}
 
 
-@pytest.fixture(scope="module")
-def hub() -> Iterator[FakeHub]:
-    server = FakeHub(
-        {
-            "gneubig/aime-1983-2024": {"AIME.csv": table(OLD, "csv")},
-            "HuggingFaceH4/aime_2024": {
-                "README.md": b"# AIME",
-                "data/train-00000-of-00001.parquet": table(NEW, "parquet"),
-            },
-            "MathArena/aime_2025": {"data/train.jsonl": INDEXED},
-            "own/two": {"train.jsonl": INDEXED, "test.jsonl": INDEXED},
-            "own/gated": {"train.jsonl": INDEXED},
-            "own/none": {"README.md": b"# nothing here"},
-        },
-        gated=("own/gated",),
-    )
-    yield server
-    server.close()
-
-
-def ask(home: Path, url: str, *sources: str, **settings: str) -> list:
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING"))}
-    env |= {"HF_ENDPOINT": url, "HF_HOME": str(home), "PYTHONPATH": str(Path.cwd())} | settings
-    done = subprocess.run(
-        [sys.executable, "-c", CLIENT, *sources], env=env, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()] + [done.stderr]
-
-
-def test_hub_years_come_from_pinned_sets_and_then_from_the_cache(hub: FakeHub, tmp_path: Path) -> None:
-    *answers, log = ask(
-        tmp_path, hub.url, "hub#1983-2025,unchecked", "hub#1984", "hub:MathArena/aime_2025#2025,unchecked"
-    )
-    assert sorted(p[0] for p in answers[0]) == [
+def test_the_hub(tmp_path: Path) -> None:
+    """Years come from pinned sets and then from the cache; troubles are one sentence that says what to do."""
+    hub = FakeHub(SETS, gated=("own/gated",))
+    there = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
+    wanted = ["hub#1983-2025,unchecked", "hub#1984", "hub:MathArena/aime_2025#2025,unchecked"]
+    done = in_client(CLIENT, *wanted, *TROUBLES, **there)
+    pinned, one_year, resolved, *said = map(json.loads, done.stdout.splitlines())
+    assert sorted(p[0] for p in pinned) == [
         "1983-1", "1983-2", "1984-1", "1984-2", "2024-II-1", "2024-II-2", "2025-I-15", "2025-II-1",
     ]  # fmt: skip
-    assert {p[3]["revision"] for p in answers[0]} == {revision for _, revision, _ in aime_source.HUB}
-    assert {p[2] for p in answers[0] if p[0].startswith("19")} == {7}
-    assert "gneubig/aime-1983-2024 has 4 of the 975 problems" in log
-    assert sorted(p[0] for p in answers[1]) == ["1984-1", "1984-2"]
-    assert {(p[0], p[3]["revision"]) for p in answers[2]} == {("15", "c" * 40), ("16", "c" * 40)}  # as resolved
-    before = len(hub.asked)
-    again, _ = ask(tmp_path, hub.url, "hub#2025", HF_HUB_OFFLINE="1")
-    assert "15 (AIME 2025-I-15) has 15" in again and len(hub.asked) == before
-
-
-def test_hub_troubles_are_one_sentence_that_says_what_to_do(hub: FakeHub, tmp_path: Path) -> None:
-    wanted = {
-        "hub:own/gated": "accept its terms on https://huggingface.co/datasets/own/gated with the account",
-        "hub:own/gone": "check https://huggingface.co/datasets/own/gone",
-        "hub:own/none": "own/none could not be had from the hub: take another or a local file (",
-        "hub:own/two": "has several splits: name one of train, test, as in hub:own/two#split=train",
-        "hub:own/two#split=dev": "no split 'dev': name one of train, test",
-        "hub:own/two#config=z": "name one, hub:own/two#config=",
-        "hub:own/two#revision=v9": "see https://huggingface.co/datasets/own/two/commits/main",
-        "hub:not a name": "write hub:OWNER/NAME",
-    }
-    *said, _ = ask(tmp_path, hub.url, *wanted)
-    for (source, part), sentence in zip(wanted.items(), said, strict=True):
+    assert {p[3]["revision"] for p in pinned} == {revision for _, revision, _ in aime_source.HUB}
+    assert {p[2] for p in pinned if p[0].startswith("19")} == {7}
+    assert "gneubig/aime-1983-2024 has 4 of the 975 problems" in done.stderr
+    assert sorted(p[0] for p in one_year) == ["1984-1", "1984-2"]
+    assert {(p[0], p[3]["revision"]) for p in resolved} == {("15", "c" * 40), ("16", "c" * 40)}
+    for (source, part), sentence in zip(TROUBLES.items(), said, strict=True):
         assert isinstance(sentence, str) and part in sentence and "\n" not in sentence, (source, sentence)
-    said, _ = ask(tmp_path / "empty", hub.url, "hub#2025", HF_HUB_OFFLINE="1")
-    assert "MathArena/aime_2025 could not be had" in said and "go online, or download it" in said
-    said, _ = ask(tmp_path, "http://127.0.0.1:9", "hub:own/two")  # nobody listens
-    assert "own/two could not be had" in said and "go online" in said
+    before = len(hub.asked)
+    never = f"hub:own/gone#revision={'d' * 40}"
+    done = in_client(CLIENT, "hub#2025", never, **there, HF_HUB_OFFLINE="1")
+    again, absent = map(json.loads, done.stdout.splitlines())
+    assert "15 (AIME 2025-I-15) has 15" in again and len(hub.asked) == before
+    assert "own/gone could not be had" in absent and "go online, or download it" in absent
+    hub.close()

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
@@ -22,7 +20,7 @@ from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
-from anytime_lib.types import Grade, Problem, digest, shown
+from anytime_lib.types import Grade, Problem, digest
 
 
 def sums(rng: np.random.Generator) -> dict[str, Any]:
@@ -51,7 +49,7 @@ def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunCon
     assert "pdp is" in compare(cells, baseline="base", treatment="pdp", n_resamples=100).summary()
 
 
-def test_its_problems(tmp_path: Path) -> None:
+def test_its_problems() -> None:
     task = make_task("sums", sums, right)
     test, pool = task.problems(limit=12, seed=3), task.problems(limit=12, seed=3, split="pool")
     assert len({p.content_hash for p in test + pool}) == 24
@@ -59,17 +57,6 @@ def test_its_problems(tmp_path: Path) -> None:
     assert {p.metadata["difficulty"] for p in task.problems(limit=5, difficulty=["carry"])} == {"carry"}
     with pytest.raises(DataError, match="too few different problems"):
         make_task("one", lambda rng: {"text": "What is 1 + 1?", "gold": 2}, right).problems(limit=2)
-    rows = [sums(np.random.default_rng(i)) for i in range(30)]
-    path = tmp_path / "sums.jsonl"
-    path.write_text("\n".join(json.dumps(r) for r in rows))
-    listed, filed = make_task("sums", rows, right), make_task("sums", path, right)
-    assert [p.content_hash for p in listed.problems(split="all")] == [
-        p.content_hash for p in filed.problems(split="all")
-    ]
-    with pytest.raises(DataError, match="row 1 must be a mapping"):
-        make_task("sums", [{"question": "?"}], right).problems()
-    with pytest.raises(DataError, match="no file"):
-        make_task("sums", tmp_path / "none.csv", right).problems()
 
 
 def listed(rows: Any) -> list[Problem]:
@@ -92,22 +79,16 @@ def test_no_row_is_lost_in_silence(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("gold", "plain"),
     [(np.int64(3), 3), (np.float32(0.5), 0.5), (np.bool_(True), True), (np.str_("x"), "x"), ((1, 2), [1, 2]),
+     (2**70, 2**70), (0.1, 0.1), ("ünï\u2028", "ünï\u2028"), ([None, [False]], [None, [False]]),
      (np.array([[1, 2]]), [[1, 2]]), ({"k": np.array([1.5])}, {"k": [1.5]})],
 )  # fmt: skip
 def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: Any) -> None:
     (problem,) = listed([{"text": "a", "gold": gold, "also": gold}])
+    assert problem.content_hash == digest(["own", "a", plain])
     assert problem.gold == plain and type(problem.gold) is type(plain) and problem.metadata["also"] == plain
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems([problem])
         assert store.problems("own") == [problem]
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
-                    | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
-@settings(max_examples=40, deadline=None)
-def test_plain_gold_keeps_its_hash(gold: Any) -> None:
-    if gold is not None:
-        assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
 
 
 @pytest.mark.parametrize(
@@ -125,25 +106,28 @@ def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], 
     assert "secret" not in str(error.value)
 
 
-def test_what_rows_may_be() -> None:
+def test_what_rows_may_be(tmp_path: Path) -> None:
     rows = [{"text": f"Is {i} odd?", "gold": i % 2} for i in range(9)]
     wanted = listed(rows)
     assert listed(pd.DataFrame(rows)) == wanted == make_task("own", [], right).problems(pd.DataFrame(rows), split="all")
+    assert listed(records(tmp_path / "rows.jsonl", rows)) == wanted
     once = make_task("own", (row for row in rows), right)
     assert once.problems(split="all") == wanted == once.problems(split="all")
     frame = pd.DataFrame([{"id": 7, "reasoning": "so"} | rows[0], rows[1]])  # what is missing there is NaN
     first, second = sorted(listed(frame), key=lambda p: p.text)
     assert first.id == "7" and second.id.startswith("own-") and second.metadata == {"reasoning": None}
     assert make_task("own", rows, right).gold_reasoning(second) == ""
-    for empty in ([], pd.DataFrame(columns=["text", "gold"])):
-        with pytest.raises(DataError, match="no rows"):
-            listed(empty)
-    with pytest.raises(DataError, match="a 'text' and a 'gold', not a str"):
-        listed({"text": "secret", "gold": 1})
-    with pytest.raises(ConfigError, match="rows must be"):
-        listed(None)
-    with pytest.raises(ConfigError, match="grade must be a function"):
-        make_task("own", rows, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [([], "no rows"), (pd.DataFrame(columns=["text", "gold"]), "no rows"), (None, "rows must be"),
+     ([{"question": "?"}], "row 1 must be a mapping"), ("none.csv", "no file"),
+     ({"text": "secret", "gold": 1}, "a 'text' and a 'gold', not a str")],
+)  # fmt: skip
+def test_what_rows_may_not_be(rows: Any, says: str) -> None:
+    with pytest.raises((ConfigError, DataError), match=says):
+        listed(rows)
 
 
 @pytest.mark.parametrize(
@@ -161,9 +145,8 @@ def test_what_a_grade_function_may_say(grade: Any, score: float, status: str) ->
     assert task.grade(problem, "  ").status == "empty"
 
 
-@pytest.mark.parametrize("grade", [lambda p, t: 1 / 0, lambda p, t: 1.5, lambda p, t: "yes", lambda p, t: float("nan")])
-def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunConfig], grade: Any) -> None:
-    run = config(tasks=[make_task("sums", sums, grade)], methods=["base"])
+def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunConfig]) -> None:
+    run = config(tasks=[make_task("sums", sums, lambda p, t: 1 / 0)], methods=["base"])
     with pytest.raises(DataError, match=r"the grade function of sums .* sums-"):
         run_sweep(run, progress=False)
     with Store(run.folder / "store.sqlite") as store:
@@ -172,8 +155,8 @@ def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunCo
 
 @pytest.mark.parametrize(
     "said",
-    ["1", (1.0, True), 10**400, Grade(1.5, True, "ok"), Grade(float("nan"), False, "ok"), Grade(1, True, "error"),
-     Grade(0, False, "wrong"), Grade(None, False, "ok")],  # type: ignore[arg-type]
+    ["1", 1.5, float("nan"), (1.0, True), 10**400, Grade(1.5, True, "ok"), Grade(float("nan"), False, "ok"),
+     Grade(1, True, "error"), Grade(0, False, "wrong"), Grade(None, False, "ok")],  # type: ignore[arg-type]
 )  # fmt: skip
 def test_what_a_grade_function_may_not_say(said: Any) -> None:
     task = make_task("sums", sums, lambda p, t: said)
@@ -182,16 +165,14 @@ def test_what_a_grade_function_may_not_say(said: Any) -> None:
         task.grade(problem, "12")
 
 
-def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
-    def grade(problem: Problem, text: str) -> bool:
-        raise ValueError(f"{problem.text}: {text}")
-
-    for private in (True, False):
-        task = make_task("own", [{"text": "a secret", "gold": 1, "private": private}], grade)
-        (problem,) = task.problems(split="all")
-        with pytest.raises(DataError, match=f"of own failed on {problem.id} .ValueError.; mend it") as error:
-            task.grade(problem, "a secret")
-        assert (error.value.__cause__ is None) == private
+@pytest.mark.parametrize("private", [True, False])
+def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -> None:
+    rows = [{"text": "a secret", "gold": 1, "private": private}]
+    task = make_task("own", rows, lambda problem, text: {}[problem.text + text])
+    (problem,) = task.problems()
+    with pytest.raises(DataError, match=f"of own failed on {problem.id} .KeyError.; mend it") as error:
+        task.grade(problem, "a secret")
+    assert "secret" not in str(error.value) and (error.value.__cause__ is None) == private
 
 
 def test_registering() -> None:
@@ -375,9 +356,3 @@ def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: 
 def test_without_recorded_traces_the_method_says_so(config: Callable[..., RunConfig]) -> None:
     with pytest.raises(DataError, match="anytime import"):
         run_sweep(config(tasks=["aime"], methods=["imported"]), progress=False)
-
-
-def test_a_private_text_is_withheld() -> None:
-    private = Problem("rec1", "gpqa", "the secret question", "A", {"private": True})
-    assert "secret" not in shown(private) + repr(private) + shown(private, "about the secret question")
-    assert "rec1" in shown(private) and shown(Problem("x", "aime", "open", 1)) == "open"

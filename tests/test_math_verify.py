@@ -7,11 +7,12 @@ import importlib
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
 
 from anytime_lib.errors import ConfigError
 from anytime_lib.tasks import math_verify
-from anytime_lib.tasks.math_verify import KINDS, Opinion, counts, disagreements, second_opinions
+from anytime_lib.tasks.math_verify import KINDS, counts, disagreements, second_opinions
 
 BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{2^{10^{12}}}", r"\boxed{10000000!}"]
 ANSWERS = [
@@ -33,31 +34,31 @@ ANSWERS = [
 
 
 @pytest.fixture(scope="module")
-def opinions() -> list[Opinion]:
+def opinions() -> pd.DataFrame:
     """Of all answers, with the bombs among them."""
     return second_opinions([(text, gold) for text, gold, _ in ANSWERS] + [(bomb, 17) for bomb in BOMBS], timeout=1.5)
 
 
-def test_kinds(opinions: list[Opinion]) -> None:
-    assert [o.kind for o in opinions] == [kind for *_, kind in ANSWERS] + ["timed out"] * 3
-    assert (opinions[5].ours, opinions[5].theirs) == (None, "82")  # the example of the literature
-    assert counts(opinions).to_dict() == {kind: sum(o.kind == kind for o in opinions) for kind in KINDS}
+def test_kinds(opinions: pd.DataFrame) -> None:
+    assert opinions.kind.tolist() == [kind for *_, kind in ANSWERS] + ["timed out"] * 3
+    assert opinions.ours.isna()[5] and opinions.theirs[5] == "82"  # the example of the literature
+    assert counts(opinions).to_dict() == {kind: (opinions.kind == kind).sum() for kind in KINDS}
 
 
-def test_the_table_shows_no_more_than_the_end_of_an_answer(opinions: list[Opinion]) -> None:
+def test_the_table_shows_no_more_than_the_end_of_an_answer(opinions: pd.DataFrame) -> None:
     table = disagreements(opinions)
     assert list(table.index) == [5, 6, 7, 10, 13, 14, 15, 16] and table["excerpt"].str.len().max() <= 60
-    assert table["theirs"].isna().sum() == 3 and disagreements([]).empty
+    assert table["theirs"].isna().sum() == 3 and disagreements(second_opinions([])).empty
 
 
 def test_works_from_threads_and_inside_an_event_loop_and_leaves_no_process_behind() -> None:
     async def cell() -> list[str]:
-        return [o.kind for o in second_opinions([(r"\boxed{17}", 17)])]
+        return second_opinions([(r"\boxed{17}", 17)]).kind.tolist()
 
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(second_opinions, [(BOMBS[0], 17), (r"\boxed{17}", 17)], 1) for _ in range(2)]
-        found = [future.result() for future in futures]
-    assert [[o.kind for o in os] for os in found] == [["timed out", "both right"]] * 2
+        found = [future.result().kind.tolist() for future in futures]
+    assert found == [["timed out", "both right"]] * 2
     assert asyncio.run(cell()) == ["both right"]
     assert not multiprocessing.active_children()
 

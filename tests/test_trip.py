@@ -49,16 +49,19 @@ def test_splits_and_limits() -> None:
     assert isinstance(TASK, Task)
 
 
-def test_a_sentence_that_cannot_be_read_is_shown() -> None:
-    text = generate(3, 0).text
-    with pytest.raises(DataError, match="You must see Paris"):
-        parse_problem(text.replace("You only take", "You must see Paris at dawn. You only take"))
-    with pytest.raises(DataError, match=r"flight.*Atlantis"):
-        parse_problem(text.replace("direct flights:\n", "direct flights:\nAtlantis and Nowhere, "))
-    with pytest.raises(DataError, match="speaks of 4 cities"):
-        parse_problem(text.replace("visit 3 European", "visit 4 European"))
-    with pytest.raises(DataError, match="not a trip-planning prompt"):
-        parse_problem("Hello")
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("You only take", "You must see Paris at dawn. You only take", "You must see Paris"),
+        ("direct flights:\n", "direct flights:\nAtlantis and Nowhere, ", r"flight.*Atlantis"),
+        ("visit 3 European", "visit 4 European", "speaks of 4 cities"),
+        ("European cities", "towns", "not a trip-planning prompt"),
+        ("Here are the cities", "Here are cities", "needs the line"),
+    ],
+)
+def test_a_sentence_that_cannot_be_read_is_shown(old: str, new: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        parse_problem(generate(3, 0).text.replace(old, new))
 
 
 WHOLE = "011710f32364011929def4365537843aff76ba187351dc6e949f9d3b56732ca6"
@@ -67,12 +70,14 @@ SPLIT = "21795db6c60b3a1e003edec247b89a86b4fed82e69e35fc7017f7918a9f27529"
 
 def test_generated_problems_stay_what_they_were() -> None:
     """Stored runs rest on them: every byte, ids and metadata too."""
-    made = [generate(n, seed) for n in range(2, 11) for seed in range(12)]
-    rows = [[p.id, p.text, p.gold, dict(p.metadata), p.content_hash] for p in made]
-    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest() == WHOLE
-    made = TASK.problems(limit=12, seed=3) + TASK.problems(limit=5, seed=3, split="pool", difficulty=[10, 2])
-    rows = [[p.id, p.text, p.gold, dict(p.metadata)] for p in made]
-    assert hashlib.sha256(json.dumps(rows).encode()).hexdigest() == SPLIT
+
+    def digest(problems: list[Problem], *more: str) -> str:
+        rows = [[p.id, p.text, p.gold, dict(p.metadata), *(getattr(p, name) for name in more)] for p in problems]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+    assert digest([generate(n, seed) for n in range(2, 11) for seed in range(12)], "content_hash") == WHOLE
+    pool = TASK.problems(limit=5, seed=3, split="pool", difficulty=[10, 2])
+    assert digest(TASK.problems(limit=12, seed=3) + pool) == SPLIT
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32), st.sampled_from([0.0, 0.4, 1.0]))
@@ -152,41 +157,33 @@ def test_the_question_of_a_few_shot_prompt_ends_with_the_task() -> None:
 
 
 @pytest.fixture(scope="module")
-def problems() -> list[Problem]:
-    return TASK.problems(DATA, split="all")
-
-
-@pytest.fixture(scope="module")
-def rows() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(DATA.read_text())
-    return loaded
+def problems() -> dict[str, Problem]:
+    return {p.id: p for p in TASK.problems(DATA, split="all")}
 
 
 @real
-def test_official_data(rows: dict[str, Any], problems: list[Problem]) -> None:
-    assert {p.id for p in problems} == rows.keys()
-    assert sum(grade_official(p, rows[p.id]["pred_5shot_pro"]) for p in problems) == 23
-    for p in problems:
-        assert grade_official(p, rows[p.id]["golden_plan"]) == grade_strict(p, rows[p.id]["golden_plan"]) == 1
+def test_official_data(problems: dict[str, Problem]) -> None:
+    rows = json.loads(DATA.read_text())
+    assert problems.keys() == rows.keys()
+    assert sum(grade_official(p, rows[name]["pred_5shot_pro"]) for name, p in problems.items()) == 23
+    for name, p in problems.items():
+        assert grade_official(p, rows[name]["golden_plan"]) == grade_strict(p, rows[name]["golden_plan"]) == 1
         # Each of the five worked examples is a prompt and its golden plan too.
-        *examples, last = rows[p.id]["prompt_5shot"].split("TASK: ")[1:]
+        *examples, last = rows[name]["prompt_5shot"].split("TASK: ")[1:]
         assert read_trip(last) == read_trip(p.text) and len(examples) == 5
         for text, plan in (e.split("\nSOLUTION:") for e in examples):
             assert grade_strict(parse_problem(text), plan) == 1
-    many = {p.id.rsplit("_")[-1]: n for p in problems if (n := len(solve(p))) != 1}
+    many = {name.rsplit("_")[-1]: n for name, p in problems.items() if (n := len(solve(p))) != 1}
     assert many == {"1511": 2, "1009": 2, "1450": 7, "1487": 9}
 
 
 @real
-def test_recorded_json_answers(problems: list[Problem]) -> None:
-    traces = [json.loads(line) for line in (DATA.parent / "trip_r1_traces.jsonl").read_text().splitlines()]
-    by_id = {p.id: p for p in problems}
-    for trace in traces:
-        problem, answer = by_id[trace["id"]], trace["answer"]
-        plan = read_plan(answer, read_trip(problem.text).cities)
-        assert plan
+def test_recorded_json_answers(problems: dict[str, Problem]) -> None:
+    for line in (DATA.parent / "trip_r1_traces.jsonl").read_text().splitlines():
+        trace = json.loads(line)
+        plan = read_plan(trace["answer"], read_trip(problems[trace["id"]].text).cities)
         # The recorded lists are JSON: what json reads of one is what was read of it.
-        first, _ = json.JSONDecoder().raw_decode(answer)
-        if len(first["itinerary"]) == answer.count("day_range"):
-            days = [[int(day) for day in re.findall(r"\d+", s["day_range"])] for s in first["itinerary"]]
-            assert plan == [Stay(s["place"], d[0], d[-1]) for s, d in zip(first["itinerary"], days, strict=True)]
+        first, _ = json.JSONDecoder().raw_decode(trace["answer"])
+        days = [[int(day) for day in re.findall(r"\d+", s["day_range"])] for s in first["itinerary"]]
+        listed = [Stay(s["place"], d[0], d[-1]) for s, d in zip(first["itinerary"], days, strict=True)]
+        assert plan and (plan == listed or len(listed) != trace["answer"].count("day_range"))

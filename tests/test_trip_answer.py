@@ -25,33 +25,26 @@ def listed(days: Callable[[int, int], object], place: str = "place", key: str = 
     return [{key: days(a, b), place: city} for city, a, b in (("Rome", 1, 3), ("Nice", 3, 5), ("Split", 5, 8))]
 
 
+def pairs(text: str) -> list[list[str]]:
+    return [pair.split(" ", 1) for pair in text.split("|")]
+
+
 OFFICIAL = write_plan([Stay("Rome", 1, 3), Stay("Nice", 3, 5), Stay("Split", 5, 8)])
 LISTS = {
-    "list": json.dumps(listed(lambda a, b: f"Day {a}-{b}")),
-    "object": json.dumps({"itinerary": listed(lambda a, b: f"Day {a}-{b}")}, indent=2),
-    "fence": "Here it is:\n```json\n"
-    + json.dumps(listed(lambda a, b: f"{a}-{b}"), indent=2)
-    + "\n```\nOn day 8, Rome!",
+    "fence": f"Here:\n```json\n{json.dumps(listed(lambda a, b: f'{a}-{b}'), indent=2)}\n```\nOn day 8, Rome!",
     "pairs": json.dumps({"plan": {"stays": listed(lambda a, b: [a, b])}}, indent=4),
     "words": json.dumps(listed(lambda a, b: f"Days {a} to {b}", "city", "days")),
     "quotes": str(listed(lambda a, b: f"Day {a} – Day {b}")),
     "cut": json.dumps(listed(lambda a, b: f"Day {a}-{b}"))[:-1] + ', {"day_range": "Day 8-',
     "comma": json.dumps(listed(lambda a, b: f"Day {a}-{b}"), indent=1).replace("}\n", "},\n"),
-    "flights": json.dumps(
-        [
-            {"day_range": "Day 1-3", "place": "Rome"},
-            {"day_range": "Day 3", "place": "Rome"},
-            {"day_range": "Day 3", "place": "Rome to Nice"},
-            {"day_range": "Day 3", "place": "Nice"},
-            {"day_range": "Day 3-5", "place": "Nice"},
-            {"day_range": "Day 5-8", "place": "Split"},
-        ]
+    "flights": ", ".join(
+        json.dumps({"day_range": f"Day {days}", "place": place})
+        for days, place in pairs("1-3 Rome|3 Rome|3 Rome to Nice|3 Nice|3-5 Nice|5-8 Split")
     ),
     "keys": json.dumps({"Day 1-3": "Rome", "Day 3-5": "Nice", "Day 5-8": "Split"}),
     "cities": json.dumps({"Rome": "Day 1-3", "Nice": "Day 3-5", "Split": "Day 5-8"}, indent=1),
 }
 TABLES = {
-    "ranges": "| Days | City |\n|---|---|\n| 1-3 | Rome |\n| 3–5 | Nice |\n| 5-8 | Split |",
     "numbered": "| # | City | Days | Stay |\n|-|-|-|-|\n| 1 | Rome | 1-3 | 3 days |\n| 2 | Nice | 3-5 | 3 days |\n"
     "| 3 | Split | 5-8 | 4 days |",
     "columns": "| City | Start day | End day |\n|---|---|---|\n| Rome | 1 | 3 |\n| Nice | 3 | 5 |\n| Split | 5 | 8 |",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -90,21 +91,9 @@ GOOD = {"prompt_0shot": PROBLEMS[0].text}
 
 @pytest.mark.parametrize(
     "content",
-    [
-        "",
-        "{",
-        "[" * 100_000,
-        "[]",
-        "{}",
-        "3",
-        '{"a": 3}',
-        '{"a": {"prompt": ""}}',
-        '{"a": {"prompt_0shot": "Hello"}}',
-        json.dumps({"a": GOOD | {"cities": "Rome**Nice", "durations": "3"}}),
-        json.dumps({"a": GOOD | {"cities": "Rome**Nice", "durations": "3**x"}}),
-        json.dumps({"a": GOOD})[:-40],
-        "\udcff",
-    ],
+    ["", "{", "[" * 100_000, "[]", "{}", "3", "\udcff", json.dumps({"a": GOOD})[:-40]]
+    + ['{"a": 3}', '{"a": {"prompt": ""}}', '{"a": {"prompt_0shot": "Hello"}}']
+    + [json.dumps({"a": GOOD | {"cities": "Rome**Nice", "durations": days}}) for days in ("3", "3**x")],
 )
 def test_bad_files(tmp_path: Path, content: str) -> None:
     path = tmp_path / "trips.json"
@@ -114,85 +103,72 @@ def test_bad_files(tmp_path: Path, content: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_missing_files(tmp_path: Path) -> None:
-    for source in (tmp_path / "none.json", str(tmp_path), ""):
-        with pytest.raises(DataError, match="cannot read the trip-planning file"):
-            TASK.problems(source)
-
-
-class Site:
-    """A small site on 127.0.0.1 that gives one file, its first `sent` bytes if less than all, or an HTTP error."""
-
-    def __init__(self) -> None:
-        self.content, self.status, self.sent, self.asked = b"", 200, None, 0
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked += 1
-                self.send_response(site.status)
-                self.send_header("Content-Length", str(len(site.content)))
-                self.end_headers()
-                self.wfile.write(site.content[: site.sent])
-
-            def log_message(self, format: str, *args: object) -> None: ...
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-
 @pytest.fixture
-def site(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    site = Site()
-    site.content = file.read_bytes()
-    blob = b"blob %d\0" % len(site.content) + site.content
-    monkeypatch.setattr(trip_source, "BLOB", hashlib.sha1(blob).hexdigest())
-    monkeypatch.setattr(trip_source, "OFFICIAL", f"http://127.0.0.1:{site.server.server_port}/trip_planning.json")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield site
-    site.server.shutdown()
-    site.server.server_close()
+def site(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The file that a site on 127.0.0.1 gives, in place of the official one."""
+    content = file.read_bytes()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=file.parent)) as server:
+        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        monkeypatch.setattr(trip_source, "BLOB", hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())
+        monkeypatch.setattr(trip_source, "OFFICIAL", f"http://127.0.0.1:{server.server_port}/{file.name}")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield file
+        server.shutdown()
 
 
-def test_the_official_file_is_fetched_once_and_checked(site: Site) -> None:
+def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
     found = TASK.problems("official", limit=3)
-    whole = hashlib.sha256(site.content).hexdigest()
+    content = site.read_bytes()
+    whole = hashlib.sha256(content).hexdigest()
     assert [(p.metadata["source"], p.metadata["sha256"]) for p in found] == [("official", whole[:12])] * 3
+    site.unlink()  # it is not asked again
     assert TASK.problems("official#5shot", limit=3)[0].id == f"{found[0].id}_5shot"
-    assert site.asked == 1
     kept = trip_source.official_file()
     assert [path.name for path in kept.parent.iterdir()] == ["trip_planning.json"]
-    kept.write_bytes(site.content + b"\n")
+    kept.write_bytes(content + b"\n")
     with pytest.raises(DataError, match="delete it to fetch it again"):
         TASK.problems("official")
     kept.unlink()
-    assert len(TASK.problems("official", limit=3)) == 3 and site.asked == 2
+    site.write_bytes(content)
+    assert TASK.problems("official", limit=3) == found
 
 
-@pytest.mark.parametrize("fault", ["missing", "cut", "other", "offline", "read only"])
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("missing", r"\(HTTP 404\); give the path of a copy"),
+        ("cut", r"cut off, or another one\); give the path of a copy"),
+        ("other", r"cut off, or another one\); give the path of a copy"),
+        ("offline", r"cannot fetch .*; give the path of a copy"),
+        ("read only", "writable folder"),
+    ],
+)
 def test_a_failed_fetch_says_what_to_do(
-    site: Site, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    site: Path, fault: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    content = site.read_bytes()
     if fault == "missing":
-        site.status = 404
-    elif fault == "cut":
-        site.sent = 1000
-    elif fault == "other":
-        site.content += b" "
+        site.unlink()
     elif fault == "offline":
         monkeypatch.setattr(trip_source, "OFFICIAL", "http://127.0.0.1:9/trip_planning.json")
+    elif fault == "read only":
+        monkeypatch.setenv("ANYTIME_CACHE", str(site))  # a file, where the folder should be
     else:
-        (tmp_path / "taken").write_text("a file, where the folder should be")
-        monkeypatch.setenv("ANYTIME_CACHE", str(tmp_path / "taken"))
-    with pytest.raises(DataError, match=r"give the path of a copy|writable folder") as caught:
+        site.write_bytes(content[:1000] if fault == "cut" else content + b" ")
+    with pytest.raises(DataError, match=says) as caught:
         TASK.problems("official")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("cache/**/*.json"))  # nothing half is kept
 
 
-def test_settings_that_make_no_sense(file: Path) -> None:
-    wrong: list[dict[str, Any]] = [{"limit": 0}, {"seed": -1}, {"difficulty": [11]}, {"split": "trian"}]
-    for bad in wrong:
-        for source in (None, file) if "seed" not in bad else (None,):
-            with pytest.raises(ConfigError):
-                TASK.problems(source, **bad)
+@pytest.mark.parametrize("bad", [{"limit": 0}, {"seed": -1}, {"difficulty": [11]}, {"split": "trian"}])
+def test_settings_that_make_no_sense(file: Path, bad: dict[str, Any]) -> None:
+    for source in (None, file) if "seed" not in bad else (None,):
+        with pytest.raises(ConfigError):
+            TASK.problems(source, **bad)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    for source in (tmp_path / "none.json", str(tmp_path), ""):
+        with pytest.raises(DataError, match="cannot read the trip-planning file"):
+            TASK.problems(source)

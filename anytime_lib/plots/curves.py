@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
-from anytime_lib.index import Floats, Order, mean_curve, quality_array
-from anytime_lib.plots.style import (
-    GREY,
-    QUALITY,
-    budget_axis,
-    colours_of,
-    finish,
-    panels,
-    size_of,
-    title_of,
-)
+from anytime_lib.index import Order, mean_curve, quality_array
+from anytime_lib.plots.style import GREY, QUALITY, budget_axis, colours_of, finish, panels, size_of, title_of
 from anytime_lib.stats.estimate import band
 
 X = "reasoning budget (tokens of the serving model, log scale)"
@@ -32,12 +20,10 @@ def plot_curves(
     """Quality against budget for every method of one (run, model, task), with bootstrap bands.
 
     Args:
-        cells: the tidy table, one run, model and task.
         baseline: where methods stand apart, drawn in grey in every panel.
-        order: the level of the running maximum, named in the title; `raw` takes none. Otherwise the mean before the
-            maximum is drawn too, dotted: where it falls, further reasoning made answers worse.
+        order: the level of the running maximum. Unless it is `raw`, the mean before the maximum is drawn too, dotted.
         chance: draw a line at what guessing reaches.
-        apart: a panel for each method: a dozen bands in one cannot be told apart.
+        apart: a panel for each method.
         simultaneous: draw the limits that hold the whole curve at once too, dashed.
     """
     settings = {"order": order, "n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
@@ -51,8 +37,16 @@ def plot_curves(
             ax.set_title(f"{method}, {size_of(arms[method])}", fontsize=8)
             if baseline in curves and method != baseline:
                 ax.plot(curves[baseline].budget, curves[baseline].quality, color=GREY, linewidth=1.5, label=baseline)
-        raw = None if order == "raw" else mean_curve(quality_array(arms[method])[0], "raw")
-        _curve(ax, curve, raw, colours[method], "the method" if apart else method, simultaneous)
+        colour = colours[method]
+        ax.plot(curve.budget, curve.quality, marker="o", markersize=4, color=colour,
+                label="the method" if apart else method)  # fmt: skip
+        ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        for end, says in ((curve.low_all, "whole curve at once"), (curve.high_all, None)) if simultaneous else ():
+            ax.plot(curve.budget, end, color=colour, linewidth=0.8, linestyle="--", label=says)
+        if order != "raw":
+            raw = mean_curve(quality_array(arms[method])[0], "raw")
+            ax.plot(curve.budget, raw, marker="x", markersize=4, linestyle=":", linewidth=1, color=colour,
+                    label="before the maximum")  # fmt: skip
         budget_axis(ax, curve.budget)
     top = max(float(curve[["quality", "high"]].max().max()) for curve in curves.values())
     axes[0].set_ylim(0, max(0.2, 1.08 * top))  # a curve along the floor should look like one
@@ -64,18 +58,6 @@ def plot_curves(
              f"bootstrap bands over problems, {size_of(cells)}")  # fmt: skip
     x = X if len(axes) == 1 else "reasoning budget (tokens, log scale)"
     return finish(figure, axes, x=x, y=QUALITY.get(task, "mean score"), title=title)
-
-
-def _curve(ax: Axes, curve: pd.DataFrame, raw: Floats | None, colour: Any, label: str, simultaneous: bool) -> None:
-    """One curve with its band, the mean before the maximum (dotted) and the limits of the whole curve (dashed)."""
-    ax.plot(curve.budget, curve.quality, marker="o", markersize=4, color=colour, label=label)
-    ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
-    if simultaneous:
-        for end, says in ((curve.low_all, "whole curve at once"), (curve.high_all, None)):
-            ax.plot(curve.budget, end, color=colour, linewidth=0.8, linestyle="--", label=says)
-    if raw is not None:
-        ax.plot(curve.budget, raw, marker="x", markersize=4, linestyle=":", linewidth=1, color=colour,
-                label="before the maximum")  # fmt: skip
 
 
 def plot_trace(cells: pd.DataFrame) -> Figure:
@@ -91,13 +73,8 @@ def plot_trace(cells: pd.DataFrame) -> Figure:
 
 
 def plot_accounts(table: pd.DataFrame, *, says: str, axis: str = "total_all") -> Figure:
-    """Quality (best so far) against all tokens of a problem, a line per method of one task.
-
-    Args:
-        table: of `studies.equal_cost.accounts`, one task.
-        axis: the column to draw along: a key of `studies.equal_cost.AXES`.
-        says: what is equal on that axis: its value there.
-    """
+    """Quality (best so far) against all tokens of a problem, a line per method of one task (of `accounts`), along a key
+    of `studies.equal_cost.AXES`, whose value there `says` what is equal on it."""
     figure, (ax,) = panels(height=4.4)
     colours = colours_of(table.method)
     for method, arm in table.groupby("method", sort=False):

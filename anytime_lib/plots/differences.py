@@ -18,7 +18,6 @@ def plot_differences(comparisons: Family | Mapping[tuple[str, str], Comparison],
     Args:
         comparisons: a family, whose members that stand after Holm's adjustment are drawn filled, the others open; or
             (task, treatment) -> its comparison with the baseline, all filled.
-        title: what is compared; confidence level and the unit are added to the axis.
     """
     if isinstance(comparisons, Family):
         rows = [(m.task, c, p < comparisons.alpha) for (m, c), p in
@@ -60,12 +59,8 @@ def plot_profiles(profile: pd.DataFrame, *, n_problems: int, title: str, baselin
 
 
 def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: float | None = None) -> Figure:
-    """The same difference read in every way (of `difference_variants`): one panel for each comparison.
-
-    Args:
-        tables: heading of a panel -> its variants.
-        margin: shade what counts as no difference.
-    """
+    """The same difference read in every way: a panel for each heading and its rows of `difference_variants`; what
+    counts as no difference (up to the margin) is shaded."""
     rows = list(dict.fromkeys(name for t in tables.values() for name in t.choice + ": " + t.variant))
     figure, axes = panels(len(tables), width=2.6, height=0.9 + 0.2 * len(rows), extra=2.2)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):

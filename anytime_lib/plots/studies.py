@@ -12,23 +12,19 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from anytime_lib.plots.style import BLUE, finish, panels
+from anytime_lib.plots.style import BLUE, budget_axis, finish, panels
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
-    """Power against the number of problems, one line for each number of samples (rows of `power_table`).
-
-    The band is the 95 % interval of the simulation; the dotted line is the usual .8.
-    """
+    """Power against the number of problems, one line for each number of samples (rows of `power_table`), with the 95 %
+    interval of the simulation; the dotted line is the usual .8."""
     figure, (ax,) = panels()
     for (samples, part), colour in zip(table.groupby("n_samples"), sns.color_palette("colorblind"), strict=False):
         half = 1.96 * part.standard_error
         ax.plot(part.n_problems, part.power, marker="o", color=colour, label=f"{samples} samples per problem")
         ax.fill_between(part.n_problems, part.power - half, part.power + half, color=colour, alpha=0.18, linewidth=0)
     ax.axhline(0.8, color="0.5", linestyle=":", linewidth=1)
-    ax.set_xscale("log", base=2)
-    sizes = sorted(table.n_problems.unique())
-    ax.set_xticks(sizes, [str(n) for n in sizes])
+    budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
     first = table.iloc[0]
     title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided {first.alpha:g}, "
@@ -106,12 +102,8 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
 
 
 def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
-    """A matrix of responses by extractors, coloured by verdict (of `studies.grader_audit`).
-
-    Args:
-        matrix: one row per response (the index), one column per extractor: right, invented, missed or wrong.
-        title: what is shown; the number of responses is added.
-    """
+    """A matrix of responses (the index) by extractors, of verdicts of `studies.grader_audit`: right, invented, missed
+    or wrong."""
     # Blue against reds: told apart without colour vision, and each cell bears its word.
     colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
     figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
@@ -130,13 +122,8 @@ def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
 
 
 def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
-    """The bias of every level of the maximum (of `maximum_bias`), one panel for each truth, on one scale.
-
-    Args:
-        tables: heading of a panel -> rows of `maximum_bias` at several values of a column.
-        along: that column (`n_samples`, `n_budgets`).
-        x: its axis' label.
-    """
+    """The bias of every level of the maximum, on one scale: a panel for each heading and its rows of `maximum_bias` at
+    several values of the column `along` (`n_samples`, `n_budgets`)."""
     figure, axes = panels(len(tables), width=4.2, height=3.4)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
         orders = table.groupby("order", sort=False)
@@ -144,9 +131,7 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
             ax.plot(part[along], part.bias, marker="o", markersize=4, color=colour, label=str(order))
             ax.fill_between(part[along], part.low, part.high, color=colour, alpha=0.25, linewidth=0)
         ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
-        ax.set_xscale("log", base=2)
-        ticks = sorted(table[along].unique())
-        ax.set_xticks(ticks, [str(t) for t in ticks])
+        budget_axis(ax, table[along].unique())
         ax.set_title(heading, fontsize=9)
     first = next(iter(tables.values())).iloc[0]
     title += f"\nbands: 95% over {first.n_repetitions:,} experiments of {first.n_problems} problems each"
@@ -154,12 +139,8 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 
 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
-    """Measured error rates of the full study against what is promised of them.
-
-    Args:
-        table: one row per setting: n, K, shape, repetitions and a column for each rate.
-        promised: column -> lowest and highest share allowed, shaded.
-    """
+    """Measured error rates of the full study (rows of `error_rate_table`) against what is promised of them: column ->
+    lowest and highest share allowed, shaded."""
     figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, columns=2, share=False)
     labels = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
     for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):

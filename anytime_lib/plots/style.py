@@ -12,16 +12,10 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TITLES = {
-    "natural_plan_trip": "NaturalPlan-style trips",
-    "aime": "integer-answer mathematics",
-    "gpqa": "science questions",
-}
-QUALITY = {
-    "natural_plan_trip": "mean share of constraints satisfied",
-    "aime": "share of answers right",
-    "gpqa": "share of answers right",
-}
+TITLES = {"natural_plan_trip": "NaturalPlan-style trips", "aime": "integer-answer mathematics",
+          "gpqa": "science questions"}  # fmt: skip
+QUALITY = {"natural_plan_trip": "mean share of constraints satisfied", "aime": "share of answers right",
+           "gpqa": "share of answers right"}  # fmt: skip
 """What the built-in tasks, and the quality of their answers, are called in figures; others by their own names."""
 GREY, BLUE, RED = "0.55", "#0173b2", "#d55e00"
 _USUAL = ("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt")
@@ -60,7 +54,7 @@ def panels(
 
 
 def budget_axis(ax: Axes, budgets: Iterable[int]) -> None:
-    """Budgets on a log scale, at most six of them named."""
+    """Budgets (or other sizes) on a log scale, at most six of them named."""
     ticks = sorted(budgets)
     shown = ticks if len(ticks) <= 6 else ticks[:: -(-len(ticks) // 6)]
     ax.set_xscale("log", base=2)

@@ -13,16 +13,6 @@ from anytime_lib.stats.missing import bounds
 from anytime_lib.stats.sufficient import least_sufficient_budget
 
 __all__ = [
-    "VERDICTS",
-    "Comparison",
-    "band",
-    "bounds",
-    "compare",
-    "compare_family",
-    "conclude",
-    "declared_family",
-    "estimate",
-    "least_sufficient_budget",
-    "measures",
-    "min_detectable_effect",
-]
+    "VERDICTS", "Comparison", "band", "bounds", "compare", "compare_family", "conclude", "declared_family", "estimate",
+    "least_sufficient_budget", "measures", "min_detectable_effect",
+]  # fmt: skip

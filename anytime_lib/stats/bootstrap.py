@@ -1,13 +1,10 @@
 """What else might a statistic have been? Resampling by problem, with the same draws for every arm.
 
 Samples within a problem are not independent, so whole problems are drawn with replacement, their samples with them.
-Drawing samples anew inside each drawn problem as well, the two-stage bootstrap, would count the noise between samples
-twice, because a problem's mean already holds it: the intervals come out too wide. How often intervals hold the truth
-is measured by `tests/benchmarks/bench_error_rates.py`; notebook 08 shows it.
+(Drawing samples anew as well would count the noise between them twice.) A resample is a row of weights, how often each
+problem was drawn, so that all resamples are one matrix product. Notebook 08 shows how often intervals hold the truth.
 Sources: Davison & Hinkley, "Bootstrap Methods and their Application" (1997), ch. 3.8; Miller, "Adding Error Bars to
 Evals" (arXiv 2411.00640).
-
-A resample is a row of weights, how often each problem was drawn, so that all resamples are one matrix product.
 """
 
 from __future__ import annotations
@@ -32,13 +29,8 @@ def generator(seed: Seed) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class CurveStatistic:
-    """A statistic of the mean quality curve.
-
-    Attributes:
-        of: (..., T) curves and the budgets -> (...) or (..., T), with values between 0 and 1.
-        order: the level at which the curve's running maximum is taken (see `mean_curve`).
-        name: in words, for summaries and axes.
-    """
+    """A statistic of the mean quality curve with its running maximum at the level `order` names, called by cells; `of`:
+    (..., T) curves and the budgets -> (...) or (..., T), between 0 and 1; its name is for summaries and axes."""
 
     of: Callable[[Floats, list[int]], Floats]
     order: Order
@@ -99,25 +91,14 @@ def reweighted(quality: Floats, budgets: list[int], statistic: CurveStatistic, w
 def resampled(
     quality: Floats, budgets: list[int], statistic: CurveStatistic, n_resamples: int, rng: np.random.Generator
 ) -> Floats:
-    """A statistic on bootstrap resamples of one or several arms, with the same draws for all arms.
-
-    Args:
-        quality: (A, P, S, T): arms, problems, samples, budgets; NaN where missing.
-        budgets: (T,).
-        n_resamples: R.
-        rng: where the draws come from.
-
-    Returns:
-        (R, A, ...) the statistic of every arm on every resample.
-    """
+    """A statistic on R bootstrap resamples, with the same draws for all arms: (A, P, S, T), NaN where missing ->
+    (R, A, ...)."""
     return reweighted(quality, budgets, statistic, draw_weights(quality.shape[1], n_resamples, rng))
 
 
 def jackknifed(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
-    """The statistic of every arm with one problem left out: (A, P, S, T) -> (P, A, ...).
-
-    A single problem cannot be left out: the statistic itself. NaN where a problem alone holds some budget.
-    """
+    """The statistic of every arm with one problem left out: (A, P, S, T) -> (P, A, ...); of a single problem, itself.
+    NaN where a problem alone holds some budget."""
     n = quality.shape[1]
     return reweighted(quality, budgets, statistic, 1 - np.eye(n) if n > 1 else np.ones((1, 1)))
 

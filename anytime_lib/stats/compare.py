@@ -1,16 +1,14 @@
 """Is the difference between two methods more than chance?
 
-The problem is the unit of analysis: both arms are read on the same problems and resampled with the same draws.
-The p-value that counts (`Comparison.pvalue`, the one Holm adjusts) exchanges the two arms of whole problems and reads
-the very difference that the interval is about; it is exact whatever the scores look like, and its null is that the
-method makes no difference. The interval is about the size of the difference. Near the edge the two may disagree (in
-about 1 to 2 % of experiments without effect); `summary` goes by the interval.
+The problem is the unit of analysis: both arms are read on the same problems and resampled with the same draws. The
+p-value (`Comparison.pvalue`) exchanges the two arms of whole problems and reads the very difference that the interval
+is about; its null is that the method makes no difference. Near the edge the two may disagree (in about 1 to 2 % of
+experiments without effect); `summary` goes by the interval.
 
 The running maximum favours flat and noisy curves. Where the two arms' curves differ in shape, a `pooled` difference is
-biased towards the flatter one, its interval is too narrow for it (with 198 problems x 10 samples, ten budgets and one
-arm flat it holds the truth in about .6 of experiments), and its p-value, whose null is that the arms are exchangeable,
-may be small although the true indices are equal. So every comparison with a maximum carries the same one
-without (`Comparison.raw`), by the same draws; where the two conclude otherwise, the one without is to be trusted.
+biased towards the flatter one, and its interval is too narrow (with 198 problems x 10 samples, ten budgets and one arm
+flat it holds the truth in about .6 of experiments). So every comparison with a maximum carries the same one without
+(`Comparison.raw`), by the same draws; where the two conclude otherwise, the one without is to be trusted.
 """
 
 from __future__ import annotations
@@ -43,19 +41,16 @@ class Comparison:
     """The paired difference of a statistic, treatment minus baseline.
 
     Attributes:
+        of: the statistic's name, the Anytime Index by default.
         statistic: the difference on the observed cells.
         n_problems, n_samples: problems and samples that both arms have.
         n_missing: cells left out because either arm lacks them.
-        method: of the interval, unless another is asked for.
-        of: the statistic's name, the Anytime Index by default.
         exchange: the test by exchanging the arms of whole problems (see `sign_flip_test`).
         draws: (R,) the difference on each resample.
-        contributions: (P,) each problem's contribution to the difference, which is their mean: by leaving the problem
-            out (jackknife pseudo-values, centred). Without a pooled maximum they are the problems' own differences;
-            with it, their differences where the pooled curve has its maximum.
-        quality: (2, P, S, T) the paired cells themselves.
-        budgets: (T,).
-        raw: the same comparison without a running maximum, by the same draws; None where there is none to leave out.
+        contributions: (P,) each problem's contribution to the difference, which is their mean (jackknife pseudo-values,
+            centred). Without a pooled maximum they are the problems' own differences.
+        quality, budgets: (2, P, S, T) the paired cells themselves, and (T,).
+        raw: the same comparison without a running maximum; None where there is none to leave out.
         reason: why nothing was compared, where nothing was.
     """
 
@@ -85,10 +80,8 @@ class Comparison:
 
     def confidence_interval(self, confidence_level: float | None = None, method: Method | None = None) -> Interval:
         """The interval of the difference; a point when all draws are equal."""
-        level = confidence_level or self.confidence_level
-        ends = interval(
-            self.draws, self.statistic, n=self.n_problems, method=method or self.method, confidence_level=level
-        )
+        how, level = method or self.method, confidence_level or self.confidence_level
+        ends = interval(self.draws, self.statistic, n=self.n_problems, method=how, confidence_level=level)
         return Interval(*map(float, ends))
 
     @property
@@ -107,9 +100,9 @@ class Comparison:
 
     @property
     def effect_size(self) -> float:
-        """Cohen's d_z: the mean of the problems' contributions over their standard deviation. Infinite if all differ
+        """Cohen's d_z: the mean of the problems' contributions over their standard deviation; infinite if all differ
         alike, 0 if none differs."""
-        spread = float(self.contributions.std(ddof=1)) if self.n_problems > 1 else float("nan")
+        spread = float(self.contributions.std(ddof=1)) if self.n_problems > 1 else np.nan
         if spread == 0:
             return float(np.sign(self.statistic)) * np.inf if self.statistic else 0.0
         return self.statistic / spread
@@ -129,10 +122,9 @@ class Comparison:
     def noninferior(self, margin: float, alpha: float = 0.05) -> MarginResult:
         """Is the treatment worse by no more than `margin`? One-sided.
 
-        The larger of two p-values: that of the interval's method and draws, and that of Gaffke's bound on the problems'
-        contributions (see `upper_bound`), which assumes nothing of their distribution. The draws know only of losses
-        that were seen; with the second, rare and large ones are allowed for, and without any difference at all n
-        problems show a margin above 1 - alpha^(1 / n) and no smaller one.
+        The larger of two p-values: by the interval's method and draws, which know only of losses that were seen, and by
+        Gaffke's bound on the problems' contributions (see `upper_bound`), which allows for rare and large ones. Without
+        any difference at all, n problems show a margin above 1 - alpha^(1 / n) and no smaller one.
         """
         pvalue, note = self._not_below(margin, 1)
         claim = f"{self.treatment} is worse than {self.baseline} by less than {margin:g}"
@@ -155,13 +147,10 @@ class Comparison:
         """The p-value of "the treatment is worse (sign -1: better) by `margin` or more", and what to know of it."""
         if not margin > 0:
             raise DataError(f"a margin must be above 0, in units of the statistic, not {margin}")
-        if np.isnan(self.statistic):
-            return np.nan, self.reason or _NO_CELL
         if np.isnan(self.contributions).any():
-            return np.nan, _TOO_FEW
-        by_draws = one_sided_pvalue(
-            sign * self.draws, sign * self.statistic, -margin, n=self.n_problems, method=self.method
-        )
+            return np.nan, _TOO_FEW if not np.isnan(self.statistic) else self.reason or _NO_CELL
+        how = {"n": self.n_problems, "method": self.method}
+        by_draws = one_sided_pvalue(sign * self.draws, sign * self.statistic, -margin, **how)  # type: ignore[arg-type]
         by_bound = float(np.mean(self._possible_losses[0 if sign > 0 else 1] >= margin))
         if np.ptp(self.contributions) == 0:
             return max(by_draws, by_bound), f"{_ALIKE}: by Gaffke's bound alone"
@@ -203,36 +192,26 @@ class Comparison:
         """One row; raw_difference, raw_low and raw_high are those without a maximum, of whatever had none its own."""
         bare = self.raw or self
         (low, high), (raw_low, raw_high) = self.confidence_interval(), bare.confidence_interval()
-        arms = {name: getattr(self, name) for name in ("baseline", "treatment", "baseline_value", "treatment_value")}
-        here = {"difference": self.statistic, "low": low, "high": high, "pvalue": self.pvalue}
-        without = {"raw_difference": bare.statistic, "raw_low": raw_low, "raw_high": raw_high}
-        size = {name: getattr(self, name) for name in ("n_problems", "n_samples", "n_missing")}
-        told = {"effect_size": self.effect_size, **without, **size, "notes": "; ".join(self.notes)}
-        return pd.DataFrame([arms | here | told])
+        return pd.DataFrame([{
+            "baseline": self.baseline, "treatment": self.treatment, "baseline_value": self.baseline_value,
+            "treatment_value": self.treatment_value, "difference": self.statistic, "low": low, "high": high,
+            "pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic,
+            "raw_low": raw_low, "raw_high": raw_high, "n_problems": self.n_problems, "n_samples": self.n_samples,
+            "n_missing": self.n_missing, "notes": "; ".join(self.notes),
+        }])  # fmt: skip
 
 
 def compare(
-    cells: pd.DataFrame,
-    *,
-    baseline: str,
-    treatment: str,
-    n_resamples: int = 10_000,
-    seed: Seed = 0,
-    order: Order = "pooled",
-    confidence_level: float = 0.95,
-    method: Method = "t",
+    cells: pd.DataFrame, *, baseline: str, treatment: str, n_resamples: int = 10_000, seed: Seed = 0,
+    order: Order = "pooled", confidence_level: float = 0.95, method: Method = "t",
     statistic: CurveStatistic | None = None,
-) -> Comparison:
+) -> Comparison:  # fmt: skip
     """The difference in Anytime Index between two methods on the same problems.
-
-    The default level of the maximum, `pooled`, is the paper's reading; it favours a flat or noisy curve over a rising
-    one, so the result carries the difference without the maximum beside it (`Comparison.raw`).
 
     Args:
         cells: the tidy table; one run, model and task (filter it first).
         baseline, treatment: names of methods in it.
-        n_resamples: bootstrap resamples of whole problems, the same for both arms; also the random exchanges.
-        seed: of the draws: a whole number, or a numpy Generator.
+        n_resamples, seed: of whole problems, the same for both arms; also of the random exchanges.
         order: level of the running maximum (see `mean_curve`).
         method: of the interval: `t` or `percentile` (see `intervals`).
         statistic: another statistic of the curve in place of the index, such as `quality_at(budget)`; it brings its
@@ -243,30 +222,15 @@ def compare(
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
     return compare_arrays(
-        quality,
-        budgets,
-        statistic or index_of(order),
-        shared_draws(n_resamples, seed),
-        baseline=baseline,
-        treatment=treatment,
-        n_missing=n_missing,
-        method=method,
-        confidence_level=confidence_level,
-    )
+        quality, budgets, statistic or index_of(order), shared_draws(n_resamples, seed), baseline=baseline,
+        treatment=treatment, n_missing=n_missing, method=method, confidence_level=confidence_level,
+    )  # fmt: skip
 
 
 def compare_arrays(
-    quality: Floats,
-    budgets: list[int],
-    statistic: CurveStatistic,
-    draws: SharedDraws,
-    *,
-    baseline: str = "baseline",
-    treatment: str = "treatment",
-    n_missing: int = 0,
-    method: Method = "t",
-    confidence_level: float = 0.95,
-) -> Comparison:
+    quality: Floats, budgets: list[int], statistic: CurveStatistic, draws: SharedDraws, *, baseline: str = "baseline",
+    treatment: str = "treatment", n_missing: int = 0, method: Method = "t", confidence_level: float = 0.95,
+) -> Comparison:  # fmt: skip
     """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one."""
     weights, signs = draws(quality.shape[1])
 
@@ -275,24 +239,13 @@ def compare_arrays(
         left_out = np.diff(jackknifed(quality, budgets, of))[:, 0]
         pull = (len(left_out) - 1) * (left_out.mean() - left_out)
         return Comparison(
-            baseline=baseline,
-            treatment=treatment,
-            statistic=second - first,
-            baseline_value=first,
-            treatment_value=second,
-            n_problems=quality.shape[1],
-            n_samples=quality.shape[2],
-            n_missing=n_missing,
-            confidence_level=confidence_level,
-            method=method,
-            of=of.name,
+            baseline, treatment, confidence_level, method, of.name, statistic=second - first, baseline_value=first,
+            treatment_value=second, n_problems=quality.shape[1], n_samples=quality.shape[2], n_missing=n_missing,
             exchange=sign_flip_test(problem_curves(quality, of.order), budgets, of, signs),
             draws=np.diff(reweighted(quality, budgets, of, weights))[:, 0],
             contributions=np.round(second - first + pull, 12),  # so that equal problems tie, which ranks depend on
-            quality=quality,
-            budgets=budgets,
-            raw=raw,
-        )
+            quality=quality, budgets=budgets, raw=raw,
+        )  # fmt: skip
 
     without = statistic.order in ("pooled", "problem", "trace")
     return compared(statistic, compared(replace(statistic, order="raw")) if without else None)

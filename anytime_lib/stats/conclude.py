@@ -22,11 +22,8 @@ VERDICTS = {
 
 
 def conclude(family: Family, margin: float) -> pd.DataFrame:
-    """One verdict of `VERDICTS` for every comparison of a family.
-
-    Args:
-        family: all that was compared; what stands is judged by its Holm-adjusted p-values.
-        margin: the largest difference that counts as nothing, in units of the statistic.
+    """One verdict of `VERDICTS` for every comparison of a family, with a margin in units of the statistic: the largest
+    difference that counts as nothing.
 
     Returns:
         One row per comparison: task, baseline, treatment, verdict, small (the difference is shown to be below the

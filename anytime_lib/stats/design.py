@@ -14,34 +14,26 @@ from anytime_lib.errors import DataError
 
 
 def min_detectable_effect(
-    n_problems: int,
-    n_samples: int,
-    *,
-    sd_between: float = 0.1,
-    sd_within: float = 0.35,
-    power: float = 0.8,
+    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35, power: float = 0.8,
     alpha: float = 0.05,
-) -> float:
+) -> float:  # fmt: skip
     """The smallest true difference between two arms that a paired design would find with the given power.
 
-    A planning value: the two-sided paired t test on the problems' mean differences, whose variance is
-    sd_between^2 + 2 sd_within^2 / n_samples. The defaults fit power simulated on scores of multiple choice (n=30 with
-    10 samples: 10 points found with .79); put in what earlier runs showed. It is of mean quality, the index of order
-    `raw`. The maximum of the pooled curve makes noise of its own where curves are noisy, and the same difference is
-    then found less often than `power` says: .72 to .75 in place of .80 with 30 problems and one sample
-    (`power_pooled` in `data/error_rates.csv`; notebook 07).
+    By the two-sided paired t test on the problems' mean differences, whose variance is sd_between^2 + 2 sd_within^2 /
+    n_samples. The defaults fit scores of multiple choice; put in what earlier runs showed. It is of mean quality, the
+    index of order `raw`: with the pooled maximum, which makes noise of its own, the same difference is found in .72 to
+    .75 of studies in place of .80 with 30 problems and one sample (`power_pooled` in `data/error_rates.csv`).
 
     Args:
         n_problems, n_samples: problems, and traces per problem and arm.
         sd_between: of the true difference between problems.
         sd_within: of one trace's quality around its problem's mean.
-        power, alpha: alpha < power < 1, since a test finds in a share alpha of studies what is not there.
 
     Returns:
         A difference in mean quality; NaN for fewer than two problems, for which nothing can be tested.
 
     Raises:
-        DataError: power and alpha are not so.
+        DataError: not alpha < power < 1.
     """
     if not 0 < alpha < power < 1:
         raise DataError(f"0 < alpha < power < 1 is needed, not power {power:g} with alpha {alpha:g}")

@@ -15,25 +15,15 @@ from anytime_lib.stats.intervals import Method, interval, simultaneous_interval,
 
 
 def estimate(
-    cells: pd.DataFrame,
-    *,
-    order: Order = "pooled",
-    n_resamples: int = 10_000,
-    seed: Seed = 0,
-    confidence_level: float = 0.95,
-    method: Method = "t",
-    statistic: CurveStatistic | None = None,
-) -> pd.DataFrame:
+    cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 10_000, seed: Seed = 0,
+    confidence_level: float = 0.95, method: Method = "t", statistic: CurveStatistic | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """The Anytime Index of every (task, method) in the cells, with its bootstrap interval.
 
     Args:
-        cells: the tidy table.
         order: the level of the running maximum.
-        n_resamples: R.
-        seed: of the draws, or a generator that is left as it is; the same for every arm, so that arms with as many
-            problems share them.
-        method: of the interval (see `intervals`); cut off at 0 and 1. Where it is a point, or the arm lies near 0 or 1,
-            it is widened by a bound that needs no spread, and noted.
+        n_resamples, seed: of the draws, which arms with as many problems share.
+        method: of the interval (see `intervals`); cut off at 0 and 1, and widened where it is a point or near them.
         statistic: another statistic of the curve in place of the index, such as `quality_at(budget)`; it brings its
             own order.
 
@@ -56,12 +46,8 @@ def estimate(
 
 
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
-    """What each problem adds to a statistic of one arm: (P, S, T) -> (n, ...), whose mean is the statistic where that
-    is a mean over problems, and nearly so otherwise.
-
-    By leaving the problem out (jackknife pseudo-values), for the n problems graded at the budget that fewest were
-    graded at.
-    """
+    """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n, ...), for the n
+    problems graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""
     held = graded(quality)
     scarce = held[:, held.sum(axis=0).argmin()]
     value, n = np.asarray(statistic(quality, budgets)), int(scarce.sum())
@@ -76,20 +62,15 @@ def graded(quality: Floats) -> Floats:
 
 
 def band(
-    cells: pd.DataFrame,
-    *,
-    order: Order = "pooled",
-    n_resamples: int = 2_000,
-    seed: Seed = 0,
+    cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 2_000, seed: Seed = 0,
     confidence_level: float = 0.95,
-) -> pd.DataFrame:
-    """Bootstrap bands of one arm's curve, pointwise and simultaneous.
+) -> pd.DataFrame:  # fmt: skip
+    """Bootstrap bands of one arm's curve, pointwise and simultaneous, cut off and widened as in `estimate`.
 
     Returns:
         One row per budget: budget, quality, low, high (each budget by itself), low_all, high_all (the whole curve at
-        once), n_problems (graded at the budget; with a running maximum, at the least so far), note. Degrees of freedom
-        are of those problems, in the band of the whole curve of the fewest at any budget of two or more. Cut off at 0
-        and 1, and widened near them as in `estimate`.
+        once, judged by the fewest problems of any budget with two or more), n_problems (graded at the budget; with a
+        running maximum, at the least so far), note.
     """
     quality, _, budgets = quality_array(cells)
     curve = mean_curve(quality, order)
@@ -115,22 +96,15 @@ def band(
 
 
 def index_variants(
-    cells: pd.DataFrame,
-    *,
-    orders: Sequence[Order] = ORDERS,
-    axes: Sequence[Axis] = ("linear", "log"),
-    q_max: Sequence[float | Literal["observed"]] = (1.0, "observed"),
-    n_resamples: int = 2_000,
-    n_permutations: int = 100,
-    seed: Seed = 0,
-    confidence_level: float = 0.95,
-) -> pd.DataFrame:
+    cells: pd.DataFrame, *, orders: Sequence[Order] = ORDERS, axes: Sequence[Axis] = ("linear", "log"),
+    q_max: Sequence[float | Literal["observed"]] = (1.0, "observed"), n_resamples: int = 2_000,
+    n_permutations: int = 100, seed: Seed = 0, confidence_level: float = 0.95,
+) -> pd.DataFrame:  # fmt: skip
     """Every variant of the index for every arm, each beside what it would read if budgets made no difference.
 
     Returns:
-        One row per arm, order, axis and q_max: index, low, high, null (mean of the permutation null), null_low and
-        null_high (its central 95 %). Where null exceeds `raw`'s, the difference is made by the maximum alone.
-        `crossfit` is left out for arms with a single sample. Every order has the same draws and permutations.
+        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean of the
+        `permutation_null`), null_low and null_high (its central 95 %). No `crossfit` for arms with a single sample.
     """
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -148,11 +122,10 @@ def index_variants(
                 value, null = read(curve, budgets), read(flat, budgets)
                 ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)
                 low, high = np.clip(ends, 0, 1)
-                row = {"order": order, "axis": axis, "q_max": top, "index": float(value), "low": low, "high": high}
-                row |= {"null": np.nanmean(null)}
-                row |= dict(zip(("null_low", "null_high"), np.nanquantile(null, [0.025, 0.975]), strict=True))
-                rows.append(dict(zip(ARM, arm_of, strict=True)) | row)
-    return pd.DataFrame(rows)
+                null_low, null_high = np.nanquantile(null, [0.025, 0.975])
+                rows.append((*arm_of, order, axis, top, float(value), low, high, np.nanmean(null), null_low, null_high))
+    names = [*ARM, "order", "axis", "q_max", "index", "low", "high", "null", "null_low", "null_high"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def permutation_null(
@@ -160,7 +133,7 @@ def permutation_null(
 ) -> Floats:
     """Curves as they would look if the budget made no difference: (P, S, T) of one arm -> (n_permutations, T).
 
-    The scores of each trace are dealt to its budgets at random. What the index of such curves reads above that of
-    `raw`, which is then mean quality, is made by the maximum alone.
+    Each trace's scores are dealt to its budgets at random: what the index of such curves reads above that of `raw` is
+    made by the maximum alone.
     """
     return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])

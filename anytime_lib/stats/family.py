@@ -1,11 +1,8 @@
 """Does any of several methods differ, when so many are compared? A family declared beforehand, adjusted by Holm.
 
-The p-value adjusted is `Comparison.pvalue`: the exchange of arms, which tests the difference the interval is about.
-Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
-
-A member that cannot be compared (an arm of which nothing was graded, or that was run at other budgets) stays in the
-family with its reason and without a value. It counts as not rejected: the others are adjusted for the family as it was
-declared, not for what happened to come out of it, which costs a little power and never an alarm.
+The p-value adjusted is `Comparison.pvalue`. A member that cannot be compared (nothing was graded, or at other budgets)
+stays in the family with its reason and counts as not rejected: the others are adjusted for the family as it was
+declared, not for what came out of it. Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import CellsArray, Floats, Order, cells_array
+from anytime_lib.index import Floats, Order, cells_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.intervals import Method
@@ -42,20 +39,15 @@ class Member(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """Comparisons that are judged together.
-
-    Attributes:
-        comparisons: every member of the family, those that could not be compared with NaN and their `reason`; none
-            where a run holds no two methods to compare.
-        alpha: the chance, if no method made a difference, that any member is called one.
-    """
+    """Comparisons that are judged together, those that could not be made with NaN and their `reason`; and the chance
+    `alpha`, if no method made a difference, that any of them is called one."""
 
     comparisons: dict[Member, Comparison]
     alpha: float
 
     @property
     def pvalues(self) -> Floats:
-        """Holm-adjusted, in the family's order; NaN for what could not be compared, which counts all the same."""
+        """Holm-adjusted, in the family's order (see `holm`)."""
         return holm([c.pvalue for c in self.comparisons.values()])
 
     def to_frame(self) -> pd.DataFrame:
@@ -89,26 +81,18 @@ class Family:
 
 
 def compare_family(
-    cells: pd.DataFrame,
-    pairs: Sequence[Sequence[str]] | str | None = None,
-    *,
-    baseline: str = "base",
-    alpha: float = 0.05,
-    **settings: Any,
-) -> Family:
+    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | str | None = None, *, baseline: str = "base",
+    alpha: float = 0.05, **settings: Any,
+) -> Family:  # fmt: skip
     """Compare methods pair by pair on every task in the cells, and adjust for their number.
 
     Args:
         cells: the tidy table; every (run, model, task) in it belongs to the family.
-        pairs: (baseline, treatment) pairs, declared before the run (`family` in the params); "all" for every pair of
-            methods; None for every method against `baseline`. A declared pair whose two methods a task does not both
-            have stays in the family there, without a value; of the pairs that "all" and None make, it is left out.
-        baseline: the method the others are compared with when `pairs` is None.
+        pairs: (baseline, treatment) pairs, declared before the run; "all" for every pair of methods; None for every
+            method against `baseline`. A declared pair of which a task lacks a method stays in the family there,
+            without a value; of the pairs that "all" and None make, it is left out.
         alpha: the family-wise error.
         settings: of `compare` (n_resamples, seed, order, ...), the same for each.
-
-    Returns:
-        The family, every arm resampled by the same draws. A pair that cannot be compared is NaN and says why.
 
     Raises:
         DataError: a declared method is in none of the cells, a pair is no pair, or there is no pair at all.
@@ -131,38 +115,21 @@ def compare_family(
 
 
 def declared_family(
-    cells: pd.DataFrame,
-    pairs: Sequence[Sequence[str]] | None = None,
-    *,
-    baseline: str = "base",
-    confidence_level: float = 0.95,
-    **settings: Any,
-) -> Family:
-    """The family that a run's params declare, whatever came of it: without any pair of methods it is empty, and a pair
-    of which a method is in none of the cells stays in it and says so.
-
-    Args:
-        pairs: (baseline, treatment) pairs; none: every method in the cells against `baseline`.
-        confidence_level: of the intervals; what it leaves is the family-wise error.
-        settings: of `compare`.
-    """
+    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base",
+    confidence_level: float = 0.95, **settings: Any,
+) -> Family:  # fmt: skip
+    """`compare_family` of the pairs that a run's params declare, whatever came of it: it may be empty, a pair of which
+    a method is in none of the cells stays in it, and the family-wise error is what `confidence_level` leaves."""
     chosen = list(pairs or [(baseline, str(m)) for m in cells.method.unique() if m != baseline])
     found = _compared(cells, chosen, bool(pairs), confidence_level=confidence_level, **settings)
     return Family(found, 1 - confidence_level)
 
 
 def _compared(
-    cells: pd.DataFrame,
-    pairs: Sequence[Sequence[str]],
-    declared: bool,
-    *,
-    n_resamples: int = 10_000,
-    seed: Seed = 0,
-    order: Order = "pooled",
-    statistic: CurveStatistic | None = None,
-    confidence_level: float = 0.95,
+    cells: pd.DataFrame, pairs: Sequence[Sequence[str]], declared: bool, *, n_resamples: int = 10_000, seed: Seed = 0,
+    order: Order = "pooled", statistic: CurveStatistic | None = None, confidence_level: float = 0.95,
     method: Method = "t",
-) -> dict[Member, Comparison]:
+) -> dict[Member, Comparison]:  # fmt: skip
     """Every pair on every task, all by the same draws; pairs that a task lacks a method of only if `declared`."""
     of, draws = statistic or index_of(order), shared_draws(n_resamples, seed)
     named: dict[str, Any] = {"confidence_level": confidence_level, "method": method}
@@ -174,7 +141,9 @@ def _compared(
                 continue
             named |= {"baseline": first, "treatment": second}
             try:
-                quality, budgets, n_missing = _pair(arms, first, second)
+                if lacking := [m for m in (first, second) if m not in arms.methods]:
+                    raise DataError(f"{' and '.join(lacking)} did not run there")
+                quality, budgets, n_missing = paired(arms, first, second)
             except DataError as error:
                 comparison = Comparison(of=of.name, reason=str(error), **named)
             else:
@@ -184,17 +153,8 @@ def _compared(
     return found
 
 
-def _pair(arms: CellsArray, first: str, second: str) -> tuple[Floats, list[int], int]:
-    if lacking := [m for m in (first, second) if m not in arms.methods]:
-        raise DataError(f"{' and '.join(lacking)} did not run there")
-    return paired(arms, first, second)
-
-
 def holm(pvalues: ArrayLike) -> Floats:
-    """Holm's adjusted p-values, in the order given: (m,) -> (m,).
-
-    NaN stays NaN and counts: what could not be tested is a member of the family that is not rejected.
-    """
+    """Holm's adjusted p-values, in the order given: (m,) -> (m,). NaN stays NaN and counts, as not rejected."""
     p = np.asarray(pvalues, float)
     found = np.full(p.shape, np.nan)
     known = np.flatnonzero(~np.isnan(p))

@@ -3,16 +3,12 @@
     t           value -+ t(n - 1) x standard error of the draws x sqrt(n / (n - 1)), n the problems
     percentile  the draws' own quantiles
 
-`t` is the default, because it alone widens the interval for few problems. Coverage of the index difference by 95 %
-intervals, lowest and highest over 1, 4 and 10 samples and three shapes of difficulty (`data/error_rates.csv`): with 30
-problems .943-.962 by t and .928-.957 by percentiles, with 198 problems .948-.962 and .941-.960. These rates are of
-arms whose curves have the same shape. Where one is flat and the other rises, the running maximum lifts the flat one
-above its truth, and no interval that resamples sees it; so every comparison carries its companion without the maximum
-(`Comparison.raw`).
+`t` is the default, because it alone widens the interval for few problems: with 30 problems 95 % intervals of the index
+difference hold the truth in .943-.962 of experiments by t and .928-.957 by percentiles, with 198 in .948-.962 and
+.941-.960 (`data/error_rates.csv`), where both arms' curves have the same shape (else see `compare`).
 
-Near the ends of the scale resamples are all equal, or nearly, and an interval by them holds the truth far too seldom:
-of 30 traces that are right with chance .98, it does in .452 of experiments. There `widen_near_limits` takes the bound
-of Gaffke (`sufficient.upper_bound`), which supposes only that values are bounded, and holds it in all of them.
+Near the ends of the scale resamples are nearly all equal: of 30 traces that are right with chance .98, an interval by
+them holds the truth in .452 of experiments. There `widen_near_limits` takes Gaffke's bound, which holds it in all.
 Sources: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 12-14; Hesterberg, "What Teachers Should
 Know About the Bootstrap" (2015), sections 4-5.
 """
@@ -54,8 +50,7 @@ def interval(
         n: problems.
 
     Returns:
-        (...) lower and (...) upper ends; the value itself, twice, where draws differ by no more than rounding does; NaN
-        only where the value is.
+        (...) lower and (...) upper ends; the value itself, twice, where draws differ by no more than rounding does.
     """
     if method not in METHODS:
         raise DataError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -73,11 +68,8 @@ def interval(
 
 
 def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, method: Method = "t") -> float:
-    """The p-value of "the truth is at most `null`": the confidence 1 - p at which the interval's low end meets it.
-
-    The interval excludes `null` at level 1 - alpha exactly when twice the smaller of this and its complement is below
-    alpha. All draws equal: 0, 1/2 or 1 as the value lies above, at or below the null.
-    """
+    """The p-value of "the truth is at most `null`": the confidence 1 - p at which the interval's low end meets it. All
+    draws equal: 0, 1/2 or 1 as the value lies above, at or below the null."""
     draws = draws[~np.isnan(draws)]
     if np.isnan(value) or not len(draws):
         return float("nan")
@@ -90,10 +82,8 @@ def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, method
 
 
 def standard_error(draws: Floats, n: int) -> Floats:
-    """The standard deviation of (R, ...) draws, with the factor sqrt(n / (n - 1)) that resampling n problems lacks.
-
-    0 where the draws differ by no more than rounding does, or have no value.
-    """
+    """The standard deviation of (R, ...) draws, with the factor sqrt(n / (n - 1)) that resampling n problems lacks; 0
+    where they differ by no more than rounding does, or have no value."""
     draws = np.where(np.isnan(draws).all(axis=0), 0.0, draws)
     spread = np.asarray(np.nanstd(draws, axis=0, ddof=1)) if len(draws) > 1 else np.zeros(draws.shape[1:])
     scale = np.nanmax(np.abs(draws), axis=0, initial=0.0)
@@ -105,9 +95,8 @@ def simultaneous_interval(
 ) -> tuple[Floats, Floats]:
     """A band that holds the whole curve at once: (R, T) draws and (T,) values -> two (T,) arrays.
 
-    As wide at every point as the same multiple of its standard error: the quantile, over the draws, of the largest
-    deviation anywhere in standard errors (Montiel Olea & Plagborg-Moller 2019, the sup-t band), widened for few
-    problems as t is against the normal.
+    As wide everywhere as one multiple of the standard error: the quantile, over the draws, of the largest deviation in
+    standard errors (sup-t: Montiel Olea & Plagborg-Moller 2019), widened for few problems as t is against the normal.
     """
     error = standard_error(draws, n)
     known = (error > 0) & ~np.isnan(value)
@@ -122,20 +111,18 @@ def simultaneous_interval(
 
 
 def widen_near_limits(
-    ends: tuple[ArrayLike, ArrayLike],
-    values: Floats,
-    limits: tuple[float, float] = (0.0, 1.0),
+    ends: tuple[ArrayLike, ArrayLike], values: Floats, limits: tuple[float, float] = (0.0, 1.0),
     confidence_level: float = 0.95,
-) -> tuple[float, float, str]:
+) -> tuple[float, float, str]:  # fmt: skip
     """An interval of a mean of bounded values, widened by Gaffke's bound where resampling cannot see enough.
 
     Args:
-        ends: of the interval by resamples; returned cut off at the limits where nothing is wrong with it.
+        ends: of the interval by resamples.
         values: (n,) of the n problems graded.
         limits: of the values; with an infinite one no bound is known, and a point stays a point and is noted.
 
     Returns:
-        Both ends, and what has to be said of them ("" if nothing).
+        Both ends, cut off at the limits, and what has to be said of them ("" if nothing).
     """
     n, point = len(values), bool(ends[0] == ends[1])
     low, high = (float(np.clip(end, *limits)) for end in ends)

@@ -1,8 +1,7 @@
 """When was a trace right, and what did it lose before and after? Where did a method change the answer for good?
 
-Measures that come free from the cells of a sweep: they need the answers forced at the budgets and nothing else. A
-guess that happens to be right counts as right, so where guessing pays (four options), the least budget is too small
-and the overthinking rate too large by what the same measures read on guesses alone.
+A guess that happens to be right counts as right: where guessing pays (four options), the least budget is too small and
+the overthinking rate too large by what the same measures read on guesses alone.
 """
 
 from __future__ import annotations
@@ -19,23 +18,18 @@ MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthou
 
 
 def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
-    """The measures of every trace.
-
-    Definitions, for a trace with answers at budgets b_1 < ... < b_T, of which the earliest right one (`correct`) is
-    at b*:
+    """The measures of every trace, whose earliest right answer (`correct`) is at budget b*:
 
     - `solved`: whether there is a right one.
-    - `b_star`: b*, the least budget that solves, in tokens; NaN where none does.
-    - `overthinking_tax`: tokens that the trace went on to spend after it could have answered rightly, tokens_used at
-      b_T less tokens_used at b*; NaN where nothing was solved.
-    - `starvation_loss`: quality lost because the budget was below b*: the score at b* less the score at b, for b < b*
-      (0 from b* on, and where nothing was solved), as an area over the budgets in the manner of the Anytime Index.
+    - `b_star`: b* in tokens; NaN where nothing was solved.
+    - `overthinking_tax`: tokens_used at the largest budget less tokens_used at b*; NaN where nothing was solved.
+    - `starvation_loss`: the score at b* less the score at b, for b < b* (0 from b* on, and where nothing was solved),
+      as an area over the budgets in the manner of the Anytime Index.
     - `overthought`: right at some budget and wrong at the largest.
 
     Returns:
-        One row per trace: run, model, task, method, problem_id, sample, the five measures (as floats), n_missing. A
-        trace with a missing cell (an error, or one left out) has NaN for all five: what it would have been is not
-        known.
+        One row per trace: run, model, task, method, problem_id, sample, the five measures (as floats, NaN for a trace
+        with a missing cell), n_missing.
     """
     names, found = [*ARM, "problem_id", "sample", *MEASURES, "n_missing"], []
     for arm_of, part in cells.groupby(ARM, sort=False):
@@ -68,15 +62,12 @@ def _measured(right: Floats, score: Floats, used: Floats, budgets: Floats) -> Fl
 def measures(
     cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
-    """The measures of every arm (see `trace_measures`), with bootstrap intervals over problems (see `intervals`).
-
-    Each is the mean over problems of the mean over their traces for which it is defined; `b_star` and
-    `overthinking_tax` are so of solved traces alone, to be read beside `solved`.
+    """The measures of every arm (see `trace_measures`): means over problems of means over their traces for which the
+    measure is defined, with bootstrap intervals over problems (see `intervals`).
 
     Returns:
         One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for
-        which it is defined), n_missing (traces that could not be measured), note (where the interval is a point or the
-        value near an end of its scale; see `widen_near_limits`).
+        which it is defined), n_missing (traces that could not be measured), note (see `widen_near_limits`).
     """
     rows, mean = [], curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
     for arm_of, part in trace_measures(cells).groupby(ARM, sort=False):
@@ -95,19 +86,16 @@ def measures(
 
 
 def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame:
-    """Samples on which a method corrected the baseline, or made it worse, from some budget on.
-
-    A correction that held: at a budget the baseline is wrong, and the treatment is right there and at every larger
-    budget. An error that was reinforced: the baseline is right at a budget, and the treatment is wrong there and at
-    every larger one. Samples are paired by problem and number; the smallest such budget counts.
+    """Samples on which a method corrected the baseline, or made it worse, from some budget on: there the baseline is
+    wrong, and the treatment right there and at every larger budget (or the other way round).
 
     Args:
-        cells: the tidy table; one run, model and task.
+        cells: the tidy table; one run, model and task. Samples are paired by problem and number.
 
     Returns:
-        One row per sample that turned: problem_id, sample, kind (`correction` or `error`), budget, n_budgets (at which
-        it held), baseline_key and treatment_key (of the answers at that budget), in the order kind, budget (the
-        longest-held first), problem, sample.
+        One row per sample that turned: problem_id, sample, kind (`correction` or `error`), budget (the smallest such),
+        n_budgets (at which it held), baseline_key and treatment_key (of the answers at that budget), sorted by kind,
+        budget, problem and sample.
 
     Raises:
         DataError: a method is not there.

@@ -13,8 +13,8 @@ def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[F
     """What both methods have.
 
     Returns:
-        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples of which there is any pair;
-        the T budgets; how many cells of the table are left out.
+        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets;
+        how many cells of the table are left out.
 
     Raises:
         DataError: a method is not there, the arms share no cell, their budgets differ, or see `cells_array`.

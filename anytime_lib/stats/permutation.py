@@ -33,10 +33,8 @@ class TestResult:
 
 @dataclass(frozen=True)
 class MarginResult(TestResult):
-    """A test against a margin, in units of the statistic: small p-values speak for the claim.
-
-    `alpha`, at which `holds` is judged, is one-sided, so that it agrees with an interval of level 1 - 2 alpha.
-    """
+    """A test against a margin, in units of the statistic: small p-values speak for the claim. `alpha` is one-sided, so
+    that `holds` agrees with an interval of level 1 - 2 alpha."""
 
     margin: float = 0.0
     alpha: float = 0.05
@@ -77,22 +75,13 @@ def shared_draws(n_resamples: int, seed: Seed) -> SharedDraws:
 def sign_flip_test(
     curves: Floats, budgets: list[int], statistic: CurveStatistic, signs: NDArray[np.int8]
 ) -> TestResult:
-    """Would the difference be as large if the arms of any problem could as well be exchanged?
+    """Would the difference be as large if the arms of any problem could as well be exchanged? Of (2, P, U)
+    `problem_curves`, both NaN where either is, by (F, P) `exchange_signs`.
 
-    The sign-flip permutation test of the very statistic: with an index that is a mean over problems, exchanging the
-    arms of a problem flips the sign of its difference; with the maximum of the pooled curve it is read anew on the
-    exchanged curves. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among
-    them (so that it is valid, and never 0).
-
-    The null it tests is that the arms are exchangeable: that the method changes nothing about a problem, its whole
-    curve included. It is not that two methods that differ have the same index. With `pooled` a flat curve and a rising
-    one of equal true index are told apart, by the maximum, which lifts the flat one; small p-values then do not say
-    that the index differs (see `Comparison.raw`).
-
-    Args:
-        curves: (2, P, U), the `problem_curves` of both arms, both NaN where either is.
-        budgets: (T,).
-        signs: (F, P) of `exchange_signs`.
+    The sign-flip permutation test of the very statistic, read anew on the exchanged curves. Exact up to `EXACT`
+    problems, otherwise by random exchanges, the observed one counted among them (so that it is valid, and never 0).
+    The null is that the method changes nothing about a problem, its whole curve included: with `pooled` the maximum
+    lifts a flat curve above a rising one of equal true index, which is then seen (see `Comparison.raw`).
     """
     name, n = "exchange of arms", curves.shape[1]
     seen = ~np.isnan(curves).any(axis=0)

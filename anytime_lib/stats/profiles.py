@@ -1,9 +1,8 @@
 """Where do methods differ: on the hard problems, on the easy ones, or everywhere? Performance profiles.
 
-For every threshold, the share of a method's traces (over all problems) that score above it; a method whose profile
-lies above another's everywhere is better whatever is counted as good. Beside it, how often a trace of one method beats
-one of another. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv
-2108.13264), sections 4.2 and 4.3.
+For every threshold, the share of a method's traces (over all problems) that score above it; and how often a trace of
+one method beats one of another. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+Precipice" (arXiv 2108.13264), sections 4.2 and 4.3.
 """
 
 from __future__ import annotations
@@ -27,22 +26,13 @@ def trace_indices(quality: Floats, budgets: ArrayLike) -> Floats:
 
 
 def performance_profile(
-    cells: pd.DataFrame,
-    taus: ArrayLike | None = None,
-    *,
-    n_resamples: int = 2_000,
-    seed: Seed = 0,
+    cells: pd.DataFrame, taus: ArrayLike | None = None, *, n_resamples: int = 2_000, seed: Seed = 0,
     confidence_level: float = 0.95,
-) -> pd.DataFrame:
-    """The performance profile of every arm in the cells, with pointwise intervals over problems.
-
-    Args:
-        cells: the tidy table.
-        taus: thresholds of the index; 101 from 0 to 1 by default.
+) -> pd.DataFrame:  # fmt: skip
+    """The performance profile of every arm in the cells, at thresholds of the index (101 from 0 to 1 by default).
 
     Returns:
-        One row per arm and threshold: run, model, task, method, tau, share, low, high. The intervals resample
-        problems; rliable resamples runs within tasks, since its tasks are fixed and few.
+        One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
     """
     thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
     tables, mean = [], curve_of("raw")
@@ -61,21 +51,16 @@ def performance_profile(
 def probability_of_improvement(comparison: Comparison, confidence_level: float | None = None) -> pd.DataFrame:
     """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
 
-    The Mann-Whitney statistic of the traces' indices per problem, averaged over problems, with the t interval over
-    problems. A trace's index weighs budgets as the Anytime Index does (linear axis, no maximum); a trace that lacks a
-    budget has none, and is in no pair. Above one half the treatment is better more often than not; it says nothing of
-    by how much.
+    The Mann-Whitney statistic of the traces' raw indices per problem, averaged over problems, with the t interval over
+    problems. A trace that lacks a budget is in no pair. It says nothing of by how much the treatment is better.
 
     Returns:
-        One row: probability, low, high, n_problems (that have a pair of whole traces), note. Without two problems
-        the ends are NaN.
+        One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces), note.
     """
     first, second = np.round(trace_indices(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
     each = win_shares(second, first)
     n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
-    note = (
-        "" if n > 1 else "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
-    )
+    note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
     if n > 1:
         tail = (1 - (confidence_level or comparison.confidence_level)) / 2
         half = float(distributions.t.isf(tail, n - 1) * each.std(ddof=1) / np.sqrt(n))

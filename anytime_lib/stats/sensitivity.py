@@ -1,12 +1,8 @@
 """Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out.
 
-Variants change one choice at a time: the level of the running maximum, the axis, q_max, the grid of budgets, the
-grader, the method of the interval. A finding that lives on a single choice is a finding about that choice.
-
-Rules of exclusion are named in the params before a run (`exclude`). Those that look at outcomes (`solved_by_all`,
-`solved_by_none`, `natural_stop_missing`) are for sensitivity: a result on what they leave speaks of that part alone. A
-cell that was not graded says nothing of an outcome: where such a rule hangs on one, it takes nothing, and the report
-lists the problem as one of which it cannot be told.
+Variants change one choice at a time: a finding that lives on a single choice is a finding about that choice. Rules of
+exclusion are named in the params before a run (`exclude`). Where a rule that looks at outcomes hangs on a cell that was
+not graded, it takes nothing, and the report lists the problem as one of which it cannot be told.
 """
 
 from __future__ import annotations
@@ -34,22 +30,15 @@ _TRACE = [*ARM, "problem_id", "sample"]
 
 
 def difference_variants(
-    cells: pd.DataFrame,
-    *,
-    baseline: str,
-    treatment: str,
-    grades: Mapping[str, pd.DataFrame] | None = None,
-    n_resamples: int = 2_000,
-    seed: Seed = 0,
-    confidence_level: float = 0.95,
-) -> pd.DataFrame:
-    """The paired difference in Anytime Index under one changed choice at a time.
+    cells: pd.DataFrame, *, baseline: str, treatment: str, grades: Mapping[str, pd.DataFrame] | None = None,
+    n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95,
+) -> pd.DataFrame:  # fmt: skip
+    """The paired difference in Anytime Index under one changed choice at a time: the level of the running maximum, the
+    axis, q_max, the grid of budgets, the grader, the method of the interval.
 
     Args:
         cells: of one run, model and task.
-        baseline, treatment: methods.
         grades: the cells under other graders.
-        n_resamples, seed, confidence_level: as in `compare`.
 
     Returns:
         One row per variant: choice (what was changed), variant, difference, low, high, pvalue, says (where the interval
@@ -77,7 +66,7 @@ def difference_variants(
 
 
 def coarser_grid(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of a task without every second budget, the smallest and the largest kept; of two budgets none."""
+    """The cells of a task at every second budget, the smallest and the largest among them; of two budgets none."""
     budgets = sorted(cells.budget.unique())
     return cells[cells.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else cells.iloc[:0]
 
@@ -148,18 +137,16 @@ def check_rules(names: Sequence[str]) -> None:
 def apply_exclusions(
     cells: pd.DataFrame, rules: Sequence[str], texts: Texts = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leave out what the named rules take. Each looks at all cells, so their order does not matter.
+    """Leave out what the named rules of RULES take. Each looks at all cells, so their order does not matter.
 
     Args:
-        cells: the tidy table.
-        rules: names of RULES.
         texts: a hash of each trace's text by its trace_key, for the rule that compares them.
 
     Returns:
         The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),
-        cells, traces and problems (that lost a cell), share (of all cells), only (cells that no other rule takes),
-        problem_ids; untold and untold_ids (problems with cells of which it cannot be told; they are kept, unless
-        another rule takes them).
+        cells, traces and problems (that lost a cell), share (of all cells), problem_ids; untold and untold_ids
+        (problems with cells of which it cannot be told; they are kept, unless another rule takes them); only (cells
+        that no other rule takes).
 
     Raises:
         ConfigError: no rule has that name.
@@ -169,26 +156,15 @@ def apply_exclusions(
     found = pd.DataFrame({name: RULES[name](cells, texts).astype("boolean") for name in rules}, index=cells.index)
     masks, unknown = found.fillna(False).astype(bool), found.isna()
     times = masks.sum(axis=1)
-    rows = [
-        _counted(name, str(RULES[name].__doc__), cells, masks[name], unknown[name])
-        | {"only": int((masks[name] & (times == 1)).sum())}
-        for name in rules
-    ]
-    out = times > 0
-    rows.append(_counted("all rules", "any of them", cells, out, unknown.any(axis=1)) | {"only": int(out.sum())})
-    return cells[~out].reset_index(drop=True), pd.DataFrame(rows)
+    rows = [_counted(name, str(RULES[name].__doc__), cells, masks[name], unknown[name], times == 1) for name in rules]
+    rows.append(_counted("all rules", "any of them", cells, times > 0, unknown.any(axis=1), times > 0))
+    return cells[times == 0].reset_index(drop=True), pd.DataFrame(rows)
 
 
 def with_and_without(
-    cells: pd.DataFrame,
-    rules: Sequence[str],
-    result: Callable[[pd.DataFrame], pd.DataFrame],
-    texts: Texts = None,
+    cells: pd.DataFrame, rules: Sequence[str], result: Callable[[pd.DataFrame], pd.DataFrame], texts: Texts = None
 ) -> pd.DataFrame:
-    """A result on all cells, with each rule alone, and with all of them.
-
-    Args:
-        result: cells -> a table, such as `stats.estimate`, or `lambda c: compare(c, ...).to_frame()`.
+    """A result (cells -> a table) on all cells, with each rule alone, and with all of them.
 
     Returns:
         The tables one below another, with a first column `excluded`: "nothing", a rule, or "all rules". A rule that
@@ -199,30 +175,23 @@ def with_and_without(
         taken["all rules"] = list(rules)
     found = []
     for label, names in taken.items():
-        kept, _ = apply_exclusions(cells, names, texts)
-        try:
-            table = result(kept) if len(kept) else pd.DataFrame(index=[0])
-        except DataError:
-            table = pd.DataFrame(index=[0])
+        kept, table = apply_exclusions(cells, names, texts)[0], pd.DataFrame(index=[0])
+        with suppress(DataError):
+            table = result(kept) if len(kept) else table
         table.insert(0, "excluded", label)
         found.append(table)
     return pd.concat(found, ignore_index=True)
 
 
-def _counted(name: str, words: str, cells: pd.DataFrame, mask: Mask, unknown: Mask) -> dict[str, object]:
+def _counted(name: str, words: str, cells: pd.DataFrame, mask: Mask, unknown: Mask, alone: Mask) -> dict[str, object]:
     taken, untold = cells[mask], cells.loc[unknown, _PROBLEM].drop_duplicates()
     problems = taken[_PROBLEM].drop_duplicates()
     return {
-        "rule": name,
-        "takes": words,
-        "cells": len(taken),
-        "traces": len(taken[_TRACE].drop_duplicates()),
-        "problems": len(problems),
-        "share": len(taken) / max(len(cells), 1),
-        "problem_ids": sorted(problems.problem_id.unique()),
-        "untold": len(untold),
-        "untold_ids": sorted(untold.problem_id.unique()),
-    }
+        "rule": name, "takes": words, "cells": len(taken), "traces": len(taken[_TRACE].drop_duplicates()),
+        "problems": len(problems), "share": len(taken) / max(len(cells), 1),
+        "problem_ids": sorted(problems.problem_id.unique()), "untold": len(untold),
+        "untold_ids": sorted(untold.problem_id.unique()), "only": int((mask & alone).sum()),
+    }  # fmt: skip
 
 
 def _told(mask: Mask, unknown: Mask) -> Mask:

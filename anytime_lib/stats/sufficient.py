@@ -1,10 +1,8 @@
 """How small a budget is enough: the smallest that is not inferior to the largest?
 
-The least budget whose quality is not inferior to that of the largest by more than a stated margin, with a stated
-confidence. Budgets are tested from the largest down, and the first that fails ends it (fixed-sequence testing: Maurer,
-Hothorn & Lehmacher 1995; Westfall & Krishen 2001): the chance that the budget found is too small by more than the
-margin stays at 1 - confidence, however many budgets there are, and no correction is paid. Picking the smallest of many
-budgets that look alike would not keep it.
+Budgets are tested from the largest down, and the first that fails ends it (fixed-sequence testing: Maurer, Hothorn &
+Lehmacher 1995; Westfall & Krishen 2001): the chance that the budget found loses more than the margin stays at 1 -
+confidence, however many budgets there are. Picking the smallest of many that look alike would not keep it.
 """
 
 from __future__ import annotations
@@ -24,16 +22,9 @@ def upper_bound(
 ) -> Floats:
     """An upper confidence bound of a mean of bounded values, without assuming anything of their distribution.
 
-    The quantile of the mean under uniform Dirichlet weights on the values and on one more at the worst possible
-    (Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable",
-    2005). Where a t interval would be a point, because no problem in the sample lost anything, this is the exact
-    binomial bound, 1 - (1 - confidence)^(1/n): losses may be rare and large.
-
-    Args:
-        losses: (..., n) values of at most `worst`.
-
-    Returns:
-        (...) bounds.
+    The quantile of `possible_means` (Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the
+    mean of a nonnegative variable", 2005): (..., n) values of at most `worst` -> (...). Where nothing was lost, it is
+    the exact binomial bound, 1 - (1 - confidence)^(1/n): losses may be rare and large.
     """
     means = possible_means(losses, worst=worst, n_draws=n_draws, seed=seed)
     return np.asarray(np.quantile(means, confidence_level, axis=-1))
@@ -41,11 +32,7 @@ def upper_bound(
 
 def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0) -> Floats:
     """What the mean loss may be at most: (..., n) losses and the worst possible one, under uniform Dirichlet weights ->
-    (..., n_draws) means.
-
-    `upper_bound` is their quantile, and the share of them at `margin` or above is the p-value of "the mean loss is
-    `margin` or more" (of losses that are 0 or `worst`, that of the exact binomial test).
-    """
+    (..., n_draws). The share of them at a margin or above is the p-value of "the mean loss is that or more"."""
     values = np.asarray(losses, dtype=float)
     padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
     weights = np.random.default_rng(seed).standard_exponential((n_draws, padded.shape[-1]))
@@ -54,15 +41,13 @@ def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_0
 
 @dataclass(frozen=True)
 class SufficientBudget:
-    """The least budget that is enough, and what it saves.
+    """The least budget shown to be enough (the largest one where no smaller was), and what it saves.
 
     Attributes:
-        budget: the least budget shown to be enough; the largest one where no smaller was.
         table: one row per budget: budget, quality, loss (quality at the largest budget less quality here), upper (its
             upper confidence bound), enough, tested (False below the first that failed), tokens_used (mean).
         tokens_saved: reasoning tokens that a trace spends less at it than at the largest budget, on average.
         dollars_saved: the same of 1,000 traces, in dollars of output tokens; None where no price is known.
-        least_margin: the least margin that so many problems could show at all.
     """
 
     task: str
@@ -76,7 +61,6 @@ class SufficientBudget:
     n_problems: int
     n_samples: int
     n_missing: int
-    least_margin: float
 
     @property
     def share_saved(self) -> float:
@@ -87,15 +71,14 @@ class SufficientBudget:
     def summary(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""
         largest = int(self.table.budget.iloc[-1])
-        sure, size = (
-            f"{self.confidence_level:.0%} confidence",
-            f"({self.n_problems} problems x {self.n_samples} samples)",
-        )
+        sure = f"{self.confidence_level:.0%} confidence"
+        size = f"({self.n_problems} problems x {self.n_samples} samples)"
         if self.budget == largest:
-            short = f"; so few problems cannot show a margin below {self.least_margin:.3f}"
+            least = 1 - (1 - self.confidence_level) ** (1 / self.n_problems)  # that so many problems could show at all
+            short = f"; so few problems cannot show a margin below {least:.3f}" if least >= self.margin else ""
             return (
                 f"{self.task}, {self.method}: no budget below {largest} was shown to lose less than {self.margin:g} "
-                f"with {sure}{short if self.least_margin >= self.margin else ''} {size}"
+                f"with {sure}{short} {size}"
             )
         upper = max(self.table.set_index("budget").upper[self.budget], 0.0)
         money = "" if self.dollars_saved is None else f", ${self.dollars_saved:.2f} per 1,000 traces"
@@ -107,23 +90,17 @@ class SufficientBudget:
 
     def to_frame(self) -> pd.DataFrame:
         """One row: everything but the table."""
-        shown = {name: value for name, value in vars(self).items() if name not in ("table", "least_margin")}
+        shown = {name: value for name, value in vars(self).items() if name != "table"}
         return pd.DataFrame([shown | {"share_saved": self.share_saved}])
 
 
 def least_sufficient_budget(
-    cells: pd.DataFrame,
-    *,
-    margin: float = 0.02,
-    confidence_level: float = 0.95,
-    price: float | None = None,
-    n_draws: int = 10_000,
-    seed: int = 0,
-) -> SufficientBudget:
+    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None,
+    n_draws: int = 10_000, seed: int = 0,
+) -> SufficientBudget:  # fmt: skip
     """The least budget of one arm that is not inferior to the largest by `margin` or more.
 
     Args:
-        cells: one run, model, task and method (filter them first).
         margin: the loss in mean quality that counts as nothing, stated before looking.
         confidence_level: one-sided; of not calling a budget enough that loses `margin` or more.
         price: dollars per million output tokens, if it is known.
@@ -150,16 +127,8 @@ def least_sufficient_budget(
     least = table[table.enough].iloc[0]
     saved = float(table.tokens_used.iloc[-1] - least.tokens_used)
     return SufficientBudget(
-        task=str(cells.task.iloc[0]),
-        method=str(cells.method.iloc[0]),
-        budget=int(least.budget),
-        margin=margin,
-        confidence_level=confidence_level,
-        table=table,
-        tokens_saved=saved,
-        dollars_saved=None if price is None else saved * price / 1000,
-        n_problems=n,
-        n_samples=quality.shape[1],
+        task=str(cells.task.iloc[0]), method=str(cells.method.iloc[0]), budget=int(least.budget), margin=margin,
+        confidence_level=confidence_level, table=table, tokens_saved=saved,
+        dollars_saved=None if price is None else saved * price / 1000, n_problems=n, n_samples=quality.shape[1],
         n_missing=int(np.isnan(quality).sum()),
-        least_margin=float(1 - (1 - confidence_level) ** (1 / n)),
-    )
+    )  # fmt: skip

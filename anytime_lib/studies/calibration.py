@@ -1,8 +1,7 @@
 """What does the machinery find where there is nothing, and what does the running maximum add to it?
 
-`aa_test` takes a run's own cells and makes the null true by exchanging the two arms of problems at random.
-`maximum_bias` and `error_rates` draw whole experiments from the simulated respondent, whose truth is known; the full
-study of error rates is `tests/benchmarks/bench_error_rates.py`.
+`aa_test` exchanges the arms of a run's own cells at random; `maximum_bias` and `error_rates` draw whole experiments
+from the simulated respondent, whose truth is known (the full study is `tests/benchmarks/bench_error_rates.py`).
 """
 
 from __future__ import annotations
@@ -37,24 +36,11 @@ from anytime_lib.types import Message, Problem
 
 
 def aa_test(
-    cells: pd.DataFrame,
-    *,
-    baseline: str,
-    treatment: str,
-    n_repetitions: int = 200,
-    n_resamples: int = 400,
-    seed: int = 0,
-    alpha: float = 0.05,
-) -> pd.DataFrame:
-    """How often does the pipeline find a difference when the labels of the two arms mean nothing?
-
-    In every repetition the arms of each problem are exchanged or not by a fair coin, so that no method differs from the
-    other, and the whole comparison is run.
-
-    Args:
-        cells: of one run, model and task.
-        n_resamples: of each comparison: fewer than a result needs, enough for a share.
-        alpha: of the tests, and of the interval.
+    cells: pd.DataFrame, *, baseline: str, treatment: str, n_repetitions: int = 200, n_resamples: int = 400,
+    seed: int = 0, alpha: float = 0.05,
+) -> pd.DataFrame:  # fmt: skip
+    """How often does the pipeline find a difference when the arms of each problem (of one run, model and task) are
+    exchanged by a fair coin, so that no method differs from the other?
 
     Returns:
         One row per test (exchange of arms, paired t, interval excludes zero): test, alpha, alarms (share of
@@ -79,26 +65,17 @@ def aa_test(
 
 
 def maximum_bias(
-    simulation: Simulation,
-    budgets: Sequence[int],
-    *,
-    n_problems: int = 30,
-    n_samples: int = 8,
-    orders: Sequence[Order] = ORDERS,
-    n_repetitions: int = 200,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """How far the index lies above the truth at each level of the maximum, over many experiments.
-
-    The same problems every time (evenly spread over the distribution of difficulty), so that their truth is known
-    exactly and what varies is the luck of samples.
+    simulation: Simulation, budgets: Sequence[int], *, n_problems: int = 30, n_samples: int = 8,
+    orders: Sequence[Order] = ORDERS, n_repetitions: int = 200, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """How far the index lies above the truth at each level of the maximum, over many experiments on the same problems
+    (evenly spread over the distribution of difficulty).
 
     Returns:
         One row per order: order, n_problems, n_samples, n_budgets, truth, mean, bias (mean less truth), low, high (95 %
-        interval of the bias, by the number of repetitions), sd (of the index between experiments), n_repetitions. The
-        truth of `pooled` and of `crossfit` is the index of the true mean curve, of `raw` the same without a maximum,
-        and of the others the mean of the indices of the problems' true curves. `crossfit` is left out with a single
-        sample.
+        interval of the bias), sd (of the index between experiments), n_repetitions. The truth of `pooled` and
+        `crossfit` is the index of the true mean curve, of `raw` the same without a maximum, of the others the mean of
+        the indices of the problems' true curves. `crossfit` is left out with a single sample.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
     true = simulation.quality(b, u)
@@ -120,14 +97,8 @@ def maximum_bias(
 
 
 def null_respondent(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
-    """A respondent to whom the budget makes no difference: its answer at every budget is a fresh draw.
-
-    Args:
-        quality: of a problem of middling difficulty, in (0, 1).
-        spread: standard deviation of the log-odds of a problem's quality around it; 0: all problems alike.
-        budgets: those it will be asked at, far apart (hundreds of tokens): between two of them it finds and loses its
-            answer so often that nothing is left of the last.
-    """
+    """A respondent whose answer at every budget (hundreds of tokens apart) is a fresh draw: right with chance `quality`
+    (in (0, 1)) on a problem of middling difficulty, whose log-odds vary between problems with the given spread."""
     settings: dict[str, float] = {"solve": 1e-12, "doubt": 0.0, "guess": quality}  # it only ever guesses
     if spread > 0:
         rate = 20.0 / min(np.diff([0, *budgets]))  # of finding and losing: e^-20 of the last answer is left
@@ -136,20 +107,11 @@ def null_respondent(quality: float = 0.5, spread: float = 0.0, budgets: Sequence
 
 
 def error_rates(
-    simulation: Simulation,
-    budgets: Sequence[int],
-    *,
-    effect: float = 2.0,
-    n_problems: int = 30,
-    n_samples: int = 4,
-    n_repetitions: int = 300,
-    n_resamples: int = 400,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """How often do the tests cry wolf, and do the intervals hold the truth? Experiments drawn from a known respondent.
-
-    Each experiment has problems of its own, a baseline, three methods that change nothing, and one that multiplies the
-    hazard of finding the answer by `effect`.
+    simulation: Simulation, budgets: Sequence[int], *, effect: float = 2.0, n_problems: int = 30, n_samples: int = 4,
+    n_repetitions: int = 300, n_resamples: int = 400, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
+    """How often do the tests cry wolf, and do the intervals hold the truth? In experiments with problems of their own,
+    a baseline, three methods that change nothing, and one that multiplies the hazard of finding the answer by `effect`.
 
     Returns:
         One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
@@ -192,11 +154,7 @@ def _shares(hits: Mapping[str, Sequence[bool]]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Truth:
-    """What a sweep of the simulated respondent estimates, exactly.
-
-    Attributes:
-        quality: (P, T) expected quality of each problem under test at each budget.
-    """
+    """What a sweep of the simulated respondent estimates: (P, T) the expected quality of every problem under test."""
 
     problems: list[str]
     budgets: list[int]
@@ -208,8 +166,8 @@ class Truth:
         return np.asarray(self.quality.mean(axis=0))
 
     def index(self, order: Literal["pooled", "problem", "raw"] = "pooled") -> float:
-        """The Anytime Index of the true curve; the running maximum of the mean (`pooled`), of each problem's curve
-        (`problem`), or none (`raw`). `crossfit` is an estimate of `pooled`, from below (see `index.from_means`)."""
+        """The Anytime Index of the true curve, with the running maximum of the mean, of each problem's curve, or none.
+        (`crossfit` is an estimate of `pooled`.)"""
         if order == "problem":
             return float(np.mean(anytime_index(self.budgets, self.quality)))
         return float(anytime_index(self.budgets, self.curve, running_max=order == "pooled"))
@@ -224,31 +182,23 @@ def _asked(method: str, context: Context, problem: Problem) -> list[Message]:
     found = load_method("base" if method == "direct" else method)
     if not isinstance(found, Prompted) or method == "imported":
         plain = [m for m in method_names() if isinstance(load_method(m), Prompted) and m != "imported"]
-        raise DataError(
-            f"the truth of {method} is not known, since its answers do not come from one trace of the respondent; it "
-            f"is of direct, {', '.join(plain)}"
-        )
+        why = "since its answers do not come from one trace of the respondent; it is of direct, "
+        raise DataError(f"the truth of {method} is not known, {why}{', '.join(plain)}")
     return found.messages(problem, context)
 
 
 def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
     """The expected quality of every problem under test at every budget: of the chain exactly, and by grading what the
-    respondent would say with the task's own grader.
-
-    It is known of `direct`, which answers without reasoning, and of every method whose answers come from one plain
-    trace. What such a method does to the respondent is read off its messages, as the respondent itself does it: an arm
-    that bears the words of another (`pdp_shuffled` those of `pdp`) has its effect.
+    respondent would say with the task's own grader. It is known of `direct` and of every method whose answers come from
+    one plain trace, whose effect is read off its messages, as the respondent itself does it.
 
     Raises:
         ConfigError: the config's `simulated` makes no sense, or no method has that name.
         DataError: the method searches (votes, values, judges), or reads traces that were recorded.
     """
-    respondent, settings, found = (
-        Respondent(simulation_of(config.options.get("simulated", {}))),
-        config.task(task),
-        load_task(task),
-    )
-    drawn, simulation = split_problems(found, settings, config.seed), respondent.simulation
+    respondent = Respondent(simulation_of(config.options.get("simulated", {})))
+    settings, found, simulation = config.task(task), load_task(task), respondent.simulation
+    drawn = split_problems(found, settings, config.seed)
     context = Context(found, settings, drawn.shots, drawn.pool, _PREPARED, settings.budgets[-1])
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
     effect = respondent.effect_in(_asked(method, context, drawn.test[0]))

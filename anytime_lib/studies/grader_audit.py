@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pandas as pd
 import yaml
 
 from anytime_lib.errors import DataError
-from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import aime, gpqa, trip
@@ -27,22 +26,18 @@ from anytime_lib.types import Problem, shown
 LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
 
-Extractor = Callable[[str], Any]
-
 
 def last_number(text: str) -> int | None:
     """The last number of a text: the unanchored extraction that many harnesses use, for comparison only."""
-    found = re.findall(r"\d{1,9}", text)
-    return int(found[-1]) if found else None
+    return int(found[-1]) if (found := re.findall(r"\d{1,9}", text)) else None
 
 
 def last_letter(text: str) -> str | None:
     """The last capital A to D that stands alone: unanchored extraction, for comparison only."""
-    found = re.findall(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", text)
-    return found[-1] if found else None
+    return found[-1] if (found := re.findall(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", text)) else None
 
 
-EXTRACTORS: Mapping[str, Mapping[str, Extractor]] = {
+EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
     "aime": {"extract_integer": aime.extract_integer, "last number": last_number},
     "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": last_letter},
 }
@@ -51,16 +46,16 @@ EXTRACTORS: Mapping[str, Mapping[str, Extractor]] = {
 def adversarial(task: str) -> list[dict[str, Any]]:
     """Adversarial responses of a task: mappings with `response`, what must be `read` from it (None: nothing), `why`."""
     text = files("anytime_lib").joinpath("data", "adversarial.yaml").read_text(encoding="utf-8")
-    cases: dict[str, list[dict[str, Any]]] = yaml.safe_load(text)
-    return cases[task]
+    cases: list[dict[str, Any]] = yaml.safe_load(text)[task]
+    return cases
 
 
-def extraction_matrix(task: str, extractors: Mapping[str, Extractor] | None = None) -> pd.DataFrame:
-    """One row per adversarial response: response, why, must_read, then a column per extractor with what it read."""
-    matrix = pd.DataFrame(adversarial(task), columns=["response", "why", "read"], dtype=object)
-    matrix = matrix.rename(columns={"read": "must_read"})
-    for name, extract in (extractors or EXTRACTORS[task]).items():
-        matrix[name] = pd.Series([extract(text) for text in matrix.response], dtype=object)
+def extraction_matrix(task: str) -> pd.DataFrame:
+    """One row per adversarial response: response, why, must_read, then a column per `EXTRACTORS` with what it read."""
+    rows = [(case["response"], case["why"], case["read"]) for case in adversarial(task)]
+    matrix = pd.DataFrame(rows, columns=["response", "why", "must_read"], dtype=object)
+    for name, extract in EXTRACTORS[task].items():
+        matrix[name] = pd.Series(map(extract, matrix.response), dtype=object)
     return matrix
 
 
@@ -76,7 +71,7 @@ def verdicts(matrix: pd.DataFrame) -> pd.DataFrame:
 
 def trip_variants(problem: Problem) -> dict[str, str]:
     """The golden plan of a trip, right and rewritten in ways that graders take differently, and some wrong plans."""
-    gold = load_task("natural_plan_trip").gold_answer(problem)
+    gold = trip.TASK.gold_answer(problem)
     plan = [(city, int(days)) for city, days in problem.gold]
     stays, (last, _) = plan_of(plan), plan[-1]
     end = stays[-1].last
@@ -97,14 +92,8 @@ def trip_variants(problem: Problem) -> dict[str, str]:
 
 def trip_grades(answers: Iterable[tuple[str, Problem, str]]) -> pd.DataFrame:
     """The three grades (each in [0, 1]) of trip answers (label, problem, text), a row each."""
-    rows = [
-        (
-            label,
-            problem.id,
-            *(grade(problem, text) for grade in (trip.grade_official, trip.grade_strict, trip.grade_partial)),
-        )
-        for label, problem, text in answers
-    ]
+    graders = (trip.grade_official, trip.grade_strict, trip.grade_partial)
+    rows = [(label, problem.id, *(grade(problem, text) for grade in graders)) for label, problem, text in answers]
     return pd.DataFrame(rows, columns=["label", "problem_id", "official", "strict", "partial"])
 
 
@@ -116,22 +105,17 @@ def label_sheet(store: Store, path: str | Path, n: int = 20, seed: int = 0) -> P
     private problems are withheld.
     """
     path = Path(path)
-    if not path.exists():
-        answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
-        chosen = np.random.default_rng(seed).permutation(sorted(answers))[:n]
-        rows = [
-            (
-                key,
-                a.cell["task"],
-                json.dumps(a.problem.gold),
-                json.dumps(shown(a.problem, a.text), ensure_ascii=False),
-                "",
-            )
-            for key, a in ((key, answers[key]) for key in chosen)
-        ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sheet = pd.DataFrame(rows, columns=["answer_key", "task", "gold", "response", "label"])
-        sheet.to_csv(path, index=False)
+    if path.exists():
+        return path
+    answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
+    chosen = [answers[key] for key in np.random.default_rng(seed).permutation(sorted(answers))[:n]]
+    sheet = pd.DataFrame([a.cell for a in chosen], columns=["answer_key", "task"]).assign(
+        gold=[json.dumps(a.problem.gold) for a in chosen],
+        response=[json.dumps(shown(a.problem, a.text), ensure_ascii=False) for a in chosen],
+        label="",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.to_csv(path, index=False)
     return path
 
 
@@ -161,6 +145,5 @@ def cohen_kappa(first: Sequence[str], second: Sequence[str]) -> float:
     a, b = np.asarray(first), np.asarray(second)
     if not len(a) or len(a) != len(b):
         raise DataError(f"kappa needs two ratings of the same answers, at least one: {len(a)} and {len(b)} given")
-    agreed = float(np.mean(a == b))
-    by_chance = float(sum(np.mean(a == c) * np.mean(b == c) for c in {*a, *b}))
-    return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
+    agreed, by_chance = np.mean(a == b), sum(np.mean(a == c) * np.mean(b == c) for c in {*a, *b})
+    return 1.0 if by_chance == 1 else float((agreed - by_chance) / (1 - by_chance))

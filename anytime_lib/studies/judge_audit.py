@@ -1,10 +1,8 @@
 """Is the judge right? The model's preferences between its own attempts, held against the gold quality of both.
 
-Everything rests on `Synthesis.comparisons`. Pairs of one problem are not independent, so every interval resamples
-problems (the clustered bootstrap; Miller, arXiv 2411.00640). A measure that cannot be had is NaN with a note.
-
-Bradley-Terry strengths: P(i beats j) = 1 / (1 + exp(s_j - s_i)), a tie as half a win of each (Bradley & Terry, "Rank
-analysis of incomplete block designs", Biometrika 39, 1952).
+Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.00640). Bradley-Terry strengths: P(i
+beats j) = 1 / (1 + exp(s_j - s_i)), a tie as half a win of each ("Rank analysis of incomplete block designs",
+Biometrika 39, 1952).
 """
 
 from __future__ import annotations
@@ -15,12 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import optimize, special
 
+from anytime_lib.index import Floats
 from anytime_lib.stats.compare import FEW
 
-Floats = NDArray[np.float64]
 RIDGE = 0.1
 """Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
 _SAID = ("first", "second", "tie")
@@ -47,13 +44,8 @@ MEASURES = {
 
 
 def strengths(n: int, results: Sequence[tuple[int, int, float]], ridge: float = RIDGE) -> Floats:
-    """Bradley-Terry strengths of n attempts by penalised maximum likelihood.
-
-    Args:
-        results: (i, j, outcome): 1 where i won, 0 where j did, 0.5 for a tie.
-
-    Returns:
-        (n,) strengths in nats, of mean 0; zeros where nothing was compared.
+    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0; zeros where
+    nothing was compared. Of each result, (i, j, outcome), the outcome is 1 where i won, 0 where j did, 0.5 for a tie.
     """
     if not results:
         return np.zeros(n)
@@ -83,37 +75,28 @@ def attempts_of(comparisons: pd.DataFrame) -> pd.DataFrame:
         place = {sample: i for i, sample in enumerate(samples)}
         results = [(place[a], place[b], {"first": 1.0, "second": 0.0}.get(o, 0.5))
                    for a, b, o in zip(known["first"], known["second"], known.outcome, strict=True)]  # fmt: skip
-        for sample, strength in zip(samples, strengths(len(samples), results), strict=True):
-            rows.append({"problem_id": problem, "sample": sample, "score": scores[sample], "strength": strength})
+        found = zip(samples, strengths(len(samples), results), strict=True)
+        rows += [(problem, sample, scores[sample], strength) for sample, strength in found]
     return pd.DataFrame(rows, columns=["problem_id", "sample", "score", "strength"])
 
 
 def audit(
     comparisons: pd.DataFrame, *, n_resamples: int = 10_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
-    """Every measure of one task's comparisons, on all of them and by difficulty.
+    """Every measure of one task's comparisons (of a `Synthesis` by `judge`), on all of them and by difficulty.
 
-    Measures: `accuracy` (the better-scored attempt is preferred; decisive pairs: both the judge and the gold scores
-    prefer one), `kappa` (Cohen's, of first / second / tie, over all pairs with a verdict), `auc` (the stronger attempt
-    by Bradley-Terry is the better-scored one, ties as half, over attempts at the same problem), `position_bias` (nats
-    of log-odds for whichever is shown first), `order_consistency` (both orders prefer the same attempt), `longer_wins`
-    (the attempt with more tokens is preferred) beside `longer_is_better` (it is the better-scored one), and `cycles`
-    (triads A > B > C > A, of all decided triads).
-
-    Args:
-        comparisons: of a `Synthesis` by `judge`, one task. A gold score that is NaN counts in no measure that needs
-            it.
+    See `MEASURES`. A pair is decisive where both the judge and the gold scores prefer one; `kappa` is Cohen's, of first
+    / second / tie; `auc` goes by Bradley-Terry strength, over attempts at the same problem, ties as half. A gold score
+    that is NaN counts in no measure that needs it.
 
     Returns:
-        One row per (level, measure), level "all" first: value, low, high, chance (see `MEASURES`), n (pairs or
-        triads), n_problems, note.
+        One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs
+        or triads), n_problems, note.
     """
     levels = sorted(set(comparisons.level)) if comparisons.level.nunique() > 1 else []
-    parts = [("all", comparisons), *((level, comparisons[comparisons.level == level]) for level in levels)]
-    return pd.concat(
-        [_measured(part, n_resamples, seed, confidence_level).assign(level=level) for level, part in parts],
-        ignore_index=True,
-    )[["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note"]]
+    parts = {"all": comparisons, **{level: comparisons[comparisons.level == level] for level in levels}}
+    found = {level: _measured(part, n_resamples, seed, confidence_level) for level, part in parts.items()}
+    return pd.concat(found, names=["level", None]).reset_index(level=0).reset_index(drop=True)
 
 
 def _measured(table: pd.DataFrame, n_resamples: int, seed: int, level: float) -> pd.DataFrame:
@@ -127,11 +110,8 @@ def _measured(table: pd.DataFrame, n_resamples: int, seed: int, level: float) ->
         n = parts.sum(axis=1) / 2 if name == "kappa" else parts[:, 1]
         value, held = float(statistic(parts.sum(axis=0))), int((n > 0).sum())
         low, high, note = _interval(value, statistic(weights @ parts), held, level)
-        rows.append(
-            {"measure": name, "value": value, "low": low, "high": high, "chance": measure.chance, "n": int(n.sum()),
-             "n_problems": held, "note": note}
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+        rows.append((name, value, low, high, measure.chance, int(n.sum()), held, note))
+    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "chance", "n", "n_problems", "note"])
 
 
 def _interval(value: float, draws: Floats, held: int, level: float) -> tuple[float, float, str]:
@@ -146,10 +126,8 @@ def _interval(value: float, draws: Floats, held: int, level: float) -> tuple[flo
 
 
 def _sums(pairs: pd.DataFrame) -> dict[str, list[float]]:
-    """One problem's part of every measure: [what counts, of how many], for kappa the nine counts of a 3 x 3 table.
-
-    Each measure follows from their sums, so resampling problems is one matrix product.
-    """
+    """One problem's part of every measure: [what counts, of how many], for kappa the nine counts of a 3 x 3 table. Each
+    measure follows from their sums."""
     pairs = pairs.reset_index(drop=True)
     graded = pairs[np.isfinite(pairs[["score_first", "score_second"]].to_numpy(dtype=float)).all(axis=1)]
     gold = (graded.score_first - graded.score_second).astype(float).apply(np.sign)

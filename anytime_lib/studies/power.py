@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats
 from anytime_lib.registry import load_task
 from anytime_lib.store import CELL_COLUMNS, Store
-from anytime_lib.studies.variance import VarianceSplit, trace_values, variance_split
+from anytime_lib.studies.variance import VarianceSplit, of_method, trace_values, variance_split
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
 
@@ -27,20 +28,16 @@ def power_table(
     """How often studies of every size would find a difference, by simulation from the cells of a pilot.
 
     Problems of the pilot are drawn with replacement, and for each, samples of its own for either arm; `effect` is added
-    to the treatment's, and the paired t test is run on the problems' mean differences. What a trace counts with is the
-    area under its curve, as in `variance_split`. So that simulated studies vary as real ones would, samples vary around
-    their problem's mean with the variance of an unbiased estimate, and problems in their true difference with what
-    `variance_split` finds of the pilot's two arms. Shifted values are not clipped to [0, 1].
+    to the treatment's, and the paired t test is run on the problems' mean differences. A trace counts with the area
+    under its curve (not clipped to [0, 1] when shifted); samples vary around their problem's mean with the variance of
+    an unbiased estimate, and problems in their true difference with what `variance_split` finds of the pilot's arms.
 
     Args:
         cells: of one run, model and task.
         effect: the true difference in mean area (raw Anytime Index).
-        n_problems, n_samples: of the studies that are planned.
         baseline, treatment: methods of the pilot; without a treatment both arms are drawn from the baseline's samples.
         sd_problems: standard deviation of the true difference between problems; None: the pilot's, which without a
             treatment is not known and taken as 0, the best case.
-        alpha: of the two-sided test.
-        n_simulations, seed: of the simulation.
 
     Returns:
         One row per size: power (the share of studies that found it; one without any spread found nothing),
@@ -52,20 +49,18 @@ def power_table(
     pilot, sizes = _Pilot.of(cells, baseline, treatment), list(n_problems)
     sd = float(pilot.differences.std(ddof=1)) if sd_problems is None else sd_problems
     rows = []
-    for k in n_samples:
-        for n in sizes:
-            rng = np.random.default_rng(seed)
-            found = pilot.power(effect, n, k, sd_problems, alpha, n_simulations, rng)
-            error = float(np.sqrt(found * (1 - found) / n_simulations))
-            rows.append({"power": found, "standard_error": error, "effect": effect, "n_problems": n, "n_samples": k,
-                         "sd_problems": sd, "alpha": alpha, "n_simulations": n_simulations})  # fmt: skip
+    for k, n in product(n_samples, sizes):
+        found = pilot.power(effect, n, k, sd_problems, alpha, n_simulations, np.random.default_rng(seed))
+        error = float(np.sqrt(found * (1 - found) / n_simulations))
+        rows.append({"power": found, "standard_error": error, "effect": effect, "n_problems": n, "n_samples": k,
+                     "sd_problems": sd, "alpha": alpha, "n_simulations": n_simulations})  # fmt: skip
     return pd.DataFrame(rows)
 
 
 @dataclass(frozen=True)
 class _Pilot:
     """What is drawn from: residuals of every problem's samples in both arms, (P, S) each, and the problems' true
-    differences around their mean, (P,)."""
+    differences around their mean, (P,). A problem counts if every sample of it can be read."""
 
     residuals: tuple[Floats, Floats]
     differences: Floats
@@ -74,10 +69,7 @@ class _Pilot:
     def of(cls, cells: pd.DataFrame, baseline: str, treatment: str | None) -> _Pilot:
         found = []
         for method in (baseline, treatment or baseline):
-            arm = cells[cells.method == method]
-            if arm.empty:
-                raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
-            values, problems = trace_values(arm)  # a problem counts if every sample of it can be read
+            values, problems = trace_values(of_method(cells, method))
             found.append({p: v for p, v in zip(problems, values, strict=True) if not np.isnan(v).any()})
         shared = [p for p in found[0] if p in found[1]]
         pools = [np.array([arm[p] for p in shared]) for arm in found]
@@ -113,11 +105,9 @@ class _Pilot:
 
 
 def cost_of_a_sample(cells: pd.DataFrame, methods: Iterable[str]) -> float:
-    """Output tokens that one sample takes in all of these arms: its trace, and the answers asked of it. An answer that
-    larger budgets carry on (of a trace that had ended by itself) was asked for once. An arm that the pilot does not
-    hold is taken to cost what the mean of the others does."""
-    spent = []
-    names = list(methods)
+    """Output tokens that one sample takes in all of these arms: its trace, and the answers asked of it (one that larger
+    budgets carry on was asked for once). An arm that the pilot does not hold costs what the mean of the others does."""
+    spent, names = [], list(methods)
     for method in names:
         arm = cells[cells.method == method]
         if len(arm):
@@ -130,30 +120,17 @@ def cost_of_a_sample(cells: pd.DataFrame, methods: Iterable[str]) -> float:
 
 
 def design_table(
-    split: VarianceSplit,
-    *,
-    n_problems: Iterable[int],
-    n_samples: Iterable[int],
-    tokens_per_sample: float,
-    price: Price | None = None,
-    power: float = 0.8,
-    alpha: float = 0.05,
-) -> pd.DataFrame:
-    """What each design could find and what it would take: n_problems, n_samples, detectable (smallest difference
-    found with `power`), tokens (output, all arms), dollars (of those; NaN where no price is known).
-
-    Args:
-        split: of the pilot's difference, or of one arm.
-        tokens_per_sample: see `cost_of_a_sample`.
-    """
-    sizes = list(n_problems)
-    rows = [
-        {"n_problems": n, "n_samples": k, "detectable": split.detectable(n, k, power=power, alpha=alpha),
-         "tokens": n * k * tokens_per_sample,
-         "dollars": price.dollars(0, 0, n * k * tokens_per_sample) if price else float("nan")}
-        for k in n_samples for n in sizes
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    split: VarianceSplit, *, n_problems: Iterable[int], n_samples: Iterable[int], tokens_per_sample: float,
+    price: Price | None = None, power: float = 0.8, alpha: float = 0.05,
+) -> pd.DataFrame:  # fmt: skip
+    """What each design could find and what it would take, going by the split of the pilot's difference (or of one arm)
+    and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with `power`), tokens (output,
+    all arms), dollars (of those; NaN where no price is known)."""
+    rows = []
+    for k, n in product(n_samples, list(n_problems)):
+        tokens, least = n * k * tokens_per_sample, split.detectable(n, k, power=power, alpha=alpha)
+        rows.append((n, k, least, tokens, price.dollars(0, 0, tokens) if price else np.nan))
+    return pd.DataFrame(rows, columns=["n_problems", "n_samples", "detectable", "tokens", "dollars"])
 
 
 @dataclass(frozen=True)
@@ -170,22 +147,17 @@ def pilot_cells(config: RunConfig) -> PilotCells:
 
     No model is asked. A task can be planned from if at least two of its problems have two samples each that were
     graded at every budget, and not all of them came out the same. The simulated pilot runs the config's tasks and
-    budgets on problems of our own, into a folder of its own (`<run>-simulated`): its `solve` is the config's, or such
-    that a problem of middling difficulty takes as many tokens as the budget in the middle, and `pdp` is half as fast
-    again.
+    budgets on problems of our own, into a folder of its own (`<run>-simulated`).
     """
     stored, why = _stored(config)
     if len(stored):
-        lost = [task for task in config.tasks if task not in set(stored.task)]
         told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.label!r}"
-        if lost:
+        if lost := [task for task in config.tasks if task not in set(stored.task)]:
             told += f"; {', '.join(lost)} left out (nothing stored that varies)"
         return PilotCells(stored, told, stored.model.iloc[0].startswith("simulated"))
     cells = run_sweep(_simulated(config), progress=False)
-    told = (
-        f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is planned, "
-        "and its numbers are not those of any model"
-    )
+    told = (f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is "
+            "planned, and its numbers are not those of any model")  # fmt: skip
     return PilotCells(cells, told, True)
 
 
@@ -218,7 +190,9 @@ def _varies(arm: pd.DataFrame) -> bool:
 
 
 def _simulated(config: RunConfig) -> RunConfig:
-    """The settings of a simulated pilot: as many of each task's problems as there are, up to 24."""
+    """The settings of a simulated pilot: up to 24 of each task's problems, and (unless the config says otherwise) a
+    respondent that takes the tokens of the budget in the middle for one of middling difficulty, pdp half as fast again.
+    """
     there = {split: {name: len(load_task(name).problems(limit=most, seed=config.seed, split=split))
                      for name in config.tasks}
              for split, most in (("test", 24), ("pool", 4))}  # fmt: skip

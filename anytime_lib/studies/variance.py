@@ -1,7 +1,7 @@
 """Where does the variance lie, and where should the next dollar go?
 
 The variance of a mean is that between problems, divided by their number, and that between samples of a problem, divided
-by the number of all samples. Which of the two is worth more draws follows.
+by the number of all samples.
 Sources: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 3; Searle, Casella & McCulloch, "Variance
 Components" (1992), ch. 3 (the nested analysis of variance by the method of moments).
 """
@@ -14,20 +14,15 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, anytime_index, quality_array
+from anytime_lib.index import Floats, quality_array
 from anytime_lib.stats.design import min_detectable_effect
+from anytime_lib.stats.profiles import trace_indices
 
 
 @dataclass(frozen=True)
 class VarianceSplit:
-    """Components of the variance of one trace's quality, or of the difference of two arms.
-
-    Attributes:
-        between: variance of the problems' true means (of their true differences).
-        samples: variance of a trace's quality around its problem's (of both arms' together).
-        mean: of quality (of the difference).
-        notes: what had to be done to get there.
-    """
+    """Components of the variance of one trace's quality, or of the difference of two arms: `between` problems' true
+    means (true differences), and of `samples` around them (both arms' together)."""
 
     what: str
     mean: float
@@ -79,13 +74,12 @@ def variance_split(
 ) -> VarianceSplit:
     """Split the variance of one arm's quality, or of the difference of two arms, by the method of moments.
 
-    Each trace counts with the area under its own curve (the Anytime Index without any maximum, of which the mean over
-    traces is the raw index), or with its score at one budget. Mean squares within and between are set equal to what
-    they are expected to be; a component that comes out below zero is set to zero, with a note.
+    Each trace counts with the area under its own curve (the Anytime Index without any maximum), or with its score at
+    one budget. A component that comes out below zero is set to zero, with a note.
 
     Args:
-        cells: one run, model and task; one method, unless two are named.
-        baseline, treatment: methods to take the difference of, on the problems that both have.
+        cells: one run, model and task; one method, unless two are named, whose difference is taken on the problems
+            that both have.
         budget: score at this budget; None: the area.
 
     Raises:
@@ -95,27 +89,28 @@ def variance_split(
         raise DataError("name both baseline and treatment, or neither")
     if treatment is None or baseline is None:
         return _split(str(cells.method.iloc[0]), [trace_values(cells, budget)[0]])
-    arms = {}
-    for method in (baseline, treatment):
-        part = cells[cells.method == method]
-        if part.empty:
-            raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
-        arms[method] = trace_values(part, budget)
-    shared = [p for p in arms[baseline][1] if p in set(arms[treatment][1])]
-    return _split(f"{treatment} - {baseline}", [v[[names.index(p) for p in shared]] for v, names in arms.values()])
+    arms = [trace_values(of_method(cells, method), budget) for method in (baseline, treatment)]
+    shared = [p for p in arms[0][1] if p in set(arms[1][1])]
+    return _split(f"{treatment} - {baseline}", [v[[names.index(p) for p in shared]] for v, names in arms])
+
+
+def of_method(cells: pd.DataFrame, method: str) -> pd.DataFrame:
+    """The cells of one method; DataError where there are none."""
+    part = cells[cells.method == method]
+    if part.empty:
+        raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
+    return part
 
 
 def trace_values(cells: pd.DataFrame, budget: int | None = None) -> tuple[Floats, list[str]]:
     """(P, S) what each trace of one arm counts with (see `variance_split`), NaN where a cell is missing, and the P
     problems."""
     quality, problems, budgets = quality_array(cells)
-    if budget is not None:
-        if budget not in budgets:
-            raise DataError(f"no cells at budget {budget}; they are at {', '.join(map(str, budgets))}")
-        return quality[..., budgets.index(budget)], problems
-    missing = np.asarray(np.isnan(quality).any(axis=-1))
-    area = anytime_index(budgets, np.where(missing[..., None], 0.0, quality), running_max=False)
-    return np.where(missing, np.nan, area), problems
+    if budget is None:
+        return trace_indices(quality, budgets), problems
+    if budget not in budgets:
+        raise DataError(f"no cells at budget {budget}; they are at {', '.join(map(str, budgets))}")
+    return quality[..., budgets.index(budget)], problems
 
 
 def _split(what: str, arms: list[Floats]) -> VarianceSplit:
@@ -149,24 +144,15 @@ def _pooled(values: Floats, means: Floats, sizes: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class NextDollar:
-    """What one more unit of cost buys, each way of spending it.
-
-    Attributes:
-        problems, samples: the drop in the standard error of the mean per unit of cost, spent on one more problem, or
-            on one more sample of every problem.
-        best_n_samples: the number of samples a problem that makes the most of any budget, were there problems enough;
-            None where problems do not differ, so that samples of few do as well.
-    """
+    """What one more unit of cost buys: the drop in the standard error of the mean, spent on more problems, or on more
+    samples of every problem; and how many samples a problem make the most of any budget, were there problems enough
+    (None where problems do not differ, so that samples of few do as well)."""
 
     problems: float
     samples: float
     best_n_samples: int | None
     standard_error: float
     unit: str
-
-    def to_frame(self) -> pd.DataFrame:
-        drops = [self.problems, self.samples]
-        return pd.DataFrame({"spend_on": ["problems", "samples"], f"drop_of_standard_error_per_{self.unit}": drops})
 
     def summary(self) -> str:
         """One sentence that says where to spend it."""
@@ -186,18 +172,13 @@ def next_dollar(
     split: VarianceSplit, *, n_problems: int | None = None, n_samples: int | None = None, cost_sample: float = 1.0,
     cost_problem: float = 0.0, unit: str = "dollar",
 ) -> NextDollar:  # fmt: skip
-    """Derivatives of the standard error by cost.
-
-    se^2 = between / n + samples / (n K), at a cost of n (cost_problem + K cost_sample). Without a cost of its own, a
-    new problem is never worse than new samples: it brings its samples with it. With one, the best K is
-    sqrt(samples / between * cost_problem / cost_sample).
+    """Derivatives of the standard error by cost: se^2 = between / n + samples / (n K), at a cost of n (cost_problem +
+    K cost_sample). The best K is sqrt(samples / between * cost_problem / cost_sample).
 
     Args:
-        split: of the difference that is to be found.
         n_problems, n_samples: the design that money is added to; those of the split by default.
         cost_sample: of one trace with its answers, in all arms.
         cost_problem: of a problem beside its samples (writing, checking or licensing it).
-        unit: of the costs.
     """
     if cost_sample <= 0 or cost_problem < 0:
         raise DataError("a sample costs something, and a problem nothing or more")

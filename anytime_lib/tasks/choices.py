@@ -23,8 +23,8 @@ WINDOW = 60  # characters; a statement is short, and looking no further keeps th
 _BOX = re.compile(r"\\{1,2}f?(?:rame)?box(?:ed)?\s?\{")
 _TEX = r"\\(?:text\w{0,6}|math\w{1,4}|bf|rm|bm|boldsymbol|displaystyle|underline)(?![A-Za-z]|\{?\Z)"
 _APART = re.compile(rf"(?:[*_`~$\"]|(?<!\w)'|{_TEX} ?\{{){{1,9}}+ ?([A-Da-d]) ?(?:[*_`~$\"}}]|'(?!\w))(?![\w-])")
-_DRESS = re.compile(rf"[*_`$\"{{]|(?<!\w)'|'(?!\w)|{_TEX}|\\[()\[\]!]|^[ \t]*#{{1,6}}", re.MULTILINE)
-_SPACE = re.compile(r"\\[,;: ]|~|_(?=answer)", re.IGNORECASE)
+_DRESS = re.compile(rf"(?m)[*_`$\"{{]|(?<!\w)'|'(?!\w)|{_TEX}|\\[()\[\]!]|^[ \t]*#{{1,6}}")
+_SPACE = re.compile(r"(?i)\\[,;: ]|~|_(?=answer)")
 
 # Between statement and letter: brackets, and words that add nothing.
 _OPEN = r"[\s(\[⟦<>]{0,16}+"
@@ -37,7 +37,7 @@ _FILLER = (
 _LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s?[)\]}]){0,8}+)"
 
 _MARK = re.compile(
-    rf"""
+    rf"""(?ix)
     (?P<box> ⟦ )
   | (?: (?<!\w)(?:answer|ans|(?:correct|right|best|final|selected|chosen)\s(?:option|choice|letter|one)
             |my\s(?:choice|pick)|(?:choice|option)(?=:))(?!\w)
@@ -52,37 +52,33 @@ _MARK = re.compile(
         | (?P<bare> \| | (?<=\s) ) )
   | (?P<pick> \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
       | \bI(?:'m|\sam)\sgoing\swith\b | (?:故|应|應|因此|所以)[选選](?![项項]):? )
-    """,
-    re.IGNORECASE | re.VERBOSE,
+    """
 )
 # Before a bare "answer", which states something only where it opens a line or a table's row.
-_OPENS = re.compile(r"^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$", re.IGNORECASE | re.MULTILINE)
+_OPENS = re.compile(r"(?im)^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$")
 _TAIL = re.compile(
-    rf"{_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
+    rf"(?i){_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
     r"|(?P<void>(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b"
     rf"|(?:I )?do(?:n't| not) know\b)|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
-    rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})",
-    re.IGNORECASE,
+    rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
 _CALLED = re.compile(
-    rf"(?:\b(?P<noun>[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D])){_LETTER}"
+    rf"(?m)(?:\b(?P<noun>[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D])){_LETTER}"
     r"\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|false|not\s(?:the\s)?(?:correct|right|answer))\b)"
     r"|(?:\w{1,12}ly\s|therefore\s|thus\s)?(?:(?:the|my)\s)?"
     r"(?:(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?|answer)\b"
-    r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))",
-    re.MULTILINE,
+    r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))"
 )
-_WHOLE = re.compile(rf"{_OPEN}{_FILLER}{_LETTER}", re.IGNORECASE)
+_WHOLE = re.compile(rf"(?i){_OPEN}{_FILLER}{_LETTER}")
 # Before a bare "C is correct", so that "vitamin C" or "B or C" is not meant.
-_FRESH = re.compile(r"(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s(]*$", re.IGNORECASE)
+_FRESH = re.compile(r"(?i)(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s(]*$")
 
 # After the letter.
 _REJECTS = r"(?!\s(?:is|isn't|has|gives|would|violates|fails|ignores)\b)"
 _SECOND = re.compile(
-    r"(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|und|oder|ou|et|vs|y|o)\b\.?|或|和))\s{0,3}+"
+    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|und|oder|ou|et|vs|y|o)\b\.?|或|和))\s{0,3}+"
     rf"(?:(?:or|and|maybe|perhaps|possibly|even|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-'])"
-    rf"(?(clause){_REJECTS})",
-    re.IGNORECASE,
+    rf"(?(clause){_REJECTS})"
 )
 # More options told: "(A) 5 or (B) 6", or each on its line.
 _MORE = re.compile(
@@ -91,24 +87,22 @@ _MORE = re.compile(
 )
 _END = re.compile(r"(?:です|だ|입니다|이다)?[ \t]{0,9}+[.!]?[ \t]{0,9}+(?:\|[ \t]{0,9}+)?(?:\Z|\n|<|\[/)")
 _GOES_ON = re.compile(
-    r"[.!,;:…](?!\w)|[–—]"
-    r"|\s(?:[-–—]\s|\(|(?:because|since|weil|car|(?:and )?not|rather than|instead of|over|is (?:correct|right))\b)",
-    re.IGNORECASE,
+    r"(?i)[.!,;:…](?!\w)|[–—]"
+    r"|\s(?:[-–—]\s|\(|(?:because|since|weil|car|(?:and )?not|rather than|instead of|over|is (?:correct|right))\b)"
 )
 _DENIED = re.compile(
-    r"[ .,!–—-]{0,6}+(?:(?:is|was) (?:not|wrong|incorrect|false|too|impossible)|isn't|can't|cannot)\b", re.IGNORECASE
+    r"(?i)[ .,!–—-]{0,6}+(?:(?:is|was) (?:not|wrong|incorrect|false|too|impossible)|isn't|can't|cannot)\b"
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
-    r"\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but|let"
-    r"|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b",
-    re.IGNORECASE,
+    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but|let"
+    r"|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b"
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")
 _ALL_OVER = re.compile(r"[.!]?\Z")
 _LISTED = re.compile(r"\s\(?([A-D])[).:]\s")
-_BARE_LINE = re.compile(r"^\W{0,3}[A-D]\W{0,3}$", re.MULTILINE)
+_BARE_LINE = re.compile(r"(?m)^\W{0,3}[A-D]\W{0,3}$")
 
 
 def extract_choice(text: str, options: Sequence[str] | None = None) -> str | None:

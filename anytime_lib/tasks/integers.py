@@ -15,25 +15,23 @@ from anytime_lib.tasks.said import DOUBTED, FOREIGN, RETRACTED, said
 
 WINDOW = 200  # characters; a statement is short, and looking no further keeps the time linear
 
-_OPEN_TAG = re.compile(r"<(?:final_)?answer>|<\|begin_of_box\|>", re.IGNORECASE)
-_CLOSE_TAG = re.compile(r"</(?:final_)?answer>|<\|end_of_box\|>", re.IGNORECASE)
-_BRACE = re.compile(r"(?P<box>\\{1,2}f?(?:rame)?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\})", re.DOTALL)
+_OPEN_TAG = re.compile(r"(?i)<(?:final_)?answer>|<\|begin_of_box\|>")
+_CLOSE_TAG = re.compile(r"(?i)</(?:final_)?answer>|<\|end_of_box\|>")
+_BRACE = re.compile(r"(?s)(?P<box>\\{1,2}f?(?:rame)?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\})")
 
 # The word `answer`, and what links it to a number. Other languages' words count with a colon or equals sign alone,
 # since their `if`, `not` and `about` are not known here.
-_ANSWER = re.compile(rf"(?<![^\W_])answer(?![^\W_])|(?P<foreign>{FOREIGN})", re.IGNORECASE)
+_ANSWER = re.compile(rf"(?i)(?<![^\W_])answer(?![^\W_])|(?P<foreign>{FOREIGN})")
 _LINK = re.compile(
-    r"[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
+    r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
     r"(?:[\s*_`\"'}]*(?:finale?\s*)?(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))"
-    r"(?:\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|equal to)\b,?)?",
-    re.IGNORECASE,
+    r"(?:\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|equal to)\b,?)?"
 )
-_FINAL = re.compile(r"final[\s*_]+$", re.IGNORECASE)
+_FINAL = re.compile(r"(?i)final[\s*_]+$")
 _LINE_START = re.compile(r"(?:^|\n)[#*_ \t]*$")
 _HEDGE = re.compile(
-    r"(?:not|no|neither|either|between|about|around|approx(?:imately)?|roughly|nearly|almost|at (?:least|most)|one of"
-    r"|maybe|perhaps|possibly)\b",
-    re.IGNORECASE,
+    r"(?i)(?:not|no|neither|either|between|about|around|approx(?:imately)?|roughly|nearly|almost|at (?:least|most)"
+    r"|one of|maybe|perhaps|possibly)\b"
 )
 
 # Within a statement.
@@ -50,8 +48,8 @@ _NO_INK = re.compile(
 _LEAD = r"[\s*\"'({}\[]*"
 _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\|")
-_BECAUSE = re.compile(r"\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:wrong|incorrect|wait)\b", re.IGNORECASE)
+_BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
+_DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
 _LEFT_SIDE = re.compile(
     r"(?:\\(?:times|cdot|div|[dt]?frac|sqrt|binom|left|right)\b|(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
     r"|[\s\d+*/×÷·^().,={}-])*"
@@ -62,10 +60,9 @@ _VALUE = re.compile(
     r"(?P<unit>(?:[^\W\d_]|[\s*,;\"'()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*)[\s,;(-]*"
 )
 _OPEN_ENDED = re.compile(
-    r"\b(?:and|or|but|und|oder|aber|et|ou|mais|pero|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|modulo"
+    r"(?i)\b(?:and|or|but|und|oder|aber|et|ou|mais|pero|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|modulo"
     r"|if|unless|though|although|however|maybe|perhaps|possibly|point|half|hundred|thousand|million|billion|dozen"
-    r"|squared|cubed|factorial|than|pi|π)\b",
-    re.IGNORECASE,
+    r"|squared|cubed|factorial|than|pi|π)\b"
 )
 _WHOLE = re.compile(r"[\s*\"'({\[]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
 
@@ -73,10 +70,9 @@ _WHOLE = re.compile(r"[\s*\"'({\[]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
 def extract_integer(text: str) -> int | None:
     r"""The integer from 0 to 999 that the text states as its answer, or None.
 
-    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `Final answer: 17`,
-    `**Answer:** 017` or `The answer is $17$, since ...`; and a text that is nothing but the integer. Fractions,
-    negative numbers, alternatives and denials are not integers; nor is what is thought (`said`), doubted or taken
-    back. Digits of any script are read; nothing is evaluated.
+    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `**Answer:** 017` or `The
+    answer is $17$, since ...`; and a text that is nothing but the integer, in digits of any script. Fractions, negative
+    numbers and alternatives are no integers, nor is what is thought (`said`), doubted or taken back.
     """
     text = said(text).replace("–", "-").replace("—", "-")
     return _read(_CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text)))

@@ -13,7 +13,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError
-from typing import NamedTuple
+from typing import Any
 
 import pandas as pd
 from pebble import ProcessExpired, ProcessPool
@@ -26,23 +26,14 @@ MEMORY = 2**31
 """Bytes of address space that the process may take; its libraries take a third."""
 
 
-class Opinion(NamedTuple):
-    """Both readings of one answer; `timed out` also when the process died of it. `theirs` is text of at most 40
-    characters (the gold integer where Math-Verify takes the two to be equal), `excerpt` the answer's last 60."""
-
-    kind: str
-    gold: int
-    ours: int | None
-    theirs: str | None
-    seconds: float
-    excerpt: str
-
-
-def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> list[Opinion]:
-    """Math-Verify's and our reading of each (answer, gold integer), in order.
+def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> pd.DataFrame:
+    """Math-Verify's and our reading of each (answer, gold integer), a row each, in order.
 
     Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`. `timeout` is the
     seconds that Math-Verify may take over one answer. ConfigError where it does not start.
+
+    Columns: kind (of `KINDS`; `timed out` also when the process died of it), gold, ours, theirs (at most 40 characters;
+    the gold integer where Math-Verify takes the two to be equal), seconds, excerpt (the answer's last 60 characters).
     """
     if timeout <= 0:
         raise ConfigError(f"the second opinion's timeout must be positive, not {timeout}")
@@ -53,37 +44,43 @@ def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> l
     with ProcessPool(max_workers=1, initializer=_limit_memory, context=context) as pool:
         try:
             _start(pool)
-            return [_opinion(pool, text, gold, timeout) for text, gold in pairs]
+            rows = [_opinion(pool, text, gold, timeout) for text, gold in pairs]
         finally:
             pool.stop()
+    table = pd.DataFrame(rows, columns=["kind", "gold", "ours", "theirs", "seconds", "excerpt"]).rename_axis("place")
+    return table.astype({"ours": "Int64", "theirs": "string"})
 
 
-def counts(opinions: Sequence[Opinion]) -> pd.Series[int]:
+def counts(opinions: pd.DataFrame) -> pd.Series[int]:
     """How many opinions there are of each kind, all kinds listed."""
-    return pd.Series([o.kind for o in opinions], dtype=object).value_counts().reindex(KINDS, fill_value=0).rename("n")
+    return opinions.kind.value_counts().reindex(KINDS, fill_value=0).rename("n")
 
 
-def disagreements(opinions: Sequence[Opinion]) -> pd.DataFrame:
-    """A row per answer on which the two disagree or Math-Verify timed out; the index is its place in `opinions`."""
-    frame = pd.DataFrame(opinions, columns=Opinion._fields).rename_axis("place")
-    return frame[frame.kind.isin(KINDS[3:])].astype({"ours": "Int64", "theirs": "string"})
+def disagreements(opinions: pd.DataFrame) -> pd.DataFrame:
+    """The opinions in which the two disagree or Math-Verify timed out."""
+    return opinions[opinions.kind.isin(KINDS[3:])]
 
 
-def _opinion(pool: ProcessPool, text: str, gold: int, timeout: float) -> Opinion:
-    ours, theirs, start = extract_integer(text), None, time.perf_counter()
+def _opinion(pool: ProcessPool, text: str, gold: int, timeout: float) -> tuple[Any, ...]:
+    ours, start = extract_integer(text), time.perf_counter()
     try:
-        theirs, kind = pool.schedule(_theirs, (text, gold), timeout=timeout).result(), ""
+        theirs = pool.schedule(_theirs, (text, gold), timeout=timeout).result()
+        kind = _kind(gold, ours, theirs)
     except (TimeoutError, ProcessExpired):
-        kind = "timed out"
+        theirs, kind = None, "timed out"
     seconds = time.perf_counter() - start
-    if kind:
+    if kind == "timed out":
         _start(pool)  # so that the next answer need not wait for it
-    if not kind and (ours is None or theirs is None):
-        kind = ("only ours reads", "neither reads")[ours is None] if theirs is None else "only theirs reads"
-    if not kind:
-        kind = "differ" if str(ours) != theirs else "both right" if ours == gold else "both wrong"
     excerpt = " ".join(text[-120:].split())[-60:].encode(errors="replace").decode()
-    return Opinion(kind, gold, ours, theirs, seconds, excerpt)
+    return kind, gold, ours, theirs, seconds, excerpt
+
+
+def _kind(gold: int, ours: int | None, theirs: str | None) -> str:
+    if theirs is None:
+        return "neither reads" if ours is None else "only ours reads"
+    if ours is None:
+        return "only theirs reads"
+    return "differ" if str(ours) != theirs else "both right" if ours == gold else "both wrong"
 
 
 def _start(pool: ProcessPool) -> None:

@@ -23,14 +23,11 @@ _SIGNS |= {ord(c): plain for c in _LETTERS if (plain := unicodedata.normalize("N
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
 _NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"
-_OPENED = re.compile(rf"<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis", re.IGNORECASE)
-_CLOSED = re.compile(
-    rf"</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
-)
+_OPENED = re.compile(rf"(?i)<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis")
+_CLOSED = re.compile(rf"(?i)</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>")
 _STOP = re.compile(r"(?:<\|(?:im_end|eot_id|endoftext|end)\|>|</s>)\s*\Z")
 _HTML = re.compile(
-    r"<\|(?:begin|end)_of_solution\|>|<(?:/?(?:b|i|u|em|strong|span|code|mark|sup)|(?P<block>/?(?:br|p|div|li|td|tr|h[1-6])))(?:\s[^<>]{0,80})?/?>",
-    re.IGNORECASE,
+    r"(?i)<\|(?:begin|end)_of_solution\|>|<(?:/?(?:b|i|u|em|strong|span|code|mark|sup)|(?P<block>/?(?:br|p|div|li|td|tr|h[1-6])))(?:\s[^<>]{0,80})?/?>"
 )
 
 
@@ -49,20 +46,18 @@ FOREIGN = rf"(?<![^\W_])(?:{SPACED.replace(' ', '|')})(?![^\W_])|{UNSPACED.repla
 
 # Before a statement: "if the answer is", "I don't think the", "it is unlikely that the", "perhaps the".
 DOUBTED = re.compile(
-    r"(?:\b(?:if|whether|unless|until|suppose|supposing|assum(?:e|ing)|let's say|(?<!no )doubt|why|perhaps|maybe"
+    r"(?i)(?:\b(?:if|whether|unless|until|suppose|supposing|assum(?:e|ing)|let's say|(?<!no )doubt|why|perhaps|maybe"
     r"|unlikely|impossible|can(?:no|')t be)|(?:^|[.!?\n]\s{0,3})(?:is|are)"
     r"|(?:\bnot|n't) (?:think|believe|say|mean|know|sure|certain|clear|see|true|the case))"
     r"(?:,? (?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether)){0,6}[\s*_\"'(]*$"
-    r"|如果$|若$",
-    re.IGNORECASE,
+    r"|如果$|若$"
 )
 # After one: "that is wrong" in the very next words, or "wait" and the like at the start of any later sentence.
 RETRACTED = re.compile(
-    r"\A[\s.,;!)$*\]}–—-]{0,9}+(?:(?:oh|no|but|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
+    r"(?i)\A[\s.,;!)$*\]}–—-]{0,9}+(?:(?:oh|no|but|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
     r"(?:that|this|which|it)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct)|impossible)\b"
     r"|(?:\A|[.!?…,;:)\n*–—]|\s-\s)[\s*_]{0,4}+(?:(?:but|oh|ah|hmm|oops|sorry)\b[,. ]{0,3}+)?"
     r"(?:wait\b(?! (?:times?|for|until)\b)|hold on\b|(?:scratch|strike) that\b|on second thoughts?\b"
     r"|no(?:pe)?(?:\s?[,.!;:–—]|\s?\Z|\swait\b)|actually,? (?:no|wait|not|it|I|that|the answer|option|[A-D])\b"
-    r"|correction[:,]|I (?:was wrong|made an? (?:error|mistake)|take (?:that|it) back)\b)",
-    re.IGNORECASE,
+    r"|correction[:,]|I (?:was wrong|made an? (?:error|mistake)|take (?:that|it) back)\b)"
 )

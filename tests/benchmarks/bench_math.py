@@ -33,8 +33,7 @@ def main() -> None:
         ours, theirs = [], []
         for _ in range(TURNS):
             ours.append(seconds(lambda texts=texts: [extract_integer(t) for t in texts]) / ANSWERS * 1e6)
-            opinions = second_opinions([(text, 17) for text in texts])
-            theirs.append(statistics.mean(o.seconds for o in opinions) * 1e6)
+            theirs.append(second_opinions([(text, 17) for text in texts]).seconds.mean() * 1e6)
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"{name:>28} {a:9.1f} {b:10.1f} {b / a:7.1f}")
     print(counts(second_opinions([(text, 17) for text in answers])).to_string())
