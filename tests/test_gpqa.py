@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import traceback
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
-from fake_gpqa import official, write_zip
+from fake_gpqa import LOCKED, official
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.registry import load_task
 from anytime_lib.tasks import gpqa_source
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.gpqa import LETTERS, TASK, extract_choice
-from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS, ZIP_PASSWORD
+from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS
 from anytime_lib.types import Problem, digest
 
+SECRET = "whose-text-must-not-spread"
 # Of our 48 questions as the first stored runs hold them. If it must change, those runs mean something else.
 STORED = "57784abdc9be2c1dd62b1cc265c45d1213e8206f26d063ae6c5494635b7fe80c"
 
@@ -129,47 +130,48 @@ def test_only_our_own_questions_may_be_shown(tmp_path: Path, monkeypatch: pytest
 
 def test_zip(tmp_path: Path) -> None:
     path = official(tmp_path / "gpqa_diamond.csv")
-    members = {"dataset/gpqa_diamond.csv": path.read_bytes(), "__MACOSX/dataset/._gpqa_diamond.csv": b"x"}
-    for order in ("", "order=3"):
-        expected = _contents(TASK.problems(f"{path}#{order}"))
-        for name, password in {"dataset.zip": ZIP_PASSWORD, "plain.zip": None}.items():
-            write_zip(tmp_path / name, members, password)
-            problems = TASK.problems(f"{tmp_path / name}#diamond,{order}")
-            assert _contents(problems) == expected
-            assert {p.metadata["source"] for p in problems} == {name} and all(p.metadata["private"] for p in problems)
+    with ZipFile(tmp_path / "plain.zip", "w") as plain:
+        plain.write(path, path.name)
+    for source in (LOCKED, tmp_path / "plain.zip"):
+        for order in ("", "order=3"):
+            problems = TASK.problems(f"{source}#diamond,{order}")
+            assert _contents(problems) == _contents(TASK.problems(f"{path}#{order}"))
+            assert {(p.metadata["source"], p.metadata["private"]) for p in problems} == {(source.name, True)}
             assert problems[0].metadata["subset"] == "diamond"
 
 
-@pytest.fixture(scope="module")
-def zips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of zips that cannot be read."""
-    folder = tmp_path_factory.mktemp("zips")
-    raw = official(folder / "gpqa_main.csv").read_bytes()
-    write_zip(folder / "other.zip", {"gpqa_main.csv": raw}, b"another")
-    write_zip(folder / "good.zip", {"gpqa_main.csv": raw}, ZIP_PASSWORD)
-    aes = bytearray((folder / "good.zip").read_bytes())
-    cut = aes[:200] + bytes(60) + aes[260:]
-    aes[aes.index(b"PK\x01\x02") + 10] = 99  # in the central directory, where the method stands
-    for name, content in {"aes": aes, "cut": cut, "text": b"no zip at all"}.items():
-        (folder / f"{name}.zip").write_bytes(content)
-    return folder
+def test_a_zip_with_another_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpqa_source, "ZIP_PASSWORD", b"another")
+    with pytest.raises(DataError, match="another password"):
+        TASK.problems(f"{LOCKED}#diamond")
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("other.zip#main", "another password"),
-        ("aes.zip#main", "AES.*7-Zip.*gpqa_main.csv"),
+        ("aes.zip#diamond", "AES.*7-Zip.*gpqa_diamond.csv"),
+        ("aes.zip#main", "no gpqa_main.csv"),
         ("text.zip#main", "no zip"),
-        ("cut.zip#main", "damaged"),
-        ("good.zip#diamond", "no gpqa_diamond.csv"),
+        ("cut.zip#diamond", "damaged"),
         ("none.zip#main", "cannot read"),
         ("none.csv", "cannot read"),
+        ("empty.csv", "lacks"),
+        ("latin.csv", "not UTF-8"),
+        ("no_rows.csv", "holds no questions"),
     ],
 )
-def test_bad_zips(zips: Path, source: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        TASK.problems(f"{zips}/{source}")
+def test_unreadable_files(tmp_path: Path, source: str, message: str) -> None:
+    good = LOCKED.read_bytes()
+    aes, cut = bytearray(good), good[:200] + bytes(60) + good[260:]
+    aes[aes.index(b"PK\x01\x02") + 10] = 99  # in the central directory, where the method stands
+    latin = b"\xff\xfe\xe9" + SECRET.encode()
+    broken = {"aes.zip": aes, "cut.zip": cut, "text.zip": b"no zip at all", "empty.csv": b"", "latin.csv": latin}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+    official(tmp_path / "no_rows.csv", n=0)
+    with pytest.raises(DataError, match=message) as raised:
+        TASK.problems(f"{tmp_path}/{source}")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 def test_dataset(tmp_path: Path) -> None:
@@ -205,9 +207,6 @@ def test_bad_sources(source: str, message: str) -> None:
         TASK.problems(source)
 
 
-SECRET = "whose-text-must-not-spread"
-
-
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
@@ -222,28 +221,16 @@ def test_bad_files_are_told_without_their_text(
     columns: tuple[str, ...], change: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     path = official(tmp_path / "gpqa_main.csv", columns, change={"Correct Answer": SECRET} | change)
-    write_zip(tmp_path / "dataset.zip", {"gpqa_main.csv": path.read_bytes()}, ZIP_PASSWORD)
+    with ZipFile(tmp_path / "dataset.zip", "w") as archive:
+        archive.write(path, path.name)
     for source in (str(path), f"{tmp_path}/dataset.zip#main"):
         with pytest.raises(DataError, match=message) as raised:
             TASK.problems(source)
         assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "lacks"), (b"\xff\xfe\xe9" + SECRET.encode(), "not UTF-8"), (None, "holds no questions")],
-)
-def test_unreadable_files(tmp_path: Path, content: bytes | None, message: str) -> None:
-    path = official(tmp_path / "a.csv", n=0)
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=message) as raised:
-        TASK.problems(path)
-    assert SECRET not in "".join(traceback.format_exception(raised.value))
-
-
 def test_our_questions() -> None:
-    text = files("anytime_lib.tasks").joinpath("data", "science.csv").read_text(encoding="utf-8")
+    text = gpqa_source.OWN.read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     assert len(rows) == text.count("\n") - 1 == 48  # so no cell holds a newline
     count = Counter((r["High-level domain"], r["Difficulty"]) for r in rows)
