@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,18 +41,6 @@ def digest(value: object) -> str:
 def cache_folder() -> Path:
     """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
     return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
-    stat = path.stat()
-    return _sha256_of(path.absolute(), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _sha256_of(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -129,21 +117,18 @@ class ProblemSplit:
     pool: list[Problem]
 
 
-def assert_disjoint(test: Sequence[Problem], exemplars: Iterable[Problem]) -> None:
-    """Raise DataError if any exemplar is also under test (see `shared`): that is a leak."""
-    if found := shared(exemplars, test):
-        raise DataError(
-            f"leak: {len(found)} exemplars are also under test ({', '.join(found[:3])}), by id or by text; use another "
-            "pool"
-        )
-
-
-def shared(some: Iterable[Problem], others: Iterable[Problem]) -> list[str]:
-    """The ids of those problems that are also among others: by id, or by text whatever its white space and its gold
+def assert_disjoint(
+    test: Iterable[Problem],
+    exemplars: Iterable[Problem],
+    leak: str = "exemplars are also under test",
+    advice: str = "use another pool",
+) -> None:
+    """Raise DataError if any exemplar is also under test: by id, or by text whatever its white space and its gold
     answer ("73" and "073" are answers to one problem)."""
-    found = list(others)
-    ids, texts = {p.id for p in found}, {_text_digest(p) for p in found}
-    return [p.id for p in some if p.id in ids or _text_digest(p) in texts]
+    tested = list(test)
+    ids, texts = {p.id for p in tested}, {_text_digest(p) for p in tested}
+    if found := [p.id for p in exemplars if p.id in ids or _text_digest(p) in texts]:
+        raise DataError(f"leak: {len(found)} {leak} ({', '.join(found[:3])}), by id or by text; {advice}")
 
 
 def _text_digest(problem: Problem) -> str:
@@ -234,8 +219,6 @@ class Preference:
     """Two attempts at one pool problem and the verdict on them.
 
     Attributes:
-        problem: the pool problem.
-        winner, loser: the attempts.
         margin: how strongly the winner was preferred: by the judge in nats, averaged over both orders of
             presentation; by another as a difference of scores.
         verdict_keys: keys of the judging requests.
@@ -250,11 +233,6 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
-
-
-def recorded_key(problem: Problem, sample: int) -> str:
-    """The store's key of a recorded trace."""
-    return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
 
 
 @contextmanager

@@ -71,11 +71,7 @@ class FakeHub:
                     siblings = [{"rfilename": file} for file in files]
                     return self.json({"id": name, "sha": revision, "private": False, "siblings": siblings})
                 if verb == "tree":
-                    under = f"{rest.strip('/')}/" if rest else ""
-                    here = [f for f in files if f.startswith(under)]
-                    folders = sorted({under + f[len(under) :].split("/")[0] for f in here if "/" in f[len(under) :]})
-                    found = [{"type": "directory", "path": folder, "oid": "d" * 40} for folder in folders]
-                    return self.json(found + [self.entry(f, files[f]) for f in here if "/" not in f[len(under) :]])
+                    return self.json([self.entry(file, files[file]) for file in files])
                 if verb == "paths-info":
                     wanted = map(unquote, re.findall(r"paths=([^&]*)", body.decode()))
                     return self.json([self.entry(f, files[f]) for f in wanted if f in files])

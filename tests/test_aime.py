@@ -78,7 +78,9 @@ def test_turns() -> None:
 
 WRONG = (
     *({"difficulty": levels} for levels in ([7], ["1"], [], "12")),
-    {"split": "train"}, {"limit": 0}, {"seed": -1}, {"source": "aime"}, {"source": "x.jsonl", "difficulty": [1]},
+    {"split": "train"}, {"limit": 0}, {"seed": -1}, {"source": "x.jsonl", "difficulty": [1]},
+    *({"source": source} for source in ("aime", "hub", "hub#split=test", "hub#2026", "hub#2024,split=train",
+                                        "x.jsonl#config=a", "x.txt", 5)),
 )  # fmt: skip
 
 

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeServer
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
@@ -22,7 +20,7 @@ from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
-from anytime_lib.types import Grade, Problem, digest, shown
+from anytime_lib.types import Grade, Problem, digest
 
 
 def sums(rng: np.random.Generator) -> dict[str, Any]:
@@ -81,22 +79,16 @@ def test_no_row_is_lost_in_silence(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("gold", "plain"),
     [(np.int64(3), 3), (np.float32(0.5), 0.5), (np.bool_(True), True), (np.str_("x"), "x"), ((1, 2), [1, 2]),
+     (2**70, 2**70), (0.1, 0.1), ("ünï\u2028", "ünï\u2028"), ([None, [False]], [None, [False]]),
      (np.array([[1, 2]]), [[1, 2]]), ({"k": np.array([1.5])}, {"k": [1.5]})],
 )  # fmt: skip
 def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: Any) -> None:
     (problem,) = listed([{"text": "a", "gold": gold, "also": gold}])
+    assert problem.content_hash == digest(["own", "a", plain])
     assert problem.gold == plain and type(problem.gold) is type(plain) and problem.metadata["also"] == plain
     with Store(tmp_path / "store.sqlite") as store:
         store.add_problems([problem])
         assert store.problems("own") == [problem]
-
-
-@given(st.recursive(st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(codec="utf-8"))
-                    | st.floats(allow_nan=False, allow_infinity=False), st.lists, max_leaves=5))  # fmt: skip
-@settings(max_examples=40, deadline=None)
-def test_plain_gold_keeps_its_hash(gold: Any) -> None:
-    if gold is not None:
-        assert listed([{"text": "ünï\u2028", "gold": gold}])[0].content_hash == digest(["own", "ünï\u2028", gold])
 
 
 @pytest.mark.parametrize(
@@ -173,16 +165,14 @@ def test_what_a_grade_function_may_not_say(said: Any) -> None:
         task.grade(problem, "12")
 
 
-def test_a_failing_grade_function_does_not_tell_what_is_private() -> None:
-    def grade(problem: Problem, text: str) -> bool:
-        raise ValueError(f"{problem.text}: {text}")
-
-    for private in (True, False):
-        task = make_task("own", [{"text": "a secret", "gold": 1, "private": private}], grade)
-        (problem,) = task.problems(split="all")
-        with pytest.raises(DataError, match=f"of own failed on {problem.id} .ValueError.; mend it") as error:
-            task.grade(problem, "a secret")
-        assert (error.value.__cause__ is None) == private
+@pytest.mark.parametrize("private", [True, False])
+def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -> None:
+    rows = [{"text": "a secret", "gold": 1, "private": private}]
+    task = make_task("own", rows, lambda problem, text: {}[problem.text + text])
+    (problem,) = task.problems()
+    with pytest.raises(DataError, match=f"of own failed on {problem.id} .KeyError.; mend it") as error:
+        task.grade(problem, "a secret")
+    assert "secret" not in str(error.value) and (error.value.__cause__ is None) == private
 
 
 def test_registering() -> None:
@@ -366,9 +356,3 @@ def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: 
 def test_without_recorded_traces_the_method_says_so(config: Callable[..., RunConfig]) -> None:
     with pytest.raises(DataError, match="anytime import"):
         run_sweep(config(tasks=["aime"], methods=["imported"]), progress=False)
-
-
-def test_a_private_text_is_withheld() -> None:
-    private = Problem("rec1", "gpqa", "the secret question", "A", {"private": True})
-    assert "secret" not in shown(private) + repr(private) + shown(private, "about the secret question")
-    assert "rec1" in shown(private) and shown(Problem("x", "aime", "open", 1)) == "open"

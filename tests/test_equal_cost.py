@@ -22,7 +22,7 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import Sample
 from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
-from anytime_lib.studies.equal_cost import AXES, _reached, _saved, accounts, gains, published
+from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.costs import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
@@ -128,7 +128,7 @@ def small(server: FakeServer, config: Config) -> Config:
     server.script, server.models = helped, ("fake", "other")
     return lambda **changed: config(
         **{"tasks": [sums(verify=checked)], "methods": SEARCHING, "n_problems": 2, "n_samples": 1, "budgets": [8, 40],
-           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 3, "pool_budget": 12,
+           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 2, "pool_budget": 12,
            "difficulty": [0, 1], "vote_tokens": 12, "per_problem_tokens": 8, "tree_step": 9} | changed
     )  # fmt: skip
 
@@ -160,9 +160,9 @@ def test_a_search_pays_for_all_that_it_asked_but_the_read_outs_of_earlier_budget
 def test_prompts_of_a_search_are_its_own(small: Config) -> None:
     """Other budgets, held-out problems, more samples, other models, and who paid first change nothing."""
     plain = swept(small(run="plain"))
-    nine = swept(small(run="nine", budgets=[5, 8, 12, 16, 20, 25, 30, 35, 40]))
+    nine = swept(small(run="nine", budgets=[5, 8, 16, 25, 40]))
     assert nine.prompt[plain.index].equals(plain.prompt)
-    larger = small(run="plain", n_samples=3, n_problems=4, settle=HELD | {"treatment": "self_consistency"})
+    larger = small(run="plain", n_samples=2, n_problems=3, settle=HELD | {"treatment": "self_consistency"})
     run_sweep(larger, progress=False)
     settle(larger, progress=False)
     assert swept(small(run="plain")).equals(plain)
@@ -242,36 +242,15 @@ def test_gains_by_hand() -> None:
     assert never.saved.tolist() == [0, 10, -np.inf]
 
 
-CURVE = st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.5, 0.9]), min_size=2, max_size=6)
-
-
-@settings(deadline=None)
-@given(CURVE, st.integers(0, 50))
-def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(raw: list[float], extra: int) -> None:
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9]), min_size=3, max_size=3), st.integers(0, 50))
+def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(curve: list[float], extra: int) -> None:
     """Where the baseline stands still, it had the quality before: a later budget is no saving."""
-    curve, x = np.maximum.accumulate(raw), 10.0 * 2 ** np.arange(len(raw))
-    assert _saved(np.array([[curve, curve]]), x, x + extra).tolist() == [[-extra] * len(raw)]
-    lower = np.minimum(curve, curve[-1] - 0.1)  # never gets there
-    assert _saved(np.array([[curve, lower]]), x, x)[0, -1] == -np.inf
-
-
-def test_two_arms_alike_save_nothing_on_each_other() -> None:
-    alike = curve_cells({"base": [0.2, 0.5, 0.5, 0.4], "pdp": [0.2, 0.5, 0.5, 0.4]})
-    found = gains(alike, costs({"base": 0, "pdp": 0}), axes=["budget"], n_resamples=50)
-    assert not found[["points", "low", "high", "saved", "saved_low", "saved_high"]].to_numpy().any()
-
-
-@settings(deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=6), st.floats(0, 1))
-def test_the_inverse_of_a_curve_is_its_inverse(steps: list[float], quality: float) -> None:
-    curve = np.maximum.accumulate(np.array(steps))
-    x = np.arange(len(curve), dtype=float)
-    at = _reached(curve, x, quality)
-    if at == np.inf:
-        assert quality > curve[-1]
-    else:
-        assert np.interp(at, x, curve) >= quality - 1e-9
-        assert at == 0 or np.interp(at - 1e-6, x, curve) <= quality + 1e-4
+    found = gains(curve_cells({"base": curve, "pdp": curve}), costs({"base": 0, "pdp": extra}), axes=["total_1"],
+                  n_resamples=20)  # fmt: skip
+    assert np.allclose(found[["saved", "saved_low", "saved_high"]], -extra)
+    if not extra:
+        assert not found[["points", "low", "high"]].to_numpy().any()
 
 
 def test_published_figures_are_there_with_their_tasks() -> None:

@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import csv
-import os
-import subprocess
-import sys
 import traceback
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
-from fake_gpqa import official, write_zip
+from fake_gpqa import LOCKED, official
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.registry import load_task
 from anytime_lib.tasks import gpqa_source
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.gpqa import LETTERS, TASK, extract_choice
-from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS, ZIP_PASSWORD
+from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS
 from anytime_lib.types import Problem, digest
 
+SECRET = "whose-text-must-not-spread"
 # Of our 48 questions as the first stored runs hold them. If it must change, those runs mean something else.
 STORED = "57784abdc9be2c1dd62b1cc265c45d1213e8206f26d063ae6c5494635b7fe80c"
-
-
-def test_is_a_task() -> None:
-    assert isinstance(TASK, Task)
-    assert load_task("gpqa") is TASK
 
 
 def test_grade() -> None:
     problem = TASK.problems()[0]
     wrong = next(x for x in LETTERS if x != problem.gold)
-    grades = [TASK.grade(problem, t) for t in (TASK.gold_answer(problem), f"Answer: {wrong}", "Hm. (A) or", " ")]
-    assert [(g.score, g.correct, g.status) for g in grades] == [
-        (1.0, True, "ok"),
-        (0.0, False, "ok"),
-        (0.0, False, "unparsed"),
-        (0.0, False, "empty"),
-    ]
-    for text in ("I cannot answer this.", "I’m sorry, but I can’t.", "I am unable to help"):
-        assert TASK.grade(problem, text).status == "refused"
-    assert TASK.grade(problem, f"I'm sorry for the mess. Answer: {problem.gold}").correct
+    for text, *expected in (
+        (TASK.gold_answer(problem), 1.0, True, "ok"),
+        (f"I'm sorry for the mess. Answer: {problem.gold}", 1.0, True, "ok"),
+        (f"Answer: {wrong}", 0.0, False, "ok"),
+        ("Hm. (A) or", 0.0, False, "unparsed"),
+        (" ", 0.0, False, "empty"),
+        ("I cannot answer this.", 0.0, False, "refused"),
+        ("I’m sorry, but I can’t.", 0.0, False, "refused"),
+        ("I am unable to help", 0.0, False, "refused"),
+    ):
+        grade = TASK.grade(problem, text)
+        assert [grade.score, grade.correct, grade.status] == expected
 
 
 def test_question_ends_with_the_instruction() -> None:
+    assert isinstance(TASK, Task) and load_task("gpqa") is TASK
     problem = TASK.problems(limit=1)[0]
     assert TASK.question(problem).startswith(problem.text + "\n\n")
     assert len(TASK.gold_reasoning(problem)) > 20 and "explanation" not in problem.text
@@ -88,35 +84,21 @@ def test_default_order_of_options_is_that_of_stored_runs() -> None:
 
 
 def test_order_of_options_depends_on_record_and_order_seed_alone() -> None:
-    first, third = TASK.problems(split="all"), TASK.problems("#order=3", split="all")
+    first, third = TASK.problems(split="all"), TASK.problems("#order=3")
     assert [p.id for p in first] == [p.id for p in third]
     assert 30 < sum(a.text != b.text for a, b in zip(first, third, strict=True)) <= 48  # 1 in 24 stays by chance
     assert all(sorted(p.metadata["order"]) == [0, 1, 2, 3] and p.metadata["order_seed"] == 3 for p in third)
     other = {p.id: p for p in TASK.problems("#order=3", limit=9, seed=7)}
     assert other and all(other[p.id] == p for p in third if p.id in other)
-    code = (
-        "from anytime_lib.tasks.gpqa import TASK; from anytime_lib.types import digest; "
-        "print(digest([[p.id, p.text, p.metadata['order']] for p in TASK.problems('#order=3', split='all')]))"
-    )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | {"PYTHONHASHSEED": h}, capture_output=True, text=True
-        ).stdout.strip()
-        for h in ("1", "2")
-    }
-    assert said == {digest([[p.id, p.text, p.metadata["order"]] for p in third])}
-
-
-def test_order_of_options_is_the_same_in_every_subset(tmp_path: Path) -> None:
-    few, many = (TASK.problems(official(tmp_path / f"{n}.csv", n=n), split="all") for n in (10, 30))
-    text = {p.id: (p.text, p.metadata["order"]) for p in many}
-    assert len(few) == 10 and all(text[p.id] == (p.text, p.metadata["order"]) for p in few)
 
 
 def test_official_file(tmp_path: Path) -> None:
     path = official(tmp_path / "gpqa_diamond.csv")
     parts = [TASK.problems(str(path), split=s) for s in ("test", "pool")]
     assert len({p.id for part in parts for p in part}) == 30 and min(map(len, parts)) > 3
+    text = {p.id: (p.text, p.metadata["order"]) for part in parts for p in part}
+    few = TASK.problems(official(tmp_path / "few.csv", n=10))  # the order of options is the same in every subset
+    assert len(few) == 10 and all(text[p.id] == (p.text, p.metadata["order"]) for p in few)
     problem = parts[0][0]
     assert problem.metadata == {
         "domain": f"High-level domain, {problem.id[3:]}",
@@ -148,35 +130,48 @@ def test_only_our_own_questions_may_be_shown(tmp_path: Path, monkeypatch: pytest
 
 def test_zip(tmp_path: Path) -> None:
     path = official(tmp_path / "gpqa_diamond.csv")
-    expected = TASK.problems(path, split="all")
-    for name, password in {"dataset.zip": ZIP_PASSWORD, "plain.zip": None}.items():
-        members = {"dataset/gpqa_diamond.csv": path.read_bytes(), "__MACOSX/dataset/._gpqa_diamond.csv": b"x"}
-        write_zip(tmp_path / name, members, password)
-        problems = TASK.problems(f"{tmp_path / name}#diamond", split="all")
-        assert _contents(problems) == _contents(expected)
-        assert {p.metadata["source"] for p in problems} == {name} and all(p.metadata["private"] for p in problems)
-        assert problems[0].metadata["subset"] == "diamond"
-    third = TASK.problems(f"{tmp_path}/dataset.zip#diamond,order=3", split="all")
-    assert _contents(third) == _contents(TASK.problems(f"{path}#order=3", split="all")) != _contents(expected)
+    with ZipFile(tmp_path / "plain.zip", "w") as plain:
+        plain.write(path, path.name)
+    for source in (LOCKED, tmp_path / "plain.zip"):
+        for order in ("", "order=3"):
+            problems = TASK.problems(f"{source}#diamond,{order}")
+            assert _contents(problems) == _contents(TASK.problems(f"{path}#{order}"))
+            assert {(p.metadata["source"], p.metadata["private"]) for p in problems} == {(source.name, True)}
+            assert problems[0].metadata["subset"] == "diamond"
 
 
-def test_bad_zips(tmp_path: Path) -> None:
-    raw = official(tmp_path / "gpqa_main.csv").read_bytes()
-    write_zip(tmp_path / "other.zip", {"gpqa_main.csv": raw}, b"another")
-    write_zip(tmp_path / "good.zip", {"gpqa_main.csv": raw}, ZIP_PASSWORD)
-    aes = bytearray((tmp_path / "good.zip").read_bytes())
+def test_a_zip_with_another_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpqa_source, "ZIP_PASSWORD", b"another")
+    with pytest.raises(DataError, match="another password"):
+        TASK.problems(f"{LOCKED}#diamond")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("aes.zip#diamond", "AES.*7-Zip.*gpqa_diamond.csv"),
+        ("aes.zip#main", "no gpqa_main.csv"),
+        ("text.zip#main", "no zip"),
+        ("cut.zip#diamond", "damaged"),
+        ("none.zip#main", "cannot read"),
+        ("none.csv", "cannot read"),
+        ("empty.csv", "lacks"),
+        ("latin.csv", "not UTF-8"),
+        ("no_rows.csv", "holds no questions"),
+    ],
+)
+def test_unreadable_files(tmp_path: Path, source: str, message: str) -> None:
+    good = LOCKED.read_bytes()
+    aes, cut = bytearray(good), good[:200] + bytes(60) + good[260:]
     aes[aes.index(b"PK\x01\x02") + 10] = 99  # in the central directory, where the method stands
-    (tmp_path / "aes.zip").write_bytes(aes)
-    (tmp_path / "text.zip").write_text("no zip at all")
-    cut = bytearray((tmp_path / "good.zip").read_bytes())
-    cut[200:260] = bytes(60)
-    (tmp_path / "cut.zip").write_bytes(cut)
-    for name, message in {
-        "other.zip#main": "another password", "aes.zip#main": "AES.*7-Zip.*gpqa_main.csv", "text.zip#main": "no zip",
-        "cut.zip#main": "damaged", "good.zip#diamond": "no gpqa_diamond.csv", "none.zip#main": "cannot read",
-    }.items():  # fmt: skip
-        with pytest.raises(DataError, match=message):
-            TASK.problems(f"{tmp_path}/{name}")
+    latin = b"\xff\xfe\xe9" + SECRET.encode()
+    broken = {"aes.zip": aes, "cut.zip": cut, "text.zip": b"no zip at all", "empty.csv": b"", "latin.csv": latin}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+    official(tmp_path / "no_rows.csv", n=0)
+    with pytest.raises(DataError, match=message) as raised:
+        TASK.problems(f"{tmp_path}/{source}")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 def test_dataset(tmp_path: Path) -> None:
@@ -184,8 +179,8 @@ def test_dataset(tmp_path: Path) -> None:
 
     path = official(tmp_path / "gpqa_main.csv")
     data = Dataset.from_csv(str(path), cache_dir=str(tmp_path / "cache"))
-    problems = TASK.problems(data, split="all")
-    assert _contents(problems) == _contents(TASK.problems(path, split="all"))
+    problems = TASK.problems(data)
+    assert _contents(problems) == _contents(TASK.problems(path))
     assert problems[0].metadata["private"] and problems[0].metadata["source"] == "datasets.Dataset"
     with pytest.raises(ConfigError, match="one split"):
         TASK.problems(DatasetDict({"train": data}))
@@ -212,9 +207,6 @@ def test_bad_sources(source: str, message: str) -> None:
         TASK.problems(source)
 
 
-SECRET = "whose-text-must-not-spread"
-
-
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
@@ -229,39 +221,26 @@ def test_bad_files_are_told_without_their_text(
     columns: tuple[str, ...], change: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     path = official(tmp_path / "gpqa_main.csv", columns, change={"Correct Answer": SECRET} | change)
-    write_zip(tmp_path / "dataset.zip", {"gpqa_main.csv": path.read_bytes()}, ZIP_PASSWORD)
+    with ZipFile(tmp_path / "dataset.zip", "w") as archive:
+        archive.write(path, path.name)
     for source in (str(path), f"{tmp_path}/dataset.zip#main"):
         with pytest.raises(DataError, match=message) as raised:
             TASK.problems(source)
         assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-def test_unreadable_files(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot read"):
-        TASK.problems(str(tmp_path / "absent.csv"))
-    for name, content in {"empty.csv": b"", "latin.csv": b"\xff\xfe\xe9" + SECRET.encode()}.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError) as raised:
-            TASK.problems(str(tmp_path / name))
-        assert SECRET not in "".join(traceback.format_exception(raised.value))
-
-
 def test_our_questions() -> None:
-    text = files("anytime_lib.tasks").joinpath("data", "science.csv").read_text(encoding="utf-8")
+    text = gpqa_source.OWN.read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     assert len(rows) == text.count("\n") - 1 == 48  # so no cell holds a newline
     count = Counter((r["High-level domain"], r["Difficulty"]) for r in rows)
-    assert count == {
-        (domain, level): n
-        for domain in ("Physics", "Chemistry", "Biology")
-        for level, n in {"easy": 5, "medium": 6, "hard": 5}.items()
-    }
+    wanted = {"easy": 5, "medium": 6, "hard": 5}
+    assert count == {(d, level): n for d in ("Physics", "Chemistry", "Biology") for level, n in wanted.items()}
     for row in rows:
         assert len({row[c].casefold() for c in OPTIONS}) == 4
         assert all(v and v == v.strip() and "$" not in v for c, v in row.items() if c != "Canary String")
     longest = sum(len(r[OPTIONS[0]]) > max(len(r[c]) for c in OPTIONS[1:]) for r in rows)
     shortest = sum(len(r[OPTIONS[0]]) < min(len(r[c]) for c in OPTIONS[1:]) for r in rows)
     assert longest <= 12 and shortest <= 12  # a quarter would be chance
-    for problems in (TASK.problems(), TASK.problems(split="all")):
-        letters = Counter(p.gold for p in problems)
-        assert max(letters.values()) <= 0.34 * len(problems) and min(letters.values()) >= 0.16 * len(problems)
+    letters = Counter(p.gold for p in TASK.problems())
+    assert max(letters.values()) <= 0.34 * 48 and min(letters.values()) >= 0.16 * 48

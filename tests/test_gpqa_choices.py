@@ -14,9 +14,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_lib.tasks.gpqa import LETTERS, TASK, extract_choice
+from anytime_lib.tasks.gpqa import LETTERS, extract_choice
 
 GROUPS = yaml.safe_load(Path(__file__).with_name("choice_cases.yaml").read_text(encoding="utf-8"))
+FISH = ["one fish", "two fish", "red fish", "blue fish"]
 OPTIONS = {name: rows[0]["options"] for name, rows in GROUPS.items() if isinstance(rows[0], dict)}
 CASES = [
     pytest.param(letter, reply, OPTIONS.get(name), id=f"{name}: {why} [{letter}]")
@@ -28,27 +29,16 @@ CASES = [
 @pytest.mark.parametrize(("letter", "reply", "options"), CASES)
 def test_case(letter: str, reply: str, options: Sequence[str] | None) -> None:
     assert (extract_choice(reply, options) or "-") == letter
-    plain_letters = options is None and letter != "-"
-    if plain_letters:  # options that nobody names change nothing
-        assert extract_choice(reply, ["one fish", "two fish", "red fish", "blue fish"]) == letter
-
-
-def test_the_cases_are_many_and_different() -> None:
-    assert len(GROUPS["known graders"]) == 11
-    assert len(CASES) >= 11 + 60 and len({(c.values[1], str(c.values[2])) for c in CASES}) == len(CASES)
+    if options is None and letter != "-":  # options that nobody names change nothing
+        assert extract_choice(reply, FISH) == letter
 
 
 def test_every_letter_and_every_option_is_read_alike() -> None:
-    options = ["one fish", "two fish", "red fish", "blue fish"]
-    for letter, option in zip(LETTERS, options, strict=True):
+    for letter, option in zip(LETTERS, FISH, strict=True):
         for form in ("{}", "Answer: {}", "The answer is **{}**.", "\\boxed{{{}}}", "<answer>{}</answer>"):
             assert extract_choice(form.format(letter)) == letter
-            assert extract_choice(form.format(option), options) == letter
-            assert extract_choice(form.format(f"{letter}) {option}"), options) == letter
-
-
-def test_a_model_that_only_echoes_the_instruction_has_answered_nothing() -> None:
-    assert extract_choice(TASK.answer_prompt(TASK.problems(limit=1)[0])) is None
+            assert extract_choice(form.format(option), FISH) == letter
+            assert extract_choice(form.format(f"{letter}) {option}"), FISH) == letter
 
 
 PIECES = ["A", "b", "answer", ":", " is ", "(", ")", "*", "\\boxed{", "}", "or ", "not ", "\n", ".", "<think>", "24 m"]

@@ -22,15 +22,8 @@ from anytime_lib.studies.held_out import held_out_arms, judge, settle
 from anytime_lib.sweep.criterion import note_criterion
 
 Config = Callable[..., RunConfig]
-HELD = {
-    "treatment": "pdp_grader",
-    "task": "sums",
-    "seed": 11,
-    "n_problems": 6,
-    "difficulty": [2],
-    "margin": 5.0,
-    "statistic": "quality",
-}
+HELD = {"treatment": "pdp_grader", "task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0,
+        "statistic": "quality"}  # fmt: skip
 SEEN = {"first_seen": "2026-01-01", "after_results": 0, "after_run": 0}
 
 

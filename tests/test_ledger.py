@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,14 +118,12 @@ def test_the_command_line(
     server: FakeServer, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = tmp_path / "p.yaml"
-    settings = {k: v for k, v in config(methods=["base"]).model_dump().items() if v is not None}
-    params.write_text(yaml.safe_dump(settings))
+    params.write_text(yaml.safe_dump(config(methods=["base"]).model_dump(exclude_none=True)))
 
     def anytime(command: str) -> str:
-        done = subprocess.run([sys.executable, "-m", "anytime_lib.cli", command, str(params)], capture_output=True,
-                              text=True, check=False)  # fmt: skip
-        assert done.returncode == (2 if "no run at" in done.stderr else 0), done.stderr
-        return done.stdout + done.stderr
+        code, told = main([command, str(params)]), capsys.readouterr()
+        assert code == (2 if "no run at" in told.err else 0), told.err
+        return told.out + told.err
 
     assert "30 calls to make" in anytime("estimate") and not server.requests
     for rate in ("0", "-3", "nan", "inf"):

@@ -168,12 +168,15 @@ def test_few_shot_shows_gold_of_the_pool(server: FakeServer, config: Config) -> 
         assert all(task.gold_answer(p) in said for p in problems.pool[:2])
 
 
+def unprobed(script: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any], int], str]:
+    return lambda body, number: script(body) if number else "a probe"
+
+
 def voting(server: FakeServer, reasonings: dict[str, str]) -> None:
     """Traces in the order asked for, and the answer forced after each."""
 
-    def script(body: dict[str, Any], number: int) -> str:
-        if not number:
-            return "a probe"
+    @unprobed
+    def script(body: dict[str, Any]) -> str:
         if body.get("logprobs"):
             seeds = list(dict.fromkeys(r["seed"] for r in server.requests if r.get("logprobs")))
             return list(reasonings)[seeds.index(body["seed"])]
@@ -224,9 +227,8 @@ def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
 def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: FakeServer, config: Config) -> None:
     names = iter("abcdefgh")
 
-    def script(body: dict[str, Any], number: int) -> str:
-        if not number:
-            return "a probe"
+    @unprobed
+    def script(body: dict[str, Any]) -> str:
         asked = body["messages"][-1]["content"]
         if "BEGINNING: " in asked:
             return "A" if "b1" in asked.split("BEGINNING: ")[1] else "B"
@@ -246,9 +248,8 @@ def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: Fake
 def test_pdp_per_problem_judges_its_own_attempts_within_the_budget(server: FakeServer, config: Config) -> None:
     texts = iter(["p1 p2 p3", "q1 q2 q3", "r1 r2 r3 r4 r5 r6"])
 
-    def script(body: dict[str, Any], number: int) -> str:
-        if not number:
-            return "a probe"
+    @unprobed
+    def script(body: dict[str, Any]) -> str:
         asked = body["messages"][-1]["content"]
         if "ATTEMPT A: " in asked:
             return "A" if "ATTEMPT A: q1" in asked else "B"

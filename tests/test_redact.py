@@ -43,4 +43,5 @@ def test_a_key_is_stripped_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_withheld_text_reads_the_same_everywhere() -> None:
     problem = Problem("p-1", "t", "What is 1 + 1?", 2, {"private": True})
-    assert shown(problem) == withheld("p-1", problem.text) and "1 + 1" not in shown(problem)
+    assert shown(problem) == withheld("p-1", problem.text) and "1 + 1" not in shown(problem) + repr(problem)
+    assert "1 + 1" not in shown(problem, "of 1 + 1") and shown(Problem("p", "t", "open", 1)) == "open"

@@ -10,15 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fake_server import FakeServer, say_something
+from jupyter_client.manager import start_new_kernel
 
-from anytime_lib import RunConfig, Store, make_task, run_sweep
+from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.sweep.progress import Progress
@@ -69,18 +70,6 @@ def test_hidden_reasoning_gets_a_run_for_every_budget_and_says_so_once(
     assert estimate_run(settings).table.calls.sum() == 0
 
 
-def test_early_finishers_alone_do_not_make_a_curve(server: FakeServer, config: Config) -> None:
-    """Half of the runs finish within the smaller budget, and all of them are right: the curve is at a half there."""
-    task = make_task("known", lambda rng: {"text": f"number {rng.integers(10**9)}?", "gold": "B"},
-                     lambda problem, text: "B" in text)  # fmt: skip
-    server.script = lambda body, n: (200, hides(body, reasoning=30 + 30 * (body.get("seed", 0) % 2), told=n % 2 > 0))
-    cells = run_sweep(config(tasks=[task], n_problems=8, budgets=[1, 40, 100]), progress=False)
-    early = cells[cells.budget == 40]
-    assert cells.score.notna().all() and 0 < (early.status == "empty").sum() < 16
-    assert early.score.mean() == (early.status == "ok").mean()
-    assert set(cells[cells.budget == 1].status) == {"empty"} and set(cells[cells.budget == 100].score) == {1.0}
-
-
 def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer, config: Config) -> None:
     cells = run_sweep(config(mode="fresh"), progress=False)
     traces = [r for r in server.requests if r.get("logprobs")]
@@ -112,11 +101,6 @@ def test_reasoning_returned_apart_is_given_back_only_where_no_answer_was_said(
 
 
 # Scheduling.
-
-
-def slowly(body: dict[str, Any], n: int) -> str:
-    time.sleep(1.0)
-    return say_something(body, n)
 
 
 def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Config) -> None:
@@ -207,24 +191,38 @@ def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
 # Stopping.
 
 
-def params_of(settings: RunConfig, path: Path) -> Path:
-    path.write_text(yaml.safe_dump({k: v for k, v in settings.model_dump().items() if v is not None}))
-    return path
+@pytest.fixture
+def hanging(server: FakeServer) -> Iterator[Callable[[], None]]:
+    """Six replies come at once, the others not before the test is over; waits until some are waited for."""
+    over = threading.Event()
+
+    def script(body: dict[str, Any], n: int) -> str:
+        if n > 6:
+            over.wait(100)
+        return say_something(body, n)
+
+    def some_are_waited_for() -> None:
+        until = time.monotonic() + 100
+        while len(server.requests) < 8 and time.monotonic() < until:
+            time.sleep(0.02)
+
+    server.script = script
+    yield some_are_waited_for
+    over.set()
 
 
-def test_ctrl_c_ends_within_seconds_and_says_how_to_go_on(server: FakeServer, config: Config, tmp_path: Path) -> None:
-    server.script = slowly
-    settings = config(concurrency=4)
-    params = params_of(settings, tmp_path / "p.yaml")
-    child = subprocess.Popen([sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)  # fmt: skip
-    until = time.monotonic() + 60
-    while len(server.requests) < 6 and time.monotonic() < until:
-        time.sleep(0.05)
-    begun = time.monotonic()
+def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
+    server: FakeServer, config: Config, hanging: Callable[[], None], tmp_path: Path
+) -> None:
+    settings, params = config(concurrency=4), tmp_path / "p.yaml"
+    params.write_text(yaml.safe_dump(settings.model_dump(exclude_none=True)))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)], stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    hanging()
     child.send_signal(signal.SIGINT)
-    _, told = child.communicate(timeout=30)
-    assert time.monotonic() - begun < 5
+    _, told = child.communicate(timeout=60)  # no reply that is waited for comes by then
     assert child.returncode == 130
     assert "what was stored is kept" in told and "Traceback" not in told
     server.script = say_something
@@ -235,34 +233,23 @@ def test_ctrl_c_ends_within_seconds_and_says_how_to_go_on(server: FakeServer, co
     assert len(server.requests) - before == 30 - stored
 
 
-def test_a_kernel_interrupt_ends_a_notebook_s_sweep(server: FakeServer, config: Config) -> None:
-    from jupyter_client.manager import start_new_kernel
-
-    server.script = slowly
-    settings = {k: v for k, v in config(concurrency=4).model_dump().items() if v is not None}
+def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Callable[[], None]) -> None:
+    settings = json.dumps(config(concurrency=4).model_dump(exclude_none=True))
+    code = f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({settings!r})))"
     manager, client = start_new_kernel(kernel_name="python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     try:
-        client.execute(
-            f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({json.dumps(settings)!r})))",
-            stop_on_error=False,
-        )
-        until = time.monotonic() + 60
-        while len(server.requests) < 6 and time.monotonic() < until:
-            time.sleep(0.05)
-        begun = time.monotonic()
+        client.execute(code, stop_on_error=False)
+        hanging()
         manager.interrupt_kernel()
-        while (message := client.get_shell_msg(timeout=30))["msg_type"] != "execute_reply":
+        while (message := client.get_shell_msg(timeout=60))["msg_type"] != "execute_reply":
             pass  # a slow kernel answers late what it was asked before
         reply = message["content"]
-        assert time.monotonic() - begun < 5
         assert reply["ename"] == "KeyboardInterrupt" and "it goes on from there" in reply["evalue"]
         client.execute("print(1)")  # the kernel is well
-        assert client.get_shell_msg(timeout=30)["content"]["status"] == "ok"
+        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
-    server.script = say_something
-    assert len(run_sweep(config(), progress=False)) == 24
 
 
 # The bar.

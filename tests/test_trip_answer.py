@@ -25,25 +25,21 @@ def listed(days: Callable[[int, int], object], place: str = "place", key: str = 
     return [{key: days(a, b), place: city} for city, a, b in (("Rome", 1, 3), ("Nice", 3, 5), ("Split", 5, 8))]
 
 
+def pairs(text: str) -> list[list[str]]:
+    return [pair.split(" ", 1) for pair in text.split("|")]
+
+
 OFFICIAL = write_plan([Stay("Rome", 1, 3), Stay("Nice", 3, 5), Stay("Split", 5, 8)])
 LISTS = {
-    "fence": "Here it is:\n```json\n"
-    + json.dumps(listed(lambda a, b: f"{a}-{b}"), indent=2)
-    + "\n```\nOn day 8, Rome!",
+    "fence": f"Here:\n```json\n{json.dumps(listed(lambda a, b: f'{a}-{b}'), indent=2)}\n```\nOn day 8, Rome!",
     "pairs": json.dumps({"plan": {"stays": listed(lambda a, b: [a, b])}}, indent=4),
     "words": json.dumps(listed(lambda a, b: f"Days {a} to {b}", "city", "days")),
     "quotes": str(listed(lambda a, b: f"Day {a} – Day {b}")),
     "cut": json.dumps(listed(lambda a, b: f"Day {a}-{b}"))[:-1] + ', {"day_range": "Day 8-',
     "comma": json.dumps(listed(lambda a, b: f"Day {a}-{b}"), indent=1).replace("}\n", "},\n"),
-    "flights": json.dumps(
-        [
-            {"day_range": f"Day {days}", "place": place}
-            for days, place in zip(
-                ("1-3", "3", "3", "3", "3-5", "5-8"),
-                ("Rome", "Rome", "Rome to Nice", "Nice", "Nice", "Split"),
-                strict=True,
-            )
-        ]
+    "flights": ", ".join(
+        json.dumps({"day_range": f"Day {days}", "place": place})
+        for days, place in pairs("1-3 Rome|3 Rome|3 Rome to Nice|3 Nice|3-5 Nice|5-8 Split")
     ),
     "keys": json.dumps({"Day 1-3": "Rome", "Day 3-5": "Nice", "Day 5-8": "Split"}),
     "cities": json.dumps({"Rome": "Day 1-3", "Nice": "Day 3-5", "Split": "Day 5-8"}, indent=1),

@@ -12,6 +12,7 @@ apart (`answer_tokens`), as are prompts (`prompt_tokens`).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,6 @@ class Context:
     """What a method is given beside the problem.
 
     Attributes:
-        task, settings: the task, and what the config says of it.
         shots: worked examples from the pool, the same for every method.
         pool: the other problems of the pool; empty unless a method of the run needs them.
         prepared: what the method's preparation made; None if it has none.
@@ -110,10 +110,7 @@ class Preparation(Protocol):
         self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Any:
         """What was made. Where it is falsy, its `summary()` says why, and the arms that need it are left out.
-
-        Args:
-            trace_slots: admits as many pool problems at once as there are slots.
-        """
+        `trace_slots` admits as many pool problems at once as there are slots."""
         ...
 
     def save(self, prepared: Any, folder: Path) -> None:
@@ -125,7 +122,7 @@ class Method:
     """What every method has.
 
     Attributes:
-        name: its name in configs, cells and figures.
+        name: in configs, cells and figures.
         preparation: what has to be made from the pool first; None: nothing.
         needs_pool: whether it shows pool problems beyond the worked examples (so does any with a preparation).
     """
@@ -160,15 +157,9 @@ def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
     turns: list[Message] = []
     for shot in shots:
         question, asked, reasoning = task.question(shot), task.answer_prompt(shot), task.gold_reasoning(shot)
-        if reasoning:
-            turns += [
-                {"role": "user", "content": question},
-                {"role": "assistant", "content": reasoning},
-                {"role": "user", "content": asked},
-            ]
-        else:
-            turns.append({"role": "user", "content": f"{question}\n\n{asked}"})
-        turns.append({"role": "assistant", "content": task.gold_answer(shot)})
+        said = [question, reasoning, asked] if reasoning else [f"{question}\n\n{asked}"]
+        roles = itertools.cycle(("user", "assistant"))
+        turns += [{"role": next(roles), "content": text} for text in (*said, task.gold_answer(shot))]
     return turns
 
 

@@ -24,7 +24,7 @@ from anytime_lib.models.simulated import Respondent, simulation_of
 from anytime_lib.models.transport import is_loopback
 from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, sha256_of
+from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Model:
         """The weights' file name, SHA-256 and size; None for a model served elsewhere."""
         if (path := self._gguf) is None:
             return None
-        return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
+        return {"file": path.name, "sha256": weights.sha256_of(path), "size": path.stat().st_size}
 
     def shared(self) -> AbstractContextManager[object]:
         """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""

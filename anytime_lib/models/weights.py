@@ -7,6 +7,7 @@ install this package can reach, then the Hugging Face hub. The SHA-256 alone dec
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
@@ -15,6 +16,7 @@ import sys
 import time
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from huggingface_hub.utils import WeakFileLock
 from tqdm.auto import tqdm
 
 from anytime_lib.errors import DataError
-from anytime_lib.types import cache_folder, sha256_of
+from anytime_lib.types import cache_folder
 
 log = logging.getLogger(__name__)
 SET_GGUF = "set ANYTIME_GGUF=/path/to/model.gguf"
@@ -86,6 +88,18 @@ def checked(path: Path) -> Path:
         if file.read(4) != b"GGUF":
             raise DataError(f"{path} is not a GGUF file (it does not begin with 'GGUF'); give another file")
     return path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
+    stat = path.stat()
+    return _sha256_of(path.absolute(), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def alias(path: Path) -> str:

@@ -146,10 +146,8 @@ class Store(AbstractContextManager["Store"]):
         """What was billed for requests, all attempts at them together: prompt, cached and completion tokens."""
         names = ("prompt_tokens", "cached_tokens", "completion_tokens")
         sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
-        where = "key IN (SELECT value FROM json_each(?))"
-        return dict(
-            zip(names, *self._rows(f"SELECT {sums} FROM attempts WHERE {where}", json.dumps([*keys])), strict=True)
-        )
+        query = f"SELECT {sums} FROM attempts WHERE key IN (SELECT value FROM json_each(?))"
+        return dict(zip(names, *self._rows(query, json.dumps([*keys])), strict=True))
 
     def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact, in place of what was noted of the same before."""

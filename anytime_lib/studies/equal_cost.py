@@ -115,9 +115,8 @@ def gains(
         saved_low and saved_high, n_problems.
     """
     found = [pd.DataFrame(columns=GAINS)]
-    for (task, method), arm in cells.groupby(["task", "method"], sort=False):
-        base = cells[(cells.task == task) & (cells.method == baseline)]
-        pair = None if method == baseline or base.empty else _paired(base, arm)
+    for (task, method), arm in cells[cells.method != baseline].groupby(["task", "method"], sort=False):
+        pair = _paired(cells[(cells.task == task) & (cells.method == baseline)], arm)
         if pair is None:
             continue
         quality, budgets, n = pair
@@ -180,11 +179,9 @@ def _ends(draws: Floats, confidence_level: float) -> Floats:
     """Percentile intervals of (R, T) draws, of which some may be infinite; NaN where they are not known: (T, 2)."""
     if not len(draws):
         return np.full((draws.shape[1], 2), np.nan)
-    tail = (1 - confidence_level) / 2
-    known = np.where(np.isnan(draws), 0.0, draws)
-    ends = np.quantile(known, [tail, 1 - tail], axis=0, method="inverted_cdf").T
-    unknown = np.asarray(np.isnan(draws).any(axis=0))
-    return np.where(unknown[:, None], np.nan, ends)
+    tail, unknown = (1 - confidence_level) / 2, np.isnan(draws)
+    ends = np.quantile(np.where(unknown, 0.0, draws), [tail, 1 - tail], axis=0, method="inverted_cdf").T
+    return np.where(np.asarray(unknown.any(axis=0))[:, None], np.nan, ends)
 
 
 def published() -> pd.DataFrame:

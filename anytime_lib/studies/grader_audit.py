@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pandas as pd
 import yaml
 
 from anytime_lib.errors import DataError
-from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import aime, gpqa, trip
@@ -26,8 +25,6 @@ from anytime_lib.types import Problem, shown
 
 LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
-
-Extractor = Callable[[str], Any]
 
 
 def last_number(text: str) -> int | None:
@@ -40,7 +37,7 @@ def last_letter(text: str) -> str | None:
     return found[-1] if (found := re.findall(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", text)) else None
 
 
-EXTRACTORS: Mapping[str, Mapping[str, Extractor]] = {
+EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
     "aime": {"extract_integer": aime.extract_integer, "last number": last_number},
     "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": last_letter},
 }
@@ -53,11 +50,11 @@ def adversarial(task: str) -> list[dict[str, Any]]:
     return cases
 
 
-def extraction_matrix(task: str, extractors: Mapping[str, Extractor] | None = None) -> pd.DataFrame:
-    """One row per adversarial response: response, why, must_read, then a column per extractor with what it read."""
+def extraction_matrix(task: str) -> pd.DataFrame:
+    """One row per adversarial response: response, why, must_read, then a column per `EXTRACTORS` with what it read."""
     rows = [(case["response"], case["why"], case["read"]) for case in adversarial(task)]
     matrix = pd.DataFrame(rows, columns=["response", "why", "must_read"], dtype=object)
-    for name, extract in (extractors or EXTRACTORS[task]).items():
+    for name, extract in EXTRACTORS[task].items():
         matrix[name] = pd.Series(map(extract, matrix.response), dtype=object)
     return matrix
 
@@ -74,7 +71,7 @@ def verdicts(matrix: pd.DataFrame) -> pd.DataFrame:
 
 def trip_variants(problem: Problem) -> dict[str, str]:
     """The golden plan of a trip, right and rewritten in ways that graders take differently, and some wrong plans."""
-    gold = load_task("natural_plan_trip").gold_answer(problem)
+    gold = trip.TASK.gold_answer(problem)
     plan = [(city, int(days)) for city, days in problem.gold]
     stays, (last, _) = plan_of(plan), plan[-1]
     end = stays[-1].last

@@ -11,7 +11,6 @@ When a criterion is first seen it is noted in the store with its time and with w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -21,18 +20,17 @@ from scipy import stats as distributions
 
 from anytime_lib.config import HeldOutConfig, RunConfig
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.index import quality_array
-from anytime_lib.models.model import Model
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.compare import FEW, compare
-from anytime_lib.store import Store
+from anytime_lib.stats.pairing import paired_arrays
 from anytime_lib.sweep.aio import run_async
 from anytime_lib.sweep.criterion import held_out_run, note_criterion
-from anytime_lib.sweep.plan import Arm, PrepTask, samples_of, split_problems
-from anytime_lib.sweep.run import sweep_arms
-from anytime_lib.types import Problem, ProblemSplit, shared
+from anytime_lib.sweep.plan import Arm, PrepTask, drawn, samples_of, split_problems
+from anytime_lib.sweep.run import opened, sweep_arms
+from anytime_lib.types import ProblemSplit, assert_disjoint
 
 Outcome = Literal["supported", "refuted", "undecided"]
+ELSEWHERE = "give settle another seed, difficulty or source"
 
 
 @dataclass(frozen=True)
@@ -95,11 +93,10 @@ def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
 
 async def _settle(config: RunConfig, progress: bool) -> Verdict:
     wanted, arms = _criterion(config), held_out_arms(config)
-    async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
-            seen = note_criterion(config, store, model.name)
-            there = config.but(run=held_out_run(config))
-            cells = await sweep_arms(there, arms, store, model, progress, keep_files=False)
+    async with opened(config) as (store, model):
+        seen = note_criterion(config, store, model.name)
+        there = config.but(run=held_out_run(config))
+        cells = await sweep_arms(there, arms, store, model, progress, keep_files=False)
     assert seen
     return judge(cells, wanted, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
 
@@ -141,20 +138,15 @@ def _difference(cells: pd.DataFrame, wanted: HeldOutConfig, n_resamples: int, se
 
 def _quality_difference(cells: pd.DataFrame, wanted: HeldOutConfig) -> dict[str, Any]:
     """Of mean quality over the budgets, no maximum; a t interval over the problems' differences."""
-    keys = ["problem_id", "sample", "budget"]
-    arms = [cells[cells.method == m].dropna(subset="score") for m in (wanted.baseline, wanted.treatment)]
-    both = arms[0][keys].merge(arms[1][keys])
-    if both.empty:
-        raise DataError("the two share no graded answer")
-    arrays = [quality_array(arm.merge(both))[0] for arm in arms]
-    baseline, treatment = (100 * np.nanmean(np.nanmean(q, axis=1), axis=1) for q in arrays)
-    change, level = treatment - baseline, wanted.confidence_level
-    n, mean, half = len(change), float(change.mean()), np.nan
+    quality, *_ = paired_arrays(cells, wanted.baseline, wanted.treatment)
+    baseline, treatment = 100 * np.nanmean(np.nanmean(quality, axis=2), axis=2)
+    change, n = treatment - baseline, quality.shape[1]
+    mean, half = change.mean(), np.nan
     if n > 1:
-        half = float(distributions.t.isf((1 - level) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n))
-    found = {"difference": mean, "low": mean - half, "high": mean + half, "n_problems": n}
-    values = {"baseline_value": float(baseline.mean()), "treatment_value": float(treatment.mean())}
-    return found | values | {"n_samples": arrays[0].shape[1]}
+        half = distributions.t.isf((1 - wanted.confidence_level) / 2, n - 1) * change.std(ddof=1) / np.sqrt(n)
+    points = {"difference": mean, "low": mean - half, "high": mean + half}
+    points |= {"baseline_value": baseline.mean(), "treatment_value": treatment.mean()}
+    return {name: float(value) for name, value in points.items()} | {"n_problems": n, "n_samples": quality.shape[2]}
 
 
 def held_out_arms(config: RunConfig) -> list[Arm]:
@@ -174,31 +166,17 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     run = on.problems
     if prep.name != task.name:
         run = split_problems(task, settings.model_copy(update={"methods": ["base"]}), config.seed)
-    source = settings.source if wanted.source is None else wanted.source
-    apart = source and (wanted.source is not None or settings.pool_source is not None)
-    difficulty = settings.difficulty if wanted.difficulty is None else wanted.difficulty
-    held = task.problems(source, wanted.n_problems, wanted.seed, "all" if apart else "test", difficulty)
-    if len(held) < wanted.n_problems:
-        raise DataError(
-            f"settle: {wanted.n_problems} held-out problems wanted, {source or 'the built-in set'} holds {len(held)}; "
-            "ask for fewer"
-        )
-    assert_held_out(held, [*run.test, *run.shots, *run.pool])
+    own_source = {} if wanted.source is None else {"source": wanted.source, "pool_source": wanted.source}
+    own_levels = {} if wanted.difficulty is None else {"difficulty": wanted.difficulty}
+    there = settings.model_copy(update=own_source | own_levels)
+    held = drawn(task, there, wanted.seed, "test", there.source, wanted.n_problems)
+    assert_disjoint([*run.test, *run.shots, *run.pool], held, "held-out problems are also in the run", ELSEWHERE)
     changes = {"methods": methods, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
     settings = settings.model_copy(update=changes)
     problems = ProblemSplit(held, run.shots, run.pool)
     found = [load_method(name, settings.options.get(name)) for name in methods]
     arms = [Arm(task, settings, m, problems, samples_of(config, task, m, held), on) for m in found]
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
-
-
-def assert_held_out(held: Sequence[Problem], run: Sequence[Problem]) -> None:
-    """Raise DataError if a held-out problem shares its id or its text with a problem of the run."""
-    if found := shared(held, run):
-        raise DataError(
-            f"leak: {len(found)} held-out problems are also in the run ({', '.join(found[:3])}); give settle another "
-            "seed, difficulty or source"
-        )
 
 
 def _criterion(config: RunConfig) -> HeldOutConfig:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -44,25 +43,19 @@ def _loop_runs() -> bool:
 
 def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:
     """Run it in a loop of its own, in another thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    future = asyncio.run_coroutine_threadsafe(work, loop)
-    try:
-        return future.result()
-    except KeyboardInterrupt:
-        future.cancel()
-        raise
-    finally:
-        with contextlib.suppress(TimeoutError):
-            asyncio.run_coroutine_threadsafe(_drain(), loop).result(timeout=10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
-        if not thread.is_alive():
-            loop.close()
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
 
+    async def whole() -> T:
+        task = asyncio.current_task()
+        assert task
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await work
 
-async def _drain() -> None:
-    """Wait for the loop's other tasks to end."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.gather(*others, return_exceptions=True)
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(asyncio.run, whole())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            loop, task = begun.result()
+            loop.call_soon_threadsafe(task.cancel)
+            raise

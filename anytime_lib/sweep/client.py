@@ -19,8 +19,8 @@ from anytime_lib.methods.base import ModelName, Sample
 from anytime_lib.models.probe import hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut
 from anytime_lib.prompts import prompt
-from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, tokens_request, trace_of
-from anytime_lib.types import Completion, Message, Trace, digest, recorded_key
+from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, recorded_key, tokens_request, trace_of
+from anytime_lib.types import Completion, Message, Trace, digest
 
 Row = dict[str, Any]
 """A reply as it is stored (see `models.reply.Reply.to_json`)."""

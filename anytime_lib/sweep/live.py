@@ -26,7 +26,6 @@ from anytime_lib.sweep.client import Request, Row
 from anytime_lib.sweep.costs import SpendLimit
 from anytime_lib.sweep.progress import Progress
 from anytime_lib.sweep.traces import Tokenised
-from anytime_lib.types import Message
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +80,8 @@ class LiveBackend:
         asking = list(self._asking.values())
         try:
             if asking and seconds:
-                log.warning(
-                    "stopping; %d requests are with the server, and what they bring within %.0f s is stored",
-                    len(asking),
-                    seconds,
-                )
+                words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
+                log.warning(words, len(asking), seconds)
                 await asyncio.wait(asking, timeout=seconds)
         finally:
             for one in asking:
@@ -102,7 +98,7 @@ class LiveBackend:
 
         async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
             nonlocal row
-            reply, row = await self._try(once, request, request.body["messages"], request.body["max_tokens"])
+            reply, row = await self._try(once, request)
             return reply
 
         try:
@@ -115,11 +111,9 @@ class LiveBackend:
             raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
         return row
 
-    async def _try(
-        self, once: Callable[[], Awaitable[Reply]], request: Request, messages: list[Message], max_tokens: int
-    ) -> tuple[Reply, Row]:
+    async def _try(self, once: Callable[[], Awaitable[Reply]], request: Request) -> tuple[Reply, Row]:
         """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
-        async with self.spend_limit.reserve(messages, max_tokens) as bill:
+        async with self.spend_limit.reserve(request.body["messages"], request.body["max_tokens"]) as bill:
             try:
                 reply = await once()
             except RetryableError as lost:
@@ -148,27 +142,18 @@ class LiveBackend:
     def _probing(self, about: str) -> EachTry:
         """Makes every try of a probe: paid for, and stored under a key of its own."""
         tries, began = itertools.count(), time.time()
+        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": PROBE_TOKENS}
 
         async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-            number = next(tries)
-            request = Request("probe", "", "probe", {"probe": number}, {"about": about, "probe": number, "at": began})
-            reply, _ = await self._try(once, request, [{"role": "user", "content": QUESTION}], PROBE_TOKENS)
-            return reply
+            whole = {"about": about, "probe": next(tries), "at": began}
+            return (await self._try(once, Request("probe", "", "probe", body, whole)))[0]
 
         return each_try
 
     async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
         """Store a reply, those of one moment in one commit; returns the one that counts: another run may have been
         first with the same request."""
-        return await self.store.aput(
-            key=request.key,
-            kind=request.kind,
-            task=request.task,
-            method=request.method,
-            model=self.model.name,
-            endpoint=self.model.endpoint_id,
-            request=request.whole,
-            response=response,
-            status=status,
-            **{name: usage.get(name, 0) for name in USAGE},
-        )
+        who = {"task": request.task, "method": request.method, "model": self.model.name}
+        billed = {name: usage.get(name, 0) for name in USAGE}
+        about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}
+        return await self.store.aput(**about, request=request.whole, response=response, status=status)

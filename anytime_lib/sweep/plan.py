@@ -14,8 +14,9 @@ from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
+from anytime_lib.sweep.traces import recorded_key
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Problem, ProblemSplit, assert_disjoint, recorded_key
+from anytime_lib.types import Problem, ProblemSplit, assert_disjoint
 
 log = logging.getLogger(__name__)
 
@@ -99,13 +100,13 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
         raise DataError(
             f"{task.name}: worked examples, pairs and principles come from a pool, and pool_source is 'none'"
         )
-    test = _drawn(task, settings, seed, "test", settings.source, settings.n_problems)
-    pool = _drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool)
+    test = drawn(task, settings, seed, "test", settings.source, settings.n_problems)
+    pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool)
     assert_disjoint(test, pool)
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
 
 
-def _drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
+def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
     """So many problems of one part. With a pool from a source of its own, neither source is split."""
     if not wanted:
         return []

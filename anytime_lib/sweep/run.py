@@ -23,21 +23,17 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
-from anytime_lib.methods.judge import PreferenceSource
-from anytime_lib.methods.pdp import Pairs
-from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model
-from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.aio import first_error, run_async
-from anytime_lib.sweep.arms import Run, prepare, run_arms
+from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.criterion import note_criterion
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, PrepTask, plan, split_problems
+from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -62,25 +58,20 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     return run_async(run_sweep_async(config, progress=progress))
 
 
-def run_synthesis(
-    config: RunConfig, *, by: PreferenceSource = "judge", keep: bool = True, progress: bool = True
-) -> dict[str, Synthesis]:
-    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`.
-
-    Args:
-        by: who prefers, as the methods name it (see `judge.PreferenceSource`).
-        keep: write the preference files (see `preference_file`).
-    """
-    return run_async(_synthesis(config, by, keep, progress))
-
-
 async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
+    async with opened(config) as (store, model):
+        update_grades(store)
+        note_criterion(config, store, model.name)
+        return await sweep_arms(config, plan(config, store), store, model, progress)
+
+
+@asynccontextmanager
+async def opened(config: RunConfig) -> AsyncIterator[tuple[Store, Model]]:
+    """A config's store and model, open."""
     async with Model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
-            update_grades(store)
-            note_criterion(config, store, model.name)
-            return await sweep_arms(config, plan(config, store), store, model, progress)
+            yield store, model
 
 
 async def sweep_arms(
@@ -91,7 +82,7 @@ async def sweep_arms(
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     n_cells = sum(arm.n_cells for arm in arms)
-    async with _running(config, store, model, config.label, n_cells, progress, keep_files=keep_files) as run:
+    async with running(config, store, model, config.label, n_cells, progress, keep_files=keep_files) as run:
         done = await first_error(run_arms(run, arms))
     here = store.cells(run=config.label, model=model.name)
     mine = pd.Series(False, index=here.index)
@@ -106,29 +97,13 @@ async def sweep_arms(
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(chosen), why)
     same, traces = run.client.repeated
     if same:
-        words = "%d of %d traces are word for word another sample of their problem; does the server heed seed and "
-        log.warning(words + "temperature?", same, traces)
+        words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
+        log.warning(words, same, traces)
     return chosen.drop(columns="detail").reset_index(drop=True)
 
 
-async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progress: bool) -> dict[str, Synthesis]:
-    found = {}
-    async with Model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
-            for name in config.tasks:
-                task, settings = load_task(name), config.task(name)
-                problems = split_problems(task, settings, config.seed)
-                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-                k = settings.pool.samples
-                calls = len(problems.pool) * (2 * k + k * (k - 1))
-                title = f"{name} / synthesis"
-                async with _running(config, store, model, title, calls, progress, "call", keep) as run:
-                    found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
-    return found
-
-
 @asynccontextmanager
-async def _running(
+async def running(
     config: RunConfig,
     store: Store,
     model: Model,

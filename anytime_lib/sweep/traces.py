@@ -8,7 +8,7 @@ from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.models.probe import expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import proportional_ends, scaled_ends
 from anytime_lib.store import Store
-from anytime_lib.types import Message, TokenMode, Trace, digest
+from anytime_lib.types import Message, Problem, TokenMode, Trace, digest
 
 KEY_VERSION = 1
 
@@ -19,6 +19,11 @@ Tokenised = dict[str, Any]
 def tokens_request(trace_key: str) -> dict[str, Any]:
     """What determines a trace's token boundaries, where a tokenizer tells them."""
     return {"v": KEY_VERSION, "kind": "tokens", "trace": trace_key}
+
+
+def recorded_key(problem: Problem, sample: int) -> str:
+    """The store's key of a recorded trace."""
+    return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
 
 
 def stored_trace(store: Store, key: str) -> Trace:

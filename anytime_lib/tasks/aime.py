@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container
+from itertools import cycle, islice
 from typing import Any
 
 from numpy.random import SeedSequence, default_rng
@@ -77,8 +78,7 @@ def _climb(limit: int, seed: int, split: str, levels: list[int]) -> list[Problem
     """`limit` problems of the ladder, the levels in turn."""
     reached: Counter[int] = Counter()
     found: dict[str, Problem] = {}
-    for i in range(limit):
-        level = levels[i % len(levels)]
+    for level in islice(cycle(levels), limit):
         problem = _rung(level, reached[level], seed, split, found)
         reached[level] += 1
         found[problem.id] = problem

@@ -47,40 +47,42 @@ def read(source: Any) -> list[Problem]:
         DataError: it could not be had or read.
     """
     if source is not None and not isinstance(source, str | Path):
-        known = {"source": "datasets.Dataset", "private": True}
-        return [_problem(row, known, 0) for row in _of_dataset(source)]
-    place, options = str(source or ""), dict[str, str]()
-    if isinstance(source, str):
-        place, options = split_source(source, (*SUBSETS, "order", "revision"))
+        if isinstance(source, dict) or not hasattr(source, "column_names"):
+            told = f"must be a string, a Path or one split of a datasets.DatasetDict, not a {type(source).__name__}"
+            raise ConfigError(f"the source of gpqa {told}")
+        rows = _checked(source.to_list(), source.column_names, "the Dataset")
+        return [_problem(row, {"source": "datasets.Dataset", "private": True}, 0) for row in rows]
+    known = (*SUBSETS, "order", "revision")
+    place, options = split_source(source, known) if isinstance(source, str) else (str(source or ""), {})
     order, revision = options.pop("order", "0"), options.pop("revision", None)
     if not (order.isascii() and order.isdigit()):
         raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
     if revision is not None and place != "hub":
         raise ConfigError(f"source {source!r}: only the hub has revisions; leave revision out")
-    name, known, raw = _raw(place, list(options), revision or None)
+    origin, raw = _raw(place, list(options), revision or None)
     if place:
-        known["private"] = True
-    return [_problem(row, {"source": name, **known}, int(order)) for row in _of_csv(raw, place or name)]
+        origin["private"] = True
+    return [_problem(row, origin, int(order)) for row in _of_csv(raw, place or origin["source"])]
 
 
-def _raw(place: str, subsets: list[str], revision: str | None) -> tuple[str, dict[str, Any], bytes]:
-    """The name of a source, what else is known of it, and the bytes of the CSV there."""
+def _raw(place: str, subsets: list[str], revision: str | None) -> tuple[dict[str, Any], bytes]:
+    """What a problem's metadata says of its source, and the bytes of the CSV there."""
     path = Path(place).expanduser()
     kind = place if place in ("", "hub") else path.suffix.lower()
     if kind in ("hub", ".zip"):
         if len(subsets) != 1:
             raise ConfigError(f"source {place} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
-        file, known = f"gpqa_{subsets[0]}.csv", {"subset": subsets[0]}
+        file, subset = f"gpqa_{subsets[0]}.csv", subsets[0]
         if kind == ".zip":
-            return path.name, known, _unzip(path, file)
-        path = _fetch(file, revision)
-        return REPO, known | {"revision": path.parent.name}, path.read_bytes()  # the cache: snapshots/COMMIT/FILE
+            return {"source": path.name, "subset": subset}, _unzip(path, file)
+        path = _fetch(file, revision)  # in the hub's cache: snapshots/COMMIT/FILE
+        return {"source": REPO, "subset": subset, "revision": path.parent.name}, path.read_bytes()
     if subsets:
         raise ConfigError(f"source {place}: only the hub and the official zip have subsets; leave {subsets[0]} out")
     if kind not in ("", ".csv"):
         raise ConfigError(f"the source of gpqa must be a .csv or .zip file, hub#diamond, or left out; not {place!r}")
     try:
-        return path.name if place else "anytime_lib science v1", {}, (path if place else OWN).read_bytes()
+        return {"source": path.name if place else "anytime_lib science v1"}, (path if place else OWN).read_bytes()
     except OSError as error:
         raise DataError(f"cannot read the GPQA file {place!r}: {error.strerror}") from error
 
@@ -115,13 +117,6 @@ def _fetch(name: str, revision: str | None) -> Path:
         return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision, token=token))
     except Exception as error:  # of the hub's client, its HTTP client, or the disk: none must be shown with its request
         raise hub_error(REPO, error) from None
-
-
-def _of_dataset(source: Any) -> list[dict[str, str]]:
-    if isinstance(source, dict) or not hasattr(source, "select_columns"):
-        told = f"must be a string, a Path or one split of a datasets.DatasetDict, not a {type(source).__name__}"
-        raise ConfigError(f"the source of gpqa {told}")
-    return _checked(source.to_list(), source.column_names, "the Dataset")
 
 
 def _of_csv(raw: bytes, where: str) -> list[dict[str, str]]:

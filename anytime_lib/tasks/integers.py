@@ -70,10 +70,9 @@ _WHOLE = re.compile(r"[\s*\"'({\[]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
 def extract_integer(text: str) -> int | None:
     r"""The integer from 0 to 999 that the text states as its answer, or None.
 
-    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `Final answer: 17`,
-    `**Answer:** 017` or `The answer is $17$, since ...`; and a text that is nothing but the integer. Fractions,
-    negative numbers, alternatives and denials are not integers; nor is what is thought (`said`), doubted or taken
-    back. Digits of any script are read; nothing is evaluated.
+    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `**Answer:** 017` or `The
+    answer is $17$, since ...`; and a text that is nothing but the integer, in digits of any script. Fractions, negative
+    numbers and alternatives are no integers, nor is what is thought (`said`), doubted or taken back.
     """
     text = said(text).replace("–", "-").replace("—", "-")
     return _read(_CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text)))

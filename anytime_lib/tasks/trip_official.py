@@ -12,8 +12,8 @@ from typing import Any
 
 _TOTAL = re.compile(r"European cities for (\d+) days")
 _RANGE = re.compile(r"(?<!\d)\d+-(\d+)")
-_DAY = re.compile(r"Day (\d+)")
-_LEG = re.compile(r"from (\w+) to (\w+)")
+_LAST_LEG = re.compile(r"(.*)from (\w+) to (\w+)", re.DOTALL)
+_LAST_DAY = re.compile(r".*Day (\d+)", re.DOTALL)
 
 
 def official_verdict(gold: Sequence[Sequence[Any]], text: str) -> float:
@@ -41,21 +41,10 @@ def _stays(text: str) -> list[tuple[str, int]]:
             last_day = int(span[1])
             if last_day == total:
                 break
-        if "from " in line and "Day " in line and (leg := _last_leg(line)):
-            day, start, end = leg
-            cities += [end] if cities else [start, end]
-            days.append(day)
+        if "from " in line and (leg := _LAST_LEG.match(line)) and (day := _LAST_DAY.match(leg[1])):
+            cities += [leg[3]] if cities else [leg[2], leg[3]]
+            days.append(int(day[1]))
     if last_day is None or not cities:
         return []
     days.append(last_day)
     return [(city, days[i + 1] - days[i] + 1) for i, city in enumerate(cities)]
-
-
-def _last_leg(line: str) -> tuple[int, str, str] | None:
-    """The last flight of a line, and the last day named before it; None without either."""
-    at = len(line)
-    while (at := line.rfind("from ", 0, at)) >= 0:
-        if leg := _LEG.match(line, at):
-            named = _DAY.findall(line, 0, at)
-            return (int(named[-1]), leg[1], leg[2]) if named else None
-    return None

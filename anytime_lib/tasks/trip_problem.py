@@ -175,7 +175,7 @@ def golden_plan(problem: Problem) -> list[Stay]:
     """The stays of a problem's golden plan; DataError if it has none."""
     if problem.gold is None:
         raise DataError(f"{problem.id} has no golden plan and cannot be a worked example")
-    return plan_of([(city, days) for city, days in problem.gold])
+    return plan_of(problem.gold)
 
 
 def plans(trip: Trip) -> Iterator[list[Stay]]:

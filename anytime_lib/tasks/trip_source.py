@@ -90,13 +90,12 @@ def _problem(row: Mapping[str, Any], shots: int) -> Problem:
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{name} has no prompt_{shots}shot; the layout is that of NATURAL PLAN's trip_planning.json")
     try:
-        gold = list(zip(_listed(row, "cities"), map(int, _listed(row, "durations")), strict=True))
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: cities and durations do not match: {row['cities']!r}, {row['durations']!r}") from None
-    try:
-        problem = parse_problem(text, id=f"{name}_{shots}shot" if shots else name, gold=gold or None)
+        gold = list(zip(_listed(row, "cities"), _listed(row, "durations"), strict=True)) or None
+        problem = parse_problem(text, id=f"{name}_{shots}shot" if shots else name, gold=gold)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: cities and durations do not match: {row['cities']!r}, {row['durations']!r}") from None
     whence = {key: row[key] for key in ("source", "sha256") if row.get(key)}
     return replace(problem, metadata={**problem.metadata, "source": "dataset", **whence})
 

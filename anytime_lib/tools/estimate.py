@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.config import RunConfig
+from anytime_lib.methods.base import ModelName
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import Model
 from anytime_lib.stats import min_detectable_effect
@@ -40,20 +41,18 @@ MADE_UP = "\ue000"
 COUNTS = ["calls", "prompt_low", "prompt_high", "output_low", "output_high"]
 
 
-class Named(NamedTuple):
-    """What a client needs to know of a model to form the keys of requests."""
+class _Embedded(NamedTuple):
+    """The embedded model as keys name it; its name is taken from the store, so that no weights are fetched."""
 
     name: str
-    endpoint_id: str
+    endpoint_id: str = "embedded"
 
 
-def named(config: RunConfig, store: Store | None) -> Named:
-    """The model's name in keys; that of the embedded one is taken from the store, so that no weights are fetched."""
-    if config.endpoint.base_url is None and config.model == "embedded":
-        names = store.requests().query("endpoint == 'embedded'").model if store else pd.Series()
-        return Named(str(names.iloc[-1]) if len(names) else "embedded", "embedded")
-    model = Model(config)
-    return Named(model.name, model.endpoint_id)
+def _model(config: RunConfig, store: Store | None) -> ModelName:
+    if config.endpoint.base_url is not None or config.model != "embedded":
+        return Model(config)
+    names = store.requests().query("endpoint == 'embedded'").model if store else pd.Series()
+    return _Embedded(str(names.iloc[-1]) if len(names) else "embedded")
 
 
 class CountingBackend:
@@ -64,7 +63,7 @@ class CountingBackend:
         stored: keys of the plan's requests that the store has already.
     """
 
-    def __init__(self, model: Named, store: Store | None) -> None:
+    def __init__(self, model: ModelName, store: Store | None) -> None:
         self.model, self._store = model, store
         self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(len(COUNTS)))
         self.stored: set[str] = set()
@@ -113,6 +112,12 @@ class _Ungraded:
     def __init__(self, task: Task) -> None:
         self._task = task
 
+    @classmethod
+    def arm(cls, arm: Arm) -> Arm:
+        """The same arm on such a task."""
+        task = cls(arm.task)
+        return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
+
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._task, name)
         if name == "verify" and found:
@@ -121,11 +126,6 @@ class _Ungraded:
 
     def grade(self, problem: Problem, text: str) -> Grade:
         return Grade(_score(text), False, "ok") if MADE_UP in text else self._task.grade(problem, text)
-
-
-def _ungraded(arm: Arm) -> Arm:
-    task = _Ungraded(arm.task)
-    return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
 
 
 def _score(text: str) -> float:
@@ -156,26 +156,27 @@ class Estimate:
 
     def summary(self) -> str:
         """What the table comes to, a line each on calls, tokens, dollars, time and what could be found."""
-        total = self.table.iloc[:, 3:].sum()
+        total, price = self.table.iloc[:, 3:].sum(), self.price
         lines = [
             f"{total.calls:,.0f} calls to make ({self.stored:,} of the plan are stored already)",
             f"prompt tokens {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what prefix caches take; output "
             f"tokens {total.output_low:,.0f} to {total.output_high:,.0f}",
         ]
-        if self.price is None:
+        if price is None:
             lines.append(f"dollars: no price is known for {self.model!r}; name a file with it in `prices`")
-        elif self.price.input or self.price.output:
-            where = f"price of {self.price.model} at {self.price.host or 'its host'}, {self.price.date or 'undated'}"
+        elif price.input or price.output:
+            where = f"price of {price.model} at {price.host or 'its host'}, {price.date or 'undated'}"
             lines.append(f"dollars {total.dollars_low:.2f} to {total.dollars_high:.2f} ({where})")
-        low, high = (timedelta(seconds=round(s)) for s in self.seconds or (0, 0))
-        no_rate = "time: no rate is known; give --tokens-per-second, of one request"
-        lines.append(f"time {low} to {high} (hours:minutes:seconds)" if self.seconds else no_rate)
+        if self.seconds:
+            low, high = (timedelta(seconds=round(s)) for s in self.seconds)
+            lines.append(f"time {low} to {high} (hours:minutes:seconds)")
+        else:
+            lines.append("time: no rate is known; give --tokens-per-second, of one request")
         for task, least in self.detectable.items():
-            found = f"differences of about {least:.3f} between two arms would be found (power .8, two-sided .05)"
+            found, advice = f"differences of about {least:.3f} between two arms would be found", ""
             if not least <= 1:  # NaN, or more than qualities can differ by
-                n = self.problems[task]
-                found = f"none could be found with n = {n} (power .8, two-sided .05); take more problems"
-            lines.append(f"{task}: {found}")
+                found, advice = f"none could be found with n = {self.problems[task]}", "; take more problems"
+            lines.append(f"{task}: {found} (power .8, two-sided .05){advice}")
         return "\n".join(lines)
 
 
@@ -191,7 +192,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     path = config.folder / "store.sqlite"
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(Store(path)) if path.is_file() else None
-        model = named(config, store)
+        model = _model(config, store)
         backend = CountingBackend(model, store)
         _go_through(config, store, backend)
         price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
@@ -207,20 +208,18 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
 def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend) -> None:
     """The run, gone through without asking anybody, and without a word."""
     held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
-    arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
+    arms = [_Ungraded.arm(arm) for arm in [*plan(config, store), *held_out]]
     progress = Progress("", 0, False)
 
     async def whole() -> None:
         client = CachedClient(config, backend)
         await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
 
-    log = logging.getLogger("anytime_lib")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # nothing that happens in a pretended run is news
+    logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
         run_async(whole())
     finally:
-        log.setLevel(level)
+        logging.disable(logging.NOTSET)
         progress.close()
 
 
@@ -233,10 +232,9 @@ def _table(backend: CountingBackend, price: Price | None) -> pd.DataFrame:
     return table
 
 
-def _rate(store: Store | None, model: Named) -> float | None:
+def _rate(store: Store | None, model: ModelName) -> float | None:
     """Output tokens per second of one request, as measured on what is stored; None where nothing is."""
     if store is None:
         return None
-    rows = store.attempts()
-    rows = rows[(rows.model == model.name) & (rows.endpoint == model.endpoint_id) & (rows.seconds > 0)]
+    rows = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
     return float(rows.completion_tokens.sum() / rows.seconds.sum()) if rows.completion_tokens.any() else None
