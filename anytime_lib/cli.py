@@ -88,7 +88,7 @@ def _sweep(asked: argparse.Namespace) -> None:
     config = RunConfig.from_yaml(asked.params)
     cells = run_sweep(config)
     print(estimate(cells, **config.resampling).to_string(index=False))
-    with Store(config.folder / "store.sqlite") as store:
+    with Store(config.folder / "store.sqlite", read_only=True) as store:
         print(ledger_summary(ledger_table(store, config.limits.prices)))
     print(config.folder.resolve())
 
@@ -105,7 +105,7 @@ def _estimate(asked: argparse.Namespace) -> None:
 
 def _ledger(asked: argparse.Namespace) -> None:
     config = RunConfig.from_yaml(asked.params)
-    with Store(_stored(config, asked.params)) as store:
+    with Store(_stored(config, asked.params), read_only=True) as store:
         table = ledger_table(store, config.limits.prices)
         for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
             print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")

@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,28 +196,20 @@ def gone(pid: int, seconds: float) -> bool:
     return False
 
 
+def ask(text: str) -> Any:
+    return [{"role": "user", "content": text}]
+
+
 @pytest.mark.model
 def test_it_answers_through_the_openai_client(embedded: EmbeddedServer) -> None:
     with loopback_client(embedded.base_url) as client:
         assert [m.id for m in client.models.list()] == [embedded.alias]
         choice = client.chat.completions.create(
-            model=embedded.alias,
-            messages=[{"role": "user", "content": "Say: naïve 😀 日本"}],
-            max_tokens=12,
-            temperature=0.0,
-            logprobs=True,
+            model=embedded.alias, messages=ask("Say: naïve 😀 日本"), max_tokens=12, temperature=0.0, logprobs=True
         ).choices[0]
     assert choice.logprobs is not None and choice.logprobs.content
     joined = b"".join(bytes(token.bytes or ()) for token in choice.logprobs.content)
     assert joined.decode(errors="ignore").strip() == (choice.message.content or "").strip() != ""
-
-
-@pytest.mark.model
-@posix
-def test_it_listens_on_loopback_only(embedded: EmbeddedServer) -> None:
-    assert embedded.pid is not None
-    addresses = listening(embedded.pid)
-    assert len(addresses) == 1 and addresses[0].startswith("0100007F:")
 
 
 @pytest.mark.model
@@ -238,10 +231,8 @@ def test_any_gguf_goes_through_the_same_door_and_stops(embedded: EmbeddedServer,
         pid = server.pid
         assert pid is not None and server.alias.startswith("my own model@")
         with loopback_client(server.base_url) as client:
-            asked = [{"role": "user", "content": "Hi"}]
-            assert (
-                client.chat.completions.create(model=server.alias, messages=asked, max_tokens=1).model == server.alias
-            )
+            said = client.chat.completions.create(model=server.alias, messages=ask("Hi"), max_tokens=1)
+            assert said.model == server.alias
     assert gone(pid, 0.1) and server.pid is None
     with pytest.raises(EndpointError, match="not running"):
         _ = server.base_url
@@ -267,10 +258,12 @@ time.sleep(60)
 
 @pytest.mark.model
 @posix
-def test_it_outlives_ctrl_c_but_not_its_owner(embedded: EmbeddedServer) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", OWNER, str(embedded.gguf)], stdout=subprocess.PIPE, start_new_session=True
-    )
+def test_it_listens_on_loopback_only_and_outlives_ctrl_c_but_not_its_owner(embedded: EmbeddedServer) -> None:
+    assert embedded.pid is not None
+    (address,) = listening(embedded.pid)
+    assert address.startswith("0100007F:")
+    command = [sys.executable, "-c", OWNER, str(embedded.gguf)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
@@ -297,9 +290,8 @@ serve_forever(Path(sys.argv[1]), slots=1, context=512)
 @pytest.mark.model
 @posix
 def test_a_server_in_the_foreground_says_how_it_is_reached(embedded: EmbeddedServer) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", FOREGROUND, str(embedded.gguf)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", FOREGROUND, str(embedded.gguf)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert embedded.alias in process.stdout.readline()
     variable, _, url = process.stdout.readline().split()[1].partition("=")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import traceback
 from collections import Counter
-from importlib.resources import files
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -20,6 +19,7 @@ from anytime_lib.tasks.gpqa import LETTERS, TASK, extract_choice
 from anytime_lib.tasks.gpqa_source import COLUMNS, OPTIONS
 from anytime_lib.types import Problem, digest
 
+SECRET = "whose-text-must-not-spread"
 # Of our 48 questions as the first stored runs hold them. If it must change, those runs mean something else.
 STORED = "57784abdc9be2c1dd62b1cc265c45d1213e8206f26d063ae6c5494635b7fe80c"
 
@@ -146,18 +146,6 @@ def test_a_zip_with_another_password(monkeypatch: pytest.MonkeyPatch) -> None:
         TASK.problems(f"{LOCKED}#diamond")
 
 
-@pytest.fixture(scope="module")
-def zips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of zips that cannot be read."""
-    folder = tmp_path_factory.mktemp("zips")
-    good = LOCKED.read_bytes()
-    aes, cut = bytearray(good), good[:200] + bytes(60) + good[260:]
-    aes[aes.index(b"PK\x01\x02") + 10] = 99  # in the central directory, where the method stands
-    for name, content in {"aes": aes, "cut": cut, "text": b"no zip at all"}.items():
-        (folder / f"{name}.zip").write_bytes(content)
-    return folder
-
-
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -167,11 +155,23 @@ def zips(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("cut.zip#diamond", "damaged"),
         ("none.zip#main", "cannot read"),
         ("none.csv", "cannot read"),
+        ("empty.csv", "lacks"),
+        ("latin.csv", "not UTF-8"),
+        ("no_rows.csv", "holds no questions"),
     ],
 )
-def test_bad_zips(zips: Path, source: str, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        TASK.problems(f"{zips}/{source}")
+def test_unreadable_files(tmp_path: Path, source: str, message: str) -> None:
+    good = LOCKED.read_bytes()
+    aes, cut = bytearray(good), good[:200] + bytes(60) + good[260:]
+    aes[aes.index(b"PK\x01\x02") + 10] = 99  # in the central directory, where the method stands
+    latin = b"\xff\xfe\xe9" + SECRET.encode()
+    broken = {"aes.zip": aes, "cut.zip": cut, "text.zip": b"no zip at all", "empty.csv": b"", "latin.csv": latin}
+    for name, content in broken.items():
+        (tmp_path / name).write_bytes(content)
+    official(tmp_path / "no_rows.csv", n=0)
+    with pytest.raises(DataError, match=message) as raised:
+        TASK.problems(f"{tmp_path}/{source}")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 def test_dataset(tmp_path: Path) -> None:
@@ -207,9 +207,6 @@ def test_bad_sources(source: str, message: str) -> None:
         TASK.problems(source)
 
 
-SECRET = "whose-text-must-not-spread"
-
-
 @pytest.mark.parametrize(
     ("columns", "change", "message"),
     [
@@ -232,21 +229,8 @@ def test_bad_files_are_told_without_their_text(
         assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"", "lacks"), (b"\xff\xfe\xe9" + SECRET.encode(), "not UTF-8"), (None, "holds no questions")],
-)
-def test_unreadable_files(tmp_path: Path, content: bytes | None, message: str) -> None:
-    path = official(tmp_path / "a.csv", n=0)
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(DataError, match=message) as raised:
-        TASK.problems(path)
-    assert SECRET not in "".join(traceback.format_exception(raised.value))
-
-
 def test_our_questions() -> None:
-    text = files("anytime_lib.tasks").joinpath("data", "science.csv").read_text(encoding="utf-8")
+    text = gpqa_source.OWN.read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
     assert len(rows) == text.count("\n") - 1 == 48  # so no cell holds a newline
     count = Counter((r["High-level domain"], r["Difficulty"]) for r in rows)

@@ -63,7 +63,7 @@ def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: 
     assert not [o for c in cells for o in c.get("outputs", []) if o["output_type"] == "error"]
 
 
-def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: Path) -> None:
+def test_a_run_with_failed_requests_is_shown_to_its_end(tmp_path: Path) -> None:
     """Every answer at the smallest budget fails, and one more: all notebooks and the report come to their end."""
 
     def fails(body: dict[str, Any], n: int) -> Any:
@@ -73,20 +73,14 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(params: Path, tmp_path: 
 
     server = FakeServer(fails)
     path = tmp_path / "failing.yaml"
-    longer = {
-        "base_url": server.base_url,
-        "outputs": str(tmp_path / "outputs"),
-        "budgets": [4, 32, 64],
-        "pool_budget": 32,
-    }
+    longer = {"base_url": server.base_url, "outputs": str(tmp_path / "o"), "budgets": [4, 32, 64], "pool_budget": 32}
     path.write_text(yaml.safe_dump(SMALL | longer))
     done = anytime_run(path)
     server.close()
     assert done.returncode == 0, done.stderr[-2000:]
-    cells = pd.read_parquet(tmp_path / "outputs" / "small" / "cells.parquet")
+    cells = pd.read_parquet(tmp_path / "o" / "small" / "cells.parquet")
     assert (cells[cells.budget == 4].status == "error").all() and (cells[cells.budget == 32].status != "error").any()
-    page = (tmp_path / "outputs" / "small" / "index.html").read_text()
-    assert "cannot be compared" in page
+    assert "cannot be compared" in (tmp_path / "o" / "small" / "index.html").read_text()
 
 
 def test_the_baseline_is_that_of_the_settings(tmp_path: Path) -> None:
@@ -97,8 +91,7 @@ def test_the_baseline_is_that_of_the_settings(tmp_path: Path) -> None:
         where = ["-p", "outputs", str(tmp_path / "o"), "-f", str(ROOT / "params" / "simulated.yaml"), "-y", small]
         done = papermill(ROOT / "notebooks" / notebook, tmp_path / notebook, *where)
         assert done.returncode == 0, done.stderr[-2000:]
-        cells = json.loads((tmp_path / notebook).read_text())["cells"]
-        return "".join("".join(o.get("text", "")) for c in cells for o in c.get("outputs", []))
+        return printed(tmp_path / notebook)
 
     compared = said("03_improved_runs.ipynb", "methods: {aime: [base, direct], gpqa: [base]}, baseline: direct")
     assert "aime: base is " in compared and "aime: direct is " not in compared
@@ -219,11 +212,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     profile = tmp_path_factory.mktemp("profile")
-    for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-                     "--disable-sync",
-                     "--disable-background-networking", "--disable-component-update", "--window-size=1200,1600",
-                     f"--user-data-dir={profile}"):  # fmt: skip
-        options.add_argument(argument)
+    switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
+    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
+        options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
     found = webdriver.Chrome(options=options, service=service)
@@ -234,14 +225,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @needs_browser
 @pytest.mark.browser
 def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
-    from selenium.webdriver.common.by import PreferenceSource
-
     browser.get(report.as_uri())
     assert "Anytime reasoning" in browser.title
-    pictures = browser.find_elements(PreferenceSource.TAG_NAME, "img")
+    pictures = browser.find_elements("tag name", "img")
     assert len(pictures) >= 7
     assert all(browser.execute_script("return arguments[0].naturalWidth", p) > 300 for p in pictures)
-    links = [a.get_attribute("href") for a in browser.find_elements(PreferenceSource.TAG_NAME, "a")]
+    links = [a.get_attribute("href") for a in browser.find_elements("tag name", "a")]
     assert all(Path(link.removeprefix("file://")).exists() for link in links)
     wide = "return document.documentElement.scrollWidth <= window.innerWidth"
     assert browser.execute_script(wide), "the page scrolls sideways"
@@ -250,7 +239,7 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     for link in links:
         if link.endswith(".html"):
             browser.get(link)
-            assert browser.find_elements(PreferenceSource.CSS_SELECTOR, "h1")
+            assert browser.find_elements("tag name", "h1")
             assert "Traceback" not in browser.page_source
     severe = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert not severe, severe
@@ -259,9 +248,8 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
 @needs_browser
 @pytest.mark.browser
 def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
-    hostile = (
-        "</pre></div><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\"> Answer: A"
-    )
+    owned = "document.title='owned'"
+    hostile = f'</pre></div><script>{owned}</script><img src=x onerror="{owned}"> Answer: A'
     server = FakeServer(script=lambda body, n: hostile)
     path = tmp_path / "hostile.yaml"
     settings = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path / "o")}

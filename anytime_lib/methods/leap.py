@@ -8,18 +8,18 @@ level), and a summary of them all (high level).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.synthesis import attempts_at, over_pool
+from anytime_lib.methods.synthesis import from_attempts
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.tasks.user_code import grade_answer
-from anytime_lib.types import Message, Problem, ProblemSplit, shown
+from anytime_lib.types import Attempt, Message, Problem, ProblemSplit, shown
 
 
 @dataclass(frozen=True)
@@ -81,19 +81,38 @@ class Learning:
     async def __call__(
         self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
     ) -> Principles:
+        async def work(problem: Problem, attempts: list[Attempt]) -> tuple[int, Mistake | None]:
+            grades = [grade_answer(task, problem, a.answer, a.finish_reason) for a in attempts]
+            read = [(a, grade) for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok"]
+            wrong = next((a for a, grade in read if not grade.correct), None)
+            return len(read), await self._learned(client, task, problem, wrong) if wrong else None
 
-        async def one(problem: Problem) -> tuple[int, int, Mistake | None]:
-            return await _learned(client, task, settings, problems, problem, self.principle_tokens)
+        found, counts = await from_attempts(client, task, settings, problems, trace_slots, work)
+        mistakes = [mistake for _, mistake in found if mistake]
+        made = Principles(task.name, mistakes, "", sum(n for n, _ in found), sum(counts.values()) - counts["made"])
+        if not made:
+            return made
+        asked = prompt("leap.summary", principles=_listed(made.low))
+        return replace(
+            made, high=await self._say(client, Sample(task, "leap", mistakes[0].problem), "principle", asked)
+        )
 
-        found = await over_pool(problems, trace_slots, one)
-        mistakes = [m for _, _, m in found if m]
-        low = [m.principle for m in mistakes if m.principle]
-        summary = ""
-        if low:
-            asked = prompt("leap.summary", principles=_listed(low))
-            of = Sample(task, "leap", mistakes[0].problem)
-            summary = await _say(client, of, self.principle_tokens, "principle", asked)
-        return Principles(task.name, mistakes, summary, sum(n for n, _, _ in found), sum(n for _, n, _ in found))
+    async def _learned(self, client: Client, task: Task, problem: Problem, wrong: Attempt) -> Mistake:
+        """What a wrong attempt taught."""
+        of, principle = Sample(task, "leap", problem), ""
+        asked = prompt("leap.explain", problem=problem.text, attempt=wrong.text, answer=task.gold_answer(problem))
+        if explanation := await self._say(client, of, "explain", asked):
+            asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
+            principle = await self._say(client, of, "principle", asked)
+        return Mistake(problem, wrong.trace_key, wrong.answer_key, explanation, principle)
+
+    async def _say(self, client: Client, of: Sample, kind: str, content: str) -> str:
+        """What the model says to that; nothing where the request fails."""
+        try:
+            said = await client.say(of, kind, [{"role": "user", "content": content}], self.principle_tokens)
+        except RequestFailed:
+            return ""
+        return said.text.strip()
 
     def save(self, prepared: Principles, folder: Path) -> None:
         """One mistake a line with its lineage, then the summary; texts on private problems are withheld."""
@@ -106,36 +125,6 @@ class Learning:
             rows.append({"task": prepared.task, "summary": shown(prepared.mistakes[0].problem, prepared.high)})
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (folder / f"principles_{prepared.task}.jsonl").write_text(text, encoding="utf-8", errors="replace")
-
-
-async def _learned(
-    client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, problem: Problem, most: int
-) -> tuple[int, int, Mistake | None]:
-    """How many attempts at a pool problem could be read, how many not be made, and what the first wrong one taught."""
-    attempts, counts = await attempts_at(client, task, settings, problems.shots, problem)
-    grades = [grade_answer(task, problem, attempt.answer, attempt.finish_reason) for attempt in attempts]
-    read, failed = sum(grade.status == "ok" for grade in grades), counts["failed"] + counts["hidden"]
-    wrong = [a for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok" and not grade.correct]
-    if not wrong:
-        return read, failed, None
-    shows = {"problem": problem.text, "attempt": wrong[0].text, "answer": task.gold_answer(problem)}
-    of = Sample(task, "leap", problem)
-    explanation = await _say(client, of, most, "explain", prompt("leap.explain", **shows))
-    principle = ""
-    if explanation:
-        asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-        principle = await _say(client, of, most, "principle", asked)
-    return read, failed, Mistake(problem, wrong[0].trace_key, wrong[0].answer_key, explanation, principle)
-
-
-async def _say(client: Client, of: Sample, most: int, kind: str, content: str) -> str:
-    """What the model says to that; nothing where the request fails."""
-    try:
-        turn = {"role": "user", "content": content}
-        said = await client.say(of, kind, [turn], most)
-    except RequestFailed:
-        return ""
-    return said.text.strip()
 
 
 def _listed(principles: list[str]) -> str:

@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +32,7 @@ class Lengths(NamedTuple):
     losers: float
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """The pairs chosen, in the order chosen, and how many others were left out, by reason."""
 
     preferences: list[Preference]
@@ -40,38 +40,39 @@ class Choice:
 
 
 def choose(usable: Sequence[Preference], n_pairs: int, *, allowance: int | None = None) -> Choice:
-    """Choose pairs by the rule above.
+    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above.
 
     Args:
-        usable: every pair with a verdict, in the pool's order.
-        n_pairs: at most this many.
         allowance: tokens that problems and attempts of the chosen pairs may take together; None: no limit.
     """
-    left_out: Counter[str] = Counter()
-    waiting = list(usable)
-    chosen: list[Preference] = []
-    context: Counter[str] = Counter()
-    levels: Counter[str] = Counter()
-    answers: set[str] = set()
+    waiting, chosen, too_long = list(usable), list[Preference](), 0
+    shown = Counter[tuple[str, str]]()
     left = math.inf if allowance is None else allowance
+
+    def traits(p: Preference) -> tuple[tuple[str, str], ...]:
+        return ("problem", p.problem.id), ("level", level_of(p.problem)), ("answer", p.winner.answer)
+
+    def rank(p: Preference) -> tuple[float, ...]:
+        problem, level, answer = (shown[trait] for trait in traits(p))
+        return problem, level, answer > 0, -p.margin
+
     while waiting and len(chosen) < n_pairs:
-        best = min(
-            waiting,
-            key=lambda p: (
-                context[p.problem.id], levels[level_of(p.problem)], p.winner.answer in answers, -p.margin
-            ),
-        )  # fmt: skip
+        best = min(waiting, key=rank)
         waiting.remove(best)
         if cost(best) > left:
-            left_out["over the token allowance"] += 1
+            too_long += 1
             continue
         chosen.append(best)
         left -= cost(best)
-        context[best.problem.id] += 1
-        levels[level_of(best.problem)] += 1
-        answers.add(best.winner.answer)
-    left_out["not among the first"] = len(waiting)
-    return Choice(chosen, {why: n for why, n in left_out.items() if n})
+        shown.update(traits(best))
+    reasons = {"over the token allowance": too_long, "not among the first": len(waiting)}
+    return Choice(chosen, {why: n for why, n in reasons.items() if n})
+
+
+def turned(pair: Preference) -> Preference:
+    """A pair with better and worse swapped, and with them what was said of the two."""
+    return replace(pair, winner=pair.loser, loser=pair.winner, margin=-pair.margin,
+                   verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])  # fmt: skip
 
 
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
@@ -79,19 +80,13 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 
     A random half (of an odd number, rounded by a coin) rather than a coin for each: of two pairs one is always wrong,
     so that the placebo never happens to be the treatment, nor all of it turned round. One pair alone would be either:
-    none is returned. Texts, lengths and order stay; a swapped pair's margin is negative, and what was said of it is put
-    in its new winner's order.
+    none is returned. Texts, lengths and order stay; a swapped pair's margin is negative.
     """
     if len(preferences) < 2:
         return []
     n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E])
     swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
-    return [
-        replace(p, by="shuffled", winner=p.loser, loser=p.winner, margin=-p.margin,
-                verdict_keys=p.verdict_keys[::-1], log_odds=p.log_odds[::-1])
-        if i in swapped else replace(p, by="shuffled")
-        for i, p in enumerate(preferences)
-    ]  # fmt: skip
+    return [replace(turned(p) if i in swapped else p, by="shuffled") for i, p in enumerate(preferences)]
 
 
 def cost(pair: Preference) -> int:
@@ -104,11 +99,9 @@ def lengths(pairs: Sequence[Preference]) -> Lengths:
     """How long better and worse attempts are: what a preference for length would show in."""
     if not pairs:
         return Lengths(math.nan, math.nan)
-    return Lengths(*(float(np.mean([a.tokens for a in side]))
-                     for side in ([p.winner for p in pairs], [p.loser for p in pairs])))  # fmt: skip
+    return Lengths(fmean(p.winner.tokens for p in pairs), fmean(p.loser.tokens for p in pairs))
 
 
 def level_of(problem: Problem) -> str:
     """A problem's difficulty as a word, in the task's own terms; empty where none is told."""
-    found = problem.metadata.get("difficulty", problem.metadata.get("n_cities", ""))
-    return str(found)
+    return str(problem.metadata.get("difficulty", problem.metadata.get("n_cities", "")))

@@ -32,9 +32,7 @@ class Pairs:
         return await synthesize(client, task, settings, problems, trace_slots, by=self.by)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        preference_file.save(
-            prepared, folder, f"preferences_{prepared.task}" + ("" if self.by == "judge" else f"_{self.by}")
-        )
+        preference_file.save(prepared, folder)
 
 
 class Pdp(Prompted):

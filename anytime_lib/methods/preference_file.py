@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,17 +28,11 @@ _FEW = 100
 """With fewer pairs than this, a card says that they are too few to train on."""
 
 
-def save(made: Synthesis, folder: Path, name: str | None = None) -> list[Path]:
-    """Write the files; those of private problems hold no text, and no file for trainers is made of them.
-
-    Args:
-        folder: the run's.
-        name: of the files; by default `preferences_<task>`, with `_<by>` where the judge did not prefer.
-
-    Returns:
-        The paths written, the card last.
+def save(made: Synthesis, folder: Path) -> list[Path]:
+    """Write the files into the run's folder; those of private problems hold no text, and no file for trainers is made
+    of them. Their names end in who preferred, where that was not the judge. Returns the paths, the card last.
     """
-    name = name or f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
+    name = f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
     whole, trl, card = folder / f"{name}.jsonl", folder / f"{name}_trl.jsonl", folder / f"{name}.md"
     texts = {whole: _lines(_lineage(made, p) for p in made.usable)}
@@ -59,25 +54,19 @@ def _lines(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
-    scores: dict[int, float] = {}
     here = made.comparisons[made.comparisons.problem_id == pair.problem.id]
-    for side in ("first", "second"):
-        scores |= dict(zip(here[side], here[f"score_{side}"], strict=True))
+    scores = {n: s for side in ("first", "second") for n, s in zip(here[side], here[f"score_{side}"], strict=True)}
 
     def attempt(found: Attempt) -> dict[str, Any]:
-        return {"reasoning": shown(pair.problem, found.reasoning), "answer": shown(pair.problem, found.answer),
-                "trace_key": found.trace_key, "answer_key": found.answer_key, "sample": found.sample,
-                "tokens": found.tokens, "gold_score": float(scores[found.sample])}  # fmt: skip
+        texts = {name: shown(pair.problem, getattr(found, name)) for name in ("reasoning", "answer")}
+        return asdict(found) | texts | {"gold_score": float(scores[found.sample])}
 
+    verdicts = zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds, strict=False)
     return {
         "task": made.task, "problem_id": pair.problem.id, "problem_hash": pair.problem.content_hash,
         "prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser),
         "by": pair.by, "margin": pair.margin, "in_context": pair in made.preferences,
-        "verdicts": [
-            {"order": order, "key": key, "log_odds_of_first": odds}
-            for order, key, odds in zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds,
-                                        strict=True)
-        ] if pair.verdict_keys else [],
+        "verdicts": [{"order": o, "key": key, "log_odds_of_first": odds} for o, key, odds in verdicts],
         **made.made_with, "package_version": version("anytime-lib"),
     }  # fmt: skip
 
@@ -88,21 +77,8 @@ def _for_trainers(pair: Preference) -> dict[str, Any]:
     def said(found: Attempt) -> list[dict[str, str]]:
         return [{"role": "assistant", "content": f"{found.reasoning}\n\n{found.answer}".strip()}]
 
-    question = load_task(pair.problem.task).question(pair.problem)
-    return {
-        "prompt": [{"role": "user", "content": question}],
-        "chosen": said(pair.winner),
-        "rejected": said(pair.loser),
-    }
-
-
-_WHO = {
-    "judge": "the model itself, asked in both orders of presentation; its log-odds are averaged over the two",
-    "grader": "the grader, by the gold answers of the pool problems",
-    "verifier": "a checker that reads the problem alone, without its gold answer",
-    "agreement": "the model as judge, where a checker (or else the grader) comes to the same",
-    "shuffled": "nobody: these are the judge's pairs with better and worse swapped in half of them, as a placebo",
-}
+    question = [{"role": "user", "content": load_task(pair.problem.task).question(pair.problem)}]
+    return {"prompt": question, "chosen": said(pair.winner), "rejected": said(pair.loser)}
 
 
 def _card(made: Synthesis, name: str, n_open: int) -> str:
@@ -112,7 +88,6 @@ def _card(made: Synthesis, name: str, n_open: int) -> str:
     environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
     return environment.get_template("preference_card.md.jinja").render(
         front=yaml.safe_dump(front, sort_keys=False), made=made, name=name, n_open=n_open, few=_FEW,
-        settings=made.made_with, version=version("anytime-lib"), who=_WHO[made.by], long=lengths(made.usable),
+        settings=made.made_with, version=version("anytime-lib"), long=lengths(made.usable),
         outcomes=made.comparisons.outcome.value_counts().to_dict(),
-        n_problems=len({p.problem.id for p in made.usable}),
     )  # fmt: skip

@@ -53,9 +53,6 @@ class Price:
         return self.dollars(*(usage.get(name) or 0 for name in TOKENS))
 
 
-FREE = Price("embedded", "", 0.0, 0.0, 0.0, "", "this machine")
-
-
 @cache
 def load_prices(path: str | None = None) -> tuple[Price, ...]:
     """The price table: a file's, or the one that comes with the package.
@@ -86,7 +83,7 @@ def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) 
     simulated respondent cost nothing.
     """
     if endpoint in ("embedded", "simulated"):
-        return FREE
+        return Price("embedded", "", 0.0, 0.0, 0.0, "", "this machine")
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
     found = [p for p in (load_prices() if table is None else table) if p.model in (name, name.rsplit("/", 1)[-1])]
     host = urlsplit(endpoint).hostname or ""
@@ -94,7 +91,8 @@ def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) 
 
 
 def billed(store: Store, prices: str | None = None) -> pd.DataFrame:
-    """Every attempt that was billed: the columns of `Store.attempts`, and `dollars`, NaN where no price is known."""
+    """Every attempt that was billed: the columns of `Store.attempts`, and `dollars` by a file of prices (None: the
+    package's own dated table), NaN where no price is known."""
     rows = store.attempts()
     rows = rows[(rows[TOKENS].sum(axis=1) > 0) & (rows.kind != "recorded")]
     dollars = pd.Series(float("nan"), index=rows.index)
@@ -111,13 +109,10 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     `value` (of a thought), `explain` and `principle` (of LEAP), whatever a method of the user's own names, `probe`,
     and `retry`: whatever was billed for requests that came to nothing or had to be asked again.
 
-    Args:
-        prices: file of prices; None: the package's own dated table.
-
     Returns:
         One row per (task, method, kind): requests, prompt_tokens (cached ones included), cached_tokens,
         completion_tokens, seconds (summed over requests), dollars (NaN where no price is known), share (of all tokens)
-        and dollars_per_million (the effective price: dollars per million tokens of prompt and completion).
+        and dollars_per_million (of prompt and completion tokens together).
     """
     rows = billed(store, prices)
     counted = ~rows.duplicated("key", keep="last") & (rows.status == "ok")
@@ -164,16 +159,18 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
         traces, answers = usage.loc[arm.trace_key], usage.loc[arm.answer_key]
         apart = (arm.trace_key != arm.answer_key).to_numpy()  # a fresh run may have answered within its trace
         once = usage.loc[arm.trace_key.unique(), TOKENS].sum()
+        cut = once + usage.loc[arm.answer_key[apart].unique(), TOKENS].sum()
         fresh = traces[TOKENS].sum() + answers.loc[apart, TOKENS].sum()
         fresh["completion_tokens"] += arm.tokens_used.sum() - traces.completion_tokens.sum()
-        row: dict[str, Any] = {"task": task, "method": method, "reasoning_tokens": once.completion_tokens,
-                               "fresh_reasoning_tokens": arm.tokens_used.sum()}  # fmt: skip
+        row: dict[str, Any] = {"task": task, "method": method}
         price = price_of(str(traces.model.iloc[0]), str(traces.endpoint.iloc[0]), load_prices(prices))
-        cut = once + usage.loc[arm.answer_key[apart].unique(), TOKENS].sum()
-        for prefix, spent in (("", cut), ("fresh_", fresh)):
-            row[f"{prefix}prompt_tokens"] = spent.prompt_tokens
-            row[f"{prefix}total"] = spent.prompt_tokens + spent.completion_tokens
-            row[f"{prefix}dollars"] = price.dollars(*spent[TOKENS]) if price else float("nan")
+        for prefix, reasoning, spent in (("", once.completion_tokens, cut), ("fresh_", arm.tokens_used.sum(), fresh)):
+            row |= {
+                f"{prefix}reasoning_tokens": reasoning,
+                f"{prefix}prompt_tokens": spent.prompt_tokens,
+                f"{prefix}total": spent.prompt_tokens + spent.completion_tokens,
+                f"{prefix}dollars": price.dollars(*spent[TOKENS]) if price else float("nan"),
+            }
         rows.append(row | {"ratio": row["total"] / max(row["fresh_total"], 1)})
     return pd.DataFrame(rows)
 
@@ -181,8 +178,8 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
 def trace_hashes(store: Store) -> pd.Series:
     """A hash of every stored trace's reasoning by its trace_key, by which identical traces are known."""
     rows = {key: store.get(key) or {} for key in store.cells().trace_key.dropna().unique()}
-    texts = {key: row.get("reasoning") or row.get("text") for key, row in rows.items()}
-    return pd.Series({key: digest(text) for key, text in texts.items() if text}, dtype=object)
+    texts = pd.Series({key: row.get("reasoning") or row.get("text") for key, row in rows.items()}, dtype=object)
+    return texts[texts.astype(bool)].map(digest)
 
 
 def identical_traces(store: Store) -> pd.DataFrame:
@@ -230,8 +227,8 @@ class SpendLimit:
                 "spend_cap_dollars needs a price, and none is known for this model; name a file with its price in "
                 "`prices`, or set spend_cap_tokens"
             )
-        self.price, self.cap_tokens, self.cap_dollars = price, cap_tokens, cap_dollars
-        self.tokens, self.dollars = tokens, dollars
+        self.price, self.tokens, self.dollars = price, tokens, dollars
+        self._caps = (math.inf if cap_tokens is None else cap_tokens, math.inf if cap_dollars is None else cap_dollars)
         self._in_flight: list[tuple[int, float]] = []
         self._settled = asyncio.Event()
         self._closed = False
@@ -246,8 +243,8 @@ class SpendLimit:
         """
         size = sum(len(m["content"].encode()) for m in messages)
         prompt = math.ceil(size / 3) + 8 * len(messages)  # on the high side: prose takes about 4 bytes a token
-        worst = (prompt + max_tokens, self.price.dollars(prompt, 0, max_tokens) if self.price else 0.0)
-        while self._closed or not self._fits(*worst):
+        worst = self._cost({"prompt_tokens": prompt, "completion_tokens": max_tokens})
+        while self._closed or not self._fits(worst):
             if self._closed or not self._in_flight:
                 self._closed = True  # nobody sends what the end of the run would cut off
                 raise SpendCapReached(self._sentence())
@@ -259,27 +256,27 @@ class SpendLimit:
             yield reservation
         finally:
             self._in_flight.remove(worst)
-            usage = reservation.usage
-            self.tokens += (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
-            self.dollars += self.price.of(usage) if self.price else 0.0
+            tokens, dollars = self._cost(reservation.usage)
+            self.tokens += tokens
+            self.dollars += dollars
             self._settled.set()
 
-    def _fits(self, tokens: int, dollars: float) -> bool:
-        tokens += self.tokens + sum(held for held, _ in self._in_flight)
-        dollars += self.dollars + sum(held for _, held in self._in_flight)
-        within = self.cap_dollars is None or dollars <= self.cap_dollars + 1e-9
-        return within and (self.cap_tokens is None or tokens <= self.cap_tokens)
+    def _cost(self, usage: Mapping[str, Any]) -> tuple[int, float]:
+        """Tokens and dollars of one try."""
+        tokens = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
+        return tokens, self.price.of(usage) if self.price else 0.0
+
+    def _fits(self, worst: tuple[int, float]) -> bool:
+        tokens, dollars = map(sum, zip((self.tokens, self.dollars), worst, *self._in_flight, strict=True))
+        return tokens <= self._caps[0] and dollars <= self._caps[1] + 1e-9
 
     def _sentence(self) -> str:
-        caps = []
-        if self.cap_tokens is not None:
-            caps.append(f"spend_cap_tokens ({self.cap_tokens:,})")
-        if self.cap_dollars is not None:
-            caps.append(f"spend_cap_dollars ({self.cap_dollars:.2f})")
+        names = (f"spend_cap_tokens ({self._caps[0]:,})", f"spend_cap_dollars ({self._caps[1]:.2f})")
+        caps = " and ".join(name for name, cap in zip(names, self._caps, strict=True) if cap < math.inf)
         spent = f"{self.tokens:,} tokens" + (f" (${self.dollars:.4f})" if self.price else "")
         return (
-            f"stopped before a call that could break {' and '.join(caps)}: {spent} spent so far, all of it stored; "
-            "raise the cap and run again to go on from here"
+            f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored; raise the cap and "
+            "run again to go on from here"
         )
 
 

@@ -50,22 +50,19 @@ class CustomTask:
         """
         Args:
             name: its name in configs, cells and figures.
-            rows: where problems come from: a function that makes one row from a `numpy.random.Generator`, an iterable
-                of rows (read once), a DataFrame, or the path of a .jsonl, .json, .csv or .parquet file. A row has
-                `text` and `gold` ("" where the grade function needs none); `id`, `difficulty` and `reasoning` (a worked
-                solution) if you like; other columns become metadata. Values are kept as JSON gives them back: NumPy's
-                as plain numbers and lists, a missing one as None. `private: True` keeps the row's text out of notebooks
-                and reports.
+            rows: a function that makes one row from a `numpy.random.Generator`, an iterable of rows (read once), a
+                DataFrame, or the path of a .jsonl, .json, .csv or .parquet file. A row has `text` and `gold` ("" where
+                the grade function needs none); `id`, `difficulty` and `reasoning` (a worked solution) if you like;
+                other columns become metadata. Values are kept as JSON gives them back, a missing one as None.
+                `private: True` keeps the row's text out of notebooks and reports.
             grade: (problem, response) -> True or False, a score in [0, 1], a `Grade`, or None where no answer can be
                 read. The response is whatever a model said: never evaluate it.
             ask: what is said after the problem's text.
             ask_answer: the turn that asks for the final answer.
             write_answer: the gold answer as a model should write it, for worked examples; str(gold) by default.
             answer_tokens: cap on the answer turn.
-            verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs by
-                `verifier`.
-            read: (problem, response) -> what it states in one spelling, or None: which answers agree, where methods
-                vote.
+            verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs.
+            read: (problem, response) -> what it states in one spelling, or None; so that votes can be counted.
 
         Raises:
             ConfigError: `rows` or `grade` is none of these.

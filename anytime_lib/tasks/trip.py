@@ -109,15 +109,12 @@ class TripPlanning:
         return " ".join(told)
 
     def answer_prompt(self, problem: Problem) -> str:
-        """The user turn that asks for the final plan only."""
         return prompt("natural_plan_trip.answer")
 
     def gold_answer(self, problem: Problem) -> str:
-        """The golden plan in the official layout."""
         return write_plan(golden_plan(problem))
 
     def extract_answer(self, problem: Problem, text: str) -> str | None:
-        """The plan that a response states, in one spelling."""
         plan = read_plan(text, read_trip(problem.text).cities)
         return "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan) if plan else None
 

@@ -15,9 +15,10 @@ and `model`. What the model answered is what follows </think>, else `prediction`
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
-from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,23 +59,23 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     settings = config.task(task.name)
     known = task.problems(settings.source, None if settings.source else settings.n_problems, config.seed,
                           "all" if settings.source else "test", settings.difficulty)  # fmt: skip
-    rows = read_rows(Path(path))
-    problems = _matched(rows, known)
-    if not any(problems):
+    rows = _matched(read_rows(Path(path)), known)
+    matched = [(row, problem) for row, problem in rows if problem]
+    if not matched:
         raise DataError(
             f"none of the {len(rows)} rows of {path} matches one of the {len(known)} problems of {task.name}, by id or "
             "by text; is this the right source?"
         )
-    _number(rows, problems)
+    _number(matched)
     with Store(config.folder / "store.sqlite") as store:
-        requests = [_request(store, task, p, row) for row, p in zip(rows, problems, strict=True) if p]
-        store.add_problems({p.id: p for p in problems if p}.values())
+        requests = [_request(store, task, problem, row) for row, problem in matched]
+        store.add_problems({problem.id: problem for _, problem in matched}.values())
         store.put_many(requests)
-    last = max(row["sample"] for row, problem in zip(rows, problems, strict=True) if problem)
+    last = max(row["sample"] for row, _ in matched)
     if last >= config.n_samples:
         log.warning("%s: samples are numbered up to %d and n_samples is %d; set it to %d to use them all",
                     path, last, config.n_samples, last + 1)  # fmt: skip
-    return pd.DataFrame([_told(task, problem, row) for row, problem in zip(rows, problems, strict=True)])
+    return pd.DataFrame([_told(task, problem, row) for row, problem in rows])
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -128,7 +129,7 @@ def _plain(value: Any) -> str:
     """A value as text; of a number that a table wrote as 4.0, 4."""
     if isinstance(value, str) or value is None:
         return (value or "").strip()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else json.dumps(value, ensure_ascii=False)
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, ensure_ascii=False)
 
 
 def _squeezed(text: str) -> str:
@@ -137,42 +138,39 @@ def _squeezed(text: str) -> str:
 
 def _count(where: str, row: Row, *names: str) -> int | None:
     """A count, also where a table wrote it as 12.0 or "12"; None where there is none."""
-    for name in names:
-        if name in row:
-            try:
-                count = float("nan") if isinstance(row[name], bool) else float(row[name])
-            except (TypeError, ValueError, OverflowError):
-                count = float("nan")
-            if not 0 <= count < 2**31 or not count.is_integer():
-                raise DataError(f"{where}: {name!r} must be a whole number, 0 or more; correct it or leave it out")
+    name = next((name for name in names if name in row), None)
+    if name is None:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        count = float(row[name])
+        if 0 <= count < 2**31 and count.is_integer() and not isinstance(row[name], bool):
             return int(count)
-    return None
+    raise DataError(f"{where}: {name!r} must be a whole number, 0 or more; correct it or leave it out")
 
 
-def _matched(rows: list[Row], problems: list[Problem]) -> list[Problem | None]:
-    """The problem of each row, by id, else by text; None where there is none."""
+def _matched(rows: list[Row], problems: list[Problem]) -> list[tuple[Row, Problem | None]]:
+    """Each row with its problem, by id, else by text; None where there is none."""
     by_id, by_text = {p.id: p for p in problems}, {_squeezed(p.text): p for p in problems}
     found = []
     for row in rows:
         named, asked = by_id.get(row["id"]), by_text.get(row["text"]) if row["text"] else None
         if named and asked and _squeezed(named.text) != row["text"]:
             raise DataError(f"row {row['row']} has the id of {named.id} and the text of {asked.id}; correct one")
-        found.append(named or asked)
+        found.append((row, named or asked))
     return found
 
 
-def _number(rows: list[Row], problems: list[Problem | None]) -> None:
+def _number(matched: list[tuple[Row, Problem]]) -> None:
     """Give each row that has none the lowest sample number that is free for its problem, in the order of the rows."""
-    used: dict[str, dict[int, int]] = defaultdict(dict)  # problem -> sample -> row
-    pairs = [(row, problem.id) for row, problem in zip(rows, problems, strict=True) if problem]
-    for row, problem in pairs:
-        if row["sample"] is not None and used[problem].setdefault(row["sample"], row["row"]) != row["row"]:
-            first = used[problem][row["sample"]]
-            raise DataError(f"row {row['row']} repeats sample {row['sample']} of {problem} (row {first})")
-    for row, problem in pairs:
+    rows: dict[tuple[str, int], int] = {}  # problem and sample -> row
+    for row, problem in matched:
+        at = (problem.id, row["sample"])
+        if row["sample"] is not None and (first := rows.setdefault(at, row["row"])) != row["row"]:
+            raise DataError(f"row {row['row']} repeats sample {row['sample']} of {problem.id} (row {first})")
+    for row, problem in matched:
         if row["sample"] is None:
-            free = next(n for n in range(len(rows)) if n not in used[problem])
-            row["sample"], used[problem][free] = free, row["row"]
+            free = next(n for n in itertools.count() if (problem.id, n) not in rows)
+            row["sample"], rows[problem.id, free] = free, row["row"]
 
 
 def _request(store: Store, task: Task, problem: Problem, row: Row) -> Row:
@@ -184,17 +182,14 @@ def _request(store: Store, task: Task, problem: Problem, row: Row) -> Row:
             f"{store.path} has another trace for sample {row['sample']} of {problem.id}; import into a run of its own"
         )
     reply = Reply(row["answer"], row["reasoning"], "stop", reasoning_tokens=row["tokens"])
-    usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
-    request = {"messages": [{"role": "user", "content": task.question(problem)}]}
-    return {"key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"], **usage,
-            "endpoint": "recorded", "request": request, "response": reply.to_json(), "status": "ok"}  # fmt: skip
+    free = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
+    return {"key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"],
+            "endpoint": "recorded", "request": {"messages": [{"role": "user", "content": task.question(problem)}]},
+            "response": reply.to_json(), "status": "ok", **free}  # fmt: skip
 
 
 def _told(task: Task, problem: Problem | None, row: Row) -> Row:
+    found = {"row": row["row"], "problem_id": problem and problem.id, "sample": row["sample"] if problem else None,
+             "model": row["model"], "tokens": row["tokens"], "characters": len(row["reasoning"])}  # fmt: skip
     grade = task.grade(problem, row["answer"]) if problem and row["answer"] else None
-    return {
-        "row": row["row"], "problem_id": problem.id if problem else None, "sample": row["sample"] if problem else None,
-        "model": row["model"], "tokens": row["tokens"], "characters": len(row["reasoning"]),
-        "score": grade.score if grade else None, "correct": grade.correct if grade else None,
-        "status": grade.status if grade else None,
-    }  # fmt: skip
+    return found | {name: getattr(grade, name, None) for name in ("score", "correct", "status")}

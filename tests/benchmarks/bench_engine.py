@@ -1,6 +1,6 @@
 """How many requests a second does the engine make, against what the slots allow, a bare client loop, and inspect_ai?
 
-    python tests/benchmarks/bench_engine.py [--seconds 24] [--peer-python PYTHON] [--only ours --slots 256 --profile]
+    python tests/benchmarks/bench_engine.py [--seconds 24] [--peer-python PYTHON] [--only ours --slots 256]
 
 A local server answers every request after one second, from a process of its own. Contenders take turns in processes of
 their own, on the same requests (a question of some 400 bytes, 32 tokens back):
@@ -17,7 +17,6 @@ concurrency and the last stragglers included; `steady` is that of the middle hal
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import subprocess
@@ -26,6 +25,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+from common import options, seconds
 
 HERE = Path(__file__).parent
 LATENCY = 1.0
@@ -42,10 +43,10 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
 
         async def worker() -> None:
             for i in numbers:
+                turns = [{"role": "user", "content": QUESTION.format(i)}]
                 await client.chat.completions.create(
-                    model="fake", messages=[{"role": "user", "content": QUESTION.format(i)}], max_tokens=32,
-                    temperature=0.7, seed=i,
-                )  # fmt: skip
+                    model="fake", messages=turns, max_tokens=32, temperature=0.7, seed=i
+                )
 
         await asyncio.gather(*(worker() for _ in range(slots)))
         await client.close()
@@ -53,7 +54,7 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
     return measured(n, lambda: asyncio.run(run()))
 
 
-def ours(url: str, slots: int, n: int, profile: bool = False) -> dict[str, float]:
+def ours(url: str, slots: int, n: int) -> dict[str, float]:
     from anytime_lib import RunConfig, Store, run_sweep
     from anytime_lib.sweep.plan import plan
 
@@ -66,26 +67,16 @@ def ours(url: str, slots: int, n: int, profile: bool = False) -> dict[str, float
                            pool_source="none", methods=["base"], n_problems=problems, n_samples=2,
                            budgets=[4, 8, 16, 32], concurrency=slots)  # fmt: skip
         plan(config, None)  # what reads problems is imported, and they are in its cache
-        if profile:
-            import cProfile
-            import pstats
-
-            with cProfile.Profile() as found:
-                run_sweep(config, progress=False)
-            pstats.Stats(found).sort_stats("tottime").print_stats(40)
         result = measured(problems * 10, lambda: run_sweep(config, progress=False))
-        begun = time.perf_counter()
-        cells = run_sweep(config, progress=False)
+        again = 1e3 * seconds(lambda: run_sweep(config, progress=False)) / (problems * 8)
         with Store(config.folder / "store.sqlite") as store:
-            rows = store.requests()
-        asked = rows[rows.kind.isin(["trace", "answer"])]
-        if len(asked) != problems * 10 or len(cells) != problems * 8:
-            raise SystemExit(f"stored {len(asked)} of {problems * 10} requests and {len(cells)} cells")
+            asked, cells = store.requests().query("kind in ('trace', 'answer')"), len(store.cells())
+        if len(asked) != problems * 10 or cells != problems * 8:
+            raise SystemExit(f"stored {len(asked)} of {problems * 10} requests and {cells} cells")
         ended = asked.created.sort_values()
         middle = ended[ended.between(ended.quantile(0.25), ended.quantile(0.75))]
-        again = 1e3 * (time.perf_counter() - begun) / len(cells)
-        return result | {"steady": len(middle) / (middle.max() - middle.min()), "again": again,
-                         "cells": float(len(cells))}  # fmt: skip
+        steady = len(middle) / (middle.max() - middle.min())
+        return result | {"steady": steady, "again": again, "cells": float(cells)}
 
 
 def inspect(url: str, slots: int, n: int) -> dict[str, float]:
@@ -111,10 +102,9 @@ def inspect(url: str, slots: int, n: int) -> dict[str, float]:
 
 
 def measured(n: int, run: Any) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return {"requests": n, "rate": n / wall, "cpu_ms": 1e3 * cpu / n}
+    begun = time.process_time()
+    wall = seconds(run)
+    return {"requests": n, "rate": n / wall, "cpu_ms": 1e3 * (time.process_time() - begun) / n}
 
 
 CONTENDERS: dict[str, Any] = {"bare": bare, "ours": ours, "inspect": inspect}
@@ -140,33 +130,21 @@ def contest(name: str, slots: int, n: int, python: str = sys.executable) -> dict
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=24, help="about how long each contender runs")
-    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has inspect_ai")
-    parser.add_argument("--only", choices=list(CONTENDERS))
-    parser.add_argument("--slots", type=int, default=256)
-    parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--url")
-    parser.add_argument("--profile", action="store_true")
-    context = parser.parse_args()
-    if context.only:
-        options = {"profile": True} if context.profile else {}
-        print(json.dumps(CONTENDERS[context.only](context.url, context.slots, context.requests, **options)))
+    asked = options(__doc__, seconds=24.0, peer_python=sys.executable, only="", slots=256, requests=2000, url="")
+    if asked.only:
+        print(json.dumps(CONTENDERS[asked.only](asked.url, asked.slots, asked.requests)))
         return
     plan = [("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150)]
     found: dict[tuple[str, int], dict[str, float]] = {}
     print(f"{'':>12} {'requests':>9} {'rate/s':>8} {'steady/s':>9} {'CPU ms':>7}")
     for name, slots, guess in plan:
-        row = contest(
-            name, slots, int(guess * context.seconds), context.peer_python if name == "inspect" else sys.executable
-        )
+        python = asked.peer_python if name == "inspect" else sys.executable
+        row = contest(name, slots, int(guess * asked.seconds), python)
         if row is None:
             print(f"{name:>8} {slots:>3}  not installed (pip install 'anytime-lib[bench]', or --peer-python)")
             continue
-        steady = f"{row['steady']:9.1f}" if "steady" in row else f"{'':>9}"
-        print(
-            f"{name:>8} {slots:>3} {row['requests']:9.0f} {row['rate']:8.1f} {steady} {row['cpu_ms']:7.2f}", flush=True
-        )
+        shown = f"{row['requests']:9.0f} {row['rate']:8.1f} {row.get('steady', float('nan')):9.1f} {row['cpu_ms']:7.2f}"
+        print(f"{name:>8} {slots:>3} {shown}", flush=True)
         if row["rate"] > found.get((name, slots), {"rate": 0.0})["rate"]:  # the better of two bare runs counts
             found[name, slots] = row
     few, many, loop = found["ours", 128], found["ours", 256], found["bare", 256]
