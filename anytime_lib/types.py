@@ -49,7 +49,6 @@ class Problem:
 
     Attributes:
         id: unique within the task and stable for ever.
-        task: the task's name.
         text: the problem as it is put to the model, without any instruction on how to answer.
         gold: the right answer, JSON-serialisable, in the task's own form.
         metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable. `private: True`

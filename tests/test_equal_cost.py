@@ -128,7 +128,7 @@ def small(server: FakeServer, config: Config) -> Config:
     server.script, server.models = helped, ("fake", "other")
     return lambda **changed: config(
         **{"tasks": [sums(verify=checked)], "methods": SEARCHING, "n_problems": 2, "n_samples": 1, "budgets": [8, 40],
-           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 2, "pool_budget": 12,
+           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 3, "pool_budget": 12,
            "difficulty": [0, 1], "vote_tokens": 12, "per_problem_tokens": 8, "tree_step": 9} | changed
     )  # fmt: skip
 

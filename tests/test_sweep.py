@@ -223,6 +223,8 @@ def test_without_usable_pairs_the_run_goes_on_and_says_so(
         cells = run_sweep(config(methods=["base", "pdp"]), progress=False)
     assert set(cells.method) == {"base"}
     assert "no usable preference pair" in caplog.text and "identical" in caplog.text
+    with pytest.raises(DataError, match="no method could be run"):
+        run_sweep(config(methods=["pdp"]), progress=False)
 
 
 def test_the_surest_verdict_keeps_its_rank() -> None:

@@ -45,26 +45,19 @@ class Request:
 
 
 class Backend(Protocol):
-    """Whoever knows what was asked before, and completes the requests that were not."""
+    """Whoever knows what was asked before (`get`: None if it was not), completes the requests that were not (or raises
+    RequestFailed), finds the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
     @property
     def model(self) -> ModelName: ...
 
-    def get(self, key: str) -> Row | None:
-        """The stored reply; None if there is none."""
-        ...
+    def get(self, key: str) -> Row | None: ...
 
-    async def complete(self, request: Request) -> Row:
-        """The reply; raises RequestFailed where it could not be had."""
-        ...
+    async def complete(self, request: Request) -> Row: ...
 
-    async def tokenise(self, request: Request, text: str) -> Tokenised:
-        """The token boundaries of a reasoning whose reply did not tell them."""
-        ...
+    async def tokenise(self, request: Request, text: str) -> Tokenised: ...
 
-    async def hides_reasoning(self) -> bool:
-        """Whether reasoning is known to be paid for and not shown."""
-        ...
+    async def hides_reasoning(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +80,7 @@ class Fresh:
 
 
 class CachedClient:
-    """What methods and the runner ask (see `methods.base.Client`).
+    """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
@@ -123,12 +116,7 @@ class CachedClient:
         return self._known(request) or await self.backend.complete(request)
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace:
-        """The reasoning of one sample, up to `max_tokens`.
-
-        Raises:
-            HiddenReasoning: the server does not show it, so it cannot be cut.
-            RequestFailed: the request failed.
-        """
+        """The reasoning of one sample, up to `max_tokens`."""
         request = self.trace_request(of, messages, max_tokens)
         if (row := self._known(request)) is None:
             if await self.backend.hides_reasoning():
@@ -144,11 +132,7 @@ class CachedClient:
         return trace
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> Fresh:
-        """A run of its own under a budget, which the server itself keeps; what it spent is what the usage says.
-
-        Raises:
-            RequestFailed: the request failed, or the server tells no usage.
-        """
+        """A run of its own under a budget, which the server itself keeps; what it spent is what the usage says."""
         request = self.trace_request(of, messages, budget)
         row = await self.complete(request)
         billed, told = row["completion_tokens"], row["reasoning_tokens"]
@@ -201,7 +185,7 @@ class CachedClient:
         alternatives: int = 0,
         temperature: float = 0.0,
     ) -> Completion:
-        """Something else that the model is asked to say; `kind` is its name in the ledger."""
+        """Something else that the model is asked to say."""
         body: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             body["alternatives"] = alternatives

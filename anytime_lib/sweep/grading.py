@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -68,32 +69,27 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
         One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
     wanted = store.tasks() if task is None else [task]
-    known = set(wanted) & set(task_names())
-    if unknown := set(wanted) - known:
+    known = {name: load_task(name) for name in set(wanted) & set(task_names())}
+    if unknown := set(wanted) - set(known):
         log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
+    place = CELL_COLUMNS[:7]
     changed: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
-    for answer in stored_answers(store, task):
-        cell = answer.cell
-        if cell["task"] not in known:
+    for cell, problem, text, finish_reason in stored_answers(store, task):
+        if (own := known.get(cell["task"])) is None:
             continue
-        task_ = load_task(cell["task"])
-        grade = grade_answer(task_, answer.problem, answer.text, answer.finish_reason)
-        new = {"score": grade.score, "correct": grade.correct, "status": grade.status, "detail": grade.detail,
-               "grader": grader_version(task_)}  # fmt: skip
+        new = asdict(grade_answer(own, problem, text, finish_reason)) | {"grader": grader_version(own)}
         if all(cell[name] == value for name, value in new.items()):
             continue
         pending.append(cell | new)
-        if (cell["score"], cell["status"]) != (grade.score, grade.status):
-            place = {name: cell[name] for name in CELL_COLUMNS[:7]}
-            changed.append(place | {"score_before": cell["score"], "score": grade.score,
-                                    "status_before": cell["status"], "status": grade.status})  # fmt: skip
+        if any(cell[name] != new[name] for name in ("score", "status")):
+            before = {f"{name}_before": cell[name] for name in ("score", "status")}
+            changed.append({name: cell[name] for name in place} | before | new)
         if len(pending) >= BATCH:
             store.put_cells(pending)
             pending = []
     store.put_cells(pending)
-    columns = [*CELL_COLUMNS[:7], "score_before", "score", "status_before", "status"]
-    return pd.DataFrame(changed, columns=columns)
+    return pd.DataFrame(changed, columns=[*place, "score_before", "score", "status_before", "status"])
 
 
 Grader = Callable[[Problem, str], float]

@@ -22,7 +22,7 @@ from dataclasses import replace
 import pandas as pd
 
 from anytime_lib.config import RunConfig
-from anytime_lib.errors import EndpointError
+from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model
 from anytime_lib.store import Store
@@ -89,6 +89,8 @@ async def sweep_arms(
     for arm in done:
         mine |= arm.owns(here)
     chosen = here[mine]
+    if chosen.empty:
+        raise DataError("no method could be run, for what they need could not be prepared; the warnings say why")
     failed = chosen[chosen.status == "error"]
     if len(failed) == len(chosen):
         raise EndpointError(f"every request failed, so there is nothing to grade: {failed.detail.iloc[0]}")

@@ -16,14 +16,9 @@ _NAMES = ("endpoint", "kind", "model", "trace")
 
 
 def explain(store: Store, key: str) -> str:
-    """Which fields of a request differ from the nearest stored one of its kind: that with the most fields in common,
-    and of several the latest. Texts are shown by length and hash alone, for they may be private.
-
-    Args:
-        key: of the request, or its first characters.
-
-    Raises:
-        DataError: there is no such request, or more than one.
+    """Which fields of a request (named by its key, or the start of it) differ from the nearest stored one of its kind:
+    that with the most fields in common, and of several the latest. Texts are shown by length and hash alone, for they
+    may be private. Raises DataError where there is no such request, or more than one.
     """
     query = "SELECT key, kind, status, request FROM requests WHERE substr(key, 1, length(?)) = ? LIMIT 2"
     found = store._rows(query, key, key)
@@ -34,12 +29,10 @@ def explain(store: Store, key: str) -> str:
     with store.snapshot() as db:
         for name, text in db.execute("SELECT key, request FROM requests WHERE kind = ? AND key != ?", (kind, whole)):
             fields = _fields(text)
-            common = sum(fields.get(field) == value for field, value in asked.items())
-            if common >= best:
+            if (common := sum(fields.get(field) == value for field, value in asked.items())) >= best:
                 best, nearest, other = common, name, fields
-    head = f"request {whole[:12]} " + (
-        "is answered from the store" if status == "ok" else "failed or broke off, and is asked again"
-    )
+    came = "is answered from the store" if status == "ok" else "failed or broke off, and is asked again"
+    head = f"request {whole[:12]} {came}"
     if not nearest:
         return f"{head}\nno other request of its kind is there to compare it with"
     differ = [name for name in sorted(asked | other) if asked.get(name) != other.get(name)]

@@ -17,29 +17,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
-from inspect_ai.log import (
-    EvalConfig,
-    EvalDataset,
-    EvalError,
-    EvalLog,
-    EvalMetric,
-    EvalResults,
-    EvalSample,
-    EvalScore,
-    EvalSpec,
-    EvalStats,
-    write_eval_log,
-)
-from inspect_ai.model import (
-    ChatCompletionChoice,
-    ChatMessageAssistant,
-    ChatMessageSystem,
-    ChatMessageUser,
-    ContentReasoning,
-    ContentText,
-    ModelOutput,
-    ModelUsage,
-)
+import inspect_ai.log as logs
+import inspect_ai.model as models
 from inspect_ai.scorer import Score
 
 from anytime_lib.store import Store
@@ -47,7 +26,7 @@ from anytime_lib.tools.gate import Gate, rows_of
 from anytime_lib.types import digest, replace_file
 
 _ABOUT = ("budget", "tokens_used", "answer_tokens", "status", "correct", "stopped_naturally", "answer_key")
-_ROLES = {"system": ChatMessageSystem, "assistant": ChatMessageAssistant}
+_ROLES = {"system": models.ChatMessageSystem, "assistant": models.ChatMessageAssistant}
 _STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_filter"}
 
 
@@ -62,12 +41,12 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm[2]}-{arm[3]}")
         path = folder / f"{log.eval.created.replace(':', '-')}_{words}_{log.eval.eval_id}.eval"
         with replace_file(path) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also from within a notebook's
-            thread.submit(write_eval_log, log, part, "eval").result()
+            thread.submit(logs.write_eval_log, log, part, "eval").result()
         paths.append(path)
     return paths
 
 
-def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dict[str, Any]]) -> EvalLog:
+def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dict[str, Any]]) -> logs.EvalLog:
     run, model, task, method = map(gate.name, arm)
     frame = store.cells(**dict(zip(("run", "model", "task", "method"), arm, strict=True)))
     cells = cast(list[dict[str, Any]], frame.to_dict("records"))
@@ -80,46 +59,40 @@ def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dic
     moments = [datetime.fromtimestamp(t or 0, UTC).isoformat(timespec="seconds") for t in (first, last)]
     budgets = sorted({c["budget"] for c in cells})
     name = digest(list(arm))[:22]
-    spec = EvalSpec(
+    spec = logs.EvalSpec(
         eval_id=name, run_id=digest(run)[:22], task_id=digest([run, model, task])[:22], created=moments[0], task=task,
         task_args={"run": run, "method": method}, solver=method, model=model,
-        model_base_url=gate.name(endpoint), config=EvalConfig(epochs=len({c["sample"] for c in cells})),
-        dataset=EvalDataset(name=task, samples=len({c["problem_id"] for c in cells})),
+        model_base_url=gate.name(endpoint), config=logs.EvalConfig(epochs=len({c["sample"] for c in cells})),
+        dataset=logs.EvalDataset(name=task, samples=len({c["problem_id"] for c in cells})),
         packages={"anytime-lib": version("anytime-lib")}, metadata={"budgets": budgets},
     )  # fmt: skip
-    usage = ModelUsage()
-    for sample in samples:
-        for used in sample.model_usage.values():
-            usage = usage + used
-    return EvalLog(
-        status="success", eval=spec, samples=samples, stats=EvalStats(
+    usage = sum((used for sample in samples for used in sample.model_usage.values()), models.ModelUsage())
+    return logs.EvalLog(
+        status="success", eval=spec, samples=samples, stats=logs.EvalStats(
             started_at=moments[0], completed_at=moments[1], model_usage={model: usage}),
-        results=EvalResults(
+        results=logs.EvalResults(
             total_samples=len(samples), completed_samples=sum(s.error is None for s in samples),
             scores=[_summary(budget, samples) for budget in budgets],
         ),
     )  # fmt: skip
 
 
-def _summary(budget: int, samples: list[EvalSample]) -> EvalScore:
+def _summary(budget: int, samples: list[logs.EvalSample]) -> logs.EvalScore:
     name = f"at_{budget}"
     scores = [s.scores[name] for s in samples if s.scores and name in s.scores]
-    metrics = {}
-    if scores:
-        right = [bool((s.metadata or {})["correct"]) for s in scores]
-        values = {"mean": statistics.fmean(s.as_float() for s in scores), "correct": statistics.fmean(right)}
-        metrics = {metric: EvalMetric(name=metric, value=value) for metric, value in values.items()}
-    return EvalScore(name=name, scorer=name, scored_samples=len(scores), unscored_samples=len(samples) - len(scores),
-                     metrics=metrics)  # fmt: skip
+    values = {"mean": [s.as_float() for s in scores], "correct": [bool((s.metadata or {})["correct"]) for s in scores]}
+    metrics = {m: logs.EvalMetric(name=m, value=statistics.fmean(v)) for m, v in values.items() if v}
+    counts = {"scored_samples": len(scores), "unscored_samples": len(samples) - len(scores)}
+    return logs.EvalScore(name=name, scorer=name, metrics=metrics, **counts)
 
 
 def _sample(
     store: Store, gate: Gate, task: str, model: str, cells: list[dict[str, Any]], problems: dict[Any, dict[str, Any]]
-) -> EvalSample:
+) -> logs.EvalSample:
     """One trace with the answers forced from it."""
     first = cells[0]
     known = problems.get((task, first["problem_id"]), {"text": "", "gold": None})
-    scores, failed, usage = {}, {}, ModelUsage()
+    scores, failed = {}, {}
     answers = {key: _row(store, key) for key in dict.fromkeys(c["answer_key"] for c in cells)}
     for cell in cells:
         answer = answers[cell["answer_key"]]
@@ -132,22 +105,21 @@ def _sample(
             explanation=gate.text(task, answer.get("text")), metadata=json.loads(json.dumps(about, default=_plain)),
         )  # fmt: skip
     trace = _row(store, first["trace_key"])
-    for row in (trace, *answers.values()):
-        usage = usage + _usage(row)
+    usage = sum(map(_usage, (trace, *answers.values())), models.ModelUsage())
     asked = (store.request(first["trace_key"]) or {}).get("messages", []) if isinstance(first["trace_key"], str) else []
-    messages = [_ROLES.get(m["role"], ChatMessageUser)(content=gate.text(task, m["content"])) for m in asked]
+    messages = [_ROLES.get(m["role"], models.ChatMessageUser)(content=gate.text(task, m["content"])) for m in asked]
     reasoning = gate.text(task, trace.get("reasoning"))
-    content = [ContentReasoning(reasoning=reasoning)] if reasoning else []
-    said = ChatMessageAssistant(content=[*content, ContentText(text=gate.text(task, trace.get("text")))])
+    content = [models.ContentReasoning(reasoning=reasoning)] if reasoning else []
+    said = models.ChatMessageAssistant(content=[*content, models.ContentText(text=gate.text(task, trace.get("text")))])
     stop = _STOPS.get(str(trace.get("finish_reason")), "unknown")
-    choices = [ChatCompletionChoice(message=said, stop_reason=stop)] if trace else []
-    return EvalSample(
+    choices = [models.ChatCompletionChoice(message=said, stop_reason=stop)] if trace else []
+    return logs.EvalSample(
         id=gate.name(first["problem_id"]), epoch=int(first["sample"]) + 1, input=known["text"],
         target=known["gold"] or "", messages=[*messages, said] if trace else messages,
-        output=ModelOutput(model=model, choices=choices),
+        output=models.ModelOutput(model=model, choices=choices),
         scores=scores, model_usage={model: usage},
         metadata={"trace_key": first["trace_key"] if trace else None} | ({"errors": failed} if failed else {}),
-        error=None if scores else EvalError(message=next(iter(failed.values())), traceback="", traceback_ansi=""),
+        error=None if scores else logs.EvalError(message=next(iter(failed.values())), traceback="", traceback_ansi=""),
     )  # fmt: skip
 
 
@@ -155,9 +127,9 @@ def _row(store: Store, key: object) -> dict[str, Any]:
     return (store.get(key) if isinstance(key, str) else None) or {}
 
 
-def _usage(row: dict[str, Any]) -> ModelUsage:
+def _usage(row: dict[str, Any]) -> models.ModelUsage:
     count = {n: int(row.get(f"{n}_tokens") or 0) for n in ("prompt", "completion", "cached", "reasoning")}
-    return ModelUsage(
+    return models.ModelUsage(
         input_tokens=count["prompt"] - count["cached"], output_tokens=count["completion"],
         total_tokens=count["prompt"] + count["completion"], input_tokens_cache_read=count["cached"],
         reasoning_tokens=count["reasoning"],
