@@ -21,7 +21,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 from common import options, seconds
-from misbehaving_server import HARMLESS, MisbehavingServer
+from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.models import transport
@@ -58,7 +58,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     transport.LARGEST = 1_000_000
     Model.timeouts = Timeouts(connect=5.0, whole=60.0, backoff=0.02, longest=0.2)
-    server = MisbehavingServer(rate=0.0, seed=context.seed)
+    told = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # an answer without counts is kept, as 0 tokens
+    server = MisbehavingServer(rate=0.0, seed=context.seed, only=told)
     settings = {"run": "run", "model": "fake", "base_url": server.base_url, "methods": ["base"], "n_samples": SAMPLES,
                 "tasks": [make_task("letters", numbers, share)], "n_problems": context.problems, "budgets": BUDGETS,
                 "concurrency": context.concurrency, "timeout": 1.0, "retries": context.retries}  # fmt: skip
