@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import subprocess
 import sys
 from functools import cache
@@ -19,10 +18,12 @@ SPINE = {
     "tasks": ["base", "aime", "integers"],
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "retry", "limiter", "tokens"],
-    "sweep": ["plan", "client", "run", "grading", "costs"],
+    "sweep": ["plan", "client", "live", "arms", "run", "grading", "costs"],
     "stats": ["bootstrap", "intervals", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; one task and the plain methods stand for all."""
+LIMITS = {"library": 14_945, "spine": 5_525, "spine modules": 35, "tests": 11_740, "fmt: skip": 89}
+"""Lines and counts as they stand, which may only fall. The goals of the redesign: 10,500; 3,800; 28; 9,500; tables."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 
 
@@ -63,11 +64,10 @@ def imported(path: Path) -> set[str]:
     return names & known
 
 
-@pytest.mark.xfail(strict=True, reason="not small yet")
 def test_the_spine_is_an_afternoon_s_reading() -> None:
     found = spine()
     assert [p for p in found if not p.is_file()] == []
-    assert len(found) <= 28 and sum(map(n_lines, found)) <= 3_800
+    assert len(found) <= LIMITS["spine modules"] and sum(map(n_lines, found)) <= LIMITS["spine"]
 
 
 @pytest.mark.xfail(strict=True, reason="not free of leaves yet")
@@ -76,18 +76,16 @@ def test_the_spine_imports_no_leaf() -> None:
     assert {name_of(p): leaves for p in spine() if (leaves := imported(p) - own)} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="not small yet")
 def test_the_whole_library() -> None:
-    assert sum(map(n_lines, modules())) <= 10_500
+    assert sum(map(n_lines, modules())) <= LIMITS["library"]
 
 
 def test_every_module() -> None:
     assert {name_of(p): n_lines(p) for p in modules() if n_lines(p) > 300} == {}
 
 
-@pytest.mark.xfail(strict=True, reason="not small yet")
 def test_the_tests() -> None:
-    assert sum(n_lines(p) for p in TESTS.rglob("*.py")) <= 9_500
+    assert sum(n_lines(p) for p in TESTS.rglob("*.py")) <= LIMITS["tests"]
 
 
 def test_the_top_level() -> None:
@@ -103,20 +101,5 @@ def test_statistics_load_no_client_and_no_store(name: str) -> None:
     assert {module for module in json.loads(done.stdout) if module.split(".")[0] in HEAVY} == set()
 
 
-@pytest.mark.xfail(strict=True, reason="not only at tables yet")
-def test_the_formatter_is_off_at_tables_alone() -> None:
-    """`# fmt: skip` stands behind the bracket that closes a table: a literal of at least two rows."""
-    astray = []
-    for path in modules():
-        text = path.read_text(encoding="utf-8")
-        lines = text.splitlines()
-        skips = {n for n, line in enumerate(lines, 1) if "# fmt: skip" in line}
-        tables = {
-            node.end_lineno
-            for node in (ast.walk(ast.parse(text)) if skips else ())
-            if isinstance(node, ast.List | ast.Tuple | ast.Set | ast.Dict) and node.end_lineno in skips
-            if len(getattr(node, "elts", None) or getattr(node, "values", [])) > 1
-            if re.fullmatch(r"[\])}]", lines[node.end_lineno - 1][: node.end_col_offset].strip())
-        }
-        astray += [f"{name_of(path)}:{n}" for n in sorted(skips - tables)]
-    assert astray == []
+def test_the_formatter_is_seldom_off() -> None:
+    assert sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in modules()) <= LIMITS["fmt: skip"]
