@@ -45,3 +45,11 @@ def test_a_withheld_text_reads_the_same_everywhere() -> None:
     problem = Problem("p-1", "t", "What is 1 + 1?", 2, {"private": True})
     assert shown(problem) == withheld("p-1", problem.text) and "1 + 1" not in shown(problem) + repr(problem)
     assert "1 + 1" not in shown(problem, "of 1 + 1") and shown(Problem("p", "t", "open", 1)) == "open"
+
+
+def test_what_a_text_quotes_of_the_request_is_left_out() -> None:
+    sent = "The chartreuse zeppelin\nflies over Ouagadougou at noon."
+    quoting = "cannot take 'The chartreuse zeppelin flies over Ouagadougou at noon.', sorry"
+    assert Redactor()(quoting, sent) == "cannot take '[...]', sorry"
+    assert Redactor()("cannot take 'zeppelin'", sent) == "cannot take 'zeppelin'"  # too short to tell anything
+    assert Redactor()(quoting) == quoting

@@ -176,7 +176,7 @@ def sane(text: str) -> str:
 def one_line(text: str, redact: Callable[[str], str]) -> str:
     """A text from elsewhere as it may be logged: without keys, escapes and control characters, and short."""
     plain = " ".join(_CONTROL.sub(" ", text).split())
-    return sane(redact(plain))[:MOST_WORDS]
+    return sane(redact(plain[: 10 * MOST_WORDS]))[:MOST_WORDS]
 
 
 def whole_number(value: object) -> int | None:

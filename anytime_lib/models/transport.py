@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,16 +56,20 @@ class Transport:
         Raises:
             ServerError, RetryableError, RequestFailed: on entering, and while it is read.
         """
+
+        def redact(text: str) -> str:
+            return self._redact(text, " ".join(str(message["content"]) for message in body["messages"]))
+
         try:
             stream = await self._client.post(
                 "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
             )
         except openai.APIStatusError as error:
-            raise _refused(error, self._redact) from None
+            raise _refused(error, redact) from None
         except Exception as error:
-            raise unsent(error, self._connect, self._redact) from None
+            raise unsent(error, self._connect, redact) from None
         try:
-            with _translated(self._redact):
+            with _translated(redact):
                 yield _chunks(stream)
         finally:
             with contextlib.suppress(Exception):  # a connection that broke may break again when it is closed
@@ -89,7 +93,7 @@ class Transport:
             raise unsent(error, self._connect, self._redact) from None
 
 
-def _refused(error: openai.APIStatusError, redact: Redactor) -> ServerError:
+def _refused(error: openai.APIStatusError, redact: Callable[[str], str]) -> ServerError:
     return ServerError(error.body, redact, error.status_code, error.response.headers)
 
 
@@ -99,7 +103,7 @@ def is_loopback(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _translated(redact: Redactor) -> Iterator[None]:
+def _translated(redact: Callable[[str], str]) -> Iterator[None]:
     """Whatever `openai`, and the HTTP library it stands on, raises in mid-reply, as errors of ours."""
     try:
         yield
