@@ -124,6 +124,7 @@ def provenance(config: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
         "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights()},
         "params": settings,
         "config": config.model_dump(),
+        "seed": config.seed,
         "command": " ".join(Path(a).name if i == 0 else a for i, a in enumerate(sys.argv)),
     }
 
