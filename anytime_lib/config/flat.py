@@ -65,11 +65,12 @@ def grouped(settings: Mapping[str, Any], fields: Collection[str]) -> dict[str, A
         ConfigError: a name is unknown, or what may be a key stands where a name or an address belongs.
     """
     found: dict[str, Any] = {}
-    for name in sorted(settings, key=lambda name: name not in fields):
+    names = {*fields, *FLAT}
+    for name in settings:
         if name in _GONE:
             raise ConfigError(f"parameter {name!r} is no more: {_GONE[name]}")
-        if name not in {*fields, *FLAT}:
-            raise ConfigError(f"unknown parameter {name!r}{nearest(name, {*fields, *FLAT})}")
+        if name not in names:
+            raise ConfigError(f"unknown parameter {name!r}{nearest(name, names)}")
     found["tasks"] = _tasks(settings.get("tasks", ["natural_plan_trip"]))
     for name in sorted(set(settings) - {"tasks"}, key=lambda name: name in FLAT and FLAT[name] != (name,)):
         value, path = settings[name], FLAT.get(name, (name,))
@@ -127,9 +128,9 @@ def _named(methods: Any) -> Any:
     return [m if isinstance(m, str | int | float | None) else register_method(m).name for m in methods]
 
 
-def known(where: str, kind: str, name: Any, known: list[str]) -> str:
-    if name not in known:
-        raise ConfigError(f"{where}: unknown {kind} {name!r}{nearest(str(name), known)}")
+def known(where: str, kind: str, name: Any, names: list[str]) -> str:
+    if name not in names:
+        raise ConfigError(f"{where}: unknown {kind} {name!r}{nearest(str(name), names)}")
     return str(name)
 
 
