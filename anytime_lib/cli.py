@@ -17,8 +17,8 @@ from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
+from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools import explain, export
 from anytime_lib.tools.estimate import estimate_run
@@ -107,7 +107,7 @@ def _ledger(asked: argparse.Namespace) -> None:
     config = RunConfig.from_yaml(asked.params)
     with Store(_stored(config, asked.params), read_only=True) as store:
         table = ledger_table(store, config.limits.prices)
-        for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
+        for frame in (table, against_fresh(store, config.limits.prices)):
             print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
     print(ledger_summary(table))
 

@@ -92,7 +92,7 @@ def register_method(method: Any) -> Any:
         ConfigError: it is a class, has no name or a taken one (also `synthesis`), or is no `Prompted` or `Searching`.
     """
     name = _own_name(method, _METHODS, "method")
-    if not isinstance(method, (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))):
+    if not isinstance(method, _found("methods.base", "Method")):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
     if name == "synthesis":
         raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")

@@ -22,7 +22,7 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import Model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import ledger_table
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest
 

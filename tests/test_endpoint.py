@@ -27,7 +27,7 @@ from anytime_lib.models.reply import Reply, ReplyParser
 from anytime_lib.models.retry import Timeouts
 from anytime_lib.models.transport import _chunks, _translated
 from anytime_lib.redact import Redactor
-from anytime_lib.sweep.traces import stored_trace
+from anytime_lib.sweep.client import stored_trace
 
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""

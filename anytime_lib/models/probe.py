@@ -17,7 +17,7 @@ from pydantic.dataclasses import dataclass
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.reply import EachTry, Reply
-from anytime_lib.models.tokens import ends_of
+from anytime_lib.models.tokens import ends_of, hidden_reasoning
 
 Prefill = Literal["none", "echo", "continue_final_message"]
 ReasoningIn = Literal["none", "reasoning_content", "reasoning", "think", "hidden"]
@@ -134,37 +134,3 @@ async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:
     except RequestFailed:
         return "none"
     return "echo" if endpoint.owner == "llamacpp" else "continue_final_message"
-
-
-def reasoning_of(reply: Mapping[str, Any]) -> str:
-    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
-    return str(reply["reasoning"] or reply["text"])
-
-
-def expected_tokens(reply: Mapping[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
-    if not reply["reasoning"]:
-        return billed
-    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
-
-
-def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
-    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return ""

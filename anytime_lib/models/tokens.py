@@ -8,8 +8,16 @@ that count (`proportional`). Every trace says which.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
+from typing import Any
+
+from anytime_lib.errors import HiddenReasoning, RequestFailed
+from anytime_lib.types import Message, TokenMode, Trace
+
+Row = dict[str, Any]
+"""A reply as it is stored (see `reply.Reply.to_json`), or what a tokenizer said of one: `ends` (None: there is none),
+`by_file`: it was the user's tokenizer, not the server's."""
 
 _LOST = "\ufffd".encode()
 """What some servers write in place of bytes that are no whole character."""
@@ -111,3 +119,64 @@ def cut(text: str, ends: Sequence[int], budget: int) -> str:
     if budget <= 0:
         return ""
     return text.encode()[: ends[budget - 1]].decode("utf-8", errors="ignore")
+
+
+def reasoning_of(reply: Mapping[str, Any]) -> str:
+    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
+    return str(reply["reasoning"] or reply["text"])
+
+
+def expected_tokens(reply: Mapping[str, Any]) -> int:
+    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
+    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
+    if not reply["reasoning"]:
+        return billed
+    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
+
+
+def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
+    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
+
+    Args:
+        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
+    """
+    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
+    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
+        return (
+            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
+            "cannot be cut"
+        )
+    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
+    if expected - shown > max(16, expected // 4):
+        return (
+            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
+            "be cut"
+        )
+    return ""
+
+
+def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
+    the user's tokenizer scaled to what was billed, else in proportion.
+
+    Raises:
+        HiddenReasoning: the server hides it, wholly or in part.
+        RequestFailed: nothing tells how many tokens there are.
+    """
+    text, billed, tokenised = reasoning_of(row), expected_tokens(row), tokenised or {}
+    known, by_file = tokenised.get("ends") if row["ends"] is None else row["ends"], bool(tokenised.get("by_file"))
+    if why := hidden_reasoning(row, None if by_file else known):
+        raise HiddenReasoning(why)
+    mode: TokenMode
+    if known is None:
+        ends, mode = proportional_ends(text, billed), "proportional"
+        if text and not ends:
+            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+    elif row["ends"] is not None:
+        ends, mode = known, "stream"
+    elif by_file:
+        ends, mode = (scaled_ends(known, billed) if billed else known), "file"
+    else:
+        ends, mode = known, "tokenizer"
+    stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
+    return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)

@@ -6,7 +6,7 @@ nothing of the held-out problems is seen before. The verdict follows from the in
 `supported` if all of it is above the margin, `refuted` if all of it is below, else `undecided`.
 
 When a criterion is first seen it is noted in the store with its time and with what results were there already
-(`sweep.criterion`), and a verdict by a criterion that is younger than held-out results says so.
+(`sweep.run.note_criterion`), and a verdict by a criterion that is younger than held-out results says so.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from scipy import stats as distributions
 
 from anytime_lib.config import HeldOutConfig, RunConfig
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import PrepTask
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.compare import FEW, compare
 from anytime_lib.stats.pairing import paired_arrays
 from anytime_lib.sweep.aio import run_async
-from anytime_lib.sweep.criterion import held_out_run, note_criterion
-from anytime_lib.sweep.plan import Arm, PrepTask, drawn, samples_of, split_problems
-from anytime_lib.sweep.run import opened, sweep_arms
+from anytime_lib.sweep.plan import Arm, drawn, samples_of, split_problems
+from anytime_lib.sweep.run import held_out_run, note_criterion, opened, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
 
 Outcome = Literal["supported", "refuted", "undecided"]

@@ -53,6 +53,7 @@ class TripPlanning:
     name = NAME
     answer_tokens = 512
     grader_version = 1
+    other_graders = {"strict": grade_strict, "official": grade_official}
 
     def problems(
         self,

@@ -11,7 +11,7 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,8 @@ MADE_UP = "\ue000"
 COUNTS = ["calls", "prompt_low", "prompt_high", "output_low", "output_high"]
 
 
-class _Embedded(NamedTuple):
+@dataclass
+class _Embedded:
     """The embedded model as keys name it; its name is taken from the store, so that no weights are fetched."""
 
     name: str
@@ -212,8 +213,8 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     progress = Progress("", 0, False)
 
     async def whole() -> None:
-        client = CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
+        client = CachedClient(config, backend, ResizableSemaphore(lambda: 1))
+        await first_error(run_arms(Run(config, client, progress, None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
