@@ -16,8 +16,8 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
-from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest

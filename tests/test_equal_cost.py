@@ -24,7 +24,8 @@ from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
-from anytime_lib.sweep.costs import billed, ledger_table
+from anytime_lib.sweep.costs import billed
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]

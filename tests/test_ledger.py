@@ -19,15 +19,8 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
 from anytime_lib.stats import min_detectable_effect
-from anytime_lib.sweep.costs import (
-    Price,
-    against_fresh,
-    identical_traces,
-    ledger_summary,
-    ledger_table,
-    load_prices,
-    price_of,
-)
+from anytime_lib.sweep.costs import Price, load_prices, price_of
+from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]

@@ -15,7 +15,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, PrepTask, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.synthesis import from_attempts
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Message, Problem, shown
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Context, Method, Preparation, Prompted, PrepTask, Sample, Session
+from anytime_lib.methods.base import Context, Method, Preparation, PrepTask, Prompted, Sample, Session
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.grading import grader_version
 from anytime_lib.sweep.plan import Arm
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.tasks.user_code import grade_answer, user_code
+from anytime_lib.tasks.base import grade_answer, user_code
 from anytime_lib.types import Completion, Message, Trace
 
 log = logging.getLogger(__name__)

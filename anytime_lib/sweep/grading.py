@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.registry import load_task, task_names
-from anytime_lib.store import CELL_COLUMNS, CELL_KEY, Store
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.store import CELL_KEY, Store
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
