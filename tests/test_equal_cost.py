@@ -180,8 +180,8 @@ class Hint:
 
     name = "hint"
 
-    async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, trace_slots: Any) -> str:
-        of = Sample(task, "hinted", problems.pool[0])
+    async def __call__(self, client: Any, on: Any) -> str:
+        of = Sample(on.task, "hinted", on.problems.pool[0])
         trace = await client.trace(of, [{"role": "user", "content": "Think"}], 12)
         said = await client.say(of, "hint", [{"role": "user", "content": trace.text}], 5)
         return trace.text + said.text

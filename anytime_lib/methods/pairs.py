@@ -22,11 +22,15 @@ import numpy as np
 
 from anytime_lib.types import Preference, Problem
 
+Choice = tuple[list[Preference], dict[str, int]]
+"""The pairs chosen, and how many others were left out, by reason."""
 
-def choose(usable: Sequence[Preference], n_pairs: int, allowance: int) -> tuple[list[Preference], dict[str, int]]:
-    """At most `n_pairs` of the pairs with a verdict (in the pool's order), chosen by the rule above, whose problems and
-    attempts take at most `allowance` tokens together; and how many others were left out, by reason."""
-    waiting, chosen, too_long, left = list(usable), list[Preference](), 0, allowance
+
+def choose(usable: Sequence[Preference], n_pairs: int, allowance: int | None) -> Choice:
+    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above; their problems and
+    attempts take at most `allowance` tokens together (None: any number)."""
+    waiting, chosen, too_long = list(usable), list[Preference](), 0
+    left = math.inf if allowance is None else allowance
     shown = Counter[tuple[str, str]]()
 
     def traits(p: Preference) -> list[tuple[str, str]]:

@@ -109,7 +109,7 @@ class SpendLimit:
 
     Args:
         price: of the model; None if unknown.
-        limits: the caps, on prompt and completion together, over the run's whole store.
+        caps: on prompt and completion together, over the run's whole store: (tokens, dollars), None: none.
         spent: what that store has been charged for already: (tokens, dollars).
 
     Raises:
@@ -117,9 +117,11 @@ class SpendLimit:
     """
 
     def __init__(
-        self, price: Price | None, limits: LimitsConfig = LimitsConfig(), spent: tuple[int, float] = (0, 0.0)
+        self,
+        price: Price | None,
+        caps: tuple[int | None, float | None] = (None, None),
+        spent: tuple[int, float] = (0, 0.0),
     ) -> None:
-        caps = limits.spend_cap_tokens, limits.spend_cap_dollars
         if caps[1] is not None and price is None:
             raise ConfigError(
                 "spend_cap_dollars needs a price, and none is known for this model; name a file with its price in "
@@ -181,7 +183,8 @@ class SpendLimit:
 def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's account: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
     price = price_of(model, endpoint, load_prices(limits.prices))
-    if limits.spend_cap_tokens is None and limits.spend_cap_dollars is None:
+    caps = limits.spend_cap_tokens, limits.spend_cap_dollars
+    if caps == (None, None):
         return SpendLimit(price)
     rows = billed(store, limits.prices)
-    return SpendLimit(price, limits, (int(rows.tokens.sum()), float(rows.dollars.sum())))
+    return SpendLimit(price, caps, (int(rows.tokens.sum()), float(rows.dollars.sum())))

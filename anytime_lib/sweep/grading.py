@@ -94,8 +94,9 @@ def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
     found: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for task, part in cells.groupby("task", sort=False):
         graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
-        wanted, graded = set(part.answer_key.dropna()) if graders else set(), part.score.notna()
-        answers = {a.cell["answer_key"]: a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted}
+        wanted, graded = set(part.answer_key), part.score.notna()
+        there = stored_answers(store, str(task)) if graders else ()
+        answers = {a.cell["answer_key"]: a for a in there if a.cell["answer_key"] in wanted}
         for name, grade in graders.items():
             scores = {key: float(grade(a.problem, a.text)) for key, a in answers.items()}
             found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))

@@ -47,7 +47,7 @@ class Progress:
 
     def fewer(self, cells: int) -> None:
         """Some of the total will not be done after all."""
-        self._bar.total -= cells
+        self._bar.total = (self._bar.total or 0) - cells
 
     def text(self) -> str:
         """The running total, in a few words."""
