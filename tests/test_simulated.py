@@ -30,7 +30,7 @@ from anytime_lib.studies.calibration import truth
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.sweep.traces import stored_trace
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Preference
 
 BUDGETS = [4, 16, 64, 256]

@@ -27,7 +27,7 @@ from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.permutation import shared_draws
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
 
