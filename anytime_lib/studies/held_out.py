@@ -4,7 +4,7 @@ The criterion in the params names two methods, a statistic, budgets, a margin in
 Both methods are run there as in any sweep; what they prepare (pairs, principles) comes from the run's own pool, so
 nothing of the held-out problems is seen before. The verdict follows from the interval of the paired difference alone:
 `supported` if all of it is above the margin, `refuted` if all of it is below, else `undecided`. When a criterion is
-first seen is noted in the store (`sweep.run.note_criterion`), and a verdict by one younger than held-out results says so.
+first seen is noted in the store (`note_criterion`), and a verdict by one younger than held-out results says so.
 """
 
 from __future__ import annotations
