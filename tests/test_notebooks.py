@@ -172,7 +172,7 @@ def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
     assert "problems_hash" in analysis and "Wilcoxon signed-rank" in analysis
     tests = analysis[analysis.index("exchange of arms") :][:900]  # a row for each comparison, a column for each test
     assert all(f"{task}: {method} - base" in tests for task in SMALL["tasks"] for method in ("pdp", "pdp_plus"))
-    assert "paired t" in tests and "of the exchanged runs" in analysis
+    assert "paired t" in tests
     assert "gpqa, base: no budget below 16 was shown" in analysis
     running = printed(report.parent / "08_running_maximum.ipynb")
     assert "on held-out natural_plan_trip by more than" in printed(report.parent / "03_improved_runs.ipynb")
