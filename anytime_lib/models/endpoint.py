@@ -225,9 +225,10 @@ class Endpoint:
                 lost.billed = lost.partial.spent
             if not parser.ended:
                 raise lost from None
+        reply = parser.reply(clock() - start, messages)
         if "stream" in sent and not parser.streamed:
             self._note("does not stream; its replies come whole", "stream")
-        return parser.reply(clock() - start, messages)
+        return reply
 
     async def _chunks(self, messages: list[Message], sent: dict[str, Any]) -> AsyncGenerator[object]:
         """The objects of a reply, as `openai` parses them.

@@ -133,7 +133,7 @@ class ServerError(Exception):
 
 
 def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exception:
-    """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply"""
+    """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply."""
     cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
         cause = cause.__cause__

@@ -8,8 +8,8 @@ used at all is an error in one sentence.
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
