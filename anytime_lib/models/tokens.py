@@ -8,66 +8,43 @@ that count (`proportional`). Every trace says which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
-
-from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.types import Message, TokenMode, Trace
-
-Row = dict[str, Any]
-"""A reply as it is stored (see `reply.Reply.to_json`), or what a tokenizer said of one: `ends` (None: there is none),
-`by_file`: it was the user's tokenizer, not the server's."""
 
 _LOST = "\ufffd".encode()
 """What some servers write in place of bytes that are no whole character."""
 
 
-def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
-    """Token boundaries from the tokens' bytes; None if the pieces do not join to the text.
+def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True, after: str = "") -> list[int] | None:
+    """Token boundaries of a text from the tokens' bytes; None if the pieces do not join to it.
 
     A server may strip white space at either end, return an end token without bytes, or leave out a character that the
     end cut off: boundaries are moved by what was stripped and clamped to the text.
+
+    Args:
+        whole: nothing but such remains stands around the text; else it is a part of what the tokens join to.
+        after: where the tokens begin with this mark, a part is looked for behind it.
     """
-    raw, joined = text.encode(), b"".join(pieces)
+    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
     if not raw:
-        return [] if not joined.strip() else None
-    at = joined.find(raw)
+        return None if whole and joined.strip() else []
+    joined_ends = list(accumulate(map(len, pieces)))
+    begin = joined.find(mark) + len(mark) if not whole and mark and joined.lstrip().startswith(mark) else 0
+    at = joined.find(raw, begin)
     left = joined[at + len(raw) :].strip()
     if len(left) < 4:  # a character that was cut off is not in the text
         left = left.decode(errors="ignore").encode()
-    if at < 0 or joined[:at].strip() or left:
-        return _aligned(pieces, raw) if _LOST in joined else None
-    ends = [min(max(end - at, 0), len(raw)) for end in accumulate(map(len, pieces))]
-    while len(ends) > 1 and ends[-2] == len(raw):  # end-of-text tokens without bytes of their own
+    if at < 0 or (whole and (joined[:at].strip() or left)):
+        before = bisect_right(joined_ends, begin) if begin else 0
+        return _aligned(pieces[before:], raw, whole) if _LOST in joined else None
+    ends = [min(max(end - at, 0), len(raw)) for end in joined_ends if whole or end > at]
+    while len(ends) > 1 and ends[-2] == len(raw):  # what follows the text, such as end tokens without bytes
         ends.pop()
     return ends
 
 
-def ends_within(pieces: Sequence[bytes], text: str, after: str = "") -> list[int] | None:
-    """Token boundaries of a text that is a part of what the tokens join to; None if it is not.
-
-    Args:
-        after: where the tokens begin with this mark, the text is looked for behind it.
-    """
-    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
-    begin = joined.find(mark) + len(mark) if mark and joined.lstrip().startswith(mark) else 0
-    at = joined.find(raw, begin)
-    if not raw:
-        return []
-    if at < 0:
-        before = sum(end <= begin for end in accumulate(map(len, pieces))) if begin else 0
-        return _aligned(pieces[before:], raw, whole=False) if _LOST in joined else None
-    ends: list[int] = []
-    for end in accumulate(map(len, pieces)):
-        if end > at:
-            ends.append(min(end - at, len(raw)))
-        if end >= at + len(raw):
-            break
-    return ends
-
-
-def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool = True) -> list[int] | None:
+def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool) -> list[int] | None:
     """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD. If `whole`,
     nothing may follow the text."""
     ends: list[int] = []
@@ -119,64 +96,3 @@ def cut(text: str, ends: Sequence[int], budget: int) -> str:
     if budget <= 0:
         return ""
     return text.encode()[: ends[budget - 1]].decode("utf-8", errors="ignore")
-
-
-def reasoning_of(reply: Mapping[str, Any]) -> str:
-    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
-    return str(reply["reasoning"] or reply["text"])
-
-
-def expected_tokens(reply: Mapping[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
-    if not reply["reasoning"]:
-        return billed
-    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
-
-
-def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
-    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return ""
-
-
-def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None) -> Trace:
-    """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
-    the user's tokenizer scaled to what was billed, else in proportion.
-
-    Raises:
-        HiddenReasoning: the server hides it, wholly or in part.
-        RequestFailed: nothing tells how many tokens there are.
-    """
-    text, billed, tokenised = reasoning_of(row), expected_tokens(row), tokenised or {}
-    known, by_file = tokenised.get("ends") if row["ends"] is None else row["ends"], bool(tokenised.get("by_file"))
-    if why := hidden_reasoning(row, None if by_file else known):
-        raise HiddenReasoning(why)
-    mode: TokenMode
-    if known is None:
-        ends, mode = proportional_ends(text, billed), "proportional"
-        if text and not ends:
-            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
-    elif row["ends"] is not None:
-        ends, mode = known, "stream"
-    elif by_file:
-        ends, mode = (scaled_ends(known, billed) if billed else known), "file"
-    else:
-        ends, mode = known, "tokenizer"
-    stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
-    return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)

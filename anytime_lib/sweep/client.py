@@ -17,12 +17,17 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
 from anytime_lib.models.limiter import ResizableSemaphore
-from anytime_lib.models.tokens import Row, cut, hidden_reasoning, reasoning_of, trace_of
+from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
+from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
 from anytime_lib.store import Store
-from anytime_lib.types import Completion, Message, Problem, Trace, digest
+from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest
 
 KEY_VERSION = 1
+
+Row = dict[str, Any]
+"""A reply as it is stored (see `models.reply.Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there
+is none), and `by_file`: it was the user's, not the server's."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ class CachedClient:
 
     def __init__(self, config: RunConfig, backend: Backend, trace_slots: ResizableSemaphore | None = None) -> None:
         self.config, self.backend, self.model = config, backend, backend.model
-        self.trace_slots = trace_slots or ResizableSemaphore(lambda: config.endpoint.concurrency)
+        self.trace_slots = trace_slots or ResizableSemaphore(config.endpoint.concurrency)
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -198,6 +203,29 @@ def tokens_request(trace_key: str) -> dict[str, Any]:
 def recorded_key(problem: Problem, sample: int) -> str:
     """The store's key of a recorded trace."""
     return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
+
+
+def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
+    the user's tokenizer scaled to what was billed, else in proportion.
+
+    Raises:
+        HiddenReasoning: the server hides it, wholly or in part.
+        RequestFailed: nothing tells how many tokens there are.
+    """
+    text, billed, told = reasoning_of(row), expected_tokens(row), tokenised or {}
+    known, by_file = told.get("ends") if row["ends"] is None else row["ends"], bool(told.get("by_file"))
+    if why := hidden_reasoning(row, None if by_file else known):
+        raise HiddenReasoning(why)
+    mode: TokenMode = "stream" if row["ends"] is not None else "file" if by_file else "tokenizer"
+    if known is None:
+        known, mode = proportional_ends(text, billed), "proportional"
+        if text and not known:
+            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+    elif mode == "file" and billed:
+        known = scaled_ends(known, billed)
+    stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
+    return Trace(key, messages, text, known, mode, stopped, row.get("prompt_tokens") or 0)
 
 
 def stored_trace(store: Store, key: str) -> Trace:
