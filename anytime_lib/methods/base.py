@@ -11,6 +11,7 @@ apart (`answer_tokens`), as are prompts (`prompt_tokens`).
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +20,6 @@ from typing import Any, NamedTuple, Protocol
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
@@ -61,7 +61,7 @@ class Client(Protocol):
 
     config: RunConfig
     model: ModelName
-    trace_slots: ResizableSemaphore
+    trace_slots: asyncio.Semaphore
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace: ...
 

@@ -123,8 +123,7 @@ async def from_attempts(
 
     async def one(problem: Problem) -> T:
         attempts = []
-        await client.trace_slots.acquire()
-        try:
+        async with client.trace_slots:
             for sample in range(settings.pool.samples):
                 try:
                     attempts.append(await attempt(problem, sample))
@@ -132,8 +131,6 @@ async def from_attempts(
                 except RequestFailed as error:
                     counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
             return await work(problem, attempts)
-        finally:
-            client.trace_slots.release()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]

@@ -7,6 +7,7 @@ back before anybody uses it; the estimate's backend counts and makes something u
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -16,7 +17,6 @@ from typing import Any, Protocol
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
@@ -73,9 +73,9 @@ class CachedClient:
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
-    def __init__(self, config: RunConfig, backend: Backend, trace_slots: ResizableSemaphore | None = None) -> None:
+    def __init__(self, config: RunConfig, backend: Backend, trace_slots: asyncio.Semaphore | None = None) -> None:
         self.config, self.backend, self.model = config, backend, backend.model
-        self.trace_slots = trace_slots or ResizableSemaphore(config.endpoint.concurrency)
+        self.trace_slots = trace_slots or asyncio.Semaphore(config.endpoint.concurrency)
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)

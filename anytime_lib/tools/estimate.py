@@ -6,6 +6,7 @@ and makes up a reply to it, as long as it may be. The low figures suppose that r
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import defaultdict
@@ -18,7 +19,6 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import load_model
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
@@ -213,7 +213,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     progress = Progress("", 0, False)
 
     async def whole() -> None:
-        client = CachedClient(config, backend, ResizableSemaphore(1))
+        client = CachedClient(config, backend, asyncio.Semaphore(1))
         await first_error(run_arms(Run(config, client, progress, None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
