@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import Model
-from anytime_lib.stats import declared_family, estimate
+from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import ledger_table
 from anytime_lib.sweep.run import run_sweep
@@ -166,7 +166,7 @@ def _index(config: RunConfig, cells: pd.DataFrame) -> pd.DataFrame:
 
 def _verdicts(config: RunConfig, cells: pd.DataFrame) -> list[str]:
     """What the declared family of comparisons shows, one sentence for each and one for all."""
-    family = declared_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
+    family = compare_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
     if not family.comparisons:
         return ["No method beside the baseline was run."]
     return [f"{m.task}: {c.summary()}" for m, c in family.comparisons.items()] + [family.summary()]

@@ -29,7 +29,6 @@ from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.pairing import paired_arrays
-from anytime_lib.stats.permutation import shared_draws
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.user_code import grade_answer
 from anytime_lib.types import Message, Problem
@@ -53,11 +52,11 @@ def aa_test(
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         swap = np.asarray(rng.random(n) < 0.5)[:, None, None]
         mixed = np.where(swap, quality[::-1], quality)
-        draws = shared_draws(n_resamples, rng)
-        found = compare_arrays(mixed, budgets, index_of(), draws, confidence_level=1 - alpha)
+        settings = {"n_resamples": n_resamples, "seed": rng, "with_raw": False, "confidence_level": 1 - alpha}
+        found = compare_arrays(mixed, budgets, index_of(), **settings)  # type: ignore[arg-type]
         low, high = found.confidence_interval()
         hits["exchange of arms"].append(found.pvalue < alpha)
-        hits["paired t"].append(found.ttest().pvalue < alpha)
+        hits["paired t"].append(found.ttest_pvalue() < alpha)
         hits["interval excludes zero"].append((low > 0 or high < 0) and low < high)
     shares = _shares(hits).rename(columns={"name": "test", "share": "alarms"})
     shares.insert(1, "alpha", alpha)
@@ -123,8 +122,8 @@ def error_rates(
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
         cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in arms])
-        draws = shared_draws(n_resamples, rng)
-        found = [compare_arrays(cells[[0, a]], b, index_of(), draws) for a in (1, 2, 3, 4)]
+        pairs = [cells[[0, a]] for a in (1, 2, 3, 4)]
+        found = [compare_arrays(q, b, index_of(), n_resamples=n_resamples, seed=rng, with_raw=False) for q in pairs]
         null, real = found[0].confidence_interval(), found[3].confidence_interval()
         hits["alarms: p < .05 without an effect"].append(found[0].pvalue < 0.05)
         hits["alarms: any of three, Holm"].append(bool(holm([c.pvalue for c in found[:3]]).min() < 0.05))
