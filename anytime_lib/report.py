@@ -19,7 +19,7 @@ from jinja2 import Environment, PackageLoader
 
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import ledger_table
@@ -70,7 +70,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     with Store(folder / "store.sqlite") as store:  # says at once, before any kernel starts, what stands in the way
         if store.read_only:
             raise DataError(f"{folder} cannot be written to; choose another with the parameter 'outputs'")
-    with Model(config).shared():
+    with load_model(config).shared():
         for notebook in found:
             begun = time.time()
             _execute(notebook, folder / notebook.name, settings)
@@ -116,7 +116,7 @@ def to_html(notebook: Path) -> Path:
 
 def provenance(config: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
     """What a result depends on: versions, model and its weights, params, seed, platform."""
-    model = Model(config)
+    model = load_model(config)
     return {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

@@ -16,7 +16,6 @@ from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.profiles import performance_profile
 from anytime_lib.stats.sensitivity import coarser_grid, difference_variants
-from anytime_lib.studies.calibration import aa_test
 from anytime_lib.sweep.grading import regraded
 
 
@@ -119,12 +118,6 @@ def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
     assert table.loc[("aime", "base"), "source"] == "ladder" and table.problems_hash.nunique() == 2
     partial = cells_of(np.array([[[0.5, 1.0]]])).assign(correct=[False, True])
     assert regraded(partial, store)["right or wrong"].score.tolist() == [0.0, 1.0]
-
-
-def test_without_an_effect_the_pipeline_finds_something_in_one_of_twenty() -> None:
-    found = aa_test(arms(24, better=0.4), baseline="base", treatment="better", n_repetitions=200).set_index("test")
-    assert (found.low <= 0.05).all() and found.alarms["exchange of arms"] <= 0.1  # though the arms differ by .4
-    assert (found.n_problems == 24).all() and (found.n_repetitions == 200).all()
 
 
 def test_figures_stay_readable_with_twelve_methods() -> None:

@@ -19,8 +19,7 @@ import numpy as np
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.methods.base import Client, Sample
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.user_code import user_code
+from anytime_lib.tasks.base import Task, user_code
 from anytime_lib.types import Attempt, Completion, Message, Problem
 
 PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled"]

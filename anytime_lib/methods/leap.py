@@ -17,8 +17,7 @@ from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, 
 from anytime_lib.methods.synthesis import from_attempts
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Message, Problem, ProblemSplit, shown
 
 

@@ -31,8 +31,7 @@ from anytime_lib.methods.judge import (
 from anytime_lib.methods.pairs import choose, lengths, level_of, shuffled, turned
 from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.registry import load_method
-from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, ProblemSplit, assert_disjoint
 
 T = TypeVar("T")
@@ -164,7 +163,7 @@ async def from_attempts(
         DataError: the pool shares a problem with the test set.
     """
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    counts, slots = Counter(made=0), trace_slots or ResizableSemaphore(lambda: client.config.endpoint.concurrency)
+    counts, slots = Counter(made=0), trace_slots or ResizableSemaphore(client.config.endpoint.concurrency)
 
     async def attempt(problem: Problem, sample: int) -> Attempt:
         of, budget = Sample(task, "synthesis", problem, sample), settings.pool.budget

@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Axis, Floats, Order, problem_curves
+from anytime_lib.index import Floats, Order, problem_curves
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, draw_weights, generator, index_of, jackknifed, reweighted
 from anytime_lib.stats.intervals import Interval, Method, interval, one_sided_pvalue
 from anytime_lib.stats.pairing import paired_arrays
@@ -199,15 +199,15 @@ class Comparison:
 
 
 def compare(
-    cells: pd.DataFrame, *, baseline: str, treatment: str, order: Order = "pooled", axis: Axis = "linear",
-    q_max: float | Literal["observed"] = 1.0, **settings: Any,
+    cells: pd.DataFrame, *, baseline: str, treatment: str, order: Order = "pooled",
+    statistic: CurveStatistic | None = None, **settings: Any,
 ) -> Comparison:  # fmt: skip
     """The difference in Anytime Index between two methods on the same problems.
 
     Args:
         cells: the tidy table; one run, model and task (filter it first).
         order: level of the running maximum (see `mean_curve`).
-        axis, q_max: of the index (see `anytime_index`).
+        statistic: another statistic of the curve in place of the index, which brings its own order.
         settings: n_resamples, seed, confidence_level, method (see `compare_arrays`).
 
     Raises:
@@ -215,7 +215,7 @@ def compare(
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
     names: dict[str, Any] = {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
-    return compare_arrays(quality, budgets, index_of(order, q_max=q_max, axis=axis), **names, **settings)
+    return compare_arrays(quality, budgets, statistic or index_of(order), **names, **settings)
 
 
 def compare_arrays(

@@ -9,37 +9,27 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, cells_array
 
 
-def paired_arrays(
-    cells: pd.DataFrame, baseline: str, treatment: str, *, shared_budgets: bool = False
-) -> tuple[Floats, list[int], int]:
+def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
     """What both methods have, in cells of one run, model and task.
 
-    Args:
-        shared_budgets: read only the budgets at which both have a graded cell; else it is an error if they were run at
-            different ones, and a budget without a pair stays, as NaN.
-
     Returns:
-        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets;
-        how many cells of the two are left out.
+        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets,
+        those without a pair too; how many cells of the two are left out.
 
     Raises:
         DataError: a method is not there, the arms share no cell, their budgets differ, or see `cells_array`.
     """
+    present = [str(m) for m in cells.method.unique()]
     for name in (baseline, treatment):
-        if name not in set(cells.method):
-            raise DataError(
-                f"no cells of method {name!r}; the table holds {', '.join(map(str, cells.method.unique()))}"
-            )
+        if name not in present:
+            raise DataError(f"no cells of method {name!r}; the table holds {', '.join(present)}")
     arms = cells_array(cells[cells.method.isin([baseline, treatment])])
     both = [arms.methods.index(baseline), arms.methods.index(treatment)]
     quality, asked = arms.values[both], arms.asked[both]
-    ran = np.asarray(asked.any(axis=(1, 2)))  # (2, T)
-    if not shared_budgets and not np.array_equal(ran[0], ran[1]):
+    if not asked.any(axis=(1, 2)).all():
         raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
     if not shared.any():
         raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
-    kept = np.asarray(shared.any(axis=(0, 1)) if shared_budgets else ran[0])
-    quality = np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))][..., kept]
-    budgets = [budget for budget, here in zip(arms.budgets, kept, strict=True) if here]
-    return quality, budgets, int(asked.sum()) - 2 * int(shared.sum())
+    quality = np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+    return quality, arms.budgets, int(asked.sum()) - 2 * int(shared.sum())

@@ -16,7 +16,7 @@ import pandas as pd
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, ORDERS
-from anytime_lib.stats.bootstrap import Seed
+from anytime_lib.stats.bootstrap import Seed, index_of
 from anytime_lib.stats.compare import compare
 
 Mask: TypeAlias = "pd.Series[bool]"
@@ -46,8 +46,8 @@ def difference_variants(
     found = [("default", "pooled maximum, linear, t", compare(arms, **settings))]
     tried: list[tuple[str, str, pd.DataFrame, dict[str, Any]]] = [
         *(("level of the maximum", order, arms, {"order": order}) for order in ORDERS if order != "pooled"),
-        ("axis", "log", arms, {"axis": "log"}),
-        ("q_max", "observed", arms, {"q_max": "observed"}),
+        ("axis", "log", arms, {"statistic": index_of(axis="log")}),
+        ("q_max", "observed", arms, {"statistic": index_of(q_max="observed")}),
         ("grid", "every second budget", coarser_grid(arms), {}),
         *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
         ("interval", "percentile", arms, {"method": "percentile"}),

@@ -19,7 +19,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.plan import Arm, PrepTask
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.tasks.user_code import grade_answer, user_code
+from anytime_lib.tasks.base import grade_answer, user_code
 from anytime_lib.types import Completion, Message, Trace
 
 log = logging.getLogger(__name__)

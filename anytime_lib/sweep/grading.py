@@ -14,7 +14,7 @@ import pandas as pd
 from anytime_lib.registry import load_task, task_names
 from anytime_lib.store import CELL_COLUMNS, Store
 from anytime_lib.tasks import trip
-from anytime_lib.tasks.user_code import grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)

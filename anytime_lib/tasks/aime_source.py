@@ -20,8 +20,7 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.base import read_table, split_source
-from anytime_lib.tasks.hub import hub_error
+from anytime_lib.tasks.sources import hub_error, read_table, split_source
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ def read(source: Any) -> list[Problem]:
     elif place.startswith("hub:"):
         found = _hub_problems(place.removeprefix("hub:"), options)
     elif isinstance(source, str | Path):
-        rows = read_table(place, "hub#YEARS or hub:OWNER/NAME (or left out for the ladder)")
+        rows = read_table(place, ", hub#YEARS or hub:OWNER/NAME (or left out for the ladder)")
         found = _problems(rows, place, {"source": Path(place).name})
     elif hasattr(source, "to_list"):
         found, place = _problems(source.to_list(), "dataset", {"source": "dataset"}), "dataset"

@@ -1,4 +1,4 @@
-"""What must a task offer, and how are its problems read and split?
+"""What must a task offer, and how are its problems split and its answers graded?
 
 A task is any object with the attributes of `Task`; the built-in ones are found by name with `load_task`, and
 `make_task` makes one of the user's own.
@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-from anytime_lib.errors import ConfigError, DataError, nearest
+from anytime_lib.errors import AnytimeError, ConfigError, DataError, nearest
 from anytime_lib.types import Grade, Problem, unread
 
 SPLITS = {"test": 0, "pool": 1}
-LOADERS = {".jsonl": "from_json", ".json": "from_json", ".csv": "from_csv", ".parquet": "from_parquet"}
+LONGEST = 200_000
+"""Characters of an answer that are graded, its last: a cap on the answer's tokens keeps real ones far shorter."""
 _REFUSAL = re.compile(
     r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"
     r"|\bI (?:cannot|can['’]t|can not|won['’]t|will not) (?:answer|help|assist|provide)"
@@ -85,14 +86,11 @@ class Task(Protocol):
         ...
 
 
-def check_split(split: str, limit: int | None = None, seed: int = 0) -> None:
-    """Raise ConfigError unless `split` is `test`, `pool` or `all`, `limit` is positive and `seed` not negative."""
+def check_split(split: str, limit: int | None, seed: int) -> None:
     if split not in (known := [*SPLITS, "all"]):
         raise ConfigError(f"unknown split {split!r}{nearest(str(split), known)}")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit must be at least 1, not {limit}")
-    if seed < 0:
-        raise ConfigError(f"seed must not be negative, but it is {seed}")
+    if (limit is not None and limit < 1) or seed < 0:
+        raise ConfigError(f"limit must be at least 1 and seed not negative, not {limit} and {seed}")
 
 
 def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
@@ -101,7 +99,7 @@ def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None
     A problem's content decides its split: one in `one_in` is in `pool`, the rest in `test`; `all` takes both. Its id
     and the seed decide its place, so that a larger limit extends a smaller one.
     """
-    check_split(split, limit)
+    check_split(split, limit, seed)
     found = [p for p in problems if split == "all" or (split == "pool") == in_pool(p, one_in)]
     return sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest())[:limit]
 
@@ -125,7 +123,7 @@ def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
     """The levels asked for, all that are `known` by default; anything but a list of such is a ConfigError."""
     if difficulty is None:
         return list(known)
-    if isinstance(difficulty, str) or not isinstance(difficulty, Sequence) or not difficulty:
+    if not isinstance(difficulty, list | tuple) or not difficulty:
         raise ConfigError(f"difficulty must be a list of {what}, not {difficulty!r}")
     for level in difficulty:
         if type(level) is not type(known[0]) or level not in known:
@@ -147,44 +145,28 @@ def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
     return Grade(float(value == problem.gold), value == problem.gold, "ok", str(value))
 
 
-def split_source(source: str, known: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value "").
+@contextmanager
+def user_code(who: str, problem: Problem) -> Iterator[None]:
+    """Run inside it what may be the user's own code: a grader, a checker, a method.
 
     Raises:
-        ConfigError: an option is not among `known`; the message names the nearest.
+        DataError: it failed. What the exception says may quote the problem: it is left to the traceback, and of a
+            private problem it is left out there too. An error of ours passes as it is.
     """
-    place, _, tail = source.partition("#")
-    parts = [part.strip().partition("=") for part in tail.split(",") if part.strip()]
-    for name, _, _ in parts:
-        if name not in known:
-            raise ConfigError(f"source {source!r}: unknown option {name!r}{nearest(name, known)}")
-    return place, {name: value for name, _, value in parts}
+    try:
+        yield
+    except AnytimeError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"{who} failed on {problem.id} ({type(error).__name__}); mend it and run again: the answers are stored"
+        ) from (None if problem.metadata.get("private") else error)
 
 
-def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
-    """The rows of a .jsonl, .json, .csv or .parquet file, in its order; `others` says what else a source may be.
-
-    Raises:
-        ConfigError: another kind of file.
-        DataError: there is no such file, or it cannot be read, or it is empty.
-    """
-    path = Path(path).expanduser()
-    kind = path.suffix.lower()
-    if kind not in LOADERS:
-        raise ConfigError(f"source must be a {', '.join(LOADERS)} file{', ' * bool(others)}{others}, not {path}")
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty")
-    from datasets import Dataset  # slow to import
-
-    # A cache that lasts a moment: an edited file is read again, and no problem text stays behind.
-    with tempfile.TemporaryDirectory() as cache:
-        try:
-            load = getattr(Dataset, LOADERS[kind])  # unlike `load_dataset`, it sends no request that counts the load
-            rows: list[Mapping[str, Any]] = load(str(path), cache_dir=cache, keep_in_memory=True).to_list()
-        except Exception as error:  # of pyarrow, pandas or datasets: whatever it is, the file is at fault
-            raise DataError(f"{path} could not be read: {error.__cause__ or error}") from error
-    if not rows:
-        raise DataError(f"{path} holds no problems")
-    return rows
+def grade_answer(task: Task, problem: Problem, text: str, finish_reason: str) -> Grade:
+    """The grade of an answer; an unread one that hit its cap is `answer_truncated`. Errors as of `user_code`."""
+    with user_code(f"the grader of {task.name}", problem):
+        grade = task.grade(problem, text[-LONGEST:])
+    if grade.status == "unparsed" and finish_reason == "length":
+        return replace(grade, status="answer_truncated")
+    return grade

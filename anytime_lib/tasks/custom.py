@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.base import from_generator, in_pool, no_answer, read_table, select
-from anytime_lib.tasks.user_code import user_code
+from anytime_lib.tasks.base import from_generator, in_pool, no_answer, select, user_code
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem, Status
 
 log = logging.getLogger(__name__)

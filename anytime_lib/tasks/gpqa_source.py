@@ -17,8 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.base import split_source
-from anytime_lib.tasks.hub import hub_error
+from anytime_lib.tasks.sources import hub_error, split_source
 from anytime_lib.types import Problem
 
 SUBSETS = ("main", "diamond", "extended")

@@ -20,7 +20,8 @@ import httpx
 import numpy as np
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.base import SPLITS, split_source
+from anytime_lib.tasks.base import SPLITS
+from anytime_lib.tasks.sources import split_source
 from anytime_lib.tasks.trip_problem import Stay, Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder
 

@@ -19,7 +19,7 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
 from anytime_lib.models.limiter import ResizableSemaphore
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
@@ -50,7 +50,7 @@ class _Embedded(NamedTuple):
 
 def _model(config: RunConfig, store: Store | None) -> ModelName:
     if config.endpoint.base_url is not None or config.model != "embedded":
-        return Model(config)
+        return load_model(config)
     names = store.requests().query("endpoint == 'embedded'").model if store else pd.Series()
     return _Embedded(str(names.iloc[-1]) if len(names) else "embedded")
 
@@ -213,7 +213,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
 
     async def whole() -> None:
         client = CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
+        await first_error(run_arms(Run(config, client, ResizableSemaphore(1), progress, None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
