@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib import errors
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
 from anytime_lib.stats import declared_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import ledger_table
@@ -64,7 +64,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     with Store(folder / "store.sqlite") as store:  # says at once, before any kernel starts, what stands in the way
         if store.read_only:
             raise DataError(f"{folder} cannot be written to; choose another with the parameter 'outputs'")
-    with Model(config).shared():
+    with load_model(config).shared():
         for notebook in found:
             begun = time.time()
             _execute(notebook, folder / notebook.name, settings)
@@ -107,7 +107,7 @@ def _put(path: Path, text: str) -> None:
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Path], since: float) -> Path:
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
-    folder, model = config.folder, Model(config)
+    folder, model = config.folder, load_model(config)
     about = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

@@ -137,11 +137,11 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
     rng = np.random.default_rng(seed)
     lift = rng.random()
     rows = [
-        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
+        {"run": "r", "model": "m", "task": "aime", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
          "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
         for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
     ]  # fmt: skip
-    wanted = HeldOutConfig(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    wanted = HeldOutConfig(task="aime", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance

@@ -1,11 +1,8 @@
 """What has been asked, answered and graded so far? One SQLite file per run; nothing is paid for twice.
 
-Tables: `requests` (every call, keyed by the hash of all that determines it, stored before it is used), `attempts`
-(every time one was asked, for the ledger), `problems` (so that a store can be graded again by itself), `notes` (small
-facts, such as what an endpoint can do) and `cells` (the tidy table; derived, so it can be made anew).
-
-Every write is committed before it returns: a kill at any moment loses nothing that was stored, and a power cut may
-take the last second. While a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
+Every request is stored, under the hash of all that determines it, before it is used, and every time it was asked. Every
+write is committed before it returns: a kill at any moment loses nothing that was stored, and a power cut may take the
+last second. While a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ import os
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
@@ -62,24 +59,20 @@ _PUT_CELL = f"INSERT OR REPLACE INTO cells VALUES ({', '.join(f':{name}' for nam
 
 
 class Store(AbstractContextManager["Store"]):
-    """A run's memory, at `path`; made if it is not there. Several processes may use one store at once.
+    """A run's memory, at `path`, made if it is not there. Several processes may use one at once.
 
-    Args:
-        path: the file.
-        read_only: only read. A store that is there and cannot be written to is opened so by itself, with a warning.
-        key_env: the environment variable of the key in use. Keys of the environment are never written (see `redact`).
+    Keys are never written (see `redact`); `key_env` is the environment variable of the one in use.
 
     Raises:
         DataError: the folder cannot be written to, the file is damaged or no store, or it is from a newer version.
     """
 
     def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
-        self.path = Path(path)
+        self.path, self.read_only = Path(path), read_only
         self._redact = Redactor(os.environ.get(key_env, ""))
         with in_words(self.path, "use"):
             self._writer = None if read_only else open_to_write(self.path)
             self._db = open_to_read(self.path)
-        self.read_only = self._writer is None
         self._waiting: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
@@ -106,28 +99,21 @@ class Store(AbstractContextManager["Store"]):
 
     def put(self, **request: Any) -> dict[str, Any]:
         """Store a request (columns of `requests`) and the attempt it was; returns what counts: the first success."""
-        return self.put_many([request])[0]
-
-    def put_many(self, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """`put` for many requests in one transaction: all are stored, or none."""
-        return self._write(self._put(requests)).result()
+        return self._write(self._put(request)).result()
 
     async def aput(self, **request: Any) -> dict[str, Any]:
         """`put` that lets the event loop run meanwhile. A cancelled task's request is stored: it was paid for."""
-        return (await asyncio.wrap_future(self._write(self._put([request]))))[0]
+        return await asyncio.wrap_future(self._write(self._put(request)))
 
-    def _put(self, requests: Sequence[Mapping[str, Any]]) -> Job[list[dict[str, Any]]]:
-        rows = []
-        for request in requests:
-            safe = {name: self._json(request[name]) for name in ("request", "response")}
-            safe["endpoint"] = self._redact(str(request["endpoint"]))
-            rows.append({"created": time.time(), **request, **safe})
+    def _put(self, request: Mapping[str, Any]) -> Job[dict[str, Any]]:
+        safe = {name: self._json(request[name]) for name in ("request", "response")}
+        row = {"created": time.time(), **request, **safe, "endpoint": self._redact(request["endpoint"])}
 
-        def stored(db: sqlite3.Connection) -> list[dict[str, Any]]:
-            db.executemany(_ATTEMPT, rows)
-            db.executemany(_PUT, rows)
-            found = (db.execute("SELECT response FROM requests WHERE key = :key", row).fetchone() for row in rows)
-            return [json.loads(response) for (response,) in found]
+        def stored(db: sqlite3.Connection) -> dict[str, Any]:
+            db.execute(_ATTEMPT, row)
+            db.execute(_PUT, row)
+            (response,) = db.execute("SELECT response FROM requests WHERE key = :key", row).fetchone()
+            return dict(json.loads(response))
 
         return stored
 
@@ -189,8 +175,6 @@ class Store(AbstractContextManager["Store"]):
         `score` is NaN and `correct` missing where `status` is `error`: a failure of the machinery is no wrong answer.
         `only` gives values of `run`, `model`, `task` or `method`, where not all cells are wanted.
         """
-        if unknown := set(only) - set(CELL_KEY):
-            raise DataError(f"cells are chosen by {', '.join(CELL_KEY)}, not by {', '.join(sorted(unknown))}")
         where = " AND ".join(f"{name} = ?" for name in only) or "1"
         return tidy(self._frame(f"SELECT * FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}", *only.values()))
 
@@ -236,7 +220,7 @@ class Store(AbstractContextManager["Store"]):
     def _write(self, job: Job[T]) -> Future[T]:
         """Run a job in the one thread that writes, in one transaction with whatever else waits by then."""
         if self._writer is None:
-            raise DataError(f"{str(self.path)!r} is open for reading only; to go on with it, {ELSEWHERE}")
+            raise DataError(f"{str(self.path)!r} is open for reading only; {ELSEWHERE}")
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()  # from now on it cannot be cancelled
         self._waiting.append((job, future))
@@ -244,21 +228,15 @@ class Store(AbstractContextManager["Store"]):
         return future
 
     def _commit_waiting(self) -> None:
-        if batch := [self._waiting.popleft() for _ in range(len(self._waiting))]:
-            self._commit(batch)
-
-    def _commit(self, batch: Sequence[tuple[Job[Any], Future[Any]]]) -> None:
         assert self._writer is not None
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
         try:
             with in_words(self.path, "write to"), self._writer as db:
                 db.execute("BEGIN IMMEDIATE")
                 results = [job(db) for job, _ in batch]
         except Exception as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
-            else:  # whose fault it was, each finds out alone
-                for one in batch:
-                    self._commit([one])
+            for _, future in batch:
+                future.set_exception(error)
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 future.set_result(result)

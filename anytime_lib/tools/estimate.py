@@ -19,7 +19,7 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
 from anytime_lib.models.limiter import ResizableSemaphore
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
 from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
@@ -161,7 +161,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.
     """
-    path, model = config.folder / "store.sqlite", Model(config)
+    path, model = config.folder / "store.sqlite", load_model(config)
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(Store(path)) if path.is_file() else None
         backend = CountingBackend(model, store)
@@ -187,7 +187,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
 
     async def whole() -> None:
         client = CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
+        await first_error(run_arms(Run(config, client, ResizableSemaphore(1), progress, None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:

@@ -82,7 +82,8 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     with Store(config.folder / "store.sqlite") as store:
         requests = [_request(store, task, problem, row) for row, problem in matched]
         store.add_problems({problem.id: problem for _, problem in matched}.values())
-        store.put_many(requests)
+        for request in requests:
+            store.put(**request)
     last = max(row.sample or 0 for row, _ in matched)
     if last >= config.n_samples:
         words = "%s: samples are numbered up to %d and n_samples is %d; set it to %d to use them all"
