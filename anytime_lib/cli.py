@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--format", default="parquet", help="parquet, jsonl, huggingface or inspect")
     found = command("serve", _serve, "keep the embedded model (or any GGUF file) running for notebooks")
     found.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
-    ports = {"type": int, "default": 8765, "choices": range(65536), "metavar": "PORT"}
-    found.add_argument("--port", **ports, help="on 127.0.0.1; 0 for any free one")
+    says = "port on 127.0.0.1; 0 for any free one"
+    found.add_argument("--port", type=int, default=8765, choices=range(65536), metavar="PORT", help=says)
     return parser
 
 

@@ -41,12 +41,11 @@ class Gate:
     def row(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
         """A row of a table as it may leave, with the columns of `COLUMNS`."""
         shape = {"cells": self._cell, "problems": self._problem, "requests": self._request}.get(table, dict)
-        found, made = shape(row), {}
+        found = shape(row)
         for name, (kind, _) in COLUMNS[table].items():
-            value = found[name]
-            as_kind = {"TEXT": self.name, "BOOLEAN": bool}.get(kind)
-            made[name] = as_kind(value) if as_kind and value is not None else value
-        return made
+            if kind in ("TEXT", "BOOLEAN") and found[name] is not None:
+                found[name] = self.name(found[name]) if kind == "TEXT" else bool(found[name])
+        return {name: found[name] for name in COLUMNS[table]}
 
     def _cell(self, row: dict[str, Any]) -> dict[str, Any]:
         return row | {"detail": self.text(row["task"], row["detail"])}

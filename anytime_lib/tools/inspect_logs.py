@@ -81,7 +81,7 @@ def _summary(name: str, samples: list[logs.EvalSample]) -> logs.EvalScore:
 
 
 def _sample(
-    store: Store, gate: Gate, task: str, model: str, cells: list[dict[str, Any]], problems: Any
+    store: Store, gate: Gate, task: str, model: str, cells: list[dict[Any, Any]], problems: Any
 ) -> logs.EvalSample:
     """One trace with the answers forced from it."""
     first, scores, failed = cells[0], {}, {}
