@@ -243,7 +243,7 @@ def test_a_family_is_what_compare_finds_for_each() -> None:
 def test_a_family_in_the_params() -> None:
     assert RunConfig(family=[["base", "pdp"]]).analysis.family == [["base", "pdp"]]
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"family": [["base", "pdpp"]]}, "unknown method 'pdpp'"), ({"family": [["base"]]}, "pairs of two different"),
+        ({"family": [["base", "pdpp"]]}, "unknown method 'pdpp'"), ({"family": [["base"]]}, "at least 2 items"),
         ({"baseline": "bass"}, "unknown method 'bass'"),
     ]  # fmt: skip
     for settings_, says in wrong:
