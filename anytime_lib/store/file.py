@@ -35,7 +35,7 @@ _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: "SELECT 1"}
 
 PATIENCE = 120.0
 """Seconds to wait while another process writes."""
-ELSEWHERE = "make it, or copy the whole folder to another place and name that with the parameter 'outputs'"
+ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
 _HINTS = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space and run again; what was stored before is kept",
     sqlite3.SQLITE_IOERR: "the disk fails or is full; free some space and run again; what was stored before is kept",
