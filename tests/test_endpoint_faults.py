@@ -22,10 +22,9 @@ from anytime_lib import RunConfig, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import Event, RetryableError
-from anytime_lib.models.limiter import Limiter
+from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import Reply
-from anytime_lib.models.retry import Timeouts
 
 QUICK = Timeouts(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
@@ -33,8 +32,7 @@ SHORT: dict[str, Any] = {"max_tokens": 16, "temperature": 0.0}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
-    monkeypatch.setattr("anytime_lib.models.transport.LARGEST", 1_000_000)
+def server() -> Iterator[MisbehavingServer]:
     found = MisbehavingServer(rate=0.0)
     yield found
     found.close()
@@ -109,7 +107,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 
     (found,) = ask(server, settings | {"each_try": each_try}, timeouts=timeouts)
     assert server.requests >= 2 if kind.startswith("429") else server.requests == 3
-    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json", "gigantic")
+    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
     if inside and settings is LONG:
         assert isinstance(found, Reply) and found.partial and found.finish_reason == "interrupted"
         pieces = answer({"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
@@ -193,7 +191,6 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
         cells = run_sweep(RunConfig(run="run", **settings), progress=False)
     assert sum(server.sent.values()) > 20
     assert cells.equals(well)
-    assert len([r for r in caplog.records if "another-model-7b" in r.message]) <= 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills a queue of connections as Linux keeps it")
@@ -211,4 +208,4 @@ def test_the_deadline_for_a_connection() -> None:
         for one in waiting:
             one.close()
     assert isinstance(found, EndpointError)
-    assert "after 2 tries (no connection within 0.2 s (deadline `connect`))" in str(found)
+    assert "after 2 tries (no connection in time (deadline `connect`))" in str(found)

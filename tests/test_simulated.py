@@ -19,7 +19,7 @@ from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_swee
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.methods.base import Context
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, distractors, quantile, simulation_of
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
@@ -105,7 +105,7 @@ def test_a_larger_budget_only_extends_a_trace(config: Callable[..., RunConfig]) 
     for changed in ({}, {"mode": "fresh"}):
         other = run_sweep(config(run=f"other{len(changed)}", **few, **changed), progress=False)
         assert (cut_.score == other.score).all() and (cut_.tokens_used == other.tokens_used).all()
-    another = Model(config(simulated={"solve": 0.02}))
+    another = load_model(config(simulated={"solve": 0.02}))
     assert another.name not in set(cut_.model)  # other parameters are another respondent, also in keys
 
 
@@ -187,13 +187,13 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        Model(RunConfig(model="simulated", **{"simulated": settings}))
+        load_model(RunConfig(model="simulated", **{"simulated": settings}))
     with pytest.raises(ConfigError, match="is for `model: simulated`"):
         RunConfig(model="gpt-4o", **{"simulated": {}})
 
 
 def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:
-    model = Model(config())
+    model = load_model(config())
     assert model.name.startswith("simulated-") and "simulation" in caveat(model.name)
     price = price_of(model.name, model.endpoint_id)
     assert price is not None and price.dollars(100, 0, 100) == 0
@@ -260,4 +260,4 @@ def test_the_params_we_ship_run(tmp_path: Path) -> None:
                               n_problems=2, n_samples=1, pool_problems=2)  # fmt: skip
     cells = run_sweep(run, progress=False)
     assert set(cells.task) == set(run.tasks) and set(cells.method) == {"base", "pdp", "pdp_plus"}
-    assert (cells.status != "error").all() and (cells.model == Model(run).name).all()
+    assert (cells.status != "error").all() and (cells.model == load_model(run).name).all()

@@ -122,7 +122,7 @@ def test_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
 
 def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     """Judge, placebo and agreement run side by side in one sweep: each request is sent once."""
-    from anytime_lib.models.model import Model
+    from anytime_lib.models.model import load_model
     from anytime_lib.store import Store
     from anytime_lib.sweep.client import CachedClient
     from anytime_lib.sweep.live import LiveBackend
@@ -133,7 +133,7 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     problems = split_problems(task, config.task("sums"), 0)
 
     async def side_by_side() -> list[Any]:
-        async with Model(config) as model:
+        async with load_model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
                 bar = Progress("", 0, False)
                 client = CachedClient(config, LiveBackend(store, model, bar))

@@ -163,7 +163,7 @@ async def from_attempts(
         DataError: the pool shares a problem with the test set.
     """
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    counts, slots = Counter(made=0), trace_slots or ResizableSemaphore(lambda: client.config.endpoint.concurrency)
+    counts, slots = Counter(made=0), trace_slots or ResizableSemaphore(client.config.endpoint.concurrency)
 
     async def attempt(problem: Problem, sample: int) -> Attempt:
         of, budget = Sample(task, "synthesis", problem, sample), settings.pool.budget

@@ -70,8 +70,7 @@ def _threads() -> tuple[int | None, set[int]]:
     """How many threads compute, and the processors to bind them to one by one. None, empty: as llama.cpp has it.
 
     llama.cpp counts the machine's cores, in a container too many. And its threads wait for each other in busy loops:
-    beside a busy program (a notebook is enough), two may share one processor, where each waits for the other. On two
-    cores beside one busy process, four slots generated 5 to 16 tokens/s; bound one to a processor, 78 to 87.
+    beside one busy process, four slots on two cores generated 5 to 16 tokens/s; bound one to a processor, 78 to 87.
     """
     total = os.cpu_count() or 1
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(total))

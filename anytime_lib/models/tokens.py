@@ -8,6 +8,7 @@ that count (`proportional`). Every trace says which.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -15,51 +16,35 @@ _LOST = "\ufffd".encode()
 """What some servers write in place of bytes that are no whole character."""
 
 
-def ends_of(pieces: Sequence[bytes], text: str) -> list[int] | None:
-    """Token boundaries from the tokens' bytes; None if the pieces do not join to the text.
+def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True, after: str = "") -> list[int] | None:
+    """Token boundaries of a text from the tokens' bytes; None if the pieces do not join to it.
 
     A server may strip white space at either end, return an end token without bytes, or leave out a character that the
     end cut off: boundaries are moved by what was stripped and clamped to the text.
+
+    Args:
+        whole: nothing but such remains stands around the text; else it is a part of what the tokens join to.
+        after: where the tokens begin with this mark, a part is looked for behind it.
     """
-    raw, joined = text.encode(), b"".join(pieces)
+    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
     if not raw:
-        return [] if not joined.strip() else None
-    at = joined.find(raw)
+        return None if whole and joined.strip() else []
+    joined_ends = list(accumulate(map(len, pieces)))
+    begin = joined.find(mark) + len(mark) if not whole and mark and joined.lstrip().startswith(mark) else 0
+    at = joined.find(raw, begin)
     left = joined[at + len(raw) :].strip()
     if len(left) < 4:  # a character that was cut off is not in the text
         left = left.decode(errors="ignore").encode()
-    if at < 0 or joined[:at].strip() or left:
-        return _aligned(pieces, raw) if _LOST in joined else None
-    ends = [min(max(end - at, 0), len(raw)) for end in accumulate(map(len, pieces))]
-    while len(ends) > 1 and ends[-2] == len(raw):  # end-of-text tokens without bytes of their own
+    if at < 0 or (whole and (joined[:at].strip() or left)):
+        before = bisect_right(joined_ends, begin) if begin else 0
+        return _aligned(pieces[before:], raw, whole) if _LOST in joined else None
+    ends = [min(max(end - at, 0), len(raw)) for end in joined_ends if whole or end > at]
+    while len(ends) > 1 and ends[-2] == len(raw):  # what follows the text, such as end tokens without bytes
         ends.pop()
     return ends
 
 
-def ends_within(pieces: Sequence[bytes], text: str, after: str = "") -> list[int] | None:
-    """Token boundaries of a text that is a part of what the tokens join to; None if it is not.
-
-    Args:
-        after: where the tokens begin with this mark, the text is looked for behind it.
-    """
-    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
-    begin = joined.find(mark) + len(mark) if mark and joined.lstrip().startswith(mark) else 0
-    at = joined.find(raw, begin)
-    if not raw:
-        return []
-    if at < 0:
-        before = sum(end <= begin for end in accumulate(map(len, pieces))) if begin else 0
-        return _aligned(pieces[before:], raw, whole=False) if _LOST in joined else None
-    ends: list[int] = []
-    for end in accumulate(map(len, pieces)):
-        if end > at:
-            ends.append(min(end - at, len(raw)))
-        if end >= at + len(raw):
-            break
-    return ends
-
-
-def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool = True) -> list[int] | None:
+def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool) -> list[int] | None:
     """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD. If `whole`,
     nothing may follow the text."""
     ends: list[int] = []

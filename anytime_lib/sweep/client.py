@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
-from anytime_lib.models.probe import hidden_reasoning, reasoning_of
+from anytime_lib.models.reply import hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut
 from anytime_lib.prompts import prompt
 from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, recorded_key, tokens_request, trace_of

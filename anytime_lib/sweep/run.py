@@ -24,7 +24,7 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.models.limiter import Limiter
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
@@ -69,7 +69,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
 @asynccontextmanager
 async def opened(config: RunConfig) -> AsyncIterator[tuple[Store, Model]]:
     """A config's store and model, open."""
-    async with Model(config) as model:
+    async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             yield store, model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.models.probe import expected_tokens, hidden_reasoning, reasoning_of
+from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import proportional_ends, scaled_ends
 from anytime_lib.store import Store
 from anytime_lib.types import Message, Problem, TokenMode, Trace, digest
