@@ -176,9 +176,9 @@ def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -
 
 
 def test_registering() -> None:
-    with pytest.raises(ConfigError, match="built-in"):
+    with pytest.raises(ConfigError, match="not built in"):
         register_task(make_task("aime", sums, right))
-    with pytest.raises(ConfigError, match=r"Half is a class; give an instance of it, Half\(\)"):
+    with pytest.raises(ConfigError, match="missing: answer_tokens"):
         register_task(type("Half", (), {"name": "half"}))
     assert isinstance(make_task("sums", sums, right), Task)
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
