@@ -391,8 +391,8 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
     ("method", "says"),
     [
         (type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
-        (Halves, "an instance of a subclass of"),
-        (type("M", (Prompted,), {})(), "give an instance with a `name`"),
+        (Halves, "a subclass of Prompted or Searching"),
+        (type("M", (Prompted,), {})(), "an instance with a `name`"),
         (type("M", (Prompted,), {"name": "base"})(), "not built in"),
     ],
 )
