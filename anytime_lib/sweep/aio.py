@@ -8,7 +8,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-GO_ON = "stopped; what was stored is kept: run the same again, and it goes on from there"
 
 
 async def first_error(work: Coroutine[Any, Any, T]) -> T:
@@ -23,26 +22,10 @@ async def first_error(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end, also inside a notebook cell, where a loop runs already.
+    """Run a coroutine to its end, in a thread of its own: in a notebook cell a loop runs already.
 
     Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt.
     """
-    try:
-        return _in_a_thread(work) if _loop_runs() else asyncio.run(work)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(GO_ON) from None
-
-
-def _loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Run it in a loop of its own, in another thread."""
     begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
 
     async def whole() -> T:
@@ -58,4 +41,4 @@ def _in_a_thread(work: Coroutine[Any, Any, T]) -> T:
         except KeyboardInterrupt:
             loop, task = begun.result()
             loop.call_soon_threadsafe(task.cancel)
-            raise
+    raise KeyboardInterrupt("stopped; what was stored is kept: run the same again, and it goes on from there")

@@ -1,14 +1,8 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
 
-One trace serves every budget: it is sampled once to the largest, cut at each, and an answer is forced there. All
-that is asked is stored before it is used, so a run that was stopped goes on where it was, and a run that is
-complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own: what it
-shows of its reasoning is given back and an answer forced as ever; if it hides it, what it said within the budget is
-its answer, and nothing said is an empty one, with score 0.
-
-Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
-in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
-busy and memory does not grow with the sweep.
+All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
+calls nobody. Traces of all tasks and arms share the slots of one limiter, and no more of them are at work than there
+are slots. A trace and its answers follow each other in ascending order, so that prefix caches hit.
 """
 
 from __future__ import annotations
@@ -44,9 +38,8 @@ SETTLE = 120.0
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
-    """Run every (task, method) of a config and return its cells.
+    """Run every (task, method) of a config, in a script or a notebook cell, and return its cells.
 
-    Works in a script and in a notebook cell alike (async code: `await run_sweep_async(config)`).
     Run again, it calls no model; after a kill or an interrupt it goes on where it was.
 
     Args:
