@@ -1,7 +1,7 @@
 """Is it known already? If not, a backend is asked.
 
-Every call of a model goes through a `CachedClient`, which looks it up by the hash of all that determines it. What is not
-known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes something up.
+Every call of a model goes through a `CachedClient`, which looks it up by the hash of all that determines it. What is
+not known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes things up.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Backend(Protocol):
     """Knows what was asked before (`get`: None if it was not), completes what was not (or raises RequestFailed), finds
     the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
-    model: ModelName
+    @property
+    def model(self) -> ModelName: ...
 
     def get(self, key: str) -> Row | None: ...
 
