@@ -21,9 +21,9 @@ from anytime_lib import errors
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
-from anytime_lib.stats import declared_family, estimate
+from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import ledger_table
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest, replace_file
 
@@ -128,7 +128,7 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     _put(folder / "provenance.json", json.dumps(about, indent=2) + "\n")
     _put(folder / "params.yaml", yaml.safe_dump(settings, sort_keys=False))
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
-    family = declared_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
+    family = compare_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
     text = page.render(
         about=about, analysis=config.analysis, run=config.label, caveat=caveat(model.name), calls=calls,
         notebooks=notebooks, figures=sorted(path.stem for path in (folder / "figures").glob("*.png")),

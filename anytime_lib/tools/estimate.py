@@ -6,6 +6,7 @@ and makes up a reply to it, as long as it may be. The low figures suppose that r
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections import defaultdict
@@ -18,7 +19,6 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import load_model
 from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
@@ -184,8 +184,8 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
 
     async def whole() -> None:
-        slots, client = ResizableSemaphore(1), CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, slots, Progress("", 0, False), None, None), arms))
+        client = CachedClient(config, backend, asyncio.Semaphore(1))
+        await first_error(run_arms(Run(config, client, Progress("", 0, False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:

@@ -29,7 +29,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.models.reply import Reply
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.traces import recorded_key
+from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
 
