@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from anytime_lib import Store
 from anytime_lib.errors import DataError
 from anytime_lib.store import CELL_COLUMNS, SCHEMA
-from anytime_lib.sweep.traces import stored_trace
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.types import Problem, digest
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
