@@ -33,8 +33,6 @@ STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
 FEWER = (20, 8, 5)
 """How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
-UNCOUNTED = 3
-"""Replies in a row without usable token counts, after which that is taken to be the server's way."""
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "llamacpp": {}}
 """Who continues an assistant's turn, and by which settings."""
@@ -86,29 +84,27 @@ class Endpoint:
         self._tokenizer = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, tokenizer_file)
         self.dropped, self.owner = set[str](), ""
         self.sending = set[asyncio.Task[Any] | None]()
-        self._most, self._uncounted = FEWER[0], 0
+        self._most = FEWER[0]
 
     async def close(self) -> None:
         await self._client.close()
 
     async def check(self) -> None:
-        """Ask the server whether it is there, and whether it lists the model; the first request tells the rest.
+        """Ask the server who it is, and whether it lists the model; if not, the first request tells.
 
         Raises:
-            EndpointError: it is not, or does not.
+            EndpointError: nobody is there, or a list of models has none like it.
         """
-        try:
+        with suppress(RequestFailed):  # no list at this endpoint, or not for this key
             page = await self.ask(f"{self.base_url}/models")
-        except RequestFailed:
-            return  # no list at this endpoint, or not for this key
-        listed = page.get("data") if isinstance(page, dict) else page
-        known = [m for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
-        names = [str(m["id"]) for m in known]
-        self.owner = str(known[0].get("owned_by") or "") if known else ""
-        asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
-        if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
-            advice = one_line(nearest(self.model, names), self._redact)
-            raise EndpointError(f"{self.base_url} has no model {self.model!r}{advice}")
+            listed = page.get("data") if isinstance(page, dict) else page
+            known = [m for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
+            self.owner = str(known[0].get("owned_by") or "") if known else ""
+            names = [str(m["id"]) for m in known]
+            asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
+            if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
+                advice = one_line(nearest(self.model, names), self._redact)
+                raise EndpointError(f"{self.base_url} has no model {self.model!r}{advice}")
 
     async def chat(
         self,
@@ -161,7 +157,6 @@ class Endpoint:
                     self.sending.discard(task)
                 if self.limiter is not None:
                     self.limiter.succeeded()
-            self._count(reply, streamed=max_tokens > STREAM_FROM and "stream" not in self.dropped)
             return reply
 
         reply: Reply = await self._retrying(once if each_try is None else lambda: each_try(once))
@@ -284,15 +279,6 @@ class Endpoint:
             raise found if isinstance(found, RetryableError) else RequestFailed(str(found))
 
         return await self._retrying(once)
-
-    def _count(self, reply: Reply, streamed: bool) -> None:
-        """Notice replies that tell no token counts; streaming is given up where it keeps them from being told."""
-        self._uncounted = self._uncounted + 1 if reply.estimated and not reply.usage else 0
-        if self._uncounted >= UNCOUNTED and streamed:
-            self._uncounted = 0
-            self._note("tells no token counts when it streams; going on unstreamed", "stream")
-        elif self._uncounted == UNCOUNTED:
-            log.warning("%s tells no usable token counts; those on the ledger are estimates", self.base_url)
 
     def _note(self, what: str, *dropped: str) -> None:
         """Say once what the server does not do; the settings are left out of all later requests."""

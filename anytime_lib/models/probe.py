@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from anytime_lib.models.endpoint import PREFILL, Endpoint
+from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.reply import Reply, hidden_reasoning
 from anytime_lib.models.tokens import ends_of
 
@@ -41,7 +41,6 @@ async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None 
     return {
         "reasoning": "hidden" if hidden else reply.reasoning_in or "none",
         "tokens": await _token_mode(endpoint, reply),
-        "prefill": endpoint.owner in PREFILL,
         "dropped": sorted(endpoint.dropped),
         "owner": endpoint.owner,
     }
