@@ -196,16 +196,13 @@ def shown(problem: Problem, text: str | None = None) -> str:
 
 
 def assert_disjoint(
-    test: Iterable[Problem],
-    exemplars: Iterable[Problem],
-    leak: str = "exemplars are also under test",
-    advice: str = "use another pool",
+    test: Iterable[Problem], exemplars: Iterable[Problem], leak: str = "exemplars are also under test; use another pool"
 ) -> None:
     """Raise DataError if any exemplar is also under test, by id or by text (whatever its white space and its gold
     answer: "73" and "073" are answers to one problem)."""
     tested = {mark for problem in test for mark in _marks(problem)}
     if found := [problem.id for problem in exemplars if not tested.isdisjoint(_marks(problem))]:
-        raise DataError(f"leak: {len(found)} {leak} ({', '.join(found[:3])}), by id or by text; {advice}")
+        raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")
 
 
 def _marks(problem: Problem) -> list[tuple[str, str]]:

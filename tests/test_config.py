@@ -70,8 +70,9 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
 
 
 def test_a_port_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve", "--port=65536", "--gguf=none.gguf"]) == 2
-    assert "between 0 (any free one) and 65535, not 65536" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["serve", "--port=65536", "--gguf=none.gguf"])
+    assert "argument --port: invalid choice" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])

@@ -182,7 +182,7 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     monkeypatch.setattr(Model, "timeouts", QUICK)
     settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
                 "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
-                "concurrency": 8, "first_token_deadline": 0.5}  # fmt: skip
+                "concurrency": 8, "timeout": 0.5}  # fmt: skip
     well = run_sweep(RunConfig(run="run", **settings), progress=False)
     server.rate, server.seed = 0.3, 2
     server.only = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # short replies' counts are then not known

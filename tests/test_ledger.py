@@ -111,7 +111,7 @@ def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_design_that_can_find_nothing_says_so(config: Config, n: int) -> None:
     told = estimate_run(config(methods=["base"], n_problems=n)).summary()
-    assert f"gpqa: none could be found with n = {n} " in told and "would be found" not in told
+    assert f"gpqa: no difference could be found with n = {n};" in told and "would be found" not in told
 
 
 def test_the_command_line(
@@ -126,10 +126,6 @@ def test_the_command_line(
         return told.out + told.err
 
     assert "30 calls to make" in anytime("estimate") and not server.requests
-    for rate in ("0", "-3", "nan", "inf"):
-        assert main(["estimate", str(params), f"--tokens-per-second={rate}"]) == 2
-        said = capsys.readouterr().err
-        assert "--tokens-per-second must be a finite number above 0" in said and said.count("\n") == 1
     assert "no run at" in anytime("ledger")
     assert "tokens:" in anytime("sweep")
     told = anytime("ledger")

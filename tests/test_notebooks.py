@@ -214,7 +214,7 @@ def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
     assert "00_tour.ipynb: no answer from http://127.0.0.1:9/v1" in done.stderr
     path.write_text(yaml.safe_dump(SMALL | {"outputs": str(path)}))
     done = anytime_run(path)
-    assert done.returncode == 2 and "cannot make the folder" in done.stderr and "Traceback" not in done.stderr
+    assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
 
 
 needs_browser = pytest.mark.skipif(

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -114,23 +113,6 @@ def test_a_part_of_a_reply_gives_way_to_more_of_it_alone(path: Path) -> None:
         store.put(**columns("k", "ok", 3))
         assert store.get("k") == columns("k", "ok", 3)["response"]
         assert store.attempts().status.tolist() == ["partial", "error", "partial", "partial", "ok"]
-
-
-def test_many_waiting_puts_share_a_commit(path: Path) -> None:
-    said: list[str] = []
-
-    async def work(store: Store) -> list[Any]:
-        with closing(sqlite3.connect(path, isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            puts = asyncio.gather(*(store.aput(**columns(str(i), "ok", 1)) for i in range(200)))
-            await asyncio.sleep(0)  # all have begun, and wait for the lock
-        return await puts
-
-    with Store(path) as store:
-        assert store._writer is not None
-        store._writer.set_trace_callback(said.append)
-        assert [row["sha"] for row in asyncio.run(work(store))] == [digest(f"é{i}") for i in range(200)]
-        assert said.count("COMMIT") <= 3 and len(store.requests()) == len(store.attempts()) == 200
 
 
 async def _gather(store: Store, n: int) -> None:

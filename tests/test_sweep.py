@@ -296,7 +296,7 @@ def test_a_folder_that_cannot_be_written(config: Config, tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_made(config: Config, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot make the folder.*'outputs'"):
+    with pytest.raises(DataError, match=r"cannot use the store.*'outputs'"):
         run_sweep(config(outputs=str(tmp_path / "file")), progress=False)
 
 

@@ -12,7 +12,6 @@ import json
 import os
 import sqlite3
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
@@ -73,7 +72,6 @@ class Store(AbstractContextManager["Store"]):
         with in_words(self.path, "use"):
             self._writer = None if read_only else open_to_write(self.path)
             self._db = open_to_read(self.path)
-        self._waiting: deque[tuple[Job[Any], Future[Any]]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def __exit__(self, *_: object) -> None:
@@ -103,7 +101,7 @@ class Store(AbstractContextManager["Store"]):
 
     async def aput(self, **request: Any) -> dict[str, Any]:
         """`put` that lets the event loop run meanwhile. A cancelled task's request is stored: it was paid for."""
-        return await asyncio.wrap_future(self._write(self._put(request)))
+        return await asyncio.shield(asyncio.wrap_future(self._write(self._put(request))))
 
     def _put(self, request: Mapping[str, Any]) -> Job[dict[str, Any]]:
         safe = {name: self._json(request[name]) for name in ("request", "response")}
@@ -218,28 +216,15 @@ class Store(AbstractContextManager["Store"]):
         return pd.concat(parts, ignore_index=True)
 
     def _write(self, job: Job[T]) -> Future[T]:
-        """Run a job in the one thread that writes, in one transaction with whatever else waits by then."""
+        """Have the one thread that writes do a job, in a transaction of its own."""
         if self._writer is None:
             raise DataError(f"{str(self.path)!r} is open for reading only; {ELSEWHERE}")
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # from now on it cannot be cancelled
-        self._waiting.append((job, future))
-        self._thread.submit(self._commit_waiting)
-        return future
+        return self._thread.submit(self._commit, self._writer, job)
 
-    def _commit_waiting(self) -> None:
-        assert self._writer is not None
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        try:
-            with in_words(self.path, "write to"), self._writer as db:
-                db.execute("BEGIN IMMEDIATE")
-                results = [job(db) for job, _ in batch]
-        except Exception as error:
-            for _, future in batch:
-                future.set_exception(error)
-        else:
-            for (_, future), result in zip(batch, results, strict=True):
-                future.set_result(result)
+    def _commit(self, writer: sqlite3.Connection, job: Job[T]) -> T:
+        with in_words(self.path, "write to"), writer as db:
+            db.execute("BEGIN IMMEDIATE")
+            return job(db)
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:

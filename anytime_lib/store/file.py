@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
 
@@ -35,7 +34,7 @@ _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: "SELECT 1"}
 
 PATIENCE = 120.0
 """Seconds to wait while another process writes."""
-ELSEWHERE = "make it, or copy the whole folder to another place and name that with the parameter 'outputs'"
+ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
 _HINTS = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space and run again; what was stored before is kept",
     sqlite3.SQLITE_IOERR: "the disk fails or is full; free some space and run again; what was stored before is kept",
@@ -52,7 +51,9 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     db = _connect(path, "rwc")
     try:
         _schema(db, path)
-        _log_ahead(db)
+        db.execute("PRAGMA synchronous=NORMAL")
+        with suppress(sqlite3.OperationalError):  # another process is in the way: it will do, or has done, the same
+            db.execute("PRAGMA journal_mode=WAL")
         with db:
             db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
             for statement in _STEPS[_schema(db, path)].split(";"):
@@ -87,20 +88,6 @@ def _schema(db: sqlite3.Connection, path: Path) -> int:
     if schema not in _STEPS or (schema == 0) != (tables == 0):
         raise DataError(f"{str(path)!r} is a database of something else and not a store")
     return int(schema)
-
-
-def _log_ahead(db: sqlite3.Connection) -> None:
-    """Switch to a write-ahead log. Here SQLite itself does not wait until no other process is in the way."""
-    db.execute("PRAGMA synchronous=NORMAL")
-    until = time.monotonic() + PATIENCE
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-        time.sleep(0.01)
 
 
 def _code(error: BaseException | None) -> int:

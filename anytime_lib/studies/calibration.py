@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,6 @@ from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
-from anytime_lib.stats.permutation import shared_draws
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
@@ -90,8 +90,8 @@ def error_rates(
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
         cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in (1.0, 1.0, 1.0, 1.0, effect)])
-        draws = shared_draws(n_resamples, rng)
-        *nulls, real = (compare_arrays(cells[[0, a]], b, index_of(), draws) for a in (1, 2, 3, 4))
+        draws: dict[str, Any] = {"n_resamples": n_resamples, "seed": rng, "with_raw": False}
+        *nulls, real = (compare_arrays(cells[[0, a]], b, index_of(), **draws) for a in (1, 2, 3, 4))
         none, some = nulls[0].confidence_interval(), real.confidence_interval()
         rows.append({
             ("alarms: p < .05 without an effect", "5 %"): nulls[0].pvalue < 0.05,

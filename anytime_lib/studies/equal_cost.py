@@ -104,7 +104,7 @@ def gains(
         saved_low and saved_high, n_problems. Methods that share no cell with the baseline are left out.
     """
     found, tail = [pd.DataFrame(columns=GAINS)], (1 - confidence_level) / 2
-    costs = {arm: part.set_index("budget") for arm, part in table.groupby(["task", "method"])}
+    costs = {arm: part.set_index("budget", drop=False) for arm, part in table.groupby(["task", "method"])}
     for place, arm in cells[cells.method != baseline].groupby(["task", "method"], sort=False):
         task, method = map(str, place)
         try:
@@ -117,11 +117,8 @@ def gains(
         draws = resampled(quality, budgets, curve_of("pooled"), n_resamples, np.random.default_rng(seed))
         curves = np.concatenate([mean_curve(quality, "pooled")[None], draws])  # what was observed comes first
         for axis in AXES:
-            x = [np.asarray(budgets, float)] * 2
-            if axis != "budget":  # what a method costs never falls
-                x = [
-                    np.maximum.accumulate(costs[task, m].loc[budgets, axis].to_numpy(float)) for m in (baseline, method)
-                ]
+            spent = [costs[task, m].loc[budgets, axis].to_numpy(float) for m in (baseline, method)]
+            x = np.maximum.accumulate(spent, axis=1)  # what a method costs never falls
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x[1]})
             for name, values in {"points": _points(curves, *x), "saved": _saved(curves, *x)}.items():
                 part[name] = values[0]

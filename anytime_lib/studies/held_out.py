@@ -28,7 +28,7 @@ from anytime_lib.types import ProblemSplit, assert_disjoint
 
 STATISTICS = {
     "index": index_of("pooled"),
-    "quality": CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw", "mean quality over the budgets"),
+    "quality": CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw"),
 }
 """What a criterion's `statistic` names."""
 
@@ -140,8 +140,8 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     elsewhere |= {"difficulty": wanted.difficulty} if wanted.difficulty is not None else {}
     there = settings.model_copy(update=elsewhere)
     held = drawn(task, there, wanted.seed, "test", there.source, wanted.n_problems)
-    leak, advice = "held-out problems are also in the run", "give settle another seed, difficulty or source"
-    assert_disjoint([*run.test, *run.shots, *run.pool], held, leak, advice)
+    leak = "held-out problems are also in the run; give held_out another seed, difficulty or source"
+    assert_disjoint([*run.test, *run.shots, *run.pool], held, leak)
     changes = {"methods": names, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
     problems, arms = ProblemSplit(held, run.shots, run.pool), []
     for name in dict.fromkeys(names):

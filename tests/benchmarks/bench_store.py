@@ -109,8 +109,6 @@ def writing(folder: Path, n: int) -> None:
     with Store(folder / "g.sqlite") as store:
         held: list[float] = []
         found[f"Store.aput, {SLOTS} waiting"] = timed(lambda: held.append(asyncio.run(waiting(store, rows))))
-    with Store(folder / "h.sqlite") as store:
-        found["Store.put_many of 100"] = timed(lambda: [store.put_many(rows[i : i + 100]) for i in range(0, n, 100)])
     peer = found["JSON lines, flushed"]
     print(f"{'writing ' + str(n) + ' requests':34}{'per second':>12}{'ms each':>10}{'x flushed JSON lines':>22}")
     for name, seconds in found.items():
