@@ -62,7 +62,6 @@ class Endpoint:
         base_url: str,
         model: str,
         api_key: str,
-        *,
         key_name: str = "the API key",
         timeouts: Timeouts | None = None,
         on_event: Callable[[Event], None] | None = None,

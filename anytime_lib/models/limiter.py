@@ -25,10 +25,9 @@ log = logging.getLogger(__name__)
 
 START = 256
 """Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
-SHRINK, COOL_DOWN = 0.8, 15.0
-GROWTH = 0.05
-"""What is added to the limit after a 429, as a share of the maximum, each time that all slots were used once. Before
-the first 429 it doubles."""
+SHRINK, COOL_DOWN, GROWTH = 0.8, 15.0, 0.05
+"""What a 429 leaves of the limit, and for how many seconds; what is added later, as a share of the maximum, each time
+that all slots were used once (before the first 429 it doubles)."""
 
 
 class ResizableSemaphore(asyncio.Semaphore):
@@ -127,14 +126,13 @@ class Timeouts:
 
     Attributes:
         connect: for a connection.
-        first_token: for the first token, and for each sign of life after it. Servers that queue requests, or reason
-            out of sight, need minutes.
+        first_token: for the first token, and for each sign of life after it; servers that queue need minutes.
         whole: for a whole reply.
         retries: tries after the first, where a try fails in a way that may pass.
         limited: how long a request that is met with 429 is tried again, however often that is.
         backoff: the first pause between tries; each is twice the one before, up to `longest`.
         longest: the longest such pause. A `Retry-After` is honoured up to ten times as long; after a longer one the
-            request is given up, and others hold back for `longest` alone before they find out for themselves.
+            request is given up, and the others hold back for `longest`.
     """
 
     connect: float = 10.0

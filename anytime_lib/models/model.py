@@ -23,21 +23,23 @@ from anytime_lib.types import Problem
 log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
+OWN = {
+    "embedded": "anytime_lib.models.embedded:EmbeddedModel",
+    "simulated": "anytime_lib.models.simulated:SimulatedModel",
+}
+"""Models that need no endpoint elsewhere -> the class that knows how they are reached."""
 
 
 def load_model(config: RunConfig) -> Model:
     """The model that a config names: one at an endpoint, a GGUF file served here, or the simulated respondent."""
-    url = config.endpoint.base_url
-    kind = ""
-    if url is None and config.model == "simulated":
-        kind = "simulated:SimulatedModel"
-    elif url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
-        kind = "embedded:EmbeddedModel"
-    if kind:
-        made: Model = resolve_name(f"anytime_lib.models.{kind}")(config)
-        return made
-    address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return Model(config, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
+    url, kind = config.endpoint.base_url, "embedded" if config.model.endswith(".gguf") else config.model
+    made: Model
+    if url is None and kind in OWN:
+        made = resolve_name(OWN[kind])(config)
+    else:
+        address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        made = Model(config, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
+    return made
 
 
 class Model:
@@ -83,16 +85,8 @@ class Model:
 
     async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
         """The endpoint at an address, checked."""
-        endpoint = Endpoint(
-            url,
-            self.name,
-            key,
-            key_name=key_name,
-            timeouts=self.timeouts,
-            on_event=self.on_event,
-            limiter=self.limiter,
-            tokenizer_file=self.config.endpoint.tokenizer_file,
-        )
+        file = self.config.endpoint.tokenizer_file
+        endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_event, self.limiter, file)
         try:
             await endpoint.check()
         except BaseException:
@@ -107,8 +101,7 @@ class Model:
         request `ask` makes. None where the server is ours, and known anyway, or where it could not be probed."""
         endpoint, probing = await self.endpoint(), resolve_name("anytime_lib.models.probe")
         if known is not None:
-            endpoint.dropped |= set(known["dropped"])
-            endpoint.owner = endpoint.owner or known["owner"]
+            endpoint.dropped |= {*known["dropped"]}
             return known
         try:
             found: dict[str, Any] = await probing.probe(endpoint, ask)
