@@ -57,7 +57,7 @@ def simulation_of(settings: Mapping[str, Any]) -> Simulation:
 
 
 def _marker(method: str) -> str:
-    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    """The words of a prompt by which a method can be told; empty where it has none."""
     try:
         return fixed_words(f"{method}.question")
     except FileNotFoundError:
