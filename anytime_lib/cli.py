@@ -17,8 +17,8 @@ from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
+from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.explain import explain
@@ -101,7 +101,7 @@ def _ledger(asked: Namespace) -> None:
     prices = RunConfig.from_yaml(asked.run).limits.prices if asked.run.endswith((".yaml", ".yml")) else None
     with Store(_store_of(asked.run), read_only=True) as store:
         table = ledger_table(store, prices)
-        for frame in (table, against_fresh(store, prices), identical_traces(store)):
+        for frame in (table, against_fresh(store, prices)):
             _show(frame)
     print(ledger_summary(table))
 

@@ -16,8 +16,8 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
-from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest
@@ -294,8 +294,6 @@ def test_rows_are_matched_by_id_or_by_the_exact_text(imported: Callable[..., pd.
     found = imported([{"prompt": f"{rome} Think."}, {"prompt": f" {oslo}\n"}, {"problem": paris.replace(" ", "\n")},
                       {"prompt": "Add 3 + 45"}, {"problem": "and then?", "problem_id": "c0"}])  # fmt: skip
     assert found.problem_id.fillna("none").tolist() == ["none", "c1", "c2", "none", "c0"]
-    with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
-        imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": oslo}])
 
 
 def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:

@@ -25,7 +25,7 @@ from anytime_lib.models.failures import Event, RetryableError, ServerError, fail
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.probe import probe, summary
 from anytime_lib.models.reply import Reply, ReplyParser, chunks_of
-from anytime_lib.sweep.traces import stored_trace
+from anytime_lib.sweep.client import stored_trace
 
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""

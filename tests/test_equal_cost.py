@@ -24,7 +24,8 @@ from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
-from anytime_lib.sweep.costs import billed, ledger_table
+from anytime_lib.sweep.costs import billed
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
@@ -179,8 +180,8 @@ class Hint:
 
     name = "hint"
 
-    async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, trace_slots: Any) -> str:
-        of = Sample(task, "hinted", problems.pool[0])
+    async def __call__(self, client: Any, on: Any) -> str:
+        of = Sample(on.task, "hinted", on.problems.pool[0])
         trace = await client.trace(of, [{"role": "user", "content": "Think"}], 12)
         said = await client.say(of, "hint", [{"role": "user", "content": trace.text}], 5)
         return trace.text + said.text

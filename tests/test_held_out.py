@@ -19,7 +19,7 @@ from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
 from anytime_lib.config import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, settle
-from anytime_lib.sweep.criterion import note_criterion
+from anytime_lib.sweep.run import note_criterion
 
 Config = Callable[..., RunConfig]
 HELD = {"treatment": "pdp_grader", "task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0,

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Context, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
+from anytime_lib.methods.base import BudgetAnswer, Context, Prompted, Sample, Session, chain_of_thought
+from anytime_lib.methods.search import Searching, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.costs import against_fresh, ledger_table
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run

@@ -27,9 +27,9 @@ from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import truth
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Preference
 

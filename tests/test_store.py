@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from anytime_lib import Store
 from anytime_lib.errors import DataError
 from anytime_lib.store import CELL_COLUMNS, SCHEMA
-from anytime_lib.sweep.traces import stored_trace
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.types import Problem, digest
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -305,14 +305,14 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE mine (x)")
     for read_only in (False, True):
-        with pytest.raises(DataError, match="something else"):
+        with pytest.raises(DataError, match="is no store"):
             Store(path, read_only)
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
         db.execute("DROP TABLE mine")
         db.execute(f"PRAGMA user_version={SCHEMA + 1}")
     for read_only in (False, True):
-        with pytest.raises(DataError, match=rf"newer version \(schema {SCHEMA + 1}\)"):
+        with pytest.raises(DataError, match=rf"\(schema {SCHEMA + 1}\) is no store"):
             Store(path, read_only)
 
 

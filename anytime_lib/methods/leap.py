@@ -8,17 +8,15 @@ level), and a summary of them all (high level).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, PrepTask, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.synthesis import from_attempts
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import Task, grade_answer
-from anytime_lib.types import Attempt, Message, Problem, ProblemSplit, shown
+from anytime_lib.tasks.base import grade_answer
+from anytime_lib.types import Attempt, Message, Problem, shown
 
 
 @dataclass(frozen=True)
@@ -58,13 +56,11 @@ class Principles:
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        found = f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool"
-        if self.failed:
-            found += f" ({self.failed} could not be made)"
-        if self:
-            return f"{found}, {len(self.low)} principles"
-        why = "the model drew no principle from them" if self.mistakes else "there is nothing to learn from"
-        return f"{found}; {why}, so leap is left out. More pool problems or samples may help"
+        found = (
+            f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool "
+            f"({self.failed} could not be made), {len(self.low)} principles"
+        )
+        return found if self else f"{found}, so leap is left out. More pool problems or samples may help"
 
 
 @dataclass(frozen=True)
@@ -77,41 +73,36 @@ class Learning:
     name = "principles"
     principle_tokens: int = 256
 
-    async def __call__(
-        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
-    ) -> Principles:
+    async def __call__(self, client: Client, on: PrepTask) -> Principles:
+        async def say(problem: Problem, kind: str, content: str) -> str:
+            """What the model says to that; nothing where the request fails."""
+            of, asked = Sample(on.task, "leap", problem), [{"role": "user", "content": content}]
+            try:
+                return (await client.say(of, kind, asked, self.principle_tokens)).text.strip()
+            except RequestFailed:
+                return ""
+
         async def work(problem: Problem, attempts: list[Attempt]) -> tuple[int, Mistake | None]:
-            grades = [grade_answer(task, problem, a.answer, a.finish_reason) for a in attempts]
+            grades = [grade_answer(on.task, problem, a.answer, a.finish_reason) for a in attempts]
             read = [(a, grade) for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok"]
             wrong = next((a for a, grade in read if not grade.correct), None)
-            return len(read), await self._learned(client, task, problem, wrong) if wrong else None
+            if wrong is None:
+                return len(read), None
+            gold = on.task.gold_answer(problem)
+            explain = prompt("leap.explain", problem=problem.text, attempt=wrong.text, answer=gold)
+            principle = ""
+            if explanation := await say(problem, "explain", explain):
+                asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
+                principle = await say(problem, "principle", asked)
+            return len(read), Mistake(problem, wrong.trace_key, wrong.answer_key, explanation, principle)
 
-        found, counts = await from_attempts(client, task, settings, problems, trace_slots, work)
+        found, counts = await from_attempts(client, on, work)
         mistakes = [mistake for _, mistake in found if mistake]
-        made = Principles(task.name, mistakes, "", sum(n for n, _ in found), sum(counts.values()) - counts["made"])
-        if not made:
-            return made
-        asked = prompt("leap.summary", principles=_listed(made.low))
-        return replace(
-            made, high=await self._say(client, Sample(task, "leap", mistakes[0].problem), "principle", asked)
-        )
-
-    async def _learned(self, client: Client, task: Task, problem: Problem, wrong: Attempt) -> Mistake:
-        """What a wrong attempt taught."""
-        of, principle = Sample(task, "leap", problem), ""
-        asked = prompt("leap.explain", problem=problem.text, attempt=wrong.text, answer=task.gold_answer(problem))
-        if explanation := await self._say(client, of, "explain", asked):
-            asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-            principle = await self._say(client, of, "principle", asked)
-        return Mistake(problem, wrong.trace_key, wrong.answer_key, explanation, principle)
-
-    async def _say(self, client: Client, of: Sample, kind: str, content: str) -> str:
-        """What the model says to that; nothing where the request fails."""
-        try:
-            said = await client.say(of, kind, [{"role": "user", "content": content}], self.principle_tokens)
-        except RequestFailed:
-            return ""
-        return said.text.strip()
+        low, high = [m.principle for m in mistakes if m.principle], ""
+        if low:
+            high = await say(mistakes[0].problem, "principle", prompt("leap.summary", principles=_listed(low)))
+        failed = counts.get("failed", 0) + counts.get("hidden", 0)
+        return Principles(on.task.name, mistakes, high, sum(n for n, _ in found), failed)
 
     def save(self, prepared: Principles, folder: Path) -> None:
         """One mistake a line with its lineage, then the summary; texts on private problems are withheld."""

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Context, Method, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, cost, prompt_tokens
+from anytime_lib.methods.base import BudgetAnswer, Context, Method, Session, chain_of_thought
+from anytime_lib.methods.search import Searching, cost, prompt_tokens
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 

@@ -13,11 +13,12 @@ busy and memory does not grow with the sweep.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 
@@ -30,11 +31,11 @@ from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
-from anytime_lib.sweep.criterion import note_criterion
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, plan, split_summary
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
 
     Works in a script and in a notebook cell alike (async code: `await run_sweep_async(config)`).
     Run again, it calls no model; after a kill or an interrupt it goes on where it was.
+
+    Args:
+        progress: show a bar, and print how many problems are tested, are examples and make the pool.
 
     Returns:
         The tidy table (columns of `Store.cells()`), one row per model, task, problem, method, sample and budget.
@@ -63,7 +67,10 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
     async with opened(config) as (store, model):
         update_grades(store)
         note_criterion(config, store, model.name)
-        return await sweep_arms(config, plan(config, store), store, model, progress)
+        arms = plan(config, store)
+        if progress:
+            print(split_summary(arms))
+        return await sweep_arms(config, arms, store, model, progress)
 
 
 @asynccontextmanager
@@ -82,7 +89,7 @@ async def sweep_arms(
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     n_cells = sum(arm.n_cells for arm in arms)
-    async with running(config, store, model, config.label, n_cells, progress, keep_files=keep_files) as run:
+    async with running(config, store, model, Progress(config.label, n_cells, progress), keep_files) as run:
         done = await first_error(run_arms(run, arms))
     here = store.cells(run=config.label, model=model.name)
     mine = pd.Series(False, index=here.index)
@@ -106,34 +113,59 @@ async def sweep_arms(
 
 @asynccontextmanager
 async def running(
-    config: RunConfig,
-    store: Store,
-    model: Model,
-    title: str,
-    total: int,
-    progress: bool,
-    unit: str = "cell",
-    keep_files: bool = True,
+    config: RunConfig, store: Store, model: Model, bar: Progress, keep_files: bool = True
 ) -> AsyncIterator[Run]:
     """A run with its limiter, spend limit and bar; its last cells are stored however it ends."""
     at = config.endpoint
-    limiter = Limiter(
-        at.concurrency, requests_per_minute=at.requests_per_minute, tokens_per_minute=at.tokens_per_minute
-    )
-    spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
-    bar = Progress(title, total, progress, unit, limiter=limiter, spend_limit=spend_limit)
-    model.limiter, model.on_event = limiter, bar.event
+    rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
+    bar.limiter = model.limiter = Limiter(at.concurrency, **rates)
+    bar.spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
+    model.on_event = bar.event
     model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
-    backend = LiveBackend(store, model, bar, spend_limit)
-    client = CachedClient(config, backend)
-    run = Run(config, client, limiter.trace_slots, bar, store, config.folder if keep_files else None)
-    ticking = asyncio.create_task(bar.tick())
+    backend = LiveBackend(store, model, bar, bar.spend_limit)
+    client = CachedClient(config, backend, bar.limiter.trace_slots)
+    run = Run(config, client, bar, store, config.folder if keep_files else None)
     try:
         yield run
     except BaseException as error:
         await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
         raise
     finally:
-        ticking.cancel()
         run.flush()
         bar.close()
+
+
+def held_out_run(config: RunConfig) -> str:
+    """The `run` under which held-out cells are stored: they are no part of the run's own table."""
+    return f"{config.label} held out"
+
+
+def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any] | None:
+    """Note the held-out test's criterion, and the hash of all that its verdict depends on, when it is first seen.
+
+    Returns:
+        The note: criterion, first_seen (UTC, ISO), after_results and after_run (how many held-out answers, and answers
+        of the run's own treatment, were there then); None if the config has no criterion for a task that it runs.
+    """
+    wanted = config.held_out
+    if wanted is None or wanted.pool_task not in config.tasks:
+        return None
+    tasks = [
+        config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in (wanted.task, wanted.pool_task)
+    ]
+    numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
+    design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
+    about = f"{held_out_run(config)}, {model}, {design}"
+    if (known := store.noted("settle", about)) is not None:
+        return known
+    held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
+    own = store.cells(run=config.label, model=model, task=wanted.task, method=wanted.treatment)
+    note = {
+        "criterion": wanted.model_dump(mode="json"),
+        "first_seen": datetime.now(UTC).isoformat(timespec="seconds"),
+        "after_results": int((held.status != "error").sum()),
+        "after_run": int((own.status != "error").sum()),
+    }
+    if not store.read_only:
+        store.note("settle", about, note)
+    return note

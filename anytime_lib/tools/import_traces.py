@@ -29,15 +29,15 @@ from anytime_lib.errors import DataError
 from anytime_lib.models.reply import Reply
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.traces import recorded_key
+from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
-WHOLE = ("response", "completion", "text", "output")
+WHOLE = ("response", "completion")
 REASONING = ("reasoning", "reasoning_content", *WHOLE)
-ANSWERS = ("prediction", "final_answer", "model_answer", "response", "completion")
+ANSWERS = ("prediction", "final_answer", "model_answer", *WHOLE)
 
 
 class Recorded(BaseModel):
@@ -64,8 +64,8 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         where none was recorded).
 
     Raises:
-        DataError: the file cannot be read or a row cannot be used (the message names it), nothing matches, a row's id
-            and text name different problems, or other traces are imported into this run already.
+        DataError: the file cannot be read or a row cannot be used (the message names it), nothing matches, or other
+            traces are imported into this run already.
     """
     task = cast(Task, load_task(task))
     settings = config.task(task.name)
@@ -146,13 +146,7 @@ def _squeezed(text: str) -> str:
 def _matched(rows: list[Recorded], problems: list[Problem]) -> list[tuple[Recorded, Problem | None]]:
     """Each row with its problem, by id, else by text; None where there is none."""
     by_id, by_text = {p.id: p for p in problems}, {_squeezed(p.text): p for p in problems}
-    found = []
-    for row in rows:
-        named, asked = by_id.get(row.id), by_text.get(_squeezed(row.text))
-        if named and asked and named != asked:
-            raise DataError(f"row {row.row} has the id of {named.id} and the text of {asked.id}; correct one")
-        found.append((row, named or asked))
-    return found
+    return [(row, by_id.get(row.id) or by_text.get(_squeezed(row.text))) for row in rows]
 
 
 def _number(matched: list[tuple[Recorded, Problem]]) -> None:
