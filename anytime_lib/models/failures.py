@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import openai
@@ -30,26 +30,12 @@ _TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exce
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that a reader of a progress bar should hear of.
-
-    Attributes:
-        seconds: how long the request now waits before it is tried again.
-        words: the reason, in one sentence.
-    """
-
-    kind: Literal["retry", "rate_limited", "dropped_setting", "server_error"]
-    seconds: float
-    words: str
-
-
 @dataclass(eq=False)
 class RetryableError(Exception):
     """A try of a request failed in a way that may pass.
 
     Attributes:
-        kind: how the try is counted.
+        limited: the server said 429.
         wait: seconds the server asked to wait (`Retry-After`), if it did.
         billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
         partial: the `Reply` that had arrived before a stream died.
@@ -58,7 +44,7 @@ class RetryableError(Exception):
     """
 
     words: str
-    kind: Literal["retry", "rate_limited", "server_error"] = "retry"
+    limited: bool = False
     wait: float | None = None
     billed: dict[str, int] = field(default_factory=dict)
     partial: Any = None
@@ -104,9 +90,9 @@ class ServerError(Exception):
                 f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
             )
         if status == 429:
-            return RetryableError(words, "rate_limited", self.wait)
+            return RetryableError(words, limited=True, wait=self.wait)
         if status >= 500 or status in (408, 409, 425):
-            return RetryableError(words, "server_error" if status >= 500 else "retry", self.wait)
+            return RetryableError(words, wait=self.wait)
         if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _MODEL.search(told) or (status in (403, 404) and about_model):

@@ -13,7 +13,6 @@ from typing import Any
 from anytime_lib.config import RunConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
-from anytime_lib.models.failures import Event
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.reply import Reply
 from anytime_lib.redact import Key
@@ -49,14 +48,14 @@ class Model:
         name: the model's name in requests and cells. For the embedded model it carries the weights' hash, for the
             simulated respondent that of its parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
-        timeouts, on_event, limiter: handed to the endpoint; set them before the first call.
+        timeouts, on_retry, limiter: handed to the endpoint; set them before the first call.
     """
 
     timeouts = Timeouts()
 
     def __init__(self, config: RunConfig, name: str, endpoint_id: str) -> None:
         self.config, self.name, self.endpoint_id = config, name, endpoint_id
-        self.on_event: Callable[[Event], None] | None = None
+        self.on_retry: Callable[[str], None] | None = None
         self.limiter: Limiter | None = None
         self._endpoint: Endpoint | None = None
         self._lock = asyncio.Lock()
@@ -86,7 +85,7 @@ class Model:
     async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
         """The endpoint at an address, checked."""
         file = self.config.endpoint.tokenizer_file
-        endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_event, self.limiter, file)
+        endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, file)
         try:
             await endpoint.check()
         except BaseException:

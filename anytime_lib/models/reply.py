@@ -121,12 +121,12 @@ class ReplyParser:
         if isinstance(chunk.get("model"), str):
             self._model = self._model or one_line(chunk["model"], self._redact)
         self.usage = _dict(chunk.get("usage")) or self.usage
-        choice = next(iter(_dicts(chunk.get("choices"))), {})
+        choice = next(iter(dicts(chunk.get("choices"))), {})
         self.streamed |= "delta" in choice
         part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
         if isinstance(part, dict):
             self._part(part)
-        self._tokens += _dicts(_dict(choice.get("logprobs")).get("content"))
+        self._tokens += dicts(_dict(choice.get("logprobs")).get("content"))
         if isinstance(choice.get("finish_reason"), str):
             reason = one_line(choice["finish_reason"], self._redact)[:50]
             if reason in _BROKEN:
@@ -257,7 +257,8 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _dicts(value: Any) -> list[dict[str, Any]]:
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
@@ -285,5 +286,5 @@ def _bytes(token: dict[str, Any]) -> bytes:
 
 def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     """The alternatives listed for a token: text -> nats."""
-    pairs = [(row.get("token"), row.get("logprob")) for row in _dicts(token.get("top_logprobs"))]
+    pairs = [(row.get("token"), row.get("logprob")) for row in dicts(token.get("top_logprobs"))]
     return {sane(said): float(nats) for said, nats in pairs if isinstance(said, str) and isinstance(nats, int | float)}
