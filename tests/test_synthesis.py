@@ -137,7 +137,7 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
         async with load_model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
                 bar = Progress("", 0, False)
-                client = CachedClient(config, LiveBackend(store, model, bar))
+                client = CachedClient(LiveBackend(store, model, bar), config.sampling, config.seed)
                 return await asyncio.gather(
                     *(Pairs(by)(client, PrepTask(task, config.task("sums"), problems)) for by in PREFERENCE_SOURCES)
                 )
