@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from anytime_lib.methods import preference_file
-from anytime_lib.methods.base import Client, Context, Method, PrepTask, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource, verifier_of
 from anytime_lib.methods.pairs import choose, shuffled
 from anytime_lib.methods.synthesis import ALONE, COLUMNS, Synthesis, compare_all, from_attempts
@@ -22,8 +22,8 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem
 
 
-class Pairs:
-    """The preparation: preference pairs from the pool, by `judge`, `grader`, ..."""
+class Pairs(Preparation):
+    """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by

@@ -1,8 +1,7 @@
 """Is it known already? If not, a backend is asked.
 
-Every call of a model goes through a `CachedClient`. It looks the request up by the hash of all that determines it, and
-has its backend complete it only if it is not known: `live.LiveBackend` asks the endpoint, pays, and stores what came
-back before anybody uses it; the estimate's backend counts and makes something up.
+Every call of a model goes through a `CachedClient`, which looks it up by the hash of all that determines it. What is
+not known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes things up.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ class Request:
 
 
 class Backend(Protocol):
-    """Whoever knows what was asked before (`get`: None if it was not), completes the requests that were not (or raises
-    RequestFailed), finds the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
+    """Knows what was asked before (`get`: None if it was not), completes what was not (or raises RequestFailed), finds
+    the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
     @property
     def model(self) -> ModelName: ...
@@ -122,12 +121,9 @@ class CachedClient:
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
         """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has
-        to be forced; the tokens that it spent reasoning, by the returned usage alone; and what it said, if that is its
-        answer, for the reasoning came apart from it or was hidden.
-
-        A run that spent its budget out of sight has answered nothing by then (`empty`, score 0): were it left out, only
-        early finishers would count at small budgets.
-        """
+        to be forced; the tokens that it spent reasoning, as the usage tells; and what it said, if that is its answer,
+        for the reasoning came apart from it or was hidden. A run that spent its budget out of sight has answered
+        nothing by then (`empty`, score 0): were it left out, only early finishers would count at small budgets."""
         request = self.trace_request(of, messages, budget)
         row = await self.complete(request)
         if not row["completion_tokens"]:
@@ -150,11 +146,9 @@ class CachedClient:
         return trace_of(key, messages, row, None if told else await self._tokenised(of, key, row))
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
-        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens.
-
-        By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
-        go on after a closing phrase. Budgets past the trace's own end share one call.
-        """
+        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens: by a new user turn
+        after the reasoning given back as the assistant's, or (`prefill`) by letting the model go on after a closing
+        phrase. Budgets past the trace's own end share one call."""
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
         if self.sampling.answer_via == "prefill":

@@ -23,12 +23,12 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
 
