@@ -72,7 +72,7 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     backend = Respondent(seed)
-    client = CachedClient(config, backend)  # type: ignore[arg-type]
+    client = CachedClient(backend, config.sampling, config.seed)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
     async def all_stops() -> list[BudgetAnswer]:
@@ -278,7 +278,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     explained = [m[-1]["content"] for m in asked if "Explain in a few sentences" in m[-1]["content"]]
     assert len(explained) == 2 and all("RIGHT ANSWER: Answer: " in e for e in explained)
     traces = [m for m in asked if "Here are principles" in m[0]["content"]]
-    assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
+    assert len(traces) == 6 * 3
     before = len(server.requests)
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
     assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool.budget]  # no attempt is made again
