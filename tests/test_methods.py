@@ -70,7 +70,7 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     backend = Respondent(seed)
-    client = CachedClient(config, backend)  # type: ignore[arg-type]
+    client = CachedClient(backend, config.sampling, config.seed)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
     session = Session(client, context, Sample(task, name, problem))

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -260,7 +259,7 @@ def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Cal
 def test_the_bar_tells_the_running_total_and_retries_with_their_reason(capsys: pytest.CaptureFixture[str]) -> None:
     bar = Progress("run", 4)
     bar.on_reply(1200, cached=False)
-    bar.event(SimpleNamespace(kind="rate_limited", seconds=12.0, words="429 too many requests"))
+    bar.retry("429 too many requests")
     bar.close()
     assert "1 calls, 0 known, 1,200 tokens" in bar.text()
     assert "1 retries, last: 429 too many requests" in capsys.readouterr().err

@@ -17,7 +17,7 @@ SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
     "tasks": ["base", "aime", "integers"],
     "methods": ["base", "simple"],
-    "models": ["model", "endpoint", "reply", "failures", "retry", "limiter", "tokens"],
+    "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
     "sweep": ["plan", "client", "live", "arms", "run", "grading", "costs"],
     "stats": ["bootstrap", "intervals", "compare"],
 }

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from anytime_lib.config import RunConfig, TaskConfig
+from anytime_lib.config.groups import SamplingConfig, TaskConfig
 from anytime_lib.errors import RequestFailed
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
@@ -57,7 +57,8 @@ class Client(Protocol):
     server does not show it. `trace_slots` admits as many traces, or pool problems, at once as there are slots.
     """
 
-    config: RunConfig
+    sampling: SamplingConfig
+    seed: int
     model: ModelName
     trace_slots: asyncio.Semaphore
 

@@ -40,13 +40,13 @@ class Pairs(Preparation):
         found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
         compared = list(itertools.chain.from_iterable(found))
         usable = [pair for _, pair in compared if pair]
-        pool, sampling = on.settings.pool, client.config.sampling
+        pool, sampling = on.settings.pool, client.sampling
         preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
         if self.by == "shuffled":
             left_out |= {ALONE: 1} if len(preferences) == 1 else {}
-            usable = preferences = shuffled(preferences, client.config.seed)
+            usable = preferences = shuffled(preferences, client.seed)
         made_with = {
-            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.config.seed,
+            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed,
             "pool_budget": pool.budget, "pool_problems": pool.problems, "pool_samples": pool.samples,
             "temperature": sampling.temperature, "top_p": sampling.top_p, "pair_tokens": pool.pair_tokens,
         }  # fmt: skip

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import SamplingConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
 from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
@@ -67,14 +67,16 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        trace_slots: as many at once as there are slots; by default `concurrency` of them.
+        trace_slots: as many at once as there are slots; one by default.
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
-    def __init__(self, config: RunConfig, backend: Backend, trace_slots: asyncio.Semaphore | None = None) -> None:
-        self.config, self.backend, self.model = config, backend, backend.model
-        self.trace_slots = trace_slots or asyncio.Semaphore(config.endpoint.concurrency)
+    def __init__(
+        self, backend: Backend, sampling: SamplingConfig, seed: int, trace_slots: asyncio.Semaphore | None = None
+    ) -> None:
+        self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
+        self.trace_slots = trace_slots or asyncio.Semaphore()
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -93,8 +95,8 @@ class CachedClient:
 
     def trace_request(self, of: Sample, messages: list[Message], max_tokens: int) -> Request:
         """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
-        seed = int(digest([self.config.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
-        sampling = {"temperature": self.config.sampling.temperature, "top_p": self.config.sampling.top_p, "seed": seed}
+        seed = int(digest([self.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
+        sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p, "seed": seed}
         return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
     async def complete(self, request: Request) -> Row:
@@ -149,7 +151,7 @@ class CachedClient:
         phrase. Budgets past the trace's own end share one call."""
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.sampling.answer_via == "prefill":
+        if self.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
         else:

@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
-from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import LimitsConfig
 from anytime_lib.errors import AnytimeError, ConfigError
 from anytime_lib.store import Store
 from anytime_lib.types import Message
@@ -173,9 +173,9 @@ class SpendLimit:
         )
 
 
-def spend_limit_of(config: RunConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
+def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's account: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
-    limits, price = config.limits, price_of(model, endpoint, load_prices(config.limits.prices))
+    price = price_of(model, endpoint, load_prices(limits.prices))
     caps = limits.spend_cap_tokens, limits.spend_cap_dollars
     if caps == (None, None):
         return SpendLimit(price)

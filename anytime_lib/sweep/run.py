@@ -114,12 +114,12 @@ async def running(
     at = config.endpoint
     rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
     bar.limiter = model.limiter = Limiter(at.concurrency, **rates)
-    bar.spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
-    model.on_event = bar.event
+    bar.spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
+    model.on_retry = bar.retry
     model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
     backend = LiveBackend(store, model, bar, bar.spend_limit)
-    client = CachedClient(config, backend, bar.limiter.trace_slots)
-    run = Run(config, client, bar, store, config.folder if keep_files else None)
+    client = CachedClient(backend, config.sampling, config.seed, bar.limiter.trace_slots)
+    run = Run(config.label, client, bar, store, config.folder if keep_files else None)
     try:
         yield run
     except BaseException as error:

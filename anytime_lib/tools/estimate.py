@@ -6,7 +6,6 @@ and makes up a reply to it, as long as it may be. The low figures suppose that r
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections import defaultdict
@@ -184,8 +183,8 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
 
     async def whole() -> None:
-        client = CachedClient(config, backend, asyncio.Semaphore(1))
-        await first_error(run_arms(Run(config, client, Progress("", 0, False), None, None), arms))
+        client = CachedClient(backend, config.sampling, config.seed)
+        await first_error(run_arms(Run(config.label, client, Progress("", 0, False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
