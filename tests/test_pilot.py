@@ -32,10 +32,10 @@ def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: 
     assert set(two.cells.task) == {"gpqa"} and "aime left out" in two.told
 
 
-@pytest.mark.parametrize("stored", ["nothing", "nothing that varies"])
-def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer, stored: str) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer, stored: bool) -> None:
     run = config(tasks=["aime"])
-    if stored != "nothing":
+    if stored:  # but nothing that varies
         server.script = lambda body, n: "I do not know."
         run_sweep(run, progress=False)
     before = len(server.requests)
@@ -43,11 +43,9 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: Fa
     assert len(server.requests) == before
     assert pilot.cells.model.str.startswith("simulated").all() and set(pilot.cells.method) == {"base", "pdp"}
     assert "not those of any model" in pilot.told
-    assert ("stored nothing yet" in pilot.told) == (stored == "nothing")
+    assert ("stored nothing yet" in pilot.told) != stored
     assert sorted(pilot.cells.budget.unique()) == run.task("aime").budgets
     assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
-    again = pilot_cells(run)
-    assert again.cells.score.tolist() == pilot.cells.score.tolist()
 
 
 def test_a_small_task_of_the_users_own_is_enough(config: Config) -> None:
