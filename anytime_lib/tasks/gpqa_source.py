@@ -37,18 +37,22 @@ def read(source: Any) -> list[Problem]:
     Args:
         source: None for our own 48 questions; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official
             archive; `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at
-            `revision=...` or the newest; or a `datasets.Dataset` in the same columns.
+            `revision=...` or the newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives
+            another order of the options than the default 0.
 
     Raises:
         ConfigError: the source cannot be what is meant.
         DataError: it could not be had or read.
     """
-    if source is None:
-        return _problems(_of_csv(OWN.read_bytes(), OWN.name), {"source": "anytime_lib science v1"})
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | None):
         table = pd.DataFrame(dataset_rows(source), dtype=object)
-        return _problems(table, {"source": "datasets.Dataset", "private": True})
-    place, options = split_source(source, (*SUBSETS, "revision"))
+        return _problems(table, {"source": "datasets.Dataset", "private": True, "order_seed": 0})
+    place, options = split_source(source or "", (*SUBSETS, "order", "revision"))
+    if not (order := options.get("order", "0")).isdecimal():
+        raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
+    if not place:
+        origin = {"source": "anytime_lib science v1", "order_seed": int(order)}
+        return _problems(_of_csv(OWN.read_bytes(), OWN.name), origin)
     path, subsets = Path(place).expanduser(), [name for name in SUBSETS if name in options]
     kind = place if place == "hub" else path.suffix.lower()
     if kind not in ("hub", ".csv", ".zip"):
@@ -56,7 +60,7 @@ def read(source: Any) -> list[Problem]:
     if len(subsets) != (kind != ".csv") or ("revision" in options and kind != "hub"):
         told = f"the hub and a .zip need one subset, as in {place}#diamond, a .csv none; only the hub has revisions"
         raise ConfigError(f"source {source!r}: {told}")
-    origin = {"source": path.name, "private": True}
+    origin = {"source": path.name, "private": True, "order_seed": int(order)}
     if subsets:
         origin["subset"] = subsets[0]
     if kind == "hub":
@@ -122,9 +126,10 @@ def _problems(table: pd.DataFrame, origin: Mapping[str, Any]) -> list[Problem]:
 
 def _problem(row: Mapping[Any, str], origin: Mapping[str, Any]) -> Problem:
     record = row["Record ID"]
-    # The order depends on the record alone: no cache, build, subset or draw ever sees the options reshuffled. Another
-    # salt would be another order, and so another meaning of every stored answer.
-    order = sorted(range(4), key=lambda i: hashlib.sha256(f"gpqa option order:{record}:{i}".encode()).digest())
+    # The order depends on record and seed alone: no cache, build, subset or draw ever sees the options reshuffled.
+    # Another salt would be another order, and so another meaning of every stored answer.
+    salt = "gpqa option order" + (f" {origin['order_seed']}" if origin["order_seed"] else "")
+    order = sorted(range(4), key=lambda i: hashlib.sha256(f"{salt}:{record}:{i}".encode()).digest())
     shown = [f"{letter}) {row[OPTIONS[i]]}" for letter, i in zip(LETTERS, order, strict=True)]
     known = {"domain": row["High-level domain"], "subdomain": row["Subdomain"], "order": order} | dict(origin)
     if row.get("Difficulty"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import SPLITS
 from anytime_lib.tasks.sources import dataset_rows, split_source
-from anytime_lib.tasks.trip_problem import Trip, parse_problem, plan_of, write_trip
+from anytime_lib.tasks.trip_problem import Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder, replace_file
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
@@ -117,11 +118,12 @@ def generated(limit: int, seed: int, split: str, sizes: Sequence[int]) -> list[P
     return [generate(sizes[i % len(sizes)], stream) for i, stream in enumerate(streams)]
 
 
-def generate(n_cities: int, seed: int | np.random.SeedSequence) -> Problem:
+def generate(n_cities: int, seed: int | np.random.SeedSequence, unique: bool = False) -> Problem:
     """A new problem of 2 to 10 cities in the official layout, the same for the same seed, and solvable by construction.
 
     Its golden plan is drawn first; stays, windows and flights (the plan's legs, plus others at random) are then read
-    off it. Two cities in five have an event that must be attended, and one flight in seven goes one way only.
+    off it. Two cities in five have an event that must be attended, and one flight in seven goes one way only. With
+    `unique` more events, drawn at random, rule out every other plan.
     """
     if n_cities not in SIZES:
         raise ConfigError(f"n_cities must be an integer from 2 to 10, not {n_cities!r}")
@@ -139,4 +141,8 @@ def generate(n_cities: int, seed: int | np.random.SeedSequence) -> Problem:
             there, back = ((a, b), (b, a)) if forward else ((b, a), (a, b))
             flights |= {there} if one_way else {there, back}
     trip = Trip(plan[-1].last, tuple(order[i] for i in rng.permutation(n_cities)), events, frozenset(flights))
+    while unique and (other := next((p for p in plans(trip) if p != plan), None)):
+        missed = [s for s in plan if s not in other]
+        event = missed[rng.integers(len(missed))]
+        trip = replace(trip, windows=(*(w for w in trip.windows if w.city != event.city), event))
     return parse_problem(write_trip(trip, rng), gold=order, origin={"source": "generated"})
