@@ -14,7 +14,7 @@ demo: .venv/ready
 	@$(BIN)/anytime run params/demo.yaml
 
 test: lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready-to-test
 	@$(BIN)/ruff check .

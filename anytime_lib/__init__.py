@@ -8,8 +8,8 @@ Source of the idea and the index: Zhang et al., "Budget-Aware Anytime Reasoning 
 Data" (arXiv 2601.11038).
 """
 
-from importlib import import_module
 from importlib.metadata import version
+from pkgutil import resolve_name
 from typing import Any
 
 _HOMES = {
@@ -36,8 +36,4 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return resolve_name(f"{__name__}.{_HOMES[name]}:{name}")

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pandas as pd
 
 from anytime_lib.config import RunConfig, read_yaml
-from anytime_lib.errors import AnytimeError, ConfigError, DataError
+from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
+from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
-from anytime_lib.tools import explain, export
 from anytime_lib.tools.estimate import estimate_run
+from anytime_lib.tools.explain import explain
+from anytime_lib.tools.export import export
 from anytime_lib.tools.import_traces import import_traces
 
 
@@ -44,47 +45,44 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
     commands = parser.add_subparsers(required=True)
 
-    def command(name: str, function: object, says: str, *positional: tuple[str, str]) -> argparse.ArgumentParser:
+    def command(name: str, function: object, says: str, **positional: str) -> argparse.ArgumentParser:
         found = commands.add_parser(name, help=says, description=says)
         found.set_defaults(run_command=function)
-        for argument, about in positional:
+        for argument, about in positional.items():
             found.add_argument(argument, help=about)
         return found
 
-    params = ("params", "YAML file, such as params/demo.yaml")
-    run = ("run", "YAML file of the run, its folder, or its store.sqlite")
-    found = command("run", _run, "execute the numbered notebooks with a params file and write the report", params)
+    params = "YAML file, such as params/demo.yaml"
+    run = "YAML file of the run, its folder, or its store.sqlite"
+    found = command("run", _run, "execute the numbered notebooks and write the report", params=params)
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
-    command("sweep", _sweep, "run a params file's sweep and print its Anytime Index", params)
-    found = command("estimate", _estimate, "what a params file's sweep would cost and find; nothing is sent", params)
+    command("sweep", _sweep, "run a params file's sweep and print its Anytime Index", params=params)
+    found = command("estimate", _estimate, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
-    command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", params)
-    found = command("import", _import, "store reasoning that others recorded, for the method `imported`",
-                    ("traces", "JSONL file: id or text, reasoning, token count, final answer"))  # fmt: skip
+    command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", run=run)
+    traces = "JSONL file: id or text, reasoning, token count, final answer"
+    found = command("import", _import, "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")
     found.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
     found.add_argument("--source", help="where the task's problems are, if the params do not say")
     found.add_argument("--run", help="name of the run, if the params do not say")
-    command("grade", _grade, "grade a run's stored answers again; no model is called", params)
-    key = ("key", "key of the request, or the start of it (trace_key or answer_key of a cell)")
-    command("explain", _explain, "why was a request not cached? what made it a new one", key, run)
-    command("why", _explain, "the same as `explain`", key, run)
-    found = command("export", _export, "write a run's tables for others; private texts stay here", run,
-                    ("folder", "where to write"))  # fmt: skip
+    command("grade", _grade, "grade a run's stored answers again; no model is called", run=run)
+    key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
+    command("explain", _explain, "which field made a request a new one", key=key, run=run)
+    found = command("export", _export, "write a run's tables for others", run=run, folder="where to write")
     found.add_argument("--format", default="parquet", help="parquet, jsonl, huggingface or inspect")
     found = command("serve", _serve, "keep the embedded model (or any GGUF file) running for notebooks")
     found.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
-    found.add_argument("--port", type=int, default=8765, help="port on 127.0.0.1; 0 for any free one")
-    found.add_argument("--slots", type=int, default=4, help="requests served at once")
-    found.add_argument("--context", type=int, default=4096, help="tokens of context per request")
+    says = "port on 127.0.0.1; 0 for any free one"
+    found.add_argument("--port", type=int, default=8765, choices=range(65536), metavar="PORT", help=says)
     return parser
 
 
-def _run(asked: argparse.Namespace) -> None:
+def _run(asked: Namespace) -> None:
     print(run_notebooks(asked.params, asked.notebooks).resolve())
 
 
-def _sweep(asked: argparse.Namespace) -> None:
+def _sweep(asked: Namespace) -> None:
     config = RunConfig.from_yaml(asked.params)
     cells = run_sweep(config)
     print(estimate(cells, **config.resampling).to_string(index=False))
@@ -93,79 +91,68 @@ def _sweep(asked: argparse.Namespace) -> None:
     print(config.folder.resolve())
 
 
-def _estimate(asked: argparse.Namespace) -> None:
-    rate = asked.tokens_per_second
-    if rate is not None and not 0 < rate < math.inf:
-        raise ConfigError(f"--tokens-per-second must be a finite number above 0, not {rate:g}")
-    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=rate)
-    if len(found.table):
-        print(found.table.to_string(index=False, float_format=lambda x: f"{x:,.2f}" if x < 10 else f"{x:,.0f}"))
+def _estimate(asked: Namespace) -> None:
+    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
+    _show(found.table)
     print(found.summary())
 
 
-def _ledger(asked: argparse.Namespace) -> None:
-    config = RunConfig.from_yaml(asked.params)
-    with Store(_stored(config, asked.params), read_only=True) as store:
-        table = ledger_table(store, config.limits.prices)
-        for frame in (table, against_fresh(store, config.limits.prices), identical_traces(store)):
-            print(frame.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
+def _ledger(asked: Namespace) -> None:
+    prices = RunConfig.from_yaml(asked.run).limits.prices if asked.run.endswith((".yaml", ".yml")) else None
+    with Store(_store_of(asked.run), read_only=True) as store:
+        table = ledger_table(store, prices)
+        for frame in (table, against_fresh(store, prices)):
+            _show(frame)
     print(ledger_summary(table))
 
 
-def _import(asked: argparse.Namespace) -> None:
+def _import(asked: Namespace) -> None:
     settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["imported"]}
     named = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
     config = RunConfig(**(settings | {name: value for name, value in named.items() if value}))
     found = import_traces(asked.traces, config, asked.task)
-    print(_imported(found, config.folder))
-
-
-def _imported(found: pd.DataFrame, folder: Path) -> str:
-    """What was imported, in a few lines."""
     matched, missed = found.dropna(subset="problem_id"), found.row[found.problem_id.isna()]
-    lines = [f"{len(matched)} of {len(found)} traces stored in {folder.resolve()}"]
+    print(f"{len(matched)} of {len(found)} traces stored in {config.folder.resolve()}")
     if len(missed):
-        lines.append(f"no problem matches row {', '.join(map(str, missed[:20]))}{' ...' if len(missed) > 20 else ''}")
+        print(f"no problem matches row {', '.join(map(str, missed[:20]))}{' ...' if len(missed) > 20 else ''}")
     if len(scored := matched.dropna(subset="score")):
-        lines.append(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}, "
-                     f"{scored.correct.mean():.1%} correct, {(scored.status == 'ok').mean():.1%} read")  # fmt: skip
-    return "\n".join([*lines, "run the method `imported` in this run to have a model answer from them"])
+        print(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}")
+    print("run the method `imported` in this run to have a model answer from them")
 
 
-def _grade(asked: argparse.Namespace) -> None:
-    with Store(_stored(RunConfig.from_yaml(asked.params), asked.params)) as store:
+def _grade(asked: Namespace) -> None:
+    with Store(_store_of(asked.run)) as store:
         changed = regrade(store)
     print(f"{len(changed)} grades changed" + (f":\n{changed.to_string(index=False)}" if len(changed) else ""))
 
 
-def _explain(asked: argparse.Namespace) -> None:
-    explain.main(_store_of(asked.run), asked.key)
+def _explain(asked: Namespace) -> None:
+    with Store(_store_of(asked.run), read_only=True) as store:
+        print(explain(store, asked.key))
 
 
-def _export(asked: argparse.Namespace) -> None:
-    export.main(_store_of(asked.run), asked.folder, asked.format)
+def _export(asked: Namespace) -> None:
+    with Store(_store_of(asked.run), read_only=True) as store:
+        print(*export(store, asked.folder, asked.format), sep="\n")
 
 
-def _serve(asked: argparse.Namespace) -> None:
-    if not 0 <= asked.port <= 65535:
-        raise ConfigError(f"--port must be between 0 (any free one) and 65535, not {asked.port}")
-    serve_forever(weights.resolve(asked.gguf), port=asked.port, slots=asked.slots, context=asked.context)
-
-
-def _stored(config: RunConfig, params: str) -> Path:
-    """Where a run's store is; DataError if there is none."""
-    path = config.folder / "store.sqlite"
-    if not path.is_file():
-        raise DataError(f"there is no run at {path}; `anytime sweep {params}` makes one")
-    return path
+def _serve(asked: Namespace) -> None:
+    serve_forever(weights.resolve(asked.gguf), port=asked.port)
 
 
 def _store_of(run: str) -> Path:
-    """The store of a run that is named by its params, its folder, or the store itself."""
+    """The store of a run that is named by its params, its folder, or the store itself; DataError if there is none."""
     path = Path(run)
     if path.suffix in (".yaml", ".yml"):
         path = RunConfig.from_yaml(path).folder
-    return path if path.suffix == ".sqlite" else path / "store.sqlite"
+    path = path if path.suffix == ".sqlite" else path / "store.sqlite"
+    if not path.is_file():
+        raise DataError(f"there is no run at {path}; `anytime sweep` makes one")
+    return path
+
+
+def _show(table: pd.DataFrame) -> None:
+    print(table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,7 @@ from collections.abc import Iterable
 
 
 class AnytimeError(Exception):
-    """A mistake or a failure the user can mend; its text is one sentence that says how.
-
-    The command line prints the text alone. Whatever was stored before it was raised stays stored.
-    """
+    """A mistake or a failure the user can mend; its text says how. What was stored before it stays stored."""
 
 
 class ConfigError(AnytimeError, ValueError):

@@ -13,10 +13,9 @@ import re
 
 MARK = "[key withheld]"
 _NAMES = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL)S?(?=[_0-9]|$)")
+_VALUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S{12,}")  # a shorter or plainer one may stand in any text
 _PREFIXES = ("sk-", "sk_", "xai-", "hf_", "gsk_", "AIza", "ghp_", "github_pat_", "AKIA")
 _SHAPES = re.compile(rf"\b(?:{'|'.join(_PREFIXES)})[A-Za-z0-9_\-]{{16,}}")
-_VALUE = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])\S{12,}")
-"""What the value of such a variable looks like if it is a key; a shorter or plainer one may stand in any text."""
 
 
 class Key(str):
@@ -27,23 +26,20 @@ class Key(str):
 
 
 class Redactor:
-    """Replaces every key in a text by a mark: those in the environment, and whatever has the shape of a provider's.
-
-    Args:
-        keys: further keys that are in use, of at least 8 characters: local servers are given words such as `none` or
-            `EMPTY`, which any text may hold.
-    """
+    """Replaces every key in a text by a mark: those in the environment, those given (of at least 8 characters: local
+    servers take words such as `none` for one), and whatever has the shape of a provider's."""
 
     def __init__(self, *keys: str) -> None:
-        named = {value for name, value in os.environ.items() if _NAMES.search(name.upper())}
-        known = {value for value in named if _VALUE.fullmatch(value)} | {key for key in keys if len(key.strip()) >= 8}
+        known = {key for key in keys if len(key.strip()) >= 8}
+        known |= {
+            value for name, value in os.environ.items() if _NAMES.search(name.upper()) and _VALUE.fullmatch(value)
+        }
         known |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in known for ascii in (True, False)}
         self._known = sorted(known, key=len, reverse=True)
 
     def __call__(self, text: str, sent: str = "") -> str:
         """The text without keys, and without what it quotes of `sent`: a server's error may repeat a private prompt."""
-        if sent:
-            text = _unquoted(text, " ".join(sent.split()))
+        text = _unquoted(text, " ".join(sent.split())) if sent else text
         for key in self._known:
             text = text.replace(key, MARK)
         return _SHAPES.sub(MARK, text) if any(prefix in text for prefix in _PREFIXES) else text

@@ -6,9 +6,9 @@ their types, `tasks.base.Task` and `methods.base.Method`, lie further up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import fields, is_dataclass, replace
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from anytime_lib.errors import ConfigError, nearest
@@ -24,8 +24,6 @@ _METHODS = {
     **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
     "imported": "simple",
 }
-OLD_NAMES = {"recorded": "imported"}
-"""What methods were called before -> what they are called now."""
 _NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 
 _tasks: dict[str, Any] = {}
@@ -42,15 +40,22 @@ def method_names() -> list[str]:
     return [*_METHODS, *_methods]
 
 
+def task_name(task: Any) -> str:
+    """A task's name: ConfigError with the nearest if it is unknown; a task of the user's own is registered."""
+    return _known(task, task_names(), "task") if isinstance(task, str) else register_task(task).name
+
+
+def method_name(method: Any) -> str:
+    """As `task_name`, of a method."""
+    if isinstance(method, str):
+        return _known({"recorded": "imported"}.get(method, method), method_names(), "method")  # its name in old runs
+    return register_method(method).name
+
+
 def load_task(name: Any) -> Any:
-    """The task of that name (a task passes through); ConfigError with the nearest name if there is none."""
-    if not isinstance(name, str):
-        return name
-    if name in _TASKS:
-        return _found(f"tasks.{_TASKS[name]}", "TASK")
-    if name not in _tasks:
-        raise ConfigError(f"unknown task {name!r}{nearest(name, task_names())}")
-    return _tasks[name]
+    """The task of that name; ConfigError with the nearest name if there is none."""
+    name = task_name(name)
+    return _tasks[name] if name in _tasks else resolve_name(f"anytime_lib.tasks.{_TASKS[name]}:TASK")
 
 
 def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
@@ -59,15 +64,13 @@ def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
     Raises:
         ConfigError: no method has that name, or it has no such setting; the message gives the nearest.
     """
-    name = OLD_NAMES.get(name, name)
-    if name not in method_names():
-        raise ConfigError(f"unknown method {name!r}{nearest(name, method_names())}")
-    method = _methods[name] if name in _methods else _found(f"methods.{_METHODS[name]}", "METHODS")[name]
+    name = method_name(name)
+    method = _methods[name] if name in _methods else resolve_name(f"anytime_lib.methods.{_METHODS[name]}:METHODS")[name]
     known = [field.name for field in fields(method)] if is_dataclass(method) else []
     for option, value in (options or {}).items():
         if option not in known:
             raise ConfigError(f"options: {name} has no setting {option!r}{nearest(option, known) if known else ''}")
-        if isinstance(value, bool) or not (isinstance(value, int) and value >= 1):
+        if type(value) is not int or value < 1:
             raise ConfigError(f"options: {option} of {name} must be a whole number of at least 1, not {value!r:.80}")
     return replace(method, **options) if options else method
 
@@ -78,10 +81,9 @@ def register_task(task: Any) -> Any:
     Raises:
         ConfigError: it is a class, lacks an attribute of `Task`, or has the name of a built-in task.
     """
-    name = _own_name(task, _TASKS, "task")
-    if missing := [a for a in _NEEDED if not hasattr(task, a)]:
+    if missing := [attribute for attribute in _NEEDED if not hasattr(task, attribute)]:
         raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
-    _tasks[name] = task
+    _tasks[_own_name(task, _TASKS)] = task
     return task
 
 
@@ -89,28 +91,22 @@ def register_method(method: Any) -> Any:
     """Make a method of the user's own known by its name; returns it. Registered again, the newer one counts.
 
     Raises:
-        ConfigError: it is a class, has no name or a taken one (also `synthesis`), or is no `Prompted` or `Searching`.
+        ConfigError: it is no instance of `Prompted` or `Searching`, or has no name or a taken one.
     """
-    name = _own_name(method, _METHODS, "method")
-    if not isinstance(method, (_found("methods.base", "Prompted"), _found("methods.search", "Searching"))):
+    if not isinstance(method, resolve_name("anytime_lib.methods.base:Method")):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
-    if name == "synthesis":
-        raise ConfigError("'synthesis' is what the ledger calls attempts at the pool; give your method another name")
-    _methods[name] = method
+    _methods[_own_name(method, [*_METHODS, "synthesis"])] = method  # so the ledger calls attempts at the pool
     return method
 
 
-def _found(module: str, name: str) -> Any:
-    return getattr(import_module(f"anytime_lib.{module}"), name)
-
-
-def _own_name(given: Any, built_in: Mapping[str, str], kind: str) -> str:
-    """The name of a task or method of the user's, which must be an instance and not named like a built-in one."""
-    if isinstance(given, type):
-        raise ConfigError(f"{given.__name__} is a class; give an instance of it, {given.__name__}()")
+def _own_name(given: Any, taken: Container[str]) -> str:
     name = getattr(given, "name", None)
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{type(given).__name__} needs a `name`, for cells and figures")
-    if name in built_in:
-        raise ConfigError(f"{name!r} is a built-in {kind}; give yours another name")
+    if isinstance(given, type) or not isinstance(name, str) or not name.strip() or name in taken:
+        raise ConfigError(f"give an instance with a `name` that is not built in, not {given!r:.80} named {name!r:.80}")
+    return name
+
+
+def _known(name: str, names: list[str], kind: str) -> str:
+    if name not in names:
+        raise ConfigError(f"unknown {kind} {name!r}{nearest(name, names)}")
     return name

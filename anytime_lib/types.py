@@ -24,23 +24,12 @@ from anytime_lib.redact import withheld
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
 
+TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
+"""Where token boundaries come from: the reply, the server's tokenizer, the user's, or (`proportional`) the count alone;
+`usage` where nothing is cut."""
+
 Message = dict[str, str]
 """A chat message: `role` and `content`."""
-
-
-def canonical_json(value: object) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, Unicode kept. What hashes are taken of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def digest(value: object) -> str:
-    """SHA-256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def cache_folder() -> Path:
-    """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
-    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
 
 
 @dataclass(frozen=True)
@@ -49,10 +38,9 @@ class Problem:
 
     Attributes:
         id: unique within the task and stable for ever.
-        text: the problem as it is put to the model, without any instruction on how to answer.
-        gold: the right answer, JSON-serialisable, in the task's own form.
-        metadata: whatever else is known (difficulty, domain, option order, source), JSON-serialisable. `private: True`
-            keeps the text, and whatever a model says of it, out of notebooks, reports and logs (see `shown`).
+        text: as it is put to the model, without any instruction on how to answer.
+        gold: the right answer in the task's own form; JSON, as is `metadata`.
+        metadata: difficulty, source, ...; `private: True` keeps the text out of whatever is shown (see `shown`).
     """
 
     id: str
@@ -65,18 +53,6 @@ class Problem:
     def content_hash(self) -> str:
         """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
         return digest([self.task, self.text, self.gold])
-
-
-def shown(problem: Problem, text: str | None = None) -> str:
-    """A problem's text, or what a model said of it, as notebooks and reports may show it.
-
-    GPQA's authors ask that its questions never appear in plain text online, and executed notebooks do; of a private
-    problem only the id, a hash and the length are shown. The text itself stays in the run's store.
-    """
-    text = problem.text if text is None else text
-    if not problem.metadata.get("private"):
-        return text
-    return withheld(problem.id, text)
 
 
 @dataclass(frozen=True)
@@ -97,44 +73,18 @@ class Grade:
 
 
 def unread(detail: str, status: Status = "unparsed") -> Grade:
-    """The grade of a response in which no answer could be found: score 0, status `unparsed`."""
+    """The grade of a response in which no answer could be found: score 0."""
     return Grade(0.0, False, status, detail)
 
 
 @dataclass(frozen=True)
 class ProblemSplit:
-    """The problems of one task in one run.
-
-    Attributes:
-        test: problems under test.
-        shots: worked examples, shown to every method.
-        pool: problems on which preferences are synthesised, or principles found; empty if no method needs them.
-    """
+    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool on which
+    preferences are synthesised or principles found (empty if no method needs it)."""
 
     test: list[Problem]
     shots: list[Problem]
     pool: list[Problem]
-
-
-def assert_disjoint(
-    test: Iterable[Problem],
-    exemplars: Iterable[Problem],
-    leak: str = "exemplars are also under test",
-    advice: str = "use another pool",
-) -> None:
-    """Raise DataError if any exemplar is also under test: by id, or by text whatever its white space and its gold
-    answer ("73" and "073" are answers to one problem)."""
-    tested = list(test)
-    ids, texts = {p.id for p in tested}, {_text_digest(p) for p in tested}
-    if found := [p.id for p in exemplars if p.id in ids or _text_digest(p) in texts]:
-        raise DataError(f"leak: {len(found)} {leak} ({', '.join(found[:3])}), by id or by text; {advice}")
-
-
-def _text_digest(problem: Problem) -> str:
-    return digest(" ".join(problem.text.split()))
-
-
-TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
 
 
 @dataclass(frozen=True)
@@ -144,10 +94,7 @@ class Trace:
     Attributes:
         key: of the request that sampled it.
         messages: the conversation that asked for it.
-        text: the reasoning.
         ends: where each token ends, as byte offsets into the text's UTF-8.
-        token_mode: where those come from: `stream`, `tokenizer`, `file` (the user's tokenizer, scaled to what was
-            billed) or `proportional`; `usage` where nothing is cut.
         stopped: the model stopped by itself.
         prompt_tokens: of the request, as the server counted them.
     """
@@ -174,7 +121,6 @@ class Completion:
     """What the model said to one request.
 
     Attributes:
-        key: of the request.
         tokens, prompt_tokens: as the server counted them.
         first: log-probabilities (nats) of the alternatives for its first token, where they were asked for and told.
         trace_key: of the reasoning that an answer was forced from; None if there was none.
@@ -191,13 +137,8 @@ class Completion:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there.
-
-    Attributes:
-        sample: the number of its trace.
-        tokens: of reasoning and answer, as the server counts them.
-        finish_reason: of the answer.
-    """
+    """The `sample`-th attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there;
+    `tokens` are those of both, `finish_reason` is the answer's."""
 
     reasoning: str = field(repr=False)
     answer: str = field(repr=False)
@@ -221,7 +162,7 @@ class Preference:
         margin: how strongly the winner was preferred: by the judge in nats, averaged over both orders of
             presentation; by another as a difference of scores.
         verdict_keys: keys of the judging requests.
-        by: who preferred it (see `judging`).
+        by: who preferred it (see `methods.judge`).
         log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
     """
 
@@ -232,6 +173,45 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
+
+
+def canonical_json(value: object) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, Unicode kept. What hashes are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest(value: object) -> str:
+    """SHA-256 (hex) of a value's canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def shown(problem: Problem, text: str | None = None) -> str:
+    """A problem's text, or what a model said of it, as notebooks and reports may show it.
+
+    GPQA's authors ask that its questions never appear in plain text online, and executed notebooks do; of a private
+    problem only the id, a hash and the length are shown. The text itself stays in the run's store.
+    """
+    text = problem.text if text is None else text
+    return withheld(problem.id, text) if problem.metadata.get("private") else text
+
+
+def assert_disjoint(
+    test: Iterable[Problem], exemplars: Iterable[Problem], leak: str = "exemplars are also under test; use another pool"
+) -> None:
+    """Raise DataError if any exemplar is also under test, by id or by text (whatever its white space and its gold
+    answer: "73" and "073" are answers to one problem)."""
+    tested = {mark for problem in test for mark in _marks(problem)}
+    if found := [problem.id for problem in exemplars if not tested.isdisjoint(_marks(problem))]:
+        raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")
+
+
+def _marks(problem: Problem) -> list[tuple[str, str]]:
+    return [("id", problem.id), ("text", " ".join(problem.text.split()))]
+
+
+def cache_folder() -> Path:
+    """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
+    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
 
 
 @contextmanager

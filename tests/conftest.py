@@ -20,6 +20,11 @@ from anytime_lib.models.embedded import EmbeddedServer
 matplotlib.use("agg")  # figures are looked at, never shown
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks first: they take longest, so that of two workers one has them and the other all else."""
+    items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[EmbeddedServer]:
     """The embedded model, served for the whole test session (mark the test with `model`)."""

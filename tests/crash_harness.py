@@ -2,11 +2,10 @@
 
     python tests/crash_harness.py [--kills 1000] [--seed 0] [--folder DIR]
 
-Each round forks one or two writers on one store: they put requests (failures that succeed later, batches, many waiting
-at once) and cells, and acknowledge each through a pipe once it returned. They are killed after a random time, from
-while the file is being made or an old one brought up to date, on. Then: every acknowledged row is there and whole,
-none is doubled, attempts, requests and cells agree, and the file is sound. Prints one line of counts; exits with 1 and
-says what was lost if anything was.
+Each round forks one or two writers on one store: they put requests (failures that succeed later, many waiting at once)
+and cells, and acknowledge each through a pipe once it returned. They are killed after a random time, from while the
+file is being made or an old one brought up to date, on. Then: every acknowledged row is there and whole, none is
+doubled, attempts, requests and cells agree, and the file is sound. Exits with 1 and says what was lost if anything was.
 """
 
 from __future__ import annotations
@@ -22,6 +21,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -51,36 +51,17 @@ def cell(key: str, sample: int) -> dict[str, Any]:
     return {c: known.get(c) for c in CELL_COLUMNS}
 
 
-OLD = """
-    CREATE TABLE problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
-    CREATE TABLE requests (key TEXT PRIMARY KEY, kind TEXT, task TEXT, method TEXT, model TEXT, endpoint TEXT,
-        request TEXT, response TEXT, status TEXT, prompt_tokens INTEGER, cached_tokens INTEGER,
-        completion_tokens INTEGER, seconds REAL, created REAL);
-    CREATE TABLE attempts (key TEXT, kind TEXT, task TEXT, method TEXT, status TEXT, prompt_tokens INTEGER,
-        cached_tokens INTEGER, completion_tokens INTEGER, seconds REAL, created REAL);
-    CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT);
-    CREATE TABLE cells (run TEXT, model TEXT, task TEXT, problem_id TEXT, method TEXT, sample INTEGER, budget INTEGER,
-        tokens_used INTEGER, answer_tokens INTEGER, score REAL, correct INTEGER, status TEXT, stopped_naturally INTEGER,
-        trace_key TEXT, answer_key TEXT, detail TEXT,
-        PRIMARY KEY (run, model, task, problem_id, method, sample, budget)) WITHOUT ROWID;
-    PRAGMA user_version=2;
-"""
-"""The tables of the first stores, which lack two columns of the cells."""
-
-
 def old_store(path: Path, n: int) -> list[str]:
-    """A store of schema 2 with requests and their cells, as the first version wrote it; returns the requests' keys."""
-    rows = [columns(digest(["old", i]), "ok", 3) | {"created": 1.0} for i in range(n)]
-    with closing(sqlite3.connect(path)) as db, db:
-        db.executescript(OLD)
-        for row in rows:
-            values = {name: json.dumps(v) if isinstance(v, dict) else v for name, v in row.items()}
-            db.execute(f"INSERT INTO requests VALUES ({', '.join(f':{name}' for name in row)})", values)
-            tried = [name for name in row if name not in ("model", "endpoint", "request", "response")]
-            db.execute(f"INSERT INTO attempts VALUES ({', '.join(f':{name}' for name in tried)})", values)
-            for pair in (cell(row["key"], 0), cell(row["key"], 1)):
-                db.execute(f"INSERT INTO cells VALUES ({', '.join('?' * 16)})", list(pair.values())[:16])
-    return [str(row["key"]) for row in rows]
+    """A store of schema 2, which lacks two columns of the cells, with requests and their cells; returns their keys."""
+    keys = [digest(["old", i]) for i in range(n)]
+    with Store(path) as store:
+        for key in keys:
+            store.put(**columns(key, "ok", 3))
+            store.put_cells([cell(key, 0), cell(key, 1)])
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript("ALTER TABLE cells DROP COLUMN grader; ALTER TABLE cells DROP COLUMN prompt_tokens;"
+                         "PRAGMA user_version=2")  # fmt: skip
+    return keys
 
 
 async def write(path: Path, seed: int, pipe: int) -> None:
@@ -106,14 +87,8 @@ async def write(path: Path, seed: int, pipe: int) -> None:
         store.put_cells([cell(key, 0), cell(key, 1)])
         say("cell", key)
 
-    for n in range(0, 10**6, 8):
+    for n in range(0, 10**6, 6):
         await asyncio.gather(*(one(i) for i in range(n, n + 6)))
-        many = [digest([seed, i]) for i in (n + 6, n + 7)]
-        for key in many:
-            say("start", key)
-        store.put_many([columns(key, "ok", 2) for key in many])
-        for key in many:
-            say("done", key, "ok")
 
 
 def start(path: Path, seed: int) -> tuple[int, int]:
@@ -133,68 +108,56 @@ def start(path: Path, seed: int) -> tuple[int, int]:
 
 def kill(writers: dict[int, int], seconds: list[float]) -> list[list[str]]:
     """Kill each writer (process id -> pipe) after its seconds; returns what all of them had said."""
-    begun, said = time.monotonic(), dict.fromkeys(writers.values(), b"")
-    lines: list[list[str]] = []
-
-    def listen(until: float) -> None:
-        while (left := until - time.monotonic()) > 0:
-            for out in select.select(list(said), [], [], left)[0]:
-                said[out] += os.read(out, 1 << 16)
-
+    begun, alive, said = time.monotonic(), list(writers.values()), dict.fromkeys(writers.values(), b"")
     for child, at in zip(writers, sorted(seconds), strict=True):
-        listen(begun + at)
+        while (left := begun + at - time.monotonic()) > 0:
+            for out in select.select(alive, [], [], left)[0]:
+                said[out] += os.read(out, 1 << 16)
+        alive.remove(writers[child])
         os.kill(child, signal.SIGKILL)
         if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
             raise SystemExit("a writer stopped by itself")
-        out = writers[child]
+    for out in said:
         while more := os.read(out, 1 << 16):
             said[out] += more
         os.close(out)
-        text = said.pop(out)
-        lines.extend(line.split() for line in text.decode().splitlines())
-    return lines
+    return [line.split() for text in said.values() for line in text.decode().splitlines()]
 
 
 def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
     """What is wrong with a store, given all that its writers said."""
     try:
-        yield from _faults(path, said)
+        with Store(path) as store:
+            yield from _faults(store._db, said)
     except (sqlite3.Error, DataError) as error:
         yield f"unreadable: {error}"
 
 
-def _faults(path: Path, said: list[list[str]]) -> Iterator[str]:
-    promised = {key: status for what, key, *rest in said if what == "done" for status in rest}
-    begun: dict[str, int] = {}
-    for what, key, *_ in said:
-        begun[key] = begun.get(key, 0) + (what == "start")
-    with Store(path) as store:
-        if (found := store._db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
-            yield f"damaged: {found}"
-        rows = {}
-        for key, request, response, status in store._db.execute("SELECT key, request, response, status FROM requests"):
-            if key in rows:
-                yield f"doubled: {key}"
-            rows[key] = status
-            if digest(json.loads(request)["text"]) != json.loads(response)["sha"]:
-                yield f"half: {key}"
-        for key, status in promised.items():
-            if key not in rows or (status == "ok" and rows[key] != "ok"):
-                yield f"lost: {key} {status}"
-        tried: dict[str, list[str]] = {}
-        for key, status in store._db.execute("SELECT key, status FROM attempts ORDER BY rowid"):
-            tried.setdefault(key, []).append(status)
-        if set(tried) != set(rows):
-            yield "attempts and requests name different keys"
-        for key, statuses in tried.items():
-            if statuses[-1] != rows.get(key) or not statuses.count("ok") <= 1 or len(statuses) > begun.get(key, 1):
-                yield f"attempts of {key}: {statuses}"
-        cells = store._db.execute("SELECT answer_key, count(*) FROM cells GROUP BY answer_key").fetchall()
-        if bad := [key for key, n in cells if rows.get(key) != "ok" or n != 2]:
-            yield f"cells without their answer, or half of a pair: {bad}"
-        for what, key, *_ in said:
-            if what == "cell" and key not in dict(cells):
-                yield f"lost: cells of {key}"
+def _faults(db: sqlite3.Connection, said: list[list[str]]) -> Iterator[str]:
+    if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+        yield f"damaged: {found}"
+    rows = {}
+    for key, request, response, status in db.execute("SELECT key, request, response, status FROM requests"):
+        rows[key] = status
+        if digest(json.loads(request)["text"]) != json.loads(response)["sha"]:
+            yield f"half: {key}"
+    promised = {key: rest[0] for what, key, *rest in said if what == "done"}
+    for key, status in promised.items():
+        if key not in rows or (status == "ok" and rows[key] != "ok"):
+            yield f"lost: {key} {status}"
+    begun = Counter(key for what, key, *_ in said if what == "start")
+    tried: dict[str, list[str]] = {}
+    for key, status in db.execute("SELECT key, status FROM attempts ORDER BY rowid"):
+        tried.setdefault(key, []).append(status)
+    if set(tried) != set(rows):
+        yield "attempts and requests name different keys"
+    for key, statuses in tried.items():
+        if statuses[-1] != rows.get(key) or statuses.count("ok") > 1 or len(statuses) > max(1, begun[key]):
+            yield f"attempts of {key}: {statuses}"
+    cells = dict(db.execute("SELECT answer_key, count(*) FROM cells GROUP BY answer_key").fetchall())
+    if bad := [key for key, n in cells.items() if rows.get(key) != "ok" or n != 2]:
+        yield f"cells without their answer, or half of a pair: {bad}"
+    yield from (f"lost: cells of {key}" for what, key, *_ in said if what == "cell" and key not in cells)
 
 
 def main() -> int:

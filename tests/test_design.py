@@ -67,7 +67,7 @@ def test_a_difference_takes_out_what_both_arms_share() -> None:
     assert both.between < one.between / 3 and both.mean == pytest.approx(0.05, abs=0.02)
     assert both.what == "better - base"
     wrong: list[tuple[pd.DataFrame, dict[str, Any], str]] = [
-        (cells, {"baseline": "base", "treatment": "nobody"}, "nobody"), (flat(easy), {"budget": 3}, "budget 3"),
+        (cells, {"baseline": "base", "treatment": "nobody"}, "nobody"),
         (cells_of(np.ones((1, 2, 2))), {}, "fewer than two problems"),
     ]  # fmt: skip
     for table, chosen, says in wrong:
@@ -105,9 +105,6 @@ def test_power_by_simulation_is_that_of_the_formula(n: int, k: int) -> None:
     assert found.power == pytest.approx(0.8, abs=0.03)
     null = power(cells, effect=0.0, n_problems=n, n_samples=k, n_simulations=4_000)
     assert null.power == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4_000))
-    uneven = power(cells, effect=effect, n_problems=n, n_samples=k, sd_problems=0.1, n_simulations=4_000)
-    reached = min_detectable_effect(n, k, sd_between=0.1, sd_within=np.sqrt(split.samples), power=uneven.power)
-    assert reached == pytest.approx(effect, rel=0.1)
 
 
 def test_power_from_two_arms_keeps_how_unevenly_the_method_helps() -> None:
@@ -145,19 +142,19 @@ def test_a_pilot_that_cannot_tell_is_refused() -> None:
 variances = st.floats(1e-4, 1)
 
 
-@given(variances, variances, st.integers(2, 200), st.integers(1, 20), st.floats(0, 50), st.floats(0.1, 10))
+@given(variances, variances, st.integers(2, 200), st.integers(1, 20), st.floats(0, 50))
 def test_derivatives_are_those_of_the_standard_error(
-    between: float, samples: float, n: int, k: int, cost_problem: float, cost_sample: float
+    between: float, samples: float, n: int, k: int, cost_problem: float
 ) -> None:
     split = VarianceSplit("b - a", 0.1, between, samples, n, k)
-    found = next_dollar(split, cost_sample=cost_sample, cost_problem=cost_problem)
+    found = next_dollar(split, cost_problem)
 
     def error(n: float, k: float) -> float:
         return float(np.sqrt(between / n + samples / (n * k)))
 
     step = 1e-5
-    by_problem = (error(n, k) - error(n * (1 + step), k)) / (n * step * (cost_problem + k * cost_sample))
-    by_sample = (error(n, k) - error(n, k * (1 + step))) / (k * step * n * cost_sample)
+    by_problem = (error(n, k) - error(n * (1 + step), k)) / (n * step * (cost_problem + k))
+    by_sample = (error(n, k) - error(n, k * (1 + step))) / (k * step * n)
     assert found.problems == pytest.approx(by_problem, rel=1e-3)
     assert found.samples == pytest.approx(by_sample, rel=1e-3)
     if cost_problem == 0:
@@ -166,14 +163,12 @@ def test_derivatives_are_those_of_the_standard_error(
 
 def test_the_best_number_of_samples_is_the_best() -> None:
     split = VarianceSplit("b - a", 0.1, 0.01, 0.09, 30, 4)
-    best = next_dollar(split, cost_sample=1, cost_problem=4).best_n_samples
+    best = next_dollar(split, 4).best_n_samples
     assert best == 6  # sqrt(.09 / .01 * 4)
     money = 10_000
     errors = {k: split.standard_error(money // (4 + k), k) for k in range(1, 20)}
     assert min(errors, key=lambda k: errors[k]) in (5, 6, 7)
-    assert "best spent on more problems" in next_dollar(split, n_samples=8, cost_problem=4).summary()
-    assert "best spent on more samples" in next_dollar(split, n_samples=1, cost_problem=50).summary()
+    assert "best spent on more problems" in next_dollar(split, 1).summary()
+    assert "best spent on more samples" in next_dollar(split, 50).summary()
     steady = VarianceSplit("a", 1.0, 0.0, 0.0, 30, 4)
     assert "nothing varied" in next_dollar(steady).summary()
-    with pytest.raises(DataError, match="costs something"):
-        next_dollar(split, cost_sample=0)

@@ -21,11 +21,10 @@ from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer, cano
 from anytime_lib import RunConfig, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.failures import Event, RetryableError
-from anytime_lib.models.limiter import Limiter
+from anytime_lib.models.failures import RetryableError
+from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import Reply
-from anytime_lib.models.retry import Timeouts
 
 QUICK = Timeouts(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 LONG: dict[str, Any] = {"max_tokens": 120, "temperature": 0.7, "seed": 3, "tokens": True}
@@ -33,8 +32,7 @@ SHORT: dict[str, Any] = {"max_tokens": 16, "temperature": 0.0}
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[MisbehavingServer]:
-    monkeypatch.setattr("anytime_lib.models.transport.LARGEST", 1_000_000)
+def server() -> Iterator[MisbehavingServer]:
     found = MisbehavingServer(rate=0.0)
     yield found
     found.close()
@@ -76,19 +74,12 @@ def test_each_fault_is_survived(server: MisbehavingServer, kind: str, settings: 
         return kind * (tries[key] == 1), dice
 
     server.fault = first  # type: ignore[method-assign]
-    events: list[Event] = []
-    replies = ask(server, *[settings] * 3, on_event=events.append)
+    told: list[str] = []
+    replies = ask(server, *[settings] * 3, on_retry=told.append)
     assert all(isinstance(r, Reply) for r in replies), replies
     assert [said(r) for r in replies] == [said(r) for r in whole]
-    assert server.sent[kind] == 3
-    if kind in HARMLESS:
-        assert not events
-    else:
-        assert len(events) == 3 and all(e.words and "\n" not in e.words for e in events)
-        told = (
-            "rate_limited" if kind.startswith("429") else "server_error" if "5" in kind or "error" in kind else "retry"
-        )
-        assert {e.kind for e in events} == {told} or (kind, settings) == ("error_inside", SHORT)
+    assert server.sent[kind] == 3 and len(told) == (0 if kind in HARMLESS else 3)
+    assert all("\n" not in words and ("rate limited" in words) == kind.startswith("429") for words in told)
 
 
 @pytest.mark.parametrize("kind", [f for f in FAULTS if f not in HARMLESS])
@@ -109,7 +100,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 
     (found,) = ask(server, settings | {"each_try": each_try}, timeouts=timeouts)
     assert server.requests >= 2 if kind.startswith("429") else server.requests == 3
-    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json", "gigantic")
+    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
     if inside and settings is LONG:
         assert isinstance(found, Reply) and found.partial and found.finish_reason == "interrupted"
         pieces = answer({"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
@@ -184,7 +175,7 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     monkeypatch.setattr(Model, "timeouts", QUICK)
     settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
                 "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
-                "concurrency": 8, "first_token_deadline": 0.5}  # fmt: skip
+                "concurrency": 8, "timeout": 0.5}  # fmt: skip
     well = run_sweep(RunConfig(run="run", **settings), progress=False)
     server.rate, server.seed = 0.3, 2
     server.only = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # short replies' counts are then not known
@@ -193,7 +184,6 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
         cells = run_sweep(RunConfig(run="run", **settings), progress=False)
     assert sum(server.sent.values()) > 20
     assert cells.equals(well)
-    assert len([r for r in caplog.records if "another-model-7b" in r.message]) <= 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills a queue of connections as Linux keeps it")
@@ -211,4 +201,4 @@ def test_the_deadline_for_a_connection() -> None:
         for one in waiting:
             one.close()
     assert isinstance(found, EndpointError)
-    assert "after 2 tries (no connection within 0.2 s (deadline `connect`))" in str(found)
+    assert "after 2 tries (no connection in time (deadline `connect`))" in str(found)

@@ -24,7 +24,8 @@ from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
-from anytime_lib.sweep.costs import billed, ledger_table
+from anytime_lib.sweep.costs import billed
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
@@ -179,8 +180,8 @@ class Hint:
 
     name = "hint"
 
-    async def __call__(self, client: Any, task: Any, settings: Any, problems: Any, trace_slots: Any) -> str:
-        of = Sample(task, "hinted", problems.pool[0])
+    async def __call__(self, client: Any, on: Any) -> str:
+        of = Sample(on.task, "hinted", on.problems.pool[0])
         trace = await client.trace(of, [{"role": "user", "content": "Think"}], 12)
         said = await client.say(of, "hint", [{"role": "user", "content": trace.text}], 5)
         return trace.text + said.text
@@ -223,31 +224,31 @@ def curve_cells(curves: dict[str, list[float]]) -> pd.DataFrame:
     ])  # fmt: skip
 
 
-def costs(extra: dict[str, float]) -> pd.DataFrame:
-    return pd.DataFrame([{"task": "t", "method": m, "budget": b, "total_1": b + more}
-                         for m, more in extra.items() for b in (10, 20, 40)])  # fmt: skip
+def gained(curves: dict[str, list[float]], extra: float) -> pd.DataFrame:
+    """Gains where the method costs `extra` tokens more, by account and budget."""
+    totals = list(AXES)[1:]
+    costs = pd.DataFrame([{"task": "t", "method": m, "budget": b} | dict.fromkeys(totals, b + extra * (m != "base"))
+                          for m in curves for b in (10, 20, 40)])  # fmt: skip
+    return gains(curve_cells(curves), costs, n_resamples=50).set_index(["axis", "budget"])
 
 
 def test_gains_by_hand() -> None:
     """The method is one budget ahead: it saves what lies between, and what its prompt costs is taken off."""
-    cells = curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.6, 0.6]})
-    found = gains(cells, costs({"base": 0, "pdp": 10}), axes=["budget", "total_1"], n_resamples=50)
-    even, whole = (found[found.axis == axis].set_index("budget") for axis in ("budget", "total_1"))
+    found = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.6, 0.6]}, 10)
+    even, whole = found.loc["budget"], found.loc["total_1"]
     assert even.points.tolist() == pytest.approx([20, 40, 0]) and even.low.tolist() == even.points.tolist()
     assert even.saved.tolist() == pytest.approx([0, 10, 20])
     assert whole.points.tolist() == pytest.approx([0, 20, 0])  # at 20, 30 and 50 tokens
     assert whole.saved.tolist() == pytest.approx([-10, 0, 10])
-    never = gains(curve_cells({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}), costs({"base": 0, "pdp": 0}),
-                  axes=["budget"], n_resamples=50)  # fmt: skip
-    assert never.saved.tolist() == [0, 10, -np.inf]
+    never = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}, 0)
+    assert never.saved["budget"].tolist() == [0, 10, -np.inf]
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9]), min_size=3, max_size=3), st.integers(0, 50))
 def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(curve: list[float], extra: int) -> None:
     """Where the baseline stands still, it had the quality before: a later budget is no saving."""
-    found = gains(curve_cells({"base": curve, "pdp": curve}), costs({"base": 0, "pdp": extra}), axes=["total_1"],
-                  n_resamples=20)  # fmt: skip
+    found = gained({"base": curve, "pdp": curve}, extra).loc["total_1"]
     assert np.allclose(found[["saved", "saved_low", "saved_high"]], -extra)
     if not extra:
         assert not found[["points", "low", "high"]].to_numpy().any()

@@ -19,7 +19,7 @@ from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
 from anytime_lib.config import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, settle
-from anytime_lib.sweep.criterion import note_criterion
+from anytime_lib.sweep.run import note_criterion
 
 Config = Callable[..., RunConfig]
 HELD = {"treatment": "pdp_grader", "task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0,
@@ -52,8 +52,7 @@ def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Con
     arms = held_out_arms(config)
     held = {p.text for p in arms[0].problems.test}
     assert len(held) == 6 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
-    assert found.n_problems == 6 and found.n_samples == 2 and not found.changed
-    assert "before any result" in found.summary()
+    assert found.n_problems == 6 and found.n_samples == 2 and "before any result" in found.summary()
     before = len(server.requests)
     assert settle(config, progress=False) == found and len(server.requests) == before
     again = run_sweep(config, progress=False)  # the held-out cells are no part of the run
@@ -77,10 +76,11 @@ def test_the_margin_decides(run: Config) -> None:
 def test_a_criterion_that_is_changed_after_results_says_so(run: Config) -> None:
     first = settle(run(), progress=False)
     later = settle(run(settle=HELD | {"margin": 1.0}), progress=False)
-    assert not first.changed and later.seen["after_results"] == 6 * 2 * 2 * 2
+    assert not first.seen["after_results"] and later.seen["after_results"] == 6 * 2 * 2 * 2
     assert "AFTER 48 held-out answers were there" in later.summary()
     assert settle(run(), progress=False) == first  # the first one keeps its time
-    assert not settle(run(concurrency=2, n_resamples=10_000, methods=["base", "pdp", "direct"]), progress=False).changed
+    same = settle(run(concurrency=2, n_resamples=10_000, methods=["base", "pdp", "direct"]), progress=False)
+    assert not same.seen["after_results"]
     for design in ({"n_samples": 3}, {"per_problem_tokens": 4}, {"answer_via": "prefill"}, {"vote_tokens": 3}):
         with Store(run().folder / "store.sqlite") as store:
             assert note_criterion(run(**design), store, "fake")["after_results"] > 0  # type: ignore[index]
@@ -108,7 +108,7 @@ def test_the_criterion_is_noted_when_the_run_begins(run: Config) -> None:
         note = note_criterion(run(), store, "fake")
     assert note is not None and note["after_run"] == 0  # made before the answers that are there now
     found = settle(run(settle=HELD | {"margin": 2.0}), progress=False)
-    assert not found.changed and "of the run itself, before any held-out one" in found.summary()
+    assert "of the run itself, before any held-out one" in found.summary()
 
 
 def test_an_overlap_with_the_run_is_a_leak(server: FakeServer, run: Config) -> None:
@@ -137,11 +137,11 @@ def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margi
     rng = np.random.default_rng(seed)
     lift = rng.random()
     rows = [
-        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
+        {"run": "r", "model": "m", "task": "aime", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
          "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
         for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
     ]  # fmt: skip
-    wanted = HeldOutConfig(task="t", seed=0, n_problems=n, margin=margin, statistic=statistic)
+    wanted = HeldOutConfig(task="aime", seed=0, n_problems=n, margin=margin, statistic=statistic)
     found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance

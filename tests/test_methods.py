@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Context, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
+from anytime_lib.methods.base import BudgetAnswer, Context, Prompted, Sample, Session, chain_of_thought
+from anytime_lib.methods.search import Searching, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.costs import against_fresh, ledger_table
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
@@ -72,7 +72,7 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     backend = Respondent(seed)
-    client = CachedClient(config, backend)  # type: ignore[arg-type]
+    client = CachedClient(backend, config.sampling, config.seed)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
     async def all_stops() -> list[BudgetAnswer]:
@@ -278,7 +278,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     explained = [m[-1]["content"] for m in asked if "Explain in a few sentences" in m[-1]["content"]]
     assert len(explained) == 2 and all("RIGHT ANSWER: Answer: " in e for e in explained)
     traces = [m for m in asked if "Here are principles" in m[0]["content"]]
-    assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
+    assert len(traces) == 6 * 3
     before = len(server.requests)
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
     assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool.budget]  # no attempt is made again
@@ -391,9 +391,9 @@ async def nothing() -> AsyncIterator[BudgetAnswer]:
     ("method", "says"),
     [
         (type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
-        (Halves, r"Halves is a class; give an instance of it, Halves\(\)"),
-        (type("M", (Prompted,), {})(), "M needs a `name`"),
-        (type("M", (Prompted,), {"name": "base"})(), "built-in"),
+        (Halves, "a subclass of Prompted or Searching"),
+        (type("M", (Prompted,), {})(), "an instance with a `name`"),
+        (type("M", (Prompted,), {"name": "base"})(), "not built in"),
     ],
 )
 def test_what_cannot_be_registered(method: Any, says: str) -> None:

@@ -16,8 +16,8 @@ from misbehaving_server import MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.model import Model
-from anytime_lib.models.retry import Timeouts
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Problem

@@ -25,7 +25,7 @@ def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: 
     cells = run_sweep(run, progress=False)
     before = len(server.requests)
     pilot = pilot_cells(run)
-    assert len(server.requests) == before and not pilot.simulated
+    assert len(server.requests) == before
     assert len(pilot.cells) == len(cells) and set(pilot.cells.model) == {"fake"}
     assert "96 stored cells of fake" in pilot.told
     two = pilot_cells(run.but(tasks=["gpqa", "aime"]))
@@ -40,7 +40,7 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: Fa
         run_sweep(run, progress=False)
     before = len(server.requests)
     pilot = pilot_cells(run)
-    assert len(server.requests) == before and pilot.simulated
+    assert len(server.requests) == before
     assert pilot.cells.model.str.startswith("simulated").all() and set(pilot.cells.method) == {"base", "pdp"}
     assert "not those of any model" in pilot.told
     assert ("stored nothing yet" in pilot.told) == (stored == "nothing")
@@ -54,7 +54,9 @@ def test_a_small_task_of_the_users_own_is_enough(config: Config) -> None:
     rows = [{"text": f"What is {i} + {i}?", "gold": 2 * i} for i in range(9)]
     own = make_task("doubles", rows, lambda problem, text: str(problem.gold) in text)
     pilot = pilot_cells(config(tasks=[own]))
-    assert pilot.simulated and set(pilot.cells.task) == {"doubles"} and 2 <= pilot.cells.problem_id.nunique() < 9
+    assert (
+        "simulated" in pilot.told and set(pilot.cells.task) == {"doubles"} and 2 <= pilot.cells.problem_id.nunique() < 9
+    )
 
 
 def table_of(**settings: Any) -> Any:

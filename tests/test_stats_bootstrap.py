@@ -17,13 +17,13 @@ from anytime_lib import anytime_curve
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order
 from anytime_lib.stats import band, estimate
-from anytime_lib.stats.bootstrap import curve_of, draw_weights, index_of, jackknifed, quality_at, resampled
+from anytime_lib.stats.bootstrap import curve_of, draw_weights, index_of, jackknifed, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.estimate import index_variants, problem_values
 from anytime_lib.stats.intervals import METHODS, Method, interval, one_sided_pvalue, simultaneous_interval
 
 from anytime_lib.stats.intervals import widen_near_limits  # isort: skip
-from anytime_lib.stats.permutation import exchange_signs, shared_draws
+from anytime_lib.stats.permutation import exchange_signs
 from anytime_lib.stats.profiles import performance_profile
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
@@ -36,7 +36,7 @@ def scores(n: int = 12, k: int = 4, arms: int = 2, seed: int = 0) -> np.ndarray:
 
 
 def compared(quality: np.ndarray, method: Method = "t", n_resamples: int = 200, order: Order = "pooled") -> Comparison:
-    return compare_arrays(quality, BUDGETS, index_of(order), shared_draws(n_resamples, 0), method=method)
+    return compare_arrays(quality, BUDGETS, index_of(order), n_resamples=n_resamples, method=method)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -79,8 +79,8 @@ def test_the_t_test_and_interval_are_students() -> None:
     expected = ttest_1samp(each[1] - each[0], 0)
     ours, theirs = found.confidence_interval(), expected.confidence_interval()
     assert ours == pytest.approx(tuple(theirs), abs=0.03 * (theirs.high - theirs.low))
-    assert (found.ttest().statistic, found.ttest().pvalue) == pytest.approx((expected.statistic, expected.pvalue))
-    assert found.effect_size == pytest.approx(found.ttest().statistic / np.sqrt(40))
+    assert found.ttest_pvalue() == pytest.approx(expected.pvalue)
+    assert found.effect_size == pytest.approx(expected.statistic / np.sqrt(40))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -124,8 +124,6 @@ def test_an_arm_near_the_ceiling_holds_its_truth() -> None:
         assert values.mean() == pytest.approx(quality.mean())
     assert np.mean(before) < 0.9 and np.mean(hits) > 0.94
     assert estimate(cells_of(scores(30)[0]), n_resamples=100).note.item() == ""
-    tokens = widen_near_limits((3.0, 3.0), np.array([3.0, 3.0]), (0, np.inf))
-    assert tokens == (3, 3, "all resamples are equal: a point")
 
 
 def test_a_budget_graded_on_few_problems_has_few_degrees_of_freedom() -> None:
@@ -155,9 +153,6 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
         ):
             first, second = (table[table.method == m].drop(columns="method") for m in ("base", "twin"))
             pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
-    every = index_variants(base, n_resamples=20, n_permutations=10)
-    alone = index_variants(base, orders=["trace"], n_resamples=20, n_permutations=10)
-    assert every[every.order == "trace"].null.tolist() == alone.null.tolist()
 
 
 @pytest.mark.filterwarnings("error")
@@ -185,21 +180,6 @@ def test_a_budget_nobody_was_graded_at_is_no_number_and_no_warning() -> None:
     assert not found.equivalent(0.1).holds and "cannot be compared" in found.summary() and "nan" not in found.summary()
 
 
-def test_quality_at_a_budget() -> None:
-    curve = np.array([[0.2, 0.4, 0.4, 0.8], [0.1, 0.1, 0.1, np.nan]])
-    assert quality_at(3, "raw").of(curve, BUDGETS).tolist() == pytest.approx([0.4, 0.1])
-    assert quality_at(4, "raw").of(curve, BUDGETS).tolist() == [0.4, 0.1]  # NaN of a neighbour does not count
-    assert quality_at(6, "raw").of(curve, BUDGETS)[0] == pytest.approx(0.6)
-    with pytest.raises(DataError, match="outside"):
-        quality_at(9).of(curve, BUDGETS)
-    found = estimate(cells_of(scores(20)[0]), statistic=quality_at(8, "raw"), n_resamples=50).iloc[0]
-    assert found["index"] == found.final and found.low < found["index"] < found.high
-    quality, draws = scores(40), shared_draws(200, 0)
-    at = compare_arrays(quality, BUDGETS, quality_at(2), draws)
-    assert at.statistic == pytest.approx(float(np.diff(quality[..., :2].mean(axis=(1, 2)).max(axis=-1))[0]))
-    assert "difference in quality at 2 tokens" in at.summary()
-
-
 def test_simultaneous_band_holds_the_whole_curve() -> None:
     rng, runs, true = np.random.default_rng(8), 200, np.array([0.15, 0.3, 0.45, 0.4])
     hits = np.zeros(2)
@@ -221,12 +201,12 @@ def test_every_variant_of_the_index_is_named() -> None:
 
 
 def test_generators_are_taken_and_never_shared() -> None:
-    seed = np.random.default_rng(3)
-    first, again = (shared_draws(50, seed)(12) for _ in range(2))
+    seed, quality = np.random.default_rng(3), scores()
+    first, again = (compare_arrays(quality, BUDGETS, index_of(), n_resamples=50, seed=seed) for _ in range(2))
     np.random.seed(0)  # noqa: NPY002 (what is tested: the global state neither matters nor moves)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    third = shared_draws(50, 3)(12)
-    assert all(np.array_equal(first[i], other[i]) for other in (again, third) for i in (0, 1))
+    third = compare_arrays(quality, BUDGETS, index_of(), n_resamples=50, seed=3)
+    assert all(np.array_equal(first.draws, c.draws) and first.pvalue == c.pvalue for c in (again, third))
     assert np.array_equal(state, np.random.get_state()[1])  # noqa: NPY002
     assert exchange_signs(3_000, 50, seed).nbytes == 3_000 * 50  # a byte for every exchange
 

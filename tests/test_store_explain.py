@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from anytime_lib import Store
+from anytime_lib.cli import main
 from anytime_lib.errors import DataError
-from anytime_lib.tools.explain import explain, main
+from anytime_lib.tools.explain import explain
 from anytime_lib.types import digest
 
 TEXTS = [f"Canary question number {i} about a very long trip through Europe, please plan it." for i in range(3)]
@@ -57,7 +58,7 @@ def test_texts_are_told_by_length_and_hash(store: Store, monkeypatch: pytest.Mon
 
 def test_by_the_start_of_a_key(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     key = put(store, request(kind="judge"))
-    main(store.path, key[:20])
+    main(["explain", key[:20], str(store.path)])
     assert "no other request of its kind" in capsys.readouterr().out
     for start, match in (("zz", "no request whose key starts"), ("", "more than one"), ("%", "no request")):
         with pytest.raises(DataError, match=match):

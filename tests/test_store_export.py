@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from anytime_lib import Store
+from anytime_lib.cli import main
 from anytime_lib.errors import DataError
-from anytime_lib.store import CELL_COLUMNS, tidy
-from anytime_lib.tools.export import FORMATS, export, main
-from anytime_lib.tools.gate import TABLES
+from anytime_lib.store import CELL_COLUMNS, COLUMNS, tidy
+from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.types import Problem, digest
 
 CANARY = "CANARY-7f3a"
@@ -112,8 +112,7 @@ def test_without_a_private_problem_the_canaries_would_be_seen(store: Store, tmp_
 def test_parquet_and_json_lines_hold_the_same_tables(store: Store, tmp_path: Path) -> None:
     export(store, tmp_path / "p", "parquet")
     export(store, tmp_path / "j", "jsonl")
-    assert list(TABLES["cells"]) == CELL_COLUMNS
-    for name, columns in TABLES.items():
+    for name, columns in COLUMNS.items():
         frame = pd.read_parquet(tmp_path / "p" / f"{name}.parquet")
         lines = (tmp_path / "j" / f"{name}.jsonl").read_bytes().decode("ascii").splitlines()
         rows = [json.loads(line) for line in lines]
@@ -139,7 +138,7 @@ def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> 
     export(store, folder := tmp_path / "hub folder", "huggingface")
     loading = (
         "import sys, datasets\n"
-        f"for name in {[*TABLES]}:\n"
+        f"for name in {[*COLUMNS]}:\n"
         "    found = datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])\n"
         "    print(name, found['train'].num_rows)\n"
         "print(datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])['train'].column_names)\n"
@@ -191,8 +190,8 @@ def test_mistakes_are_one_sentence(
     monkeypatch.delitem(sys.modules, "anytime_lib.tools.inspect_logs", raising=False)
     with pytest.raises(DataError, match=r"pip install 'anytime-lib\[inspect\]'"):
         export(store, tmp_path / "logs", "inspect")
-    assert main(store.path, tmp_path / "out", "jsonl") == 0
-    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{t}.jsonl") for t in TABLES]
+    assert main(["export", str(store.path), str(tmp_path / "out"), "--format", "jsonl"]) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{t}.jsonl") for t in COLUMNS]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

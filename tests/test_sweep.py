@@ -22,9 +22,9 @@ from anytime_lib import RunConfig, Store, load_task, run_sweep, run_sweep_async,
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.sweep.costs import ledger_table
+from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.sweep.traces import stored_trace
 
 Config = Callable[..., RunConfig]
 
@@ -296,7 +296,7 @@ def test_a_folder_that_cannot_be_written(config: Config, tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_made(config: Config, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot make the folder.*'outputs'"):
+    with pytest.raises(DataError, match=r"cannot use the store.*'outputs'"):
         run_sweep(config(outputs=str(tmp_path / "file")), progress=False)
 
 

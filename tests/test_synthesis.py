@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import PrepTask
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verifier_of
-from anytime_lib.methods.leap import Mistake, Principles
-from anytime_lib.methods.pairs import choose, cost, lengths, shuffled
+from anytime_lib.methods.leap import Principles
+from anytime_lib.methods.pairs import choose, cost, shuffled
+from anytime_lib.methods.pdp import Pairs
 from anytime_lib.methods.preference_file import save
-from anytime_lib.methods.synthesis import synthesize
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
@@ -122,7 +123,7 @@ def test_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
 
 def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     """Judge, placebo and agreement run side by side in one sweep: each request is sent once."""
-    from anytime_lib.models.model import Model
+    from anytime_lib.models.model import load_model
     from anytime_lib.store import Store
     from anytime_lib.sweep.client import CachedClient
     from anytime_lib.sweep.live import LiveBackend
@@ -133,12 +134,12 @@ def test_many_at_once_pay_once(server: FakeServer, run: Config) -> None:
     problems = split_problems(task, config.task("sums"), 0)
 
     async def side_by_side() -> list[Any]:
-        async with Model(config) as model:
+        async with load_model(config) as model:
             with Store(config.folder / "store.sqlite") as store:
                 bar = Progress("", 0, False)
-                client = CachedClient(config, LiveBackend(store, model, bar))
+                client = CachedClient(LiveBackend(store, model, bar), config.sampling, config.seed)
                 return await asyncio.gather(
-                    *(synthesize(client, task, config.task("sums"), problems, by=by) for by in PREFERENCE_SOURCES)
+                    *(Pairs(by)(client, PrepTask(task, config.task("sums"), problems)) for by in PREFERENCE_SOURCES)
                 )
 
     asyncio.run(side_by_side())
@@ -240,14 +241,13 @@ pair = st.builds(
 def test_pairs_fit_their_allowance_and_every_pair_is_accounted_for(
     usable: list[Preference], n: int, allowance: int | None
 ) -> None:
-    found = choose(usable, n, allowance=allowance)
-    assert len(found.preferences) <= n and len(found.preferences) + sum(found.left_out.values()) == len(usable)
-    assert allowance is None or sum(map(cost, found.preferences)) <= allowance
-    assert found == choose(usable, n, allowance=allowance)
+    chosen, left_out = choose(usable, n, allowance)
+    assert len(chosen) <= n and len(chosen) + sum(left_out.values()) == len(usable)
+    assert allowance is None or sum(map(cost, chosen)) <= allowance
     if allowance is None:
-        problems = [p.problem.id for p in found.preferences]
+        problems = [p.problem.id for p in chosen]
         assert len(set(problems)) == min(len(problems), len({p.problem.id for p in usable}))
-        assert not usable or found.preferences[0].margin == max(p.margin for p in usable)
+        assert not usable or chosen[0].margin == max(p.margin for p in usable)
 
 
 def test_pairs_are_of_different_difficulty_and_answers() -> None:
@@ -255,7 +255,7 @@ def test_pairs_are_of_different_difficulty_and_answers() -> None:
         return Preference(Problem(id, "t", "", 0, {"difficulty": level}), attempt(winner, 9), attempt("l", 9), margin)
 
     usable = [of("a", 1, "x", 4), of("b", 1, "y", 3), of("c", 2, "x", 2), of("d", 2, "z", 1), of("a", 1, "w", 3.5)]
-    assert [p.problem.id for p in choose(usable, 5).preferences] == ["a", "d", "b", "c", "a"]
+    assert [p.problem.id for p in choose(usable, 5, None)[0]] == ["a", "d", "b", "c", "a"]
 
 
 @settings(deadline=None)
@@ -272,7 +272,6 @@ def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_roun
     for before, after in zip(usable, found, strict=True):
         assert {id(before.winner), id(before.loser)} == {id(after.winner), id(after.loser)}
         assert (after.winner is before.loser) == (after.margin < 0) and after.problem is before.problem
-    assert lengths([]).winners != lengths([]).winners
 
 
 def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog: pytest.LogCaptureFixture) -> None:
@@ -426,8 +425,7 @@ def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config
     task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
     found = synthesised(run(tasks=[task]))
     assert found.usable and "Quagga" in found.usable[0].winner.reasoning
-    problem = found.usable[0].problem
-    learned = Principles("quaggas", [Mistake(problem, "k", "k", "Quagga", "Quagga")], "Quagga", 1)
+    learned = Principles("quaggas", ["Quagga"], "Quagga", 1, 1)
     for shows in (found, found.usable, learned):
         assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
 

@@ -16,8 +16,8 @@ from anytime_lib.errors import DataError
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.reply import Reply, split_think
-from anytime_lib.models.tokenizers import FileTokenizer, vocabulary_pieces
-from anytime_lib.models.tokens import cut, ends_of, ends_within, proportional_ends, scaled_ends
+from anytime_lib.models.tokenizers import file_pieces, from_file, vocabulary_pieces
+from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), min_size=1)
 
@@ -88,14 +88,12 @@ def test_a_split_character_belongs_to_its_last_token() -> None:
     assert ends_of([b"a", lost, b"c"], "abd") is None
 
 
-@given(texts, texts, texts)
-def test_a_part_of_a_stream_has_boundaries_of_its_own(before: str, reasoning: str, after: str) -> None:
-    mark = f"<think>{reasoning}</think>{after}"
+@given(texts, texts)
+def test_a_part_of_a_stream_has_boundaries_of_its_own(reasoning: str, after: str) -> None:
     pieces = [b"<think>", *(bytes([b]) for b in reasoning.encode()), b"</think>", after.encode()]
-    assert split_think(mark)[0] == reasoning.split("</think>")[0]
-    ends = ends_within(pieces, reasoning, after="<think>")
+    ends = ends_of(pieces, reasoning, whole=False, after="<think>")
     assert ends == list(range(1, len(reasoning.encode()) + 1))
-    assert ends_within([b"x"], "y") is None
+    assert ends_of([b"x"], "y", whole=False) is None
 
 
 @pytest.mark.parametrize(
@@ -110,10 +108,12 @@ def test_a_part_of_a_stream_has_boundaries_of_its_own(before: str, reasoning: st
         ("the tag <think> opens a thought", "", "the tag <think> opens a thought"),
         ("write <think>x</think>", "", "write <think>x</think>"),
         ("<think></think>B", "", "B"),
+        ("[THINK]so[/THINK]B", "so", "B"),
+        ("◁think▷so on", "so on", ""),
     ],
 )
 def test_reasoning_within_tags(text: str, reasoning: str, answer: str) -> None:
-    assert split_think(text) == (reasoning, answer)
+    assert split_think(text)[1:] == (reasoning, answer)
 
 
 @given(texts, st.integers(1, 60), st.integers(1, 60))
@@ -156,8 +156,7 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts)
 def test_a_tokenizer_s_file(tokenizer_file: Path, text: str) -> None:
-    tokenizer = FileTokenizer(tokenizer_file)
-    pieces = tokenizer.pieces(text)
+    pieces = file_pieces(from_file(tokenizer_file), text)
     assert b"".join(pieces) == text.encode()
     ids = tokenizers.Tokenizer.from_file(str(tokenizer_file)).encode(text).ids
     assert len(pieces) == len(ids)
@@ -173,7 +172,7 @@ def test_a_file_that_is_no_tokenizer(tmp_path: Path) -> None:
         if content is not None:
             path.write_text(content)
         with pytest.raises(DataError, match=r"tokenizer\.json") as error:
-            FileTokenizer(path)
+            from_file(path)
         assert "\n" not in str(error.value)
 
 
@@ -187,7 +186,7 @@ def replies(embedded: EmbeddedServer) -> list[tuple[Reply, list[bytes] | None]]:
         for text in ("Why is the sky blue? Reason it out.", "Write ten emoji one after the other: 😀 🐈 "):
             asked = [{"role": "user", "content": text}]
             reply = await endpoint.chat(asked, max_tokens=40, temperature=0.0, tokens=True)
-            found.append((reply, await endpoint.tokenize(reply.text)))
+            found.append((reply, (await endpoint.tokenize(reply.text))[0]))
         await endpoint.close()
         return found
 

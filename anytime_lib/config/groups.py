@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
-import itertools
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
+
+from anytime_lib.errors import ConfigError
+from anytime_lib.registry import method_name, task_name
 
 
 def _increasing(budgets: list[int]) -> list[int]:
-    if len(budgets) < 2:
-        raise ValueError("budgets need at least two values: the index is an area between budgets")
-    if budgets[0] < 1 or any(b <= a for a, b in itertools.pairwise(budgets)):
-        raise ValueError(f"budgets must be positive and increasing, not {budgets}")
+    if budgets != sorted(set(budgets)):
+        raise ConfigError(f"budgets must be increasing, not {budgets}")
     return budgets
 
 
-def _once(names: list[Any]) -> list[Any]:
+def _distinct(names: list[Any]) -> list[Any]:
     if len(set(names)) < len(names):
-        raise ValueError("names a rule twice")
+        raise ConfigError(f"{names} names one twice")
     return names
+
+
+def _variable(name: str) -> str:
+    if not (name.isupper() and name.isidentifier()):
+        raise ConfigError("api_key_env must name an environment variable that holds the key, never be the key itself")
+    return name
+
+
+def _folder(run: str) -> str:
+    if Path(run).name in ("", "..") or not run.isprintable():
+        raise ConfigError(f"run must be a folder's name or path, not {run!r}")
+    return run
+
+
+def check_url(url: str, name: str = "base_url") -> str:
+    """An endpoint's address as it may be stored: without a password or a key in it, and without a slash at its end.
+
+    Raises:
+        ConfigError: it is no http(s) address, or it carries a secret; the message does not repeat it.
+    """
+    try:
+        parts = HttpUrl(url)
+    except ValidationError:
+        raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1") from None
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"{name} carries a password or query: a key belongs in an environment variable")
+    return url.rstrip("/")
 
 
 ExclusionRule = Literal[
@@ -32,9 +60,20 @@ ExclusionRule = Literal[
     "natural_stop_missing",
     "identical_traces",
 ]
-"""What may be left out of an analysis: the rules of anytime_lib.stats.sensitivity."""
+Rules = Annotated[list[ExclusionRule], AfterValidator(_distinct)]
+Url = Annotated[str, AfterValidator(check_url)]
+Variable = Annotated[str, AfterValidator(_variable)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Budgets = Annotated[list[Annotated[int, Field(le=10**9)]], AfterValidator(_increasing)]
+Tokens = Annotated[int, Field(ge=1, le=10**9)]
+Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasing)]
+TaskName = Annotated[str, BeforeValidator(task_name)]
+MethodName = Annotated[str, BeforeValidator(method_name)]
+"""The name of a task or method, or one of the user's own, which is registered."""
+Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
+RunName = Annotated[str, AfterValidator(_folder)]
+Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+"""A baseline and a treatment."""
+Pairs = Annotated[list[Pair], Field(min_length=1)]
 
 
 class Group(BaseModel):
@@ -44,16 +83,14 @@ class Group(BaseModel):
 class EndpointConfig(Group):
     """How the model is reached."""
 
-    base_url: str | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
-    api_key_env: str = Field("OPENAI_API_KEY", description="environment variable that holds the key (never the key)")
+    base_url: Url | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
+    api_key_env: Variable = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
     requests_per_minute: float | None = Field(None, gt=0, description="the endpoint's own limit; None: none known")
     tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
     retries: int = Field(6, ge=0, le=100, description="further tries of a request that failed in passing")
     timeout: float = Field(300.0, gt=0, description="seconds of silence after which a request is tried again")
-    tokenizer_file: str | None = Field(
-        None, description="a `tokenizer.json`, for servers that tell no tokens; scaled to what they bill"
-    )
+    tokenizer_file: str | None = Field(None, description="a `tokenizer.json`, for servers that tell no tokens")
 
 
 class SamplingConfig(Group):
@@ -61,9 +98,7 @@ class SamplingConfig(Group):
 
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
-    mode: Literal["cut", "fresh"] = Field(
-        "cut", description="`cut`: one trace serves every budget; `fresh`: a run of its own for each"
-    )
+    mode: Literal["cut", "fresh"] = Field("cut", description="one trace for every budget, or a run of its own for each")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
 
 
@@ -88,16 +123,12 @@ class LimitsConfig(Group):
 class AnalysisConfig(Group):
     """How the run is read."""
 
-    baseline: str = Field("base", description="the method that others are compared with")
-    family: list[list[str]] | None = Field(
-        None, description="[baseline, treatment] pairs judged together (Holm); None: every method against `baseline`"
-    )
+    baseline: MethodName = Field("base", description="the method that others are compared with")
+    family: Pairs | None = Field(None, description="pairs judged together (Holm); None: all against `baseline`")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
-    exclude: Annotated[list[ExclusionRule], AfterValidator(_once)] = Field(
-        [], description="rules of exclusion, declared before the run (see anytime_lib.stats.sensitivity)"
-    )
+    exclude: Rules = Field([], description="rules of exclusion, declared before the run (see stats.sensitivity)")
 
 
 class HeldOutConfig(Group):
@@ -107,12 +138,10 @@ class HeldOutConfig(Group):
     preparation included, is the run's.
     """
 
-    task: str = Field(description="held out: a task of the run, or, with `prepared_on`, one the run does not touch")
-    prepared_on: str | None = Field(
-        None, description="the run's task whose pool the methods are prepared on; None: `task` itself"
-    )
-    baseline: str = "base"
-    treatment: str = "pdp"
+    task: TaskName = Field(description="held out: of the run, or, with `prepared_on`, one that it does not touch")
+    prepared_on: TaskName | None = Field(None, description="the run's task whose pool is used; None: `task` itself")
+    baseline: MethodName = "base"
+    treatment: MethodName = "pdp"
     statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
     budgets: Budgets | None = Field(None, description="at which; None: the run's")
     margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
@@ -131,24 +160,34 @@ class HeldOutConfig(Group):
 class TaskConfig(Group):
     """The settings of one task: the run's, with what the task has of its own."""
 
-    methods: list[str] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="names of methods, or your own")
+    methods: list[MethodName] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="names, or your own")
     source: str | None = Field(None, description="None: problems of our own; else a file or data set")
-    pool_source: str | None = Field(
-        None, description="None: a split of `source`; `none`: no pool, all of `source` under test; else another source"
-    )
+    pool_source: str | None = Field(None, description="None: a split of `source`; `none`: no pool; else another source")
     difficulty: list[Any] | None = Field(None, description="levels wanted, in the task's own terms")
     n_problems: Count = Field(8, description="problems under test")
     n_shots: int = Field(0, ge=0, le=1_000_000, description="worked examples in context, from the pool")
     budgets: Budgets = Field([16, 32, 64, 128], description="reasoning tokens, increasing")
     answer_tokens: Count | None = Field(None, description="cap on the answer turn; None: the task's own")
     pool: PoolConfig = Field(PoolConfig(), description="what methods prepare from (PoolConfig)")
-    options: dict[str, dict[str, Any]] = Field(
-        {},
-        description="settings of methods: {tree_of_thoughts: {width: 3}}; of the simulated respondent: {simulated: {}}",
-    )
+    options: dict[str, dict[str, Any]] = Field({}, description="of a method, or `simulated`: {leap: {...}}")
 
     @property
     def answer_cap(self) -> int:
         """`answer_tokens`, once `RunConfig.task` has filled it in."""
         assert self.answer_tokens is not None
         return self.answer_tokens
+
+
+class Settings(TaskConfig):
+    """Everything that can be set; `RunConfig` is what is made of it."""
+
+    run: RunName = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
+    model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
+    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
+    n_samples: Count = Field(2, description="reasoning traces per problem")
+    tasks: Tasks = Field({"natural_plan_trip": {}}, description="names, or name -> settings of its own (TaskConfig)")
+    endpoint: EndpointConfig = EndpointConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    limits: LimitsConfig = LimitsConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+    held_out: HeldOutConfig | None = Field(None, description="a criterion for the verdict")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import types
 from collections.abc import MutableMapping
+from types import ModuleType
 from typing import Any
 
 from anytime_lib.config.run import RunConfig, parameter_names
@@ -16,38 +16,31 @@ _READ = "_anytime_parameters"
 class Parameters:
     """The parameters of a notebook: the names that its parameter cells set.
 
-    papermill only warns about a parameter that a notebook does not know. Made before the cell tagged `parameters`
-    and read after it (and after the cell papermill injects), this sees every name set in between, so a misspelt
-    one is an error:
-
-        parameters = Parameters(globals())     # first cell
-        model = "embedded"                     # the cell tagged `parameters`; papermill adds its own below
-        config = parameters.config()           # the next cell
+    Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
+    one that papermill injects, `config = parameters.config()`, it sees every name set in between. So a misspelt one,
+    of which papermill only warns, is an error.
     """
 
     def __init__(self, namespace: MutableMapping[str, Any]) -> None:
-        self._namespace = namespace
-        self._before = dict(namespace)
-        self._names: set[str] | None = None
+        self._namespace, self._before = namespace, dict(namespace)
+        self._names: list[str] = []
 
     def config(self, **overrides: Any) -> RunConfig:
         """The config those parameters make; running the cell again later reads the same names anew."""
-        if self._names is None:
-            self._names = self._found()
-            self._namespace[_READ] = sorted(self._names)
-        return RunConfig(**({name: self._namespace[name] for name in sorted(self._names)} | overrides))
+        self._names = self._names or self._found()
+        self._namespace[_READ] = self._names
+        return RunConfig(**({name: self._namespace[name] for name in self._names} | overrides))
 
-    def _found(self) -> set[str]:
-        """The parameters that the cells set: names that are new or have a new value, those that were parameters when
-        the cells were last run, and every name of `RunConfig` itself, whenever it was set."""
-        now = {
-            name: value
-            for name, value in self._namespace.items()
-            if not (name.startswith("_") or value is self or isinstance(value, types.ModuleType) or callable(value))
-        }
-        for name in sorted(set(now) - set(self._before) - parameter_names()):
-            del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
-            raise ConfigError(f"unknown parameter {name!r}{nearest(name, parameter_names())}")
-        known = {*RunConfig.model_fields, *self._namespace.get(_READ, ())}
-        new = {name for name, value in now.items() if value is not self._before.get(name, _READ)}
-        return set(now) & parameter_names() & (known | new)
+    def _found(self) -> list[str]:
+        """Names set in between, those that were parameters when the cells were last run, and all of `RunConfig`."""
+        known, read = parameter_names(), {*RunConfig.model_fields, *self._namespace.get(_READ, ())}
+        found = []
+        for name, value in list(self._namespace.items()):
+            if name.startswith("_") or isinstance(value, ModuleType | Parameters) or callable(value):
+                continue
+            if name not in known and name not in self._before:
+                del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
+            if name in known and (name in read or value is not self._before.get(name, _READ)):
+                found.append(name)
+        return found

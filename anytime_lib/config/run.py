@@ -1,129 +1,77 @@
-"""What is to be run? One class, `RunConfig`.
+"""What is to be run? One class, `RunConfig`, and the ways in which its settings may be written.
 
-Settings that belong together form groups (`endpoint`, `sampling`, `pool`, `limits`, `analysis`, `held_out`,
-`options`); what a task needs for itself stands under its name in `tasks`. Every setting of a group can also be given by
-its flat name (`concurrency=8`, `pool_budget=64`), beside what the group has: so `papermill -f x.yaml -p concurrency 8`
-keeps the file's `base_url`.
+Settings that belong together form groups; what a task needs for itself stands under its name in `tasks`. Every setting
+of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`), beside what the group has: so
+`papermill -f x.yaml -p concurrency 8` keeps the file's `base_url`.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from anytime_lib.config.flat import FLAT, GROUPS, PER_TASK, grouped, known, task_name
-from anytime_lib.config.groups import (
-    AnalysisConfig,
-    Count,
-    EndpointConfig,
-    HeldOutConfig,
-    LimitsConfig,
-    PoolConfig,
-    SamplingConfig,
-    TaskConfig,
-)
+from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.registry import OLD_NAMES, load_method, load_task, method_names, task_names
+from anytime_lib.registry import load_method, load_task, task_name
 
 
-class RunConfig(TaskConfig):
+class RunConfig(Settings):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
 
     Raises:
         ConfigError: a setting is unknown (the message names the nearest), of the wrong type, or makes no sense.
     """
 
-    run: str = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: str = Field(
-        "embedded", description="`embedded`, `simulated`, the path of a .gguf file, or a model's name at `base_url`"
-    )
-    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
-    n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: dict[str, dict[str, Any]] = Field(
-        {"natural_plan_trip": {}}, min_length=1, description="names, or name -> settings of its own (TaskConfig)"
-    )
-    endpoint: EndpointConfig = Field(EndpointConfig(), description="how the model is reached (EndpointConfig)")
-    sampling: SamplingConfig = Field(SamplingConfig(), description="how traces are sampled (SamplingConfig)")
-    limits: LimitsConfig = Field(LimitsConfig(), description="what the run may cost (LimitsConfig)")
-    analysis: AnalysisConfig = Field(AnalysisConfig(), description="how the run is read (AnalysisConfig)")
-    held_out: HeldOutConfig | None = Field(None, description="a criterion for the verdict (HeldOutConfig)")
-
     def __init__(self, **settings: Any) -> None:
         try:
-            super().__init__(**grouped(settings, type(self).model_fields))
+            super().__init__(**_grouped(settings))
         except ValidationError as error:
             raise ConfigError(in_words(error)) from None
 
     @model_validator(mode="after")
-    def _make_sense(self) -> RunConfig:
-        if not re.fullmatch(r"([^\x00-\x1f\\]*/)?[^\x00-\x1f\\/\s.][^\x00-\x1f\\/]*", self.run):
-            raise ValueError(f"run must be a folder's name or path, not {self.run!r}")
-        for name in self.tasks:
-            known("tasks", "task", name, task_names())
-            for method in self.task(name).methods:
-                known("methods", "method", OLD_NAMES.get(method, method), method_names())
+    def _check_tasks(self) -> RunConfig:
         if "simulated" in self.options and self.model != "simulated":
-            raise ValueError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
-        for name in set(self.options) - {"simulated"}:
-            load_method(known("options", "method", name, method_names()), self.options[name])
-        if self.held_out:
-            for name in filter(None, (self.held_out.task, self.held_out.prepared_on)):
-                known("held_out", "task", name, task_names())
-            for name in (self.held_out.baseline, self.held_out.treatment):
-                known("held_out", "method", name, method_names())
-        family = self.analysis.family
-        for name in {self.analysis.baseline, *itertools.chain(*family or ())}:
-            known("baseline and family", "method", name, method_names())
-        if family is not None and (not family or any(len(set(p)) != 2 or len(p) != 2 for p in family)):
-            raise ValueError("family must list pairs of two different methods, or be None for all against the baseline")
+            raise ConfigError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
+        for settings in map(self.task, self.tasks):
+            for method in settings.options.keys() - {"simulated"}:
+                load_method(method, settings.options[method])
         return self
 
     def task(self, name: str) -> TaskConfig:
         """The settings of one task, its own before the run's; `answer_tokens` is the task's own where none is set."""
-        whole = {field: getattr(self, field) for field in TaskConfig.model_fields}
-        own = self.tasks.get(name, {})
-        for group in ("pool", "options"):
-            if group in own:
-                dumped = whole[group].model_dump() if group == "pool" else whole[group]
-                own = own | {group: dumped | own[group]}
+        settings = _merged(self.model_dump(include={*TaskConfig.model_fields}), self.tasks.get(name, {}))
+        if settings["answer_tokens"] is None:
+            settings["answer_tokens"] = load_task(name).answer_tokens
         try:
-            found = TaskConfig(**(whole | own))
+            return TaskConfig(**settings)
         except ValidationError as error:
             raise ConfigError(f"{name}: {in_words(error)}") from None
-        if found.answer_tokens is None:
-            found = found.model_copy(update={"answer_tokens": load_task(name).answer_tokens})
-        return found
 
     def but(self, **changes: Any) -> RunConfig:
-        """The same config with some settings changed, checked again. Tasks that are only named keep their settings."""
-        kept = self.model_dump()
-        if isinstance(changes.get("tasks"), list):
-            kept["tasks"] = {name: kept["tasks"].get(name, {}) for name in map(task_name, changes.pop("tasks"))}
-        for name in set(changes) & set(PER_TASK):  # a value for all tasks is one for all
-            for own in kept["tasks"].values() if not isinstance(changes[name], Mapping) else ():
-                *groups, field = PER_TASK[name]
-                functools.reduce(lambda inner, group: inner.get(group, {}), groups, own).pop(field, None)
-        return type(self)(**{**kept, **changes})
+        """The same config with some settings changed, checked again. A value for all tasks takes the place of what
+        tasks have of their own; tasks that are only listed keep the rest of theirs."""
+        tasks = changes.pop("tasks", list(self.tasks))
+        if isinstance(tasks, list):
+            for_all = {name for name, value in changes.items() if not isinstance(value, Mapping)}
+            own = {name: self.tasks.get(name, {}) for name in map(task_name, tasks)}
+            tasks = {task: {name: own[task][name] for name in own[task].keys() - for_all} for task in own}
+        return type(self)(**{**self.model_dump(), **changes, "tasks": tasks})
 
     @property
     def resampling(self) -> dict[str, Any]:
         """What the statistics take: n_resamples, seed, confidence_level."""
-        found = self.analysis
-        return {"n_resamples": found.n_resamples, "seed": self.seed, "confidence_level": found.confidence_level}
+        return {"seed": self.seed, **self.analysis.model_dump(include={"n_resamples", "confidence_level"})}
 
     @property
     def folder(self) -> Path:
         """Where the run's files are; from within the folder `notebooks`, the one beside it."""
-        here = Path("..") if Path.cwd().name == "notebooks" else Path()
         run = Path(self.run).expanduser()
-        return here / (run if len(run.parts) > 1 else Path("outputs", run))
+        within = ".." if Path.cwd().name == "notebooks" else ""
+        return Path(within, run if len(run.parts) > 1 else Path("outputs", run))
 
     @property
     def label(self) -> str:
@@ -136,37 +84,99 @@ class RunConfig(TaskConfig):
         return cls(**{**read_yaml(path), **overrides})
 
 
+_PER_TASK: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in TaskConfig.model_fields if name not in ("pool", "options")},
+    **{name if "pair" in name else f"pool_{name}": ("pool", name) for name in PoolConfig.model_fields},
+    "vote_tokens": ("options", "self_consistency", "trace_tokens"),
+    "tree_width": ("options", "tree_of_thoughts", "width"),
+    "tree_branches": ("options", "tree_of_thoughts", "branches"),
+    "tree_step": ("options", "tree_of_thoughts", "step_tokens"),
+    "per_problem_tokens": ("options", "pdp_per_problem", "attempt_tokens"),
+    "principle_tokens": ("options", "leap", "principle_tokens"),
+}
+"""Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
+_GROUPS: dict[str, type[Group]] = {
+    name: type(f.default) for name, f in RunConfig.model_fields.items() if isinstance(f.default, Group)
+}
+_FLAT: dict[str, tuple[str, ...]] = {
+    **_PER_TASK,
+    **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},
+    "simulated": ("options", "simulated"),
+    "settle": ("held_out",),
+    "outputs": ("outputs",),
+}
+"""Every flat name -> where it stands in `RunConfig`."""
+
+
+def _grouped(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in their groups, however they were written: grouped, flat, or by task; flat ones count last."""
+    found: dict[str, Any] = {}
+    tasks = _tasks(settings.get("tasks", ["natural_plan_trip"]))
+    for name in sorted(settings.keys() - {"tasks"}, key=lambda name: len(_FLAT.get(name, ()))):
+        path, value = _FLAT.get(name, (name,)), settings[name]
+        if name in _PER_TASK and isinstance(value, Mapping):
+            for task in {task_name(task) for task in value} & tasks.keys():
+                tasks[task] = _merged(tasks[task], _nested(path, value[task]))
+        else:
+            found = _merged(found, _nested(path, value))
+    if "outputs" in found:
+        found["run"] = f"{found.pop('outputs')}/{Path(found.get('run', 'run')).name}"
+    return {**found, "tasks": tasks}
+
+
+def _tasks(tasks: Any) -> dict[str, dict[str, Any]]:
+    """Tasks as a mapping from name to settings of its own, which are put in their groups as the run's are."""
+    if isinstance(tasks, list | tuple):
+        tasks = dict.fromkeys(map(task_name, tasks))
+    if not isinstance(tasks, Mapping) or not all(isinstance(own or {}, Mapping) for own in tasks.values()):
+        raise ConfigError(f"tasks must be a list of names, or a mapping from names to mappings, not {tasks!r:.80}")
+    found: dict[str, dict[str, Any]] = {}
+    for task, own in tasks.items():
+        found[task] = {}
+        for name, value in (own or {}).items():
+            found[task] = _merged(found[task], _nested(_PER_TASK.get(name, (name,)), value))
+    return found
+
+
+def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Groups around a value, so that it stands at a path."""
+    for name in reversed(path[1:]):
+        value = {name: value}
+    return {path[0]: value.model_dump() if isinstance(value, Group) else value}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others on top; a group keeps what it has beside."""
+    both = {name: (under[name], over[name]) for name in under.keys() & over.keys()}
+    groups = {name: _merged(*pair) for name, pair in both.items() if all(isinstance(part, Mapping) for part in pair)}
+    return {**under, **over, **groups}
+
+
 def parameter_names() -> set[str]:
     """Every name that a params file may set."""
-    return {*RunConfig.model_fields, *FLAT}
+    return {*RunConfig.model_fields, *_FLAT}
 
 
 def in_words(error: ValidationError) -> str:
     """The first complaint of a validation error, in one sentence."""
     first = error.errors()[0]
-    words = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:
-        return words
-    *groups, name = [str(part) for part in first["loc"] if not isinstance(part, int)]
-    value = first["input"]
+    words, value = first["msg"], first["input"]
+    if first["type"] == "value_error":
+        return words.removeprefix("Value error, ")
+    *groups, name = [part for part in first["loc"] if isinstance(part, str)]
     if first["type"] == "extra_forbidden":
-        group = GROUPS.get(groups[0]) or (PoolConfig if groups[0] == "pool" else HeldOutConfig)
-        return f"{'.'.join(groups)}: unknown setting {name!r}{nearest(name, group.model_fields)}"
-    name = ".".join([*groups, name])
-    hint = ""
-    if isinstance(value, float) and "string" in words:
-        hint = f" (papermill's -p turns what looks like a number into one; use -r {name} instead)"
-    return f"parameter {name!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{hint}"
+        fields = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
+        return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields)}"
+    advice = "; papermill's -r keeps words as they are" if first["type"] == "string_type" else ""
+    return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping in a YAML file; ConfigError in one sentence if there is none."""
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found

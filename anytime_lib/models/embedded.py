@@ -6,27 +6,53 @@ Everything else reaches it through the `openai` client, like any other endpoint.
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
-import openai
+import httpx
 
+from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
-from anytime_lib.models.transport import is_loopback
-from anytime_lib.models.weights import alias, checked
+from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.model import Model
+from anytime_lib.models.weights import alias, checked, resolve, sha256_of
+from anytime_lib.redact import Key
 
-START_SECONDS = 60.0
+
+class EmbeddedModel(Model):
+    """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.gguf = resolve(None if config.model == "embedded" else config.model)
+        self.server = EmbeddedServer(self.gguf, slots=min(config.endpoint.concurrency, 8))
+        super().__init__(config, self.server.alias, "embedded")
+
+    def weights(self) -> dict[str, object]:
+        return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
+
+    def shared(self) -> AbstractContextManager[object]:
+        return nullcontext() if running_server(self.name) else shared(self.server)
+
+    async def connect(self) -> Endpoint:
+        url = running_server(self.name) or (await asyncio.to_thread(self.server.start)).base_url
+        return await self.reach(url, Key("none"), "the API key")
+
+    async def capabilities(self, *_: object) -> None:
+        """Known anyway."""
+
+    async def __aexit__(self, *error: object) -> None:
+        await super().__aexit__(*error)
+        await asyncio.to_thread(self.server.stop)
 
 
 class EmbeddedServer:
@@ -44,17 +70,15 @@ class EmbeddedServer:
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
         self.gguf = checked(Path(gguf))
         self.alias = alias(self.gguf)
-        self._wanted = (port, slots, context)
+        self.port, self._wanted = 0, (port, slots, context)
         self._process: subprocess.Popen[bytes] | None = None
-        self._end: Callable[[], object] = lambda: None
-        self._port = 0
 
     @property
     def base_url(self) -> str:
         """Where the server listens, up to and including `/v1`."""
-        if not self._port:
+        if not self.port:
             raise EndpointError("the embedded server is not running; call start() first")
-        return f"http://{llama_server.HOST}:{self._port}/v1"
+        return f"http://{llama_server.HOST}:{self.port}/v1"
 
     @property
     def pid(self) -> int | None:
@@ -65,46 +89,32 @@ class EmbeddedServer:
         """Start the server and wait until it listens (less than a second for a small model).
 
         Raises:
-            EndpointError: the port is taken, the file cannot be loaded, or it took longer than a minute.
+            EndpointError: the port is taken, or the file cannot be loaded.
         """
         if self.pid:
             return self
         self.stop()
+        port = self._wanted[0]
         try:  # where the child finds the port taken, its words do not say so
-            socket.create_server((llama_server.HOST, self._wanted[0])).close()
+            socket.create_server((llama_server.HOST, port)).close()
         except OSError:
-            raise EndpointError(
-                f"port {self._wanted[0]} is taken; choose another with --port, or --port 0 for any free one"
-            ) from None
+            raise EndpointError(f"port {port} is taken; give another, or --port 0 for any free one") from None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
-        asked = [self.gguf, self.alias, *self._wanted, os.getpid()]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", llama_server.__file__, *map(str, asked)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C in the owner's terminal or notebook does not reach it
+        asked = [llama_server.__file__, self.gguf, self.alias, *self._wanted, os.getpid()]
+        pipe = subprocess.PIPE  # whose end, when this object goes, is the server's too
+        self._process = subprocess.Popen(  # in a session of its own, where Ctrl-C does not reach it
+            [sys.executable, "-P", *map(str, asked)], stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True
         )
-        self._end = weakref.finalize(self, _end, self._process, self._log, os.getpid())
+        assert self._process.stdout is not None
         try:
-            self._port = self._listening(self._process)
+            line = self._process.stdout.readline()  # its port, when it is ready; nothing if it cannot serve
+            if not line:
+                raise EndpointError(f"the embedded server could not serve {self.gguf}{self.last_words()}")
+            self.port = int(line)
         except BaseException:
             self.stop()
             raise
         return self
-
-    def _listening(self, process: subprocess.Popen[bytes]) -> int:
-        """The port from the line that the process prints when it is ready; it ends without one if it cannot serve."""
-        assert process.stdout is not None
-        patience = threading.Timer(START_SECONDS, process.kill)
-        patience.start()
-        try:
-            line = process.stdout.readline()
-        finally:
-            patience.cancel()
-        if not line:
-            raise EndpointError(f"the embedded server could not serve {self.gguf}{self.last_words()}")
-        return int(line)
 
     def last_words(self) -> str:
         """The end of the server's log, as the end of a sentence; empty if it said nothing."""
@@ -114,8 +124,17 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """Stop the server and wait until it is gone. A server that is not running stays so."""
-        self._end()
-        self._process, self._port = None, 0
+        if process := self._process:
+            assert process.stdin is not None and process.stdout is not None
+            process.stdin.close()
+            try:
+                process.wait(3)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            process.stdout.close()
+            self._log.close()
+        self._process, self.port = None, 0
 
     def __enter__(self) -> EmbeddedServer:
         return self.start()
@@ -124,27 +143,8 @@ class EmbeddedServer:
         self.stop()
 
 
-def _end(process: subprocess.Popen[bytes], log: IO[bytes], owner: int) -> None:
-    """End a server's process: close its input, which it takes as its owner's end, and kill it if it lingers."""
-    if os.getpid() != owner:
-        return  # a forked copy of the owner does not own the server
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.close()
-    try:
-        process.wait(3)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    process.stdout.close()
-    log.close()
-
-
 def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-    """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`).
-
-    Raises:
-        EndpointError: the server did not start, or ended by itself.
-    """
+    """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`)."""
     with EmbeddedServer(gguf, port, slots, context) as server:
         print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")
         print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)
@@ -156,23 +156,17 @@ def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096
             print("Stopped.")
 
 
-def loopback_client(base_url: str, timeout: float = 120.0) -> openai.OpenAI:
-    """A client for a server on this machine, which no proxy of the user's network stands before."""
-    http = openai.DefaultHttpxClient(trust_env=False)
-    return openai.OpenAI(base_url=base_url, api_key="none", max_retries=0, timeout=timeout, http_client=http)
-
-
 def running_server(alias: str) -> str | None:
     """The address in OPENAI_BASE_URL, if a server of exactly these weights listens there on this machine; else None."""
     url = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
-    with contextlib.suppress(openai.OpenAIError, ValueError):  # nobody is there, or somebody else
+    with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):  # nobody is there, or somebody else
         if is_loopback(url):
-            with loopback_client(url, timeout=5) as client:
-                return url if alias in [model.id for model in client.models.list()] else None
+            listed = httpx.get(f"{url}/models", timeout=5, trust_env=False).json()  # no proxy stands before it
+            return url if alias in [model["id"] for model in listed["data"]] else None
     return None
 
 
-@contextlib.contextmanager
+@contextmanager
 def shared(server: EmbeddedServer) -> Iterator[None]:
     """A server that runs as long as this lasts and is found by `running_server`, here and in processes begun here."""
     before = dict(os.environ)

@@ -10,10 +10,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
+import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed
 
@@ -29,51 +30,29 @@ _TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exce
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that a reader of a progress bar should hear of.
-
-    Attributes:
-        kind: what happened.
-        seconds: how long the request now waits before it is tried again; 0 where it does not wait.
-        words: the reason, in one sentence.
-    """
-
-    kind: Literal["retry", "rate_limited", "dropped_setting", "server_error"]
-    seconds: float
-    words: str
-
-
+@dataclass(eq=False)
 class RetryableError(Exception):
     """A try of a request failed in a way that may pass.
 
     Attributes:
-        kind: how the try is counted, and how the limiter hears of it.
+        limited: the server said 429.
         wait: seconds the server asked to wait (`Retry-After`), if it did.
-        usage: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
+        billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
         partial: the `Reply` that had arrived before a stream died.
         final: there is no point in trying again.
         unreachable: no connection came about.
     """
 
-    def __init__(
-        self,
-        words: str,
-        kind: Literal["retry", "rate_limited", "server_error"] = "retry",
-        *,
-        wait: float | None = None,
-        usage: dict[str, int] | None = None,
-        final: bool = False,
-        unreachable: bool = False,
-    ) -> None:
-        super().__init__(words)
-        self.kind, self.wait, self.usage = kind, wait, usage or {}
-        self.final, self.unreachable = final, unreachable
-        self.partial: Any = None
+    words: str
+    limited: bool = False
+    wait: float | None = None
+    billed: dict[str, int] = field(default_factory=dict)
+    partial: Any = None
+    final: bool = False
+    unreachable: bool = False
 
-    @property
-    def billed(self) -> dict[str, int]:
-        return self.usage if self.partial is None else self.partial.spent
+    def __str__(self) -> str:
+        return self.words
 
 
 class ServerError(Exception):
@@ -91,8 +70,7 @@ class ServerError(Exception):
         self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
     ) -> None:
         error = body if isinstance(body, dict) else {}
-        inner = error.get("error")
-        error = inner if isinstance(inner, dict) else error
+        error = error["error"] if isinstance(error.get("error"), dict) else error
         self.code = one_line(f"{error.get('code')} {error.get('type')}", redact).lower()
         self.param = error.get("param")
         self.status = status or _status(error, self.code)
@@ -112,9 +90,9 @@ class ServerError(Exception):
                 f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
             )
         if status == 429:
-            return RetryableError(words, "rate_limited", wait=self.wait)
+            return RetryableError(words, limited=True, wait=self.wait)
         if status >= 500 or status in (408, 409, 425):
-            return RetryableError(words, "server_error" if status >= 500 else "retry", wait=self.wait)
+            return RetryableError(words, wait=self.wait)
         if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _MODEL.search(told) or (status in (403, 404) and about_model):
@@ -128,49 +106,39 @@ class ServerError(Exception):
 
         A refusal of a request's length names `max_tokens` too, and is not about the setting.
         """
-        plain = re.sub(r"(?<=[a-z])([A-Z])", r"_\1", self.words).lower()  # some servers write topLogprobs
+        plain = self.words.lower()
         if self.status not in (400, 403, 422):
             return None
         if "max_tokens" in sent and "max_completion_tokens" in plain:
             return "max_tokens" if _REFUSED.search(plain) and not _TOO_LONG.search(plain) else None
         here = [name for name in OPTIONAL if name in sent]
         named = [n for n in here if n == self.param] or [n for n in here if re.search(rf"\b{n}\b", plain)]
-        if not named and "logprobs" in sent and "logprob" in plain:
-            return "logprobs"
-        return named[0] if named else None
+        return next(iter(named), "logprobs" if "logprobs" in sent and "logprob" in plain else None)
 
 
-def unsent(error: BaseException, connect: float, redact: Callable[[str], str]) -> Exception:
-    """What it means that a request brought no reply at all."""
-    cause = error
+def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exception:
+    """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply."""
+    if isinstance(error, RetryableError | RequestFailed | ServerError):
+        return error
+    if isinstance(error, openai.APIStatusError):
+        return ServerError(error.body, redact, error.status_code, error.response.headers)
+    if begun and isinstance(error, ValueError | RecursionError):
+        return RetryableError("the reply is not valid JSON, or was cut off")
+    if begun and isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
+        return ServerError(error.body, redact)
+    cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
         cause = cause.__cause__
     kind = type(cause).__name__
+    if begun:
+        return RetryableError(f"the connection broke in mid-reply ({kind})")
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
-        return RetryableError(f"no connection within {connect:g} s (deadline `connect`)", unreachable=True)
+        return RetryableError("no connection in time (deadline `connect`)", unreachable=True)
     if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
         return RetryableError("no connection could be made", unreachable=True)
     if isinstance(cause, aiohttp.ClientError | OSError):
         return RetryableError(f"the connection broke before a reply came ({kind})")
     return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), redact)})")
-
-
-def silence(late: bool, pieces: int, first_token: float, whole: float) -> str:
-    """Which deadline has passed, in words."""
-    if late:
-        return f"the reply was not whole within {whole:g} s (deadline `whole`)"
-    if pieces:
-        return f"the stream stood still for {first_token:g} s (deadline `first_token`)"
-    return f"no first token within {first_token:g} s (deadline `first_token`)"
-
-
-def sane(text: str) -> str:
-    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def one_line(text: str, redact: Callable[[str], str]) -> str:
@@ -179,53 +147,36 @@ def one_line(text: str, redact: Callable[[str], str]) -> str:
     return sane(redact(plain[: 10 * MOST_WORDS]))[:MOST_WORDS]
 
 
-def whole_number(value: object) -> int | None:
-    """A number of tokens, or a code; None where it is none, or cannot be one."""
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
-        value = int(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
+def sane(text: str) -> str:
+    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
     """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it asks for nothing, which 0
     and a date in the past do too."""
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers.get(name, "")) / unit
-        except ValueError:
-            continue
-        if 0 <= seconds < 1e9:
-            return seconds or None
+        if re.fullmatch(r"\d{1,9}(\.\d*)?", said := headers.get(name, "")):
+            return float(said) / unit or None
     try:
-        date = email.utils.parsedate_to_datetime(headers.get("retry-after", ""))
-    except (TypeError, ValueError):
+        date = email.utils.parsedate_to_datetime(said)
+    except ValueError:
         return None
-    return max(0.0, date.timestamp() - (time.time() if now is None else now)) or None
+    return max(0.0, date.timestamp() - (now or time.time())) or None
 
 
 def _status(error: Mapping[str, Any], code: str) -> int:
     """The status that an error in mid-reply stands for."""
-    told = (whole_number(error.get(name)) for name in ("code", "status", "status_code"))
-    status = next((n for n in told if n is not None and 400 <= n < 600), None)
+    told = re.search(r"\b[45]\d\d\b", " ".join(str(error.get(name)) for name in ("code", "status", "status_code")))
     words = {"rate_limit": 429, "insufficient_quota": 429, "api_key": 401, "invalid_request": 400}
-    return status or next((n for word, n in words.items() if word in code), 500)
+    return int(told[0]) if told else next((n for word, n in words.items() if word in code), 500)
 
 
-def _message(body: Any) -> str:
-    """The words of an error's body. OpenRouter puts those of the provider behind it into `metadata.raw`."""
-    if isinstance(body, dict):
-        more = body.get("metadata")
-        raw = more.get("raw") if isinstance(more, dict) else None
-        said = body.get("message") or body.get("detail") or body.get("error") or body.get("type") or body
-        body = f"{said}: {raw}" if isinstance(raw, str) and isinstance(said, str) else said
-    if not isinstance(body, str):
-        try:
-            return json.dumps(body, ensure_ascii=False)
-        except (TypeError, ValueError, RecursionError):
-            return ""
-    if re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
-        title = re.search(r"<title[^>]*>([^<]{1,200})", body[:5000], re.I)
-        return f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
-    return body
+def _message(error: Any) -> str:
+    """The words of an error, or of a web page in its place. OpenRouter puts those of the provider behind it into
+    `metadata.raw`."""
+    if isinstance(error, dict):
+        more = error.get("metadata")
+        said = error.get("message") or error.get("detail") or error.get("error") or error.get("type") or error
+        error = [said, more["raw"]] if isinstance(more, dict) and more.get("raw") else said
+    return re.sub(r"<[^>]*>", " ", error if isinstance(error, str) else json.dumps(error, default=str))

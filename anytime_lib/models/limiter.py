@@ -1,4 +1,4 @@
-"""How many requests may be in flight, and may the next one start now?
+"""When may a request start, and when is it tried again?
 
 Concurrency adapts between 1 and the configured maximum: it grows while all slots are used, shrinks to four fifths when
 the server says 429 (once per cool-down, for the refusals of one burst are one piece of news), and holds still on a 5xx,
@@ -9,52 +9,47 @@ are kept by `aiolimiter`.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from aiolimiter import AsyncLimiter
 
+from anytime_lib.errors import EndpointError, RequestFailed
+from anytime_lib.models.failures import RetryableError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 START = 256
 """Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
-SHRINK, COOL_DOWN = 0.8, 15.0
-GROWTH = 0.05
-"""What is added to the limit after a 429, as a share of the maximum, each time that all slots were used once. Before
-the first 429 it doubles."""
+SHRINK, COOL_DOWN, GROWTH = 0.8, 15.0, 0.05
+"""What a 429 leaves of the limit, and for how many seconds; what is added later, as a share of the maximum, each time
+that all slots were used once (before the first 429 it doubles)."""
 
 
-class ResizableSemaphore:
-    """Admits `limit()` holders at once, first come first served."""
+class ResizableSemaphore(asyncio.Semaphore):
+    """A semaphore whose width may change. What it loses while it is held, it loses as its holders leave."""
 
-    def __init__(self, limit: Callable[[], float]) -> None:
-        self._limit = limit
-        self.inside = 0
-        self.waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.width, self._surplus = width, 0
 
-    async def acquire(self) -> None:
-        if not self.waiting and self.inside < int(self._limit()):
-            self.inside += 1
-            return
-        turn = asyncio.get_running_loop().create_future()
-        self.waiting.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # admitted and cancelled in one breath
-                self.release()
-            raise
+    def resize(self, width: int) -> None:
+        more, self.width = width - self.width, width
+        self._surplus -= more
+        while self._surplus < 0:
+            self._surplus += 1
+            super().release()
 
     def release(self) -> None:
-        self.inside -= 1
-        self.wake()
-
-    def wake(self) -> None:
-        """Admit whom the limit allows; to be called when it has grown."""
-        while self.waiting and self.inside < int(self._limit()):
-            turn = self.waiting.popleft()
-            if not turn.done():
-                self.inside += 1
-                turn.set_result(None)
+        if self._surplus > 0:
+            self._surplus -= 1
+        else:
+            super().release()
 
 
 class Limiter:
@@ -67,6 +62,7 @@ class Limiter:
 
     Attributes:
         limit: slots now.
+        in_flight: requests that hold a slot now.
         trace_slots: a semaphore of the same width for whoever makes one request after the other, such as a trace and
             then its answers: with no more of them at work than there are slots, none waits between its requests.
     """
@@ -74,45 +70,36 @@ class Limiter:
     def __init__(
         self, most: int, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
-        self.most, self.limit = most, float(min(most, START))
-        self._slots, self.trace_slots = (ResizableSemaphore(lambda: self.limit) for _ in range(2))
+        self.most, self.limit, self.in_flight = most, float(min(most, START)), 0
+        self._slots, self.trace_slots = (ResizableSemaphore(int(self.limit)) for _ in range(2))
         self._requests, self._tokens = _per_minute(requests_per_minute), _per_minute(tokens_per_minute)
         self._not_before = self._calm_until = 0.0
         self._done, self._refused = 0, False
 
-    @property
-    def in_flight(self) -> int:
-        """Requests that hold a slot now."""
-        return self._slots.inside
-
-    def paused(self) -> float:
-        """Seconds until the server wants to hear from anybody again; 0 if it does now."""
-        return max(0.0, self._not_before - asyncio.get_running_loop().time())
-
     @asynccontextmanager
     async def slot(self, tokens: int = 0) -> AsyncIterator[None]:
         """Hold one slot; entered when there is one and the rates allow a request of so many tokens."""
-        await self._slots.acquire()
-        try:
-            if self._requests:
-                await self._requests.acquire()
-            if self._tokens:
-                await _acquire(self._tokens, tokens)
-            while wait := self.paused():  # noqa: ASYNC110 - it may grow meanwhile
-                await asyncio.sleep(wait)
-            yield
-        finally:
-            self._slots.release()
+        async with self._slots:
+            self.in_flight += 1
+            try:
+                for rate, amount in ((self._requests, 1.0), (self._tokens, float(tokens))):
+                    while rate and amount > 0:  # an amount larger than the burst is taken in parts
+                        part = min(amount, rate.max_rate)
+                        await rate.acquire(part)
+                        amount -= part
+                while (wait := self._not_before - asyncio.get_running_loop().time()) > 0:  # noqa: ASYNC110 - may grow
+                    await asyncio.sleep(wait)
+                yield
+            finally:
+                self.in_flight -= 1
 
     def succeeded(self) -> None:
-        """A request was answered. When as many were as there are slots, with all of them taken, there are more."""
-        wanted = self._slots.waiting or self.trace_slots.waiting or self._slots.inside + 1 >= int(self.limit)
-        self._done = self._done + 1 if wanted else 0
+        """A request was answered; told while its slot is held. When as many were as there are slots, with all of them
+        taken, there are more."""
+        self._done = self._done + 1 if self._slots.locked() or self.trace_slots.locked() else 0
         if self._done >= int(self.limit) and asyncio.get_running_loop().time() >= self._calm_until:
-            self.limit = min(self.most, self.limit + max(1.0, GROWTH * self.most) if self._refused else 2 * self.limit)
-            self._done = 0
-            self._slots.wake()
-            self.trace_slots.wake()
+            more = max(1.0, GROWTH * self.most) if self._refused else self.limit
+            self._resize(min(self.most, self.limit + more))
 
     def rate_limited(self, retry_after: float | None = None) -> None:
         """The server said 429; nobody starts before `retry_after` seconds have passed."""
@@ -120,20 +107,103 @@ class Limiter:
         self._not_before = max(self._not_before, now + wait)
         self._refused, self._done = True, 0
         if now >= self._calm_until:
-            self.limit = max(1.0, self.limit * SHRINK)
+            self._resize(max(1.0, self.limit * SHRINK))
             self._calm_until = now + max(COOL_DOWN, wait)
+
+    def _resize(self, limit: float) -> None:
+        self.limit, self._done = limit, 0
+        self._slots.resize(int(limit))
+        self.trace_slots.resize(int(limit))
 
 
 def _per_minute(rate: float | None) -> AsyncLimiter | None:
-    if rate is None:
-        return None
-    burst = max(1.0, rate / 10)
-    return AsyncLimiter(burst, 60 * burst / rate)
+    burst = max(1.0, (rate or 0.0) / 10)
+    return AsyncLimiter(burst, 60 * burst / rate) if rate else None
 
 
-async def _acquire(limiter: AsyncLimiter, amount: float) -> None:
-    """Take an amount that may be larger than the burst, in parts."""
-    while amount > 0:
-        part = min(amount, limiter.max_rate)
-        await limiter.acquire(part)
-        amount -= part
+@dataclass(frozen=True)
+class Timeouts:
+    """How long an endpoint is waited for, in seconds, and how often it is asked again.
+
+    Attributes:
+        connect: for a connection.
+        first_token: for the first token, and for each sign of life after it; servers that queue need minutes.
+        whole: for a whole reply.
+        retries: tries after the first, where a try fails in a way that may pass.
+        limited: how long a request that is met with 429 is tried again, however often that is.
+        backoff: the first pause between tries; each is twice the one before, up to `longest`.
+        longest: the longest such pause. A `Retry-After` is honoured up to ten times as long; after a longer one the
+            request is given up, and the others hold back for `longest`.
+    """
+
+    connect: float = 10.0
+    first_token: float = 300.0
+    whole: float = 1800.0
+    retries: int = 6
+    limited: float = 600.0
+    backoff: float = 0.5
+    longest: float = 30.0
+
+
+class Retrying:
+    """Tries calls of one endpoint (`place`, in messages) until they succeed or are given up; `tell` hears why."""
+
+    def __init__(self, place: str, timeouts: Timeouts, tell: Callable[[str], None], limiter: Limiter | None) -> None:
+        self.place, self.timeouts, self.tell, self.limiter = place, timeouts, tell, limiter
+        self._answered = False
+
+    async def __call__(self, once: Callable[[], Awaitable[T]]) -> T:
+        """What the call returns; of replies that died on every try, the longest part that had arrived.
+
+        Raises:
+            RequestFailed: it was given up, or failed in a way that does not pass.
+            EndpointError: no connection ever came about, or the call says that none can succeed.
+        """
+        clock, troubles = asyncio.get_running_loop().time, list[RetryableError]()
+        until = clock() + self.timeouts.limited
+        while True:
+            try:
+                done = await once()
+                self._answered = True
+                return done
+            except RetryableError as trouble:
+                self._answered |= not trouble.unreachable
+                troubles.append(trouble)
+            if (pause := self._pause(troubles, clock() > until)) is None:
+                return self._part_of(troubles)
+            await asyncio.sleep(pause)
+
+    def _pause(self, troubles: list[RetryableError], late: bool) -> float | None:
+        """Seconds until the next try, jittered; None where there is to be none."""
+        limits, last = self.timeouts, troubles[-1]
+        too_long = (last.wait or 0.0) > 10 * limits.longest
+        if last.limited and self.limiter is not None:
+            self.limiter.rate_limited(limits.longest if too_long else last.wait)
+        retries = limits.retries if self._answered else min(2, limits.retries)  # a server that was never there
+        failures = sum(not trouble.limited for trouble in troubles)
+        if too_long:
+            last.words += f"; the server asks to wait {last.wait:.0f} s: run again after that"
+        if last.final or too_long or failures > retries or (last.limited and late):
+            return None
+        pause = min(limits.longest, limits.backoff * 2.0 ** (len(troubles) - 1)) * (1 + random.random() / 4)
+        if last.wait is not None:
+            pause = last.wait + random.random() * limits.backoff
+        count = "rate limited" if last.limited else f"retry {failures} of {retries}"
+        log.info("%s: %s; %s, in %.1f s", self.place, last, count, pause)
+        self.tell(f"{last}; {count}")
+        return pause
+
+    def _part_of(self, troubles: list[RetryableError]) -> Any:
+        """The longest part of a reply that had arrived; if there is none, the call has failed for good."""
+        tries, words = len(troubles), troubles[-1].words
+        if parts := [trouble.partial for trouble in troubles if trouble.partial is not None]:
+            best = max(parts, key=lambda part: part.completion_tokens)
+            kept = "%s: %s; the %d tokens that had arrived are kept as a part"
+            log.warning(kept, self.place, words, best.completion_tokens)
+            return best
+        if all(trouble.unreachable for trouble in troubles):
+            raise EndpointError(
+                f"no answer from {self.place} after {tries} tries ({words}); is the server running and the address "
+                "right? What was stored is kept: run again to go on"
+            ) from None
+        raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}") from None

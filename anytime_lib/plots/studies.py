@@ -27,7 +27,7 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
     first = table.iloc[0]
-    title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided {first.alpha:g}, "
+    title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
               f"{first.n_simulations:,.0f} simulated studies a point")  # fmt: skip
     return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
 

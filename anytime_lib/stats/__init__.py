@@ -7,12 +7,12 @@ from anytime_lib.stats.compare import Comparison, compare
 from anytime_lib.stats.conclude import VERDICTS, conclude
 from anytime_lib.stats.design import min_detectable_effect
 from anytime_lib.stats.estimate import band, estimate
-from anytime_lib.stats.family import compare_family, declared_family
+from anytime_lib.stats.family import compare_family
 from anytime_lib.stats.measures import measures
 from anytime_lib.stats.missing import bounds
 from anytime_lib.stats.sufficient import least_sufficient_budget
 
 __all__ = [
-    "VERDICTS", "Comparison", "band", "bounds", "compare", "compare_family", "conclude", "declared_family", "estimate",
+    "VERDICTS", "Comparison", "band", "bounds", "compare", "compare_family", "conclude", "estimate",
     "least_sufficient_budget", "measures", "min_detectable_effect",
 ]  # fmt: skip

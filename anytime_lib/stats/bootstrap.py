@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 
-from anytime_lib.errors import DataError
 from anytime_lib.index import Axis, Floats, Order, anytime_index, from_means, mean_curve, problem_curves
 
 Seed = int | np.random.Generator
@@ -29,15 +28,13 @@ def generator(seed: Seed) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class CurveStatistic:
-    """A statistic of the mean quality curve with its running maximum at the level `order` names, called by cells; `of`:
-    (..., T) curves and the budgets -> (...) or (..., T), between 0 and 1; its name is for summaries and axes."""
+    """A statistic `of` (..., T) mean quality curves and the budgets -> (...) or (..., T), with the running maximum at
+    the level `order` names; called, it reads (..., P, S, T) cells."""
 
     of: Callable[[Floats, list[int]], Floats]
     order: Order
-    name: str
 
     def __call__(self, quality: Floats, budgets: list[int]) -> Floats:
-        """The statistic of (..., P, S, T) cells."""
         return self.of(mean_curve(quality, self.order), budgets)
 
 
@@ -51,27 +48,12 @@ def index_of(
         index = anytime_index(budgets, np.where(unknown, 0.0, curve), q_max=q_max, running_max=False, axis=axis)
         return np.where(unknown[..., 0], np.nan, index)
 
-    return CurveStatistic(of, order, "Anytime Index")
+    return CurveStatistic(of, order)
 
 
 def curve_of(order: Order = "pooled") -> CurveStatistic:
     """The quality curve itself: (..., T)."""
-    return CurveStatistic(lambda curve, _: curve, order, "quality")
-
-
-def quality_at(budget: float, order: Order = "pooled") -> CurveStatistic:
-    """Quality at a budget, read off the curve by straight lines between budgets."""
-
-    def of(curve: Floats, budgets: list[int]) -> Floats:
-        if not budgets[0] <= budget <= budgets[-1]:
-            raise DataError(f"budget {budget} lies outside those that were run, {budgets[0]} to {budgets[-1]}")
-        if budget in budgets:  # no NaN from a neighbour that does not count
-            return curve[..., budgets.index(int(budget))]
-        right = int(np.searchsorted(budgets, budget))
-        share = (budget - budgets[right - 1]) / (budgets[right] - budgets[right - 1])
-        return (1 - share) * curve[..., right - 1] + share * curve[..., right]
-
-    return CurveStatistic(of, order, f"quality at {budget:,} tokens")
+    return CurveStatistic(lambda curve, _: curve, order)
 
 
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:

@@ -43,13 +43,12 @@ def _verdict(comparison: Comparison, adjusted: float, alpha: float, margin: floa
     if np.isnan(comparison.statistic):
         return "not compared"
     low, high = comparison.confidence_interval()
-    if low == high and (adjusted >= alpha or low == 0):
-        return "equivalent" if comparison.equivalent(margin).holds else "no spread"
+    stands, equivalent = adjusted < alpha, comparison.equivalent(margin).holds
+    if low == high and (not stands or low == 0):
+        return "equivalent" if equivalent else "no spread"
     if low > 0 or high < 0:
-        if adjusted >= alpha:
-            return "hint"
-        return "better" if low > 0 else "worse"
-    if comparison.equivalent(margin).holds:
+        return ("better" if low > 0 else "worse") if stands else "hint"
+    if equivalent:
         return "equivalent"
     return "not worse" if comparison.noninferior(margin).holds else "not told"
 
@@ -58,18 +57,17 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
     a, b, d = comparison.treatment, comparison.baseline, comparison.statistic
     low, high = comparison.confidence_interval()
     span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
-    if verdict in ("better", "worse"):
-        size = f", though by less than {margin:g}" if small else ""
-        doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves"
-        stands = f"{a} is {verdict} than {b}{size}: {span}, among all that was compared"
-        return stands + doubt if comparison.disagrees else stands
-    seems = "better" if d > 0 else "worse"
+    size = f", though by less than {margin:g}" if small else ""
+    doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves"
+    stands = f"{a} is {verdict} than {b}{size}: {span}, among all that was compared{doubt * comparison.disagrees}"
     return {
-        "hint": f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment",
+        "better": stands,
+        "worse": stands,
+        "hint": f"{a} seems {'better' if d > 0 else 'worse'} than {b} ({span}), which does not stand after Holm's "
+        "adjustment",
         "equivalent": f"{a} and {b} differ by less than {margin:g}: {span}",
         "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
         "not told": f"whether {a} is better than {b} these cells do not tell: {span}",
         "no spread": f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by",
-        "not compared": f"{a} cannot be compared with {b}: "
-        + (comparison.reason or "at some budget the two share no graded cell"),
+        "not compared": comparison.summary(),
     }[verdict]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import Literal
 
@@ -13,10 +12,13 @@ from anytime_lib.index import ARM, ORDERS, Axis, Floats, Order, mean_curve, qual
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import Method, interval, simultaneous_interval, widen_near_limits
 
+AXES: tuple[Axis, ...] = ("linear", "log")
+SCALES: tuple[float | Literal["observed"], ...] = (1.0, "observed")
+
 
 def estimate(
     cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 10_000, seed: Seed = 0,
-    confidence_level: float = 0.95, method: Method = "t", statistic: CurveStatistic | None = None,
+    confidence_level: float = 0.95, method: Method = "t",
 ) -> pd.DataFrame:  # fmt: skip
     """The Anytime Index of every (task, method) in the cells, with its bootstrap interval.
 
@@ -24,25 +26,23 @@ def estimate(
         order: the level of the running maximum.
         n_resamples, seed: of the draws, which arms with as many problems share.
         method: of the interval (see `intervals`); cut off at 0 and 1, and widened where it is a point or near them.
-        statistic: another statistic of the curve in place of the index, such as `quality_at(budget)`; it brings its
-            own order.
 
     Returns:
-        One row per arm: run, model, task, method, order, index (the statistic), low, high, final (quality at the
-        largest budget), n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing). Its
-        degrees of freedom are those of the budget at which fewest problems were graded.
+        One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget),
+        n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing). Its degrees of
+        freedom are those of the budget at which fewest problems were graded.
     """
-    of, rows = statistic or index_of(order), []
+    of, rows = index_of(order), []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
         draws = resampled(quality[None], budgets, of, n_resamples, generator(seed))[:, 0]
         ends = interval(draws, value, n=len(values), method=method, confidence_level=confidence_level)
-        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
-        row = dict(zip(ARM, arm_of, strict=True)) | {"order": of.order, "index": value, "low": low, "high": high}
-        size = {"n_problems": len(problems), "n_samples": quality.shape[1], "n_missing": int(np.isnan(quality).sum())}
-        rows.append(row | {"final": float(mean_curve(quality, "raw")[-1])} | size | {"note": note})
-    return pd.DataFrame(rows)
+        low, high, note = widen_near_limits(ends, values, confidence_level)
+        final, missing = float(mean_curve(quality, "raw")[-1]), int(np.isnan(quality).sum())
+        rows.append((*arm_of, order, value, low, high, final, len(problems), quality.shape[1], missing, note))
+    names = ["order", "index", "low", "high", "final", "n_problems", "n_samples", "n_missing", "note"]
+    return pd.DataFrame(rows, columns=[*ARM, *names])
 
 
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
@@ -81,12 +81,12 @@ def band(
     fewest = int(counts[judged].min(initial=len(quality)))
     shown = np.where(judged, curve, np.nan)
     whole = np.clip(simultaneous_interval(draws, shown, n=fewest, confidence_level=confidence_level), 0, 1)
+    last = CurveStatistic(lambda curve, _: curve[..., -1], order)
     rows = []
     for t, n in enumerate(counts):
         ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
-        last = CurveStatistic(lambda curve, _: curve[..., -1], order, "quality")
         values = problem_values(quality[..., : t + 1], budgets, last)
-        low, high, note = widen_near_limits(ends, values, confidence_level=confidence_level)
+        low, high, note = widen_near_limits(ends, values, confidence_level)
         low_all, high_all = whole[:, t]
         if note:  # what is too narrow by itself is so among the others
             low_all, high_all = min(low, low_all), max(high, high_all)
@@ -96,9 +96,8 @@ def band(
 
 
 def index_variants(
-    cells: pd.DataFrame, *, orders: Sequence[Order] = ORDERS, axes: Sequence[Axis] = ("linear", "log"),
-    q_max: Sequence[float | Literal["observed"]] = (1.0, "observed"), n_resamples: int = 2_000,
-    n_permutations: int = 100, seed: Seed = 0, confidence_level: float = 0.95,
+    cells: pd.DataFrame, *, n_resamples: int = 2_000, n_permutations: int = 100, seed: Seed = 0,
+    confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
     """Every variant of the index for every arm, each beside what it would read if budgets made no difference.
 
@@ -110,14 +109,12 @@ def index_variants(
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         fewest = int(graded(quality).sum(axis=0).min())
-        for order in orders:
-            if order == "crossfit" and quality.shape[1] < 2:
-                continue
+        for order in ORDERS if quality.shape[1] > 1 else ORDERS[:-1]:
             resampling, permuting = generator(seed).spawn(2)
             curve = mean_curve(quality, order)
             drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
             flat = permutation_null(quality, order, n_permutations=n_permutations, rng=permuting)
-            for axis, top in product(axes, q_max):
+            for axis, top in product(AXES, SCALES):
                 read = index_of(order, q_max=top, axis=axis).of
                 value, null = read(curve, budgets), read(flat, budgets)
                 ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)

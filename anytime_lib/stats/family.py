@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,14 +16,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, cells_array
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.intervals import Method
-from anytime_lib.stats.pairing import paired
-from anytime_lib.stats.permutation import shared_draws
+from anytime_lib.index import ARM, Floats
+from anytime_lib.stats.compare import Comparison, compare
 
-_PLACE = ["run", "model", "task"]
+_PLACE = ARM[:3]
 
 
 class Member(NamedTuple):
@@ -55,10 +50,9 @@ class Family:
         whether it is below alpha."""
         if not self.comparisons:
             return pd.DataFrame()
-        rows = [c.to_frame().assign(run=m.run, model=m.model, task=m.task) for m, c in self.comparisons.items()]
-        table = pd.concat(rows, ignore_index=True)
-        table = table[[*_PLACE, *table.columns.drop(_PLACE)]]
-        table.insert(list(table.columns).index("pvalue") + 1, "pvalue_holm", self.pvalues)
+        table = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
+        table = pd.concat([pd.DataFrame(self.comparisons.keys())[_PLACE], table], axis=1)
+        table.insert(list(table).index("pvalue") + 1, "pvalue_holm", self.pvalues)
         return table.assign(significant=table.pvalue_holm < self.alpha)
 
     def summary(self) -> str:
@@ -81,83 +75,36 @@ class Family:
 
 
 def compare_family(
-    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | str | None = None, *, baseline: str = "base",
-    alpha: float = 0.05, **settings: Any,
+    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base",
+    confidence_level: float = 0.95, **settings: Any,
 ) -> Family:  # fmt: skip
     """Compare methods pair by pair on every task in the cells, and adjust for their number.
 
     Args:
         cells: the tidy table; every (run, model, task) in it belongs to the family.
-        pairs: (baseline, treatment) pairs, declared before the run; "all" for every pair of methods; None for every
-            method against `baseline`. A declared pair of which a task lacks a method stays in the family there,
-            without a value; of the pairs that "all" and None make, it is left out.
-        alpha: the family-wise error.
+        pairs: (baseline, treatment) pairs, declared before the run; a pair of which a task lacks a method stays in the
+            family there, without a value. None: every method of a task against `baseline`.
+        confidence_level: of each interval; what it leaves is the family-wise error.
         settings: of `compare` (n_resamples, seed, order, ...), the same for each.
-
-    Raises:
-        DataError: a declared method is in none of the cells, a pair is no pair, or there is no pair at all.
     """
-    present = [str(m) for m in cells.method.unique()]
-    if isinstance(pairs, str):
-        if pairs != "all":
-            raise DataError(f'pairs must be a list of [baseline, treatment] pairs, "all" or None, not {pairs!r}')
-        chosen: list[Sequence[str]] = list(combinations(present, 2))
-    else:
-        chosen = [(baseline, m) for m in present if m != baseline] if pairs is None else list(pairs)
-    if any(len(p) != 2 or p[0] == p[1] for p in chosen):
-        raise DataError(f"a family is made of pairs of two different methods, not {chosen}")
-    if unknown := sorted({m for p in chosen for m in p} - set(present)):
-        raise DataError(f"no cells of {', '.join(unknown)}; the table holds {', '.join(present)}")
-    found = _compared(cells, chosen, not (pairs is None or isinstance(pairs, str)), **settings)
-    if not found:
-        raise DataError(f"no task has two methods to compare; the table holds {', '.join(present)}")
-    return Family(found, alpha)
-
-
-def declared_family(
-    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base",
-    confidence_level: float = 0.95, **settings: Any,
-) -> Family:  # fmt: skip
-    """`compare_family` of the pairs that a run's params declare, whatever came of it: it may be empty, a pair of which
-    a method is in none of the cells stays in it, and the family-wise error is what `confidence_level` leaves."""
-    chosen = list(pairs or [(baseline, str(m)) for m in cells.method.unique() if m != baseline])
-    found = _compared(cells, chosen, bool(pairs), confidence_level=confidence_level, **settings)
-    return Family(found, 1 - confidence_level)
-
-
-def _compared(
-    cells: pd.DataFrame, pairs: Sequence[Sequence[str]], declared: bool, *, n_resamples: int = 10_000, seed: Seed = 0,
-    order: Order = "pooled", statistic: CurveStatistic | None = None, confidence_level: float = 0.95,
-    method: Method = "t",
-) -> dict[Member, Comparison]:  # fmt: skip
-    """Every pair on every task, all by the same draws; pairs that a task lacks a method of only if `declared`."""
-    of, draws = statistic or index_of(order), shared_draws(n_resamples, seed)
-    named: dict[str, Any] = {"confidence_level": confidence_level, "method": method}
     found = {}
-    for key, part in cells.groupby(_PLACE, sort=False):
-        arms = cells_array(part)
-        for first, second in pairs:
-            if not declared and not {first, second} <= set(arms.methods):
-                continue
-            named |= {"baseline": first, "treatment": second}
+    for place, part in cells.groupby(_PLACE, sort=False):
+        methods = [str(m) for m in part.method.unique()]
+        against = [(baseline, m) for m in methods if m != baseline and baseline in methods]
+        run, model, task = map(str, place)
+        for first, second in pairs or against:
+            named: dict[str, Any] = {"baseline": first, "treatment": second, "confidence_level": confidence_level}
             try:
-                if lacking := [m for m in (first, second) if m not in arms.methods]:
-                    raise DataError(f"{' and '.join(lacking)} did not run there")
-                quality, budgets, n_missing = paired(arms, first, second)
+                comparison = compare(part, **named, **settings)
             except DataError as error:
-                comparison = Comparison(of=of.name, reason=str(error), **named)
-            else:
-                comparison = compare_arrays(quality, budgets, of, draws, n_missing=n_missing, **named)
-            run, model, of_task = map(str, key)
-            found[Member(run, model, of_task, first, second)] = comparison
-    return found
+                comparison = Comparison(reason=str(error), **named)
+            found[Member(run, model, task, first, second)] = comparison
+    return Family(found, 1 - confidence_level)
 
 
 def holm(pvalues: ArrayLike) -> Floats:
     """Holm's adjusted p-values, in the order given: (m,) -> (m,). NaN stays NaN and counts, as not rejected."""
     p = np.asarray(pvalues, float)
-    found = np.full(p.shape, np.nan)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(p[known], kind="stable")]
-    found[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * (len(p) - np.arange(len(order)))))
-    return found
+    order = np.argsort(p, kind="stable")  # NaN last
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return np.minimum(1.0, adjusted)[np.argsort(order, kind="stable")]

@@ -6,9 +6,6 @@
 `t` is the default, because it alone widens the interval for few problems: with 30 problems 95 % intervals of the index
 difference hold the truth in .943-.962 of experiments by t and .928-.957 by percentiles, with 198 in .948-.962 and
 .941-.960 (`data/error_rates.csv`), where both arms' curves have the same shape (else see `compare`).
-
-Near the ends of the scale resamples are nearly all equal: of 30 traces that are right with chance .98, an interval by
-them holds the truth in .452 of experiments. There `widen_near_limits` takes Gaffke's bound, which holds it in all.
 Sources: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 12-14; Hesterberg, "What Teachers Should
 Know About the Bootstrap" (2015), sections 4-5.
 """
@@ -64,8 +61,6 @@ def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, method
     """The p-value of "the truth is at most `null`": the confidence 1 - p at which the interval's low end meets it. All
     draws equal: 0, 1/2 or 1 as the value lies above, at or below the null."""
     draws = draws[~np.isnan(draws)]
-    if np.isnan(value) or not len(draws):
-        return float("nan")
     error = float(standard_error(draws, n))
     if error == 0:
         return 0.5 if np.isclose(value, null, rtol=0, atol=1e-12) else float(value < null)
@@ -104,32 +99,23 @@ def simultaneous_interval(
 
 
 def widen_near_limits(
-    ends: tuple[ArrayLike, ArrayLike], values: Floats, limits: tuple[float, float] = (0.0, 1.0),
-    confidence_level: float = 0.95,
-) -> tuple[float, float, str]:  # fmt: skip
-    """An interval of a mean of bounded values, widened by Gaffke's bound where resampling cannot see enough.
+    ends: tuple[ArrayLike, ArrayLike], values: Floats, confidence_level: float = 0.95
+) -> tuple[float, float, str]:
+    """The interval by resamples of a mean of n values in [0, 1], cut off there and widened by Gaffke's bound where
+    resampling cannot see enough: (n,) values of the problems graded -> both ends, and what is to be said of them.
 
-    Args:
-        ends: of the interval by resamples.
-        values: (n,) of the n problems graded.
-        limits: of the values; with an infinite one no bound is known, and a point stays a point and is noted.
-
-    Returns:
-        Both ends, cut off at the limits, and what has to be said of them ("" if nothing).
+    Near the ends of the scale resamples are nearly all equal: of 30 traces that are right with chance .98, an interval
+    by them holds the truth in .452 of experiments, by the bound in all.
     """
     n, point = len(values), bool(ends[0] == ends[1])
-    low, high = (float(np.clip(end, *limits)) for end in ends)
-    if n == 0 or np.isnan(low):
-        return low, high, ""
-    few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
-    if np.isinf(limits).any():
-        return low, high, few + "all resamples are equal: a point" if point else ""
-    share = np.clip((values - limits[0]) / (limits[1] - limits[0]), 0.0, 1.0)
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in ends)
+    share = np.clip(values, 0.0, 1.0)
     informative = min(share.sum(), (1 - share).sum())  # problems' worth away from the nearer limit
-    if not point and informative >= NEAR:
+    if n == 0 or np.isnan(low) or not (point or informative < NEAR):
         return low, high, ""
     level = (1 + confidence_level) / 2
-    bounds = np.array([1 - upper_bound(1 - share, level, n_draws=4_000), upper_bound(share, level, n_draws=4_000)])
-    below, above = np.clip(limits[0] + (limits[1] - limits[0]) * bounds, *limits)
+    bounds = [1 - upper_bound(1 - share, level, n_draws=4_000), upper_bound(share, level, n_draws=4_000)]
+    below, above = np.clip(bounds, 0.0, 1.0)
+    few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
     why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
     return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"

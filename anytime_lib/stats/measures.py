@@ -17,8 +17,9 @@ from anytime_lib.stats.intervals import interval, widen_near_limits
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 
 
-def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
-    """The measures of every trace, whose earliest right answer (`correct`) is at budget b*:
+def trace_measures(arm: pd.DataFrame) -> Floats:
+    """The `MEASURES` of every trace of one arm, whose earliest right answer (`correct`) is at budget b*: (P, S, 5), NaN
+    for a trace that lacks a cell.
 
     - `solved`: whether there is a right one.
     - `b_star`: b* in tokens; NaN where nothing was solved.
@@ -26,33 +27,15 @@ def trace_measures(cells: pd.DataFrame) -> pd.DataFrame:
     - `starvation_loss`: the score at b* less the score at b, for b < b* (0 from b* on, and where nothing was solved),
       as an area over the budgets in the manner of the Anytime Index.
     - `overthought`: right at some budget and wrong at the largest.
-
-    Returns:
-        One row per trace: run, model, task, method, problem_id, sample, the five measures (as floats, NaN for a trace
-        with a missing cell), n_missing.
     """
-    names, found = [*ARM, "problem_id", "sample", *MEASURES, "n_missing"], []
-    for arm_of, part in cells.groupby(ARM, sort=False):
-        arms = cells_array(part, "correct")
-        score, used = (cells_array(part, value).values[0] for value in ("score", "tokens_used"))
-        values = _measured(arms.values[0], score, used, np.asarray(arms.budgets, float))
-        traces = pd.MultiIndex.from_product([arms.problems, arms.samples], names=["problem_id", "sample"])
-        frame = pd.DataFrame(values.reshape(-1, len(MEASURES)), index=traces, columns=MEASURES).reset_index()
-        frame["n_missing"] = np.isnan(score).sum(axis=-1).ravel()
-        found.append(frame.assign(**dict(zip(ARM, map(str, arm_of), strict=True)))[names])
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=names)
-
-
-def _measured(right: Floats, score: Floats, used: Floats, budgets: Floats) -> Floats:
-    """(..., T) of each -> (..., 5) measures in the order of MEASURES."""
-    known = np.asarray(~np.isnan(right + score).any(axis=-1))
-    hit = right == 1
-    solved = np.asarray(hit.any(axis=-1))
-    first = hit.argmax(axis=-1)[..., None]
+    right, score, used = (cells_array(arm, column).values[0] for column in ("correct", "score", "tokens_used"))
+    budgets = np.sort(arm.budget.unique())
+    known, hit = ~np.isnan(right + score).any(axis=-1), right == 1
+    solved, first = hit.any(axis=-1), hit.argmax(axis=-1)[..., None]
     score_then, used_then = (np.take_along_axis(values, first, axis=-1) for values in (score, used))
-    before = (np.arange(len(budgets)) < first) & solved[..., None]
-    loss = np.where(before & known[..., None], score_then - score, 0.0)
-    starved = np.asarray(anytime_index(budgets, np.clip(loss, 0, None), running_max=False))
+    before = (np.arange(len(budgets)) < first) & solved[..., None] & known[..., None]
+    lost = np.where(before, score_then - score, 0.0).clip(min=0)
+    starved = np.asarray(anytime_index(budgets, lost, running_max=False))
     b_star = np.where(solved, budgets[first[..., 0]], np.nan)
     tax = np.where(solved, used[..., -1] - used_then[..., 0], np.nan)
     values = np.stack([solved, b_star, tax, starved, solved & ~hit[..., -1]], axis=-1).astype(float)
@@ -70,19 +53,21 @@ def measures(
         which it is defined), n_missing (traces that could not be measured), note (see `widen_near_limits`).
     """
     rows, mean = [], curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
-    for arm_of, part in trace_measures(cells).groupby(ARM, sort=False):
-        values = part[list(MEASURES)].to_numpy().reshape(part.problem_id.nunique(), -1, len(MEASURES))
+    for arm_of, arm in cells.groupby(ARM, sort=False):
+        values = trace_measures(arm)
         draws = resampled(values[None], [], mean, n_resamples, generator(seed))[:, 0]
-        by_problem, value, n_missing = average(values), mean(values, []), int((part.n_missing > 0).sum())
+        by_problem, value, n_missing = average(values), mean(values, []), int(np.isnan(values[..., 0]).sum())
         for i, name in enumerate(MEASURES):
             means = by_problem[~np.isnan(by_problem[:, i]), i]
             ends = interval(draws[:, i], value[i], n=len(means), confidence_level=confidence_level)
-            limits = (0.0, np.inf if name in ("b_star", "overthinking_tax") else 1.0)
-            low, high, note = widen_near_limits(ends, means, limits, confidence_level)
-            row = {"measure": name, "value": float(value[i]), "low": low, "high": high, "n_problems": len(means)}
-            row |= {"n_traces": int((~np.isnan(values[..., i])).sum()), "n_missing": n_missing, "note": note}
-            rows.append(dict(zip(ARM, arm_of, strict=True)) | row)
-    return pd.DataFrame(rows)
+            if name in ("b_star", "overthinking_tax"):  # which have no upper limit
+                low, high, note = max(float(ends[0]), 0.0), float(ends[1]), ""
+            else:
+                low, high, note = widen_near_limits(ends, means, confidence_level)
+            n_traces = int((~np.isnan(values[..., i])).sum())
+            rows.append((*arm_of, name, value[i], low, high, len(means), n_traces, n_missing, note))
+    names = ["measure", "value", "low", "high", "n_problems", "n_traces", "n_missing", "note"]
+    return pd.DataFrame(rows, columns=[*ARM, *names])
 
 
 def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame:
@@ -99,19 +84,17 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     """
     if missing := {baseline, treatment} - set(cells.method):
         raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")
-    keys, shown = ["problem_id", "sample", "budget"], cells[cells.status != "error"]
-    first, second = (shown.loc[shown.method == m, [*keys, "correct", "answer_key"]] for m in (baseline, treatment))
-    both = first.merge(second, on=keys, suffixes=("_baseline", "_treatment")).sort_values(keys)
-    rows = []
-    for (problem, sample), part in both.groupby(["problem_id", "sample"], sort=False):
-        before, after = (part[f"correct_{which}"].astype(bool).to_numpy() for which in ("baseline", "treatment"))
-        for kind, right in (("correction", True), ("error", False)):
-            held = np.logical_and.accumulate((after == right)[::-1])[::-1]  # from here to the largest budget
-            if (turned := held & (before != right)).any():
-                t = int(turned.argmax())
-                at = part.iloc[t]
-                row = (problem, sample, kind, int(at.budget), len(part) - t)
-                rows.append((*row, at.answer_key_baseline, at.answer_key_treatment))
+    sample, known = ["problem_id", "sample"], cells[cells.status != "error"].astype({"correct": bool})
+    first, second = (known.loc[known.method == m, [*sample, "budget", "correct", "answer_key"]]
+                     for m in (baseline, treatment))  # fmt: skip
+    both = first.merge(second, on=[*sample, "budget"], suffixes=("_baseline", "_treatment"))
+    both = both.sort_values([*sample, "budget"], ascending=False)  # so that all that follow come first
+    both["n_budgets"] = both.groupby(sample).cumcount() + 1
+    found = []
+    for kind, right in (("correction", True), ("error", False)):
+        stays = (both.correct_treatment == right).astype(int).groupby([both.problem_id, both["sample"]]).cummin() == 1
+        turned = both[stays & (both.correct_baseline != right)]
+        found.append(turned.drop_duplicates(sample, keep="last").assign(kind=kind))
+    table = pd.concat(found).rename(columns={f"answer_key_{arm}": f"{arm}_key" for arm in ("baseline", "treatment")})
     columns = ["problem_id", "sample", "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
-    found = pd.DataFrame(rows, columns=columns)
-    return found.sort_values(["kind", "budget", "problem_id", "sample"], ignore_index=True)
+    return table[columns].sort_values(["kind", "budget", *sample], ignore_index=True)

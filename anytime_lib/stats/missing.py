@@ -6,13 +6,11 @@ setting one arm's to 0 and the other's to 1 the difference (Manski's worst-case 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, cells_array
+from anytime_lib.index import ARM, Floats, Order, cells_array
 from anytime_lib.stats.bootstrap import index_of
 
 
@@ -35,32 +33,24 @@ def bounds(
     """
     if order == "crossfit":
         raise DataError("the cross-fitted index does not rise with every score: bound another order")
-    if (baseline is None) != (treatment is None):
-        raise DataError("name both baseline and treatment to bound a difference, or neither")
     rows = []
-    for key, part in cells.groupby(["run", "model", "task"], sort=False):
+    for place, part in cells.groupby(ARM[:3], sort=False):
         arms = cells_array(part)
         quality = dict(zip(arms.methods, arms.values, strict=True))
-        here = dict(zip(("run", "model", "task"), key, strict=True))
 
         def index(values: Floats, score: float, budgets: list[int] = arms.budgets) -> float:
             return float(index_of(order)(np.where(np.isnan(values), score, values), budgets))
 
         if baseline is None or treatment is None:
             for method in map(str, part.method.unique()):
-                worst, known, best = (index(quality[method], score) for score in (0.0, np.nan, 1.0))
-                ends = {"worst": worst, "index": known, "best": best}
-                rows.append(here | {"method": method} | _missing(quality[method]) | ends)
+                lost, ends = np.isnan(quality[method]), [index(quality[method], score) for score in (0.0, np.nan, 1.0)]
+                rows.append((*place, method, lost.sum(), lost.mean(), *ends))
         elif baseline in quality and treatment in quality:
             both = np.stack([quality[baseline], quality[treatment]])
-            first, second = (index(q, np.nan) for q in np.where(np.isnan(both).any(axis=0), np.nan, both))
-            low, high = (index(both[1], score) - index(both[0], 1 - score) for score in (0.0, 1.0))
-            named = {"baseline": baseline, "treatment": treatment} | _missing(both)
-            rows.append(here | named | {"worst": low, "difference": second - first, "best": high})
-    if not rows:
-        raise DataError(f"no task has both {baseline} and {treatment}")
-    return pd.DataFrame(rows)
-
-
-def _missing(quality: Floats) -> dict[str, Any]:
-    return {"n_missing": int(np.isnan(quality).sum()), "share_missing": float(np.isnan(quality).mean())}
+            lost = np.isnan(both)
+            first, second = (index(values, np.nan) for values in np.where(lost.any(axis=0), np.nan, both))
+            worst, best = (index(both[1], score) - index(both[0], 1 - score) for score in (0.0, 1.0))
+            rows.append((*place, baseline, treatment, lost.sum(), lost.mean(), worst, second - first, best))
+    arm = ["method"] if baseline is None or treatment is None else ["baseline", "treatment"]
+    value = "index" if len(arm) == 1 else "difference"
+    return pd.DataFrame(rows, columns=[*ARM[:3], *arm, "n_missing", "share_missing", "worst", value, "best"])

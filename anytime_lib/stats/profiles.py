@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
-from anytime_lib.index import ARM, Floats, anytime_index, quality_array
+from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import Seed, curve_of, generator, resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.intervals import interval
@@ -48,7 +48,7 @@ def performance_profile(
     return pd.concat(tables, ignore_index=True)
 
 
-def probability_of_improvement(comparison: Comparison, confidence_level: float | None = None) -> pd.DataFrame:
+def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
     """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
 
     The Mann-Whitney statistic of the traces' raw indices per problem, averaged over problems, with the t interval over
@@ -62,7 +62,7 @@ def probability_of_improvement(comparison: Comparison, confidence_level: float |
     n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
     note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
     if n > 1:
-        tail = (1 - (confidence_level or comparison.confidence_level)) / 2
+        tail = (1 - comparison.confidence_level) / 2
         half = float(distributions.t.isf(tail, n - 1) * each.std(ddof=1) / np.sqrt(n))
         note = "" if half else "the same on every problem, so the interval is a point"
     low, high = np.clip([value - half, value + half], 0.0, 1.0)
@@ -70,9 +70,8 @@ def probability_of_improvement(comparison: Comparison, confidence_level: float |
 
 
 def win_shares(treatment: Floats, baseline: Floats) -> Floats:
-    """The share of pairs of traces in which the treatment's is better, ties counting half: (P, S) twice -> (P,)."""
-    a, b = treatment[:, :, None], baseline[:, None, :]
-    known = ~(np.isnan(a) | np.isnan(b))
-    pairs = known.sum(axis=(1, 2))
-    wins = np.where(known, (a > b) + 0.5 * (a == b), 0.0).sum(axis=(1, 2))
-    return wins[pairs > 0] / pairs[pairs > 0]
+    """The share of pairs of traces in which the treatment's is better, ties counting half, of the problems that have
+    any: (P, S) twice -> (n,)."""
+    better = np.sign(treatment[:, :, None] - baseline[:, None, :])  # NaN where either is missing
+    shares = average((better.reshape(len(better), -1, 1) + 1) / 2)[:, 0]
+    return shares[~np.isnan(shares)]

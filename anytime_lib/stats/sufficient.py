@@ -20,7 +20,7 @@ from anytime_lib.index import Floats, average, quality_array
 def upper_bound(
     losses: ArrayLike, confidence_level: float = 0.95, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0
 ) -> Floats:
-    """An upper confidence bound of a mean of bounded values, without assuming anything of their distribution.
+    """An upper confidence bound of a mean of bounded values, whatever their distribution.
 
     The quantile of `possible_means` (Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the
     mean of a nonnegative variable", 2005): (..., n) values of at most `worst` -> (...). Where nothing was lost, it is
@@ -44,10 +44,11 @@ class SufficientBudget:
     """The least budget shown to be enough (the largest one where no smaller was), and what it saves.
 
     Attributes:
-        table: one row per budget: budget, quality, loss (quality at the largest budget less quality here), upper (its
-            upper confidence bound), enough, tested (False below the first that failed), tokens_used (mean).
         tokens_saved: reasoning tokens that a trace spends less at it than at the largest budget, on average.
         dollars_saved: the same of 1,000 traces, in dollars of output tokens; None where no price is known.
+        share_saved: `tokens_saved` as a share of what a trace spends at the largest budget.
+        table: one row per budget: budget, quality, loss (quality at the largest budget less quality here), upper (its
+            upper confidence bound), enough, tested (False below the first that failed), tokens_used (mean).
     """
 
     task: str
@@ -55,23 +56,17 @@ class SufficientBudget:
     budget: int
     margin: float
     confidence_level: float
-    table: pd.DataFrame
     tokens_saved: float
     dollars_saved: float | None
     n_problems: int
     n_samples: int
     n_missing: int
-
-    @property
-    def share_saved(self) -> float:
-        """`tokens_saved` as a share of what a trace spends at the largest budget; 0 where it spends none (`direct`)."""
-        spent = float(self.table.tokens_used.iloc[-1])
-        return self.tokens_saved / spent if spent else 0.0
+    share_saved: float
+    table: pd.DataFrame
 
     def summary(self) -> str:
         """One sentence that says how small a budget is enough, or why none was shown to be."""
-        largest = int(self.table.budget.iloc[-1])
-        sure = f"{self.confidence_level:.0%} confidence"
+        largest, sure = int(self.table.budget.iloc[-1]), f"{self.confidence_level:.0%} confidence"
         size = f"({self.n_problems} problems x {self.n_samples} samples)"
         if self.budget == largest:
             least = 1 - (1 - self.confidence_level) ** (1 / self.n_problems)  # that so many problems could show at all
@@ -90,13 +85,12 @@ class SufficientBudget:
 
     def to_frame(self) -> pd.DataFrame:
         """One row: everything but the table."""
-        shown = {name: value for name, value in vars(self).items() if name != "table"}
-        return pd.DataFrame([shown | {"share_saved": self.share_saved}])
+        return pd.DataFrame([vars(self)]).drop(columns="table")
 
 
 def least_sufficient_budget(
     cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None,
-    n_draws: int = 10_000, seed: int = 0,
+    n_draws: int = 10_000,
 ) -> SufficientBudget:  # fmt: skip
     """The least budget of one arm that is not inferior to the largest by `margin` or more.
 
@@ -104,7 +98,7 @@ def least_sufficient_budget(
         margin: the loss in mean quality that counts as nothing, stated before looking.
         confidence_level: one-sided; of not calling a budget enough that loses `margin` or more.
         price: dollars per million output tokens, if it is known.
-        n_draws, seed: of the bound (see `upper_bound`).
+        n_draws: of the bound (see `upper_bound`).
 
     Raises:
         DataError: the cells are of several arms, or the largest budget has no graded cell.
@@ -112,23 +106,19 @@ def least_sufficient_budget(
     quality, _, budgets = quality_array(cells)
     used = np.nanmean(quality_array(cells, "tokens_used")[0], axis=(0, 1))
     lost = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
-    n = int((~np.isnan(lost[:, -1])).sum())
-    if not n:
+    known = ~np.isnan(lost)
+    if not known[:, -1].any():
         raise DataError("no cell at the largest budget was graded, so no budget can be compared with it")
-    means, rows, going = average(quality), [], True
-    for t in reversed(range(len(budgets))):
-        losses, last = lost[:, t][~np.isnan(lost[:, t])], t == len(budgets) - 1
-        upper = 0.0 if last else float(upper_bound(losses, confidence_level, n_draws=n_draws, seed=seed))
-        tested, going = going, going and (last or (len(losses) > 0 and upper < margin))
-        quality_here, loss = (np.nanmean(means[:, t]), losses.mean()) if len(losses) else (np.nan, np.nan)
-        rows.append((budgets[t], quality_here, loss, upper, going, tested, used[t]))
-    names = ["budget", "quality", "loss", "upper", "enough", "tested", "tokens_used"]
-    table = pd.DataFrame(rows[::-1], columns=names)
-    least = table[table.enough].iloc[0]
-    saved = float(table.tokens_used.iloc[-1] - least.tokens_used)
+    upper = [float(upper_bound(lost[known[:, t], t], confidence_level, n_draws=n_draws)) for t in range(len(budgets))]
+    upper[-1] = 0.0  # against itself
+    enough = np.logical_and.accumulate([True, *(np.array(upper[-2::-1]) < margin)])[::-1]
+    table = pd.DataFrame({"budget": budgets, "quality": average(average(quality)), "loss": average(lost)})
+    table = table.assign(upper=upper, enough=enough, tested=[*enough[1:], True], tokens_used=used)
+    at = int(enough.argmax())
+    saved = float(used[-1] - used[at])
     return SufficientBudget(
-        task=str(cells.task.iloc[0]), method=str(cells.method.iloc[0]), budget=int(least.budget), margin=margin,
-        confidence_level=confidence_level, table=table, tokens_saved=saved,
-        dollars_saved=None if price is None else saved * price / 1000, n_problems=n, n_samples=quality.shape[1],
-        n_missing=int(np.isnan(quality).sum()),
+        task=str(cells.task.iloc[0]), method=str(cells.method.iloc[0]), budget=budgets[at], margin=margin,
+        confidence_level=confidence_level, tokens_saved=saved, n_problems=int(known[:, -1].sum()),
+        dollars_saved=None if price is None else saved * price / 1000, n_samples=quality.shape[1],
+        n_missing=int(np.isnan(quality).sum()), share_saved=saved / used[-1] if used[-1] else 0.0, table=table,
     )  # fmt: skip

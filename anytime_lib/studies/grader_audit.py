@@ -43,16 +43,11 @@ EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
 }
 
 
-def adversarial(task: str) -> list[dict[str, Any]]:
-    """Adversarial responses of a task: mappings with `response`, what must be `read` from it (None: nothing), `why`."""
-    text = files("anytime_lib").joinpath("data", "adversarial.yaml").read_text(encoding="utf-8")
-    cases: list[dict[str, Any]] = yaml.safe_load(text)[task]
-    return cases
-
-
 def extraction_matrix(task: str) -> pd.DataFrame:
-    """One row per adversarial response: response, why, must_read, then a column per `EXTRACTORS` with what it read."""
-    rows = [(case["response"], case["why"], case["read"]) for case in adversarial(task)]
+    """One row per adversarial response of a task: response, why, must_read (None: nothing), then a column per
+    `EXTRACTORS` with what it read."""
+    cases = yaml.safe_load((files("anytime_lib") / "data" / "adversarial.yaml").read_text("utf-8"))[task]
+    rows = [(case["response"], case["why"], case["read"]) for case in cases]
     matrix = pd.DataFrame(rows, columns=["response", "why", "must_read"], dtype=object)
     for name, extract in EXTRACTORS[task].items():
         matrix[name] = pd.Series(map(extract, matrix.response), dtype=object)
@@ -73,8 +68,11 @@ def trip_variants(problem: Problem) -> dict[str, str]:
     """The golden plan of a trip, right and rewritten in ways that graders take differently, and some wrong plans."""
     gold = trip.TASK.gold_answer(problem)
     plan = [(city, int(days)) for city, days in problem.gold]
-    stays, (last, _) = plan_of(plan), plan[-1]
+    stays = plan_of(plan)
     end = stays[-1].last
+    extra = (
+        f"**Day {end}:** Fly from {stays[-1].city} to Atlantis.\n**Day {end}-{end + 1}:** Visit Atlantis for 2 days."
+    )
     return {
         "golden plan": gold,
         "en dashes": gold.replace("-", "–"),
@@ -82,8 +80,7 @@ def trip_variants(problem: Problem) -> dict[str, str]:
         "prose before": f"I considered days 3-{sum(d for _, d in plan)} at first, then decided.\n\n{gold}",
         "JSON": json.dumps([{"day_range": f"Day {s.first}-{s.last}", "place": s.city} for s in stays]),
         "a table": "\n".join(f"| {s.first}-{s.last} | {s.city} |" for s in stays),
-        "extra city after": f"{gold}\n**Day {end}:** Fly from {last} to Atlantis.\n"
-        f"**Day {end}-{end + 1}:** Visit Atlantis for 2 days.",
+        "extra city after": f"{gold}\n{extra}",
         "last stay missing": "\n".join(gold.splitlines()[:-2]),
         "first and last swapped": write_plan(plan_of([plan[-1], *plan[1:-1], plan[0]])),
         "no plan": "I would need more information about your preferences.",

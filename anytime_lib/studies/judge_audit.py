@@ -20,7 +20,8 @@ from anytime_lib.stats.compare import FEW
 
 RIDGE = 0.1
 """Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
-_SAID = ("first", "second", "tie")
+_SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
+"""Verdicts, as the sign of the judged margin; whatever else came out is none."""
 
 
 class Measure(NamedTuple):
@@ -44,40 +45,19 @@ MEASURES = {
 
 
 def strengths(n: int, results: Sequence[tuple[int, int, float]], ridge: float = RIDGE) -> Floats:
-    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0; zeros where
-    nothing was compared. Of each result, (i, j, outcome), the outcome is 1 where i won, 0 where j did, 0.5 for a tie.
-    """
-    if not results:
-        return np.zeros(n)
-    i, j = (np.array([r[k] for r in results]) for k in (0, 1))
-    won = np.array([r[2] for r in results], dtype=float)
+    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0. Of each result,
+    (i, j, sign), the sign is 1 where i won, -1 where j did, 0 for a tie."""
+    i, j = (np.array([result[at] for result in results], dtype=int) for at in (0, 1))
+    won = np.array([(1 + result[2]) / 2 for result in results])
 
     def loss(s: Floats) -> tuple[float, Floats]:
         gap = s[i] - s[j]
         value = float(np.sum(np.logaddexp(0, gap) - won * gap) + ridge / 2 * s @ s)
-        slope, gradient = special.expit(gap) - won, ridge * s
-        np.add.at(gradient, i, slope)
-        np.add.at(gradient, j, -slope)
-        return value, gradient
+        slope = special.expit(gap) - won
+        return value, ridge * s + np.bincount(i, slope, n) - np.bincount(j, slope, n)
 
     found: Floats = optimize.minimize(loss, np.zeros(n), jac=True, method="L-BFGS-B").x
     return found - found.mean()
-
-
-def attempts_of(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Every attempt with a verdict on it at least (first, second or tie; of the others nobody knows how strong they
-    are): problem_id, sample, score (gold), strength (Bradley-Terry, within its problem)."""
-    rows = []
-    for problem, known in comparisons[comparisons.outcome.isin(_SAID)].groupby("problem_id", sort=False):
-        scores = dict(zip(known["first"], known.score_first, strict=True))
-        scores |= dict(zip(known["second"], known.score_second, strict=True))
-        samples = sorted(scores)
-        place = {sample: i for i, sample in enumerate(samples)}
-        results = [(place[a], place[b], {"first": 1.0, "second": 0.0}.get(o, 0.5))
-                   for a, b, o in zip(known["first"], known["second"], known.outcome, strict=True)]  # fmt: skip
-        found = zip(samples, strengths(len(samples), results), strict=True)
-        rows += [(problem, sample, scores[sample], strength) for sample, strength in found]
-    return pd.DataFrame(rows, columns=["problem_id", "sample", "score", "strength"])
 
 
 def audit(
@@ -93,79 +73,74 @@ def audit(
         One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs
         or triads), n_problems, note.
     """
-    sums = [(part.level.iloc[0], _sums(part)) for _, part in comparisons.groupby("problem_id", sort=False)]
-    parts = {"all": [part for _, part in sums] or [_sums(comparisons)]}
-    if comparisons.level.nunique() > 1:
-        parts |= {level: [part for its, part in sums if its == level] for level in sorted(set(comparisons.level))}
-    found = {level: _measured(part, n_resamples, seed, confidence_level) for level, part in parts.items()}
-    return pd.concat(found, names=["level", None]).reset_index(level=0).reset_index(drop=True)
+    parts, levels = _parts(comparisons), comparisons.groupby("problem_id", sort=False)["level"].first()
+    groups = {"all": levels.index}
+    if levels.nunique() > 1:
+        groups |= {str(level): levels.index[levels == level] for level in sorted(set(levels))}
+    tables = []
+    for level, problems in groups.items():
+        rng, n = np.random.default_rng(seed), len(problems)
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) if n else np.ones((1, 0))
+        rows = [
+            (level, name, *_measured(name, part.loc[problems].to_numpy(float), weights, confidence_level))
+            for name, part in parts.items()
+        ]
+        tables.append(
+            pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "n", "n_problems", "note"])
+        )
+    found = pd.concat(tables, ignore_index=True)
+    found.insert(5, "chance", [MEASURES[name].chance for name in found.measure])
+    return found
 
 
-def _measured(sums: list[dict[str, list[float]]], n_resamples: int, seed: int, level: float) -> pd.DataFrame:
-    """The measures of problems that are given by their `_sums`."""
-    problems, rng = len(sums), np.random.default_rng(seed)
-    weights = rng.multinomial(problems, np.full(problems, 1 / problems), size=n_resamples)
-    rows = []
-    for name, measure in MEASURES.items():
-        parts = np.array([row[name] for row in sums], dtype=float)
-        statistic = _kappa if name == "kappa" else _ratio
-        n = parts.sum(axis=1) / 2 if name == "kappa" else parts[:, 1]
-        value, held = float(statistic(parts.sum(axis=0))), int((n > 0).sum())
-        low, high, note = _interval(value, statistic(weights @ parts), held, level)
-        rows.append((name, value, low, high, measure.chance, int(n.sum()), held, note))
-    return pd.DataFrame(rows, columns=["measure", "value", "low", "high", "chance", "n", "n_problems", "note"])
-
-
-def _interval(value: float, draws: Floats, held: int, level: float) -> tuple[float, float, str]:
+def _measured(name: str, parts: Floats, weights: Floats, level: float) -> tuple[float, float, float, int, int, str]:
+    """Value, interval, pairs or triads, problems, and a note, of a measure whose parts are (P, ...) sums by problem."""
+    statistic, n = (_kappa, parts.sum(axis=1) / 2) if name == "kappa" else (_ratio, parts[:, 1])
+    value, held = float(statistic(parts.sum(axis=0))), int((n > 0).sum())
+    low, high, note = np.nan, np.nan, ""
     if not held:
-        return np.nan, np.nan, "nothing to measure it on"
-    if np.isnan(value):
-        return np.nan, np.nan, "all of one kind, so it is not defined"
-    if held < 2:
-        return np.nan, np.nan, "one problem, so no interval"
-    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high), ""
+        note = "nothing to measure it on"
+    elif np.isnan(value):
+        note = "all of one kind, so it is not defined"
+    elif held < 2:
+        note = "one problem, so no interval"
+    else:
+        low, high = map(float, np.nanquantile(statistic(weights @ parts), [(1 - level) / 2, (1 + level) / 2]))
+    return value, low, high, int(n.sum()), held, note
 
 
-def _sums(pairs: pd.DataFrame) -> dict[str, list[float]]:
-    """One problem's part of every measure: [what counts, of how many], for kappa the nine counts of a 3 x 3 table. Each
-    measure follows from their sums."""
-    pairs = pairs.reset_index(drop=True)
-    graded = pairs[np.isfinite(pairs[["score_first", "score_second"]].to_numpy(dtype=float)).all(axis=1)]
-    gold = (graded.score_first - graded.score_second).astype(float).apply(np.sign)
-    said = pairs.outcome.map({"first": 1.0, "second": -1.0}).fillna(0.0)
-    decisive = (gold != 0) & (said[graded.index] != 0)
-    odds = pairs.dropna(subset=["log_odds_ab", "log_odds_ba"])
-    ab, ba = odds.log_odds_ab.astype(float), odds.log_odds_ba.astype(float)
+def _parts(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What each measure is made of, a row per problem: how much counts, of how many; for kappa the nine counts of a
+    3 x 3 table. Each measure follows from their sums."""
+    by = pairs.problem_id
+    gold = (pairs.score_first - pairs.score_second).astype(float).apply(np.sign)
     longer = (pairs.tokens_first - pairs.tokens_second).astype(float).apply(np.sign)
-    return {
-        "accuracy": [float((gold == said[graded.index])[decisive].sum()), float(decisive.sum())],
-        "kappa": _agreement_table(graded, gold),
-        "auc": _concordance(pairs),
-        "position_bias": [float((ab + ba).sum()) / 2, len(odds)],
-        "order_consistency": [float((ab * ba < 0).sum()), len(odds)],
-        "longer_wins": _agreeing(said, longer),
-        "longer_is_better": _agreeing(gold, longer[graded.index]),
-        "cycles": _cycles(pairs),
+    said = pairs.outcome.map(_SAID).astype(float)
+    ab, ba = pairs.log_odds_ab.astype(float), pairs.log_odds_ba.astype(float)
+    each = {  # a pair counts where it is not NaN
+        "accuracy": _agree(said, gold),
+        "position_bias": (ab + ba) / 2,
+        "order_consistency": (ab * ba < 0).where((ab * ba).notna()),
+        "longer_wins": _agree(said, longer),
+        "longer_is_better": _agree(gold, longer),
     }
+    found = {name: of.astype(float).groupby(by, sort=False).agg(["sum", "count"]) for name, of in each.items()}
+    signs = [(a, b) for a in _SAID.values() for b in _SAID.values()]
+    counts = [((said == a) & (gold == b)).astype(int) + ((said == -a) & (gold == -b)) for a, b in signs]
+    found["kappa"] = pd.concat(counts, axis=1).groupby(by, sort=False).sum()  # both ways round: who is first is chance
+    for name, count in {"auc": _concordance, "cycles": _cycles}.items():
+        rows = {problem: count(part) for problem, part in pairs.groupby("problem_id", sort=False)}
+        found[name] = pd.DataFrame.from_dict(rows, orient="index", columns=["sum", "count"])
+    return {name: found[name] for name in MEASURES}
 
 
-def _agreeing(first: pd.Series, second: pd.Series) -> list[float]:
-    """How often two signs agree, of how often neither is 0."""
-    told = (first != 0) & (second != 0)
-    return [float((first == second)[told].sum()), float(told.sum())]
-
-
-def _agreement_table(graded: pd.DataFrame, gold: pd.Series) -> list[float]:
-    """3 x 3 counts of (judge, gold), each first, second or tie, both ways round: who comes first is chance."""
-    known = graded.outcome.isin(_SAID)
-    judge = graded.outcome[known].map(_SAID.index).to_numpy(dtype=int)
-    counts = np.zeros((3, 3))
-    np.add.at(counts, (judge, gold[known].map({1.0: 0, -1.0: 1, 0.0: 2}).to_numpy(dtype=int)), 1)
-    return list((counts + counts[[1, 0, 2]][:, [1, 0, 2]]).ravel())
+def _agree(first: pd.Series, second: pd.Series) -> pd.Series:
+    """Whether two signs agree; NaN where either is 0 or missing."""
+    return (first == second).where((first * second).abs() > 0)
 
 
 def _kappa(sums: Floats) -> Floats:
+    """(..., 9) counts -> (...) Cohen's kappa; NaN where both only ever say one thing."""
     counts = sums.reshape(*sums.shape[:-1], 3, 3)
     n = counts.sum(axis=(-1, -2))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -174,43 +149,50 @@ def _kappa(sums: Floats) -> Floats:
         return np.asarray(np.where(by_chance < 1, (agreed - by_chance) / (1 - by_chance), np.nan))
 
 
-def _concordance(pairs: pd.DataFrame) -> list[float]:
-    found = attempts_of(pairs)
-    found = found[np.isfinite(found.score.astype(float))]
-    won = n = 0.0
-    for (score, strength), (other, its) in itertools.combinations(zip(found.score, found.strength, strict=True), 2):
-        if score != other:
-            gap = (strength - its) * (1 if score > other else -1)
-            won += 0.5 if abs(gap) < 1e-6 else gap > 0
-            n += 1
-    return [won, n]
-
-
-def _cycles(pairs: pd.DataFrame) -> list[float]:
-    beats = {}
-    for a, b, o in zip(pairs["first"], pairs["second"], pairs.outcome, strict=True):
-        if o in _SAID[:2]:
-            beats[a, b], beats[b, a] = o == "first", o == "second"
-    samples = sorted({sample for pair in beats for sample in pair})
-    triads = [t for t in itertools.combinations(samples, 3) if all(p in beats for p in itertools.combinations(t, 2))]
-    cyclic = sum(beats[a, b] == beats[b, c] == beats[c, a] for a, b, c in triads)
-    return [float(cyclic), float(len(triads))]
-
-
 def _ratio(sums: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan))
 
 
-def summaries(table: pd.DataFrame, who: str = "the judge") -> list[str]:
+def _concordance(pairs: pd.DataFrame) -> tuple[float, int]:
+    """Of one problem's attempts with a verdict and a gold score, how many pairs of unequal score are ranked right by
+    strength, of how many."""
+    known = pairs[pairs.outcome.isin(_SAID)]
+    if known.empty:
+        return 0.0, 0
+    scores = dict(zip(known["first"], known.score_first, strict=True))
+    scores |= dict(zip(known["second"], known.score_second, strict=True))
+    samples = sorted(scores)
+    results = [(samples.index(a), samples.index(b), _SAID[said])
+               for a, b, said in zip(known["first"], known["second"], known.outcome, strict=True)]  # fmt: skip
+    strength = strengths(len(samples), results)
+    score = np.array([scores[sample] for sample in samples], dtype=float)
+    better = np.subtract.outer(score, score) > 0
+    gap = np.subtract.outer(strength, strength)[better]
+    return float(np.where(np.abs(gap) < 1e-6, 0.5, gap > 0).sum()), len(gap)
+
+
+def _cycles(pairs: pd.DataFrame) -> tuple[int, int]:
+    """How many of one problem's triads of attempts are cyclic, of how many whose verdicts are all decisive."""
+    wins: dict[tuple[int, int], bool] = {}
+    for a, b, said in zip(pairs["first"], pairs["second"], pairs.outcome, strict=True):
+        if _SAID.get(said):
+            wins[a, b], wins[b, a] = said == "first", said == "second"
+    triads = itertools.combinations(sorted({a for a, _ in wins}), 3)
+    rounds = [[wins.get(pair) for pair in ((a, b), (b, c), (c, a))] for a, b, c in triads]
+    decisive = [found for found in rounds if None not in found]
+    return sum(len(set(found)) == 1 for found in decisive), len(decisive)
+
+
+def summaries(table: pd.DataFrame) -> list[str]:
     """One sentence per measure on all comparisons, which follows from its interval alone."""
-    return [_summary(row, who) for row in table[table.level == "all"].itertuples()]
+    return [_summary(row) for row in table[table.level == "all"].itertuples()]
 
 
-def _summary(row: Any, who: str) -> str:
+def _summary(row: Any) -> str:
     if np.isnan(row.value):
         return f"{row.measure.replace('_', ' ')}: cannot be had ({row.note})."
-    said = f"{who} " + MEASURES[row.measure].says.format(value=row.value, n=row.n)
+    said = f"the judge {MEASURES[row.measure].says.format(value=row.value, n=row.n)}"
     if np.isnan(row.low):
         return f"{said} ({row.note})."
     against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"

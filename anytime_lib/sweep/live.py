@@ -1,7 +1,4 @@
-"""How is a request asked, paid for, and stored before anybody uses it?
-
-What is with the server when a run ends in an error is let come back and stored (`settle`), for it is paid for.
-"""
+"""How is a request asked, paid for, and stored before anybody uses it?"""
 
 from __future__ import annotations
 
@@ -17,15 +14,12 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
-from anytime_lib.models.probe import PROBE_TOKENS, QUESTION, Capabilities
-from anytime_lib.models.reply import EachTry, Reply
-from anytime_lib.models.simulated import Respondent
+from anytime_lib.models.reply import Reply
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
 from anytime_lib.sweep.costs import SpendLimit
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.traces import Tokenised
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +32,7 @@ class LiveBackend:
     def __init__(self, store: Store, model: Model, progress: Progress, spend_limit: SpendLimit | None = None) -> None:
         self.store, self.model, self.progress = store, model, progress
         self.spend_limit = spend_limit or SpendLimit(None)
-        self._capabilities: Capabilities | None = None
-        self._learned, self._learning = False, asyncio.Lock()
+        self._hides, self._learned, self._learning = False, False, asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Row]] = {}
 
     def get(self, key: str) -> Row | None:
@@ -65,18 +58,19 @@ class LiveBackend:
             raise
         return asking.result()
 
-    async def tokenise(self, request: Request, text: str) -> Tokenised:
+    async def tokenise(self, request: Request, text: str) -> Row:
         endpoint = await self._endpoint()
-        pieces = await endpoint.tokenize(text)
+        pieces, by_file = await endpoint.tokenize(text)
         ends = None if pieces is None else ends_of(pieces, text)
-        return await self._put(request, {"ends": ends, "by_file": endpoint.tokenized_by_file}, {})
+        return await self._put(request, {"ends": ends, "by_file": by_file}, {})
 
     async def hides_reasoning(self) -> bool:
         await self._endpoint()
-        return self._capabilities is not None and self._capabilities.reasoning == "hidden"
+        return self._hides
 
     async def settle(self, seconds: float) -> None:
-        """Let requests that are with the server come back and be stored, for so many seconds; then end them."""
+        """Where a run ends in an error: let requests that are with the server, and so paid for, come back and be
+        stored, for so many seconds; then end them."""
         asking = list(self._asking.values())
         try:
             if asking and seconds:
@@ -93,7 +87,7 @@ class LiveBackend:
         if not asking.cancelled():
             asking.exception()  # looked at: whoever waited has raised it, or nobody waits any more
 
-    async def _ask(self, endpoint: Endpoint | Respondent, request: Request) -> Row:
+    async def _ask(self, endpoint: Endpoint, request: Request) -> Row:
         row: Row = {}
 
         async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -117,38 +111,42 @@ class LiveBackend:
             try:
                 reply = await once()
             except RetryableError as lost:
-                bill.usage = lost.billed
+                bill.update(lost.billed)
                 if lost.partial is not None:
                     part = lost.partial.to_json()
                     await self._put(request, part, part, "partial")
                 elif +Counter(lost.billed):
                     await self._put(request, {"error": str(lost)}, lost.billed, "error")
                 raise
-            bill.usage, said = reply.spent, reply.to_json()
+            bill.update(reply.spent)
+            said = reply.to_json()
             return reply, await self._put(request, said, said)
 
-    async def _endpoint(self) -> Endpoint | Respondent:
+    async def _endpoint(self) -> Endpoint:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
         async with self._learning:
             if not self._learned:
                 about = f"{self.model.endpoint_id} {self.model.name}"
-                known = Capabilities.from_json(self.store.noted("capabilities", about))
-                self._capabilities = await self.model.capabilities(known, self._probing(about))
+                known = self.store.noted("capabilities", about)
+                found = await self.model.capabilities(known, self._probing(about))
+                self._hides = found is not None and found["reasoning"] == "hidden"
                 self._learned = True
-                if self._capabilities is not None and known is None:
-                    self.store.note("capabilities", about, self._capabilities.to_json())
+                if found is not None and known is None:
+                    self.store.note("capabilities", about, found)
         return await self.model.endpoint()
 
-    def _probing(self, about: str) -> EachTry:
-        """Makes every try of a probe: paid for, and stored under a key of its own."""
+    def _probing(self, about: str) -> Callable[..., Awaitable[Reply]]:
+        """Makes the request of a probe: each try is paid for, and stored under a key of its own."""
         tries, began = itertools.count(), time.time()
-        body = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": PROBE_TOKENS}
 
-        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-            whole = {"about": about, "probe": next(tries), "at": began}
-            return (await self._try(once, Request("probe", "", "probe", body, whole)))[0]
+        async def ask(**body: Any) -> Reply:
+            async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
+                whole = {"about": about, "probe": next(tries), "at": began}
+                return (await self._try(once, Request("probe", "", "probe", body, whole)))[0]
 
-        return each_try
+            return await (await self.model.endpoint()).chat(**body, each_try=each_try)
+
+        return ask
 
     async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
         """Store a reply, those of one moment in one commit; returns the one that counts: another run may have been

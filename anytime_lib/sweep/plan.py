@@ -5,28 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
 from anytime_lib.config import RunConfig, TaskConfig
 from anytime_lib.errors import DataError
-from anytime_lib.methods.base import Context, Method, Sample
+from anytime_lib.methods.base import Context, Method, PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.traces import recorded_key
+from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem, ProblemSplit, assert_disjoint
 
 log = logging.getLogger(__name__)
-
-
-class PrepTask(NamedTuple):
-    """The task on whose pool a method is prepared."""
-
-    task: Task
-    settings: TaskConfig
-    problems: ProblemSplit
 
 
 @dataclass(frozen=True)
@@ -49,6 +41,11 @@ class Arm:
     def prep_task(self) -> PrepTask:
         """The task on whose pool the method is prepared."""
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
+
+    @property
+    def prep_name(self) -> tuple[str, str]:
+        """The task and the name of its preparation: arms that share both share one run of it."""
+        return self.prep_task.task.name, self.method.preparation.name if self.method.preparation else ""
 
     @property
     def n_cells(self) -> int:
@@ -85,6 +82,21 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
                 samples = _imported(config, samples, store)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
+
+
+def split_summary(arms: Sequence[Arm]) -> str:
+    """How many problems of each task are tested, are examples, and make the pool: one sentence."""
+    told = []
+    for arm in {arm.task.name: arm for arm in arms}.values():
+        found, settings = arm.problems, arm.settings
+        all_of = "of problems of its own making"
+        if settings.source:
+            all_of = f"of {len(arm.task.problems(settings.source, difficulty=settings.difficulty))} problems"
+        told.append(
+            f"{arm.task.name}: {all_of}, {len(found.test)} are tested, {len(found.shots)} are examples, "
+            f"{len(found.pool)} make the pool"
+        )
+    return "; ".join(told)
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:

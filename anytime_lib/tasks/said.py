@@ -23,8 +23,8 @@ _SIGNS |= {ord(c): plain for c in _LETTERS if (plain := unicodedata.normalize("N
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
 _NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"
-_OPENED = re.compile(rf"(?i)<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis")
-_CLOSED = re.compile(rf"(?i)</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>")
+OPENED = re.compile(rf"(?i)<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis")
+CLOSED = re.compile(rf"(?i)</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>")
 _STOP = re.compile(r"(?:<\|(?:im_end|eot_id|endoftext|end)\|>|</s>)\s*\Z")
 _HTML = re.compile(
     r"(?i)<\|(?:begin|end)_of_solution\|>|<(?:/?(?:b|i|u|em|strong|span|code|mark|sup)|(?P<block>/?(?:br|p|div|li|td|tr|h[1-6])))(?:\s[^<>]{0,80})?/?>"
@@ -33,8 +33,8 @@ _HTML = re.compile(
 
 def said(text: str) -> str:
     """What is said after any thinking, in plain signs. Thinking that does not end leaves what stands before it."""
-    *_, text = _CLOSED.split(text)
-    text = _OPENED.split(text, maxsplit=1)[0].strip()
+    *_, text = CLOSED.split(text)
+    text = OPENED.split(text, maxsplit=1)[0].strip()
     text = ("…" * (len(text) > LONGEST) + text[-LONGEST:]).translate(_SIGNS)
     return _STOP.sub("", _HTML.sub(lambda tag: "\n" if tag["block"] else "", text)).strip()
 

@@ -11,24 +11,24 @@ import logging
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
-from anytime_lib.models.limiter import ResizableSemaphore
-from anytime_lib.models.model import Model
+from anytime_lib.models.model import load_model
+from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
 
@@ -38,34 +38,19 @@ LOW, HIGH = 1 / 5, 1 / 3
 """Tokens per byte of a prompt, in the low and the high estimate; prose takes about a quarter."""
 MADE_UP = "\ue000"
 """One token of a made-up reply: a character for private use, three bytes long, that nobody else writes."""
-COUNTS = ["calls", "prompt_low", "prompt_high", "output_low", "output_high"]
-
-
-class _Embedded(NamedTuple):
-    """The embedded model as keys name it; its name is taken from the store, so that no weights are fetched."""
-
-    name: str
-    endpoint_id: str = "embedded"
-
-
-def _model(config: RunConfig, store: Store | None) -> ModelName:
-    if config.endpoint.base_url is not None or config.model != "embedded":
-        return Model(config)
-    names = store.requests().query("endpoint == 'embedded'").model if store else pd.Series()
-    return _Embedded(str(names.iloc[-1]) if len(names) else "embedded")
 
 
 class CountingBackend:
     """Completes requests with made-up replies, and counts them.
 
     Attributes:
-        counts: (task, method, kind) -> `COUNTS`.
+        counts: (task, method, kind) -> calls, bytes of the prompts, most tokens of the replies.
         stored: keys of the plan's requests that the store has already.
     """
 
     def __init__(self, model: ModelName, store: Store | None) -> None:
         self.model, self._store = model, store
-        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(len(COUNTS)))
+        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(3, dtype=int))
         self.stored: set[str] = set()
         self._asked: set[str] = set()
 
@@ -76,19 +61,20 @@ class CountingBackend:
         return row
 
     async def complete(self, request: Request) -> dict[str, Any]:
-        """A made-up reply that runs to its cap. What is made up may come out alike where what will be said does not:
-        then methods share nothing."""
-        texts, most = [m["content"] for m in request.body["messages"]], request.body["max_tokens"]
-        made_up = sum(text.count(MADE_UP) for text in texts)
-        about = digest([request.method if made_up else "", request.key])
+        """A reply that runs to its cap. Prompts that hold made-up text may come out alike where real ones do not, so
+        different methods do not share them."""
+        messages, most = request.body["messages"], request.body["max_tokens"]
+        prompt = "".join(message["content"] for message in messages)
+        about = digest([request.method if MADE_UP in prompt else "", request.key])
         if about not in self._asked:
             self._asked.add(about)
-            rest = sum(len(text.encode()) + 24 for text in texts) - made_up * len(MADE_UP.encode())
-            prompts = rest * LOW + made_up * EARLY, rest * HIGH + made_up
             attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
-            kind = "synthesis" if attempt else request.kind
-            self.counts[request.task, request.method, kind] += (1, *prompts, EARLY * most, most)
-        return _reply(about[:8], most, int(about[:8], 16) if request.kind == "judge" else 0)
+            place = request.task, request.method, "synthesis" if attempt else request.kind
+            self.counts[place] += (1, len(prompt.encode()) + 24 * len(messages), most)
+        lot = int(about[:8], 16) if request.kind == "judge" else 0
+        odds = {"AB"[lot % 2]: -0.1 - lot % 97 / 100, "BA"[lot % 2]: -3.0}
+        ends = [8 + 3 * token for token in range(1, most + 1)]  # bytes
+        return Reply(about[:8] + MADE_UP * most, "", "length", ends, odds, completion_tokens=most).to_json()
 
     async def tokenise(self, request: Request, text: str) -> dict[str, Any]:
         return {"ends": None}
@@ -97,39 +83,24 @@ class CountingBackend:
         return False  # a probe would ask
 
 
-def _reply(head: str, tokens: int, verdict: int) -> dict[str, Any]:
-    """A reply of so many tokens; another head is another text, another verdict another preference (0: a fixed one)."""
-    step, odds = len(MADE_UP.encode()), {"AB"[verdict % 2]: -0.1 - verdict % 97 / 100, "BA"[verdict % 2]: -3.0}
-    usage = {"reasoning_tokens": 0, "prompt_tokens": 0, "completion_tokens": tokens}
-    ends = list(range(len(head) + step, len(head) + step * tokens + 1, step))
-    text = {"text": head + MADE_UP * tokens, "reasoning": "", "finish_reason": "length"}
-    return text | usage | {"ends": ends, "first": odds}
-
-
 class _Ungraded:
     """A task that takes a made-up answer for one that can be read and is wrong, as good as its hash says."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
 
-    @classmethod
-    def arm(cls, arm: Arm) -> Arm:
-        """The same arm on such a task."""
-        task = cls(arm.task)
-        return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
-
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._task, name)
-        if name == "verify" and found:
-            return lambda problem, text: _score(text) if MADE_UP in text else found(problem, text)
-        return found
+        if name not in ("grade", "verify") or found is None:
+            return found
 
-    def grade(self, problem: Problem, text: str) -> Grade:
-        return Grade(_score(text), False, "ok") if MADE_UP in text else self._task.grade(problem, text)
+        def made_up(problem: Problem, text: str) -> Any:
+            score = int(digest(text)[:8], 16) / 2**33
+            if MADE_UP not in text:
+                return found(problem, text)
+            return score if name == "verify" else Grade(score, False, "ok")
 
-
-def _score(text: str) -> float:
-    return int(digest(text)[:8], 16) / 2**33
+        return made_up
 
 
 @dataclass(frozen=True)
@@ -141,42 +112,40 @@ class Estimate:
             prompt_high, output_low, output_high (tokens), dollars_low, dollars_high (NaN without a price).
         stored: requests of the plan that the store has already.
         price: of the model; None if the table has none.
-        seconds: (low, high) of the time it takes; None where no rate is known.
-        detectable: task -> smallest difference between two arms that the design finds with a power of .8.
-        problems: task -> problems under test.
+        rate: output tokens per second of all requests together; None where it is not known.
     """
 
+    config: RunConfig
     table: pd.DataFrame
-    model: str
     stored: int
     price: Price | None
-    seconds: tuple[float, float] | None
-    detectable: dict[str, float]
-    problems: dict[str, int]
+    rate: float | None
 
     def summary(self) -> str:
         """What the table comes to, a line each on calls, tokens, dollars, time and what could be found."""
-        total, price = self.table.iloc[:, 3:].sum(), self.price
+        total, price = self.table.sum(numeric_only=True), self.price
         lines = [
             f"{total.calls:,.0f} calls to make ({self.stored:,} of the plan are stored already)",
             f"prompt tokens {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what prefix caches take; output "
             f"tokens {total.output_low:,.0f} to {total.output_high:,.0f}",
         ]
         if price is None:
-            lines.append(f"dollars: no price is known for {self.model!r}; name a file with it in `prices`")
+            lines.append(f"dollars: no price is known for {self.config.model!r}; name a file with it in `prices`")
         elif price.input or price.output:
             where = f"price of {price.model} at {price.host or 'its host'}, {price.date or 'undated'}"
             lines.append(f"dollars {total.dollars_low:.2f} to {total.dollars_high:.2f} ({where})")
-        if self.seconds:
-            low, high = (timedelta(seconds=round(s)) for s in self.seconds)
+        if self.rate:
+            low, high = (timedelta(seconds=round(t / self.rate)) for t in (total.output_low, total.output_high))
             lines.append(f"time {low} to {high} (hours:minutes:seconds)")
         else:
             lines.append("time: no rate is known; give --tokens-per-second, of one request")
-        for task, least in self.detectable.items():
-            found, advice = f"differences of about {least:.3f} between two arms would be found", ""
+        for task in self.config.tasks:
+            n = self.config.task(task).n_problems
+            least = min_detectable_effect(n, self.config.n_samples)
+            found = f"differences of about {least:.3f} between two arms would be found (power .8, two-sided .05)"
             if not least <= 1:  # NaN, or more than qualities can differ by
-                found, advice = f"none could be found with n = {self.problems[task]}", "; take more problems"
-            lines.append(f"{task}: {found} (power .8, two-sided .05){advice}")
+                found = f"no difference could be found with n = {n}; take more problems"
+            lines.append(f"{task}: {found}")
         return "\n".join(lines)
 
 
@@ -189,52 +158,41 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.
     """
-    path = config.folder / "store.sqlite"
+    path, model, rate = config.folder / "store.sqlite", load_model(config), tokens_per_second
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(Store(path)) if path.is_file() else None
-        model = _model(config, store)
         backend = CountingBackend(model, store)
         _go_through(config, store, backend)
-        price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
-        rate = tokens_per_second or _rate(store, model)
-    table = _table(backend, price)
-    problems = {name: config.task(name).n_problems for name in config.tasks}
-    detectable = {name: min_detectable_effect(n, config.n_samples) for name, n in problems.items()}
-    at_once = rate * config.endpoint.concurrency if rate else None
-    seconds = (table.output_low.sum() / at_once, table.output_high.sum() / at_once) if at_once else None
-    return Estimate(table, model.name, len(backend.stored), price, seconds, detectable, problems)
+        if store and rate is None:
+            asked = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
+            rate = asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None
+    rows = [(*place, *counts) for place, counts in backend.counts.items()]
+    table = pd.DataFrame(rows, columns=["task", "method", "kind", "calls", "prompt", "output"]).astype({"calls": int})
+    size, most = table.pop("prompt").astype(float), table.pop("output").astype(float)
+    table = table.assign(prompt_low=LOW * size, prompt_high=HIGH * size, output_low=EARLY * most, output_high=most)
+    price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
+    for end in ("low", "high"):
+        spent: Any = table[f"prompt_{end}"], 0, table[f"output_{end}"]
+        table[f"dollars_{end}"] = price.dollars(*spent) if price else np.nan
+    return Estimate(config, table, len(backend.stored), price, rate and rate * config.endpoint.concurrency)
 
 
 def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend) -> None:
     """The run, gone through without asking anybody, and without a word."""
     held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
-    arms = [_Ungraded.arm(arm) for arm in [*plan(config, store), *held_out]]
-    progress = Progress("", 0, False)
+    arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
 
     async def whole() -> None:
-        client = CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, ResizableSemaphore(lambda: 1), progress, None, None), arms))
+        client = CachedClient(backend, config.sampling, config.seed)
+        await first_error(run_arms(Run(config.label, client, Progress("", 0, False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
         run_async(whole())
     finally:
         logging.disable(logging.NOTSET)
-        progress.close()
 
 
-def _table(backend: CountingBackend, price: Price | None) -> pd.DataFrame:
-    rows = [(*place, *counts) for place, counts in backend.counts.items()]
-    table = pd.DataFrame(rows, columns=["task", "method", "kind", *COUNTS]).astype({"calls": int})
-    for end in ("low", "high"):
-        spent = zip(table[f"prompt_{end}"], table[f"output_{end}"], strict=True)
-        table[f"dollars_{end}"] = [price.dollars(p, 0, o) if price else np.nan for p, o in spent]
-    return table
-
-
-def _rate(store: Store | None, model: ModelName) -> float | None:
-    """Output tokens per second of one request, as measured on what is stored; None where nothing is."""
-    if store is None:
-        return None
-    rows = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
-    return float(rows.completion_tokens.sum() / rows.seconds.sum()) if rows.completion_tokens.any() else None
+def _ungraded(arm: Arm) -> Arm:
+    task: Any = _Ungraded(arm.task)
+    return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])

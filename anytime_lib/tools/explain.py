@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from anytime_lib.errors import DataError
@@ -20,32 +19,33 @@ def explain(store: Store, key: str) -> str:
     that with the most fields in common, and of several the latest. Texts are shown by length and hash alone, for they
     may be private. Raises DataError where there is no such request, or more than one.
     """
-    query = "SELECT key, kind, status, request FROM requests WHERE substr(key, 1, length(?)) = ? LIMIT 2"
-    found = store._rows(query, key, key)
-    if len(found) != 1:
-        raise DataError(f"{store.path} has {'more than one' if found else 'no'} request whose key starts {key!r}")
-    whole, kind, status, text = found[0]
-    asked, best, nearest, other = _fields(text), -1, "", {}
     with store.snapshot() as db:
-        for name, text in db.execute("SELECT key, request FROM requests WHERE kind = ? AND key != ?", (kind, whole)):
-            fields = _fields(text)
-            if (common := sum(fields.get(field) == value for field, value in asked.items())) >= best:
-                best, nearest, other = common, name, fields
+        query = "SELECT key, kind, status, request FROM requests WHERE substr(key, 1, length(?)) = ?"
+        found = db.execute(query, (key, key)).fetchmany(2)
+        if len(found) != 1:
+            raise DataError(f"{store.path} has {'more than one' if found else 'no'} request whose key starts {key!r}")
+        whole, kind, status, request = found[0]
+        asked, most, nearest, other = _fields(request), -1, "", {}
+        for name, request in db.execute("SELECT key, request FROM requests WHERE kind = ? AND key != ?", (kind, whole)):
+            fields = _fields(request)
+            if (common := sum(fields.get(field) == value for field, value in asked.items())) >= most:
+                most, nearest, other = common, name, fields
     came = "is answered from the store" if status == "ok" else "failed or broke off, and is asked again"
-    head = f"request {whole[:12]} {came}"
+    lines = [f"request {whole[:12]} {came}"]
     if not nearest:
-        return f"{head}\nno other request of its kind is there to compare it with"
+        return f"{lines[0]}\nno other request of its kind is there to compare it with"
     differ = [name for name in sorted(asked | other) if asked.get(name) != other.get(name)]
-    lines = [f"  {name}: here {_shown(name, asked)}, there {_shown(name, other)}" for name in differ]
-    return "\n".join([head, f"the nearest of its kind, {nearest[:12]}, differs in {len(lines)} field(s):", *lines])
+    lines.append(f"the nearest of its kind, {nearest[:12]}, differs in {len(differ)} field(s):")
+    lines += [f"  {name}: here {_shown(name, asked)}, there {_shown(name, other)}" for name in differ]
+    return "\n".join(lines)
 
 
 def _fields(request: str) -> dict[str, Any]:
-    """A request's fields, each message one of its own."""
-    fields = json.loads(request)
+    """A request's fields, each part of a message one of its own."""
+    fields: dict[str, Any] = json.loads(request)
     for i, message in enumerate(fields.pop("messages", [])):
         fields |= {f"messages[{i}].{name}": value for name, value in message.items()}
-    return dict(fields)
+    return fields
 
 
 def _shown(name: str, fields: dict[str, Any]) -> str:
@@ -55,9 +55,3 @@ def _shown(name: str, fields: dict[str, Any]) -> str:
     if name in _NAMES or not isinstance(value, str | list | dict):
         return Redactor()(ascii(value))[:100]
     return f"a text of {len(str(value))} characters, sha256 {digest(value)[:12]}"
-
-
-def main(path: Path, key: str) -> None:
-    """`anytime explain KEY`."""
-    with Store(path, read_only=True) as store:
-        print(explain(store, key))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import itertools
 import json
 import re
 from collections.abc import Callable
@@ -12,22 +11,31 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import yaml
+from huggingface_hub import DatasetCardData
 from jinja2 import Environment, PackageLoader
 
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.store import COLUMNS, SCHEMA, Store
-from anytime_lib.tools.gate import TABLES, Gate, rows_of
+from anytime_lib.tools.gate import Gate, rows_of
 from anytime_lib.types import replace_file
+
+_ARROW = {
+    "TEXT": pa.string(),
+    "INTEGER": pa.int64(),
+    "REAL": pa.float64(),
+    "BOOLEAN": pa.bool_(),
+    "INTEGERS": pa.list_(pa.int64()),
+    "MESSAGES": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+}
 
 
 def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Path]:
-    """Write a run for others to use; the store is only read, and memory does not grow with it.
+    """Write a run for others to use; the store is only read, and memory does not grow with its texts.
 
     Args:
         store: may be open for reading only.
         folder: made if it is not there; files of the same names are replaced.
-        format: `parquet` or `jsonl`: one file for each of `TABLES`; `huggingface`: a folder for
+        format: `parquet` or `jsonl`: a file for each table of `store.COLUMNS`; `huggingface`: a folder for
             `datasets.load_dataset`, with a card; `inspect`: logs for `inspect view`, one for each run, model, task and
             method (needs the extra `anytime-lib[inspect]`).
 
@@ -37,42 +45,35 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
     Raises:
         DataError: an unknown format, a folder that cannot be written to, or `inspect_ai` is not installed.
     """
-    folder = Path(folder)
     if format not in FORMATS:
         raise DataError(f"unknown export format {format!r}{nearest(format, FORMATS)}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return FORMATS[format](store, folder)
+        return FORMATS[format](store, Path(folder))
     except OSError as error:
         raise DataError(
             f"cannot export to {str(folder)!r}: {error.strerror or error}; choose another folder or free some space"
         ) from None
 
 
-def main(path: str | Path, folder: str | Path, format: str = "parquet") -> int:
-    """`anytime export`: export the store at a path, and print the files written."""
-    with Store(path, read_only=True) as store:
-        for file in export(store, folder, format):
-            print(file)
-    return 0
-
-
 def _parquet(store: Store, folder: Path) -> list[Path]:
-    for table, columns in TABLES.items():
-        schema = pa.schema(list(columns.items()))
-        path = replace_file(folder / f"{table}.parquet")
-        with path as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    files = []
+    for table, columns in COLUMNS.items():
+        files.append(folder / f"{table}.parquet")
+        schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in columns.items()])
+        with replace_file(files[-1]) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
             for rows in rows_of(store, table):
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-    return [folder / f"{table}.parquet" for table in TABLES]
+    return files
 
 
 def _jsonl(store: Store, folder: Path) -> list[Path]:
-    for table in TABLES:
-        with replace_file(folder / f"{table}.jsonl") as part, part.open("w", encoding="ascii") as file:
-            for row in itertools.chain.from_iterable(rows_of(store, table)):
-                file.write(json.dumps(row) + "\n")  # ASCII: no character of a model's ends a line for any reader
-    return [folder / f"{table}.jsonl" for table in TABLES]
+    files = []
+    for table in COLUMNS:
+        files.append(folder / f"{table}.jsonl")
+        with replace_file(files[-1]) as part, part.open("w", encoding="ascii") as file:
+            for rows in rows_of(store, table):  # in ASCII, so that no character of a model's ends a line
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+    return files
 
 
 def _huggingface(store: Store, folder: Path) -> list[Path]:
@@ -84,30 +85,26 @@ def _huggingface(store: Store, folder: Path) -> list[Path]:
 
 def card(store: Store) -> str:
     """The dataset card: YAML for `datasets`, then what is in it, where it comes from, and what was withheld."""
-    gate = Gate(store)
-    front = {
-        "pretty_name": "Anytime reasoning run",
-        "license": "other",
-        "license_name": "to-be-chosen",
-        "tags": ["anytime-reasoning", "llm-evaluation"],
-        "configs": [{"config_name": table, "data_files": [{"split": "train", "path": f"data/{table}.parquet"}],
-                     **({"default": True} if table == "cells" else {})} for table in TABLES],
-    }  # fmt: skip
+    files = {table: [{"split": "train", "path": f"data/{table}.parquet"}] for table in COLUMNS}
+    front = DatasetCardData(
+        pretty_name="Anytime reasoning run", license="other", license_name="to-be-chosen",
+        tags=["anytime-reasoning", "llm-evaluation"],
+        configs=[{"config_name": table, "data_files": files[table], "default": table == "cells"} for table in COLUMNS],
+    )  # fmt: skip
     with store.snapshot() as db:
-        counts = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES}
-        arms = db.execute("SELECT run, model, task, method, count(DISTINCT problem_id), count(DISTINCT sample), "
-                          "count(DISTINCT budget), count(*), sum(status = 'error') FROM cells "
-                          "GROUP BY run, model, task, method").fetchall()  # fmt: skip
-        tasks = {name for (name,) in db.execute("SELECT task FROM problems UNION SELECT task FROM requests")}
+        counts = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in COLUMNS}
+        arms = db.execute("""SELECT run, model, task, method, count(DISTINCT problem_id), count(DISTINCT sample),
+            count(DISTINCT budget), count(*), sum(status = 'error') FROM cells GROUP BY 1, 2, 3, 4""").fetchall()
         endpoints = [name for (name,) in db.execute("SELECT DISTINCT endpoint FROM requests ORDER BY 1")]
+        tasks = {name for (name,) in db.execute("SELECT task FROM problems UNION SELECT task FROM requests")}
         dates = "SELECT date(min(created), 'unixepoch'), date(max(created), 'unixepoch') FROM requests"
         first, last = db.execute(dates).fetchone()
+    gate = Gate(store)
     environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
     environment.filters["plain"] = lambda text: _markdown(gate.name(text))
     return environment.get_template("dataset_card.md.jinja").render(
-        front=yaml.safe_dump(front, sort_keys=False, allow_unicode=False), arms=arms, version=version("anytime-lib"),
-        schema=SCHEMA, first=first, last=last, endpoints=endpoints, hidden=sorted(tasks - gate.public), tables=COLUMNS,
-        counts=counts,
+        front=f"{front}\n", arms=arms, version=version("anytime-lib"), schema=SCHEMA, first=first, last=last,
+        endpoints=endpoints, hidden=sorted(tasks - gate.public), tables=COLUMNS, counts=counts,
     )  # fmt: skip
 
 
@@ -125,9 +122,6 @@ def _inspect(store: Store, folder: Path) -> list[Path]:
 
 
 FORMATS: dict[str, Callable[[Store, Path], list[Path]]] = {
-    "parquet": _parquet,
-    "jsonl": _jsonl,
-    "huggingface": _huggingface,
-    "inspect": _inspect,
-}
+    "parquet": _parquet, "jsonl": _jsonl, "huggingface": _huggingface, "inspect": _inspect,
+}  # fmt: skip
 """Format -> what writes it."""

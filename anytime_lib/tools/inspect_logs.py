@@ -7,15 +7,13 @@ for what was not scored; a sample whose every cell is one has the error. Texts p
 
 from __future__ import annotations
 
-import json
 import re
 import statistics
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import inspect_ai.log as logs
 import inspect_ai.model as models
@@ -32,54 +30,50 @@ _STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_fil
 
 def write_logs(store: Store, folder: Path) -> list[Path]:
     """Write the logs of a store into a folder; returns their paths. Memory is that of the largest arm's texts."""
-    gate = Gate(store)
+    gate, paths = Gate(store), []
     problems = {(row["task"], row["id"]): row for rows in rows_of(store, "problems") for row in rows}
-    arms = store._rows("SELECT DISTINCT run, model, task, method FROM cells ORDER BY 1, 2, 3, 4")
-    paths = []
+    with store.snapshot() as db:
+        arms = db.execute("SELECT DISTINCT run, model, task, method FROM cells ORDER BY 1, 2, 3, 4").fetchall()
+        about = "SELECT min(created), max(created), max(endpoint) FROM requests WHERE task = ?"
+        asked = {task: db.execute(about, (task,)).fetchone() for _, _, task, _ in arms}
     for arm in arms:
-        log = _log(store, gate, arm, problems)
+        log = _log(store, gate, arm, asked[arm[2]], problems)
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm[2]}-{arm[3]}")
-        path = folder / f"{log.eval.created.replace(':', '-')}_{words}_{log.eval.eval_id}.eval"
-        with replace_file(path) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also from within a notebook's
+        paths.append(folder / f"{log.eval.created.replace(':', '-')}_{words}_{log.eval.eval_id}.eval")
+        with replace_file(paths[-1]) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also in a notebook
             thread.submit(logs.write_eval_log, log, part, "eval").result()
-        paths.append(path)
     return paths
 
 
-def _log(store: Store, gate: Gate, arm: tuple[str, ...], problems: dict[Any, dict[str, Any]]) -> logs.EvalLog:
+def _log(store: Store, gate: Gate, arm: tuple[str, ...], asked: tuple[Any, ...], problems: Any) -> logs.EvalLog:
     run, model, task, method = map(gate.name, arm)
-    frame = store.cells(**dict(zip(("run", "model", "task", "method"), arm, strict=True)))
-    cells = cast(list[dict[str, Any]], frame.to_dict("records"))
+    cells = store.cells(**dict(zip(("run", "model", "task", "method"), arm, strict=True)))
+    cells = cells.astype(object).where(cells.notna(), None)
     samples = [
-        _sample(store, gate, task, model, list(rows), problems)
-        for _, rows in groupby(cells, key=lambda c: (c["problem_id"], c["sample"]))
+        _sample(store, gate, task, model, part.to_dict("records"), problems)
+        for _, part in cells.groupby(["problem_id", "sample"], sort=False)
     ]
-    about = "SELECT min(created), max(created), max(endpoint) FROM requests WHERE task = ?"
-    ((first, last, endpoint),) = store._rows(about, arm[2])
-    moments = [datetime.fromtimestamp(t or 0, UTC).isoformat(timespec="seconds") for t in (first, last)]
-    budgets = sorted({c["budget"] for c in cells})
-    name = digest(list(arm))[:22]
+    *times, endpoint = asked
+    began, ended = (datetime.fromtimestamp(t or 0, UTC).isoformat(timespec="seconds") for t in times)
+    budgets = sorted(set(cells.budget))
     spec = logs.EvalSpec(
-        eval_id=name, run_id=digest(run)[:22], task_id=digest([run, model, task])[:22], created=moments[0], task=task,
-        task_args={"run": run, "method": method}, solver=method, model=model,
-        model_base_url=gate.name(endpoint), config=logs.EvalConfig(epochs=len({c["sample"] for c in cells})),
-        dataset=logs.EvalDataset(name=task, samples=len({c["problem_id"] for c in cells})),
+        eval_id=digest(list(arm))[:22], run_id=digest(run)[:22], task_id=digest([run, model, task])[:22], created=began,
+        task=task, task_args={"run": run, "method": method}, solver=method, model=model,
+        model_base_url=gate.name(endpoint), config=logs.EvalConfig(epochs=cells["sample"].nunique()),
+        dataset=logs.EvalDataset(name=task, samples=cells.problem_id.nunique()),
         packages={"anytime-lib": version("anytime-lib")}, metadata={"budgets": budgets},
     )  # fmt: skip
-    usage = sum((used for sample in samples for used in sample.model_usage.values()), models.ModelUsage())
-    return logs.EvalLog(
-        status="success", eval=spec, samples=samples, stats=logs.EvalStats(
-            started_at=moments[0], completed_at=moments[1], model_usage={model: usage}),
-        results=logs.EvalResults(
-            total_samples=len(samples), completed_samples=sum(s.error is None for s in samples),
-            scores=[_summary(budget, samples) for budget in budgets],
-        ),
+    usage = sum((sample.model_usage[model] for sample in samples), models.ModelUsage())
+    results = logs.EvalResults(
+        total_samples=len(samples), completed_samples=sum(sample.error is None for sample in samples),
+        scores=[_summary(f"at_{budget}", samples) for budget in budgets],
     )  # fmt: skip
+    stats = logs.EvalStats(started_at=began, completed_at=ended, model_usage={model: usage})
+    return logs.EvalLog(status="success", eval=spec, samples=samples, stats=stats, results=results)
 
 
-def _summary(budget: int, samples: list[logs.EvalSample]) -> logs.EvalScore:
-    name = f"at_{budget}"
-    scores = [s.scores[name] for s in samples if s.scores and name in s.scores]
+def _summary(name: str, samples: list[logs.EvalSample]) -> logs.EvalScore:
+    scores = [sample.scores[name] for sample in samples if sample.scores and name in sample.scores]
     values = {"mean": [s.as_float() for s in scores], "correct": [bool((s.metadata or {})["correct"]) for s in scores]}
     metrics = {m: logs.EvalMetric(name=m, value=statistics.fmean(v)) for m, v in values.items() if v}
     counts = {"scored_samples": len(scores), "unscored_samples": len(samples) - len(scores)}
@@ -87,55 +81,44 @@ def _summary(budget: int, samples: list[logs.EvalSample]) -> logs.EvalScore:
 
 
 def _sample(
-    store: Store, gate: Gate, task: str, model: str, cells: list[dict[str, Any]], problems: dict[Any, dict[str, Any]]
+    store: Store, gate: Gate, task: str, model: str, cells: list[dict[Any, Any]], problems: Any
 ) -> logs.EvalSample:
     """One trace with the answers forced from it."""
-    first = cells[0]
+    first, scores, failed = cells[0], {}, {}
     known = problems.get((task, first["problem_id"]), {"text": "", "gold": None})
-    scores, failed = {}, {}
-    answers = {key: _row(store, key) for key in dict.fromkeys(c["answer_key"] for c in cells)}
+    answers = {key: (store.get(key) if key else None) or {} for key in {cell["answer_key"] for cell in cells}}
     for cell in cells:
-        answer = answers[cell["answer_key"]]
+        detail = gate.text(task, cell["detail"])
         if cell["status"] == "error":
-            failed[str(cell["budget"])] = gate.text(task, cell["detail"])
+            failed[str(cell["budget"])] = detail
             continue
-        about = {c: cell[c] for c in _ABOUT}
-        scores[f"at_{cell['budget']}"] = Score(
-            value=float(cell["score"]), answer=gate.text(task, cell["detail"]),
-            explanation=gate.text(task, answer.get("text")), metadata=json.loads(json.dumps(about, default=_plain)),
-        )  # fmt: skip
-    trace = _row(store, first["trace_key"])
-    usage = sum(map(_usage, (trace, *answers.values())), models.ModelUsage())
-    asked = (store.request(first["trace_key"]) or {}).get("messages", []) if isinstance(first["trace_key"], str) else []
-    messages = [_ROLES.get(m["role"], models.ChatMessageUser)(content=gate.text(task, m["content"])) for m in asked]
-    reasoning = gate.text(task, trace.get("reasoning"))
-    content = [models.ContentReasoning(reasoning=reasoning)] if reasoning else []
-    said = models.ChatMessageAssistant(content=[*content, models.ContentText(text=gate.text(task, trace.get("text")))])
-    stop = _STOPS.get(str(trace.get("finish_reason")), "unknown")
-    choices = [models.ChatCompletionChoice(message=said, stop_reason=stop)] if trace else []
+        said, about = gate.text(task, answers[cell["answer_key"]].get("text")), {name: cell[name] for name in _ABOUT}
+        scores[f"at_{cell['budget']}"] = Score(value=cell["score"], answer=detail, explanation=said, metadata=about)
+    key = first["trace_key"] or ""
+    trace = store.get(key) or {}
+    messages = [
+        _ROLES.get(m["role"], models.ChatMessageUser)(content=gate.text(task, m["content"]))
+        for m in (store.request(key) or {}).get("messages", [])
+    ]
+    choices = []
+    if trace:
+        reasoning, text = (gate.text(task, trace.get(name)) for name in ("reasoning", "text"))
+        content = [models.ContentReasoning(reasoning=reasoning)] if reasoning else []
+        said = models.ChatMessageAssistant(content=[*content, models.ContentText(text=text)])
+        stop = _STOPS.get(str(trace.get("finish_reason")), "unknown")
+        choices, messages = [models.ChatCompletionChoice(message=said, stop_reason=stop)], [*messages, said]
     return logs.EvalSample(
-        id=gate.name(first["problem_id"]), epoch=int(first["sample"]) + 1, input=known["text"],
-        target=known["gold"] or "", messages=[*messages, said] if trace else messages,
-        output=models.ModelOutput(model=model, choices=choices),
-        scores=scores, model_usage={model: usage},
-        metadata={"trace_key": first["trace_key"] if trace else None} | ({"errors": failed} if failed else {}),
+        id=gate.name(first["problem_id"]), epoch=first["sample"] + 1, input=known["text"], target=known["gold"] or "",
+        messages=messages, output=models.ModelOutput(model=model, choices=choices), scores=scores,
+        model_usage={model: sum(map(_usage, (trace, *answers.values())), models.ModelUsage())},
+        metadata={"trace_key": key or None, "errors": failed},
         error=None if scores else logs.EvalError(message=next(iter(failed.values())), traceback="", traceback_ansi=""),
     )  # fmt: skip
 
 
-def _row(store: Store, key: object) -> dict[str, Any]:
-    return (store.get(key) if isinstance(key, str) else None) or {}
-
-
 def _usage(row: dict[str, Any]) -> models.ModelUsage:
-    count = {n: int(row.get(f"{n}_tokens") or 0) for n in ("prompt", "completion", "cached", "reasoning")}
-    return models.ModelUsage(
-        input_tokens=count["prompt"] - count["cached"], output_tokens=count["completion"],
-        total_tokens=count["prompt"] + count["completion"], input_tokens_cache_read=count["cached"],
-        reasoning_tokens=count["reasoning"],
-    )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy's, or a missing value, as JSON has it."""
-    return value.item() if hasattr(value, "item") else None
+    prompt, completion, cached, reasoning = (
+        row.get(f"{name}_tokens") or 0 for name in ("prompt", "completion", "cached", "reasoning")
+    )
+    return models.ModelUsage(input_tokens=prompt - cached, input_tokens_cache_read=cached, output_tokens=completion,
+                             total_tokens=prompt + completion, reasoning_tokens=reasoning)  # fmt: skip

@@ -51,7 +51,6 @@ from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.intervals import METHODS
-from anytime_lib.stats.permutation import shared_draws
 
 BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
@@ -135,15 +134,15 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
 
     for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
         null = experiment(shape, n, k, np.zeros(4), rng, curve)
-        draws = shared_draws(N_RESAMPLES, rng)
-        found = [compare_arrays(null[[0, a]], BUDGETS, index_of(), draws) for a in (1, 2, 3)]
+        draws: dict[str, Any] = {"n_resamples": N_RESAMPLES, "seed": rng}
+        found = [compare_arrays(null[[0, a]], BUDGETS, index_of(), **draws, with_raw=False) for a in (1, 2, 3)]
         low, high = found[0].confidence_interval()
         note("alarms_p", found[0].pvalue < 0.05)
         note("coverage_null", low <= 0 <= high)
         note("disagree", (found[0].pvalue < 0.05) != (not low <= 0 <= high))
         note("family", holm([c.pvalue for c in found]).min() < 0.05)
         arms = experiment(shape, n, k, np.array([0.0, lift]), rng, curve)
-        seen = compare_arrays(arms, BUDGETS, index_of(), draws)
+        seen = compare_arrays(arms, BUDGETS, index_of(), **draws)
         assert seen.raw is not None
         note("power", seen.raw.pvalue < 0.05)
         note("power_pooled", seen.pvalue < 0.05)
@@ -169,7 +168,14 @@ def adverse(
     for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
         arms = experiment(shape, n, k, np.zeros(2), rng, pair[:, None, None, :])
         for order, truth in exact.items():
-            seen = compare_arrays(arms, BUDGETS, index_of(order), shared_draws(N_RESAMPLES, rng))  # type: ignore[arg-type]
+            seen = compare_arrays(
+                arms,
+                BUDGETS,
+                index_of(order),
+                n_resamples=N_RESAMPLES,
+                seed=rng,
+                with_raw=False,  # type: ignore[arg-type]
+            )
             name = "" if order == "pooled" else f"_{order}"
             for method in METHODS if order == "pooled" else METHODS[:1]:
                 low, high = seen.confidence_interval(method=method)

@@ -24,9 +24,8 @@ from common import options, seconds
 from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
-from anytime_lib.models import transport
+from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.model import Model
-from anytime_lib.models.retry import Timeouts
 from anytime_lib.types import Problem
 
 SAMPLES, BUDGETS, RUNS = 8, [20, 40, 60, 80], 6
@@ -56,7 +55,6 @@ def different(cells: pd.DataFrame, well: pd.DataFrame) -> int:
 def main() -> None:
     context = options(__doc__, problems=125, rate=0.3, seed=1, concurrency=64, retries=6)
     logging.disable(logging.WARNING)
-    transport.LARGEST = 1_000_000
     Model.timeouts = Timeouts(connect=5.0, whole=60.0, backoff=0.02, longest=0.2)
     told = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # an answer without counts is kept, as 0 tokens
     server = MisbehavingServer(rate=0.0, seed=context.seed, only=told)

@@ -16,7 +16,7 @@ from typing import Any
 from common import options
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.sweep.costs import against_fresh, ledger_table
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
 
 
 def run(settings: dict[str, Any], mode: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ from common import options, seconds
 
 from anytime_lib import Store, load_task
 from anytime_lib.store import CELL_COLUMNS
-from anytime_lib.studies.grader_audit import adversarial, trip_variants
+from anytime_lib.studies.grader_audit import extraction_matrix, trip_variants
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.types import Problem, digest
 
@@ -26,7 +26,7 @@ from anytime_lib.types import Problem, digest
 def texts(task: str, problem: Problem, rng: np.random.Generator) -> list[str]:
     """Answers of the kinds a run stores, each with words of its own before it."""
     trips = task == "natural_plan_trip"
-    known = list(trip_variants(problem).values()) if trips else [c["response"] for c in adversarial(task)]
+    known = list(trip_variants(problem).values()) if trips else list(extraction_matrix(task).response)
     return [f"Attempt {rng.integers(10**9)}. {text}" for text in [*known, load_task(task).gold_answer(problem)]]
 
 
