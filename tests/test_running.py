@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -171,7 +172,6 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
 
 def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
     """The worst case of two calls breaks the cap; the first costs little, so the second is made."""
-    import asyncio
 
     async def check() -> int:
         spend_limit, made = SpendLimit(None, caps=(150, None)), 0
