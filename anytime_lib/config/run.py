@@ -9,54 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from anytime_lib.config.groups import (
-    AnalysisConfig,
-    Count,
-    EndpointConfig,
-    Group,
-    HeldOutConfig,
-    LimitsConfig,
-    PoolConfig,
-    SamplingConfig,
-    TaskConfig,
-    TaskName,
-)
+from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.registry import load_method, load_task, task_name
 
 
-def _check_run(run: str) -> str:
-    if Path(run).name in ("", "..") or not run.isprintable():
-        raise ConfigError(f"run must be a folder's name or path, not {run!r}")
-    return run
-
-
-RunName = Annotated[str, AfterValidator(_check_run)]
-Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
-
-
-class RunConfig(TaskConfig):
+class RunConfig(Settings):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
 
     Raises:
         ConfigError: a setting is unknown (the message names the nearest), of the wrong type, or makes no sense.
     """
-
-    run: RunName = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
-    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
-    n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: Tasks = Field({"natural_plan_trip": {}}, description="names, or name -> settings of its own (TaskConfig)")
-    endpoint: EndpointConfig = Field(EndpointConfig(), description="how the model is reached")
-    sampling: SamplingConfig = Field(SamplingConfig(), description="how traces are sampled")
-    limits: LimitsConfig = Field(LimitsConfig(), description="what the run may cost")
-    analysis: AnalysisConfig = Field(AnalysisConfig(), description="how the run is read")
-    held_out: HeldOutConfig | None = Field(None, description="a criterion for the verdict")
 
     def __init__(self, **settings: Any) -> None:
         try:

@@ -1,12 +1,10 @@
 """What is a method, what is it given, and what may it ask of the model?
 
-There are two kinds. A `Prompted` method only writes the messages that ask for reasoning: one trace of each sample is
-cut at every budget, and an answer is forced there. Any other (see `search`) asks as it goes: several traces,
-valuations, verdicts. A method of your own is handed to `RunConfig(methods=[...])` or to `register_method`.
+A `Prompted` method only writes the messages that ask for reasoning: one trace of each sample is cut at every budget,
+and an answer is forced there. Any other (see `search`) asks as it goes: several traces, valuations, verdicts.
 
-What counts against a budget is the same for all: every output token that is reasoning, or that steers the method
-before it is stopped. The answers that are forced when it is stopped only read out what was reasoned, and are counted
-apart (`answer_tokens`), as are prompts (`prompt_tokens`).
+Every output token that is reasoning, or that steers the method before it is stopped, counts against the budget. The
+answers that are forced when it is stopped are counted apart (`answer_tokens`), as are prompts (`prompt_tokens`).
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from anytime_lib.config import RunConfig, TaskConfig
+from anytime_lib.config.groups import SamplingConfig, TaskConfig
 from anytime_lib.errors import RequestFailed
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
@@ -59,7 +57,8 @@ class Client(Protocol):
     server does not show it. `trace_slots` admits as many traces, or pool problems, at once as there are slots.
     """
 
-    config: RunConfig
+    sampling: SamplingConfig
+    seed: int
     model: ModelName
     trace_slots: asyncio.Semaphore
 
@@ -79,7 +78,7 @@ class Context:
     Attributes:
         shots: worked examples from the pool, the same for every method.
         pool: the other problems of the pool; empty unless a method of the run needs them.
-        prepared: what the method's preparation made; None if it has none.
+        prepared: what the method's preparation made.
         budget: the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`).
     """
 
@@ -91,25 +90,26 @@ class Context:
     budget: int = 0
 
 
-class Preparation(Protocol):
+class Preparation:
     """What is done once for a task before a method runs on it, on pool problems alone.
 
-    Arms whose preparation has the same name share one run of it. Where what it made is falsy, its `summary()` says why,
-    and those arms are left out. `save` keeps it in the run's folder.
+    Arms whose preparation has the same `name` share one run of it. Where what it made is falsy, its `summary()` says
+    why, and those arms are left out.
     """
 
-    @property
-    def name(self) -> str: ...
+    name: str
 
-    async def __call__(self, client: Client, on: PrepTask) -> Any: ...
+    async def __call__(self, client: Client, on: PrepTask) -> Any:
+        raise NotImplementedError
 
-    def save(self, prepared: Any, folder: Path) -> None: ...
+    def save(self, prepared: Any, folder: Path) -> None:
+        """Keep what was made in the run's folder."""
 
 
 class Session:
     """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
 
-    All its requests raise RequestFailed where the reply could not be had. Left alone, it makes the cells errors.
+    All but `read_out` raise RequestFailed where the reply could not be had. Left alone, it makes the cells errors.
 
     Attributes:
         budgets: at which it is stopped, ascending.
@@ -123,8 +123,7 @@ class Session:
         self.prompts: dict[str, int] = {}
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
-        """Sample a reasoning. Another `number` is another reasoning; 0 is the one that `base` has of this sample, if
-        messages and `max_tokens` are the same."""
+        """Sample a reasoning; another `number` is another one. Number 0 is what `base` has, if all else is the same."""
         of = replace(self._of, number=self._of.number + STRIDE * number)
         trace = await self._client.trace(of, messages, max_tokens)
         self.prompts[trace.key] = trace.prompt_tokens
@@ -154,9 +153,9 @@ class Session:
     async def say(
         self, messages: list[Message], max_tokens: int, kind: str = "say", alternatives: int = 0
     ) -> Completion:
-        """Have the model say something else, at temperature 0. `kind` is its name in the ledger; `alternatives`, for
-        the first token, come with their log-probabilities. Its `tokens` count against the budget; where the server
-        does not tell them, they are all that it was allowed."""
+        """Have the model say something else, at temperature 0. `kind` is its name in the ledger; so many `alternatives`
+        for the first token come with their log-probabilities. Where its `tokens` are not told, they are `max_tokens`.
+        """
         said = await self._client.say(self._of, kind, messages, max_tokens, alternatives)
         self.prompts[said.key] = said.prompt_tokens
         return replace(said, tokens=said.tokens or max_tokens)
@@ -169,10 +168,9 @@ class BudgetAnswer:
     Attributes:
         used: tokens spent by then, of reasoning and of all else that steered the method; never above `budget`.
         answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
-        answer_tokens: that it took to read the answer out, where more than one was; None: the answer's own.
+        answer_tokens: that it took to read the answer out; None: the answer's own.
         stopped: more tokens would change nothing.
-        prompt_tokens: of every request begun by then that steered it, and of those that read this answer out; None:
-            of all that were made through its `Session`.
+        prompt_tokens: of the requests by then that steered it or read the answer out; None: of all its `Session` made.
     """
 
     budget: int
@@ -219,10 +217,7 @@ class Prompted(Method):
 
 
 def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
-    """Each shot as the conversation a trace goes through: question, reasoning, forced answer.
-
-    Where no worked reasoning is known, the answer is asked for at once, as it is after an empty trace.
-    """
+    """Each shot as the conversation a trace goes through: question, reasoning (where one is known), forced answer."""
     turns: list[Message] = []
     for shot in shots:
         question, asked, reasoning = task.question(shot), task.answer_prompt(shot), task.gold_reasoning(shot)

@@ -1,9 +1,9 @@
 """Which of two attempts at a problem is better, and who says so?
 
-Five say so. `judge`: the model itself, asked in both orders. `grader`: the score by the pool's gold answers, the
-ceiling of what pairs can give. `verifier`: a checker that reads the problem alone, where the task has one. `agreement`:
-judge and checker (where there is none, judge and grader) say the same. `shuffled`: the judge's pairs with winner and
-loser swapped at random, the placebo (see `pairs.shuffled`). What cannot be read is counted, never guessed.
+`judge`: the model itself, asked in both orders. `grader`: the score by the pool's gold answers, the ceiling of what
+pairs can give. `verifier`: a checker that reads the problem alone, where the task has one. `agreement`: judge and
+checker (where there is none, judge and grader) say the same. `shuffled`: the judge's pairs, half of them swapped, the
+placebo. What cannot be read is counted, never guessed.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
 
     From the log-probabilities of the first token where the server gives them; a letter too unlikely to be listed counts
-    as the least likely of those that are, so that the surest verdicts keep their rank. Where the server gives none,
-    +1 or -1 by the letter said, if the reply is a letter or begins with one and a stop ("A better plan is B" is not
-    read). The two scales never meet in one verdict.
+    as the least likely of those that are. Where it gives none, +1 or -1 by the letter said, if the reply is a letter or
+    begins with one and a stop ("A better plan is B" is not read).
     """
     letters: dict[str, float] = {}
     for token, value in alternatives.items():
@@ -81,8 +80,7 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
 
 
 def verdict_messages(problem: Problem, first: str, second: str) -> list[list[Message]]:
-    """What asks for a one-letter verdict on two attempts, in both orders, so that a liking for the first place
-    cancels."""
+    """What asks for a one-letter verdict on two attempts, in both orders: a liking for the first place cancels."""
     orders = ((first, second), (second, first))
     asked = (prompt("judge.question", problem=problem.text, a=a, b=b) for a, b in orders)
     return [[{"role": "user", "content": content}] for content in asked]

@@ -1,14 +1,8 @@
 """Which preference pairs go into the prompt?
 
-Chosen for margin and variety by one rule, so that the same comparisons always give the same pairs. Of the usable pairs,
-taken one after another, the next is the one
-
-1. whose problem has given the fewest pairs so far (so that no problem gives two before each has given one),
-2. whose problem's difficulty has been shown least,
-3. whose better answer has not been shown yet, where there is one,
-4. whose margin is largest (then the first in the pool's order).
-
-A pair that does not fit in what is left of the token allowance is left out and counted, and the next is looked at.
+By one rule, for margin and variety: the next pair is the one whose problem has given the fewest so far; then whose
+difficulty has been shown least; then whose better answer has not been shown; then whose margin is largest (then the
+first in the pool's order). One that does not fit in what is left of the token allowance is left out and counted.
 """
 
 from __future__ import annotations
@@ -62,8 +56,8 @@ def turned(pair: Preference) -> Preference:
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
     """The same pairs with better and worse swapped in half of them, drawn at random: the placebo.
 
-    A random half (of an odd number, rounded by a coin), so that the placebo is never the treatment, nor all of it
-    turned round. One pair alone would be either: none is returned. A swapped pair's margin is negative.
+    A random half (of an odd number, rounded by a coin): the placebo is never the treatment, nor all of it turned round.
+    One pair alone would be either: none is returned. A swapped pair's margin is negative.
     """
     if len(preferences) < 2:
         return []

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from anytime_lib.methods import preference_file
-from anytime_lib.methods.base import Client, Context, Method, PrepTask, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource, verifier_of
 from anytime_lib.methods.pairs import choose, shuffled
 from anytime_lib.methods.synthesis import ALONE, COLUMNS, Synthesis, compare_all, from_attempts
@@ -22,8 +22,8 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem
 
 
-class Pairs:
-    """The preparation: preference pairs from the pool, by `judge`, `grader`, ..."""
+class Pairs(Preparation):
+    """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by
@@ -40,13 +40,13 @@ class Pairs:
         found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
         compared = list(itertools.chain.from_iterable(found))
         usable = [pair for _, pair in compared if pair]
-        pool, sampling = on.settings.pool, client.config.sampling
+        pool, sampling = on.settings.pool, client.sampling
         preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
         if self.by == "shuffled":
             left_out |= {ALONE: 1} if len(preferences) == 1 else {}
-            usable = preferences = shuffled(preferences, client.config.seed)
+            usable = preferences = shuffled(preferences, client.seed)
         made_with = {
-            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.config.seed,
+            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed,
             "pool_budget": pool.budget, "pool_problems": pool.problems, "pool_samples": pool.samples,
             "temperature": sampling.temperature, "top_p": sampling.top_p, "pair_tokens": pool.pair_tokens,
         }  # fmt: skip

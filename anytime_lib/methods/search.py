@@ -15,10 +15,7 @@ class Searching(Method):
     """A method that asks as it goes. Either `steps` or `answers_by_budget` says how; `steps` is the simpler one."""
 
     def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        """What it does, step by step: what each costs, and what it would answer if stopped in it.
-
-        The largest budget is `context.budget`; what is asked beyond it is wasted. One search serves every budget.
-        """
+        """What it does, step by step, up to `context.budget` tokens. One search serves every budget."""
         raise NotImplementedError
 
     def answers_by_budget(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[BudgetAnswer]:

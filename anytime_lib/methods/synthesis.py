@@ -1,8 +1,7 @@
 """Which of its own attempts does the model prefer?
 
 Attempts at pool problems are sampled like any trace, cut at one budget and answered; every two of them are then
-compared by whoever is asked to (`judge`), and the pairs for the prompt are chosen from those with a verdict (`pairs`).
-Attempts and verdicts are requests like any others: those that several ways of judging share are paid for once.
+compared (`judge`). Attempts and verdicts that several preparations share are paid for once.
 """
 
 from __future__ import annotations
@@ -51,11 +50,10 @@ class Synthesis:
     Attributes:
         by: who compared.
         preferences: the pairs chosen as exemplars, in the order of the prompt.
-        comparisons: one row per compared pair: problem_id, level (difficulty), first and second (sample numbers),
-            tokens_first and tokens_second (reasoning and answer), log_odds_ab and log_odds_ba (of preferring the
-            attempt shown first, in either order; judge only), margin (of the first attempt), outcome (see
-            `Judgement`), check_first and check_second (the task's checker, where it has one and pairs are by judge,
-            verifier or agreement), and the gold scores of both (only the grader chooses by them).
+        comparisons: one row per compared pair, `COLUMNS`: first and second are sample numbers, tokens those of
+            reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
+            that of the first attempt, outcome as in `Judgement`, check the task's checker (where it has one and pairs
+            are by judge, verifier or agreement), score the gold score (only the grader chooses by it).
         usable: every pair with a verdict, chosen or not.
         attempts: how many were `made`, `failed`, or had `hidden` reasoning.
         left_out: usable pairs that were not chosen, by reason.

@@ -21,9 +21,8 @@ from anytime_lib.methods.base import PrepTask
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import CurveStatistic, index_of
 from anytime_lib.stats.compare import FEW, compare
-from anytime_lib.sweep.aio import run_async
 from anytime_lib.sweep.plan import Arm, drawn, samples_of, split_problems
-from anytime_lib.sweep.run import held_out_run, note_criterion, opened, sweep_arms
+from anytime_lib.sweep.run import held_out_run, note_criterion, opened, run_async, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
 
 STATISTICS = {

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Context, Method, Preparation, PrepTask, Prompted, Sample, Session
 from anytime_lib.store import Store
@@ -32,11 +31,12 @@ class Run:
     """What the parts of one run share.
 
     Attributes:
+        label: the run's name in its cells.
         store: where cells, problems and bills go; None: nothing is kept (an estimate).
         folder: where preparations keep their files; None: nowhere.
     """
 
-    config: RunConfig
+    label: str
     client: CachedClient
     progress: Progress
     store: Store | None
@@ -75,7 +75,7 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     client = run.client.recording()
     made = await preparation(client, on)
     if run.store:
-        about = bill_of(run.config.label, client.model.name, on.task.name, preparation.name)
+        about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
         run.store.note("bill", about, run.store.billed(client.keys or ()))
     if run.folder:
         preparation.save(made, run.folder)
@@ -110,7 +110,7 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
 async def _run_sample(run: Run, method: Method, of: Sample, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     named: Cell = {
-        "run": run.config.label,
+        "run": run.label,
         "model": run.client.model.name,
         "task": of.task.name,
         "problem_id": of.problem.id,
@@ -163,7 +163,7 @@ async def _trace(run: Run, of: Sample, messages: list[Message], budget: int) -> 
     """The trace that is cut at every budget; None where each budget needs a run of its own, which is told once."""
     if of.method == "imported":
         return await run.client.recorded(of, messages)
-    if run.config.sampling.mode == "fresh":
+    if run.client.sampling.mode == "fresh":
         return None
     try:
         return await run.client.trace(of, messages, budget)

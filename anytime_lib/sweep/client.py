@@ -1,8 +1,7 @@
 """Is it known already? If not, a backend is asked.
 
-Every call of a model goes through a `CachedClient`. It looks the request up by the hash of all that determines it, and
-has its backend complete it only if it is not known: `live.LiveBackend` asks the endpoint, pays, and stores what came
-back before anybody uses it; the estimate's backend counts and makes something up.
+Every call of a model goes through a `CachedClient`, which looks it up by the hash of all that determines it. What is
+not known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes things up.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import SamplingConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
 from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
@@ -49,8 +48,8 @@ class Request:
 
 
 class Backend(Protocol):
-    """Whoever knows what was asked before (`get`: None if it was not), completes the requests that were not (or raises
-    RequestFailed), finds the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
+    """Knows what was asked before (`get`: None if it was not), completes what was not (or raises RequestFailed), finds
+    the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
     @property
     def model(self) -> ModelName: ...
@@ -68,14 +67,16 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        trace_slots: as many at once as there are slots; by default `concurrency` of them.
+        trace_slots: as many at once as there are slots; one by default.
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
-    def __init__(self, config: RunConfig, backend: Backend, trace_slots: asyncio.Semaphore | None = None) -> None:
-        self.config, self.backend, self.model = config, backend, backend.model
-        self.trace_slots = trace_slots or asyncio.Semaphore(config.endpoint.concurrency)
+    def __init__(
+        self, backend: Backend, sampling: SamplingConfig, seed: int, trace_slots: asyncio.Semaphore | None = None
+    ) -> None:
+        self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
+        self.trace_slots = trace_slots or asyncio.Semaphore()
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -94,8 +95,8 @@ class CachedClient:
 
     def trace_request(self, of: Sample, messages: list[Message], max_tokens: int) -> Request:
         """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
-        seed = int(digest([self.config.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
-        sampling = {"temperature": self.config.sampling.temperature, "top_p": self.config.sampling.top_p, "seed": seed}
+        seed = int(digest([self.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
+        sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p, "seed": seed}
         return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
     async def complete(self, request: Request) -> Row:
@@ -120,12 +121,9 @@ class CachedClient:
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
         """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has
-        to be forced; the tokens that it spent reasoning, by the returned usage alone; and what it said, if that is its
-        answer, for the reasoning came apart from it or was hidden.
-
-        A run that spent its budget out of sight has answered nothing by then (`empty`, score 0): were it left out, only
-        early finishers would count at small budgets.
-        """
+        to be forced; the tokens that it spent reasoning, as the usage tells; and what it said, if that is its answer,
+        for the reasoning came apart from it or was hidden. A run that spent its budget out of sight has answered
+        nothing by then (`empty`, score 0): were it left out, only early finishers would count at small budgets."""
         request = self.trace_request(of, messages, budget)
         row = await self.complete(request)
         if not row["completion_tokens"]:
@@ -148,14 +146,12 @@ class CachedClient:
         return trace_of(key, messages, row, None if told else await self._tokenised(of, key, row))
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
-        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens.
-
-        By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
-        go on after a closing phrase. Budgets past the trace's own end share one call.
-        """
+        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens: by a new user turn
+        after the reasoning given back as the assistant's, or (`prefill`) by letting the model go on after a closing
+        phrase. Budgets past the trace's own end share one call."""
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.sampling.answer_via == "prefill":
+        if self.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
         else:

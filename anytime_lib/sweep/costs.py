@@ -18,7 +18,7 @@ import pandas as pd
 import yaml
 from pydantic import TypeAdapter
 
-from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import LimitsConfig
 from anytime_lib.errors import AnytimeError, ConfigError
 from anytime_lib.store import Store
 from anytime_lib.types import Message
@@ -28,12 +28,8 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars per million tokens of one model at one host.
-
-    Attributes:
-        input, cached, output: of prompt tokens, of those that the provider's cache took, of completion tokens.
-        date, source: when and where that was listed.
-    """
+    """Dollars per million tokens of one model at one host: of prompt tokens, of completion tokens, of prompt tokens
+    that the provider's cache took; when and where that was listed."""
 
     model: str
     host: str
@@ -75,11 +71,8 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
 
 
 def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) -> Price | None:
-    """The price of a model at an endpoint; None where the table has none.
-
-    A dated name counts as the model it dates, a provider's prefix as its model. The embedded model and the
-    simulated respondent cost nothing.
-    """
+    """The price of a model (whose name may have a date or a provider's prefix) at an endpoint; None where the table has
+    none. The embedded model and the simulated respondent cost nothing."""
     if endpoint in ("embedded", "simulated"):
         return Price("embedded", "", 0.0, 0.0, 0.0, "", "this machine")
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
@@ -180,9 +173,9 @@ class SpendLimit:
         )
 
 
-def spend_limit_of(config: RunConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
+def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's account: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
-    limits, price = config.limits, price_of(model, endpoint, load_prices(config.limits.prices))
+    price = price_of(model, endpoint, load_prices(limits.prices))
     caps = limits.spend_cap_tokens, limits.spend_cap_dollars
     if caps == (None, None):
         return SpendLimit(price)

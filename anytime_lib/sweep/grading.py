@@ -34,9 +34,7 @@ class StoredAnswer(NamedTuple):
 
 def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnswer]:
     """Every cell that has an answer, one at a time; of one task if it is named."""
-    problems: dict[tuple[str, str], Problem] = {}
-    for name in store.tasks() if task is None else [task]:
-        problems |= {(name, p.id): p for p in store.problems(name)}
+    problems = {(p.task, p.id): p for p in store.problems(task)}
     for cell, response in store.answered(task):
         row = json.loads(response)
         yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
@@ -63,9 +61,9 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
     Returns:
         One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
-    wanted = store.tasks() if task is None else [task]
-    known = {name: load_task(name) for name in set(wanted) & set(task_names())}
-    if unknown := set(wanted) - set(known):
+    wanted = {problem.task for problem in store.problems(task)}
+    known = {name: load_task(name) for name in wanted & set(task_names())}
+    if unknown := wanted - set(known):
         log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
     changed: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []

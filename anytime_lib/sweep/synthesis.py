@@ -8,11 +8,10 @@ from anytime_lib.methods.judge import PreferenceSource
 from anytime_lib.methods.pdp import Pairs
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.registry import load_task
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import prepare
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.run import opened, running
+from anytime_lib.sweep.run import first_error, opened, run_async, running
 
 
 def run_synthesis(

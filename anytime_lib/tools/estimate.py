@@ -6,7 +6,6 @@ and makes up a reply to it, as long as it may be. The low figures suppose that r
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections import defaultdict
@@ -24,12 +23,12 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
 
@@ -186,8 +185,8 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
     arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
 
     async def whole() -> None:
-        client = CachedClient(config, backend, asyncio.Semaphore(1))
-        await first_error(run_arms(Run(config, client, Progress("", 0, False), None, None), arms))
+        client = CachedClient(backend, config.sampling, config.seed)
+        await first_error(run_arms(Run(config.label, client, Progress("", 0, False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
