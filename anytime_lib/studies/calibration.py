@@ -34,7 +34,7 @@ def true_index(quality: pd.DataFrame, order: Order = "pooled") -> float:
     """What the index of an order estimates, by the expected quality (a row per problem, a column per budget): with the
     running maximum of the mean (`crossfit` too), of each problem's curve (`trace` too), or none."""
     read = index_of("pooled" if order == "crossfit" else order)
-    return float(read(quality.to_numpy()[:, None], list(quality.columns)))
+    return float(read(quality.to_numpy()[:, None], list(map(int, quality.columns))))
 
 
 def maximum_bias(
