@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats as distributions
 from test_index import cells_of
 
 from anytime_lib.errors import DataError
@@ -172,3 +173,20 @@ def test_the_best_number_of_samples_is_the_best() -> None:
     assert "best spent on more samples" in next_dollar(split, 50).summary()
     steady = VarianceSplit("a", 1.0, 0.0, 0.0, 30, 4)
     assert "nothing varied" in next_dollar(steady).summary()
+
+
+@pytest.mark.parametrize(("n", "samples"), [(8, 2), (30, 10), (198, 4)])
+def test_the_effect_is_found_as_often_as_it_says(n: int, samples: int) -> None:
+    rng = np.random.default_rng(1)
+    shift = min_detectable_effect(n, samples, sd_between=0.1, sd_within=0.3)
+    arms = [rng.normal(0, 0.3, (4000, n, samples)).mean(-1) for _ in range(2)]
+    differences = arms[1] - arms[0] + rng.normal(shift, 0.1, (4000, n))
+    found = (distributions.ttest_1samp(differences, 0, axis=1).pvalue < 0.05).mean()
+    assert found == pytest.approx(0.8, abs=0.03)
+
+
+def test_the_effect_shrinks_with_problems_and_samples_and_needs_two() -> None:
+    assert min_detectable_effect(30, 10) == pytest.approx(0.10, abs=0.01)  # as simulated
+    grid = np.array([[min_detectable_effect(n, s) for s in (1, 4, 16)] for n in (2, 5, 30, 500)])
+    assert (np.diff(grid, axis=0) < 0).all() and (np.diff(grid, axis=1) < 0).all()
+    assert np.isnan(min_detectable_effect(1, 10))

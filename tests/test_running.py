@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -12,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -172,7 +172,6 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
 
 def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
     """The worst case of two calls breaks the cap; the first costs little, so the second is made."""
-    import asyncio
 
     async def check() -> int:
         spend_limit, made = SpendLimit(None, caps=(150, None)), 0
@@ -260,7 +259,7 @@ def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Cal
 def test_the_bar_tells_the_running_total_and_retries_with_their_reason(capsys: pytest.CaptureFixture[str]) -> None:
     bar = Progress("run", 4)
     bar.on_reply(1200, cached=False)
-    bar.event(SimpleNamespace(kind="rate_limited", seconds=12.0, words="429 too many requests"))
+    bar.retry("429 too many requests")
     bar.close()
     assert "1 calls, 0 known, 1,200 tokens" in bar.text()
     assert "1 retries, last: 429 too many requests" in capsys.readouterr().err

@@ -15,9 +15,9 @@ TESTS = Path(__file__).parent
 LIBRARY = TESTS.parent / "anytime_lib"
 SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
-    "tasks": ["base", "aime", "integers"],
+    "tasks": ["base", "aime", "integers", "said"],
     "methods": ["base", "simple"],
-    "models": ["model", "endpoint", "reply", "failures", "retry", "limiter", "tokens"],
+    "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
     "sweep": ["plan", "client", "live", "arms", "run", "grading", "costs"],
     "stats": ["bootstrap", "intervals", "compare"],
 }

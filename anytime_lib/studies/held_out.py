@@ -98,9 +98,6 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     undecided = Verdict("undecided", criterion, seen)
-    if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
-        note = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
-        return replace(undecided, note=note)
     try:
         found = compare(
             cells, baseline=criterion.baseline, treatment=criterion.treatment, n_resamples=n_resamples, seed=seed,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from tqdm import tqdm
 
@@ -32,12 +31,11 @@ class Progress:
         self.tokens += tokens
         self.done(int(self._unit == "call"))
 
-    def event(self, event: Any) -> None:
-        """What an endpoint tells of (`failures.Event`); retries show their reason."""
-        if event.kind in ("retry", "rate_limited", "server_error"):
-            self.retries += 1
-            self._last = event.words[:60]
-            self.done(0)
+    def retry(self, why: str) -> None:
+        """A request is tried again."""
+        self.retries += 1
+        self._last = why[:60]
+        self.done(0)
 
     def done(self, cells: int) -> None:
         self._bar.update(cells)

@@ -115,7 +115,7 @@ async def running(
     rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
     bar.limiter = model.limiter = Limiter(at.concurrency, **rates)
     bar.spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-    model.on_event = bar.event
+    model.on_retry = bar.retry
     model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
     backend = LiveBackend(store, model, bar, bar.spend_limit)
     client = CachedClient(backend, config.sampling, config.seed, bar.limiter.trace_slots)
