@@ -77,9 +77,9 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
             method.check(task)
-            samples = samples_of(config, task, method, problems.test)
+            samples = samples_of(task, method, problems.test, config.n_samples)
             if method.name == "imported":
-                samples = _imported(config, samples, store)
+                samples = _imported(samples, store)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
@@ -133,17 +133,17 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
     return found
 
 
-def samples_of(config: RunConfig, task: Task, method: Method, problems: Sequence[Problem]) -> list[Sample]:
+def samples_of(task: Task, method: Method, problems: Sequence[Problem], n_samples: int) -> list[Sample]:
     """Every sample of every problem."""
-    return [Sample(task, method.name, problem, n) for problem in problems for n in range(config.n_samples)]
+    return [Sample(task, method.name, problem, n) for problem in problems for n in range(n_samples)]
 
 
-def _imported(config: RunConfig, samples: list[Sample], store: Store | None) -> list[Sample]:
+def _imported(samples: list[Sample], store: Store | None) -> list[Sample]:
     """Those of which a recorded trace was imported."""
     found = [of for of in samples if store and store.get(recorded_key(of.problem, of.number)) is not None]
     seen, wanted = (len({of.problem.id for of in some}) for some in (found, samples))
     if not found:
-        where = store.path if store else config.folder
+        where = store.path if store else "the run"
         raise DataError(f"{where} holds no recorded trace of these problems; `anytime import` brings some in")
     if seen < wanted:
         log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, wanted)
