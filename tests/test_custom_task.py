@@ -93,12 +93,11 @@ def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: An
 
 @pytest.mark.parametrize(
     ("row", "says"),
-    [({"gold": {1}}, r"row 2: column 'gold' .*\(set\)"), ({"gold": float("inf")}, "column 'gold'"),
+    [({"gold": {1}}, "row 2: column 'gold' .*a set"), ({"gold": float("inf")}, "column 'gold'"),
      ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
-     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "missing: 'gold'"),
-     ({"gold": float("nan")}, "row 2 .*missing: 'gold'"), ({"text": np.nan}, "missing: 'text'"),
-     ({"text": " "}, "missing: 'text'"),
-     ({"text": 5}, "missing: 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
+     ({"when": pd.Timestamp(0)}, "column 'when' .*a Timestamp"), ({"text": "\ud800"}, "column 'text'"),
+     *((part, "row 2 must be a mapping with a 'text' and a 'gold'") for part in
+       ({"gold": None}, {"gold": float("nan")}, {"text": np.nan}, {"text": " "}, {"text": 5}))],
 )  # fmt: skip
 def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says) as error:
@@ -123,7 +122,7 @@ def test_what_rows_may_be(tmp_path: Path) -> None:
     ("rows", "says"),
     [([], "no rows"), (pd.DataFrame(columns=["text", "gold"]), "no rows"), (None, "rows must be"),
      ([{"question": "?"}], "row 1 must be a mapping"), ("none.csv", "no file"),
-     ({"text": "secret", "gold": 1}, "a 'text' and a 'gold', not a str")],
+     ({"text": "secret", "gold": 1}, "a 'text' and a 'gold'")],
 )  # fmt: skip
 def test_what_rows_may_not_be(rows: Any, says: str) -> None:
     with pytest.raises((ConfigError, DataError), match=says):

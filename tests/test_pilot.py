@@ -24,39 +24,35 @@ def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: 
     run = config(n_problems=8, n_samples=3)
     cells = run_sweep(run, progress=False)
     before = len(server.requests)
-    pilot = pilot_cells(run)
+    pilot, told = pilot_cells(run)
     assert len(server.requests) == before
-    assert len(pilot.cells) == len(cells) and set(pilot.cells.model) == {"fake"}
-    assert "96 stored cells of fake" in pilot.told
-    two = pilot_cells(run.but(tasks=["gpqa", "aime"]))
-    assert set(two.cells.task) == {"gpqa"} and "aime left out" in two.told
+    assert len(pilot) == len(cells) and set(pilot.model) == {"fake"}
+    assert "96 stored cells of fake" in told
+    two, told = pilot_cells(run.but(tasks=["gpqa", "aime"]))
+    assert set(two.task) == {"gpqa"} and "aime left out" in told
 
 
-@pytest.mark.parametrize("stored", ["nothing", "nothing that varies"])
-def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer, stored: str) -> None:
+@pytest.mark.parametrize("stored", [False, True])
+def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer, stored: bool) -> None:
     run = config(tasks=["aime"])
-    if stored != "nothing":
+    if stored:  # but nothing that varies
         server.script = lambda body, n: "I do not know."
         run_sweep(run, progress=False)
     before = len(server.requests)
-    pilot = pilot_cells(run)
+    pilot, told = pilot_cells(run)
     assert len(server.requests) == before
-    assert pilot.cells.model.str.startswith("simulated").all() and set(pilot.cells.method) == {"base", "pdp"}
-    assert "not those of any model" in pilot.told
-    assert ("stored nothing yet" in pilot.told) == (stored == "nothing")
-    assert sorted(pilot.cells.budget.unique()) == run.task("aime").budgets
+    assert pilot.model.str.startswith("simulated").all() and set(pilot.method) == {"base", "pdp"}
+    assert "not those of any model" in told
+    assert ("stored nothing yet" in told) != stored
+    assert sorted(pilot.budget.unique()) == run.task("aime").budgets
     assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
-    again = pilot_cells(run)
-    assert again.cells.score.tolist() == pilot.cells.score.tolist()
 
 
 def test_a_small_task_of_the_users_own_is_enough(config: Config) -> None:
     rows = [{"text": f"What is {i} + {i}?", "gold": 2 * i} for i in range(9)]
     own = make_task("doubles", rows, lambda problem, text: str(problem.gold) in text)
-    pilot = pilot_cells(config(tasks=[own]))
-    assert (
-        "simulated" in pilot.told and set(pilot.cells.task) == {"doubles"} and 2 <= pilot.cells.problem_id.nunique() < 9
-    )
+    pilot, told = pilot_cells(config(tasks=[own]))
+    assert "simulated" in told and set(pilot.task) == {"doubles"} and 2 <= pilot.problem_id.nunique() < 9
 
 
 def table_of(**settings: Any) -> Any:

@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 LIBRARY = TESTS.parent / "anytime_lib"
 SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
-    "tasks": ["base", "sources", "custom"],
+    "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
     "sweep": ["plan", "client", "live", "costs", "progress", "grading", "arms", "run"],

@@ -98,9 +98,6 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     undecided = Verdict("undecided", criterion, seen)
-    if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
-        note = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
-        return replace(undecided, note=note)
     try:
         found = compare(
             cells, baseline=criterion.baseline, treatment=criterion.treatment, n_resamples=n_resamples, seed=seed,
@@ -145,7 +142,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     problems, arms = ProblemSplit(held, run.shots, run.pool), []
     for name in dict.fromkeys(names):
         method = load_method(name, settings.options.get(name))
-        samples = samples_of(config, task, method, held)
+        samples = samples_of(task, method, held, config.n_samples)
         arms.append(Arm(task, settings.model_copy(update=changes), method, problems, samples, on))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 

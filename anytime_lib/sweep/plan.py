@@ -72,9 +72,9 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
             method.check(task)
-            samples = samples_of(config, task, method, problems.test)
+            samples = samples_of(task, method, problems.test, config.n_samples)
             if method.name == "imported":
-                samples = _imported(config, samples, store)
+                samples = _imported(samples, store)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
@@ -126,16 +126,16 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
     return found
 
 
-def samples_of(config: RunConfig, task: Task, method: Method, problems: Sequence[Problem]) -> list[Sample]:
+def samples_of(task: Task, method: Method, problems: Sequence[Problem], n_samples: int) -> list[Sample]:
     """Every sample of every problem."""
-    return [Sample(task, method.name, problem, n) for problem in problems for n in range(config.n_samples)]
+    return [Sample(task, method.name, problem, n) for problem in problems for n in range(n_samples)]
 
 
-def _imported(config: RunConfig, samples: list[Sample], store: Store | None) -> list[Sample]:
+def _imported(samples: list[Sample], store: Store | None) -> list[Sample]:
     """Those of which a recorded trace was imported."""
     found = [of for of in samples if store and store.get(recorded_key(of.problem, of.number)) is not None]
     if not found:
-        raise DataError(f"{config.folder} has no recorded trace of these problems; `anytime import` brings some in")
+        raise DataError("the run's store has no recorded trace of these problems; `anytime import` brings some in")
     if left_out := {of.problem.id for of in samples} - {of.problem.id for of in found}:
         log.warning("%d problems have no recorded trace and are left out", len(left_out))
     return found
