@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
-from anytime_lib.config import RunConfig, check_url
-from anytime_lib.config.groups import EndpointConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import EndpointConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.limiter import Limiter, Timeouts
