@@ -142,7 +142,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     problems, arms = ProblemSplit(held, run.shots, run.pool), []
     for name in dict.fromkeys(names):
         method = load_method(name, settings.options.get(name))
-        samples = samples_of(config, task, method, held)
+        samples = samples_of(task, method, held, config.n_samples)
         arms.append(Arm(task, settings.model_copy(update=changes), method, problems, samples, on))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 

@@ -186,7 +186,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
 
     async def whole() -> None:
         client = CachedClient(backend, config.sampling, config.seed)
-        await first_error(run_arms(Run(config.label, client, Progress("", 0, False), None, None), arms))
+        await first_error(run_arms(Run(config.label, client, Progress("", show=False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
