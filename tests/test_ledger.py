@@ -7,18 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from fake_server import FakeServer, say_something
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats as scipy_stats
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
-from anytime_lib.stats import min_detectable_effect
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.tools.estimate import estimate_run
@@ -196,23 +193,3 @@ def test_cached_tokens_are_part_of_the_prompt(prompt: int, cached: int, completi
     whole = price.dollars(prompt, 0, completion)
     assert price.dollars(prompt, cached, completion) == pytest.approx(whole - cached * 1.5e-6, abs=1e-9)
     assert price.of({"prompt_tokens": prompt, "completion_tokens": completion}) == pytest.approx(whole)
-
-
-# The smallest effect a design finds.
-
-
-@pytest.mark.parametrize(("n", "samples"), [(8, 2), (30, 10), (198, 4)])
-def test_the_effect_is_found_as_often_as_it_says(n: int, samples: int) -> None:
-    rng = np.random.default_rng(1)
-    shift = min_detectable_effect(n, samples, sd_between=0.1, sd_within=0.3)
-    arms = [rng.normal(0, 0.3, (4000, n, samples)).mean(-1) for _ in range(2)]
-    differences = arms[1] - arms[0] + rng.normal(shift, 0.1, (4000, n))
-    found = (scipy_stats.ttest_1samp(differences, 0, axis=1).pvalue < 0.05).mean()
-    assert found == pytest.approx(0.8, abs=0.03)
-
-
-def test_the_effect_shrinks_with_problems_and_samples_and_needs_two() -> None:
-    assert min_detectable_effect(30, 10) == pytest.approx(0.10, abs=0.01)  # as simulated
-    grid = np.array([[min_detectable_effect(n, s) for s in (1, 4, 16)] for n in (2, 5, 30, 500)])
-    assert (np.diff(grid, axis=0) < 0).all() and (np.diff(grid, axis=1) < 0).all()
-    assert np.isnan(min_detectable_effect(1, 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -165,13 +166,12 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
     with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
     prices.write_text("- {model: fake}")
-    with pytest.raises(ConfigError, match="must list prices"):
+    with pytest.raises(ConfigError, match="it must list model, input and output"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
 
 
 def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
     """The worst case of two calls breaks the cap; the first costs little, so the second is made."""
-    import asyncio
 
     async def check() -> int:
         spend_limit, made = SpendLimit(None, caps=(150, None)), 0
