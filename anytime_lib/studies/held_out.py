@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from anytime_lib.config import HeldOutConfig, RunConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import PrepTask
 from anytime_lib.registry import load_method, load_task

@@ -100,8 +100,6 @@ class LiveBackend:
             await self._put(request, {"error": str(error)}, {}, "error")
             raise
         self.progress.on_reply(reply.completion_tokens, cached=False)
-        if reply.partial:
-            raise RequestFailed("the reply broke off; what had arrived is stored, and the next run asks again")
         return row
 
     async def _try(self, once: Callable[[], Awaitable[Reply]], request: Request) -> tuple[Reply, Row]:
