@@ -17,8 +17,8 @@ from anytime_lib.models.embedded import serve_forever
 from anytime_lib.report import run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import against_fresh, identical_traces, ledger_summary, ledger_table
 from anytime_lib.sweep.grading import regrade
+from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.explain import explain
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     found = command("estimate", _estimate, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", run=run)
-    traces = "JSONL file: id or text, reasoning, token count, final answer"
+    traces = "JSONL file: id or text, reasoning, token count"
     found = command("import", _import, "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")
     found.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
@@ -101,7 +101,7 @@ def _ledger(asked: Namespace) -> None:
     prices = RunConfig.from_yaml(asked.run).limits.prices if asked.run.endswith((".yaml", ".yml")) else None
     with Store(_store_of(asked.run), read_only=True) as store:
         table = ledger_table(store, prices)
-        for frame in (table, against_fresh(store, prices), identical_traces(store)):
+        for frame in (table, against_fresh(store, prices)):
             _show(frame)
     print(ledger_summary(table))
 
@@ -111,12 +111,10 @@ def _import(asked: Namespace) -> None:
     named = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
     config = RunConfig(**(settings | {name: value for name, value in named.items() if value}))
     found = import_traces(asked.traces, config, asked.task)
-    matched, missed = found.dropna(subset="problem_id"), found.row[found.problem_id.isna()]
-    print(f"{len(matched)} of {len(found)} traces stored in {config.folder.resolve()}")
+    missed = found.row[found.problem_id.isna()].astype(str)
+    print(f"{len(found) - len(missed)} of {len(found)} traces stored in {config.folder.resolve()}")
     if len(missed):
-        print(f"no problem matches row {', '.join(map(str, missed[:20]))}{' ...' if len(missed) > 20 else ''}")
-    if len(scored := matched.dropna(subset="score")):
-        print(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}")
+        print(f"no problem matches row {', '.join(missed[:20])}{' ...' if len(missed) > 20 else ''}")
     print("run the method `imported` in this run to have a model answer from them")
 
 

@@ -93,8 +93,7 @@ def register_method(method: Any) -> Any:
     Raises:
         ConfigError: it is no instance of `Prompted` or `Searching`, or has no name or a taken one.
     """
-    kinds = resolve_name("anytime_lib.methods.base:Prompted"), resolve_name("anytime_lib.methods.search:Searching")
-    if not isinstance(method, kinds):
+    if not isinstance(method, resolve_name("anytime_lib.methods.base:Method")):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
     _methods[_own_name(method, [*_METHODS, "synthesis"])] = method  # so the ledger calls attempts at the pool
     return method

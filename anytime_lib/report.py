@@ -23,11 +23,13 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import ledger_table
+from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.types import digest, replace_file
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
+INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
+"""What the first page shows of every arm's index."""
 CAVEATS = {
     "SmolLM2-135M-Instruct": (
         "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its reasoning "
@@ -69,7 +71,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
             begun = time.time()
             _execute(notebook, folder / notebook.name, settings)
             print(f"{notebook.name}: {time.time() - begun:.0f} s", flush=True)
-    return _write_report(config, settings, [folder / notebook.name for notebook in found], started)
+    return _write_report(config, settings, [notebook.stem for notebook in found], started)
 
 
 def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
@@ -105,7 +107,7 @@ def _put(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[Path], since: float) -> Path:
+def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
     about = {
@@ -127,12 +129,10 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[P
     _put(folder / "params.yaml", yaml.safe_dump(settings, sort_keys=False))
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
     family = compare_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
-    verdicts = [f"{member.task}: {found.summary()}" for member, found in family.comparisons.items()]
     text = page.render(
         about=about, analysis=config.analysis, run=config.label, caveat=caveat(model.name), calls=calls,
-        notebooks=[(_title(n), n.with_suffix(".html").name, n.name) for n in notebooks],
-        figures=[(f.name, f.stem.replace("_", " ")) for f in sorted((folder / "figures").glob("*.png"))],
-        index=_table(_index(config, cells)), verdicts=[*verdicts, family.summary()], ledger=_table(ledger),
+        notebooks=notebooks, figures=sorted(path.stem for path in (folder / "figures").glob("*.png")),
+        index=_table(estimate(cells, **config.resampling)[INDEX]), family=family, ledger=_table(ledger),
         seconds=time.time() - since,
     )  # fmt: skip
     _put(folder / "index.html", text)
@@ -140,22 +140,8 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[P
     return folder / "index.html"
 
 
-def _index(config: RunConfig, cells: pd.DataFrame) -> pd.DataFrame:
-    """The index of every arm as the first page shows it."""
-    index = estimate(cells, **config.resampling).set_index(["task", "method"])
-    index["interval"] = [f"[{low:.3f}, {high:.3f}]" for low, high in zip(index.low, index.high, strict=True)]
-    read = (cells.status == "ok").groupby([cells.task, cells.method]).mean()
-    index["answers read"] = read.map("{:.0%}".format)
-    return index[["index", "interval", "final", "answers read", "n_problems", "n_samples"]].reset_index()
-
-
 def _table(frame: pd.DataFrame) -> str:
     return frame.to_html(index=False, border=0, float_format=lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}")
-
-
-def _title(notebook: Path) -> str:
-    """The first line of a notebook, its heading."""
-    return str("".join(json.loads(notebook.read_text("utf-8"))["cells"][0]["source"]).split("\n")[0].lstrip("# "))
 
 
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:

@@ -7,28 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import datasets
+import pytest
+from huggingface_hub import constants
 
-def in_client(code: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a process of its own, since the hub's client reads its settings when it is imported."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and "proxy" not in k.lower()}
-    root = str(Path(__file__).parents[1])
-    done = subprocess.run(
-        [sys.executable, "-c", code, *args],
-        env=clean | {"PYTHONPATH": root, "HF_HUB_DISABLE_TELEMETRY": "1"} | env,
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done
+
+def use_hub(
+    monkeypatch: pytest.MonkeyPatch, url: str, home: Path, offline: bool = False, implicit: bool = True
+) -> None:
+    """Have the hub's clients take `url` for the hub, and keep cache and token in `home`."""
+    for key in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(key, raising=False)
+    for name, value in {
+        "ENDPOINT": url, "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_CACHE": str(home / "hub"), "HF_TOKEN_PATH": str(home / "token"), "HF_HUB_OFFLINE": offline,
+        "HF_HUB_DISABLE_IMPLICIT_TOKEN": not implicit, "HF_HUB_DISABLE_TELEMETRY": True,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(constants, name, value)
+    for name, value in {"HF_ENDPOINT": url, "HF_DATASETS_CACHE": home / "datasets", "HF_HUB_OFFLINE": offline}.items():
+        monkeypatch.setattr(datasets.config, name, value)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub's client waits between its tries
 
 
 class FakeHub:
@@ -87,13 +92,12 @@ class FakeHub:
                 return {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
             def json(self, value: object) -> None:
-                self.reply(200, json.dumps(value).encode())
+                self.reply(200, json.dumps(value).encode(), {})
 
-            def reply(self, status: int, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+            def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
                 self.send_response(status)
-                for key, value in (headers or {}).items():
+                for key, value in {**headers, "Content-Length": str(len(body))}.items():
                     self.send_header(key, value)
-                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(body)

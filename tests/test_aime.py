@@ -52,19 +52,16 @@ def test_hostile_text_takes_little_time(bit: str) -> None:
     assert time.process_time() - start < 3
 
 
-@pytest.mark.parametrize(
-    ("text", "grade"),
-    [
-        ("Answer: 18", (1.0, True, "ok", "18")),
-        ("Answer: 17", (0.0, False, "ok", "17")),
-        (" \n", (0.0, False, "empty", "nothing was said")),
-        ("we get 18", (0.0, False, "unparsed", "no integer from 0 to 999 is stated as the answer")),
-    ],
-)
-def test_grades(text: str, grade: tuple[float, bool, str, str]) -> None:
-    found = TASK.grade(PROBLEM, text)
-    assert (found.score, found.correct, found.status, found.detail) == grade
-    assert TASK.extract_answer(PROBLEM, text) == (found.detail if found.status == "ok" else None)
+def test_grades() -> None:
+    for text, *expected in (
+        ("Answer: 18", 1.0, True, "ok", "18"),
+        ("Answer: 17", 0.0, False, "ok", "17"),
+        (" \n", 0.0, False, "empty", "nothing was said"),
+        ("we get 18", 0.0, False, "unparsed", "no integer from 0 to 999 is stated as the answer"),
+    ):
+        found = TASK.grade(PROBLEM, text)
+        assert [found.score, found.correct, found.status, found.detail] == expected
+        assert TASK.extract_answer(PROBLEM, text) == (found.detail if found.status == "ok" else None)
 
 
 def test_turns() -> None:

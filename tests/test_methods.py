@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Context, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, Step
+from anytime_lib.methods.base import BudgetAnswer, Context, Prompted, Sample, Session, chain_of_thought
+from anytime_lib.methods.search import Searching, Step
 from anytime_lib.methods.self_consistency import elected
 from anytime_lib.plots import plot_curves
 from anytime_lib.registry import load_method, method_names, register_method
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.costs import against_fresh, ledger_table
+from anytime_lib.sweep.ledger import against_fresh, ledger_table
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
@@ -53,9 +53,7 @@ class Respondent:
         chance, most = random.Random(f"{request.key} {self.seed}"), request.body["max_tokens"]
         n = chance.choice([most, chance.randint(0, most)])
         text = "".join(chance.choice("AB") for _ in range(n))
-        self.steering += n * (
-            request.kind != "answer" or most < 32
-        )  # answers that the judge is shown have a cap of their own
+        self.steering += n * (request.kind != "answer" or most < 32)  # of answers, those that the judge is shown
         return {"text": text, "reasoning": "", "reasoning_tokens": 0, "completion_tokens": n,
                 "ends": list(range(1, n + 1)), "first": {},
                 "finish_reason": "length" if n == most else "stop"}  # fmt: skip
@@ -72,25 +70,18 @@ def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int
     task, of = load_task("gpqa"), config.task("gpqa")
     method, problem = load_method(name), task.problems(limit=1)[0]
     backend = Respondent(seed)
-    client = CachedClient(config, backend)  # type: ignore[arg-type]
+    client = CachedClient(backend, config.sampling, config.seed)  # type: ignore[arg-type]
     context = Context(task, of, budget=budgets[-1])
 
-    async def all_stops() -> list[BudgetAnswer]:
-        assert isinstance(method, Searching)
-        return [
-            stop
-            async for stop in method.answers_by_budget(
-                problem, context, Session(client, context, Sample(task, name, problem))
-            )
-        ]
+    session = Session(client, context, Sample(task, name, problem))
 
-    answers_by_budget = asyncio.run(all_stops())
-    assert [s.budget for s in answers_by_budget] == budgets
-    assert all(0 <= s.used <= s.budget for s in answers_by_budget)
-    assert all(isinstance(s.answer, Completion) for s in answers_by_budget)
-    assert [s.used for s in answers_by_budget] == sorted(s.used for s in answers_by_budget)
-    # Looked at from outside as well, all that steers is inside the largest budget.
-    assert backend.steering <= budgets[-1]
+    async def all_stops() -> list[BudgetAnswer]:
+        return [stop async for stop in method.answers_by_budget(problem, context, session)]
+
+    stops = asyncio.run(all_stops())
+    assert [s.budget for s in stops] == budgets and all(isinstance(s.answer, Completion) for s in stops)
+    assert all(0 <= s.used <= s.budget for s in stops) and stops == sorted(stops, key=lambda s: s.used)
+    assert backend.steering <= budgets[-1]  # looked at from outside as well
 
 
 GOLD = {p.text: p.gold for p in load_task("gpqa").problems(split="all")}
@@ -146,6 +137,11 @@ def sent(server: FakeServer, config: RunConfig) -> list[list[Message]]:
     return [r["messages"] for r in server.requests]
 
 
+def one(config: Config, method: str, budgets: list[int], **settings: Any) -> RunConfig:
+    """One sample of one problem."""
+    return config(methods=[method], n_problems=1, n_samples=1, budgets=budgets, **settings)
+
+
 def test_direct_is_one_answer_and_no_reasoning(server: FakeServer, config: Config) -> None:
     cells = run_sweep(config(methods=["direct"]), progress=False)
     assert len(server.requests) == 3 * 2 and all(len(r["messages"]) == 1 for r in server.requests)
@@ -188,7 +184,7 @@ def voting(server: FakeServer, reasonings: dict[str, str]) -> None:
 
 def test_self_consistency_reads_traces_until_the_budget_is_used(server: FakeServer, config: Config) -> None:
     voting(server, {"one two three": "A", "four five": "B", "six": "no idea", "seven eight nine ten": "B"})
-    run = config(methods=["self_consistency"], n_problems=1, n_samples=1, budgets=[2, 3, 5, 6, 8], vote_tokens=4)
+    run = one(config, "self_consistency", [2, 3, 5, 6, 8], vote_tokens=4)
     cells = run_sweep(run, progress=False)
     assert cells.tokens_used.tolist() == [2, 3, 5, 6, 8]
     with Store(run.folder / "store.sqlite") as store:
@@ -235,9 +231,7 @@ def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: Fake
         return " ".join(f"{name}{i}" for i in (1, 2, 3)) if body.get("seed") and (name := next(names)) else "Answer: A"
 
     server.script = script
-    run = config(
-        methods=["tree_of_thoughts"], n_problems=1, n_samples=1, budgets=[2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1
-    )
+    run = one(config, "tree_of_thoughts", [2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1)
     cells = run_sweep(run, progress=False)
     context = [r["messages"][-2]["content"] for r in server.requests if "seed" not in r and len(r["messages"]) > 1]
     # a (3), its value (1), b (3), value (1), c after b (3), value (1), d after b (3), which nothing is left to value
@@ -256,13 +250,10 @@ def test_pdp_per_problem_judges_its_own_attempts_within_the_budget(server: FakeS
         return next(texts) if body.get("seed") else "B"
 
     server.script = script
-    run = config(
-        methods=["pdp_per_problem"], n_problems=1, n_samples=1, budgets=[2, 7, 10, 12, 40], per_problem_tokens=3
-    )
+    run = one(config, "pdp_per_problem", [2, 7, 10, 12, 40], per_problem_tokens=3)
     cells = run_sweep(run, progress=False)
-    read = [
-        r["messages"] for r in server.requests if "seed" not in r and len(r["messages"]) == 3 and r["max_tokens"] > 3
-    ]
+    forced = [r for r in server.requests if "seed" not in r and len(r["messages"]) == 3]
+    read = [r["messages"] for r in forced if r["max_tokens"] > 3]
     # p (3) + answer (1) + q (3) + answer (1) + two verdicts (1 each) = 10 before the reasoning r
     assert [m[1]["content"] for m in read] == ["p1 p2", "p1 p2 p3", "q1 q2 q3", "r1 r2", "r1 r2 r3 r4 r5 r6"]
     assert cells.tokens_used.tolist() == [2, 7, 10, 12, 16] and cells.stopped_naturally.tolist() == [False] * 4 + [True]
@@ -278,7 +269,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     explained = [m[-1]["content"] for m in asked if "Explain in a few sentences" in m[-1]["content"]]
     assert len(explained) == 2 and all("RIGHT ANSWER: Answer: " in e for e in explained)
     traces = [m for m in asked if "Here are principles" in m[0]["content"]]
-    assert len(traces) == 6 * 3 and (run.folder / "principles_gpqa.jsonl").read_text().count("\n") == 3
+    assert len(traces) == 6 * 3
     before = len(server.requests)
     run_sweep(config(methods=["leap", "pdp_grader"], budgets=[2, 60], pool_problems=2), progress=False)
     assert not [r for r in server.requests[before:] if r["max_tokens"] == run.pool.budget]  # no attempt is made again
@@ -309,14 +300,6 @@ class Halves(Searching):
             yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
 
 
-class Again(Searching):
-    name = "again"
-
-    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        trace = await session.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
-        yield Step(trace.n_tokens, trace, 0, grows=True, last=trace.stopped)
-
-
 class Shout(Prompted):
     name = "shout"
 
@@ -338,10 +321,6 @@ def test_a_method_of_the_users_own(server: FakeServer, config: Config) -> None:
     assert ledger.requests["halves", "doubt"] == 6 and ledger.requests["halves", "trace"] == 12
     drawn = [t.get_text() for t in plot_curves(cells, n_resamples=50).legends[0].get_texts()]
     assert {"base", "halves", "shout"} < set(drawn)
-    before = len(server.requests)
-    same = run_sweep(config(methods=["base", Again()], budgets=[2, 30, 60]), progress=False).set_index("method")
-    assert same.loc["again"].answer_key.tolist() == same.loc["base"].answer_key.tolist()
-    assert len(server.requests) == before  # the trace that `base` has, and its answers: paid for once
 
 
 class Greedy(Searching):
@@ -412,6 +391,6 @@ def test_a_failed_answer_is_one_cell_s_error_and_a_failed_search_those_that_foll
         return "Zz one two" if body.get("seed") else "Answer: A"
 
     server.script = script
-    run = config(methods=["tree_of_thoughts"], n_problems=1, n_samples=1, budgets=[1, 2, 20, 30], tree_step=3)
+    run = one(config, "tree_of_thoughts", [1, 2, 20, 30], tree_step=3)
     cells = run_sweep(run, progress=False)
     assert cells.status.tolist() == ["error", "ok", "error", "error"]

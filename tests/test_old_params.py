@@ -41,7 +41,11 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     if not isinstance(arm.method, Prompted) or arm.method.preparation:
         return ""
     nobody: Any = SimpleNamespace(model=SimpleNamespace(name=model, endpoint_id=endpoint))
-    client, context, budgets = CachedClient(config, nobody), arm.context(None), arm.settings.budgets
+    client, context, budgets = (
+        CachedClient(nobody, config.sampling, config.seed),
+        arm.context(None),
+        arm.settings.budgets,
+    )
     keys = [
         client.trace_request(of, arm.method.messages(of.problem, replace(context, budget=budget)), budget).key
         for of in arm.samples

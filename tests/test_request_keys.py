@@ -22,8 +22,7 @@ from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.methods.base import Sample
 from anytime_lib.methods.judge import judged
 from anytime_lib.studies.equal_cost import accounts
-from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.traces import recorded_key, tokens_request
+from anytime_lib.sweep.client import CachedClient, Request, recorded_key, tokens_request
 from anytime_lib.types import Attempt, Problem, Trace, digest
 
 DATA = Path(__file__).parent / "data"
@@ -90,7 +89,7 @@ def trace(client: CachedClient) -> Awaitable[Any]:
 def test_keys_as_they_always_were(settings: dict[str, Any], work: Any, key: str) -> None:
     backend: Any = Replies()
     config = RunConfig(tasks=["gpqa"], seed=3, **settings)
-    client = CachedClient(config, backend).recording()
+    client = CachedClient(backend, config.sampling, config.seed).recording()
     asyncio.run(work(client))
     assert client.keys is not None and key in client.keys
 

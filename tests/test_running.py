@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -165,22 +166,22 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
     with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
     prices.write_text("- {model: fake}")
-    with pytest.raises(ConfigError, match="must list prices"):
+    with pytest.raises(ConfigError, match="it must list model, input and output"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
 
 
 def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
     """The worst case of two calls breaks the cap; the first costs little, so the second is made."""
-    import asyncio
 
     async def check() -> int:
-        spend_limit, made = SpendLimit(None, cap_tokens=150), 0
+        spend_limit, made = SpendLimit(None, caps=(150, None)), 0
 
         async def one() -> None:
             nonlocal made
             async with spend_limit.reserve([{"role": "user", "content": "hi"}], 100) as bill:
                 await asyncio.sleep(0)
-                bill.usage, made = {"prompt_tokens": 5, "completion_tokens": 5}, made + 1
+                bill.update(prompt_tokens=5, completion_tokens=5)
+                made += 1
 
         await asyncio.gather(*(one() for _ in range(4)))
         return made
@@ -252,18 +253,24 @@ def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Cal
         manager.shutdown_kernel(now=True)
 
 
-# The bar.
+# The bar, and what is said at the start.
 
 
-def test_the_bar_tells_retries_with_their_reason_and_a_countdown(capsys: pytest.CaptureFixture[str]) -> None:
-    class Event:
-        kind, seconds, words = "rate_limited", 12.0, "429 too many requests"
+def test_the_bar_tells_the_running_total_and_retries_with_their_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = Progress("run", 4)
+    bar.on_reply(1200, cached=False)
+    bar.retry("429 too many requests")
+    bar.close()
+    assert "1 calls, 0 known, 1,200 tokens" in bar.text()
+    assert "1 retries, last: 429 too many requests" in capsys.readouterr().err
 
-    spend_limit = SpendLimit(None)
-    meter = Progress("run", 4, spend_limit=spend_limit)
-    meter.on_reply(1200, cached=False)
-    meter.event(Event())
-    assert "1 calls, 0 known, 1,200 tokens" in meter.text()
-    assert "1 retries, last: 429 too many requests, again in 12 s" in meter.text()
-    meter.close()
-    assert "1 retries" in capsys.readouterr().err
+
+def test_a_run_says_how_many_problems_go_where(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "aime.jsonl"
+    path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(40)))
+    tasks = {"aime": {"source": str(path)}, "gpqa": {}}
+    run_sweep(config(tasks=tasks, methods=["few_shot"], n_shots=1, pool_problems=3))
+    told = capsys.readouterr().out
+    assert "aime: of 40 problems, 3 are tested, 1 are examples, 3 make the pool; gpqa: of problems of its own" in told

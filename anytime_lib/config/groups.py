@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
@@ -28,6 +29,12 @@ def _variable(name: str) -> str:
     return name
 
 
+def _folder(run: str) -> str:
+    if Path(run).name in ("", "..") or not run.isprintable():
+        raise ConfigError(f"run must be a folder's name or path, not {run!r}")
+    return run
+
+
 def check_url(url: str, name: str = "base_url") -> str:
     """An endpoint's address as it may be stored: without a password or a key in it, and without a slash at its end.
 
@@ -39,9 +46,7 @@ def check_url(url: str, name: str = "base_url") -> str:
     except ValidationError:
         raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1") from None
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigError(
-            f"{name} carries a password or query; the key belongs in the environment variable api_key_env"
-        )
+        raise ConfigError(f"{name} carries a password or query: a key belongs in an environment variable")
     return url.rstrip("/")
 
 
@@ -64,6 +69,8 @@ Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasin
 TaskName = Annotated[str, BeforeValidator(task_name)]
 MethodName = Annotated[str, BeforeValidator(method_name)]
 """The name of a task or method, or one of the user's own, which is registered."""
+Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
+RunName = Annotated[str, AfterValidator(_folder)]
 Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
 """A baseline and a treatment."""
 Pairs = Annotated[list[Pair], Field(min_length=1)]
@@ -169,3 +176,18 @@ class TaskConfig(Group):
         """`answer_tokens`, once `RunConfig.task` has filled it in."""
         assert self.answer_tokens is not None
         return self.answer_tokens
+
+
+class Settings(TaskConfig):
+    """Everything that can be set; `RunConfig` is what is made of it."""
+
+    run: RunName = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
+    model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
+    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
+    n_samples: Count = Field(2, description="reasoning traces per problem")
+    tasks: Tasks = Field({"natural_plan_trip": {}}, description="names, or name -> settings of its own (TaskConfig)")
+    endpoint: EndpointConfig = EndpointConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    limits: LimitsConfig = LimitsConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+    held_out: HeldOutConfig | None = Field(None, description="a criterion for the verdict")

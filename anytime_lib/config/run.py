@@ -7,56 +7,25 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Any
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
-from anytime_lib.config.groups import (
-    AnalysisConfig,
-    Count,
-    EndpointConfig,
-    Group,
-    HeldOutConfig,
-    LimitsConfig,
-    PoolConfig,
-    SamplingConfig,
-    TaskConfig,
-    TaskName,
-)
+from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.registry import load_method, load_task, task_name
 
 
-def _check_run(run: str) -> str:
-    if Path(run).name in ("", "..") or not run.isprintable():
-        raise ConfigError(f"run must be a folder's name or path, not {run!r}")
-    return run
-
-
-RunName = Annotated[str, AfterValidator(_check_run)]
-Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
-
-
-class RunConfig(TaskConfig):
+class RunConfig(Settings):
     """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
 
     Raises:
         ConfigError: a setting is unknown (the message names the nearest), of the wrong type, or makes no sense.
     """
-
-    run: RunName = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
-    seed: int = Field(0, ge=0, description="of problems, samples and resamples")
-    n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: Tasks = Field({"natural_plan_trip": {}}, description="names, or name -> settings of its own (TaskConfig)")
-    endpoint: EndpointConfig = Field(EndpointConfig(), description="how the model is reached")
-    sampling: SamplingConfig = Field(SamplingConfig(), description="how traces are sampled")
-    limits: LimitsConfig = Field(LimitsConfig(), description="what the run may cost")
-    analysis: AnalysisConfig = Field(AnalysisConfig(), description="how the run is read")
-    held_out: HeldOutConfig | None = Field(None, description="a criterion for the verdict")
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -212,3 +181,40 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found
+
+
+_READ = "_anytime_parameters"
+"""Where a notebook's namespace keeps the names that were parameters when its cells were last run."""
+
+
+class Parameters:
+    """The parameters of a notebook: the names that its parameter cells set.
+
+    Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
+    one that papermill injects, `config = parameters.config()`, it sees every name set in between. So a misspelt one,
+    of which papermill only warns, is an error.
+    """
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self._namespace, self._before = namespace, dict(namespace)
+        self._names: list[str] = []
+
+    def config(self, **overrides: Any) -> RunConfig:
+        """The config those parameters make; running the cell again later reads the same names anew."""
+        self._names = self._names or self._found()
+        self._namespace[_READ] = self._names
+        return RunConfig(**({name: self._namespace[name] for name in self._names} | overrides))
+
+    def _found(self) -> list[str]:
+        """Names set in between, those that were parameters when the cells were last run, and all of `RunConfig`."""
+        known, read = parameter_names(), {*RunConfig.model_fields, *self._namespace.get(_READ, ())}
+        found = []
+        for name, value in list(self._namespace.items()):
+            if name.startswith("_") or isinstance(value, ModuleType | Parameters) or callable(value):
+                continue
+            if name not in known and name not in self._before:
+                del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
+            if name in known and (name in read or value is not self._before.get(name, _READ)):
+                found.append(name)
+        return found

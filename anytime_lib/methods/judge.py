@@ -1,17 +1,17 @@
 """Which of two attempts at a problem is better, and who says so?
 
-Five say so. `judge`: the model itself, asked in both orders. `grader`: the score by the pool's gold answers, the
-ceiling of what pairs can give. `verifier`: a checker that reads the problem alone, where the task has one. `agreement`:
-judge and checker (where there is none, judge and grader) say the same. `shuffled`: the judge's pairs with winner and
-loser swapped at random, the placebo (see `pairs.shuffled`). What cannot be read is counted, never guessed.
+`judge`: the model itself, asked in both orders. `grader`: the score by the pool's gold answers, the ceiling of what
+pairs can give. `verifier`: a checker that reads the problem alone, where the task has one. `agreement`: judge and
+checker (where there is none, judge and grader) say the same. `shuffled`: the judge's pairs, half of them swapped, the
+placebo. What cannot be read is counted, never guessed.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -63,9 +63,8 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
 
     From the log-probabilities of the first token where the server gives them; a letter too unlikely to be listed counts
-    as the least likely of those that are, so that the surest verdicts keep their rank. Where the server gives none,
-    +1 or -1 by the letter said, if the reply is a letter or begins with one and a stop ("A better plan is B" is not
-    read). The two scales never meet in one verdict.
+    as the least likely of those that are. Where it gives none, +1 or -1 by the letter said, if the reply is a letter or
+    begins with one and a stop ("A better plan is B" is not read).
     """
     letters: dict[str, float] = {}
     for token, value in alternatives.items():
@@ -80,35 +79,30 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     return None
 
 
-def verdict_messages(problem: Problem, a: str, b: str) -> list[Message]:
-    """What asks for a one-letter verdict on two attempts."""
-    return [{"role": "user", "content": prompt("judge.question", problem=problem.text, a=a, b=b)}]
+def verdict_messages(problem: Problem, first: str, second: str) -> list[list[Message]]:
+    """What asks for a one-letter verdict on two attempts, in both orders: a liking for the first place cancels."""
+    orders = ((first, second), (second, first))
+    asked = (prompt("judge.question", problem=problem.text, a=a, b=b) for a, b in orders)
+    return [[{"role": "user", "content": content}] for content in asked]
 
 
-def over_both_orders(first_shown: float | None, second_shown: float | None) -> float | None:
-    """The margin of an attempt, from the log-odds with it shown first and second; None where either is not read."""
-    return None if first_shown is None or second_shown is None else (first_shown - second_shown) / 2
+def verdict(said: Sequence[Completion]) -> Judgement:
+    """The verdict of two replies, with the first attempt shown first and second; unread where either is."""
+    keys = tuple(reply.key for reply in said)
+    ab, ba = (log_odds(reply.text, reply.first) for reply in said)
+    if ab is None or ba is None:
+        return Judgement("unparsed", None, (ab, ba), keys)
+    margin = (ab - ba) / 2
+    return Judgement(_outcome(margin, TIE), margin, (ab, ba), keys)
 
 
 async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
-    """The model's verdict on two attempts, asked in both orders, so that a liking for the first place cancels."""
+    """The model's verdict on two attempts."""
+    of, asked = Sample(task, "synthesis", problem), verdict_messages(problem, first.text, second.text)
     try:
-        ab = await _verdict(client, task, problem, first, second)
-        ba = await _verdict(client, task, problem, second, first)
+        return verdict([await client.say(of, "judge", order, VERDICT_TOKENS, alternatives=20) for order in asked])
     except RequestFailed:
         return Judgement("error")
-    odds = log_odds(ab.text, ab.first), log_odds(ba.text, ba.first)
-    margin = over_both_orders(*odds)
-    outcome: Outcome = (
-        "unparsed" if margin is None else "tie" if abs(margin) < TIE else "first" if margin > 0 else "second"
-    )
-    return Judgement(outcome, margin, odds, (ab.key, ba.key))
-
-
-async def _verdict(client: Client, task: Task, problem: Problem, a: Attempt, b: Attempt) -> Completion:
-    """The model's one-letter verdict on two attempts, A and B, with the alternatives' log-probabilities."""
-    messages = verdict_messages(problem, a.text, b.text)
-    return await client.say(Sample(task, "synthesis", problem), "judge", messages, VERDICT_TOKENS, alternatives=20)
 
 
 def scored(first: float | None, second: float | None) -> Judgement:
@@ -116,35 +110,32 @@ def scored(first: float | None, second: float | None) -> Judgement:
     if first is None or second is None or not (math.isfinite(first) and math.isfinite(second)):
         return Judgement("unparsed")
     margin = float(first) - float(second)
-    return Judgement("tie" if abs(margin) < 1e-9 else "first" if margin > 0 else "second", margin)
+    return Judgement(_outcome(margin, 1e-9), margin)
+
+
+def _outcome(margin: float, tie: float) -> Outcome:
+    return "tie" if abs(margin) < tie else "first" if margin > 0 else "second"
 
 
 def agreed(judge: Judgement, other: Judgement) -> Judgement:
     """The judge's verdict where another comes to the same; a tie of either is a tie."""
     for each in (judge, other):
         if not each.decided:
-            return Judgement(each.outcome, None, judge.log_odds, judge.keys)
-    outcome: Outcome = judge.outcome if judge.outcome == other.outcome else "disagree"
-    return Judgement(outcome, judge.margin, judge.log_odds, judge.keys)
+            return replace(judge, outcome=each.outcome, margin=None)
+    return judge if judge.outcome == other.outcome else replace(judge, outcome="disagree")
 
 
 def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], float | None] | None:
     """The task's checker: `verify(problem, text)`, a score in [0, 1] from the problem's text alone, without its gold
-    answer, or None where a text cannot be checked.
-
-    Where the checker fails, or says what is no number, what is returned raises DataError, which names task, problem
-    and what was raised, and does not quote it; of a private problem the cause is left out as well.
+    answer, or None where a text cannot be checked. What it raises is told as `user_code` tells it.
 
     Raises:
         ConfigError: it is `needed`, and the task has none.
     """
     verify: Callable[[Problem, str], float | None] | None = getattr(task, "verify", None)
-    if verify is None and needed:
-        raise ConfigError(
-            f"{task.name} has no checker that works without gold answers, which pairs by 'verifier' need; choose "
-            "another of " + ", ".join(b for b in PREFERENCE_SOURCES if b != "verifier")
-        )
     if verify is None:
+        if needed:
+            raise ConfigError(f"{task.name} has no checker that works without gold answers; use pdp or pdp_agreement")
         return None
 
     def checked(problem: Problem, text: str) -> float | None:

@@ -7,29 +7,14 @@ level), and a summary of them all (high level).
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from anytime_lib.config import TaskConfig
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Client, Context, Method, Prompted, Sample, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.synthesis import from_attempts
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import Task, grade_answer
-from anytime_lib.types import Attempt, Message, Problem, ProblemSplit, shown
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A wrong attempt at a pool problem, and what the model made of it ("" where that failed)."""
-
-    problem: Problem
-    trace_key: str
-    answer_key: str
-    explanation: str = field(repr=False)
-    principle: str = field(repr=False)
+from anytime_lib.tasks.base import grade_answer
+from anytime_lib.types import Attempt, Message, Problem
 
 
 @dataclass(frozen=True)
@@ -37,93 +22,70 @@ class Principles:
     """What was learned.
 
     Attributes:
-        mistakes: one a pool problem at the most.
-        high: the principles of all in short; "" where that failed.
+        low: a principle from each mistake, at most one a pool problem; left out where the request failed.
+        high: these in short; "" where that failed.
         attempts, failed: how many could be read, and how many could not be made (their requests failed, or the server
             hides reasoning).
     """
 
     task: str
-    mistakes: list[Mistake]
+    low: list[str] = field(repr=False)
     high: str = field(repr=False)
+    mistakes: int
     attempts: int
     failed: int = 0
-
-    @property
-    def low(self) -> list[str]:
-        return [m.principle for m in self.mistakes if m.principle]
 
     def __bool__(self) -> bool:
         return bool(self.low)
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        found = f"{self.task}: {len(self.mistakes)} mistakes among {self.attempts} readable attempts at the pool"
-        if self.failed:
-            found += f" ({self.failed} could not be made)"
-        if self:
-            return f"{found}, {len(self.low)} principles"
-        why = "the model drew no principle from them" if self.mistakes else "there is nothing to learn from"
-        return f"{found}; {why}, so leap is left out. More pool problems or samples may help"
+        found = (
+            f"{self.task}: {self.mistakes} mistakes among {self.attempts} readable attempts at the pool "
+            f"({self.failed} could not be made), {len(self.low)} principles"
+        )
+        return found if self else f"{found}, so leap is left out. More pool problems or samples may help"
 
 
 @dataclass(frozen=True)
-class Learning:
-    """The preparation: attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles.
-
-    An explanation, a principle and the summary are of at most `principle_tokens` tokens each.
-    """
+class Learning(Preparation):
+    """Attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles."""
 
     name = "principles"
     principle_tokens: int = 256
 
-    async def __call__(
-        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
-    ) -> Principles:
-        async def work(problem: Problem, attempts: list[Attempt]) -> tuple[int, Mistake | None]:
-            grades = [grade_answer(task, problem, a.answer, a.finish_reason) for a in attempts]
-            read = [(a, grade) for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok"]
-            wrong = next((a for a, grade in read if not grade.correct), None)
-            return len(read), await self._learned(client, task, problem, wrong) if wrong else None
+    async def __call__(self, client: Client, on: PrepTask) -> Principles:
+        async def say(problem: Problem, kind: str, content: str) -> str:
+            """What the model says to that; nothing where the request fails."""
+            of, asked = Sample(on.task, "leap", problem), [{"role": "user", "content": content}]
+            try:
+                return (await client.say(of, kind, asked, self.principle_tokens)).text.strip()
+            except RequestFailed:
+                return ""
 
-        found, counts = await from_attempts(client, task, settings, problems, trace_slots, work)
-        mistakes = [mistake for _, mistake in found if mistake]
-        made = Principles(task.name, mistakes, "", sum(n for n, _ in found), sum(counts.values()) - counts["made"])
-        if not made:
-            return made
-        asked = prompt("leap.summary", principles=_listed(made.low))
-        return replace(
-            made, high=await self._say(client, Sample(task, "leap", mistakes[0].problem), "principle", asked)
-        )
-
-    async def _learned(self, client: Client, task: Task, problem: Problem, wrong: Attempt) -> Mistake:
-        """What a wrong attempt taught."""
-        of, principle = Sample(task, "leap", problem), ""
-        asked = prompt("leap.explain", problem=problem.text, attempt=wrong.text, answer=task.gold_answer(problem))
-        if explanation := await self._say(client, of, "explain", asked):
+        async def learned(problem: Problem, attempts: list[Attempt]) -> tuple[int, str | None]:
+            """How many attempts could be read, and the principle drawn from the first wrong one, if there is one."""
+            grades = [grade_answer(on.task, problem, a.answer, a.finish_reason) for a in attempts]
+            read = [(a, grade.correct) for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok"]
+            wrong = next((a.text for a, right in read if not right), None)
+            if wrong is None:
+                return len(read), None
+            gold = on.task.gold_answer(problem)
+            asked = prompt("leap.explain", problem=problem.text, attempt=wrong, answer=gold)
+            if not (explanation := await say(problem, "explain", asked)):
+                return len(read), ""
             asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-            principle = await self._say(client, of, "principle", asked)
-        return Mistake(problem, wrong.trace_key, wrong.answer_key, explanation, principle)
+            return len(read), await say(problem, "principle", asked)
 
-    async def _say(self, client: Client, of: Sample, kind: str, content: str) -> str:
-        """What the model says to that; nothing where the request fails."""
-        try:
-            said = await client.say(of, kind, [{"role": "user", "content": content}], self.principle_tokens)
-        except RequestFailed:
-            return ""
-        return said.text.strip()
-
-    def save(self, prepared: Principles, folder: Path) -> None:
-        """One mistake a line with its lineage, then the summary; texts on private problems are withheld."""
-        rows = [
-            {"task": prepared.task, "problem_id": m.problem.id, "trace_key": m.trace_key, "answer_key": m.answer_key,
-             "explanation": shown(m.problem, m.explanation), "principle": shown(m.problem, m.principle)}
-            for m in prepared.mistakes
-        ]  # fmt: skip
-        if prepared:
-            rows.append({"task": prepared.task, "summary": shown(prepared.mistakes[0].problem, prepared.high)})
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (folder / f"principles_{prepared.task}.jsonl").write_text(text, encoding="utf-8", errors="replace")
+        found, counts = await from_attempts(client, on, learned)
+        drawn = [
+            (p, principle) for p, (_, principle) in zip(on.problems.pool, found, strict=True) if principle is not None
+        ]
+        low, high = [principle for _, principle in drawn if principle], ""
+        if low:
+            high = await say(drawn[0][0], "principle", prompt("leap.summary", principles=_listed(low)))
+        failed = counts.get("failed", 0) + counts.get("hidden", 0)
+        return Principles(on.task.name, low, high, len(drawn), sum(n for n, _ in found), failed)
 
 
 def _listed(principles: list[str]) -> str:

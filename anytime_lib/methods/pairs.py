@@ -1,14 +1,8 @@
 """Which preference pairs go into the prompt?
 
-Chosen for margin and variety by one rule, so that the same comparisons always give the same pairs. Of the usable pairs,
-taken one after another, the next is the one
-
-1. whose problem has given the fewest pairs so far (so that no problem gives two before each has given one),
-2. whose problem's difficulty has been shown least,
-3. whose better answer has not been shown yet, where there is one,
-4. whose margin is largest (then the first in the pool's order).
-
-A pair that does not fit in what is left of the token allowance is left out and counted, and the next is looked at.
+By one rule, for margin and variety: the next pair is the one whose problem has given the fewest so far; then whose
+difficulty has been shown least; then whose better answer has not been shown; then whose margin is largest (then the
+first in the pool's order). One that does not fit in what is left of the token allowance is left out and counted.
 """
 
 from __future__ import annotations
@@ -17,40 +11,24 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 
 from anytime_lib.types import Preference, Problem
 
-
-class Lengths(NamedTuple):
-    """Mean tokens (reasoning and answer) of the better and of the worse attempts; NaN where there are none."""
-
-    winners: float
-    losers: float
+Choice = tuple[list[Preference], dict[str, int]]
+"""The pairs chosen, and how many others were left out, by reason."""
 
 
-class Choice(NamedTuple):
-    """The pairs chosen, in the order chosen, and how many others were left out, by reason."""
-
-    preferences: list[Preference]
-    left_out: dict[str, int]
-
-
-def choose(usable: Sequence[Preference], n_pairs: int, *, allowance: int | None = None) -> Choice:
-    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above.
-
-    Args:
-        allowance: tokens that problems and attempts of the chosen pairs may take together; None: no limit.
-    """
+def choose(usable: Sequence[Preference], n_pairs: int, allowance: int | None) -> Choice:
+    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above; their problems and
+    attempts take at most `allowance` tokens together (None: any number)."""
     waiting, chosen, too_long = list(usable), list[Preference](), 0
-    shown = Counter[tuple[str, str]]()
     left = math.inf if allowance is None else allowance
+    shown = Counter[tuple[str, str]]()
 
-    def traits(p: Preference) -> tuple[tuple[str, str], ...]:
-        return ("problem", p.problem.id), ("level", level_of(p.problem)), ("answer", p.winner.answer)
+    def traits(p: Preference) -> list[tuple[str, str]]:
+        return [("problem", p.problem.id), ("level", level_of(p.problem)), ("answer", p.winner.answer)]
 
     def rank(p: Preference) -> tuple[float, ...]:
         problem, level, answer = (shown[trait] for trait in traits(p))
@@ -66,7 +44,7 @@ def choose(usable: Sequence[Preference], n_pairs: int, *, allowance: int | None 
         left -= cost(best)
         shown.update(traits(best))
     reasons = {"over the token allowance": too_long, "not among the first": len(waiting)}
-    return Choice(chosen, {why: n for why, n in reasons.items() if n})
+    return chosen, {why: n for why, n in reasons.items() if n}
 
 
 def turned(pair: Preference) -> Preference:
@@ -78,9 +56,8 @@ def turned(pair: Preference) -> Preference:
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
     """The same pairs with better and worse swapped in half of them, drawn at random: the placebo.
 
-    A random half (of an odd number, rounded by a coin) rather than a coin for each: of two pairs one is always wrong,
-    so that the placebo never happens to be the treatment, nor all of it turned round. One pair alone would be either:
-    none is returned. Texts, lengths and order stay; a swapped pair's margin is negative.
+    A random half (of an odd number, rounded by a coin): the placebo is never the treatment, nor all of it turned round.
+    One pair alone would be either: none is returned. A swapped pair's margin is negative.
     """
     if len(preferences) < 2:
         return []
@@ -91,15 +68,8 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 
 def cost(pair: Preference) -> int:
     """Tokens a pair takes in a prompt: those of both attempts as they were counted, and of the problem's text a token
-    every three bytes, on the high side as in `SpendLimit`."""
+    every three bytes, on the high side."""
     return pair.winner.tokens + pair.loser.tokens + math.ceil(len(pair.problem.text.encode()) / 3)
-
-
-def lengths(pairs: Sequence[Preference]) -> Lengths:
-    """How long better and worse attempts are: what a preference for length would show in."""
-    if not pairs:
-        return Lengths(math.nan, math.nan)
-    return Lengths(fmean(p.winner.tokens for p in pairs), fmean(p.loser.tokens for p in pairs))
 
 
 def level_of(problem: Problem) -> str:

@@ -6,30 +6,52 @@ the preferred one beside the other, before the question. PDP(+) shows the prefer
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
 from pathlib import Path
 
-from anytime_lib.config import TaskConfig
+import pandas as pd
+
 from anytime_lib.methods import preference_file
-from anytime_lib.methods.base import Client, Context, Method, Prompted, chain_of_thought
+from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource, verifier_of
-from anytime_lib.methods.synthesis import Synthesis, synthesize
-from anytime_lib.models.limiter import ResizableSemaphore
+from anytime_lib.methods.pairs import choose, shuffled
+from anytime_lib.methods.synthesis import ALONE, COLUMNS, Synthesis, compare_all, from_attempts
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Message, Problem, ProblemSplit
+from anytime_lib.types import Message, Problem
 
 
-class Pairs:
+class Pairs(Preparation):
     """Preference pairs from the pool, by `judge`, `grader`, ..."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by
         self.name = f"pairs:{by}"
 
-    async def __call__(
-        self, client: Client, task: Task, settings: TaskConfig, problems: ProblemSplit, trace_slots: ResizableSemaphore
-    ) -> Synthesis:
-        return await synthesize(client, task, settings, problems, trace_slots, by=self.by)
+    async def __call__(self, client: Client, on: PrepTask) -> Synthesis:
+        """Sample attempts at the pool problems, have them compared, choose exemplars.
+
+        Raises:
+            DataError: the pool shares a problem with the test set.
+            ConfigError: the task has no checker, and pairs by `verifier` are wanted.
+        """
+        verifier_of(on.task, needed=self.by == "verifier")
+        found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
+        compared = list(itertools.chain.from_iterable(found))
+        usable = [pair for _, pair in compared if pair]
+        pool, sampling = on.settings.pool, client.sampling
+        preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
+        if self.by == "shuffled":
+            left_out |= {ALONE: 1} if len(preferences) == 1 else {}
+            usable = preferences = shuffled(preferences, client.seed)
+        made_with = {
+            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed,
+            "pool_budget": pool.budget, "pool_problems": pool.problems, "pool_samples": pool.samples,
+            "temperature": sampling.temperature, "top_p": sampling.top_p, "pair_tokens": pool.pair_tokens,
+        }  # fmt: skip
+        comparisons = pd.DataFrame([row for row, _ in compared], columns=COLUMNS)
+        return Synthesis(on.task.name, self.by, preferences, comparisons, usable, attempts, left_out, made_with)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
         preference_file.save(prepared, folder)
@@ -39,8 +61,8 @@ class Pdp(Prompted):
     """Pairs in context, after the same worked examples as `base`.
 
     Args:
-        by: who prefers: `judge` for PDP itself; by the pool's gold (`grader`) it is the ceiling, with the winners drawn
-            by lot (`shuffled`) the placebo.
+        by: who prefers: `judge` for PDP itself; by the pool's gold (`grader`) it is the ceiling, with half of the
+            verdicts swapped (`shuffled`) the placebo.
         plus: winners only.
     """
 
@@ -64,8 +86,5 @@ class Pdp(Prompted):
 METHODS: dict[str, Method] = {
     "pdp": Pdp("pdp"),
     "pdp_plus": Pdp("pdp_plus", plus=True),
-    "pdp_grader": Pdp("pdp_grader", by="grader"),
-    "pdp_shuffled": Pdp("pdp_shuffled", by="shuffled"),
-    "pdp_verifier": Pdp("pdp_verifier", by="verifier"),
-    "pdp_agreement": Pdp("pdp_agreement", by="agreement"),
+    **{f"pdp_{by}": Pdp(f"pdp_{by}", by) for by in ("grader", "shuffled", "verifier", "agreement")},
 }

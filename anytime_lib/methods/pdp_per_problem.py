@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from anytime_lib.methods.base import Context, Method, chain_of_thought
-from anytime_lib.methods.judge import TIE, VERDICT_TOKENS, log_odds, over_both_orders, verdict_messages
-from anytime_lib.methods.search import Searching, Session, Step, cost
+from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
+from anytime_lib.methods.judge import VERDICT_TOKENS, verdict, verdict_messages
+from anytime_lib.methods.search import Searching, Step, cost
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Problem, Trace
 
@@ -50,22 +50,18 @@ class PdpPerProblem(Searching):
             left -= answer.tokens
             yield Step(answer.tokens, first)
             attempts.append((trace, f"{trace.text}\n{answer.text}".strip()))
-        margin, (one, other) = 0.0, attempts
+        (one, other), said = attempts, []
         if one[1] != other[1]:
-            odds = []
-            for a, b in ((one, other), (other, one)):
+            for asked in verdict_messages(problem, one[1], other[1]):
                 if left < VERDICT_TOKENS:
                     return
-                asked = verdict_messages(problem, a[1], b[1])
-                said = await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20)
-                left -= said.tokens
-                yield Step(said.tokens, first)
-                odds.append(log_odds(said.text, said.first))
-            margin = over_both_orders(*odds) or 0.0
-        if abs(margin) >= TIE:
-            winner, loser = (one, other) if margin > 0 else (other, one)
-            shows = {"winner": winner[1], "loser": loser[1], "question": task.question(problem)}
-            question = prompt("pdp_per_problem.question", **shows)
+                said.append(await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20))
+                left -= said[-1].tokens
+                yield Step(said[-1].tokens, first)
+        if said and (judgement := verdict(said)).decided:
+            winner, loser = (one, other) if judgement.outcome == "first" else (other, one)
+            question = prompt("pdp_per_problem.question", winner=winner[1], loser=loser[1],
+                              question=task.question(problem))  # fmt: skip
             messages = chain_of_thought(task, problem, context.shots, question)
             yield Step(0, winner[0])
         if left >= 1:

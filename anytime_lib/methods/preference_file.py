@@ -1,9 +1,8 @@
 """What is kept of the pairs, and how are they handed to others?
 
 Three files in the run's folder: `preferences_<task>.jsonl`, every usable pair with its full lineage;
-`preferences_<task>_trl.jsonl`, the same pairs in the `prompt` / `chosen` / `rejected` layout, as lists of messages,
-that preference trainers such as TRL's read; and `preferences_<task>.md`, a card that says how they were made. Both
-files of pairs open with `datasets.load_dataset("json", data_files=...)`.
+`preferences_<task>_trl.jsonl`, the same pairs as `prompt`, `chosen` and `rejected`, lists of messages, for preference
+trainers such as TRL's; and `preferences_<task>.md`, a card that says how they were made.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader
 
-from anytime_lib.methods.pairs import lengths
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_task
@@ -34,13 +32,12 @@ def save(made: Synthesis, folder: Path) -> list[Path]:
     """
     name = f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
-    whole, trl, card = folder / f"{name}.jsonl", folder / f"{name}_trl.jsonl", folder / f"{name}.md"
-    texts = {whole: _lines(_lineage(made, p) for p in made.usable)}
+    texts = {folder / f"{name}.jsonl": _lines(_lineage(made, p) for p in made.usable)}
     if open_:
-        texts[trl] = _lines(_for_trainers(p) for p in open_)
+        texts[folder / f"{name}_trl.jsonl"] = _lines(_for_trainers(p) for p in open_)
     else:
-        trl.unlink(missing_ok=True)
-    texts[card] = _card(made, name, len(open_))
+        (folder / f"{name}_trl.jsonl").unlink(missing_ok=True)
+    texts[folder / f"{name}.md"] = _card(made, name, len(open_))
     for path, text in texts.items():
         with replace_file(path) as part:
             part.write_text(text, encoding="utf-8")
@@ -48,9 +45,8 @@ def save(made: Synthesis, folder: Path) -> list[Path]:
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
-    redact = Redactor()
-    texts = (json.dumps(row, ensure_ascii=False).encode("utf-8", "replace").decode() for row in rows)
-    return "".join(redact(text) + "\n" for text in texts)
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return Redactor()(text.encode("utf-8", "replace").decode())
 
 
 def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
@@ -72,13 +68,18 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
 
 
 def _for_trainers(pair: Preference) -> dict[str, Any]:
-    """One pair as TRL's preference trainers take it: the attempt is one assistant's turn, reasoning and answer."""
+    """One pair: the question, and each attempt as one assistant's turn, reasoning and answer."""
 
-    def said(found: Attempt) -> list[dict[str, str]]:
-        return [{"role": "assistant", "content": f"{found.reasoning}\n\n{found.answer}".strip()}]
+    def turn(role: str, content: str) -> list[dict[str, str]]:
+        return [{"role": role, "content": content}]
 
-    question = [{"role": "user", "content": load_task(pair.problem.task).question(pair.problem)}]
-    return {"prompt": question, "chosen": said(pair.winner), "rejected": said(pair.loser)}
+    chosen, rejected = (f"{a.reasoning}\n\n{a.answer}".strip() for a in (pair.winner, pair.loser))
+    question = load_task(pair.problem.task).question(pair.problem)
+    return {
+        "prompt": turn("user", question),
+        "chosen": turn("assistant", chosen),
+        "rejected": turn("assistant", rejected),
+    }
 
 
 def _card(made: Synthesis, name: str, n_open: int) -> str:
@@ -88,6 +89,6 @@ def _card(made: Synthesis, name: str, n_open: int) -> str:
     environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
     return environment.get_template("preference_card.md.jinja").render(
         front=yaml.safe_dump(front, sort_keys=False), made=made, name=name, n_open=n_open, few=_FEW,
-        settings=made.made_with, version=version("anytime-lib"), long=lengths(made.usable),
+        settings=made.made_with, version=version("anytime-lib"),
         outcomes=made.comparisons.outcome.value_counts().to_dict(),
     )  # fmt: skip

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.methods.base import Context, Method, chain_of_thought
-from anytime_lib.methods.search import BudgetAnswer, Searching, Session, cost, prompt_tokens
+from anytime_lib.methods.base import BudgetAnswer, Context, Method, Session, chain_of_thought
+from anytime_lib.methods.search import Searching, cost, prompt_tokens
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 
@@ -21,11 +21,8 @@ MOST = 40
 
 
 def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
-    """The place of the answer that most agree with; of equals, that of the one reached first.
-
-    By the task's own `vote`, else by its `reading`, else by the text itself. An unread answer does not vote; where none
-    can be read, the first stands.
-    """
+    """The place of the answer that most agree with, by the task's own `vote`, else by its `extract_answer`, else by the
+    text itself; of equals, that of the one reached first. An unread answer does not vote."""
     if own := getattr(task, "vote", None):
         return int(own(problem, texts))
     read = getattr(task, "extract_answer", None) or (lambda _, text: " ".join(text.lower().split()) or None)

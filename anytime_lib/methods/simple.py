@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from anytime_lib.methods.base import Context, Method, Prompted, chain_of_thought
-from anytime_lib.methods.search import Searching, Session, Step
+from anytime_lib.methods.base import BudgetAnswer, Context, Method, Prompted, Session, chain_of_thought
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Message, Problem
+from anytime_lib.types import Completion, Message, Problem
 
 
-class Direct(Searching):
+class Direct(Method):
     """One forced answer, asked for at once; the same at every budget, of which it spends nothing."""
 
     name = "direct"
 
-    async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        yield Step(0, session.nothing(chain_of_thought(context.task, problem, context.shots)), last=True)
+    async def answers_by_budget(
+        self, problem: Problem, context: Context, session: Session
+    ) -> AsyncIterator[BudgetAnswer]:
+        answer = await session.read_out(session.nothing(chain_of_thought(context.task, problem, context.shots)), 0)
+        prompts = answer.prompt_tokens if isinstance(answer, Completion) else 0
+        for budget in session.budgets:
+            yield BudgetAnswer(budget, 0, answer, stopped=True, prompt_tokens=prompts)
 
 
 class Base(Prompted):
@@ -50,10 +54,8 @@ class BudgetPrompt(Prompted):
 
 
 class Imported(Base):
-    """Traces imported with `anytime_lib.tools.import_traces.import_traces`, cut and answered from like any others.
-
-    The question is put as `base` puts it; nothing is sampled, so a problem has as many samples as were imported.
-    """
+    """Traces imported with `anytime_lib.tools.import_traces`, cut and answered from like any others, of as many samples
+    as were imported. The question is put as `base` puts it."""
 
     name = "imported"
 

@@ -1,8 +1,7 @@
 """Which of its own attempts does the model prefer?
 
 Attempts at pool problems are sampled like any trace, cut at one budget and answered; every two of them are then
-compared by whoever is asked to (`judge`), and the pairs for the prompt are chosen from those with a verdict (`pairs`).
-Attempts and verdicts are requests like any others: those that several ways of judging share are paid for once.
+compared (`judge`). Attempts and verdicts that several preparations share are paid for once.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskConfig
+from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import Client, Sample, chain_of_thought
+from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
 from anytime_lib.methods.judge import (
     PREFERENCE_SOURCES,
     Judgement,
@@ -28,19 +27,19 @@ from anytime_lib.methods.judge import (
     scored,
     verifier_of,
 )
-from anytime_lib.methods.pairs import choose, lengths, level_of, shuffled, turned
-from anytime_lib.models.limiter import ResizableSemaphore
+from anytime_lib.methods.pairs import level_of, turned
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task, grade_answer
-from anytime_lib.types import Attempt, Preference, Problem, ProblemSplit, assert_disjoint
+from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
 Compared = tuple[dict[str, Any], Preference | None]
+"""A row of `Synthesis.comparisons`, and the pair where there is a verdict."""
 
 ALONE = "without a second pair to swap"
 """Why a pair is left out that would be the only one of a placebo."""
 
-_COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
+COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
             "margin", "outcome", "check_first", "check_second", "score_first", "score_second"]  # fmt: skip
 
 
@@ -51,11 +50,10 @@ class Synthesis:
     Attributes:
         by: who compared.
         preferences: the pairs chosen as exemplars, in the order of the prompt.
-        comparisons: one row per compared pair: problem_id, level (difficulty), first and second (sample numbers),
-            tokens_first and tokens_second (reasoning and answer), log_odds_ab and log_odds_ba (of preferring the
-            attempt shown first, in either order; judge only), margin (of the first attempt), outcome (see
-            `Judgement`), check_first and check_second (the task's checker, where it has one and pairs are by judge,
-            verifier or agreement), and the gold scores of both (only the grader chooses by them).
+        comparisons: one row per compared pair, `COLUMNS`: first and second are sample numbers, tokens those of
+            reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
+            that of the first attempt, outcome as in `Judgement`, check the task's checker (where it has one and pairs
+            are by judge, verifier or agreement), score the gold score (only the grader chooses by it).
         usable: every pair with a verdict, chosen or not.
         attempts: how many were `made`, `failed`, or had `hidden` reasoning.
         left_out: usable pairs that were not chosen, by reason.
@@ -77,25 +75,17 @@ class Synthesis:
     def summary(self) -> str:
         """One sentence that says how many pairs are usable, and why not when there are none."""
         lost = _listed({why: n for why, n in self.attempts.items() if why != "made" and n})
-        outcomes = _listed(self.comparisons.outcome.value_counts().to_dict()) or "nothing to compare"
-        told = f"{len(self.comparisons)} comparisons ({outcomes}"
+        told = f"{len(self.comparisons)} comparisons ("
+        told += _listed(self.comparisons.outcome.value_counts().to_dict()) or "nothing to compare"
         told += f"; of {sum(self.attempts.values())} attempts {lost}" if lost else ""
         told += (f"; left out: {_listed(self.left_out)}" if self.left_out else "") + ")"
-        head = f"{self.task}, by {self.by}"
         if self.preferences:
-            tokens = "better attempts take {:.0f} tokens on average, worse ones {:.0f}".format(
-                *lengths(self.preferences)
-            )
-            return f"{head}: {len(self.preferences)} pairs kept from {told}; {tokens}"
-        if ALONE in self.left_out:
-            return (
-                f"{head}: no placebo, for half of its pairs are swapped and one pair alone has no half, from {told}; "
-                "methods that need it are left out. n_pairs of 2 or more, a larger pair_tokens, more pool problems or "
-                "samples may help"
-            )
+            return f"{self.task}, by {self.by}: {len(self.preferences)} pairs kept from {told}"
+        why = "no placebo, for half of its pairs are swapped and there is but one," if ALONE in self.left_out else ""
         return (
-            f"{head}: no usable preference pair from {told}; methods that need pairs are left out. More pool problems "
-            f"or samples, {'a larger pair_tokens, ' if self.left_out else ''}or another judge, may help"
+            f"{self.task}, by {self.by}: {why or 'no usable preference pair'} from {told}; methods that need it are "
+            "left out. More pool problems or samples, n_pairs of 2 or more, a larger pair_tokens or another judge may "
+            "help"
         )
 
 
@@ -109,52 +99,8 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
     return [by for by in PREFERENCE_SOURCES if f"pairs:{by}" in made]
 
 
-async def synthesize(
-    client: Client,
-    task: Task,
-    settings: TaskConfig,
-    problems: ProblemSplit,
-    trace_slots: ResizableSemaphore | None = None,
-    by: PreferenceSource = "judge",
-) -> Synthesis:
-    """Sample attempts at the pool problems, have them compared, choose exemplars.
-
-    Args:
-        trace_slots: admits as many pool problems at once as there are slots; None: `concurrency` of them.
-
-    Raises:
-        DataError: the pool shares a problem with the test set.
-        ConfigError: the task has no checker, and pairs by `verifier` are wanted.
-    """
-    verifier_of(task, needed=by == "verifier")
-
-    async def work(problem: Problem, attempts: list[Attempt]) -> list[Compared]:
-        return await _compared(client, task, problem, attempts, by)
-
-    found, counts = await from_attempts(client, task, settings, problems, trace_slots, work)
-    compared = list(itertools.chain.from_iterable(found))
-    usable = [pair for _, pair in compared if pair]
-    pool, sampling = settings.pool, client.config.sampling
-    preferences, left_out = choose(usable, pool.n_pairs, allowance=pool.pair_tokens)
-    if by == "shuffled":
-        left_out |= {ALONE: 1} if len(preferences) == 1 else {}
-        usable = preferences = shuffled(preferences, client.config.seed)
-    made_with = {
-        "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.config.seed,
-        "pool_budget": pool.budget, "pool_problems": pool.problems, "pool_samples": pool.samples,
-        "temperature": sampling.temperature, "top_p": sampling.top_p, "pair_tokens": pool.pair_tokens,
-    }  # fmt: skip
-    comparisons = pd.DataFrame([row for row, _ in compared], columns=_COLUMNS)
-    return Synthesis(task.name, by, preferences, comparisons, usable, counts, left_out, made_with)
-
-
 async def from_attempts(
-    client: Client,
-    task: Task,
-    settings: TaskConfig,
-    problems: ProblemSplit,
-    trace_slots: ResizableSemaphore | None,
-    work: Callable[[Problem, list[Attempt]], Awaitable[T]],
+    client: Client, on: PrepTask, work: Callable[[Problem, list[Attempt]], Awaitable[T]]
 ) -> tuple[list[T], dict[str, int]]:
     """What a piece of work makes of the attempts at each pool problem, and how many attempts were `made`, `failed`, or
     had `hidden` reasoning. Attempts are requests of `synthesis`, whoever asks, so that preparations share them.
@@ -162,8 +108,9 @@ async def from_attempts(
     Raises:
         DataError: the pool shares a problem with the test set.
     """
+    task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    counts, slots = Counter(made=0), trace_slots or ResizableSemaphore(client.config.endpoint.concurrency)
+    counts = Counter(made=0)
 
     async def attempt(problem: Problem, sample: int) -> Attempt:
         of, budget = Sample(task, "synthesis", problem, sample), settings.pool.budget
@@ -174,8 +121,7 @@ async def from_attempts(
 
     async def one(problem: Problem) -> T:
         attempts = []
-        await slots.acquire()
-        try:
+        async with client.trace_slots:
             for sample in range(settings.pool.samples):
                 try:
                     attempts.append(await attempt(problem, sample))
@@ -183,18 +129,16 @@ async def from_attempts(
                 except RequestFailed as error:
                     counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
             return await work(problem, attempts)
-        finally:
-            slots.release()
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
     return [job.result() for job in jobs], dict(counts)
 
 
-async def _compared(
-    client: Client, task: Task, problem: Problem, attempts: list[Attempt], by: PreferenceSource
+async def compare_all(
+    client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: list[Attempt]
 ) -> list[Compared]:
-    """Every two attempts at a pool problem compared: a row of `comparisons`, and the pair where there is a verdict."""
+    """Every two attempts at a pool problem, compared."""
     verify = verifier_of(task) if by in ("judge", "verifier", "agreement") else None
     checks = [verify(problem, a.answer) if verify else None for a in attempts]
     scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
@@ -209,11 +153,9 @@ async def _compared(
         else:
             found = await judged(client, task, problem, a, b)
             found = agreed(found, scored(values[i], values[j])) if by == "agreement" else found
-        row = {"problem_id": problem.id, "level": level_of(problem), "margin": found.margin, "outcome": found.outcome}
-        row |= dict(zip(("log_odds_ab", "log_odds_ba"), found.log_odds, strict=True))
-        for side, k in (("first", i), ("second", j)):
-            row |= {side: attempts[k].sample, f"tokens_{side}": attempts[k].tokens, f"check_{side}": checks[k],
-                    f"score_{side}": scores[k]}  # fmt: skip
+        row = (problem.id, level_of(problem), a.sample, b.sample, a.tokens, b.tokens, *found.log_odds, found.margin,
+               found.outcome, checks[i], checks[j], scores[i], scores[j])  # fmt: skip
         pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
-        compared.append((row, None if not found.decided else pair if found.outcome == "first" else turned(pair)))
+        usable = {"first": pair, "second": turned(pair)}.get(found.outcome)
+        compared.append((dict(zip(COLUMNS, row, strict=True)), usable))
     return compared

@@ -10,9 +10,9 @@ import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-from anytime_lib.methods.base import Context, Method, chain_of_thought
+from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.methods.search import Searching, Session, Step, cost
+from anytime_lib.methods.search import Searching, Step, cost
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem, Trace
 

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -29,8 +28,6 @@ from anytime_lib.models.model import Model
 from anytime_lib.models.weights import alias, checked, resolve, sha256_of
 from anytime_lib.redact import Key
 
-START_SECONDS = 60.0
-
 
 class EmbeddedModel(Model):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
@@ -38,7 +35,7 @@ class EmbeddedModel(Model):
     def __init__(self, config: RunConfig) -> None:
         self.gguf = resolve(None if config.model == "embedded" else config.model)
         self.server = EmbeddedServer(self.gguf, slots=min(config.endpoint.concurrency, 8))
-        super().__init__(config, self.server.alias, "embedded")
+        super().__init__(config.endpoint, self.server.alias, "embedded")
 
     def weights(self) -> dict[str, object]:
         return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
@@ -92,29 +89,23 @@ class EmbeddedServer:
         """Start the server and wait until it listens (less than a second for a small model).
 
         Raises:
-            EndpointError: the port is taken, the file cannot be loaded, or it took longer than a minute.
+            EndpointError: the port is taken, or the file cannot be loaded.
         """
         if self.pid:
             return self
         self.stop()
+        port = self._wanted[0]
         try:  # where the child finds the port taken, its words do not say so
-            socket.create_server((llama_server.HOST, self._wanted[0])).close()
+            socket.create_server((llama_server.HOST, port)).close()
         except OSError:
-            raise EndpointError(
-                f"port {self._wanted[0]} is taken; choose another with --port, or --port 0 for any free one"
-            ) from None
+            raise EndpointError(f"port {port} is taken; give another, or --port 0 for any free one") from None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
-        asked = [self.gguf, self.alias, *self._wanted, os.getpid()]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", llama_server.__file__, *map(str, asked)],
-            stdin=subprocess.PIPE,  # its end, when this object goes, is the server's
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,  # Ctrl-C in the owner's terminal or notebook does not reach it
+        asked = [llama_server.__file__, self.gguf, self.alias, *self._wanted, os.getpid()]
+        pipe = subprocess.PIPE  # whose end, when this object goes, is the server's too
+        self._process = subprocess.Popen(  # in a session of its own, where Ctrl-C does not reach it
+            [sys.executable, "-P", *map(str, asked)], stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True
         )
         assert self._process.stdout is not None
-        patience = threading.Timer(START_SECONDS, self._process.kill)
-        patience.start()
         try:
             line = self._process.stdout.readline()  # its port, when it is ready; nothing if it cannot serve
             if not line:
@@ -123,8 +114,6 @@ class EmbeddedServer:
         except BaseException:
             self.stop()
             raise
-        finally:
-            patience.cancel()
         return self
 
     def last_words(self) -> str:
@@ -155,11 +144,7 @@ class EmbeddedServer:
 
 
 def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-    """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`).
-
-    Raises:
-        EndpointError: the server did not start, or ended by itself.
-    """
+    """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`)."""
     with EmbeddedServer(gguf, port, slots, context) as server:
         print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")
         print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
-from anytime_lib.models.failures import Event, RetryableError, ServerError, failure, one_line
+from anytime_lib.models.failures import RetryableError, ServerError, failure, one_line
 from anytime_lib.models.limiter import Limiter, Retrying, Timeouts
-from anytime_lib.models.reply import EachTry, Reply, ReplyParser, chunks_of
+from anytime_lib.models.reply import EachTry, Reply, ReplyParser, chunks_of, dicts
 from anytime_lib.redact import Redactor
 from anytime_lib.types import Message
 
@@ -33,8 +33,6 @@ STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
 FEWER = (20, 8, 5)
 """How many alternatives to ask for where more are refused: xAI lists 8, others 5."""
-UNCOUNTED = 3
-"""Replies in a row without usable token counts, after which that is taken to be the server's way."""
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "llamacpp": {}}
 """Who continues an assistant's turn, and by which settings."""
@@ -49,7 +47,7 @@ class Endpoint:
         api_key: sent as the bearer token; never stored or logged.
         key_name: where the key came from, for error messages.
         timeouts: deadlines and retries.
-        on_event: hears of every retry, rate limit, server error and dropped setting.
+        on_retry: hears why a request is tried again.
         limiter: decides when a request may be sent.
         tokenizer_file: a `tokenizer.json`, for where the server tells no tokens.
 
@@ -64,18 +62,16 @@ class Endpoint:
         base_url: str,
         model: str,
         api_key: str,
-        *,
         key_name: str = "the API key",
         timeouts: Timeouts | None = None,
-        on_event: Callable[[Event], None] | None = None,
+        on_retry: Callable[[str], None] | None = None,
         limiter: Limiter | None = None,
         tokenizer_file: str | Path | None = None,
     ) -> None:
         self.base_url, self.model, self._key_name = base_url.rstrip("/"), model, key_name
         self.timeouts, self.limiter = timeouts or Timeouts(), limiter
-        self._tell = on_event or (lambda event: None)
         self._redact = Redactor(api_key)
-        self._retrying = Retrying(self.base_url, self.timeouts, self._tell, limiter)
+        self._retrying = Retrying(self.base_url, self.timeouts, on_retry or (lambda why: None), limiter)
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
         http = openai.DefaultAioHttpClient(trust_env=not is_loopback(base_url))
@@ -86,29 +82,26 @@ class Endpoint:
         self._tokenizer = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, tokenizer_file)
         self.dropped, self.owner = set[str](), ""
         self.sending = set[asyncio.Task[Any] | None]()
-        self._most, self._uncounted = FEWER[0], 0
+        self._most = FEWER[0]
 
     async def close(self) -> None:
         await self._client.close()
 
     async def check(self) -> None:
-        """Ask the server whether it is there, and whether it lists the model; the first request tells the rest.
+        """Ask the server who it is, and whether it lists the model; if not, the first request tells.
 
         Raises:
-            EndpointError: it is not, or does not.
+            EndpointError: nobody is there, or a list of models has none like it.
         """
-        try:
+        with suppress(RequestFailed):  # no list at this endpoint, or not for this key
             page = await self.ask(f"{self.base_url}/models")
-        except RequestFailed:
-            return  # no list at this endpoint, or not for this key
-        listed = page.get("data") if isinstance(page, dict) else page
-        known = [m for m in listed if isinstance(m, dict) and "id" in m] if isinstance(listed, list) else []
-        names = [str(m["id"]) for m in known]
-        self.owner = str(known[0].get("owned_by") or "") if known else ""
-        asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
-        if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
-            advice = one_line(nearest(self.model, names), self._redact)
-            raise EndpointError(f"{self.base_url} has no model {self.model!r}{advice}")
+            known = dicts(page.get("data") if isinstance(page, dict) else page)
+            self.owner = str(known[0].get("owned_by") or "") if known else ""
+            names = [str(model.get("id")) for model in known]
+            asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
+            if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
+                advice = one_line(nearest(self.model, names), self._redact)
+                raise EndpointError(f"{self.base_url} has no model {self.model!r}{advice}")
 
     async def chat(
         self,
@@ -161,11 +154,9 @@ class Endpoint:
                     self.sending.discard(task)
                 if self.limiter is not None:
                     self.limiter.succeeded()
-            self._count(reply, streamed=max_tokens > STREAM_FROM and "stream" not in self.dropped)
             return reply
 
-        reply: Reply = await self._retrying(once if each_try is None else lambda: each_try(once))
-        return reply
+        return await self._retrying(once if each_try is None else lambda: each_try(once))
 
     async def tokenize(self, text: str) -> tuple[list[bytes] | None, bool]:
         """The text's tokens, from the server's own tokenizer, else from the user's file (then True); None: there is
@@ -176,14 +167,13 @@ class Endpoint:
     async def _try(self, messages: list[Message], settings: dict[str, Any], more: dict[str, Any]) -> Reply:
         """One try; a setting that the server does not know is dropped, and the request sent without it."""
         while True:
-            left_out = self.dropped | ({"stream_options"} if "stream" in self.dropped else set())
-            sent = {name: value for name, value in settings.items() if name not in left_out} | more
+            sent = {name: value for name, value in settings.items() if name not in self.dropped} | more
             if "top_logprobs" in sent:
                 sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
-            if "max_tokens" in left_out:
+            if "max_tokens" in self.dropped:
                 sent["max_completion_tokens"] = settings["max_tokens"]
             try:
-                return await self._once(messages, sent, settings["max_tokens"])
+                return await self._once(messages, sent)
             except ServerError as error:
                 name = error.named_setting(sent)
                 if name is None:
@@ -191,17 +181,17 @@ class Endpoint:
                 if name == "top_logprobs" and sent[name] > FEWER[-1]:
                     if sent[name] <= self._most:  # another request may have found it out already
                         self._most = next(n for n in FEWER if n < sent[name])
-                        self._note(f"does not list {sent[name]} alternatives ({error.words}); asking for {self._most}")
+                        words = "%s does not list %d alternatives (%s); asking for %d"
+                        log.warning(words, self.base_url, sent[name], error.words, self._most)
                 else:
-                    names = ("logprobs", "top_logprobs") if name == "logprobs" else (name,)
-                    self._note(f"does not take {name!r} ({error.words}); going on without it", *names)
+                    self._drop(name, f"does not take {name!r} ({error.words}); going on without it")
 
-    async def _once(self, messages: list[Message], sent: dict[str, Any], tokens: int) -> Reply:
+    async def _once(self, messages: list[Message], sent: dict[str, Any]) -> Reply:
         """Send one request and read its reply, within the deadlines."""
         limits, clock, parser = self.timeouts, asyncio.get_running_loop().time, ReplyParser(self._redact)
         start = clock()
         whole = start + limits.whole
-        silent = "stream" not in sent and tokens > STREAM_FROM  # a long reply that is not streamed, until it is whole
+        silent = "stream" in self.dropped  # until it is whole
         soon = whole if silent else min(whole, start + limits.connect + limits.first_token)
         try:
             async with asyncio.timeout_at(soon) as deadline, aclosing(self._chunks(messages, sent)) as chunks:
@@ -227,7 +217,7 @@ class Endpoint:
                 raise lost from None
         reply = parser.reply(clock() - start, messages)
         if "stream" in sent and not parser.streamed:
-            self._note("does not stream; its replies come whole", "stream")
+            self._drop("stream", "does not stream; its replies come whole")
         return reply
 
     async def _chunks(self, messages: list[Message], sent: dict[str, Any]) -> AsyncGenerator[object]:
@@ -260,8 +250,7 @@ class Endpoint:
         return RetryableError(f"{what} {self.timeouts.first_token:g} s (deadline `first_token`)")
 
     async def ask(self, url: str, body: object = None) -> Any:
-        """What a route beside chat answers with, got or (with a body) posted to; None from one that the server does not
-        have.
+        """What a route beside chat answers with, got or (with a body) posted to; None: the server does not have it.
 
         Raises:
             RequestFailed: it refuses, for whatever reason: the first chat request will tell.
@@ -285,22 +274,11 @@ class Endpoint:
 
         return await self._retrying(once)
 
-    def _count(self, reply: Reply, streamed: bool) -> None:
-        """Notice replies that tell no token counts; streaming is given up where it keeps them from being told."""
-        self._uncounted = self._uncounted + 1 if reply.estimated and not reply.usage else 0
-        if self._uncounted >= UNCOUNTED and streamed:
-            self._uncounted = 0
-            self._note("tells no token counts when it streams; going on unstreamed", "stream")
-        elif self._uncounted == UNCOUNTED:
-            log.warning("%s tells no usable token counts; those on the ledger are estimates", self.base_url)
-
-    def _note(self, what: str, *dropped: str) -> None:
-        """Say once what the server does not do; the settings are left out of all later requests."""
-        if not dropped or not self.dropped.issuperset(dropped):
-            self.dropped |= {*dropped}
-            words = f"{self.base_url} {what}"
-            log.warning(words)
-            self._tell(Event("dropped_setting", 0.0, words))
+    def _drop(self, name: str, why: str) -> None:
+        """Leave a setting, and what goes with it, out of all later requests, and say so once."""
+        if name not in self.dropped:
+            self.dropped |= {name, {"logprobs": "top_logprobs", "stream": "stream_options"}.get(name, name)}
+            log.warning("%s %s", self.base_url, why)
 
 
 def is_loopback(url: str) -> bool:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 import openai
@@ -30,26 +30,12 @@ _TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exce
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
-@dataclass(frozen=True)
-class Event:
-    """Something that a reader of a progress bar should hear of.
-
-    Attributes:
-        seconds: how long the request now waits before it is tried again.
-        words: the reason, in one sentence.
-    """
-
-    kind: Literal["retry", "rate_limited", "dropped_setting", "server_error"]
-    seconds: float
-    words: str
-
-
 @dataclass(eq=False)
 class RetryableError(Exception):
     """A try of a request failed in a way that may pass.
 
     Attributes:
-        kind: how the try is counted, and how the limiter hears of it.
+        limited: the server said 429.
         wait: seconds the server asked to wait (`Retry-After`), if it did.
         billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
         partial: the `Reply` that had arrived before a stream died.
@@ -58,7 +44,7 @@ class RetryableError(Exception):
     """
 
     words: str
-    kind: Literal["retry", "rate_limited", "server_error"] = "retry"
+    limited: bool = False
     wait: float | None = None
     billed: dict[str, int] = field(default_factory=dict)
     partial: Any = None
@@ -104,9 +90,9 @@ class ServerError(Exception):
                 f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
             )
         if status == 429:
-            return RetryableError(words, "rate_limited", self.wait)
+            return RetryableError(words, limited=True, wait=self.wait)
         if status >= 500 or status in (408, 409, 425):
-            return RetryableError(words, "server_error" if status >= 500 else "retry", self.wait)
+            return RetryableError(words, wait=self.wait)
         if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _MODEL.search(told) or (status in (403, 404) and about_model):
@@ -127,17 +113,11 @@ class ServerError(Exception):
             return "max_tokens" if _REFUSED.search(plain) and not _TOO_LONG.search(plain) else None
         here = [name for name in OPTIONAL if name in sent]
         named = [n for n in here if n == self.param] or [n for n in here if re.search(rf"\b{n}\b", plain)]
-        if not named and "logprob" in plain:
-            named = [n for n in here if n == "logprobs"]
-        return named[0] if named else None
+        return next(iter(named), "logprobs" if "logprobs" in sent and "logprob" in plain else None)
 
 
 def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exception:
     """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply."""
-    cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
-        cause = cause.__cause__
-    kind = type(cause).__name__
     if isinstance(error, RetryableError | RequestFailed | ServerError):
         return error
     if isinstance(error, openai.APIStatusError):
@@ -146,6 +126,10 @@ def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exce
         return RetryableError("the reply is not valid JSON, or was cut off")
     if begun and isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
         return ServerError(error.body, redact)
+    cause: BaseException = error
+    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
+        cause = cause.__cause__
+    kind = type(cause).__name__
     if begun:
         return RetryableError(f"the connection broke in mid-reply ({kind})")
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
@@ -165,11 +149,7 @@ def one_line(text: str, redact: Callable[[str], str]) -> str:
 
 def sane(text: str) -> str:
     """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -192,16 +172,11 @@ def _status(error: Mapping[str, Any], code: str) -> int:
     return int(told[0]) if told else next((n for word, n in words.items() if word in code), 500)
 
 
-def _message(body: Any) -> str:
-    """The words of an error's body. OpenRouter puts those of the provider behind it into `metadata.raw`."""
-    if isinstance(body, dict):
-        more = body.get("metadata")
-        raw = more.get("raw") if isinstance(more, dict) else None
-        said = body.get("message") or body.get("detail") or body.get("error") or body.get("type") or body
-        body = f"{said}: {raw}" if isinstance(raw, str) and isinstance(said, str) else said
-    if not isinstance(body, str):
-        return json.dumps(body, ensure_ascii=False, default=str)
-    if re.match(r"\s*<(!doctype|html|head|body)", body, re.I):
-        title = re.search(r"<title[^>]*>([^<]{1,200})", body[:5000], re.I)
-        return f"a web page{f' ({title[1].strip()})' if title else ''} in place of an answer"
-    return body
+def _message(error: Any) -> str:
+    """The words of an error, or of a web page in its place. OpenRouter puts those of the provider behind it into
+    `metadata.raw`."""
+    if isinstance(error, dict):
+        more = error.get("metadata")
+        said = error.get("message") or error.get("detail") or error.get("error") or error.get("type") or error
+        error = [said, more["raw"]] if isinstance(more, dict) and more.get("raw") else said
+    return re.sub(r"<[^>]*>", " ", error if isinstance(error, str) else json.dumps(error, default=str))

@@ -14,21 +14,21 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from aiolimiter import AsyncLimiter
 
 from anytime_lib.errors import EndpointError, RequestFailed
-from anytime_lib.models.failures import Event, RetryableError
+from anytime_lib.models.failures import RetryableError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 START = 256
 """Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
-SHRINK, COOL_DOWN = 0.8, 15.0
-GROWTH = 0.05
-"""What is added to the limit after a 429, as a share of the maximum, each time that all slots were used once. Before
-the first 429 it doubles."""
+SHRINK, COOL_DOWN, GROWTH = 0.8, 15.0, 0.05
+"""What a 429 leaves of the limit, and for how many seconds; what is added later, as a share of the maximum, each time
+that all slots were used once (before the first 429 it doubles)."""
 
 
 class ResizableSemaphore(asyncio.Semaphore):
@@ -127,14 +127,13 @@ class Timeouts:
 
     Attributes:
         connect: for a connection.
-        first_token: for the first token, and for each sign of life after it. Servers that queue requests, or reason
-            out of sight, need minutes.
+        first_token: for the first token, and for each sign of life after it; servers that queue need minutes.
         whole: for a whole reply.
         retries: tries after the first, where a try fails in a way that may pass.
         limited: how long a request that is met with 429 is tried again, however often that is.
         backoff: the first pause between tries; each is twice the one before, up to `longest`.
         longest: the longest such pause. A `Retry-After` is honoured up to ten times as long; after a longer one the
-            request is given up, and others hold back for `longest` alone before they find out for themselves.
+            request is given up, and the others hold back for `longest`.
     """
 
     connect: float = 10.0
@@ -149,11 +148,11 @@ class Timeouts:
 class Retrying:
     """Tries calls of one endpoint (`place`, in messages) until they succeed or are given up; `tell` hears why."""
 
-    def __init__(self, place: str, timeouts: Timeouts, tell: Callable[[Event], None], limiter: Limiter | None) -> None:
+    def __init__(self, place: str, timeouts: Timeouts, tell: Callable[[str], None], limiter: Limiter | None) -> None:
         self.place, self.timeouts, self.tell, self.limiter = place, timeouts, tell, limiter
         self._answered = False
 
-    async def __call__(self, once: Callable[[], Awaitable[Any]]) -> Any:
+    async def __call__(self, once: Callable[[], Awaitable[T]]) -> T:
         """What the call returns; of replies that died on every try, the longest part that had arrived.
 
         Raises:
@@ -177,22 +176,21 @@ class Retrying:
     def _pause(self, troubles: list[RetryableError], late: bool) -> float | None:
         """Seconds until the next try, jittered; None where there is to be none."""
         limits, last = self.timeouts, troubles[-1]
-        limited, too_long = last.kind == "rate_limited", (last.wait or 0.0) > 10 * limits.longest
-        if limited and self.limiter is not None:
+        too_long = (last.wait or 0.0) > 10 * limits.longest
+        if last.limited and self.limiter is not None:
             self.limiter.rate_limited(limits.longest if too_long else last.wait)
         retries = limits.retries if self._answered else min(2, limits.retries)  # a server that was never there
-        failures = sum(trouble.kind != "rate_limited" for trouble in troubles)
+        failures = sum(not trouble.limited for trouble in troubles)
         if too_long:
             last.words += f"; the server asks to wait {last.wait:.0f} s: run again after that"
-        if last.final or too_long or failures > retries or (limited and late):
+        if last.final or too_long or failures > retries or (last.limited and late):
             return None
         pause = min(limits.longest, limits.backoff * 2.0 ** (len(troubles) - 1)) * (1 + random.random() / 4)
         if last.wait is not None:
             pause = last.wait + random.random() * limits.backoff
-        count = "rate limited" if limited else f"retry {failures} of {retries}"
-        words = f"{last}; {count}, in {pause:.1f} s"
-        log.info("%s: %s", self.place, words)
-        self.tell(Event(last.kind, pause, words))
+        count = "rate limited" if last.limited else f"retry {failures} of {retries}"
+        log.info("%s: %s; %s, in %.1f s", self.place, last, count, pause)
+        self.tell(f"{last}; {count}")
         return pause
 
     def _part_of(self, troubles: list[RetryableError]) -> Any:

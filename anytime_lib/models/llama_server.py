@@ -23,12 +23,13 @@ def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the owner, which then ends this process
     ready = os.dup(1)
     os.dup2(2, 1)  # whatever llama.cpp prints goes to the log, never before the line that says the port
-    threading.Thread(target=_until_input_ends, daemon=True).start()
     threading.Thread(target=_until_orphaned, args=(int(owner),), daemon=True).start()
     server = _serve(gguf, alias, int(port), int(slots), int(context))
     os.write(ready, server.listening_address.rsplit(":", 1)[1].encode() + b"\n")
     os.close(ready)
-    threading.Event().wait()
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
 
 
 def _serve(gguf: str, alias: str, port: int, slots: int, context: int) -> Any:
@@ -83,12 +84,6 @@ def _threads() -> tuple[int | None, set[int]]:
     if allowed == len(mine) and not siblings:
         return allowed, mine
     return (allowed if allowed < total else None), set()
-
-
-def _until_input_ends() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
 
 
 def _until_orphaned(owner: int) -> None:

@@ -11,9 +11,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from anytime_lib.config import RunConfig, check_url
+from anytime_lib.config.groups import EndpointConfig
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
-from anytime_lib.models.failures import Event
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.reply import Reply
 from anytime_lib.redact import Key
@@ -23,21 +23,23 @@ from anytime_lib.types import Problem
 log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"
+OWN = {
+    "embedded": "anytime_lib.models.embedded:EmbeddedModel",
+    "simulated": "anytime_lib.models.simulated:SimulatedModel",
+}
+"""Models that need no endpoint elsewhere -> the class that knows how they are reached."""
 
 
 def load_model(config: RunConfig) -> Model:
     """The model that a config names: one at an endpoint, a GGUF file served here, or the simulated respondent."""
-    url = config.endpoint.base_url
-    kind = ""
-    if url is None and config.model == "simulated":
-        kind = "simulated:SimulatedModel"
-    elif url is None and (config.model == "embedded" or config.model.endswith(".gguf")):
-        kind = "embedded:EmbeddedModel"
-    if kind:
-        made: Model = resolve_name(f"anytime_lib.models.{kind}")(config)
-        return made
-    address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    return Model(config, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
+    url, kind = config.endpoint.base_url, "embedded" if config.model.endswith(".gguf") else config.model
+    made: Model
+    if url is None and kind in OWN:
+        made = resolve_name(OWN[kind])(config)
+    else:
+        address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+        made = Model(config.endpoint, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
+    return made
 
 
 class Model:
@@ -47,14 +49,14 @@ class Model:
         name: the model's name in requests and cells. For the embedded model it carries the weights' hash, for the
             simulated respondent that of its parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
-        timeouts, on_event, limiter: handed to the endpoint; set them before the first call.
+        timeouts, on_retry, limiter: handed to the endpoint; set them before the first call.
     """
 
     timeouts = Timeouts()
 
-    def __init__(self, config: RunConfig, name: str, endpoint_id: str) -> None:
-        self.config, self.name, self.endpoint_id = config, name, endpoint_id
-        self.on_event: Callable[[Event], None] | None = None
+    def __init__(self, settings: EndpointConfig, name: str, endpoint_id: str) -> None:
+        self.settings, self.name, self.endpoint_id = settings, name, endpoint_id
+        self.on_retry: Callable[[str], None] | None = None
         self.limiter: Limiter | None = None
         self._endpoint: Endpoint | None = None
         self._lock = asyncio.Lock()
@@ -78,21 +80,13 @@ class Model:
         return self._endpoint
 
     async def connect(self) -> Endpoint:
-        name = self.config.endpoint.api_key_env
+        name = self.settings.api_key_env
         return await self.reach(self.endpoint_id, api_key(name, self.endpoint_id), name)
 
     async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
         """The endpoint at an address, checked."""
-        endpoint = Endpoint(
-            url,
-            self.name,
-            key,
-            key_name=key_name,
-            timeouts=self.timeouts,
-            on_event=self.on_event,
-            limiter=self.limiter,
-            tokenizer_file=self.config.endpoint.tokenizer_file,
-        )
+        file = self.settings.tokenizer_file
+        endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, file)
         try:
             await endpoint.check()
         except BaseException:
@@ -107,8 +101,7 @@ class Model:
         request `ask` makes. None where the server is ours, and known anyway, or where it could not be probed."""
         endpoint, probing = await self.endpoint(), resolve_name("anytime_lib.models.probe")
         if known is not None:
-            endpoint.dropped |= set(known["dropped"])
-            endpoint.owner = endpoint.owner or known["owner"]
+            endpoint.dropped |= {*known["dropped"]}
             return known
         try:
             found: dict[str, Any] = await probing.probe(endpoint, ask)

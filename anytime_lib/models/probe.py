@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from anytime_lib.models.endpoint import PREFILL, Endpoint
+from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.reply import Reply, hidden_reasoning
 from anytime_lib.models.tokens import ends_of
 
@@ -18,12 +18,12 @@ PROBE_TOKENS = 160
 
 
 async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None = None) -> dict[str, Any]:
-    """What an endpoint can do, as it is stored: `reasoning`, `tokens`, `prefill`, `dropped` and `owner`.
+    """What an endpoint can do, as it is stored: `reasoning`, `tokens`, `dropped` and `owner`.
 
     `reasoning` is returned in a field of its own (`reasoning_content`, `reasoning`), within tags (`think`), not at all
     though it is billed (`hidden`), or there is none apart from the text (`none`). `tokens` says how those of a
-    reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`. An assistant's turn can be continued or not
-    (`prefill`). `dropped` are the settings and routes that were refused; `owner` is who serves.
+    reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`. `dropped` are the settings and routes that
+    were refused; `owner` is who serves.
 
     Args:
         ask: makes the request in place of `endpoint.chat`, for it is paid for.
@@ -31,17 +31,19 @@ async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None 
     Raises:
         RequestFailed: it does not even answer a tiny request.
     """
-    if not endpoint.owner:
-        await endpoint.check()
     question = [{"role": "user", "content": QUESTION}]
     reply = await (ask or endpoint.chat)(
         messages=question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True
     )
+    shown, tokens = reply.reasoning or reply.text, "stream"
+    if reply.ends is None or not shown:
+        pieces, by_file = await endpoint.tokenize(shown)
+        known = pieces and ends_of(pieces, shown) is not None
+        tokens = "proportional" if not known else "file" if by_file else "tokenizer"
     hidden = hidden_reasoning(reply.to_json(), reply.ends)
     return {
         "reasoning": "hidden" if hidden else reply.reasoning_in or "none",
-        "tokens": await _token_mode(endpoint, reply),
-        "prefill": endpoint.owner in PREFILL,
+        "tokens": tokens,
         "dropped": sorted(endpoint.dropped),
         "owner": endpoint.owner,
     }
@@ -54,13 +56,3 @@ def summary(found: dict[str, Any]) -> str:
         f"reasoning: {found['reasoning']}{hidden}; tokens: {found['tokens']}; "
         f"refuses {', '.join(found['dropped']) or 'nothing'}"
     )
-
-
-async def _token_mode(endpoint: Endpoint, reply: Reply) -> str:
-    shown = reply.reasoning or reply.text
-    if reply.ends is not None and shown:
-        return "stream"
-    pieces, by_file = await endpoint.tokenize(shown)
-    if pieces and ends_of(pieces, shown) is not None:
-        return "file" if by_file else "tokenizer"
-    return "proportional"

@@ -116,19 +116,17 @@ class ReplyParser:
         """
         if not isinstance(chunk, dict):
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
-        choices = chunk.get("choices")
-        if chunk.get("error") or (choices is None and (chunk.get("message") or chunk.get("detail"))):
+        if chunk.get("error") or (chunk.get("choices") is None and (chunk.get("message") or chunk.get("detail"))):
             raise ServerError(chunk.get("error") or chunk, self._redact)
         if isinstance(chunk.get("model"), str):
             self._model = self._model or one_line(chunk["model"], self._redact)
         self.usage = _dict(chunk.get("usage")) or self.usage
-        choice = _dict(choices[0] if isinstance(choices, list) and choices else None)
+        choice = next(iter(dicts(chunk.get("choices"))), {})
         self.streamed |= "delta" in choice
         part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
         if isinstance(part, dict):
             self._part(part)
-        listed = _dict(choice.get("logprobs")).get("content")
-        self._tokens += [token for token in listed if isinstance(token, dict)] if isinstance(listed, list) else []
+        self._tokens += dicts(_dict(choice.get("logprobs")).get("content"))
         if isinstance(choice.get("finish_reason"), str):
             reason = one_line(choice["finish_reason"], self._redact)[:50]
             if reason in _BROKEN:
@@ -140,7 +138,7 @@ class ReplyParser:
         """What one delta, or a whole message, says and reasons."""
         content = part.get("refusal") if part.get("content") is None else part["content"]
         items = content if isinstance(content, list) else [content]
-        thinking = [item for item in items if isinstance(item, dict) and item.get("type") == "thinking"]
+        thinking = [item for item in items if _dict(item).get("type") == "thinking"]
         said = _text_of([item for item in items if item not in thinking])
         name = next((n for n in _REASONING if _text_of(part.get(n))), "")
         if thought := _text_of(part.get(name) or thinking):
@@ -164,18 +162,21 @@ class ReplyParser:
         """
         text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
         counts, estimated = self._counts(sum(len(message["content"]) for message in messages), partial)
-        if not partial:
-            self._check(text + apart, counts, estimated)
+        completion = counts["completion_tokens"]
+        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
+        shown = text or apart or self._any_text or partial or (hidden and self._any_choice)
+        if not shown and (estimated or completion > 1 or not self._any_choice):
+            billed = {} if estimated else {"prompt_tokens": counts["prompt_tokens"], "completion_tokens": completion}
+            raise RetryableError("the server's reply holds no text", billed=billed)
         if messages and messages[-1]["role"] == "assistant":
             text = text.removeprefix(messages[-1]["content"])
-        tag, reasoning, answer = ("", apart, text) if apart else split_think(text)
-        # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split: its tokenizer is
-        # asked then.
-        joined = counts["completion_tokens"] - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
+        tag, reasoning, answer = ("<think>", apart, text) if apart else split_think(text)
+        # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
+        joined = completion - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
         ends = None
         if self._tokens and not joined:
             pieces, whole = [_bytes(token) for token in self._tokens], not (reasoning or partial)
-            ends = ends_of(pieces, reasoning or text, whole=whole, after=tag or "<think>")
+            ends = ends_of(pieces, reasoning or text, whole=whole, after=tag)
         return Reply(
             text=answer,
             reasoning=reasoning,
@@ -190,15 +191,6 @@ class ReplyParser:
             reasoning_in="think" if reasoning and not apart else self._reasoning_in,
             estimated=estimated,
         )
-
-    def _check(self, shown: str, counts: dict[str, int], estimated: bool) -> None:
-        """Refuse what is no reply at all; what was billed for it goes with the refusal."""
-        billed = {} if estimated else {name: counts[name] for name in ("prompt_tokens", "completion_tokens")}
-        if not self._any_choice:
-            raise RetryableError("the server's reply holds no choices", billed=billed)
-        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
-        if not self._any_text and not shown and not hidden and (estimated or counts["completion_tokens"] > 1):
-            raise RetryableError("the server's reply holds no text", billed=billed)
 
     def _counts(self, asked: int, partial: bool) -> tuple[dict[str, int], bool]:
         """The usage, normalised, and whether it had to be estimated."""
@@ -265,6 +257,11 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def dicts(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _count(value: Any) -> int | None:
     """A number of tokens; None where it is none, or cannot be one."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else None
@@ -281,15 +278,13 @@ def _text_of(value: Any) -> str:
 
 def _bytes(token: dict[str, Any]) -> bytes:
     """A token's bytes; from its text where the server does not give them."""
-    given, said = token.get("bytes"), token.get("token")
+    given = token.get("bytes")
     with suppress(TypeError, ValueError):
-        return bytes(given) if isinstance(given, list) else str(said or "").encode(errors="replace")
+        return bytes(given) if isinstance(given, list) else str(token.get("token") or "").encode(errors="replace")
     return b""
 
 
 def _alternatives(token: dict[str, Any]) -> dict[str, float]:
     """The alternatives listed for a token: text -> nats."""
-    listed = token.get("top_logprobs")
-    rows = [row for row in (listed if isinstance(listed, list) else []) if isinstance(row, dict)]
-    pairs = ((row.get("token"), row.get("logprob")) for row in rows)
+    pairs = [(row.get("token"), row.get("logprob")) for row in dicts(token.get("top_logprobs"))]
     return {sane(said): float(nats) for said, nats in pairs if isinstance(said, str) and isinstance(nats, int | float)}

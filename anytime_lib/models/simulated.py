@@ -48,16 +48,17 @@ def simulation_of(settings: Mapping[str, Any]) -> Simulation:
         found = Simulation(**settings)
     except ValidationError as error:
         raise ConfigError(f"simulated: {in_words(error)}") from None
+    told = [method for method in method_names() if _marker(method)]
     for method in found.effects:
-        if method not in method_names():
-            raise ConfigError(f"simulated: effects: unknown method {method!r}{nearest(method, method_names())}")
-        if not _marker(method):
-            raise ConfigError(f"simulated: effects: {method} has no words by which the respondent could tell it")
+        if method not in told:
+            raise ConfigError(
+                f"simulated: effects: no method {method!r} can be told by its words{nearest(method, told)}"
+            )
     return found
 
 
 def _marker(method: str) -> str:
-    """The words in a prompt by which a method can be told from others; empty where it has none."""
+    """The words of a prompt by which a method can be told; empty where it has none."""
     try:
         return fixed_words(f"{method}.question")
     except FileNotFoundError:
@@ -74,7 +75,7 @@ class SimulatedModel(Model):
 
     def __init__(self, config: RunConfig) -> None:
         self.respondent = Respondent(simulation_of(config.options.get("simulated", {})))
-        super().__init__(config, self.respondent.model, "simulated")
+        super().__init__(config.endpoint, self.respondent.model, "simulated")
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         self.respondent.tell_problems(task, test, others)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,10 @@ from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.tokens import ends_of
 
 _BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+_PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_BYTES = {chr(byte): byte for byte in _PLAIN}
+_BYTES |= {chr(256 + i): byte for i, byte in enumerate(sorted({*range(256)} - {*_PLAIN}))}
+"""The letters in which byte-level vocabularies write the 256 bytes: printable ones stand for themselves."""
 
 
 class TextTokenizer:
@@ -48,17 +51,18 @@ class TextTokenizer:
     async def _told(self, body: Any, text: str) -> list[bytes] | None:
         """The tokens that an answer of /tokenize tells of: strings (vLLM), objects with a `piece` (llama.cpp), or
         numbers alone (SGLang), which /detokenize turns back into strings."""
-        tokens = body.get("tokens") if isinstance(body, dict) else None
-        if not isinstance(tokens, list) or not tokens:
-            return None
-        if (strings := _strings(body.get("token_strs"))) is not None:
-            return vocabulary_pieces(strings, text)
-        if isinstance(tokens[0], dict):
-            pieces = [_raw(token["piece"]) for token in tokens]
-            return pieces if b"".join(pieces).strip() == text.encode().strip() else None
-        asked = {"model": self.endpoint.model, "tokens": [[token] for token in tokens], "skip_special_tokens": False}
-        back = await self._ask("/detokenize", asked)
-        pieces = [_utf8(s) for s in _strings(back.get("text") if isinstance(back, dict) else None) or ()]
+        try:
+            if body.get("token_strs"):
+                return vocabulary_pieces(body["token_strs"], text)
+            if isinstance(body["tokens"][0], dict):  # a string, or numbers where it is no whole character
+                told = [token["piece"] for token in body["tokens"]]
+                pieces = [piece.encode() if isinstance(piece, str) else bytes(piece) for piece in told]
+            else:
+                tokens = {"tokens": [[token] for token in body["tokens"]], "skip_special_tokens": False}
+                back = await self._ask("/detokenize", {"model": self.endpoint.model, **tokens})
+                pieces = [_utf8(told) for told in back["text"]]
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return None  # another kind of server
         return pieces if ends_of(pieces, text) is not None else None
 
     async def _ask(self, route: str, body: dict[str, Any]) -> Any:
@@ -96,30 +100,12 @@ def file_pieces(tokenizer: Tokenizer, text: str) -> list[bytes]:
 def vocabulary_pieces(strings: Sequence[str], text: str) -> list[bytes] | None:
     """The bytes of tokens given as a vocabulary writes them: as they are, in the byte alphabet of GPT-2 (`Ġ` for a
     space), or as SentencePiece has them (`▁`, `<0x0A>`). None if none of these readings joins to the text."""
-    alphabet = _byte_alphabet()
     plain = [_utf8(s) for s in strings]
-    byte_level = [bytes(alphabet.get(c, 0) for c in s) for s in strings]
+    byte_level = [bytes(_BYTES.get(c, 0) for c in s) for s in strings]
     sentencepiece = [bytes([int(s[3:5], 16)]) if _BYTE.fullmatch(s) else _utf8(s.replace("▁", " ")) for s in strings]
     readings, wanted = (plain, byte_level, sentencepiece), text.encode().strip()
     return next((pieces for pieces in readings if b"".join(pieces).strip() == wanted), None)
 
 
-@cache
-def _byte_alphabet() -> dict[str, int]:
-    """The letters in which byte-level vocabularies write the 256 bytes: printable ones stand for themselves."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [b for b in range(256) if b not in plain]
-    return {chr(b): b for b in plain} | {chr(256 + i): b for i, b in enumerate(others)}
-
-
-def _strings(value: object) -> list[str] | None:
-    return value if isinstance(value, list) and all(isinstance(s, str) for s in value) else None
-
-
 def _utf8(text: str) -> bytes:
     return text.encode(errors="replace")
-
-
-def _raw(piece: str | list[int]) -> bytes:
-    """A token's bytes: llama.cpp gives a string, or a list of numbers where it is no whole character."""
-    return piece.encode() if isinstance(piece, str) else bytes(piece)

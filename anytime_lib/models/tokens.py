@@ -26,48 +26,42 @@ def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True, after: st
         whole: nothing but such remains stands around the text; else it is a part of what the tokens join to.
         after: where the tokens begin with this mark, a part is looked for behind it.
     """
-    raw, joined, mark = text.encode(), b"".join(pieces), after.encode()
+    raw, joined = text.encode(), b"".join(pieces)
     if not raw:
         return None if whole and joined.strip() else []
     joined_ends = list(accumulate(map(len, pieces)))
-    begin = joined.find(mark) + len(mark) if not whole and mark and joined.lstrip().startswith(mark) else 0
+    marked = not whole and joined.lstrip().startswith(after.encode())
+    begin = joined.find(after.encode()) + len(after.encode()) if marked else 0
     at = joined.find(raw, begin)
     left = joined[at + len(raw) :].strip()
     if len(left) < 4:  # a character that was cut off is not in the text
         left = left.decode(errors="ignore").encode()
     if at < 0 or (whole and (joined[:at].strip() or left)):
-        before = bisect_right(joined_ends, begin) if begin else 0
-        return _aligned(pieces[before:], raw, whole) if _LOST in joined else None
+        return _aligned(pieces[bisect_right([0, *joined_ends], begin) - 1 :], raw) if _LOST in joined else None
     ends = [min(max(end - at, 0), len(raw)) for end in joined_ends if whole or end > at]
     while len(ends) > 1 and ends[-2] == len(raw):  # what follows the text, such as end tokens without bytes
         ends.pop()
     return ends
 
 
-def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool) -> list[int] | None:
-    """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD. If `whole`,
-    nothing may follow the text."""
-    ends: list[int] = []
-    at, open_ = 0, 0
-    for number, piece in enumerate(pieces):
-        if not at and not open_ and not raw.startswith(piece):
-            piece = piece.lstrip()
-        if at == len(raw) and not open_:
-            if whole and b"".join(pieces[number:]).strip():
-                return None
+def _aligned(pieces: Sequence[bytes], raw: bytes) -> list[int] | None:
+    """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD."""
+    ends, at, lost = list[int](), 0, False
+    for piece in pieces:
+        known = piece if ends or raw.startswith(piece) else piece.lstrip()
+        if at == len(raw) and not lost:
             break
-        for place, known in enumerate(piece.split(_LOST)):
-            open_ += place > 0
-            if not known:
-                continue
-            found = raw.find(known, at, at + 4 * open_ + len(known))
-            if found < 0 or (found > at and not open_):
-                return None
-            if open_ and not place and ends:  # the token before was the one that completed the character
-                ends[-1] = found
-            at, open_ = found + len(known), 0
+        for place, part in enumerate(known.split(_LOST)):
+            lost |= place > 0
+            if part:
+                found = raw.find(part, at)
+                if found < 0 or (found > at and not (lost and min(raw[at:found]) > 127)):
+                    return None
+                if lost and not place and ends:  # the token before was the one that completed the character
+                    ends[-1] = found
+                at, lost = found + len(part), False
         ends.append(at)
-    if ends and open_ and len(raw) - at <= 4 * open_:
+    if lost and ends and min(raw[at:], default=128) > 127:
         ends[-1] = at = len(raw)
     return ends if at == len(raw) else None
 

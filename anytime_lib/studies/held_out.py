@@ -4,7 +4,7 @@ The criterion in the params names two methods, a statistic, budgets, a margin in
 Both methods are run there as in any sweep; what they prepare (pairs, principles) comes from the run's own pool, so
 nothing of the held-out problems is seen before. The verdict follows from the interval of the paired difference alone:
 `supported` if all of it is above the margin, `refuted` if all of it is below, else `undecided`. When a criterion is
-first seen is noted in the store (`sweep.criterion`), and a verdict by one younger than held-out results says so.
+first seen is noted in the store (`note_criterion`), and a verdict by one younger than held-out results says so.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ import pandas as pd
 
 from anytime_lib.config import HeldOutConfig, RunConfig
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import PrepTask
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import CurveStatistic, index_of
 from anytime_lib.stats.compare import FEW, compare
-from anytime_lib.sweep.aio import run_async
-from anytime_lib.sweep.criterion import held_out_run, note_criterion
-from anytime_lib.sweep.plan import Arm, PrepTask, drawn, samples_of, split_problems
-from anytime_lib.sweep.run import opened, sweep_arms
+from anytime_lib.sweep.plan import Arm, drawn, samples_of, split_problems
+from anytime_lib.sweep.run import held_out_run, note_criterion, opened, run_async, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
 
 STATISTICS = {
@@ -99,9 +98,6 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     undecided = Verdict("undecided", criterion, seen)
-    if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
-        note = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
-        return replace(undecided, note=note)
     try:
         found = compare(
             cells, baseline=criterion.baseline, treatment=criterion.treatment, n_resamples=n_resamples, seed=seed,
@@ -146,7 +142,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     problems, arms = ProblemSplit(held, run.shots, run.pool), []
     for name in dict.fromkeys(names):
         method = load_method(name, settings.options.get(name))
-        samples = samples_of(config, task, method, held)
+        samples = samples_of(task, method, held, config.n_samples)
         arms.append(Arm(task, settings.model_copy(update=changes), method, problems, samples, on))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 

@@ -1,29 +1,32 @@
 """Is it known already? If not, a backend is asked.
 
-Every call of a model goes through a `CachedClient`. It looks the request up by the hash of all that determines it, and
-has its backend complete it only if it is not known: `live.LiveBackend` asks the endpoint, pays, and stores what came
-back before anybody uses it; the estimate's backend counts and makes something up.
+Every call of a model goes through a `CachedClient`, which looks it up by the hash of all that determines it. What is
+not known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes things up.
 """
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
-from anytime_lib.config import RunConfig
-from anytime_lib.errors import HiddenReasoning, RequestFailed
+from anytime_lib.config.groups import SamplingConfig
+from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
-from anytime_lib.models.reply import hidden_reasoning, reasoning_of
-from anytime_lib.models.tokens import cut
+from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
+from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
-from anytime_lib.sweep.traces import KEY_VERSION, Tokenised, recorded_key, tokens_request, trace_of
-from anytime_lib.types import Completion, Message, Trace, digest
+from anytime_lib.store import Store
+from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest
+
+KEY_VERSION = 1
 
 Row = dict[str, Any]
-"""A reply as it is stored (see `models.reply.Reply.to_json`)."""
+"""A reply as it is stored (see `models.reply.Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there
+is none), and `by_file`: it was the user's, not the server's."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class Request:
 
 
 class Backend(Protocol):
-    """Whoever knows what was asked before (`get`: None if it was not), completes the requests that were not (or raises
-    RequestFailed), finds the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
+    """Knows what was asked before (`get`: None if it was not), completes what was not (or raises RequestFailed), finds
+    the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
     @property
     def model(self) -> ModelName: ...
@@ -55,40 +58,25 @@ class Backend(Protocol):
 
     async def complete(self, request: Request) -> Row: ...
 
-    async def tokenise(self, request: Request, text: str) -> Tokenised: ...
+    async def tokenise(self, request: Request, text: str) -> Row: ...
 
     async def hides_reasoning(self) -> bool: ...
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """A run of its own for one budget, with nothing cut.
-
-    Attributes:
-        trace: what there is to give back when the answer has to be forced; its `ends` are empty.
-        said: what it said in the end.
-        used: tokens spent reasoning, by the returned usage alone.
-        spoken: what it said is the answer, for the reasoning came apart from it or was hidden. It may be nothing: a
-            run that spent its budget out of sight has answered nothing by then (`empty`, score 0). Were it left out,
-            only early finishers would count at small budgets.
-    """
-
-    trace: Trace
-    said: Completion
-    used: int
-    spoken: bool
 
 
 class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
+        trace_slots: as many at once as there are slots; one by default.
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
-    def __init__(self, config: RunConfig, backend: Backend) -> None:
-        self.config, self.backend, self.model = config, backend, backend.model
+    def __init__(
+        self, backend: Backend, sampling: SamplingConfig, seed: int, trace_slots: asyncio.Semaphore | None = None
+    ) -> None:
+        self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
+        self.trace_slots = trace_slots or asyncio.Semaphore()
         self.repeated = [0, 0]
         self.keys: set[str] | None = None
         self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
@@ -107,8 +95,8 @@ class CachedClient:
 
     def trace_request(self, of: Sample, messages: list[Message], max_tokens: int) -> Request:
         """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
-        seed = int(digest([self.config.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
-        sampling = {"temperature": self.config.sampling.temperature, "top_p": self.config.sampling.top_p, "seed": seed}
+        seed = int(digest([self.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
+        sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p, "seed": seed}
         return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
     async def complete(self, request: Request) -> Row:
@@ -131,20 +119,21 @@ class CachedClient:
             seen[trace.key] = hash(trace.text)
         return trace
 
-    async def fresh(self, of: Sample, messages: list[Message], budget: int) -> Fresh:
-        """A run of its own under a budget, which the server itself keeps; what it spent is what the usage says."""
+    async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
+        """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has
+        to be forced; the tokens that it spent reasoning, as the usage tells; and what it said, if that is its answer,
+        for the reasoning came apart from it or was hidden. A run that spent its budget out of sight has answered
+        nothing by then (`empty`, score 0): were it left out, only early finishers would count at small budgets."""
         request = self.trace_request(of, messages, budget)
         row = await self.complete(request)
-        billed, told = row["completion_tokens"], row["reasoning_tokens"]
-        if not billed:
+        if not row["completion_tokens"]:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
         stopped = row["finish_reason"] != "length"
-        starved = not (said or apart or stopped)  # of whatever kind, it was out of sight
-        spoken = (said and apart) or starved or hidden_reasoning(row, row["ends"]) != ""
-        answer = _completion(request.key, row)
+        spoken = (said and apart) or not (said or apart or stopped) or hidden_reasoning(row, row["ends"])
+        answer = _completion(request.key, row, request.key)
         trace = Trace(request.key, messages, reasoning_of(row), [], "usage", stopped, answer.prompt_tokens)
-        return Fresh(trace, answer, told or billed, spoken)
+        return trace, row["reasoning_tokens"] or row["completion_tokens"], answer if spoken else None
 
     async def recorded(self, of: Sample, messages: list[Message]) -> Trace:
         """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
@@ -157,14 +146,12 @@ class CachedClient:
         return trace_of(key, messages, row, None if told else await self._tokenised(of, key, row))
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
-        """The answer forced after the first `budget` tokens of a trace.
-
-        By a new user turn after the reasoning given back as the assistant's, or (`prefill`) by letting the model
-        go on after a closing phrase. Budgets past the trace's own end share one call.
-        """
+        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens: by a new user turn
+        after the reasoning given back as the assistant's, or (`prefill`) by letting the model go on after a closing
+        phrase. Budgets past the trace's own end share one call."""
         so_far = cut(trace.text, trace.ends, trace.used(budget))
         body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.config.sampling.answer_via == "prefill":
+        if self.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
         else:
@@ -185,7 +172,8 @@ class CachedClient:
         alternatives: int = 0,
         temperature: float = 0.0,
     ) -> Completion:
-        """Something else that the model is asked to say."""
+        """Something else that the model is asked to say. `kind` is its name in the ledger; `alternatives`, for the
+        first token, come with their log-probabilities."""
         body: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             body["alternatives"] = alternatives
@@ -197,10 +185,56 @@ class CachedClient:
             self.keys.add(request.key)
         return self.backend.get(request.key)
 
-    async def _tokenised(self, of: Sample, trace_key: str, row: Row) -> Tokenised:
+    async def _tokenised(self, of: Sample, trace_key: str, row: Row) -> Row:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""
         request = Request("tokens", of.task.name, of.method, {}, tokens_request(trace_key))
         return self.backend.get(request.key) or await self.backend.tokenise(request, reasoning_of(row))
+
+
+def tokens_request(trace_key: str) -> dict[str, Any]:
+    """What determines a trace's token boundaries, where a tokenizer tells them."""
+    return {"v": KEY_VERSION, "kind": "tokens", "trace": trace_key}
+
+
+def recorded_key(problem: Problem, sample: int) -> str:
+    """The store's key of a recorded trace."""
+    return digest({"kind": "recorded", "task": problem.task, "problem": problem.content_hash, "sample": sample})
+
+
+def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None) -> Trace:
+    """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
+    the user's tokenizer scaled to what was billed, else in proportion.
+
+    Raises:
+        HiddenReasoning: the server hides it, wholly or in part.
+        RequestFailed: nothing tells how many tokens there are.
+    """
+    text, billed, told = reasoning_of(row), expected_tokens(row), tokenised or {}
+    known, by_file = told.get("ends") if row["ends"] is None else row["ends"], bool(told.get("by_file"))
+    if why := hidden_reasoning(row, None if by_file else known):
+        raise HiddenReasoning(why)
+    mode: TokenMode = "stream" if row["ends"] is not None else "file" if by_file else "tokenizer"
+    if known is None:
+        known, mode = proportional_ends(text, billed), "proportional"
+        if text and not known:
+            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+    elif mode == "file" and billed:
+        known = scaled_ends(known, billed)
+    stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
+    return Trace(key, messages, text, known, mode, stopped, row.get("prompt_tokens") or 0)
+
+
+def stored_trace(store: Store, key: str) -> Trace:
+    """The trace of that key, as the store has it; asks nobody.
+
+    Raises:
+        DataError: the store has no such trace.
+        RequestFailed: what the server returned cannot be cut; the text says why.
+    """
+    row, request = store.get(key), store.request(key)
+    if row is None or request is None:
+        raise DataError(f"{store.path} has no trace {key}")
+    return trace_of(key, request["messages"], row, store.get(digest(tokens_request(key))))
 
 
 def _with_question(messages: list[Message], so_far: str, question: str) -> list[Message]:

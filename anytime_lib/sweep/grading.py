@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -12,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.registry import load_task, task_names
-from anytime_lib.store import CELL_COLUMNS, Store
-from anytime_lib.tasks import trip
+from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
@@ -34,9 +34,7 @@ class StoredAnswer(NamedTuple):
 
 def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnswer]:
     """Every cell that has an answer, one at a time; of one task if it is named."""
-    problems: dict[tuple[str, str], Problem] = {}
-    for name in store.tasks() if task is None else [task]:
-        problems |= {(name, p.id): p for p in store.problems(name)}
+    problems = {(p.task, p.id): p for p in store.problems(task)}
     for cell, response in store.answered(task):
         row = json.loads(response)
         yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
@@ -47,15 +45,10 @@ def grader_version(task: Any) -> int:
     return int(getattr(task, "grader_version", 1))
 
 
-def outdated(store: Store) -> list[str]:
-    """Tasks known here of which the store has cells that another version of their reader graded."""
-    known = task_names()
-    return sorted({t for t, grader in store.graders() if t in known and grader != grader_version(load_task(t))})
-
-
 def update_grades(store: Store) -> None:
     """Grade again what another version of a task's reader graded, so that no table mixes two, and say so."""
-    for task in [] if store.read_only else outdated(store):
+    known, graders = task_names(), [] if store.read_only else store.graders()
+    for task in sorted({t for t, grader in graders if t in known and grader != grader_version(load_task(t))}):
         n = len(regrade(store, task))
         log.warning("%s: graded again, for another version of its reader did it before; %d grades changed", task, n)
 
@@ -68,58 +61,44 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
     Returns:
         One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
-    wanted = store.tasks() if task is None else [task]
-    known = {name: load_task(name) for name in set(wanted) & set(task_names())}
-    if unknown := set(wanted) - set(known):
+    wanted = {problem.task for problem in store.problems(task)}
+    known = {name: load_task(name) for name in wanted & set(task_names())}
+    if unknown := wanted - set(known):
         log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
-    place = CELL_COLUMNS[:7]
     changed: list[dict[str, Any]] = []
     pending: list[dict[str, Any]] = []
     for cell, problem, text, finish_reason in stored_answers(store, task):
         if (own := known.get(cell["task"])) is None:
             continue
         new = asdict(grade_answer(own, problem, text, finish_reason)) | {"grader": grader_version(own)}
-        if all(cell[name] == value for name, value in new.items()):
+        if new.items() <= cell.items():
             continue
         pending.append(cell | new)
-        if any(cell[name] != new[name] for name in ("score", "status")):
-            before = {f"{name}_before": cell[name] for name in ("score", "status")}
-            changed.append({name: cell[name] for name in place} | before | new)
+        if (new["score"], new["status"]) != (cell["score"], cell["status"]):
+            changed.append(cell | new | {"score_before": cell["score"], "status_before": cell["status"]})
         if len(pending) >= BATCH:
             store.put_cells(pending)
             pending = []
     store.put_cells(pending)
-    return pd.DataFrame(changed, columns=[*place, "score_before", "score", "status_before", "status"])
-
-
-Grader = Callable[[Problem, str], float]
-
-
-GRADERS: Mapping[str, Mapping[str, Grader]] = {
-    "natural_plan_trip": {"strict": trip.grade_strict, "official": trip.grade_official},
-}
-"""Other verdicts that a task's stored answers can be given, beside its own."""
+    return pd.DataFrame(changed, columns=[*CELL_KEY, "score_before", "score", "status_before", "status"])
 
 
 def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
     """The cells as other graders would have them: grader -> cells of the tasks that it knows.
 
-    Stored answers are read again; no model is called and nothing is written. Beside `GRADERS`, `right or wrong` counts
-    an answer as 1 if it is wholly right and as 0 otherwise, for tasks that give partial credit.
+    A task may have `other_graders`; `right or wrong` counts an answer as 1 if it is wholly right and as 0 otherwise,
+    for tasks that give partial credit and have none. Stored answers are read again; no model is called.
     """
-    found: dict[str, list[pd.DataFrame]] = {}
+    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
     for task, part in cells.groupby("task", sort=False):
-        whole = part.correct.astype("Float64").to_numpy(float, na_value=np.nan)
-        if task not in GRADERS and not np.array_equal(whole, part.score.to_numpy(float), equal_nan=True):
-            found.setdefault("right or wrong", []).append(part.assign(score=np.where(part.score.isna(), np.nan, whole)))
-        if task in GRADERS:
-            wanted = set(part.answer_key.dropna())
-            texts = {
-                a.cell["answer_key"]: a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted
-            }
-            for name, grade in GRADERS[str(task)].items():
-                scores = {key: float(grade(a.problem, a.text)) for key, a in texts.items()}
-                found.setdefault(name, []).append(
-                    part.assign(score=part.answer_key.map(scores).astype(float).where(part.score.notna()))
-                )
+        graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
+        wanted, graded = set(part.answer_key), part.score.notna()
+        there = stored_answers(store, str(task)) if graders else ()
+        answers = {a.cell["answer_key"]: a for a in there if a.cell["answer_key"] in wanted}
+        for name, grade in graders.items():
+            scores = {key: float(grade(a.problem, a.text)) for key, a in answers.items()}
+            found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))
+        whole = part.correct.astype("Float64").astype(float).where(graded)
+        if not graders and not np.array_equal(whole, part.score, equal_nan=True):
+            found["right or wrong"].append(part.assign(score=whole))
     return {name: pd.concat(parts) for name, parts in found.items()}

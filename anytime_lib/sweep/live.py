@@ -1,7 +1,4 @@
-"""How is a request asked, paid for, and stored before anybody uses it?
-
-What is with the server when a run ends in an error is let come back and stored (`settle`), for it is paid for.
-"""
+"""How is a request asked, paid for, and stored before anybody uses it?"""
 
 from __future__ import annotations
 
@@ -23,7 +20,6 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
 from anytime_lib.sweep.costs import SpendLimit
 from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.traces import Tokenised
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +58,7 @@ class LiveBackend:
             raise
         return asking.result()
 
-    async def tokenise(self, request: Request, text: str) -> Tokenised:
+    async def tokenise(self, request: Request, text: str) -> Row:
         endpoint = await self._endpoint()
         pieces, by_file = await endpoint.tokenize(text)
         ends = None if pieces is None else ends_of(pieces, text)
@@ -73,7 +69,8 @@ class LiveBackend:
         return self._hides
 
     async def settle(self, seconds: float) -> None:
-        """Let requests that are with the server come back and be stored, for so many seconds; then end them."""
+        """Where a run ends in an error: let requests that are with the server, and so paid for, come back and be
+        stored, for so many seconds; then end them."""
         asking = list(self._asking.values())
         try:
             if asking and seconds:
@@ -114,14 +111,15 @@ class LiveBackend:
             try:
                 reply = await once()
             except RetryableError as lost:
-                bill.usage = lost.billed
+                bill.update(lost.billed)
                 if lost.partial is not None:
                     part = lost.partial.to_json()
                     await self._put(request, part, part, "partial")
                 elif +Counter(lost.billed):
                     await self._put(request, {"error": str(lost)}, lost.billed, "error")
                 raise
-            bill.usage, said = reply.spent, reply.to_json()
+            bill.update(reply.spent)
+            said = reply.to_json()
             return reply, await self._put(request, said, said)
 
     async def _endpoint(self) -> Endpoint:

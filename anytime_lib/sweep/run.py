@@ -1,23 +1,20 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
 
-One trace serves every budget: it is sampled once to the largest, cut at each, and an answer is forced there. All
-that is asked is stored before it is used, so a run that was stopped goes on where it was, and a run that is
-complete calls nobody. Where reasoning is hidden (or `mode` is `fresh`), each budget gets a run of its own: what it
-shows of its reasoning is given back and an answer forced as ever; if it hides it, what it said within the budget is
-its answer, and nothing said is an empty one, with score 0.
-
-Traces of all tasks and arms share the slots of one limiter. A trace and its answers follow each other without a pause,
-in ascending order, so that prefix caches hit; no more of them are at work than there are slots, so that all slots are
-busy and memory does not grow with the sweep.
+All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
+calls nobody. Traces of all tasks and arms share the slots of one limiter, and no more of them are at work than there
+are slots. A trace and its answers follow each other in ascending order, so that prefix caches hit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -26,27 +23,29 @@ from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
-from anytime_lib.sweep.criterion import note_criterion
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, plan, split_summary
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SETTLE = 120.0
 """Seconds that requests in flight are waited for where a run ends in an error: they are paid for."""
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
-    """Run every (task, method) of a config and return its cells.
+    """Run every (task, method) of a config, in a script or a notebook cell, and return its cells.
 
-    Works in a script and in a notebook cell alike (async code: `await run_sweep_async(config)`).
     Run again, it calls no model; after a kill or an interrupt it goes on where it was.
+
+    Args:
+        progress: show a bar, and print how many problems are tested, are examples and make the pool.
 
     Returns:
         The tidy table (columns of `Store.cells()`), one row per model, task, problem, method, sample and budget.
@@ -63,7 +62,10 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
     async with opened(config) as (store, model):
         update_grades(store)
         note_criterion(config, store, model.name)
-        return await sweep_arms(config, plan(config, store), store, model, progress)
+        arms = plan(config, store)
+        if progress:
+            print(split_summary(arms))
+        return await sweep_arms(config, arms, store, model, progress)
 
 
 @asynccontextmanager
@@ -82,7 +84,7 @@ async def sweep_arms(
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     n_cells = sum(arm.n_cells for arm in arms)
-    async with running(config, store, model, config.label, n_cells, progress, keep_files=keep_files) as run:
+    async with running(config, store, model, Progress(config.label, n_cells, progress), keep_files) as run:
         done = await first_error(run_arms(run, arms))
     here = store.cells(run=config.label, model=model.name)
     mine = pd.Series(False, index=here.index)
@@ -106,34 +108,93 @@ async def sweep_arms(
 
 @asynccontextmanager
 async def running(
-    config: RunConfig,
-    store: Store,
-    model: Model,
-    title: str,
-    total: int,
-    progress: bool,
-    unit: str = "cell",
-    keep_files: bool = True,
+    config: RunConfig, store: Store, model: Model, bar: Progress, keep_files: bool = True
 ) -> AsyncIterator[Run]:
     """A run with its limiter, spend limit and bar; its last cells are stored however it ends."""
     at = config.endpoint
-    limiter = Limiter(
-        at.concurrency, requests_per_minute=at.requests_per_minute, tokens_per_minute=at.tokens_per_minute
-    )
-    spend_limit = spend_limit_of(config, store, model.name, model.endpoint_id)
-    bar = Progress(title, total, progress, unit, limiter=limiter, spend_limit=spend_limit)
-    model.limiter, model.on_event = limiter, bar.event
+    rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
+    bar.limiter = model.limiter = Limiter(at.concurrency, **rates)
+    bar.spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
+    model.on_retry = bar.retry
     model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
-    backend = LiveBackend(store, model, bar, spend_limit)
-    client = CachedClient(config, backend)
-    run = Run(config, client, limiter.trace_slots, bar, store, config.folder if keep_files else None)
-    ticking = asyncio.create_task(bar.tick())
+    backend = LiveBackend(store, model, bar, bar.spend_limit)
+    client = CachedClient(backend, config.sampling, config.seed, bar.limiter.trace_slots)
+    run = Run(config.label, client, bar, store, config.folder if keep_files else None)
     try:
         yield run
     except BaseException as error:
         await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
         raise
     finally:
-        ticking.cancel()
         run.flush()
         bar.close()
+
+
+def held_out_run(config: RunConfig) -> str:
+    """The `run` under which held-out cells are stored: they are no part of the run's own table."""
+    return f"{config.label} held out"
+
+
+def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any] | None:
+    """Note the held-out test's criterion, and the hash of all that its verdict depends on, when it is first seen.
+
+    Returns:
+        The note: criterion, first_seen (UTC, ISO), after_results and after_run (how many held-out answers, and answers
+        of the run's own treatment, were there then); None if the config has no criterion for a task that it runs.
+    """
+    wanted = config.held_out
+    if wanted is None or wanted.pool_task not in config.tasks:
+        return None
+    tasks = [
+        config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in (wanted.task, wanted.pool_task)
+    ]
+    numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
+    design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
+    about = f"{held_out_run(config)}, {model}, {design}"
+    if (known := store.noted("settle", about)) is not None:
+        return known
+    held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
+    own = store.cells(run=config.label, model=model, task=wanted.task, method=wanted.treatment)
+    note = {
+        "criterion": wanted.model_dump(mode="json"),
+        "first_seen": datetime.now(UTC).isoformat(timespec="seconds"),
+        "after_results": int((held.status != "error").sum()),
+        "after_run": int((own.status != "error").sum()),
+    }
+    if not store.read_only:
+        store.note("settle", about, note)
+    return note
+
+
+async def first_error(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that may raise a group of errors; raise the first of it alone, so that it reads as one sentence."""
+    try:
+        return await work
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+    raise error  # outside the handler: a group left in its context would make notebooks print the group
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, in a thread of its own: in a notebook cell a loop runs already.
+
+    Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt.
+    """
+    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+
+    async def whole() -> T:
+        task = asyncio.current_task()
+        assert task
+        begun.set_result((asyncio.get_running_loop(), task))
+        return await work
+
+    with ThreadPoolExecutor(1) as thread:
+        done = thread.submit(asyncio.run, whole())
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            loop, task = begun.result()
+            loop.call_soon_threadsafe(task.cancel)
+    raise KeyboardInterrupt("stopped; what was stored is kept: run the same again, and it goes on from there")

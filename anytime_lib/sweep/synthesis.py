@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from anytime_lib.config import RunConfig
+from anytime_lib.methods.base import PrepTask
 from anytime_lib.methods.judge import PreferenceSource
 from anytime_lib.methods.pdp import Pairs
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.registry import load_task
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import prepare
-from anytime_lib.sweep.plan import PrepTask, split_problems
-from anytime_lib.sweep.run import opened, running
+from anytime_lib.sweep.plan import split_problems
+from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.run import first_error, opened, run_async, running
 
 
 def run_synthesis(
@@ -32,8 +33,7 @@ async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progre
             task, settings = load_task(name), config.task(name)
             problems = split_problems(task, settings, config.seed)
             model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-            k = settings.pool.samples
-            calls = len(problems.pool) * (2 * k + k * (k - 1))
-            async with running(config, store, model, f"{name} / synthesis", calls, progress, "call", keep) as run:
+            bar = Progress(f"{name} / synthesis", show=progress)
+            async with running(config, store, model, bar, keep) as run:
                 found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
     return found

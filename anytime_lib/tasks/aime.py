@@ -5,19 +5,13 @@ The task `aime`: AIME's own problems, from a file or the Hugging Face hub, or th
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Container
-from itertools import cycle, islice
+from importlib import import_module
 from typing import Any
-
-from numpy.random import SeedSequence, default_rng
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks import aime_source
-from anytime_lib.tasks.base import SPLITS, from_generator, levels, right_or_wrong, select
+from anytime_lib.tasks.base import from_generator, levels, right_or_wrong, select
 from anytime_lib.tasks.integers import extract_integer
-from anytime_lib.tasks.ladder import LEVELS, TEMPLATES, generate
 from anytime_lib.types import Grade, Problem
 
 __all__ = ["TASK", "Aime", "extract_integer"]
@@ -28,7 +22,7 @@ class Aime:
 
     name = "aime"
     answer_tokens = 64
-    grader_version = 1
+    grader_version = 2
 
     def problems(
         self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
@@ -39,11 +33,12 @@ class Aime:
         `pool`. `difficulty` lists levels of the ladder, taken in turn (by default 1 to 6); AIME has none.
         """
         if source is None:
-            wanted = levels(difficulty, LEVELS, "levels of the ladder, 1 to 6")
-            return from_generator(lambda part, n: _climb(n, seed, part, wanted), split, limit, seed)
+            ladder = import_module("anytime_lib.tasks.ladder")  # by name: whoever follows a run need not know it
+            wanted = levels(difficulty, list(ladder.TEMPLATES), "levels of the ladder, 1 to 6")
+            return from_generator(lambda part, n: ladder.problems(n, seed, part, wanted), split, limit, seed)
         if difficulty is not None:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")
-        found = aime_source.read(source)
+        found = import_module("anytime_lib.tasks.aime_source").read(source)
         if not (chosen := select(found, split, seed, limit)):
             raise DataError(f"{found[0].metadata['source']} is too small to have any problem in the split {split!r}")
         return chosen
@@ -72,29 +67,3 @@ class Aime:
 
 
 TASK = Aime()
-
-
-def _climb(limit: int, seed: int, split: str, levels: list[int]) -> list[Problem]:
-    """`limit` problems of the ladder, the levels in turn."""
-    reached: Counter[int] = Counter()
-    found: dict[str, Problem] = {}
-    for level in islice(cycle(levels), limit):
-        problem = _rung(level, reached[level], seed, split, found)
-        reached[level] += 1
-        found[problem.id] = problem
-    return list(found.values())
-
-
-def _rung(level: int, index: int, seed: int, split: str, taken: Container[str]) -> Problem:
-    """The problem at that place of a level; its own stream makes it independent of how many are asked for."""
-    names = list(TEMPLATES[level])
-    rng = default_rng(SeedSequence([seed, SPLITS[split], level, index]))
-    for _ in range(1000):
-        text, answer, template = generate(level, rng, names[index % len(names)])
-        metadata = {"source": "ladder", "difficulty": level, "template": template}
-        content = Problem("", TASK.name, text, answer).content_hash[:8]
-        problem = Problem(f"ladder-L{level}-{content}", TASK.name, text, answer, metadata)
-        # The last bit of the id's own digits decides the split, so the splits share neither content nor id.
-        if int(content, 16) % 2 == SPLITS[split] and problem.id not in taken:
-            return problem
-    raise ConfigError(f"level {level} of the ladder has no more than {index} different problems; ask for fewer")

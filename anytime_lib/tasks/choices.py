@@ -46,7 +46,7 @@ _MARK = re.compile(
       (?:\s?\([^()\n]{{1,30}}\)(?=\s?[:=]))?
       (?:\s(?:to|for)\s[^.:;!?\n]{{1,60}}?(?=\s(?:is|should|must|would)\b))?
       [\s)\]]{{0,6}}+
-      (?: (?P<never> (?:isn't|wasn't|(?:can't|cannot|wouldn't|shouldn't)\sbe)\b )
+      (?: (?P<never> isn't\b )
         | (?P<link> (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
             | [-–—](?=\s) | [是为為はが은는]:? | (?<=\])|(?<=\]\s) )
         | (?P<bare> \| | (?<=\s) ) )
@@ -58,13 +58,13 @@ _MARK = re.compile(
 _OPENS = re.compile(r"(?im)^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$")
 _TAIL = re.compile(
     rf"(?i){_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
-    r"|(?P<void>(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b"
-    rf"|(?:I )?do(?:n't| not) know\b)|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
+    r"|(?P<void>(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b)"
+    rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
 _CALLED = re.compile(
     rf"(?m)(?:\b(?P<noun>[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D])){_LETTER}"
-    r"\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|false|not\s(?:the\s)?(?:correct|right|answer))\b)"
+    r"\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
     r"|(?:\w{1,12}ly\s|therefore\s|thus\s)?(?:(?:the|my)\s)?"
     r"(?:(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?|answer)\b"
     r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))"
@@ -76,7 +76,7 @@ _FRESH = re.compile(r"(?i)(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s
 # After the letter.
 _REJECTS = r"(?!\s(?:is|isn't|has|gives|would|violates|fails|ignores)\b)"
 _SECOND = re.compile(
-    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|und|oder|ou|et|vs|y|o)\b\.?|或|和))\s{0,3}+"
+    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
     rf"(?:(?:or|and|maybe|perhaps|possibly|even|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-'])"
     rf"(?(clause){_REJECTS})"
 )
@@ -88,10 +88,7 @@ _MORE = re.compile(
 _END = re.compile(r"(?:です|だ|입니다|이다)?[ \t]{0,9}+[.!]?[ \t]{0,9}+(?:\|[ \t]{0,9}+)?(?:\Z|\n|<|\[/)")
 _GOES_ON = re.compile(
     r"(?i)[.!,;:…](?!\w)|[–—]"
-    r"|\s(?:[-–—]\s|\(|(?:because|since|weil|car|(?:and )?not|rather than|instead of|over|is (?:correct|right))\b)"
-)
-_DENIED = re.compile(
-    r"(?i)[ .,!–—-]{0,6}+(?:(?:is|was) (?:not|wrong|incorrect|false|too|impossible)|isn't|can't|cannot)\b"
+    r"|\s(?:[-–—]\s|\(|(?:because|since|(?:and )?not|rather than|instead of|over|is (?:correct|right))\b)"
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
@@ -146,29 +143,24 @@ def _called(text: str, match: re.Match[str]) -> tuple[str, int, bool]:
 
 def _marked(text: str, mark: re.Match[str], options: Sequence[str]) -> tuple[str, int, bool]:
     """Letter ("" for none, "both", "none"), where it ends, and whether it is negated, after "the answer is"."""
-    bare = mark["bare"] is not None
-    if bare and not _OPENS.search(text, max(0, mark.start() - WINDOW), mark.start()):
+    if mark["bare"] is not None and not _OPENS.search(text, max(0, mark.start() - WINDOW), mark.start()):
         return "", mark.end(), False
     tail, end, letter = _TAIL.match(text, mark.end()), mark.end(), ""
-    if tail and (tail["both"] or tail["void"]):
-        letter, end = "both" if tail["both"] else "none", tail.end()
-    # A small letter is read after a colon or verb, or alone in a box, and not in "I pick a".
-    elif tail and (tail["letter"].isupper() or mark["link"] or mark["never"] or (mark["box"] and "}" in tail["close"])):
-        cut_short = mark["box"] and "}" not in text[tail.end("letter") : tail.end() + 5 * WINDOW]
-        letter, end = "" if cut_short else _named(text, tail, options, bare and "\n" not in mark[0]), tail.end()
+    if tail:
+        end = tail.end()
+        letter = "both" if tail["both"] else "none" if tail["void"] else _named(text, tail, options)
+        if mark["box"] and tail["letter"] and "}" not in text[tail.end("letter") : end + 5 * WINDOW]:
+            letter = ""  # a box cut short
     if len(letter) != 1 and (option := _stated_option(text[mark.end() :], options)):
         return option, mark.end(), mark["never"] is not None
     return letter, end, len(letter) == 1 and bool(mark["never"] or (tail and tail["negated"]))
 
 
-def _named(text: str, match: re.Match[str], options: Sequence[str], alone: bool = False) -> str:
-    """The letter named by a match with `letter` and `close`: "" if it is none after all, "both" if it is two.
-
-    `alone` says that nothing may follow on its line.
-    """
+def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
+    """The letter named by a match with `letter` and `close`: "" if it is none after all, "both" if it is two."""
     letter, upper, at = match["letter"], match["letter"].upper(), match.end("close")
     after = text[at : at + 400]
-    if option := _stated_option(re.sub(r"\A[\s.:,]*(?:[-–—=]\s+)?", "", after), options):
+    if option := _stated_option(after.lstrip(" .:,"), options):
         return upper if option == upper else "both"
     end = _END.match(after) is not None
     # A small second letter may be the article: "Answer: C, a good one".
@@ -177,8 +169,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str], alone: bool 
         return upper if second["letter"].upper() == upper else "both"
     if (more := _MORE.match(after)) and more["letter"] != upper:
         return "both"
-    told_over = upper == "A" and _LISTED.findall(after)[:2] == ["B", "C"]
-    if told_over or _DENIED.match(after) or (alone and not end):
+    if upper == "A" and _LISTED.findall(after)[:2] == ["B", "C"]:  # the options told over
         return ""
     if match["close"] or (letter.isupper() and (end or _GOES_ON.match(after))):
         return upper
@@ -218,8 +209,8 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
         reading, over = _plain(part), _ALL_OVER if whole else _OVER
         found = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
         found = [o for o in found if len(o) > 1 or o.isdigit()]
-        found = [o for o in found if len(o) == max(map(len, found))]
-        best = [o for o in found if reading.startswith(o)] if len(found) > 1 else found
-        if found:
-            return "ABCD"[options.index(best[0])] if len(best) == 1 else None
+        if len(found) > 1:
+            found = [o for o in found if reading.startswith(o)]
+        if len(found) == 1:
+            return "ABCD"[options.index(found[0])]
     return None

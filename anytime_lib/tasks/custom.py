@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from numbers import Real
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,8 +20,7 @@ from anytime_lib.types import Grade, Problem, Status
 
 log = logging.getLogger(__name__)
 
-Row = Mapping[str, Any]
-Rows = Callable[[np.random.Generator], Row] | Iterable[Row] | pd.DataFrame | str | Path
+Rows = Callable[[np.random.Generator], Mapping[str, Any]] | Iterable[Mapping[str, Any]] | pd.DataFrame | str | Path
 STATUSES = tuple(status for status in get_args(Status) if status != "error")
 """What a grade function may say of an answer: `error` is for the machinery."""
 ONE_IN = 3
@@ -42,7 +40,7 @@ class CustomTask:
         *,
         ask: str = "Think step by step.",
         ask_answer: str = "Now give your final answer only.",
-        write_answer: Callable[[Problem], str] | None = None,
+        write_answer: Callable[[Problem], str] = lambda problem: str(problem.gold),
         answer_tokens: int = 64,
         verify: Callable[[Problem, str], float | None] | None = None,
         read: Callable[[Problem, str], str | None] | None = None,
@@ -59,22 +57,15 @@ class CustomTask:
                 read. The response is whatever a model said: never evaluate it.
             ask: what is said after the problem's text.
             ask_answer: the turn that asks for the final answer.
-            write_answer: the gold answer as a model should write it, for worked examples; str(gold) by default.
+            write_answer: the gold answer as a model should write it, for worked examples.
             answer_tokens: cap on the answer turn.
             verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs.
             read: (problem, response) -> what it states in one spelling, or None; so that votes can be counted.
-
-        Raises:
-            ConfigError: `rows` or `grade` is none of these.
         """
-        if not callable(grade):
-            raise ConfigError(f"{name}: grade must be a function of (problem, response), not a {type(grade).__name__}")
-        if not callable(rows) and not isinstance(rows, str | Path):
-            rows = list(_table(rows))  # an iterator can be read but once, and problems are asked for again and again
-        self.name, self.rows, self.answer_tokens = name, rows, answer_tokens
-        self.ask, self.ask_answer = ask, ask_answer
-        self.grader, self.verify, self.read = grade, verify, read
-        self.write_answer = write_answer or (lambda problem: str(problem.gold))
+        self.name, self.answer_tokens, self.ask, self.ask_answer = name, answer_tokens, ask, ask_answer
+        self.grader, self.verify, self.read, self.write_answer = grade, verify, read, write_answer
+        # An iterator can be read but once, and problems are asked for again and again.
+        self.rows = rows if callable(rows) or isinstance(rows, str | Path) else list(_table(rows))
 
     def problems(
         self,
@@ -110,8 +101,7 @@ class CustomTask:
         if callable(rows):
             return from_generator(made, split, limit, seed)
         read = [self._problem(number, row) for number, row in enumerate(_table(rows), 1)]
-        found = list(self._different(read))
-        if not found:
+        if not (found := list(self._different(read))):
             raise DataError(f"{self.name} has no rows")
         if repeated := len(read) - len(found):
             log.warning("%s: %d rows repeat the text and gold of another and are left out", self.name, repeated)
@@ -123,25 +113,19 @@ class CustomTask:
         seen: set[str] = set()
         for p in problems:
             if contents.setdefault(p.id, p.content_hash) != p.content_hash:
-                raise DataError(
-                    f"{self.name}: rows of different content share the id {p.id!r}; give each its own in column 'id'"
-                )
+                raise DataError(f"{self.name}: rows of different content share the id {p.id!r} in column 'id'")
             if p.content_hash not in seen:
                 seen.add(p.content_hash)
                 yield p
 
-    def _problem(self, number: int, row: Row) -> Problem:
+    def _problem(self, number: int, row: Any) -> Problem:
+        """The problem of a row; a message names its columns, never what is in them."""
         where = f"{self.name}: row {number}"
-        if not isinstance(row, Mapping):
-            raise DataError(f"{where} must be a mapping with a 'text' and a 'gold', not a {type(row).__name__}")
-        known = {str(column): _as_json(value, f"{where}: column {str(column)!r}") for column, value in row.items()}
+        cells = row.items() if isinstance(row, Mapping) else ()
+        known = {str(column): _as_json(value, f"{where}: column {str(column)!r}") for column, value in cells}
         text, gold, name = (known.pop(column, None) for column in ("text", "gold", "id"))
-        given = {"text": isinstance(text, str) and text.strip(), "gold": gold is not None}
-        if lacking := [repr(column) for column, ok in given.items() if not ok]:
-            raise DataError(
-                f"{where} must be a mapping with a 'text' that is not blank and a 'gold'; missing: "
-                f"{', '.join(lacking)} (an empty cell of a table, NA or None in a CSV, and NaN are no value)"
-            )
+        if gold is None or not isinstance(text, str) or not text.strip():
+            raise DataError(f"{where} must be a mapping with a 'text' and a 'gold', neither of them empty, NA or NaN")
         if isinstance(name, float) and name.is_integer():  # of a table in which other rows have no id
             name = int(name)
         problem = Problem("" if name is None else str(name), self.name, text, gold, known)
@@ -180,29 +164,27 @@ class CustomTask:
         if said is None:
             return no_answer(text, "the grade function read no answer")
         grade = said if isinstance(said, Grade) else Grade(said, said == 1, "ok")
-        score: Any = grade.score
-        bounded = isinstance(score, Real | np.bool_) and 0 <= score <= 1  # type: ignore[operator]
-        if not bounded or grade.status not in STATUSES:
+        number = isinstance(grade.score, int | float | np.number | np.bool_)
+        if not number or not 0 <= grade.score <= 1 or grade.status not in STATUSES:
             raise DataError(
                 f"{where} gave a {type(said).__name__} that is no grade on {problem.id}; it must give True, False, a "
                 f"score in [0, 1], None, or a Grade with such a score and a status of {', '.join(STATUSES)}"
             )
-        return Grade(float(score), bool(grade.correct), grade.status, str(grade.detail or ""))
+        return Grade(float(grade.score), bool(grade.correct), grade.status, str(grade.detail or ""))
 
 
 make_task = CustomTask
 
 
-def _table(rows: Iterable[Row] | pd.DataFrame | str | Path) -> Iterable[Any]:
+def _table(rows: Any) -> Iterable[Any]:
     """The rows of a table, whatever holds them."""
     if isinstance(rows, str | Path):
         return read_table(rows)
     if isinstance(rows, pd.DataFrame):
         return rows.to_dict("records")
     if not isinstance(rows, Iterable):
-        raise ConfigError(
-            f"rows must be a function, an iterable of rows, a DataFrame or a file's path, not a {type(rows).__name__}"
-        )
+        told = f"not a {type(rows).__name__}"
+        raise ConfigError(f"rows must be a function, an iterable of rows, a DataFrame or a file's path, {told}")
     return rows
 
 
@@ -211,17 +193,7 @@ def _as_json(value: Any, where: str) -> Any:
     if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_of_numpy)
-        text.encode()  # fails on half a surrogate pair
-        return json.loads(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        what = "half a surrogate pair" if isinstance(error, UnicodeError) else type(value).__name__
-        raise DataError(
-            f"{where} holds what JSON cannot ({what}); give it as a number, a text, or a list or mapping of these"
-        ) from None
-
-
-def _of_numpy(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray) and value.dtype.kind not in "mM":
-        return value.tolist()
-    raise TypeError
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=lambda array: array.tolist())
+        return json.loads(text.encode())  # encoding fails on half a surrogate pair
+    except (AttributeError, TypeError, ValueError, RecursionError):
+        raise DataError(f"{where} holds what JSON cannot: a {type(value).__name__}, or NaN or the like in it") from None

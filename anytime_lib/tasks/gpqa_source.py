@@ -7,17 +7,18 @@ is the same whichever way it came. No message of this module quotes a question.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pandas as pd
+
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.sources import hub_error, split_source
+from anytime_lib.tasks.sources import dataset_rows, hub_error, split_source
 from anytime_lib.types import Problem
 
 SUBSETS = ("main", "diamond", "extended")
@@ -28,8 +29,6 @@ OWN = Path(__file__).with_name("data") / "science.csv"
 LETTERS = "ABCD"
 OPTIONS = ("Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
 COLUMNS = ("Record ID", "Question", *OPTIONS, "Subdomain", "High-level domain")
-# Another salt would be another order of the options, and so another meaning of every stored answer.
-_SALT = "gpqa option order"
 
 
 def read(source: Any) -> list[Problem]:
@@ -39,51 +38,39 @@ def read(source: Any) -> list[Problem]:
         source: None for our own 48 questions; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official
             archive; `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at
             `revision=...` or the newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives
-            another order of the options than the default 0; a `pathlib.Path` takes no options.
+            another order of the options than the default 0.
 
     Raises:
         ConfigError: the source cannot be what is meant.
         DataError: it could not be had or read.
     """
-    if source is not None and not isinstance(source, str | Path):
-        if isinstance(source, dict) or not hasattr(source, "column_names"):
-            told = f"must be a string, a Path or one split of a datasets.DatasetDict, not a {type(source).__name__}"
-            raise ConfigError(f"the source of gpqa {told}")
-        rows = _checked(source.to_list(), source.column_names, "the Dataset")
-        return [_problem(row, {"source": "datasets.Dataset", "private": True}, 0) for row in rows]
-    known = (*SUBSETS, "order", "revision")
-    place, options = split_source(source, known) if isinstance(source, str) else (str(source or ""), {})
-    order, revision = options.pop("order", "0"), options.pop("revision", None)
-    if not (order.isascii() and order.isdigit()):
+    if not isinstance(source, str | Path | None):
+        table = pd.DataFrame(dataset_rows(source), dtype=object)
+        return _problems(table, {"source": "datasets.Dataset", "private": True, "order_seed": 0})
+    place, options = split_source(source or "", (*SUBSETS, "order", "revision"))
+    if not (order := options.get("order", "0")).isdecimal():
         raise ConfigError(f"source {source!r}: order must be a number, as in order=3")
-    if revision is not None and place != "hub":
-        raise ConfigError(f"source {source!r}: only the hub has revisions; leave revision out")
-    origin, raw = _raw(place, list(options), revision or None)
-    if place:
-        origin["private"] = True
-    return [_problem(row, origin, int(order)) for row in _of_csv(raw, place or origin["source"])]
-
-
-def _raw(place: str, subsets: list[str], revision: str | None) -> tuple[dict[str, Any], bytes]:
-    """What a problem's metadata says of its source, and the bytes of the CSV there."""
-    path = Path(place).expanduser()
-    kind = place if place in ("", "hub") else path.suffix.lower()
-    if kind in ("hub", ".zip"):
-        if len(subsets) != 1:
-            raise ConfigError(f"source {place} must name one subset: {', '.join(f'{place}#{s}' for s in SUBSETS)}")
-        file, subset = f"gpqa_{subsets[0]}.csv", subsets[0]
-        if kind == ".zip":
-            return {"source": path.name, "subset": subset}, _unzip(path, file)
-        path = _fetch(file, revision)  # in the hub's cache: snapshots/COMMIT/FILE
-        return {"source": REPO, "subset": subset, "revision": path.parent.name}, path.read_bytes()
-    if subsets:
-        raise ConfigError(f"source {place}: only the hub and the official zip have subsets; leave {subsets[0]} out")
-    if kind not in ("", ".csv"):
+    if not place:
+        origin = {"source": "anytime_lib science v1", "order_seed": int(order)}
+        return _problems(_of_csv(OWN.read_bytes(), OWN.name), origin)
+    path, subsets = Path(place).expanduser(), [name for name in SUBSETS if name in options]
+    kind = place if place == "hub" else path.suffix.lower()
+    if kind not in ("hub", ".csv", ".zip"):
         raise ConfigError(f"the source of gpqa must be a .csv or .zip file, hub#diamond, or left out; not {place!r}")
+    if len(subsets) != (kind != ".csv") or ("revision" in options and kind != "hub"):
+        told = f"the hub and a .zip need one subset, as in {place}#diamond, a .csv none; only the hub has revisions"
+        raise ConfigError(f"source {source!r}: {told}")
+    origin = {"source": path.name, "private": True, "order_seed": int(order)}
+    if subsets:
+        origin["subset"] = subsets[0]
+    if kind == "hub":
+        path = _fetch(f"gpqa_{subsets[0]}.csv", options.get("revision"))  # in the hub's cache: snapshots/COMMIT/FILE
+        origin |= {"source": REPO, "revision": path.parent.name}
     try:
-        return {"source": path.name if place else "anytime_lib science v1"}, (path if place else OWN).read_bytes()
+        raw = _unzip(path, f"gpqa_{subsets[0]}.csv") if kind == ".zip" else path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read the GPQA file {place!r}: {error.strerror}") from error
+    return _problems(_of_csv(raw, place), origin)
 
 
 def _unzip(path: Path, name: str) -> bytes:
@@ -93,14 +80,11 @@ def _unzip(path: Path, name: str) -> bytes:
             found = next((i for i in archive.infolist() if PurePosixPath(i.filename).name == name), None)
             if found is None or found.file_size > LARGEST:
                 raise DataError(f"{path} holds no {name} of a likely size; is it the official dataset.zip?")
-            if found.compress_type == 99:  # the "compression method" that says AES
-                told = "is encrypted with AES, which Python cannot read: unpack it with 7-Zip or the like"
-                raise DataError(f"{path} {told} and give the path of {name}")
             return archive.read(found, pwd=ZIP_PASSWORD)
-    except RuntimeError:  # what zipfile raises for a wrong password
-        raise DataError(f"{path} has another password than the official one: unpack it and give the CSV") from None
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
-        raise DataError(f"cannot read {path}: it is missing, damaged or no zip file; fetch it again") from error
+    # A wrong password is a RuntimeError, and AES a method that is not implemented.
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
+        told = "unpack it with 7-Zip or the like and give the path of the CSV, or fetch it again"
+        raise DataError(f"cannot read {name} in {path} ({error}): {told}") from None
 
 
 def _fetch(name: str, revision: str | None) -> Path:
@@ -113,45 +97,41 @@ def _fetch(name: str, revision: str | None) -> Path:
 
     token = True if get_token() else None  # True sends it even where it is not sent unasked: this is asked for
     try:
-        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision, token=token))
+        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision or None, token=token))
     except Exception as error:  # of the hub's client, its HTTP client, or the disk: none must be shown with its request
         raise hub_error(REPO, error) from None
 
 
-def _of_csv(raw: bytes, where: str) -> list[dict[str, str]]:
+def _of_csv(raw: bytes, where: str) -> pd.DataFrame:
+    """The cells of a CSV file as they are, text all of them."""
     try:
-        reader = csv.DictReader(io.StringIO(raw.decode("utf-8-sig"), newline=""))
-        return _checked(list(reader), reader.fieldnames or (), where)
-    except UnicodeDecodeError:  # whose own message shows the bytes
-        raise DataError(f"{where} is not UTF-8 text") from None
-    except csv.Error as error:
-        raise DataError(f"{where} is not a readable CSV file: {error}") from error
+        return pd.read_csv(io.BytesIO(raw), dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
+    except ValueError as error:  # whose own words may show what is in the file
+        raise DataError(f"{where} is not a CSV file in UTF-8 ({type(error).__name__})") from None
 
 
-def _checked(table: Sequence[Mapping[str, Any]], columns: Sequence[str], where: str) -> list[dict[str, str]]:
-    """The rows, their cells as stripped text, if each has what it must; a message tells of columns and numbers only."""
-    if missing := [column for column in COLUMNS if column not in columns]:
+def _problems(table: pd.DataFrame, origin: Mapping[str, Any]) -> list[Problem]:
+    """The problems in a table's rows. No message tells more than columns and numbers."""
+    where = origin["source"]
+    if missing := [column for column in COLUMNS if column not in table]:
         raise DataError(f"{where} lacks GPQA's column {', '.join(map(repr, missing))}")
-    rows = [{column: "" if row[column] is None else str(row[column]).strip() for column in columns} for row in table]
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows, 1):
-        if empty := [c for c in ("Record ID", "Question", *OPTIONS) if not row[c]]:
-            raise DataError(f"{where}: record {number} has nothing in {', '.join(map(repr, empty))}")
-        if (first := seen.setdefault(row["Record ID"], number)) != number:
-            raise DataError(f"{where}: records {first} and {number} have the same ID")
-    if not rows:
+    table = table.where(table.notna(), "").astype(str).apply(lambda cells: cells.str.strip())
+    if table.empty:
         raise DataError(f"{where} holds no questions")
-    return rows
+    faults = table["Record ID"].duplicated() | (table[["Record ID", "Question", *OPTIONS]] == "").any(axis=1)
+    if faults.any():
+        raise DataError(f"{where}: record {faults.argmax() + 1} lacks an ID of its own, the question or an option")
+    return [_problem(row, origin) for row in table.to_dict("records")]
 
 
-def _problem(row: Mapping[str, str], source: Mapping[str, Any], seed: int) -> Problem:
+def _problem(row: Mapping[Any, str], origin: Mapping[str, Any]) -> Problem:
     record = row["Record ID"]
     # The order depends on record and seed alone: no cache, build, subset or draw ever sees the options reshuffled.
-    salt = f"{_SALT} {seed}" if seed else _SALT
+    # Another salt would be another order, and so another meaning of every stored answer.
+    salt = "gpqa option order" + (f" {origin['order_seed']}" if origin["order_seed"] else "")
     order = sorted(range(4), key=lambda i: hashlib.sha256(f"{salt}:{record}:{i}".encode()).digest())
     shown = [f"{letter}) {row[OPTIONS[i]]}" for letter, i in zip(LETTERS, order, strict=True)]
-    known = {"domain": row["High-level domain"], "subdomain": row["Subdomain"], "order": order, "order_seed": seed}
-    known |= source
+    known = {"domain": row["High-level domain"], "subdomain": row["Subdomain"], "order": order} | dict(origin)
     if row.get("Difficulty"):
         known["difficulty"] = row["Difficulty"]
     if row.get("Canary String"):

@@ -1,10 +1,9 @@
 r"""Which integer does a reply state as its answer?
 
-Only where a reply says that it is stating an answer is a number read: in a box or between answer tags, on an answer
-line, or as the whole of the reply. A number that merely comes last is no answer: text cut in mid-thought always has
-one. Where several statements stand, the last complete one decides, even if no single integer can be read from it:
-a later `The answer is 80 or 81` withdraws an earlier box. A box that is never closed, and a line that holds no
-number, are no statements.
+A number is read only where a reply says that it states an answer: in a box or between answer tags, on an answer line,
+or as the whole of the reply. A number that merely comes last is none: text cut in mid-thought always has one. Where
+several statements stand, the last complete one decides, even if no single integer can be read from it: a later `The
+answer is 80 or 81` withdraws an earlier box. A box that is never closed, and a line without a number, state nothing.
 """
 
 from __future__ import annotations
@@ -19,9 +18,8 @@ _OPEN_TAG = re.compile(r"(?i)<(?:final_)?answer>|<\|begin_of_box\|>")
 _CLOSE_TAG = re.compile(r"(?i)</(?:final_)?answer>|<\|end_of_box\|>")
 _BRACE = re.compile(r"(?s)(?P<box>\\{1,2}f?(?:rame)?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\})")
 
-# The word `answer`, and what links it to a number. Other languages' words count with a colon or equals sign alone,
-# since their `if`, `not` and `about` are not known here.
-_ANSWER = re.compile(rf"(?i)(?<![^\W_])answer(?![^\W_])|(?P<foreign>{FOREIGN})")
+# The word `answer`, and what links it to a number.
+_ANSWER = re.compile(rf"(?i)(?<![^\W_])answer(?![^\W_])|{FOREIGN}")
 _LINK = re.compile(
     r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
     r"(?:[\s*_`\"'}]*(?:finale?\s*)?(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))"
@@ -29,10 +27,7 @@ _LINK = re.compile(
 )
 _FINAL = re.compile(r"(?i)final[\s*_]+$")
 _LINE_START = re.compile(r"(?:^|\n)[#*_ \t]*$")
-_HEDGE = re.compile(
-    r"(?i)(?:not|no|neither|either|between|about|around|approx(?:imately)?|roughly|nearly|almost|at (?:least|most)"
-    r"|one of|maybe|perhaps|possibly)\b"
-)
+_HEDGE = re.compile(r"(?i)(?:not|neither|either|between|about|around|roughly|almost|at (?:least|most)|one of|maybe)\b")
 
 # Within a statement.
 _TEX = re.compile(
@@ -50,10 +45,7 @@ _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\|")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
 _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
-_LEFT_SIDE = re.compile(
-    r"(?:\\(?:times|cdot|div|[dt]?frac|sqrt|binom|left|right)\b|(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
-    r"|[\s\d+*/×÷·^().,={}-])*"
-)
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2}")
 # A number, a unit, and nothing that makes another number of it.
 _VALUE = re.compile(
     _LEAD + r"\+?(?P<number>\d{1,9})(?:\.0+)?(?![\w.]|,\d)"
@@ -89,7 +81,7 @@ def _read(text: str, in_box: bool = False) -> int | None:
     if end >= 0:
         if RETRACTED.search(text[end:]):
             return None
-        value = _integer(_plain(box).strip().removesuffix(".")) if len(box) <= WINDOW else None
+        value = _integer(_plain(box).strip()) if len(box) <= WINDOW else None
         return _read(box, in_box=True) if value is None and not in_box else value
     whole = _WHOLE.fullmatch(_plain(text).strip()) if len(text) <= WINDOW else None
     return _integer(whole[1]) if whole else None
@@ -111,7 +103,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     """Where the word `answer` found by `marker` states something (-1: nowhere), and the integer if it is one."""
     before = text[max(0, marker.start() - 60) : marker.start()]
     link = _LINK.match(text, marker.end(), marker.end() + WINDOW)
-    if link is None or DOUBTED.search(before) or (marker["foreign"] and not link[0].endswith((":", "="))):
+    if link is None or DOUBTED.search(before):
         return -1, None
     bare = link["bare"]
     if bare is not None and not _FINAL.search(before) and not ("\n" in bare and _LINE_START.search(before)):
@@ -124,7 +116,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
         # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
         full_stop = _END.search(text, link.end())
         return full_stop.start() if full_stop else len(text), None
-    if link.end() < box_end or not (_LOOKS_NUMERIC.match(sentence) or _equation(sentence)[0]):
+    if link.end() < box_end or not (_LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))):
         return -1, None
     after = rest[stop.start() :] + text[link.end() + WINDOW :] if stop else ""
     if after.startswith(("?", "..")) or RETRACTED.search(after):
@@ -142,20 +134,19 @@ def _plain(tex: str) -> str:
     return _NO_INK.sub(" ", tex)
 
 
-def _equation(sentence: str) -> tuple[bool, str]:
-    """Is it an equation such as `40 + 52 = 92` or `m+n = 92`, and its right-hand side (else all of it)."""
-    left, equals, right = _BECAUSE.split(sentence, maxsplit=1)[0].rpartition("=")
-    return bool(equals and _LEFT_SIDE.fullmatch(left)), right
+def _claim(sentence: str) -> str:
+    """A sentence without its reason; of an equation such as `m + n = 92` the right-hand side; "" of prose with one."""
+    left, _, right = _BECAUSE.split(sentence, maxsplit=1)[0].rpartition("=")
+    return "" if _WORD.search(left) else right
 
 
 def _integer(sentence: str) -> int | None:
     """The one integer a plain statement gives, perhaps with a unit and a reason after it."""
-    equation, claim = _equation(sentence)
+    claim = _claim(sentence)
     value = _VALUE.fullmatch(claim)
-    if value is None or _DENIED.search(sentence) or (not equation and "=" in _BECAUSE.split(sentence)[0]):
+    if value is None or _DENIED.search(sentence) or _OPEN_ENDED.search(value["unit"].rstrip(" -,;(")):
         return None
-    unit = value["unit"].rstrip(" -,;(")
     # A closing bracket without its opening one is the mark of a list: `1) First, ...`
-    if _OPEN_ENDED.search(unit) or (")" in unit and "(" not in claim):
+    if ")" in value["unit"] and "(" not in claim:
         return None
     return number if (number := int(value["number"])) <= 999 else None

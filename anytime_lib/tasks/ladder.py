@@ -1,17 +1,23 @@
 """Which integer-answer mathematics problems can be made without a download?
 
 Six levels, from one-step word problems (1) to competition level (6). As in AIME, every answer is an integer
-from 0 to 999. It is computed here by formula; the tests count it again by brute force from the text alone.
-A text is a function of its numbers, so that two different texts of one template never ask the same thing.
+from 0 to 999; the tests count each again by brute force from the text alone. A text is a function of its numbers, so
+that two different texts of one template never ask the same thing.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import cycle, islice, product
 from math import comb, gcd, lcm, prod
 
-from numpy.random import Generator
+from numpy.random import Generator, SeedSequence, default_rng
+
+from anytime_lib.errors import ConfigError
+from anytime_lib.tasks.base import SPLITS
+from anytime_lib.types import Problem
 
 Draw = Callable[[Generator], list[int]]
 Template = tuple[Draw, Callable[..., tuple[str, int]]]
@@ -21,15 +27,37 @@ REDRAW = -1
 PRIMES = (2, 3, 5, 7, 11, 13)
 
 
-def generate(level: int, rng: Generator, template: str | None = None) -> tuple[str, int, str]:
-    """A problem of that level: (text, answer, name of its template), by a named template or a drawn one."""
-    names = list(TEMPLATES[level])
-    name = template or names[rng.integers(len(names))]
-    draw, write = TEMPLATES[level][name]
+def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[Problem]:
+    """`limit` problems, the levels in turn; each has a stream of its own, so that more extend fewer.
+
+    The last bit of a content's hash decides its split (`test` or `pool`): the splits share neither content nor id.
+    """
+    reached: Counter[int] = Counter()
+    found: dict[str, Problem] = {}
+    for level in islice(cycle(levels), limit):
+        template = list(TEMPLATES[level])[reached[level] % len(TEMPLATES[level])]
+        rng = default_rng(SeedSequence([seed, SPLITS[split], level, reached[level]]))
+        for _ in range(1000):
+            text, answer = generate(level, rng, template)
+            content = Problem("", "aime", text, answer).content_hash[:8]
+            name = f"ladder-L{level}-{content}"
+            if int(content, 16) % 2 == SPLITS[split] and name not in found:
+                break
+        else:
+            raise ConfigError(f"level {level} of the ladder has only {reached[level]} problems; ask for fewer")
+        metadata = {"source": "ladder", "difficulty": level, "template": template}
+        found[name] = Problem(name, "aime", text, answer, metadata)
+        reached[level] += 1
+    return list(found.values())
+
+
+def generate(level: int, rng: Generator, template: str) -> tuple[str, int]:
+    """The text and the answer of a problem of that level, by a named template."""
+    draw, write = TEMPLATES[level][template]
     while True:
         text, answer = write(*draw(rng))
         if 0 <= answer <= 999:
-            return text, answer, name
+            return text, answer
 
 
 def _ints(*bounds: tuple[int, int]) -> Draw:
@@ -39,28 +67,30 @@ def _ints(*bounds: tuple[int, int]) -> Draw:
 
 def _distinct(low: int, high: int, size: int, *more: tuple[int, int]) -> Draw:
     """That many different integers from low to high, ascending; then one from each further range."""
-    return lambda rng: [
-        *sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False)),
-        *_ints(*more)(rng),
-    ]
+    return lambda rng: sorted(int(x) + low for x in rng.choice(high - low + 1, size, replace=False)) + _ints(*more)(rng)
 
 
 def _remainders(low: int, high: int, size: int) -> Draw:
-    """That many different moduli, and a remainder from 1 up for each."""
+    """That many different moduli, no two with a common divisor, and a remainder from 1 up for each."""
 
     def draw(rng: Generator) -> list[int]:
-        moduli = _distinct(low, high, size)(rng)
-        return [*moduli, *_ints(*((1, m - 1) for m in moduli))(rng)]
+        while True:
+            moduli = _distinct(low, high, size)(rng)
+            remainders = _ints(*((1, m - 1) for m in moduli))(rng)
+            if lcm(*moduli) == prod(moduli):
+                return moduli + remainders
 
     return draw
 
 
 def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
-    """The least non-negative integer with those remainders (Chinese remainder theorem); REDRAW if moduli share."""
-    whole = prod(moduli)
-    if lcm(*moduli) != whole:
-        return REDRAW
-    return sum(r * (whole // m) * pow(whole // m, -1, m) for m, r in zip(moduli, remainders, strict=True)) % whole
+    """The least non-negative integer with those remainders."""
+    found, step = 0, 1
+    for modulus, remainder in zip(moduli, remainders, strict=True):
+        while found % modulus != remainder:
+            found += step
+        step *= modulus
+    return found
 
 
 def _recurrence(a: int, b: int, p: int, q: int, n: int) -> int:
@@ -70,22 +100,10 @@ def _recurrence(a: int, b: int, p: int, q: int, n: int) -> int:
     return a % 1000
 
 
-def _not_square(exponents: Sequence[int]) -> int:
+def _not_square(a: int, b: int, c: int) -> int:
     """The sum of the divisors of 2^a 3^b 5^c that are no squares."""
-    powers = list(zip((2, 3, 5), exponents, strict=True))
-    every = prod((p ** (e + 1) - 1) // (p - 1) for p, e in powers)
-    return every - prod((p ** (2 * (e // 2) + 2) - 1) // (p * p - 1) for p, e in powers)
-
-
-def _exactly_one(n: int, a: int, b: int, c: int) -> int:
-    """How many integers from 1 to n are divisible by exactly one of three."""
-    pairs = n // lcm(a, b) + n // lcm(a, c) + n // lcm(b, c)
-    return n // a + n // b + n // c - 2 * pairs + 3 * (n // lcm(a, b, c))
-
-
-def _in_boxes(n: int, k: int) -> int:
-    """In how many ways three boxes of at most k hold n coins (inclusion and exclusion)."""
-    return sum((-1) ** i * comb(3, i) * comb(n - i * (k + 1) + 2, 2) for i in range(4) if n >= i * (k + 1))
+    exponents = product(range(a + 1), range(b + 1), range(c + 1))
+    return sum(2**i * 3**j * 5**k for i, j, k in exponents if i % 2 or j % 2 or k % 2)
 
 
 # fmt: off
@@ -150,7 +168,8 @@ TEMPLATES: dict[int, dict[str, Template]] = {
         prod(e // 2 + 1 for e in (a, b, c)))),
     "boxes": (_ints((8, 70), (6, 40)), lambda n, k: (
         f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no box holds "
-        f"more than {k} coins? A box may be empty.", _in_boxes(n, k) or REDRAW)),
+        f"more than {k} coins? A box may be empty.",
+        sum(0 <= n - i - j <= k for i in range(k + 1) for j in range(k + 1)) or REDRAW)),
     "remainders": (_remainders(7, 36, 2), lambda m, q, r, s: (
         f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s} when "
         f"divided by {q}.", _least((m, q), (r, s)) if r != s else REDRAW)),
@@ -169,14 +188,14 @@ TEMPLATES: dict[int, dict[str, Template]] = {
         (comb(a + b, a) - comb(a + b, a + k + 1)) % 1000 if k < b <= a + k else REDRAW)),
     "divisor_sum": (_ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
         rf"Let $S$ be the sum of all positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ that are not "
-        "perfect squares. Find the remainder when $S$ is divided by $1000$.", _not_square((a, b, c)) % 1000)),
+        "perfect squares. Find the remainder when $S$ is divided by $1000$.", _not_square(a, b, c) % 1000)),
     "three_remainders": (_remainders(7, 37, 3), lambda p, q, u, r, s, t: (
         f"Let $N$ be the least positive integer with remainders ${r}$, ${s}$ and ${t}$ when divided by ${p}$, ${q}$ "
         f"and ${u}$ respectively. Find the remainder when $N$ is divided by $1000$.",
-        _least((p, q, u), (r, s, t)) % 1000 if lcm(p, q, u) == p * q * u else REDRAW)),
+        _least((p, q, u), (r, s, t)) % 1000)),
     "exactly_one": (_distinct(2, 20, 3, (300, 2500)), lambda a, b, c, n: (
         f"How many integers from $1$ to ${n}$ inclusive are divisible by exactly one of ${a}$, ${b}$ and ${c}$?",
-        _exactly_one(n, a, b, c))),
+        sum((i % a == 0) + (i % b == 0) + (i % c == 0) == 1 for i in range(1, n + 1)))),
     "recurrence": (_ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
         f"A sequence has $x_0={a}$, $x_1={b}$ and $x_{{k+2}}={p}x_{{k+1}}+{q}x_k$ for every integer "
         rf"$k \ge 0$. Find the remainder when $x_{{{n}}}$ is divided by $1000$.", _recurrence(a, b, p, q, n))),
@@ -188,4 +207,3 @@ TEMPLATES: dict[int, dict[str, Template]] = {
 },
 }
 # fmt: on
-LEVELS = tuple(TEMPLATES)

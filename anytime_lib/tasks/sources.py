@@ -23,6 +23,7 @@ ADVICE = {
     "EntryNotFound": "see its files on {page}",
     "HFValidation": "write hub:OWNER/NAME",
     "RepositoryNotFound|DatasetNotFound": "check {page}, take another, or a local file",
+    "Unknown split": "name one, hub:{name}#split=...",
     "Config name is missing|BuilderConfig.*not found": "name one, hub:{name}#config=...",
     "": "take another or a local file",
 }

@@ -8,8 +8,8 @@ of an answer: `grade_official`, the verdict of their evaluator; `grade_strict`, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from anytime_lib.errors import DataError
 from anytime_lib.prompts import prompt
@@ -52,7 +52,8 @@ class TripPlanning:
 
     name = NAME
     answer_tokens = 512
-    grader_version = 1
+    grader_version = 2
+    other_graders: ClassVar[Mapping[str, Any]] = {"strict": grade_strict, "official": grade_official}
 
     def problems(
         self,

@@ -11,12 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+from anytime_lib.tasks.said import said
 from anytime_lib.tasks.trip_problem import Stay
 
-# A line of the official layout, which needs no closer look. All other patterns are for lower-case lines.
-_OFFICIAL = re.compile(
-    r"\*\*Day (\d{1,4})(?:-(\d{1,4}):\*\* Visit ([^.,;:|]{1,60}) for \d+ days\.|:\*\* Fly from [^.,;:|]{1,150}\.)\s*"
-)
+# Patterns are for lower-case lines.
 _DASH = r"[-‐‑‒–—−~～→⟶]"
 _DAYS = re.compile(
     r"(?<!\w)days?(?:\(s\))?[\s:*_#]{0,4}(?P<first>\d{1,4})(?!\d)"
@@ -26,6 +24,7 @@ _DAYS = re.compile(
 _BARE = re.compile(
     rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*(?:->|{_DASH})\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?:day|night))"
 )
+_NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 _LETTER = re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
@@ -36,13 +35,9 @@ _LEAD = re.compile(
 # What may stand between a city and its days.
 _LINK = re.compile(r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}")
 _FLYING = re.compile(r"(?:fly|flight|flying|travel|depart)\b")
-_STAYING = re.compile(r"visit|stay|explor|spend|arriv|enjoy")
-_FROM = re.compile(r"\bfrom\W{1,4}\Z")
 _UNASKED = re.compile(r"\b(?:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+(?P<place>[^\W\d_]+)", re.I)
-# Headings of a table's columns.
-_START = re.compile(r"start|from|arriv|first|check.?in")
-_END = re.compile(r"end|until|to\b|depart|last|leav|check.?out")
-_DAY = re.compile(r"\W*days?\W*")
+# A table's column with a first, a last or a single day.
+_COLUMN = re.compile(r"start|from|arriv|first|check|end|until|to\b|depart|last|leav|^\W*days?\W*$")
 
 _OBJECT = re.compile(r"\{[^{}]*+\}")
 _SAID = r"""["']\s*:\s*(?:"([^"]{0,80})"|'([^']{0,80})'|\[([^\]]{0,80})\])"""
@@ -50,7 +45,6 @@ _LISTED_PLACE = re.compile(rf"""["'](?:place|city|location){_SAID}""", re.I)
 _LISTED_DAYS = re.compile(  # "days": 3 is no day but a length
     rf"""["'](?:(?:day_?range|days?|dates?){_SAID}|(?:day_?range|day|dates?)["']\s*:\s*(\d{{1,4}})\b)""", re.I
 )
-_NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 
 
 class _Entry(NamedTuple):
@@ -72,14 +66,14 @@ def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     however wrapped. A plan ends where the days start over, or its JSON list ends. The last complete plan (one with
     every one of `cities`) counts, neither a draft before it nor one cut off after it. Days within a sentence are read
     only where they complete a plan and nothing else does: a mention of an event is no plan. Without any complete plan,
-    the one with the most of `cities` counts, the last of equals.
+    the one with the most of `cities` counts, the last of equals. What is thought (`said`) is left out.
 
     Args:
-        text: the answer; what stands before `</think>` is left out.
+        text: the answer.
         cities: the cities asked for, as the problem spells them. Others in the answer keep the answer's spelling.
     """
     names = _names(tuple(cities))
-    entries = list(_entries(_plain(text.rpartition("</think>")[2]), names))
+    entries = [e for e in _entries(_plain(said(text)), names) if e.first <= e.last]
 
     def known(plan: list[Stay]) -> int:
         return len(names.asked & {stay.city for stay in plan})
@@ -103,7 +97,7 @@ def _drafts(entries: Iterable[_Entry], names: _Names) -> list[list[Stay]]:
                 drafts[-1][-1] = Stay(before.city, before.first, e.last)
                 if route[-1] != before.city:
                     drafts[-1].append(Stay(route[-1], e.last, e.last))
-        elif before and e.group == group and e.city == before.city and _continues(before, e):
+        elif before and (group, before.city) == (e.group, e.city) and before.first <= e.first <= before.last + 1:
             drafts[-1][-1] = Stay(e.city, before.first, max(before.last, e.last))
             by_day &= e.first == e.last
         else:
@@ -114,13 +108,6 @@ def _drafts(entries: Iterable[_Entry], names: _Names) -> list[list[Stay]]:
     return drafts
 
 
-def _continues(stay: Stay, entry: _Entry) -> bool:
-    """Whether days in the same city repeat a stay, lie within it or follow on it, rather than start anew."""
-    if entry.first == stay.first:
-        return stay.days == 1 or entry.last == stay.last or (entry.last < stay.last and entry.first > 1)
-    return stay.first < entry.first <= stay.last + 1
-
-
 def _entries(text: str, names: _Names) -> Iterator[_Entry]:
     """What a text states, in its order: JSON objects where it has any, and lines elsewhere."""
     at, group = 0, 0
@@ -129,7 +116,7 @@ def _entries(text: str, names: _Names) -> Iterator[_Entry]:
             gap = text[at : match.start()]
             group += not group or bool(gap.strip(" \t\r\n,"))
             yield from _lines(gap, names)
-            if entry.last >= entry.first and not entry.flight:
+            if not entry.flight:
                 yield entry._replace(group=group)
             at = match.end()
     yield from _lines(text[at:], names)
@@ -151,28 +138,22 @@ def _lines(text: str, names: _Names) -> Iterator[_Entry]:
     heading: tuple[int, int] | None = None  # days that stand alone on a line, for the city on the next
     columns: list[str] = []  # what the header of a table says
     for line in filter(str.strip, text.splitlines()):
-        alone, heading = heading, None
-        usual = _OFFICIAL.fullmatch(line)
-        if usual and (not usual[3] or (usual[3] in names.asked and int(usual[1]) <= int(usual[2]))):
-            yield _Entry(int(usual[1]), int(usual[2] or usual[1]), usual[3] or "", flight="" if usual[3] else line)
-            continue
-        low = line.lower()
+        alone, heading, low = heading, None, line.lower()
         days = list(_DAYS.finditer(low)) if "day" in low else []
         if alone and not days:
-            if (cities := names.found(line)) and not _FLYING.search(low):
-                yield _Entry(*alone, cities[0])
-        elif days or "|" not in line:
-            if not (spans := days or list(_BARE.finditer(low))):
-                continue
+            yield from (_Entry(*alone, city) for city in names.found(line)[:1])
+        elif "|" in line and not days:
+            cells = [cell.strip(" *_`\t") for cell in low.split("|")]
+            if any(map(str.isdecimal, low)):
+                yield from _row(line, cells, columns, names)
+            elif _LETTER.search(line):
+                columns = cells
+        elif spans := days or list(_BARE.finditer(low)):
             city_first, certain = _beginning(line, low, spans[0].start(), names)
             if certain or days:
-                yield from _stated(line, low, spans, city_first, certain, names)
+                yield from _stated(line, spans, city_first, certain, names)
             if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
                 heading = _span(spans[0])
-        elif any(map(str.isdecimal, line)):
-            yield from _row(line, columns, names)
-        elif _LETTER.search(line):
-            columns = [c.strip() for c in low.split("|")]
 
 
 def _beginning(line: str, low: str, days_at: int, names: _Names) -> tuple[bool, bool]:
@@ -187,43 +168,27 @@ def _beginning(line: str, low: str, days_at: int, names: _Names) -> tuple[bool, 
     return city_first, city_first or days_at <= start
 
 
-def _stated(
-    line: str, low: str, days: list[re.Match[str]], city_first: bool, certain: bool, names: _Names
-) -> Iterator[_Entry]:
+def _stated(line: str, days: list[re.Match[str]], city_first: bool, certain: bool, names: _Names) -> Iterator[_Entry]:
     """The entries of a line: each of its days with the city after it (before it, where the line begins with one)."""
     edges = [0, *(m.end() for m in days)] if city_first else [*(m.start() for m in days), len(line)]
     for i, match in enumerate(days):
         first, last = _span(match)
-        begin, end = (edges[i], match.start()) if city_first else (match.end(), edges[i + 1])
-        part, said = line[begin:end], low[begin:end]
-        flying = _FLYING.search(said)
-        cities = names.places(part)
-        if last < first:
-            continue
+        part = line[edges[i] : match.start()] if city_first else line[match.end() : edges[i + 1]]
+        cities, flying = names.found(part), _FLYING.search(part.lower())
         if flying and first == last:
             yield _Entry(first, last, "", certain, flight=part)
-            continue
-        if flying and not _STAYING.search(said) and (not cities or flying.start() < cities[0][1]):
-            continue
-        if not cities and not city_first and len(days) == 1:
-            cities, begin = names.places(line), 0
-        if cities:
-            reached = (city for city, at in cities if not _FROM.search(low, begin + max(0, at - 9), begin + at))
-            yield _Entry(first, last, next(reached, cities[0][0]), certain)
+        elif cities:
+            yield _Entry(first, last, cities[0], certain)
         elif certain and (unasked := _UNASKED.search(part)) and unasked["place"][0].isupper():
             yield _Entry(first, last, unasked["place"])
 
 
-def _row(line: str, columns: list[str], names: _Names) -> Iterator[_Entry]:
+def _row(line: str, cells: list[str], columns: list[str], names: _Names) -> Iterator[_Entry]:
     """The entry of a table's row without the word "day": a cell that is a range, or cells under fitting headings."""
-    cells = [cell.strip(" *_`\t") for cell in line.split("|")]
-    headed = [(c, int(cell)) for c, cell in zip(columns, cells, strict=False) if _NUMBER.fullmatch(cell)]
-    starts, ends = ([n for c, n in headed if heading.search(c)] for heading in (_START, _END))
+    headed = [n for column, n in zip(columns, cells, strict=False) if _COLUMN.search(column) and _NUMBER.fullmatch(n)]
     spans = [_span(m) for cell in cells if (m := _BARE.fullmatch(cell))]
-    spans += [*zip(starts[:1], ends[:1], strict=False), *((n, n) for c, n in headed if _DAY.fullmatch(c))]
-    cities = names.found(line)
-    if cities and spans and spans[0][0] <= spans[0][1] and not _FLYING.search(line.lower()):
-        yield _Entry(*spans[0], cities[0])
+    spans += [(int(headed[0]), int(headed[-1]))] if headed else []
+    yield from (_Entry(*spans[0], city) for city in names.found(line)[:1] if spans)
 
 
 def _span(match: re.Match[str]) -> tuple[int, int]:
@@ -239,13 +204,10 @@ class _Names:
         # By their capitals first, so that "a nice day in Rome" is no day in Nice.
         self._exact, self.loose = _either(map(_plain, cities)), _either(self._spelled)
 
-    def places(self, text: str) -> list[tuple[str, int]]:
-        """(city, where) for each one in `text`, in order."""
-        matches = list(self._exact.finditer(text)) or self.loose.finditer(text.lower())
-        return [(self._spelled[m[0].lower()], m.start()) for m in matches]
-
     def found(self, text: str) -> list[str]:
-        return [city for city, _ in self.places(text)]
+        """The cities in a text, in its order, but for those one comes "from"."""
+        matches = list(self._exact.finditer(text)) or self.loose.finditer(text.lower())
+        return [self._spelled[m[0].lower()] for m in matches]
 
 
 _names = lru_cache(maxsize=4096)(_Names)
@@ -253,11 +215,9 @@ _names = lru_cache(maxsize=4096)(_Names)
 
 def _either(names: Iterable[str]) -> re.Pattern[str]:
     longest_first = sorted(map(re.escape, names), key=len, reverse=True)
-    return re.compile(rf"(?<![^\W_])(?:{'|'.join(longest_first) or '(?!)'})(?!\w)")
+    return re.compile(rf"(?<![Ff]rom )(?<![^\W_])(?:{'|'.join(longest_first) or '(?!)'})(?!\w)")
 
 
 def _plain(text: str) -> str:
     """A text without accents: "Kraków" and "Krakow" are one city. By characters, as normalising long runs is slow."""
-    if text.isascii():
-        return text
     return "".join(c for whole in text for c in unicodedata.normalize("NFD", whole) if not unicodedata.combining(c))

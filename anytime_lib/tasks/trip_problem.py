@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -64,6 +64,9 @@ class Stay:
     def days(self) -> int:
         return self.last - self.first + 1
 
+    def covers(self, window: Stay) -> bool:
+        return self.first <= window.first and window.last <= self.last
+
 
 @dataclass(frozen=True)
 class Trip:
@@ -105,29 +108,19 @@ def read_trip(prompt: str) -> Trip:
         match = next((m for p in _SENTENCES if (m := p.fullmatch(sentence))), None)
         if match and "first" in match.groupdict():
             windows.append(Stay(match["city"], int(match["first"]), int(match["last"])))
-        elif match and match["city"] not in stays:
-            stays[match["city"]] = int(match["days"])
         elif match:
-            raise DataError(f"the prompt says twice how long to stay in {match['city']!r}: {sentence!r}")
+            stays[match["city"]] = int(match["days"])
         elif sentence != TRANSPORT:
             raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence[:300]!r}")
     if len(stays) != int(opening["cities"]):
         raise DataError(f"the prompt speaks of {opening['cities']} cities but says how long to stay in {len(stays)}")
-    if lost := [w.city for w in windows if w.city not in stays]:
-        raise DataError(f"the prompt has an event in {lost[0]!r} but no stay there")
-    return Trip(int(opening["days"]), tuple(stays.items()), tuple(windows), _read_flights(rest, stays))
-
-
-def _read_flights(text: str, cities: Iterable[str]) -> frozenset[tuple[str, str]]:
     flights: set[tuple[str, str]] = set()
-    for entry in text.strip().split("\n")[0].strip().removesuffix(".").split(","):
+    for entry in rest.strip().split("\n")[0].strip().removesuffix(".").split(","):
         match = re.fullmatch(r"\s*(from )?(.+) (?(1)to|and) (.+?)\s*", entry)
-        if not match or not {match[2], match[3]} <= {*cities}:
+        if not match or not {match[2], match[3]} <= stays.keys():
             raise DataError(f"cannot read this flight of a trip-planning prompt: {entry.strip()[:300]!r}")
-        flights.add((match[2], match[3]))
-        if not match[1]:
-            flights.add((match[3], match[2]))
-    return frozenset(flights)
+        flights |= {(match[2], match[3])} if match[1] else {(match[2], match[3]), (match[3], match[2])}
+    return Trip(int(opening["days"]), tuple(stays.items()), tuple(windows), frozenset(flights))
 
 
 def write_trip(trip: Trip, rng: np.random.Generator) -> str:
@@ -179,36 +172,20 @@ def golden_plan(problem: Problem) -> list[Stay]:
 
 
 def plans(trip: Trip) -> Iterator[list[Stay]]:
-    """All plans that satisfy every constraint, each once, in the order of the prompt's cities.
+    """All plans that satisfy every constraint, each once, in the order of the prompt's cities."""
+    days = dict(trip.stays)
 
-    The day on which a stay starts follows from which cities came before it, so what can still follow depends only on
-    the city one is in and on those left: each such dead end (at most n 2^n of them) is walked into once.
-    """
-    days, total = dict(trip.stays), trip.total_days
-    if not days or min(days.values()) < 1 or sum(days.values()) - (len(days) - 1) != total:
-        return
-    # The latest first day on which a city can still cover its windows, and the earliest.
-    latest = {c: min((w.first for w in trip.windows if w.city == c), default=total) for c in days}
-    earliest = {c: max((w.last - days[c] + 1 for w in trip.windows if w.city == c), default=1) for c in days}
-    onward = {c: [d for d in trip.cities if (c, d) in trip.flights] for c in days}
-    dead: set[tuple[str, frozenset[str]]] = set()
-
-    def extend(plan: list[Stay], left: frozenset[str], day: int) -> Iterator[list[Stay]]:
-        here = plan[-1].city if plan else ""
-        if not left:
+    def extend(plan: list[Stay], left: frozenset[str]) -> Iterator[list[Stay]]:
+        if not left and plan[-1].last == trip.total_days:
             yield plan
-            return
-        found = (here, left) in dead or min(map(latest.__getitem__, left)) < day
-        for city in () if found else onward.get(here, trip.cities):
-            if city in left and earliest[city] <= day:
-                last = day + days[city] - 1
-                for whole in extend([*plan, Stay(city, day, last)], left - {city}, last):
-                    found = True
-                    yield whole
-        if not found:
-            dead.add((here, left))
+        for city in filter(left.__contains__, trip.cities):
+            first = plan[-1].last if plan else 1
+            stay = Stay(city, first, first + days[city] - 1)
+            flown = not plan or (plan[-1].city, city) in trip.flights
+            if flown and all(stay.covers(window) for window in trip.windows if window.city == city):
+                yield from extend([*plan, stay], left - {city})
 
-    yield from extend([], frozenset(days), 1)
+    yield from extend([], frozenset(days))
 
 
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
@@ -229,9 +206,7 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     for city in visits.keys() - set(trip.cities):
         atoms[f"unasked {city}"] = False
     for i, window in enumerate(trip.windows):
-        atoms[f"window {i} {window.city}"] = any(
-            s.first <= window.first and window.last <= s.last for s in visits.get(window.city, ())
-        )
+        atoms[f"window {i} {window.city}"] = any(s.covers(window) for s in visits.get(window.city, ()))
     for i, (here, there) in enumerate(pairwise(plan)):
         atoms[f"flight {i}"] = (here.city, there.city) in trip.flights
         atoms[f"join {i}"] = here.last == there.first
@@ -241,13 +216,20 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     return atoms
 
 
-def parse_problem(text: str, *, id: str | None = None, gold: Sequence[Sequence[Any]] | None = None) -> Problem:
+def parse_problem(
+    text: str,
+    *,
+    id: str | None = None,
+    gold: Sequence[tuple[str, Any]] | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Problem:
     """A problem from an official prompt (zero-shot, or the last task of a few-shot one).
 
     Args:
         text: the prompt.
         id: the problem's id; by default one derived from the text.
         gold: the golden plan as (city, days) in visiting order; None when unknown.
+        origin: what its metadata says besides of where it is from.
 
     Raises:
         DataError: a sentence cannot be read; the message shows it.
@@ -255,7 +237,8 @@ def parse_problem(text: str, *, id: str | None = None, gold: Sequence[Sequence[A
     trip = read_trip(text)
     name = id or f"trip_{len(trip.stays)}c_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     plan = None if gold is None else [[city, int(days)] for city, days in gold]
-    return Problem(name, NAME, text, plan, {"n_cities": len(trip.stays), "n_windows": len(trip.windows)})
+    metadata = {"n_cities": len(trip.stays), "n_windows": len(trip.windows), **(origin or {})}
+    return Problem(name, NAME, text, plan, metadata)
 
 
 def solve(problem: Problem) -> list[list[Stay]]:

@@ -18,18 +18,17 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
-from anytime_lib.models.limiter import ResizableSemaphore
 from anytime_lib.models.model import load_model
 from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
-from anytime_lib.sweep.aio import first_error, run_async
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
 
@@ -39,20 +38,19 @@ LOW, HIGH = 1 / 5, 1 / 3
 """Tokens per byte of a prompt, in the low and the high estimate; prose takes about a quarter."""
 MADE_UP = "\ue000"
 """One token of a made-up reply: a character for private use, three bytes long, that nobody else writes."""
-COUNTS = ["calls", "prompt_low", "prompt_high", "output_low", "output_high"]
 
 
 class CountingBackend:
     """Completes requests with made-up replies, and counts them.
 
     Attributes:
-        counts: (task, method, kind) -> `COUNTS`.
+        counts: (task, method, kind) -> calls, bytes and made-up tokens of the prompts, most tokens of the replies.
         stored: keys of the plan's requests that the store has already.
     """
 
     def __init__(self, model: ModelName, store: Store | None) -> None:
         self.model, self._store = model, store
-        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(len(COUNTS)))
+        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(4, dtype=int))
         self.stored: set[str] = set()
         self._asked: set[str] = set()
 
@@ -65,15 +63,15 @@ class CountingBackend:
     async def complete(self, request: Request) -> dict[str, Any]:
         """A reply that runs to its cap. Prompts that hold made-up text may come out alike where real ones do not, so
         different methods do not share them."""
-        prompt, most = "".join(m["content"] for m in request.body["messages"]), request.body["max_tokens"]
-        made_up, size = prompt.count(MADE_UP), len(prompt.encode()) + 24 * len(request.body["messages"])
+        messages, most = request.body["messages"], request.body["max_tokens"]
+        prompt = "".join(message["content"] for message in messages)
+        made_up, size = prompt.count(MADE_UP), len(prompt.encode()) + 24 * len(messages)
         about = digest([request.method if made_up else "", request.key])
         if about not in self._asked:
             self._asked.add(about)
-            rest = size - made_up * len(MADE_UP.encode())
             attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
-            counts = 1, rest * LOW + made_up * EARLY, rest * HIGH + made_up, EARLY * most, most
-            self.counts[request.task, request.method, "synthesis" if attempt else request.kind] += counts
+            place = request.task, request.method, "synthesis" if attempt else request.kind
+            self.counts[place] += (1, size - made_up * len(MADE_UP.encode()), made_up, most)
         lot = int(about[:8], 16) if request.kind == "judge" else 0
         odds = {"AB"[lot % 2]: -0.1 - lot % 97 / 100, "BA"[lot % 2]: -3.0}
         ends = [8 + 3 * token for token in range(1, most + 1)]  # bytes
@@ -94,17 +92,16 @@ class _Ungraded:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._task, name)
-        if name == "verify" and found:
-            return lambda problem, text: _score(text) if MADE_UP in text else found(problem, text)
-        return found
+        if name not in ("grade", "verify") or found is None:
+            return found
 
-    def grade(self, problem: Problem, text: str) -> Grade:
-        return Grade(_score(text), False, "ok") if MADE_UP in text else self._task.grade(problem, text)
+        def made_up(problem: Problem, text: str) -> Any:
+            score = int(digest(text)[:8], 16) / 2**33
+            if MADE_UP not in text:
+                return found(problem, text)
+            return score if name == "verify" else Grade(score, False, "ok")
 
-
-def _score(text: str) -> float:
-    """A text's hash as a number from 0 to 0.5."""
-    return int(digest(text)[:8], 16) / 2**33
+        return made_up
 
 
 @dataclass(frozen=True)
@@ -116,14 +113,14 @@ class Estimate:
             prompt_high, output_low, output_high (tokens), dollars_low, dollars_high (NaN without a price).
         stored: requests of the plan that the store has already.
         price: of the model; None if the table has none.
-        seconds: (low, high) of the time it takes; None where no rate is known.
+        rate: output tokens per second of all requests together; None where it is not known.
     """
 
     config: RunConfig
     table: pd.DataFrame
     stored: int
     price: Price | None
-    seconds: tuple[float, float] | None
+    rate: float | None
 
     def summary(self) -> str:
         """What the table comes to, a line each on calls, tokens, dollars, time and what could be found."""
@@ -132,16 +129,17 @@ class Estimate:
             f"{total.calls:,.0f} calls to make ({self.stored:,} of the plan are stored already)",
             f"prompt tokens {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what prefix caches take; output "
             f"tokens {total.output_low:,.0f} to {total.output_high:,.0f}",
-            "time: no rate is known; give --tokens-per-second, of one request",
         ]
-        if self.seconds:
-            low, high = (timedelta(seconds=round(s)) for s in self.seconds)
-            lines[-1] = f"time {low} to {high} (hours:minutes:seconds)"
         if price is None:
             lines.append(f"dollars: no price is known for {self.config.model!r}; name a file with it in `prices`")
         elif price.input or price.output:
             where = f"price of {price.model} at {price.host or 'its host'}, {price.date or 'undated'}"
             lines.append(f"dollars {total.dollars_low:.2f} to {total.dollars_high:.2f} ({where})")
+        if self.rate:
+            low, high = (timedelta(seconds=round(t / self.rate)) for t in (total.output_low, total.output_high))
+            lines.append(f"time {low} to {high} (hours:minutes:seconds)")
+        else:
+            lines.append("time: no rate is known; give --tokens-per-second, of one request")
         for task in self.config.tasks:
             n = self.config.task(task).n_problems
             least = min_detectable_effect(n, self.config.n_samples)
@@ -161,48 +159,42 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.
     """
-    path, model = config.folder / "store.sqlite", load_model(config)
+    path, model, rate = config.folder / "store.sqlite", load_model(config), tokens_per_second
     with contextlib.ExitStack() as opened:
         store = opened.enter_context(Store(path)) if path.is_file() else None
         backend = CountingBackend(model, store)
         _go_through(config, store, backend)
-        rate = tokens_per_second or (_measured_rate(store, model) if store else None)
+        if store and rate is None:
+            asked = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
+            rate = asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None
     rows = [(*place, *counts) for place, counts in backend.counts.items()]
-    table = pd.DataFrame(rows, columns=["task", "method", "kind", *COUNTS])
-    table = table.astype(dict.fromkeys(COUNTS, float) | {"calls": int})
+    counted = pd.DataFrame(rows, columns=["task", "method", "kind", "calls", "size", "made_up", "most"])
+    table = counted[["task", "method", "kind"]].assign(calls=counted.calls.astype(int))
     price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
-    for end in ("low", "high"):
-        spent = table[f"prompt_{end}"], 0, table[f"output_{end}"]
-        table[f"dollars_{end}"] = price.dollars(*spent) if price else np.nan  # type: ignore[arg-type]
-    at_once = rate * config.endpoint.concurrency if rate else None
-    seconds = (table.output_low.sum() / at_once, table.output_high.sum() / at_once) if at_once else None
-    return Estimate(config, table, len(backend.stored), price, seconds)
+    for end, per_byte, share in (("low", LOW, EARLY), ("high", HIGH, 1.0)):
+        prompt: Any = (per_byte * counted["size"] + share * counted.made_up).astype(float)
+        output: Any = (share * counted.most).astype(float)
+        dollars = price.dollars(prompt, 0, output) if price else np.nan
+        table = table.assign(**{f"prompt_{end}": prompt, f"output_{end}": output, f"dollars_{end}": dollars})
+    return Estimate(config, table, len(backend.stored), price, rate and rate * config.endpoint.concurrency)
 
 
 def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend) -> None:
     """The run, gone through without asking anybody, and without a word."""
     held_out = held_out_arms(config) if config.held_out and config.held_out.pool_task in config.tasks else []
     arms = [_ungraded(arm) for arm in [*plan(config, store), *held_out]]
-    progress = Progress("", 0, False)
 
     async def whole() -> None:
-        client = CachedClient(config, backend)
-        await first_error(run_arms(Run(config, client, ResizableSemaphore(1), progress, None, None), arms))
+        client = CachedClient(backend, config.sampling, config.seed)
+        await first_error(run_arms(Run(config.label, client, Progress("", show=False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
         run_async(whole())
     finally:
         logging.disable(logging.NOTSET)
-        progress.close()
 
 
 def _ungraded(arm: Arm) -> Arm:
     task: Any = _Ungraded(arm.task)
     return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
-
-
-def _measured_rate(store: Store, model: ModelName) -> float | None:
-    """Output tokens per second of one request, as measured on what is stored; None where nothing is."""
-    rows = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
-    return float(rows.completion_tokens.sum() / rows.seconds.sum()) if rows.completion_tokens.any() else None

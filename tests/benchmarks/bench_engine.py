@@ -3,22 +3,17 @@
     python tests/benchmarks/bench_engine.py [--seconds 24] [--peer-python PYTHON] [--only ours --slots 256]
 
 A local server answers every request after one second, from a process of its own. Contenders take turns in processes of
-their own, on the same requests (a question of some 400 bytes, 32 tokens back):
-
-    ours 128   a whole sweep (traces, four checkpoints each, graded, everything stored), against 128 requests/s
-    bare 256   `openai.AsyncOpenAI` in a loop with 256 workers, nothing kept
-    ours 256   the sweep with 256 slots
-    inspect    `inspect_ai` with 256 connections, where it is installed (`pip install 'anytime-lib[bench]'`, or in the
-               environment of `--peer-python`)
-
-The machine may be shared, so ratios within one run are what counts. The rate is over the whole sweep, the climb to full
-concurrency and the last stragglers included; `steady` is that of the middle half. CPU is that of the contender alone.
+their own, on the same requests: `ours`, a whole sweep (traces, four checkpoints each, graded, everything stored);
+`bare`, `openai.AsyncOpenAI` in a loop with as many workers as slots; `inspect`, `inspect_ai`, where it is installed (or
+in the environment of `--peer-python`). The machine may be shared, so ratios within one run are what counts. The rate is
+over the whole sweep, the climb and the last stragglers included; `steady` is that of the middle half.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +26,8 @@ from common import options, seconds
 HERE = Path(__file__).parent
 LATENCY = 1.0
 QUESTION = "What is {0} plus one? Think before you answer, and give a whole number between 0 and 999. " * 4
+TURNS = (("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150))
+"""Contender, slots, and requests for each second that it may take."""
 
 
 def bare(url: str, slots: int, n: int) -> dict[str, float]:
@@ -68,7 +65,6 @@ def ours(url: str, slots: int, n: int) -> dict[str, float]:
                            budgets=[4, 8, 16, 32], concurrency=slots)  # fmt: skip
         plan(config, None)  # what reads problems is imported, and they are in its cache
         result = measured(problems * 10, lambda: run_sweep(config, progress=False))
-        again = 1e3 * seconds(lambda: run_sweep(config, progress=False)) / (problems * 8)
         with Store(config.folder / "store.sqlite") as store:
             asked, cells = store.requests().query("kind in ('trace', 'answer')"), len(store.cells())
         if len(asked) != problems * 10 or cells != problems * 8:
@@ -76,12 +72,10 @@ def ours(url: str, slots: int, n: int) -> dict[str, float]:
         ended = asked.created.sort_values()
         middle = ended[ended.between(ended.quantile(0.25), ended.quantile(0.75))]
         steady = len(middle) / (middle.max() - middle.min())
-        return result | {"steady": steady, "again": again, "cells": float(cells)}
+        return result | {"steady": steady}
 
 
 def inspect(url: str, slots: int, n: int) -> dict[str, float]:
-    import os
-
     os.environ |= {"FAKE_API_KEY": "none", "FAKE_BASE_URL": url}
     from inspect_ai import Task, eval  # type: ignore[import-not-found,unused-ignore]
     from inspect_ai.dataset import MemoryDataset, Sample  # type: ignore[import-not-found,unused-ignore]
@@ -134,10 +128,9 @@ def main() -> None:
     if asked.only:
         print(json.dumps(CONTENDERS[asked.only](asked.url, asked.slots, asked.requests)))
         return
-    plan = [("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150)]
-    found: dict[tuple[str, int], dict[str, float]] = {}
+    best: dict[tuple[str, int], dict[str, float]] = {}
     print(f"{'':>12} {'requests':>9} {'rate/s':>8} {'steady/s':>9} {'CPU ms':>7}")
-    for name, slots, guess in plan:
+    for name, slots, guess in TURNS:
         python = asked.peer_python if name == "inspect" else sys.executable
         row = contest(name, slots, int(guess * asked.seconds), python)
         if row is None:
@@ -145,17 +138,12 @@ def main() -> None:
             continue
         shown = f"{row['requests']:9.0f} {row['rate']:8.1f} {row.get('steady', float('nan')):9.1f} {row['cpu_ms']:7.2f}"
         print(f"{name:>8} {slots:>3} {shown}", flush=True)
-        if row["rate"] > found.get((name, slots), {"rate": 0.0})["rate"]:  # the better of two bare runs counts
-            found[name, slots] = row
-    few, many, loop = found["ours", 128], found["ours", 256], found["bare", 256]
-    share, steady = few["rate"] * LATENCY / 128, few["steady"] * LATENCY / 128
-    print(f"ours with 128 slots: {share:.1%} of slots/latency ({steady:.1%} steady); target 90%")
-    print(f"ours with 256 slots: {many['rate'] / loop['rate']:.1%} of the bare loop; target 95%")
-    if ("inspect", 256) in found:
-        print(f"ours with 256 slots: {many['rate'] / found['inspect', 256]['rate']:.1f} times inspect_ai; target 4")
-    overhead = (many["cpu_ms"] - loop["cpu_ms"]) * many["requests"] / many["cells"]
-    print(f"CPU per cell beyond the bare loop's: {overhead:.2f} ms")
-    print(f"CPU and waiting per cell of a run that is known already: {many['again']:.2f} ms")
+        best[name, slots] = max(row, best.get((name, slots), row), key=lambda found: found["rate"])
+    many = best["ours", 256]["rate"]
+    print(f"ours with 128 slots: {best['ours', 128]['rate'] * LATENCY / 128:.1%} of slots/latency; target 90%")
+    print(f"ours with 256 slots: {many / best['bare', 256]['rate']:.1%} of the bare loop; target 95%")
+    if ("inspect", 256) in best:
+        print(f"ours with 256 slots: {many / best['inspect', 256]['rate']:.1f} times inspect_ai; target 4")
 
 
 if __name__ == "__main__":

@@ -2,12 +2,9 @@
 
     python tests/benchmarks/bench_store.py [--cells 1000000] [--puts 2000] [--folder DIR]
 
-Writing: requests per second of 2 KB each, beside peers in the same run that promise less, the same, or nothing: JSON
-lines with a flush per line, plain `executemany` in one transaction. `aput` is asked by 256 tasks of one
-event loop, as a sweep does; its rate is what 256 slots can be kept busy with, and `loop held` is the share of the time
-in which it kept the event loop from doing anything else. Reading: a store of `--cells` cells in a fresh process:
-seconds and resident memory of `cells()`, beside `pandas.read_sql_query` of the same
-table. Memory while writing: what 50,000 puts add to a process that has made 5,000.
+Writing: requests per second of 2 KB each, beside JSON lines with a flush per line. `aput` is asked by 256 tasks of one
+event loop, as a sweep does; `loop held` is the share of the time in which it kept the loop from anything else. Reading:
+`cells()` of `--cells` cells in a fresh process, beside `pandas.read_sql_query` of the same table.
 """
 
 from __future__ import annotations
@@ -16,7 +13,6 @@ import asyncio
 import itertools
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -71,12 +67,6 @@ def lines(path: Path, rows: list[dict[str, Any]]) -> None:
             os.fsync(file.fileno())
 
 
-def executemany(path: Path, rows: list[dict[str, Any]]) -> None:
-    with sqlite3.connect(path) as db:
-        db.execute("CREATE TABLE r (key TEXT PRIMARY KEY, row TEXT)")
-        db.executemany("INSERT INTO r VALUES (?, ?)", [(r["key"], json.dumps(r)) for r in rows])
-
-
 async def waiting(store: Store, rows: list[dict[str, Any]]) -> float:
     """Seconds that the event loop was held while `SLOTS` tasks put rows."""
     left, held, over = iter(rows), 0.0, asyncio.Event()
@@ -103,7 +93,6 @@ def writing(folder: Path, n: int) -> None:
     rows = [request(i) for i in range(n)]
     found: dict[str, float] = {}
     found["JSON lines, flushed"] = timed(lambda: lines(folder / "b.jsonl", rows))
-    found["sqlite executemany"] = timed(lambda: executemany(folder / "c.sqlite", rows))
     with Store(folder / "f.sqlite") as store:
         found["Store.put"] = timed(lambda: [store.put(**r) for r in rows])
     with Store(folder / "g.sqlite") as store:
@@ -136,26 +125,6 @@ seconds, busy = time.perf_counter() - start, time.process_time() - busy
 print(f"{what:30}{len(found):12,}{seconds:10.2f}{busy:10.2f}{before:12.0f}{rss():10.0f}{peak:10.0f}")
 """
 
-FLAT = """
-import sys, asyncio, resource
-sys.path.insert(0, sys.argv[2])
-from bench_store import request, cells
-from anytime_lib import Store
-def rss():
-    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() / 1e6
-async def go(store, start, n):
-    left = iter(range(start, start + n))
-    async def slot():
-        for i in left:
-            await store.aput(**request(i))
-            store.put_cells(cells(1))
-    await asyncio.gather(*(slot() for _ in range(256)))
-with Store(sys.argv[1]) as store:
-    asyncio.run(go(store, 0, 5000)); before = rss()
-    asyncio.run(go(store, 5000, 50000))
-    print(f"memory of a writing process: {before:.0f} MB after 5,000 puts, {rss():.0f} MB after 55,000")
-"""
-
 
 def main() -> None:
     asked = options(__doc__, cells=1_000_000, puts=2000, folder="")
@@ -170,8 +139,6 @@ def main() -> None:
         print(f"{'reading, in a fresh process':30}{names}")
         for what in ("open", "cells", "cells", "read_sql_query"):
             subprocess.run([sys.executable, "-c", CHILD, str(folder / "big.sqlite"), what], check=True)
-        flat = [str(folder / "flat.sqlite"), str(Path(__file__).parent)]
-        subprocess.run([sys.executable, "-c", FLAT, *flat], check=True)
 
 
 if __name__ == "__main__":

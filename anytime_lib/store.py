@@ -15,31 +15,37 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pandas as pd
+import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import Redactor
-from anytime_lib.store.file import (
-    CELL_COLUMNS,
-    CELL_KEY,
-    COLUMNS,
-    ELSEWHERE,
-    SCHEMA,
-    in_words,
-    open_to_read,
-    open_to_write,
-)
 from anytime_lib.types import Problem
 
-__all__ = ["CELL_COLUMNS", "CELL_KEY", "COLUMNS", "SCHEMA", "NoteKind", "Store", "tidy"]
-
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
 NoteKind = Literal["capabilities", "mode", "settle", "bill"]
 """What an endpoint can do; whether runs are fresh and why; the criteria of held-out tests; what preparations cost."""
+COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files("anytime_lib") / "data" / "columns.yaml").read_text())
+"""Table -> column -> (SQL type, meaning)."""
+CELL_COLUMNS = list(COLUMNS["cells"])
+CELL_KEY = CELL_COLUMNS[:7]
+SCHEMA = 3
+_USAGE = "prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, seconds REAL, created REAL"
+_TABLES = f"""
+    CREATE TABLE problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
+    CREATE TABLE requests (key TEXT PRIMARY KEY, kind TEXT, task TEXT, method TEXT, model TEXT, endpoint TEXT,
+        request TEXT, response TEXT, status TEXT, {_USAGE});
+    CREATE TABLE attempts (key TEXT, kind TEXT, task TEXT, method TEXT, status TEXT, {_USAGE});
+    CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT);
+    CREATE TABLE cells ({", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS["cells"].items())},
+        PRIMARY KEY ({", ".join(CELL_KEY)})) WITHOUT ROWID"""
+_TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cells ADD COLUMN grader INTEGER"
+_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: "SELECT 1"}
+"""Schema of a file (0: it is empty) -> what makes it today's."""
 
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response, :status,
@@ -54,24 +60,33 @@ _ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, 
         :completion_tokens, :seconds, :created
     WHERE :prompt_tokens + :completion_tokens > 0
         OR NOT EXISTS (SELECT 1 FROM requests WHERE key = :key AND status = 'ok')"""
-_PUT_CELL = f"INSERT OR REPLACE INTO cells VALUES ({', '.join(f':{name}' for name in CELL_COLUMNS)})"
+
+PATIENCE = 120.0  # seconds to wait while another process writes
+_ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
+_ROOM = "the disk fails, or the disk is full; free some space and run again; what was stored before is kept"
+_HINTS = {
+    sqlite3.SQLITE_FULL: _ROOM,
+    sqlite3.SQLITE_IOERR: _ROOM,
+    sqlite3.SQLITE_BUSY: f"another process has been writing to it for {PATIENCE:.0f} s; wait for it and run again",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a copy",
+    sqlite3.SQLITE_NOTADB: "it is no store, or damaged; restore it from a copy",
+}
+"""SQLite's primary result code -> what to do."""
 
 
 class Store(AbstractContextManager["Store"]):
     """A run's memory, at `path`, made if it is not there. Several processes may use one at once.
 
-    Keys are never written (see `redact`); `key_env` is the environment variable of the one in use.
-
-    Raises:
-        DataError: the folder cannot be written to, the file is damaged or no store, or it is from a newer version.
+    Keys are never written (see `redact`); `key_env` is the environment variable of the one in use. DataError is raised
+    where the folder cannot be written to, or the file is damaged, no store, or from a newer version.
     """
 
     def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
         self.path, self.read_only = Path(path), read_only
         self._redact = Redactor(os.environ.get(key_env, ""))
-        with in_words(self.path, "use"):
-            self._writer = None if read_only else open_to_write(self.path)
-            self._db = open_to_read(self.path)
+        with _in_words(self.path, "use"):
+            self._writer = None if read_only else _open(self.path, False)
+            self._db = _open(self.path, True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def __exit__(self, *_: object) -> None:
@@ -83,8 +98,7 @@ class Store(AbstractContextManager["Store"]):
         self._db.close()
         if self._writer is not None:
             with suppress(sqlite3.Error):
-                self._writer.execute("PRAGMA busy_timeout=0")
-                self._writer.execute("PRAGMA journal_mode=DELETE")
+                self._writer.executescript("PRAGMA busy_timeout=0; PRAGMA journal_mode=DELETE")
             self._writer.close()
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -97,13 +111,13 @@ class Store(AbstractContextManager["Store"]):
 
     def put(self, **request: Any) -> dict[str, Any]:
         """Store a request (columns of `requests`) and the attempt it was; returns what counts: the first success."""
-        return self._write(self._put(request)).result()
+        return self._put(request).result()
 
     async def aput(self, **request: Any) -> dict[str, Any]:
         """`put` that lets the event loop run meanwhile. A cancelled task's request is stored: it was paid for."""
-        return await asyncio.shield(asyncio.wrap_future(self._write(self._put(request))))
+        return await asyncio.shield(asyncio.wrap_future(self._put(request)))
 
-    def _put(self, request: Mapping[str, Any]) -> Job[dict[str, Any]]:
+    def _put(self, request: Mapping[str, Any]) -> Future[dict[str, Any]]:
         safe = {name: self._json(request[name]) for name in ("request", "response")}
         row = {"created": time.time(), **request, **safe, "endpoint": self._redact(request["endpoint"])}
 
@@ -113,7 +127,7 @@ class Store(AbstractContextManager["Store"]):
             (response,) = db.execute("SELECT response FROM requests WHERE key = :key", row).fetchone()
             return dict(json.loads(response))
 
-        return stored
+        return self._write(stored)
 
     def requests(self) -> pd.DataFrame:
         """Every request without its texts, in the order first asked; prompt_tokens include cached_tokens."""
@@ -122,8 +136,7 @@ class Store(AbstractContextManager["Store"]):
 
     def attempts(self) -> pd.DataFrame:
         """Every time something was asked, in order: as `requests`, and `tokens`, of prompt and completion."""
-        return self._frame("""SELECT key, a.kind, a.task, a.method, model, endpoint, a.status, a.prompt_tokens,
-            a.cached_tokens, a.completion_tokens, a.seconds, a.created, a.prompt_tokens + a.completion_tokens AS tokens
+        return self._frame("""SELECT a.*, model, endpoint, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
 
     def billed(self, keys: Iterable[str]) -> dict[str, int]:
@@ -135,8 +148,7 @@ class Store(AbstractContextManager["Store"]):
 
     def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact, in place of what was noted of the same before."""
-        row = self._redact(f"{kind} {about}"), self._json(dict(value))
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", row)).result()
+        self._replace("notes", [(self._redact(f"{kind} {about}"), self._json(dict(value)))])
 
     def noted(self, kind: NoteKind, about: str) -> dict[str, Any] | None:
         """What was noted, or None."""
@@ -145,27 +157,27 @@ class Store(AbstractContextManager["Store"]):
     def add_problems(self, problems: Iterable[Problem]) -> None:
         """Keep problems whole, so that the store can be graded again by itself."""
         rows = [(p.task, p.id, p.content_hash, self._json([p.text, p.gold, dict(p.metadata)])) for p in problems]
-        self._write(lambda db: db.executemany("INSERT OR REPLACE INTO problems VALUES (?, ?, ?, ?)", rows)).result()
+        self._replace("problems", rows)
 
-    def problems(self, task: str) -> list[Problem]:
-        """The problems of a task that the store has seen."""
-        rows = self._rows("SELECT id, payload FROM problems WHERE task = ? ORDER BY id", task)
-        return [Problem(id, task, *json.loads(payload)) for id, payload in rows]
-
-    def tasks(self) -> list[str]:
-        """Names of the tasks whose problems the store has seen."""
-        return [name for (name,) in self._rows("SELECT DISTINCT task FROM problems ORDER BY task")]
+    def problems(self, task: str | None = None) -> list[Problem]:
+        """The problems that the store has seen, of one task if it is named."""
+        rows = self._rows(
+            "SELECT id, task, payload FROM problems WHERE task = coalesce(?, task) ORDER BY task, id", task
+        )
+        return [Problem(id, name, *json.loads(payload)) for id, name, payload in rows]
 
     def public_tasks(self) -> set[str]:
-        """Tasks whose texts may be shown: the store knows their problems, and none of them is private. (The whole task
-        counts, because a prompt may hold other problems of it as examples.)"""
+        """Tasks of which no problem is private: a prompt may hold other problems of its task as examples."""
         rows = self._rows("SELECT DISTINCT task, json_extract(payload, '$[2].private') FROM problems")
         return {task for task, _ in rows} - {task for task, private in rows if private}
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS; what is left out is missing); one with the same coordinates is replaced."""
-        rows = [dict.fromkeys(CELL_COLUMNS) | dict(c) | {"detail": self._plain(c["detail"])} for c in cells]
-        self._write(lambda db: db.executemany(_PUT_CELL, rows)).result()
+        rows = []
+        for cell in cells:
+            detail = self._redact(cell["detail"] or "").encode("utf-8", "replace").decode()
+            rows.append(tuple(map({**cell, "detail": detail}.get, CELL_COLUMNS)))
+        self._replace("cells", rows)
 
     def cells(self, **only: str) -> pd.DataFrame:
         """The tidy table: one row per (run, model, task, problem_id, method, sample, budget), in that order.
@@ -181,29 +193,24 @@ class Store(AbstractContextManager["Store"]):
         return self._rows("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL")
 
     def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
-        """Every cell (of one task, if named) that has an answer, with the stored response (JSON text), one at a time,
-        as the store was at the start: cells may be written meanwhile."""
+        """Every cell (of a task) with an answer, and the stored response (JSON); cells may be written meanwhile."""
         query = """SELECT cells.*, requests.response FROM cells JOIN requests ON requests.key = cells.answer_key
-            WHERE requests.status = 'ok' AND (? IS NULL OR cells.task = ?)"""
+            WHERE requests.status = 'ok' AND cells.task = coalesce(?, cells.task)"""
         with self.snapshot() as db:
-            for *values, response in db.execute(query, (task, task)):
+            for *values, response in db.execute(query, (task,)):
                 yield dict(zip(CELL_COLUMNS, values, strict=True)), response
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, for one long read while others write."""
-        with in_words(self.path, "read"), closing(open_to_read(self.path)) as db:
+        with _in_words(self.path, "read"), closing(_open(self.path, True)) as db:
             yield db
 
     def _json(self, value: object) -> str:
         return self._redact(json.dumps(value))  # ASCII: half a surrogate pair stays escaped
 
-    def _plain(self, text: object) -> str:
-        """A model's or server's words as a database takes them."""
-        return self._redact(str(text or "")).encode("utf-8", "replace").decode()
-
     def _rows(self, query: str, *values: Any) -> list[Any]:
-        with in_words(self.path, "read"):
+        with _in_words(self.path, "read"):
             return self._db.execute(query, values).fetchall()
 
     def _value(self, query: str, key: str) -> dict[str, Any] | None:
@@ -211,18 +218,22 @@ class Store(AbstractContextManager["Store"]):
         return json.loads(rows[0][0]) if rows else None
 
     def _frame(self, query: str, *values: Any) -> pd.DataFrame:
-        with in_words(self.path, "read"):
+        with _in_words(self.path, "read"):
             parts = list(pd.read_sql_query(query, self._db, params=values, chunksize=20_000))
         return pd.concat(parts, ignore_index=True)
 
-    def _write(self, job: Job[T]) -> Future[T]:
+    def _replace(self, table: str, rows: list[tuple[Any, ...]]) -> None:
+        query = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(rows[0]) if rows else '')})"
+        self._write(lambda db: db.executemany(query, rows) if rows else None).result()
+
+    def _write(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Have the one thread that writes do a job, in a transaction of its own."""
         if self._writer is None:
-            raise DataError(f"{str(self.path)!r} is open for reading only; {ELSEWHERE}")
+            raise DataError(f"{str(self.path)!r} is open for reading only; {_ELSEWHERE}")
         return self._thread.submit(self._commit, self._writer, job)
 
-    def _commit(self, writer: sqlite3.Connection, job: Job[T]) -> T:
-        with in_words(self.path, "write to"), writer as db:
+    def _commit(self, writer: sqlite3.Connection, job: Callable[[sqlite3.Connection], T]) -> T:
+        with _in_words(self.path, "write to"), writer as db:
             db.execute("BEGIN IMMEDIATE")
             return job(db)
 
@@ -233,3 +244,54 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
     numbers = [name for name, (kind, _) in COLUMNS["cells"].items() if kind != "TEXT"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric)
     return frame.astype({"score": float, "correct": "boolean", "stopped_naturally": "boolean"})
+
+
+def _open(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a store; to write, the store is made, and brought to today's form."""
+    if not read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise DataError(f"there is no store at {str(path)!r}")
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+    try:
+        schema = _schema(db, path)
+        if not read_only:
+            _bring_up_to_date(db, path)
+        elif schema < SCHEMA:
+            db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA synchronous=NORMAL")
+    with suppress(sqlite3.OperationalError):  # another process is in the way: it will do, or has done, the same
+        db.execute("PRAGMA journal_mode=WAL")
+    with db:
+        db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
+        for statement in _STEPS[_schema(db, path)].split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA}")
+
+
+def _schema(db: sqlite3.Connection, path: Path) -> int:
+    """The schema of a store known here; 0 of an empty file."""
+    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+    schema, tables = db.execute(query).fetchone()
+    if schema not in _STEPS or (schema == 0) != (tables == 0):
+        raise DataError(f"{str(path)!r} (schema {schema}) is no store, or one of a newer version: update anytime-lib")
+    return int(schema)
+
+
+@contextmanager
+def _in_words(path: Path, what: str) -> Iterator[None]:
+    """What SQLite or the system says of a store, as one sentence."""
+    try:
+        yield
+    except (sqlite3.Error, pd.errors.DatabaseError, OSError) as error:
+        cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
+        hint = _HINTS.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, _ELSEWHERE)
+        raise DataError(f"cannot {what} the store {str(path)!r} ({cause}): {hint}") from None
