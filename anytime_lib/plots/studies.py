@@ -100,6 +100,7 @@ def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
     sns.heatmap(codes, ax=ax, annot=matrix, fmt="", annot_kws={"size": 7, "color": "black"}, cbar=False, vmin=0, vmax=3,
                 cmap=list(colours.values()), xticklabels=list(matrix.columns), yticklabels=labels)  # fmt: skip
     ax.set(xlabel="", ylabel="")
+    ax.tick_params(axis="y", rotation=0, labelsize=8)
     handles = [Patch(color=colour, label=word) for word, colour in colours.items()]
     figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     figure.suptitle(f"{title} (n = {len(matrix)} responses)", fontsize=10)
