@@ -220,4 +220,6 @@ def _either(names: Iterable[str]) -> re.Pattern[str]:
 
 def _plain(text: str) -> str:
     """A text without accents: "Kraków" and "Krakow" are one city. By characters, as normalising long runs is slow."""
+    if text.isascii():
+        return text
     return "".join(c for whole in text for c in unicodedata.normalize("NFD", whole) if not unicodedata.combining(c))
