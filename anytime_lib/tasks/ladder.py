@@ -1,8 +1,7 @@
 """Which integer-answer mathematics problems can be made without a download?
 
-Six levels, from one-step word problems (1) to competition level (6). As in AIME, every answer is an integer
-from 0 to 999; the tests count each again by brute force from the text alone. A text is a function of its numbers, so
-that two different texts of one template never ask the same thing.
+Six levels, from one-step word problems (1) to competition level (6). As in AIME, every answer is an integer from 0 to
+999. A text is a function of its numbers, so that two different texts of one template never ask the same thing.
 """
 
 from __future__ import annotations
@@ -19,8 +18,6 @@ from anytime_lib.tasks.base import SPLITS
 from anytime_lib.types import Problem
 
 Draw = Callable[[Generator], list[int]]
-Template = tuple[Draw, Callable[..., tuple[str, int]]]
-"""How a problem's numbers are drawn, and what text and answer they make."""
 REDRAW = -1
 """An answer outside 0..999 means: draw other numbers."""
 PRIMES = (2, 3, 5, 7, 11, 13)
@@ -104,7 +101,8 @@ def _not_square(a: int, b: int, c: int) -> int:
 
 
 # fmt: off
-TEMPLATES: dict[int, dict[str, Template]] = {
+# Level -> name -> how a problem's numbers are drawn, and what text and answer they make.
+TEMPLATES: dict[int, dict[str, tuple[Draw, Callable[..., tuple[str, int]]]]] = {
 1: {  # one operation
     "loaves": (_ints((12, 480), (12, 480)), lambda a, b: (
         f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b)),

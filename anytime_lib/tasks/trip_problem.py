@@ -93,8 +93,7 @@ class Trip:
 def read_trip(prompt: str) -> Trip:
     """The constraints of a prompt (the last task in it, if worked examples stand before it).
 
-    Raises:
-        DataError: a sentence or flight could not be read; the message shows it.
+    DataError where a sentence or a flight could not be read; it shows it.
     """
     *_, opening = [None, *_OPENING.finditer(prompt)]
     if opening is None:

@@ -84,11 +84,7 @@ def _problems(rows: Any, where: str, origin: Mapping[str, str], shots: int) -> l
 
 
 def official_file() -> Path:
-    """The official file, in the cache folder: fetched once, and checked whenever it is used.
-
-    Raises:
-        DataError: it can be neither found nor fetched, or is no longer what was fetched.
-    """
+    """The official file, in the cache folder: fetched once, and checked whenever it is used; else a DataError."""
     path = cache_folder() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
     advice = "give the path of a copy of NATURAL PLAN's trip_planning.json as the source instead"
     try:
