@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     found = command("estimate", _estimate, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", run=run)
-    traces = "JSONL file: id or text, reasoning, token count, final answer"
+    traces = "JSONL file: id or text, reasoning, token count"
     found = command("import", _import, "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")
     found.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
@@ -111,12 +111,10 @@ def _import(asked: Namespace) -> None:
     named = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
     config = RunConfig(**(settings | {name: value for name, value in named.items() if value}))
     found = import_traces(asked.traces, config, asked.task)
-    matched, missed = found.dropna(subset="problem_id"), found.row[found.problem_id.isna()]
-    print(f"{len(matched)} of {len(found)} traces stored in {config.folder.resolve()}")
+    missed = found.row[found.problem_id.isna()].astype(str)
+    print(f"{len(found) - len(missed)} of {len(found)} traces stored in {config.folder.resolve()}")
     if len(missed):
-        print(f"no problem matches row {', '.join(map(str, missed[:20]))}{' ...' if len(missed) > 20 else ''}")
-    if len(scored := matched.dropna(subset="score")):
-        print(f"recorded answers: {len(scored)} graded, mean score {scored.score.mean():.3f}")
+        print(f"no problem matches row {', '.join(missed[:20])}{' ...' if len(missed) > 20 else ''}")
     print("run the method `imported` in this run to have a model answer from them")
 
 

@@ -85,8 +85,8 @@ class Store(AbstractContextManager["Store"]):
         self.path, self.read_only = Path(path), read_only
         self._redact = Redactor(os.environ.get(key_env, ""))
         with _in_words(self.path, "use"):
-            self._writer = None if read_only else _open_to_write(self.path)
-            self._db = _open_to_read(self.path)
+            self._writer = None if read_only else _open(self.path, False)
+            self._db = _open(self.path, True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def __exit__(self, *_: object) -> None:
@@ -203,7 +203,7 @@ class Store(AbstractContextManager["Store"]):
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, for one long read while others write."""
-        with _in_words(self.path, "read"), closing(_open_to_read(self.path)) as db:
+        with _in_words(self.path, "read"), closing(_open(self.path, True)) as db:
             yield db
 
     def _json(self, value: object) -> str:
@@ -246,37 +246,35 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({"score": float, "correct": "boolean", "stopped_naturally": "boolean"})
 
 
-def _open_to_write(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = _connect(path, "rwc")
+def _open(path: Path, read_only: bool) -> sqlite3.Connection:
+    """A connection to a store; to write, the store is made, and brought to today's form."""
+    if not read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise DataError(f"there is no store at {str(path)!r}")
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        _schema(db, path)
-        db.execute("PRAGMA synchronous=NORMAL")
-        with suppress(sqlite3.OperationalError):  # another process is in the way: it will do, or has done, the same
-            db.execute("PRAGMA journal_mode=WAL")
-        with db:
-            db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
-            for statement in _STEPS[_schema(db, path)].split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version={SCHEMA}")
+        schema = _schema(db, path)
+        if not read_only:
+            _bring_up_to_date(db, path)
+        elif schema < SCHEMA:
+            db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _open_to_read(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise DataError(f"there is no store at {str(path)!r}")
-    db = _connect(path, "ro")
-    if _schema(db, path) < SCHEMA:
-        db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
-    return db
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA synchronous=NORMAL")
+    with suppress(sqlite3.OperationalError):  # another process is in the way: it will do, or has done, the same
+        db.execute("PRAGMA journal_mode=WAL")
+    with db:
+        db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
+        for statement in _STEPS[_schema(db, path)].split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA user_version={SCHEMA}")
 
 
 def _schema(db: sqlite3.Connection, path: Path) -> int:

@@ -240,8 +240,7 @@ def test_recorded_traces_are_cut_and_answered_from(
     run = config(tasks=[task], methods=["imported"], n_samples=3, budgets=[2, 4, 50])
     problems = task.problems(limit=4, seed=run.seed)
     path = records(tmp_path / "t.jsonl", [
-        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5,
-         "final_answer": float(problems[0].gold), "answer": "of gold, perhaps"},
+        {"id": problems[0].id, "reasoning": "ünder ten: carry one", "reasoning_tokens": 5, "answer": "gold, perhaps"},
         {"id": problems[0].id, "reasoning": "another try", "reasoning_tokens": 2},
         {"prompt": f"\n{problems[1].text}  ", "response": "<think>so it is</think> It is 7.",
          "answer": problems[1].gold},
@@ -250,8 +249,7 @@ def test_recorded_traces_are_cut_and_answered_from(
     found = import_traces(path, run, task)
     assert found.problem_id.tolist()[:3] == [problems[0].id, problems[0].id, problems[1].id]
     assert found.problem_id.isna().tolist() == [False, False, False, True]
-    assert found["sample"].tolist()[:3] == [0, 1, 0] and found.score.tolist()[:1] == [1.0]
-    assert found.score[1:3].fillna(-1).tolist() == [-1, float(right(problems[1], "7") or 0)]  # never graded by `answer`
+    assert found["sample"].tolist()[:3] == [0, 1, 0]
     assert import_traces(path, run, task).equals(found)  # nothing is stored twice
     cells = run_sweep(run, progress=False)
     assert len(cells) == 3 * 3 and set(cells.method) == {"imported"} and "error" in set(cells.status)
@@ -325,7 +323,7 @@ def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: di
 
 def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
     imported([{"id": "c0", "sample": n} for n in (1, 2)])
-    assert "n_samples is 2; set it to 3" in caplog.text
+    assert "holds 3 samples and n_samples is 2" in caplog.text
 
 
 def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +24,15 @@ from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
-from anytime_lib.sweep.costs import billed
-from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.sweep.ledger import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
 
 ALL = ["direct", "base", "budget_prompt", "few_shot", "self_consistency", "tree_of_thoughts", "leap", "pdp", "pdp_plus",
        "pdp_per_problem", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"]  # fmt: skip
+SMALL = {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "n_shots": 1, "answer_tokens": 16, "pool_problems": 3,
+         "pool_samples": 3, "pool_budget": 12, "difficulty": [0, 1]}  # fmt: skip
 
 
 class Billing:
@@ -58,52 +59,46 @@ class Billing:
         return 200, reply
 
 
-class Ran(NamedTuple):
-    config: RunConfig
-    billing: Billing
-    cells: pd.DataFrame
-
-
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    """All methods, synthesis and a settling test, on a server of whose replies some fail and some are of no use."""
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunConfig, Billing, pd.DataFrame]]:
+    """All methods, synthesis and a held-out test, on a server of whose replies some fail and some are of no use."""
     server = FakeServer()
     server.script = billing = Billing(server, every=23)
     config = RunConfig(
         outputs=str(tmp_path_factory.mktemp("all")), model="fake", base_url=server.base_url, concurrency=8,
-        tasks=[sums(verify=checked)], methods=ALL, n_problems=2, n_samples=1, budgets=[8, 40], n_shots=1,
-        answer_tokens=16, pool_problems=3, pool_samples=3, pool_budget=12, difficulty=[0, 1],
-        settle=HELD | {"n_problems": 2},
+        tasks=[sums(verify=checked)], methods=ALL, held_out=HELD | {"n_problems": 2}, **SMALL,
     )  # fmt: skip
     cells = run_sweep(config, progress=False)
     assert settle(config, progress=False).n_problems == 2
-    yield Ran(config, billing, cells)
+    yield config, billing, cells
     server.close()
 
 
-def test_the_ledger_is_the_servers_own_count_to_the_token(ran: Ran) -> None:
-    assert set(ran.cells.method) == set(ALL) and not ran.cells.score.isna().any()
-    with Store(ran.config.folder / "store.sqlite") as store:
+def test_the_ledger_is_the_servers_own_count_to_the_token(ran: tuple[RunConfig, Billing, pd.DataFrame]) -> None:
+    config, billing, cells = ran
+    assert set(cells.method) == set(ALL) and not cells.score.isna().any()
+    with Store(config.folder / "store.sqlite") as store:
         table = ledger_table(store)
-    assert ran.billing.wasted > 2 and table[table.kind == "retry"].requests.sum() == ran.billing.wasted
-    assert table.prompt_tokens.sum() == ran.billing.billed["prompt"]
-    assert table.completion_tokens.sum() == ran.billing.billed["completion"]
-    before = dict(ran.billing.billed)
-    run_sweep(ran.config, progress=False)
-    settle(ran.config, progress=False)
-    assert ran.billing.billed == before
-    assert estimate_run(ran.config).table.calls.sum() == 0  # it knows of the settling test, too
+    assert billing.wasted > 2 and table[table.kind == "retry"].requests.sum() == billing.wasted
+    assert table.prompt_tokens.sum() == billing.billed["prompt"]
+    assert table.completion_tokens.sum() == billing.billed["completion"]
+    before = dict(billing.billed)
+    run_sweep(config, progress=False)
+    settle(config, progress=False)
+    assert billing.billed == before
+    assert estimate_run(config).table.calls.sum() == 0  # it knows of the held-out test, too
 
 
-def test_accounts_of_every_method(ran: Ran) -> None:
-    with Store(ran.config.folder / "store.sqlite") as store:
-        table, paid = accounts(ran.cells, store), billed(store)
-        usage = store.requests().set_index("key")
+def test_accounts_of_every_method(ran: tuple[RunConfig, Billing, pd.DataFrame]) -> None:
+    config, _, cells = ran
+    with Store(config.folder / "store.sqlite") as store:
+        table, paid = accounts(cells, store), billed(store)
+        usage = store.requests().set_index("key").prompt_tokens
     assert set(table.method) == set(ALL) and not table.isna().any().any()
     once = table.groupby("method").preparation.max()
     pool = paid[paid.method == "synthesis"]
-    judging = int(pool[pool.kind == "judge"][["prompt_tokens", "completion_tokens"]].sum().sum())
-    synthesis = int(pool[["prompt_tokens", "completion_tokens"]].sum().sum()) - judging
+    judging = pool.tokens[pool.kind == "judge"].sum()
+    synthesis = pool.tokens.sum() - judging
     assert once["base"] == once["self_consistency"] == 0
     assert once["pdp_grader"] == once["pdp_verifier"] == synthesis > 0
     assert once["pdp"] == once["pdp_shuffled"] == synthesis + judging > synthesis
@@ -111,11 +106,11 @@ def test_accounts_of_every_method(ran: Ran) -> None:
     assert (table.used <= table.budget).all()
     assert np.allclose(table.total_1 - table.per_problem, table.preparation)
     assert np.allclose(100 * (table.total_100 - table.per_problem), table.preparation)
-    last = ran.cells[(ran.cells.method == "base") & (ran.cells.budget == 40)]  # by hand
-    own = usage.loc[last.trace_key, "prompt_tokens"].to_numpy() + usage.loc[last.answer_key, "prompt_tokens"].to_numpy()
+    last = cells[(cells.method == "base") & (cells.budget == 40)]  # by hand
+    own = usage[last.trace_key].to_numpy() + usage[last.answer_key].to_numpy()
     row = table[(table.method == "base") & (table.budget == 40)].iloc[0]
     assert row.per_problem == pytest.approx(np.mean(own + last.tokens_used + last.answer_tokens))
-    found = gains(ran.cells, table, n_resamples=100)
+    found = gains(cells, table, n_resamples=100)
     assert set(found.axis) == set(AXES) and set(found.method) == set(ALL) - {"base"}
     assert (found.low.dropna() <= found.points[found.low.notna()] + 1e-9).all()
 
@@ -127,11 +122,9 @@ SEARCHING = ["direct", "self_consistency", "tree_of_thoughts", "pdp_per_problem"
 def small(server: FakeServer, config: Config) -> Config:
     """Two problems of sums, one sample; every prompt is billed 10 tokens."""
     server.script, server.models = helped, ("fake", "other")
-    return lambda **changed: config(
-        **{"tasks": [sums(verify=checked)], "methods": SEARCHING, "n_problems": 2, "n_samples": 1, "budgets": [8, 40],
-           "n_shots": 1, "answer_tokens": 16, "pool_problems": 3, "pool_samples": 3, "pool_budget": 12,
-           "difficulty": [0, 1], "vote_tokens": 12, "per_problem_tokens": 8, "tree_step": 9} | changed
-    )  # fmt: skip
+    own = {"tasks": [sums(verify=checked)], "methods": SEARCHING, "vote_tokens": 12, "per_problem_tokens": 8,
+           "tree_step": 9}  # fmt: skip
+    return lambda **changed: config(**(SMALL | own | changed))
 
 
 def swept(config: RunConfig) -> pd.DataFrame:
@@ -140,30 +133,29 @@ def swept(config: RunConfig) -> pd.DataFrame:
         return accounts(cells, store).set_index(["method", "budget"])
 
 
-def test_prompts_of_a_search_by_hand(small: Config) -> None:
+def test_prompts_of_a_search(small: Config) -> None:
+    """By hand; and alone, a search pays for all that it asked but the read-outs of earlier budgets."""
     prompt = swept(small(run="hand")).prompt
     assert prompt.direct.tolist() == [10, 10]  # no token is used, and the answer's prompt is paid for
     assert prompt.self_consistency.tolist() == [20, 80]  # a trace and a vote; four of 12, 12, 12 and 4
     assert prompt["tree_of_thoughts", 8] == 20  # within the first thought
     assert prompt["pdp_per_problem", 8] == 20  # the first attempt is over; its answer is not begun
-
-
-def test_a_search_pays_for_all_that_it_asked_but_the_read_outs_of_earlier_budgets(small: Config) -> None:
     for method in SEARCHING:
         config = small(run=f"alone {method}", methods=[method])
-        last = swept(config).prompt[method, 40]
+        assert swept(config).prompt[method, 40] == prompt[method, 40]
         with Store(config.folder / "store.sqlite") as store:
             ledger, cells = billed(store).query("kind != 'probe'").set_index("key"), store.cells()
         early, late = (set(cells[cells.budget == b].answer_key) for b in (8, 40))
-        assert 2 * last + ledger.prompt_tokens[[*(early - late)]].sum() == ledger.prompt_tokens.sum()
+        read_outs = ledger.prompt_tokens[[*(early - late)]].sum()
+        assert 2 * prompt[method, 40] + read_outs == ledger.prompt_tokens.sum()
 
 
 def test_prompts_of_a_search_are_its_own(small: Config) -> None:
     """Other budgets, held-out problems, more samples, other models, and who paid first change nothing."""
     plain = swept(small(run="plain"))
-    nine = swept(small(run="nine", budgets=[5, 8, 16, 25, 40]))
-    assert nine.prompt[plain.index].equals(plain.prompt)
-    larger = small(run="plain", n_samples=2, n_problems=3, settle=HELD | {"treatment": "self_consistency"})
+    more = swept(small(run="more", budgets=[5, 8, 40]))
+    assert more.prompt[plain.index].equals(plain.prompt)
+    larger = small(run="plain", n_samples=2, n_problems=3, held_out=HELD | {"treatment": "self_consistency"})
     run_sweep(larger, progress=False)
     settle(larger, progress=False)
     assert swept(small(run="plain")).equals(plain)
@@ -193,13 +185,10 @@ class Hinted(Base):
     name, preparation = "hinted", Hint()
 
 
-class Lessons(Leap):
-    name = "lessons"
-
-
 def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
     """Whatever else is in its folder: other settings, another model, and methods that share its requests."""
-    methods, once = {m.name: m for m in (Lessons(), Hinted())} | {m: m for m in ("pdp", "pdp_grader", "leap")}, {}
+    methods: dict[str, Any] = {"hinted": Hinted(), "pdp": "pdp", "leap": "leap"}
+    methods["lessons"], once = type("Lessons", (Leap,), {"name": "lessons"})(), {}
     for name, method in methods.items():
         alone = small(run=f"alone {name}", methods=[method])
         once[name] = swept(alone).preparation.max()
@@ -212,7 +201,7 @@ def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
 
 
 def test_the_ledgers_own_name_is_no_methods(small: Config) -> None:
-    with pytest.raises(ConfigError, match="'synthesis' is what the ledger calls"):
+    with pytest.raises(ConfigError, match="'synthesis'"):
         small(methods=[type("Mine", (Base,), {"name": "synthesis"})()])
 
 

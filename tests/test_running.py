@@ -166,7 +166,7 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
     with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
     prices.write_text("- {model: fake}")
-    with pytest.raises(ConfigError, match="must list prices"):
+    with pytest.raises(ConfigError, match="it must list model, input and output"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
 
 

@@ -26,7 +26,7 @@ from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
 from anytime_lib.store import Store
-from anytime_lib.studies.calibration import truth
+from anytime_lib.studies.calibration import true_index, truth
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
@@ -47,9 +47,8 @@ def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarra
     """How many standard errors each point of an arm's curve lies from the truth (problems fixed, samples drawn)."""
     quality, problems, _ = quality_array(cells[(cells.task == task) & (cells.method == method)])
     true = truth(config, task, method)
-    order = [true.problems.index(p) for p in problems]
     error = np.sqrt(quality.var(axis=1, ddof=1).mean(axis=0) / quality.shape[0] / quality.shape[1])
-    return np.asarray((quality.mean(axis=(0, 1)) - true.quality[order].mean(axis=0)) / error)
+    return np.asarray((quality.mean(axis=(0, 1)) - true.loc[problems].mean(axis=0)) / error)
 
 
 def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConfig]) -> None:
@@ -62,8 +61,8 @@ def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConf
     assert cells.model.str.startswith("simulated").all() and set(cells.task) == {"sums", *tasks[:3]}
     z = np.array([surprise(run, t, m, cells) for t in cells.task.unique() for m in ("base", "pdp")])
     assert z.shape == (8, 4) and np.abs(z).max() < 4 and np.abs(z).mean() < 1.3
-    gain = (truth(run, "aime", "pdp").quality - truth(run, "aime").quality).mean(axis=0)
-    assert gain[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
+    gain = (truth(run, "aime", "pdp") - truth(run, "aime")).mean(axis=0)
+    assert gain.iloc[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
 
 
 def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., RunConfig]) -> None:
@@ -74,9 +73,10 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., Ru
     for method in ("base", "pdp", "pdp_shuffled"):
         assert np.abs(surprise(run, "aime", method, cells)).max() < 4
     shuffled, direct = truth(run, "aime", "pdp_shuffled"), truth(run, "aime", "direct")
-    assert np.array_equal(shuffled.quality, truth(run, "aime", "pdp").quality)
-    assert (shuffled.quality - truth(run, "aime").quality)[:, 1].mean() > 0.1  # so that the test can tell them apart
-    assert direct.quality == pytest.approx(0.98 * 0.3) and direct.index("raw") == pytest.approx(direct.index())
+    assert shuffled.equals(truth(run, "aime", "pdp"))
+    assert (shuffled - truth(run, "aime")).iloc[:, 1].mean() > 0.1  # so that the test can tell them apart
+    assert direct.to_numpy() == pytest.approx(0.98 * 0.3)
+    assert true_index(direct, "raw") == pytest.approx(true_index(direct))
     for method in ("self_consistency", "tree_of_thoughts", "pdp_per_problem", "imported"):
         with pytest.raises(DataError, match=f"truth of {method} is not known"):
             truth(run, "aime", method)
@@ -249,8 +249,8 @@ def test_the_fast_draw_and_the_walk_follow_the_chain() -> None:
 
 def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
     true = truth(config(simulated={"doubt": 0.05, "solve": 0.1}), "aime")
-    assert true.index("raw") == pytest.approx(anytime_index(BUDGETS, true.quality.mean(axis=0), running_max=False))
-    assert true.index("raw") <= true.index("pooled") <= true.index("problem")
+    raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
+    assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
     problems = load_task("aime").problems(limit=3)
     assert len({quantile(p) for p in problems}) == 3
 

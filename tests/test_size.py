@@ -15,10 +15,10 @@ TESTS = Path(__file__).parent
 LIBRARY = TESTS.parent / "anytime_lib"
 SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
-    "tasks": ["base", "aime", "integers", "said"],
+    "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
-    "sweep": ["plan", "client", "live", "arms", "run", "grading", "costs"],
+    "sweep": ["plan", "client", "live", "costs", "progress", "grading", "arms", "run"],
     "stats": ["bootstrap", "intervals", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; one task and the plain methods stand for all."""

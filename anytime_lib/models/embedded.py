@@ -35,7 +35,7 @@ class EmbeddedModel(Model):
     def __init__(self, config: RunConfig) -> None:
         self.gguf = resolve(None if config.model == "embedded" else config.model)
         self.server = EmbeddedServer(self.gguf, slots=min(config.endpoint.concurrency, 8))
-        super().__init__(config, self.server.alias, "embedded")
+        super().__init__(config.endpoint, self.server.alias, "embedded")
 
     def weights(self) -> dict[str, object]:
         return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
-from anytime_lib.config import RunConfig, check_url
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import EndpointConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.limiter import Limiter, Timeouts
@@ -37,7 +38,7 @@ def load_model(config: RunConfig) -> Model:
         made = resolve_name(OWN[kind])(config)
     else:
         address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        made = Model(config, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
+        made = Model(config.endpoint, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
     return made
 
 
@@ -53,8 +54,8 @@ class Model:
 
     timeouts = Timeouts()
 
-    def __init__(self, config: RunConfig, name: str, endpoint_id: str) -> None:
-        self.config, self.name, self.endpoint_id = config, name, endpoint_id
+    def __init__(self, settings: EndpointConfig, name: str, endpoint_id: str) -> None:
+        self.settings, self.name, self.endpoint_id = settings, name, endpoint_id
         self.on_retry: Callable[[str], None] | None = None
         self.limiter: Limiter | None = None
         self._endpoint: Endpoint | None = None
@@ -79,12 +80,12 @@ class Model:
         return self._endpoint
 
     async def connect(self) -> Endpoint:
-        name = self.config.endpoint.api_key_env
+        name = self.settings.api_key_env
         return await self.reach(self.endpoint_id, api_key(name, self.endpoint_id), name)
 
     async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
         """The endpoint at an address, checked."""
-        file = self.config.endpoint.tokenizer_file
+        file = self.settings.tokenizer_file
         endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, file)
         try:
             await endpoint.check()

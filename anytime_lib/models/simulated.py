@@ -75,7 +75,7 @@ class SimulatedModel(Model):
 
     def __init__(self, config: RunConfig) -> None:
         self.respondent = Respondent(simulation_of(config.options.get("simulated", {})))
-        super().__init__(config, self.respondent.model, "simulated")
+        super().__init__(config.endpoint, self.respondent.model, "simulated")
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         self.respondent.tell_problems(task, test, others)

@@ -7,7 +7,6 @@ Whole experiments are drawn from the simulated respondent, whose truth is known 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +17,7 @@ from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.index import ORDERS, Floats, Order, anytime_index
+from anytime_lib.index import ORDERS, Order, anytime_index
 from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
 from anytime_lib.models.simulation import Simulation
@@ -31,11 +30,11 @@ from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
 
-def true_index(quality: Floats, budgets: Sequence[int], order: Order = "pooled") -> float:
-    """What the index of an order estimates where the expected quality of every problem is (P, T): with the running
-    maximum of the mean (`crossfit` too), of each problem's curve (`trace` too), or none."""
+def true_index(quality: pd.DataFrame, order: Order = "pooled") -> float:
+    """What the index of an order estimates, by the expected quality (a row per problem, a column per budget): with the
+    running maximum of the mean (`crossfit` too), of each problem's curve (`trace` too), or none."""
     read = index_of("pooled" if order == "crossfit" else order)
-    return float(read(quality[:, None], list(budgets)))
+    return float(read(quality.to_numpy()[:, None], list(map(int, quality.columns))))
 
 
 def maximum_bias(
@@ -51,13 +50,13 @@ def maximum_bias(
         is left out with a single sample.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
-    true = simulation.quality(b, u)
+    true = pd.DataFrame(simulation.quality(b, u), columns=b)
     drawn = simulation.draw(b, np.tile(u, n_repetitions), n_samples, np.random.default_rng(seed))
     cells = drawn.reshape(n_repetitions, n_problems, n_samples, len(b))
     orders = [order for order in ORDERS if order != "crossfit" or n_samples > 1]
     table = pd.DataFrame({"order": orders, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b)})
     read = np.array([index_of(order)(cells, b) for order in orders])
-    table["truth"] = [true_index(true, b, order) for order in orders]
+    table["truth"] = [true_index(true, order) for order in orders]
     table["mean"] = read.mean(axis=1)
     table["bias"], sd = table["mean"] - table.truth, read.std(axis=1, ddof=1)
     half = 1.96 * sd / np.sqrt(n_repetitions)
@@ -112,23 +111,11 @@ def error_rate_table() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-@dataclass(frozen=True)
-class Truth:
-    """What a sweep of the simulated respondent estimates: (P, T) the expected quality of every problem under test."""
-
-    problems: list[str]
-    budgets: list[int]
-    quality: Floats
-
-    def index(self, order: Order = "pooled") -> float:
-        """See `true_index`."""
-        return true_index(self.quality, self.budgets, order)
-
-
-def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
-    """The expected quality of every problem under test at every budget: of the chain exactly, and by grading what the
-    respondent would say with the task's own grader. It is known of `direct` and of every method whose answers come from
-    one plain trace, whose effect is read off its messages, as the respondent itself does it.
+def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
+    """What a sweep of the simulated respondent estimates: the expected quality of every problem under test (a row, by
+    its id) at every budget (a column). The chain's is exact; what the respondent would say is graded by the task's own
+    grader. It is known of `direct` and of every method whose answers come from one plain trace, whose effect is read
+    off its messages, as the respondent itself does it.
 
     Raises:
         ConfigError: the config's `simulated` makes no sense, or no method has that name.
@@ -158,4 +145,4 @@ def truth(config: RunConfig, task: str, method: str = "base") -> Truth:
     held = simulation.held(reached, [quantile(p) for p in problems.test], effect)
     lucky = held + (1 - held) * simulation.guess
     quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
-    return Truth([p.id for p in problems.test], list(settings.budgets), quality)
+    return pd.DataFrame(quality, [p.id for p in problems.test], settings.budgets)

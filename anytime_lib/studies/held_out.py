@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from anytime_lib.config import HeldOutConfig, RunConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import PrepTask
 from anytime_lib.registry import load_method, load_task
@@ -98,9 +99,6 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     undecided = Verdict("undecided", criterion, seen)
-    if missing := [m for m in (criterion.baseline, criterion.treatment) if m not in set(cells.method)]:
-        note = f"{' and '.join(missing)} did not run there, for what it needs could not be prepared"
-        return replace(undecided, note=note)
     try:
         found = compare(
             cells, baseline=criterion.baseline, treatment=criterion.treatment, n_resamples=n_resamples, seed=seed,
@@ -145,7 +143,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     problems, arms = ProblemSplit(held, run.shots, run.pool), []
     for name in dict.fromkeys(names):
         method = load_method(name, settings.options.get(name))
-        samples = samples_of(config, task, method, held)
+        samples = samples_of(task, method, held, config.n_samples)
         arms.append(Arm(task, settings.model_copy(update=changes), method, problems, samples, on))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
@@ -100,16 +99,9 @@ def design_table(
     return table.assign(dollars=price.dollars(0, 0, table.tokens) if price else np.nan)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class Pilot:
-    """Cells to plan from, and in words where they come from and what could not be used."""
-
-    cells: pd.DataFrame
-    told: str
-
-
-def pilot_cells(config: RunConfig) -> Pilot:
-    """The cells that a run has stored, as a pilot; where it has none that vary, those of the simulated respondent.
+def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
+    """The cells that a run has stored, as a pilot; where it has none that vary, those of the simulated respondent. And
+    in words where they come from and what could not be used.
 
     No model is asked. A task can be planned from if at least two of its problems have two samples each that were
     graded at every budget, and not all of them came out the same. The simulated pilot runs the config's tasks and
@@ -118,12 +110,14 @@ def pilot_cells(config: RunConfig) -> Pilot:
     stored, why = _stored(config)
     if stored.empty:
         cells = run_sweep(_simulated(config), progress=False)
-        return Pilot(cells, f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how "
-                            "a study is planned, and its numbers are not those of any model")  # fmt: skip
+        return cells, (
+            f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is "
+            "planned, and its numbers are not those of any model"
+        )
     told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.label!r}"
     if lost := [task for task in config.tasks if task not in set(stored.task)]:
         told += f"; {', '.join(lost)} left out (nothing stored that varies)"
-    return Pilot(stored, told)
+    return stored, told
 
 
 def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
@@ -132,9 +126,8 @@ def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
     if not (path := config.folder / "store.sqlite").is_file():
         return found[0], f"the run {config.label!r} has stored nothing yet"
     with Store(path) as store:
-        cells, requests = store.cells(run=config.label), store.requests()
-    asked = requests.model[requests.model.isin(cells.model)]
-    cells = cells[cells.model.isin(asked.tail(1))]  # of the model that was asked last
+        cells = store.cells(run=config.label)
+    cells = cells[cells.model.isin(cells.model.tail(1))]  # of one model, where there are several
     for name in config.tasks:
         settings = config.task(name)
         part = cells[(cells.task == name) & cells.method.isin(settings.methods) & cells.budget.isin(settings.budgets)]

@@ -90,15 +90,17 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
     made: dict[tuple[str, str], asyncio.Task[Any]] = {}
     async with asyncio.TaskGroup() as group:
         for arm in arms:
-            if (needed := arm.method.preparation) and arm.prep_name not in made:
-                made[arm.prep_name] = group.create_task(prepare(run, arm.prep_task, needed))
+            needed, on = arm.method.preparation, arm.prep_task
+            if needed and (on.task.name, needed.name) not in made:
+                made[on.task.name, needed.name] = group.create_task(prepare(run, on, needed))
         for arm in arms:
             if run.store:
                 run.store.add_problems([*arm.problems.test, *arm.problems.shots])
-            prepared = await made[arm.prep_name] if arm.method.preparation else None
-            if arm.method.preparation and not prepared:
-                run.progress.fewer(arm.n_cells)
-                continue
+            prepared = None
+            if needed := arm.method.preparation:
+                prepared = await made[arm.prep_task.task.name, needed.name]
+                if not prepared:
+                    continue
             done.append(arm)
             context = arm.context(prepared)
             for of in arm.samples:

@@ -61,12 +61,10 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
         rows = [optional | {"cached": row["input"]} | row for row in yaml.safe_load(raw)]
         rows = [row | {"model": row["model"].lower(), "date": str(row["date"])} for row in rows]
         return TypeAdapter(tuple[Price, ...]).validate_python(rows)
-    except OSError as error:
-        raise ConfigError(f"cannot read the prices in {path!r}: {error.strerror}") from None
-    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError):
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
-            f"{path} must list prices in the form of anytime_lib/data/prices.yaml: model, input and output in dollars "
-            "per million tokens"
+            f"cannot read the prices in {path!r} ({type(error).__name__}): it must list model, input and output, in "
+            "dollars per million tokens, as anytime_lib/data/prices.yaml does"
         ) from None
 
 

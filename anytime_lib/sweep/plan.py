@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import TaskConfig
 from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method, PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
@@ -43,11 +44,6 @@ class Arm:
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
 
     @property
-    def prep_name(self) -> tuple[str, str]:
-        """The task and the name of its preparation: arms that share both share one run of it."""
-        return self.prep_task.task.name, self.method.preparation.name if self.method.preparation else ""
-
-    @property
     def n_cells(self) -> int:
         return len(self.samples) * len(self.settings.budgets)
 
@@ -77,9 +73,9 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
             method.check(task)
-            samples = samples_of(config, task, method, problems.test)
+            samples = samples_of(task, method, problems.test, config.n_samples)
             if method.name == "imported":
-                samples = _imported(config, samples, store)
+                samples = _imported(samples, store)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
@@ -109,9 +105,7 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     needs_pool = any(method.needs_pool or method.preparation for method in methods)
     n_pool = settings.n_shots + (settings.pool.problems if needs_pool else 0)
     if settings.pool_source == "none" and n_pool:
-        raise DataError(
-            f"{task.name}: worked examples, pairs and principles come from a pool, and pool_source is 'none'"
-        )
+        raise DataError(f"{task.name}: examples, pairs and principles come from a pool, and pool_source is 'none'")
     test = drawn(task, settings, seed, "test", settings.source, settings.n_problems)
     pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool)
     assert_disjoint(test, pool)
@@ -133,18 +127,16 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
     return found
 
 
-def samples_of(config: RunConfig, task: Task, method: Method, problems: Sequence[Problem]) -> list[Sample]:
+def samples_of(task: Task, method: Method, problems: Sequence[Problem], n_samples: int) -> list[Sample]:
     """Every sample of every problem."""
-    return [Sample(task, method.name, problem, n) for problem in problems for n in range(config.n_samples)]
+    return [Sample(task, method.name, problem, n) for problem in problems for n in range(n_samples)]
 
 
-def _imported(config: RunConfig, samples: list[Sample], store: Store | None) -> list[Sample]:
+def _imported(samples: list[Sample], store: Store | None) -> list[Sample]:
     """Those of which a recorded trace was imported."""
     found = [of for of in samples if store and store.get(recorded_key(of.problem, of.number)) is not None]
-    seen, wanted = (len({of.problem.id for of in some}) for some in (found, samples))
     if not found:
-        where = store.path if store else config.folder
-        raise DataError(f"{where} holds no recorded trace of these problems; `anytime import` brings some in")
-    if seen < wanted:
-        log.warning("recorded traces are there for %d of %d problems; the others are left out", seen, wanted)
+        raise DataError("the run's store has no recorded trace of these problems; `anytime import` brings some in")
+    if left_out := {of.problem.id for of in samples} - {of.problem.id for of in found}:
+        log.warning("%d problems have no recorded trace and are left out", len(left_out))
     return found

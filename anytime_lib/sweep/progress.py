@@ -11,41 +11,35 @@ from anytime_lib.sweep.costs import SpendLimit
 
 
 class Progress:
-    """A bar with the running total: calls in flight, tokens, dollars where they are priced, retries and why.
+    """A bar of cells with the running total: calls in flight, tokens, dollars where they are priced, retries and why.
 
-    It counts cells, told by `done`; with the unit `call`, the replies themselves. `limiter` and `spend_limit`
-    are read for what is in flight and what has been spent, once they are set.
+    `limiter` and `spend_limit` are read for what is in flight and what has been spent, once they are set.
     """
 
-    def __init__(self, title: str, total: int, show: bool = True, unit: str = "cell") -> None:
-        self._bar = tqdm(total=total, desc=title, unit=unit, mininterval=1.0, disable=not show)
+    def __init__(self, title: str, total: int | None = None, show: bool = True) -> None:
+        self._bar = tqdm(total=total, desc=title, unit="cell", mininterval=1.0, disable=not show)
         self._start = self._told = time.monotonic()
         self.limiter: Limiter | None = None
         self.spend_limit: SpendLimit | None = None
         self.tokens = self.asked = self.known = self.retries = 0
-        self._unit, self._last = unit, ""
+        self._last = ""
 
     def on_reply(self, tokens: int, cached: bool) -> None:
         self.known += cached
         self.asked += not cached
         self.tokens += tokens
-        self.done(int(self._unit == "call"))
+        self.done(0)
 
     def retry(self, why: str) -> None:
         """A request is tried again."""
         self.retries += 1
-        self._last = why[:60]
-        self.done(0)
+        self._last = f", last: {why[:60]}"
 
     def done(self, cells: int) -> None:
         self._bar.update(cells)
         if time.monotonic() > self._told + 1:
             self._told = time.monotonic()
             self._bar.set_postfix_str(self.text())
-
-    def fewer(self, cells: int) -> None:
-        """Some of the total will not be done after all."""
-        self._bar.total = (self._bar.total or 0) - cells
 
     def text(self) -> str:
         """The running total, in a few words."""
@@ -55,9 +49,7 @@ class Progress:
             told.append(f"${self.spend_limit.dollars:.2f}")
         if self.limiter:
             told.insert(0, f"{self.limiter.in_flight}/{int(self.limiter.limit)} in flight")
-        if self.retries:
-            told.append(f"{self.retries} retries, last: {self._last}")
-        return ", ".join(told)
+        return ", ".join(told) + (f", {self.retries} retries{self._last}" if self.retries else "")
 
     def close(self) -> None:
         self._bar.set_postfix_str(self.text())

@@ -33,8 +33,7 @@ async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progre
             task, settings = load_task(name), config.task(name)
             problems = split_problems(task, settings, config.seed)
             model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-            k = settings.pool.samples
-            bar = Progress(f"{name} / synthesis", len(problems.pool) * (2 * k + k * (k - 1)), progress, "call")
+            bar = Progress(f"{name} / synthesis", show=progress)
             async with running(config, store, model, bar, keep) as run:
                 found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
     return found

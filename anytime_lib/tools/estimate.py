@@ -44,13 +44,13 @@ class CountingBackend:
     """Completes requests with made-up replies, and counts them.
 
     Attributes:
-        counts: (task, method, kind) -> calls, bytes of the prompts, most tokens of the replies.
+        counts: (task, method, kind) -> calls, bytes and made-up tokens of the prompts, most tokens of the replies.
         stored: keys of the plan's requests that the store has already.
     """
 
     def __init__(self, model: ModelName, store: Store | None) -> None:
         self.model, self._store = model, store
-        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(3, dtype=int))
+        self.counts: dict[tuple[str, str, str], Any] = defaultdict(lambda: np.zeros(4, dtype=int))
         self.stored: set[str] = set()
         self._asked: set[str] = set()
 
@@ -65,12 +65,13 @@ class CountingBackend:
         different methods do not share them."""
         messages, most = request.body["messages"], request.body["max_tokens"]
         prompt = "".join(message["content"] for message in messages)
-        about = digest([request.method if MADE_UP in prompt else "", request.key])
+        made_up, size = prompt.count(MADE_UP), len(prompt.encode()) + 24 * len(messages)
+        about = digest([request.method if made_up else "", request.key])
         if about not in self._asked:
             self._asked.add(about)
             attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
             place = request.task, request.method, "synthesis" if attempt else request.kind
-            self.counts[place] += (1, len(prompt.encode()) + 24 * len(messages), most)
+            self.counts[place] += (1, size - made_up * len(MADE_UP.encode()), made_up, most)
         lot = int(about[:8], 16) if request.kind == "judge" else 0
         odds = {"AB"[lot % 2]: -0.1 - lot % 97 / 100, "BA"[lot % 2]: -3.0}
         ends = [8 + 3 * token for token in range(1, most + 1)]  # bytes
@@ -167,13 +168,14 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
             asked = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
             rate = asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None
     rows = [(*place, *counts) for place, counts in backend.counts.items()]
-    table = pd.DataFrame(rows, columns=["task", "method", "kind", "calls", "prompt", "output"]).astype({"calls": int})
-    size, most = table.pop("prompt").astype(float), table.pop("output").astype(float)
-    table = table.assign(prompt_low=LOW * size, prompt_high=HIGH * size, output_low=EARLY * most, output_high=most)
+    counted = pd.DataFrame(rows, columns=["task", "method", "kind", "calls", "size", "made_up", "most"])
+    table = counted[["task", "method", "kind"]].assign(calls=counted.calls.astype(int))
     price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
-    for end in ("low", "high"):
-        spent: Any = table[f"prompt_{end}"], 0, table[f"output_{end}"]
-        table[f"dollars_{end}"] = price.dollars(*spent) if price else np.nan
+    for end, per_byte, share in (("low", LOW, EARLY), ("high", HIGH, 1.0)):
+        prompt: Any = (per_byte * counted["size"] + share * counted.made_up).astype(float)
+        output: Any = (share * counted.most).astype(float)
+        dollars = price.dollars(prompt, 0, output) if price else np.nan
+        table = table.assign(**{f"prompt_{end}": prompt, f"output_{end}": output, f"dollars_{end}": dollars})
     return Estimate(config, table, len(backend.stored), price, rate and rate * config.endpoint.concurrency)
 
 
@@ -184,7 +186,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
 
     async def whole() -> None:
         client = CachedClient(backend, config.sampling, config.seed)
-        await first_error(run_arms(Run(config.label, client, Progress("", 0, False), None, None), arms))
+        await first_error(run_arms(Run(config.label, client, Progress("", show=False), None, None), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
