@@ -13,7 +13,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import DataError
 from anytime_lib.tasks.base import from_generator, in_pool, no_answer, select, user_code
 from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem, Status
@@ -75,11 +75,8 @@ class CustomTask:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 
         `difficulty` keeps the rows whose column of that name is among its values. Of rows with the same text and gold
-        the first is kept.
-
-        Raises:
-            DataError: there are no rows, a row cannot be used, or an id stands for rows of different content. The
-                message names columns, never what is in them.
+        the first is kept. DataError where there are none, or one cannot be used: it names columns, never what is in
+        them.
         """
 
         def of_level(problem: Problem) -> bool:
@@ -148,11 +145,7 @@ class CustomTask:
         return " ".join(text.lower().split()).rstrip(".") or None
 
     def grade(self, problem: Problem, text: str) -> Grade:
-        """What the user's function says of a response; it must be a Grade, a bool, a score in [0, 1], or None.
-
-        Raises:
-            DataError: the function failed (see `user_code`), or said something else.
-        """
+        """What the user's function says of a response: a Grade, a bool, a score in [0, 1] or None; else DataError."""
         if not text.strip():
             return no_answer(text, "")
         where = f"the grade function of {self.name}"
@@ -177,12 +170,7 @@ def _table(rows: Any) -> Iterable[Any]:
     """The rows of a table, whatever holds them."""
     if isinstance(rows, str | Path):
         return read_table(rows)
-    if isinstance(rows, pd.DataFrame):
-        return rows.to_dict("records")
-    if not isinstance(rows, Iterable):
-        told = f"not a {type(rows).__name__}"
-        raise ConfigError(f"rows must be a function, an iterable of rows, a DataFrame or a file's path, {told}")
-    return rows
+    return rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
 
 
 def _as_json(value: Any, where: str) -> Any:

@@ -121,12 +121,12 @@ class TripPlanning:
         if kept:
             modal = Counter(kept).most_common(1)[0][0]
             return next(i for i, plan in plans.items() if tuple(plan) == modal)
-        days = [
-            (i, {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)})
+        days = {
+            i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
             for i, plan in plans.items()
-        ]
-        far = ((sum(1 - len(a & b) / max(len(a | b), 1) for _, b in days), i) for i, a in days)
-        return min(far, default=(0, 0))[1]
+        }
+        far = {i: sum(1 - len(a & b) / max(len(a | b), 1) for b in days.values()) for i, a in days.items()}
+        return min(far, key=far.__getitem__, default=0)
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints (see `check`) kept by the plan that `read_plan` finds; `correct` when all are."""

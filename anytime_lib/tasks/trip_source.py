@@ -41,9 +41,7 @@ CITIES = (  # noqa: SIM905
 def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     """A source's problems, each as its zero-shot prompt puts it (which decides its split) and as it is asked.
 
-    Raises:
-        ConfigError: the source is something else, or has an option that is unknown.
-        DataError: it is missing, or not in the layout; the message names the row.
+    DataError where it is missing, or not in the layout; it names the row.
     """
     if not isinstance(source, str | Path):
         return _problems({row.get("id"): row for row in dataset_rows(source)}, "the dataset", {"source": "dataset"}, 0)
