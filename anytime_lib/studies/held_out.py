@@ -86,10 +86,10 @@ def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
 
 async def _settle(config: RunConfig, progress: bool) -> Verdict:
     wanted, arms = _criterion(config), held_out_arms(config)
-    async with opened(config) as (store, model):
+    async with opened(config, progress) as (run, store, model):
         seen = note_criterion(config, store, model.name)
-        there = config.but(run=held_out_run(config))
-        cells = await sweep_arms(there, arms, store, model, progress, keep_files=False)
+        there = replace(run, label=held_out_run(config), folder=None)
+        cells = await sweep_arms(there, arms, store, model)
     assert seen is not None
     return judge(cells, wanted, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
 
