@@ -34,13 +34,11 @@ Message = dict[str, str]
 
 @dataclass(frozen=True)
 class Problem:
-    """One item of a task.
+    """One item of a task. Its `id` is unique within the task and stable for ever.
 
-    Attributes:
-        id: unique within the task and stable for ever.
-        text: as it is put to the model, without any instruction on how to answer.
-        gold: the right answer in the task's own form; JSON, as is `metadata`.
-        metadata: difficulty, source, ...; `private: True` keeps the text out of whatever is shown (see `shown`).
+    `text` is put to the model, without any instruction on how to answer; `gold` is the right answer in the task's own
+    form, and `metadata` whatever else is known, both of them JSON. `private: True` in it keeps the text from being
+    shown (see `shown`).
     """
 
     id: str
@@ -57,14 +55,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Grade:
-    """A verdict on one answer.
-
-    Attributes:
-        score: quality in [0, 1].
-        correct: wholly right or not.
-        status: `ok` if an answer could be read, else why not.
-        detail: the answer as read, or why nothing could be read; a few words, never the whole response.
-    """
+    """A verdict on one answer: `score` in [0, 1], `correct` if it is wholly right, and, in a few words of `detail`, the
+    answer as it was read, or why none could be."""
 
     score: float
     correct: bool
@@ -89,15 +81,8 @@ class ProblemSplit:
 
 @dataclass(frozen=True)
 class Trace:
-    """One sampled reasoning.
-
-    Attributes:
-        key: of the request that sampled it.
-        messages: the conversation that asked for it.
-        ends: where each token ends, as byte offsets into the text's UTF-8.
-        stopped: the model stopped by itself.
-        prompt_tokens: of the request, as the server counted them.
-    """
+    """One sampled reasoning, with the key of its request and the conversation that asked for it. `ends` tells where
+    each token ends, as byte offsets into the text's UTF-8; `stopped`, whether the model stopped by itself."""
 
     key: str
     messages: list[Message] = field(repr=False)
@@ -118,13 +103,8 @@ class Trace:
 
 @dataclass(frozen=True)
 class Completion:
-    """What the model said to one request.
-
-    Attributes:
-        tokens, prompt_tokens: as the server counted them.
-        first: log-probabilities (nats) of the alternatives for its first token, where they were asked for and told.
-        trace_key: of the reasoning that an answer was forced from; None if there was none.
-    """
+    """What the model said to one request; `first` has the log-probabilities (nats) of the alternatives for its first
+    token, where they were asked for and told, and `trace_key` names the reasoning that an answer was forced from."""
 
     key: str
     text: str = field(repr=False)
@@ -159,8 +139,7 @@ class Preference:
     """Two attempts at one pool problem and the verdict on them.
 
     Attributes:
-        margin: how strongly the winner was preferred: by the judge in nats, averaged over both orders of
-            presentation; by another as a difference of scores.
+        margin: by the judge in nats, averaged over both orders of presentation; by another a difference of scores.
         verdict_keys: keys of the judging requests.
         by: who preferred it (see `methods.judge`).
         log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
@@ -186,11 +165,8 @@ def digest(value: object) -> str:
 
 
 def shown(problem: Problem, text: str | None = None) -> str:
-    """A problem's text, or what a model said of it, as notebooks and reports may show it.
-
-    GPQA's authors ask that its questions never appear in plain text online, and executed notebooks do; of a private
-    problem only the id, a hash and the length are shown. The text itself stays in the run's store.
-    """
+    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem (such as
+    GPQA's, which must never appear in plain text online) only the id, a hash and the length."""
     text = problem.text if text is None else text
     return withheld(problem.id, text) if problem.metadata.get("private") else text
 

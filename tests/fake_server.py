@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from http_server import HttpServer, Request, probabilities, tokens_of
 
 from anytime_lib.models.probe import QUESTION
 
@@ -29,7 +28,7 @@ def say_something(body: dict[str, Any], number: int) -> str:
     return f"Answer: {'ABCD'[seed[0] % 4]}"
 
 
-class FakeServer:
+class FakeServer(HttpServer):
     """Serves until `close`; `requests` and `probes` hold the bodies of chat requests, `keys` the keys sent."""
 
     def __init__(
@@ -40,67 +39,32 @@ class FakeServer:
         self.probes: list[dict[str, Any]] = []
         self.keys: set[str] = set()
         self._lock = threading.Lock()
-        owner = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.reply(200, {"object": "list", "data": [
-                    {"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in owner.models]})  # fmt: skip
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if not self.path.endswith("/chat/completions"):
-                    self.reply(404, {"error": {"message": "no such route"}})
-                    return
-                probing = body["messages"][0]["content"] == QUESTION
-                with owner._lock:
-                    (owner.probes if probing else owner.requests).append(body)
-                    owner.keys.add(self.headers.get("Authorization", ""))
-                    number = 0 if probing else len(owner.requests)
-                said = owner.script(body, number)
-                if isinstance(said, tuple):
-                    self.reply(*said)
-                else:
-                    self.reply(200, owner.completion(body, said))
-
-            def reply(self, status: int, body: Any) -> None:
-                raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client was killed
-                    self.wfile.write(raw)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+    def answer(self, request: Request) -> None:
+        if request.command == "GET":
+            rows = [{"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in self.models]
+            return request.reply(200, {"object": "list", "data": rows})
+        if not request.path.endswith("/chat/completions"):
+            return request.reply(404, {"error": {"message": "no such route"}})
+        body = json.loads(request.body)
+        probing = body["messages"][0]["content"] == QUESTION
+        with self._lock:
+            (self.probes if probing else self.requests).append(body)
+            self.keys.add(request.headers.get("Authorization", ""))
+            number = 0 if probing else len(self.requests)
+        said = self.script(body, number)
+        return request.reply(*said) if isinstance(said, tuple) else request.reply(200, self.completion(body, said))
 
     def completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
-        """A chat completion of at most max_tokens tokens: words with their leading space, split inside characters."""
-        raw = text.encode()
-        pieces = [raw[m.start() : m.end()] for m in re.finditer(rb" ?[\x21-\x7e]+| ?[\x80-\xff]|\s", raw)]
+        """A chat completion of at most max_tokens tokens."""
+        pieces = tokens_of(text)
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or 10**6
         said = pieces[:limit]
-        content = b"".join(said).decode(errors="ignore")
-        logprobs = None
-        if self.tokens and body.get("logprobs"):
-            rows = [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": -0.1,
-                     "top_logprobs": []} for p in said]  # fmt: skip
-            logprobs = {"content": rows}
+        message = {"role": "assistant", "content": b"".join(said).decode(errors="ignore")}
         return {
             "id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
-            "choices": [{"index": 0, "finish_reason": "length" if len(pieces) > limit else "stop",
-                         "message": {"role": "assistant", "content": content}, "logprobs": logprobs}],
+            "choices": [{"index": 0, "finish_reason": "length" if len(pieces) > limit else "stop", "message": message,
+                         "logprobs": probabilities(said) if self.tokens and body.get("logprobs") else None}],
             "usage": {"prompt_tokens": 10, "completion_tokens": len(said), "total_tokens": 10 + len(said)},
         }  # fmt: skip
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

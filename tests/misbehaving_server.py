@@ -22,7 +22,9 @@ import struct
 import threading
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
+
+from http_server import probabilities, tokens_of
 
 HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments", "no_end")
 """Faults that a client can look through; after all others the request has to be sent again."""
@@ -52,12 +54,20 @@ def answer(body: dict[str, Any]) -> list[bytes]:
     text = f"Answer: {'ABCD'[seed[0] % 4]}"
     if body.get("logprobs"):
         text = " ".join(("so", "Zürich", "then", "17", "nö", "日本", "😀")[b % 7] for b in seed) * 3
-    pieces = [m.group() for m in re.finditer(rb" ?[\x21-\x7e]+| ?[\x80-\xff]|\s", text.encode())]
-    return pieces[: body.get("max_tokens") or body.get("max_completion_tokens")]
+    return tokens_of(text)[: body.get("max_tokens") or body.get("max_completion_tokens")]
 
 
 class MisbehavingServer:
     """Serves until `close`. `rate` may be changed while it runs; `sent` counts faults by kind, `requests` tries."""
+
+    WHOLE: ClassVar[dict[str, tuple[Any, ...]]] = {
+        "429": ({"error": {"message": "rate limit reached"}}, 429),
+        "429_retry_after": ({"error": {"message": "slow down"}}, 429, "Retry-After: 0.05"),
+        "500": ({"error": {"message": "internal error"}}, 500),
+        "502_html": ("<html><head><title>502 Bad Gateway</title></head></html>", 502),
+        "503_retry_after": ({"error": "overloaded"}, 503, "Retry-After: 0.05"),
+        "error_with_200": ({"error": {"message": "the provider broke down", "code": 502}}, 200),
+    }
 
     def __init__(self, rate: float = 0.3, seed: int = 0, only: tuple[str, ...] = FAULTS, latency: float = 0.0) -> None:
         self.rate, self.seed, self.only, self.latency = rate, seed, only, latency
@@ -120,21 +130,11 @@ class MisbehavingServer:
             self.sent[kind] += 1
         if self.latency:
             await asyncio.sleep(self.latency)
-        if kind == "429":
-            return await _whole(writer, {"error": {"message": "rate limit reached"}}, 429)
-        if kind == "429_retry_after":
-            return await _whole(writer, {"error": {"message": "slow down"}}, 429, "Retry-After: 0.05")
+        if kind in self.WHOLE:
+            return await _whole(writer, *self.WHOLE[kind])
         if kind == "429_retry_after_date":
             date = email.utils.formatdate(time.time(), usegmt=True)
             return await _whole(writer, {"error": {"message": "slow down"}}, 429, f"Retry-After: {date}")
-        if kind == "500":
-            return await _whole(writer, {"error": {"message": "internal error"}}, 500)
-        if kind == "502_html":
-            return await _whole(writer, "<html><head><title>502 Bad Gateway</title></head></html>", 502)
-        if kind == "503_retry_after":
-            return await _whole(writer, {"error": "overloaded"}, 503, "Retry-After: 0.05")
-        if kind == "error_with_200":
-            return await _whole(writer, {"error": {"message": "the provider broke down", "code": 502}})
         if kind == "reset_before":
             return _reset(writer)
         if kind == "stall_before":
@@ -243,10 +243,7 @@ def _reason(body: dict[str, Any], pieces: list[bytes]) -> str:
 
 
 def _probabilities(body: dict[str, Any], pieces: list[bytes]) -> dict[str, Any] | None:
-    if not body.get("logprobs"):
-        return None
-    return {"content": [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": -0.1, "top_logprobs": []}
-                        for p in pieces]}  # fmt: skip
+    return probabilities(pieces) if body.get("logprobs") else None
 
 
 def _usage(kind: str, dice: random.Random, pieces: list[bytes]) -> Any:

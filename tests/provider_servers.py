@@ -6,16 +6,13 @@ server acts on them. A model that reasons says twenty to ninety words of it and 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import re
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from http_server import HttpServer, Request, probabilities, tokens_of
 from misbehaving_server import canonical
 
 REASONED = ("so", "Zürich", "then", "17", "maybe", "日本", "hence", "nö")
@@ -95,54 +92,25 @@ PROVIDERS = {
 }
 
 
-class ProviderServer:
+class ProviderServer(HttpServer):
     """Serves one provider's facts until `close`; `requests` holds the body of every chat request."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider, self.requests = provider, list[dict[str, Any]]()
-        owner = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                rows = [{"id": m} | ({"owned_by": provider.owner} if provider.owner else {}) for m in provider.models]
-                self.reply(200, {"object": "list", "data": rows})
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if "wrong" in self.headers["Authorization"]:
-                    words = {
-                        "code": "Client specified an invalid argument",
-                        "error": "Incorrect API key provided: wr***g.",
-                    }
-                    return self.reply(provider.wrong_key, words)
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    if self.path == "/v1/chat/completions":
-                        owner.requests.append(body)
-                        return owner.chat(body, self)
-                    self.reply(*owner.route(self.path, body))
-                return None
-
-            def reply(self, status: int, body: Any) -> None:
-                raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "text/plain" if isinstance(body, str) else "application/json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, request: Request) -> None:
+        if request.command == "GET":
+            owner = {"owned_by": self.provider.owner} if self.provider.owner else {}
+            return request.reply(200, {"object": "list", "data": [{"id": m} | owner for m in self.provider.models]})
+        if "wrong" in request.headers["Authorization"]:
+            words = {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: wr***g."}
+            return request.reply(self.provider.wrong_key, words)
+        body = json.loads(request.body)
+        if request.path != "/v1/chat/completions":
+            return request.reply(*self.route(request.path, body))
+        self.requests.append(body)
+        return self.chat(body, request)
 
     def route(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         kind = self.provider.tokenize
@@ -156,9 +124,7 @@ class ProviderServer:
             self._last = tokens_of(body["prompt"])
             return 200, {"tokens": list(range(len(self._last))), "count": len(self._last), "max_model_len": 4096}
         if path == "/detokenize" and kind == "sglang":
-            return 200, {
-                "text": [b"".join(self._last[i] for i in ids).decode(errors="replace") for ids in body["tokens"]]
-            }
+            return 200, {"text": [self._last[i].decode(errors="replace") for (i,) in body["tokens"]]}
         return 404, "404 page not found"
 
     def chat(self, body: dict[str, Any], handler: Any) -> None:
@@ -177,12 +143,10 @@ class ProviderServer:
         words = 8 if answering else 20 + seed[1] % 70
         thought = " ".join(REASONED[b % 8] for b in (seed * 3)[:words]) + "\n"
         said = f"Answer: {'ABCD'[seed[0] % 4]}"
-        if not facts.reasoning and not answering:
-            thought, said = "", thought + said
-        elif not facts.reasoning:
-            thought = ""
-        opened = b"<think>" if facts.reasoning in ("think", "marked") or facts.probabilities == "marked" else b""
-        closed = b"</think>" if facts.reasoning.startswith("think") or opened else b""
+        if not facts.reasoning:
+            thought, said = "", (said if answering else thought + said)
+        opened = b"<think>" if facts.reasoning == "think" or facts.probabilities == "marked" else b""
+        closed = b"</think>"
         limit = body.get("max_tokens") or body.get("max_completion_tokens")
         inner = tokens_of(thought)[:limit]
         outer = tokens_of(said)[: limit - len(inner)]
@@ -273,14 +237,7 @@ class ProviderServer:
                     joined.append(piece)
             pieces = joined
         more = {"id": 5} if kind == "joined" else {}
-        listed = [{"token": "A", "logprob": -0.1}] * body.get("top_logprobs", 0)
-        return {"content": [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": -0.1,
-                             "top_logprobs": listed, **more} for p in pieces]}  # fmt: skip
-
-
-def tokens_of(text: str) -> list[bytes]:
-    """Words with the space before them; characters that are not ASCII fall into their bytes."""
-    return [m.group() for m in re.finditer(rb" ?[\x21-\x7e]+| ?[\x80-\xff]|\s", text.encode())]
+        return probabilities(pieces, body.get("top_logprobs", 0), **more)
 
 
 def _joined(parts: list[tuple[str, bytes]], wanted: str) -> str:

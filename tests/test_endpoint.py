@@ -13,9 +13,10 @@ from typing import Any
 import openai
 import pytest
 from fake_server import FakeServer, say_something
+from http_server import tokens_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from provider_servers import PROVIDERS, ProviderServer, tokens_of
+from provider_servers import PROVIDERS, ProviderServer
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
@@ -148,6 +149,22 @@ def test_hidden_reasoning_gets_fresh_runs_and_is_never_cut_at_zero(
 def chat(endpoint: Endpoint, **more: Any) -> Any:
     return endpoint.chat([{"role": "user", "content": "a question"}],
                          **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gpt-oss-vllm", "local-gguf", "ollama"])
+def test_an_assistant_s_turn_is_continued_by_those_who_can(serve: Callable[[str], ProviderServer], name: str) -> None:
+    server = serve(name)
+    turns = [{"role": "user", "content": "Count to nine."}, {"role": "assistant", "content": "1 2 3"}]
+
+    async def go_on(endpoint: Endpoint) -> Reply:
+        await endpoint.check()
+        return await endpoint.chat(turns, max_tokens=4, temperature=0.0, prefill=True)
+
+    if name == "ollama":
+        with pytest.raises(EndpointError, match="set answer_via: turn"):
+            on(server, go_on)
+    else:
+        assert "1 2 3" not in on(server, go_on).text and len(server.requests) == 1
 
 
 @pytest.mark.parametrize("name", ["grok-3", "gpt-4.1"])

@@ -89,30 +89,27 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
     timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, limited=0.05, backoff=0.001, longest=0.01)
-    billed: list[dict[str, int]] = []
+    tries: list[RetryableError] = []
 
     async def each_try(once: Any) -> Reply:
         try:
             return await once()  # type: ignore[no-any-return]
         except RetryableError as lost:
-            billed.append(lost.billed)
+            tries.append(lost)
             raise
 
     (found,) = ask(server, settings | {"each_try": each_try}, timeouts=timeouts)
-    assert server.requests >= 2 if kind.startswith("429") else server.requests == 3
-    inside = kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")
-    if inside and settings is LONG:
-        assert isinstance(found, Reply) and found.partial and found.finish_reason == "interrupted"
-        pieces = answer({"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
-                         "logprobs": True, **{k: LONG[k] for k in ("max_tokens", "temperature", "seed")}})  # fmt: skip
-        assert b"".join(pieces).decode(errors="ignore").startswith(found.text) and found.text
-        assert 0 < found.completion_tokens <= len(pieces)
-        assert found.ends is not None and found.ends[-1] == len(found.text.encode())
-        assert len(billed) == 3 and all(b["completion_tokens"] for b in billed)
-    else:
-        assert type(found) is RequestFailed
-        words = str(found)
-        assert words and "\n" not in words and len(words) < 500 and re.search(r"\d tries", words)
+    assert server.requests == len(tries) >= 2 if kind.startswith("429") else server.requests == len(tries) == 3
+    assert type(found) is RequestFailed
+    assert "\n" not in str(found) and len(str(found)) < 500 and re.search(r"\d tries", str(found))
+    if settings is LONG and (kind.endswith("_inside") or kind in ("malformed_json", "truncated_json")):
+        body = {"model": "fake", "messages": [{"role": "user", "content": "question 0"}], "top_p": 1.0,
+                "logprobs": True, **{k: LONG[k] for k in ("max_tokens", "temperature", "seed")}}  # fmt: skip
+        for part, billed in ((lost.partial, lost.billed) for lost in tries):
+            assert part.partial and part.finish_reason == "interrupted" and billed["completion_tokens"]
+            assert b"".join(answer(body)).decode(errors="ignore").startswith(part.text) and part.text
+            assert 0 < part.completion_tokens <= len(answer(body))
+            assert part.ends is not None and part.ends[-1] == len(part.text.encode())
 
 
 def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
@@ -125,9 +122,6 @@ def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
     (found,) = ask(server, LONG, timeouts=timeouts)
     assert "not whole within 0.3 s (deadline `whole`)" in str(found) and time.perf_counter() - start < 3
     assert server.requests == 2  # a reply that takes too long takes too long again
-    server.only = ("stall_inside",)
-    (found,) = ask(server, LONG, timeouts=Timeouts(first_token=20, whole=0.5, retries=5))
-    assert found.partial and found.text
 
 
 def test_a_long_wait_is_not_waited_out(server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,9 +157,7 @@ def test_many_requests_at_thirty_percent(server: MisbehavingServer) -> None:
     server.rate, server.seed = 0.3, 11  # a seed that has every fault
     server.tries.clear()
     replies = ask(server, *requests)
-    lost = [r for r in replies if not isinstance(r, Reply) or r.partial]
     assert sum(server.sent.values()) > 50 and set(FAULTS) <= set(server.sent)
-    assert not lost
     assert [said(r) for r in replies] == [said(r) for r in whole]
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from test_synthesis import checked, solver, sums
 
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
-from anytime_lib.config import HeldOutConfig
+from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, settle
 from anytime_lib.sweep.run import note_criterion

@@ -1,15 +1,220 @@
-"""What is to be run, and how is that written down?"""
+"""What is to be run? One class, `RunConfig`, and the ways in which its settings may be written.
 
-from anytime_lib.config.groups import HeldOutConfig, TaskConfig, check_url
-from anytime_lib.config.run import Parameters, RunConfig, in_words, parameter_names, read_yaml
+Settings that belong together form groups; what a task needs for itself stands under its name in `tasks`. Every setting
+of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`), beside what the group has: so
+`papermill -f x.yaml -p concurrency 8` keeps the file's `base_url`.
+"""
 
-__all__ = [
-    "HeldOutConfig",
-    "Parameters",
-    "RunConfig",
-    "TaskConfig",
-    "check_url",
-    "in_words",
-    "parameter_names",
-    "read_yaml",
-]
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
+from anytime_lib.errors import ConfigError, nearest
+from anytime_lib.registry import load_method, load_task, task_name
+
+
+class RunConfig(Settings):
+    """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
+
+    Raises:
+        ConfigError: a setting is unknown (the message names the nearest), of the wrong type, or makes no sense.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**_grouped(settings))
+        except ValidationError as error:
+            raise ConfigError(in_words(error)) from None
+
+    @model_validator(mode="after")
+    def _check_tasks(self) -> RunConfig:
+        if "simulated" in self.options and self.model != "simulated":
+            raise ConfigError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
+        for settings in map(self.task, self.tasks):
+            for method in settings.options.keys() - {"simulated"}:
+                load_method(method, settings.options[method])
+        return self
+
+    def task(self, name: str) -> TaskConfig:
+        """The settings of one task, its own before the run's; `answer_tokens` is the task's own where none is set."""
+        settings = _merged(self.model_dump(include={*TaskConfig.model_fields}), self.tasks.get(name, {}))
+        if settings["answer_tokens"] is None:
+            settings["answer_tokens"] = load_task(name).answer_tokens
+        try:
+            return TaskConfig(**settings)
+        except ValidationError as error:
+            raise ConfigError(f"{name}: {in_words(error)}") from None
+
+    def but(self, **changes: Any) -> RunConfig:
+        """The same config with some settings changed, checked again. A value for all tasks takes the place of what
+        tasks have of their own; tasks that are only listed keep the rest of theirs."""
+        tasks = changes.pop("tasks", list(self.tasks))
+        if isinstance(tasks, list):
+            for_all = {name for name, value in changes.items() if not isinstance(value, Mapping)}
+            own = {name: self.tasks.get(name, {}) for name in map(task_name, tasks)}
+            tasks = {task: {name: own[task][name] for name in own[task].keys() - for_all} for task in own}
+        return type(self)(**{**self.model_dump(), **changes, "tasks": tasks})
+
+    @property
+    def resampling(self) -> dict[str, Any]:
+        """What the statistics take: n_resamples, seed, confidence_level."""
+        return {"seed": self.seed, **self.analysis.model_dump(include={"n_resamples", "confidence_level"})}
+
+    @property
+    def folder(self) -> Path:
+        """Where the run's files are; from within the folder `notebooks`, the one beside it."""
+        run = Path(self.run).expanduser()
+        within = ".." if Path.cwd().name == "notebooks" else ""
+        return Path(within, run if len(run.parts) > 1 else Path("outputs", run))
+
+    @property
+    def label(self) -> str:
+        """The run's name in the cells table."""
+        return Path(self.run).name
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, **overrides: Any) -> RunConfig:
+        """A config from a YAML file, `overrides` on top."""
+        return cls(**{**read_yaml(path), **overrides})
+
+
+_PER_TASK: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in TaskConfig.model_fields if name not in ("pool", "options")},
+    **{name if "pair" in name else f"pool_{name}": ("pool", name) for name in PoolConfig.model_fields},
+    "vote_tokens": ("options", "self_consistency", "trace_tokens"),
+    "tree_width": ("options", "tree_of_thoughts", "width"),
+    "tree_branches": ("options", "tree_of_thoughts", "branches"),
+    "tree_step": ("options", "tree_of_thoughts", "step_tokens"),
+    "per_problem_tokens": ("options", "pdp_per_problem", "attempt_tokens"),
+    "principle_tokens": ("options", "leap", "principle_tokens"),
+}
+"""Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
+_GROUPS: dict[str, type[Group]] = {
+    name: type(f.default) for name, f in RunConfig.model_fields.items() if isinstance(f.default, Group)
+}
+_FLAT: dict[str, tuple[str, ...]] = {
+    **_PER_TASK,
+    **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},
+    "simulated": ("options", "simulated"),
+    "settle": ("held_out",),
+    "outputs": ("outputs",),
+}
+"""Every flat name -> where it stands in `RunConfig`."""
+
+
+def _grouped(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in their groups, however they were written: grouped, flat, or by task; flat ones count last."""
+    found: dict[str, Any] = {}
+    tasks = _tasks(settings.get("tasks", ["natural_plan_trip"]))
+    for name in sorted(settings.keys() - {"tasks"}, key=lambda name: len(_FLAT.get(name, ()))):
+        path, value = _FLAT.get(name, (name,)), settings[name]
+        if name in _PER_TASK and isinstance(value, Mapping):
+            for task in {task_name(task) for task in value} & tasks.keys():
+                tasks[task] = _merged(tasks[task], _nested(path, value[task]))
+        else:
+            found = _merged(found, _nested(path, value))
+    if "outputs" in found:
+        found["run"] = f"{found.pop('outputs')}/{Path(found.get('run', 'run')).name}"
+    return {**found, "tasks": tasks}
+
+
+def _tasks(tasks: Any) -> dict[str, dict[str, Any]]:
+    """Tasks as a mapping from name to settings of its own, which are put in their groups as the run's are."""
+    if isinstance(tasks, list | tuple):
+        tasks = dict.fromkeys(map(task_name, tasks))
+    if not isinstance(tasks, Mapping) or not all(isinstance(own or {}, Mapping) for own in tasks.values()):
+        raise ConfigError(f"tasks must be a list of names, or a mapping from names to mappings, not {tasks!r:.80}")
+    found: dict[str, dict[str, Any]] = {}
+    for task, own in tasks.items():
+        found[task] = {}
+        for name, value in (own or {}).items():
+            found[task] = _merged(found[task], _nested(_PER_TASK.get(name, (name,)), value))
+    return found
+
+
+def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Groups around a value, so that it stands at a path."""
+    for name in reversed(path[1:]):
+        value = {name: value}
+    return {path[0]: value.model_dump() if isinstance(value, Group) else value}
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others on top; a group keeps what it has beside."""
+    both = {name: (under[name], over[name]) for name in under.keys() & over.keys()}
+    groups = {name: _merged(*pair) for name, pair in both.items() if all(isinstance(part, Mapping) for part in pair)}
+    return {**under, **over, **groups}
+
+
+def parameter_names() -> set[str]:
+    """Every name that a params file may set."""
+    return {*RunConfig.model_fields, *_FLAT}
+
+
+def in_words(error: ValidationError) -> str:
+    """The first complaint of a validation error, in one sentence."""
+    first = error.errors()[0]
+    words, value = first["msg"], first["input"]
+    if first["type"] == "value_error":
+        return words.removeprefix("Value error, ")
+    *groups, name = [part for part in first["loc"] if isinstance(part, str)]
+    if first["type"] == "extra_forbidden":
+        fields = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
+        return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields)}"
+    advice = "; papermill's -r keeps words as they are" if first["type"] == "string_type" else ""
+    return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError in one sentence if there is none."""
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
+    return found
+
+
+_READ = "_anytime_parameters"
+"""Where a notebook's namespace keeps the names that were parameters when its cells were last run."""
+
+
+class Parameters:
+    """The parameters of a notebook: the names that its parameter cells set.
+
+    Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
+    one that papermill injects, `config = parameters.config()`, it sees every name set in between. So a misspelt one,
+    of which papermill only warns, is an error.
+    """
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self._namespace, self._before = namespace, dict(namespace)
+        self._names: list[str] = []
+
+    def config(self, **overrides: Any) -> RunConfig:
+        """The config those parameters make; running the cell again later reads the same names anew."""
+        self._names = self._names or self._found()
+        self._namespace[_READ] = self._names
+        return RunConfig(**({name: self._namespace[name] for name in self._names} | overrides))
+
+    def _found(self) -> list[str]:
+        """Names set in between, those that were parameters when the cells were last run, and all of `RunConfig`."""
+        known, read = parameter_names(), {*RunConfig.model_fields, *self._namespace.get(_READ, ())}
+        found = []
+        for name, value in list(self._namespace.items()):
+            if name.startswith("_") or isinstance(value, ModuleType | Parameters) or callable(value):
+                continue
+            if name not in known and name not in self._before:
+                del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
+                raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
+            if name in known and (name in read or value is not self._before.get(name, _READ)):
+                found.append(name)
+        return found

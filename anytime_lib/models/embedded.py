@@ -47,9 +47,6 @@ class EmbeddedModel(Model):
         url = running_server(self.name) or (await asyncio.to_thread(self.server.start)).base_url
         return await self.reach(url, Key("none"), "the API key")
 
-    async def capabilities(self, *_: object) -> None:
-        """Known anyway."""
-
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
         await asyncio.to_thread(self.server.stop)

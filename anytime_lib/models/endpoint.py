@@ -116,7 +116,7 @@ class Endpoint:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """One chat completion. Of a stream that died on every try, the longest part that had arrived (`partial`).
+        """One chat completion.
 
         Args:
             messages: the conversation; with `prefill` its last message is the assistant's, to be continued.

@@ -14,7 +14,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiolimiter import AsyncLimiter
 
@@ -153,7 +153,7 @@ class Retrying:
         self._answered = False
 
     async def __call__(self, once: Callable[[], Awaitable[T]]) -> T:
-        """What the call returns; of replies that died on every try, the longest part that had arrived.
+        """What the call returns, in the end.
 
         Raises:
             RequestFailed: it was given up, or failed in a way that does not pass.
@@ -169,41 +169,28 @@ class Retrying:
             except RetryableError as trouble:
                 self._answered |= not trouble.unreachable
                 troubles.append(trouble)
-            if (pause := self._pause(troubles, clock() > until)) is None:
-                return self._part_of(troubles)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._pause(troubles, clock() > until))
 
-    def _pause(self, troubles: list[RetryableError], late: bool) -> float | None:
-        """Seconds until the next try, jittered; None where there is to be none."""
-        limits, last = self.timeouts, troubles[-1]
+    def _pause(self, troubles: list[RetryableError], late: bool) -> float:
+        """Seconds until the next try, jittered; raises if there is to be none."""
+        limits, last, tries = self.timeouts, troubles[-1], len(troubles)
         too_long = (last.wait or 0.0) > 10 * limits.longest
         if last.limited and self.limiter is not None:
             self.limiter.rate_limited(limits.longest if too_long else last.wait)
         retries = limits.retries if self._answered else min(2, limits.retries)  # a server that was never there
         failures = sum(not trouble.limited for trouble in troubles)
-        if too_long:
-            last.words += f"; the server asks to wait {last.wait:.0f} s: run again after that"
         if last.final or too_long or failures > retries or (last.limited and late):
-            return None
-        pause = min(limits.longest, limits.backoff * 2.0 ** (len(troubles) - 1)) * (1 + random.random() / 4)
+            if all(trouble.unreachable for trouble in troubles):
+                raise EndpointError(
+                    f"no answer from {self.place} after {tries} tries ({last}); is the server running and the address "
+                    "right? What was stored is kept: run again to go on"
+                )
+            advice = f"; the server asks to wait {last.wait:.0f} s: run again after that" if too_long else ""
+            raise RequestFailed(f"{last}{advice}{f' ({tries} tries)' if tries > 1 else ''}")
+        pause = min(limits.longest, limits.backoff * 2.0 ** (tries - 1)) * (1 + random.random() / 4)
         if last.wait is not None:
             pause = last.wait + random.random() * limits.backoff
         count = "rate limited" if last.limited else f"retry {failures} of {retries}"
         log.info("%s: %s; %s, in %.1f s", self.place, last, count, pause)
         self.tell(f"{last}; {count}")
         return pause
-
-    def _part_of(self, troubles: list[RetryableError]) -> Any:
-        """The longest part of a reply that had arrived; if there is none, the call has failed for good."""
-        tries, words = len(troubles), troubles[-1].words
-        if parts := [trouble.partial for trouble in troubles if trouble.partial is not None]:
-            best = max(parts, key=lambda part: part.completion_tokens)
-            kept = "%s: %s; the %d tokens that had arrived are kept as a part"
-            log.warning(kept, self.place, words, best.completion_tokens)
-            return best
-        if all(trouble.unreachable for trouble in troubles):
-            raise EndpointError(
-                f"no answer from {self.place} after {tries} tries ({words}); is the server running and the address "
-                "right? What was stored is kept: run again to go on"
-            ) from None
-        raise RequestFailed(f"{words}{f' ({tries} tries)' if tries > 1 else ''}") from None

@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
-from anytime_lib.config import RunConfig, check_url
-from anytime_lib.config.groups import EndpointConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import EndpointConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.limiter import Limiter, Timeouts
@@ -99,10 +99,13 @@ class Model:
     ) -> Mapping[str, Any] | None:
         """What an endpoint elsewhere can do (see `probe.probe`): as `known` from before, else as a probe finds, whose
         request `ask` makes. None where the server is ours, and known anyway, or where it could not be probed."""
-        endpoint, probing = await self.endpoint(), resolve_name("anytime_lib.models.probe")
+        endpoint = await self.endpoint()
+        if self.endpoint_id in OWN:
+            return None
         if known is not None:
             endpoint.dropped |= {*known["dropped"]}
             return known
+        probing = resolve_name("anytime_lib.models.probe")
         try:
             found: dict[str, Any] = await probing.probe(endpoint, ask)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again

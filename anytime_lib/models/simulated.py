@@ -83,9 +83,6 @@ class SimulatedModel(Model):
     async def connect(self) -> Endpoint:
         return self.respondent
 
-    async def capabilities(self, *_: object) -> None:
-        """Known anyway."""
-
 
 @dataclass(frozen=True)
 class Known:

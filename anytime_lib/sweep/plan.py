@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, TaskConfig
+from anytime_lib.config import RunConfig
+from anytime_lib.config.groups import TaskConfig
 from anytime_lib.errors import DataError
 from anytime_lib.methods.base import Context, Method, PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
