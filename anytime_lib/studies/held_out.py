@@ -35,15 +35,12 @@ STATISTICS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the criterion says.
+    """What the criterion says: of the difference (treatment minus baseline, in points of 100 times the score) with its
+    interval, on the problems and samples that both methods have.
 
     Attributes:
-        seen: when the store first saw the criterion, and how many results were there then (see `note_criterion`):
-            held-out ones mean that it was changed once results could be known.
+        seen: when the store first saw the criterion, and what results were there then (see `note_criterion`).
         note: why nothing could be compared; empty where it could.
-        difference, low, high: treatment minus baseline in quality points (100 times the score), and its interval; NaN
-            where nothing could be compared.
-        n_problems, n_samples: what both methods have.
     """
 
     outcome: Literal["supported", "refuted", "undecided"]
