@@ -47,12 +47,3 @@ async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None 
         "dropped": sorted(endpoint.dropped),
         "owner": endpoint.owner,
     }
-
-
-def summary(found: dict[str, Any]) -> str:
-    """What a probe found, in one sentence."""
-    hidden = ", which cannot be cut (mode: fresh)" if found["reasoning"] == "hidden" else ""
-    return (
-        f"reasoning: {found['reasoning']}{hidden}; tokens: {found['tokens']}; "
-        f"refuses {', '.join(found['dropped']) or 'nothing'}"
-    )
