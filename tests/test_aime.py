@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,41 +11,13 @@ from anytime_lib.tasks.aime import TASK, extract_integer
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
 
-READ = yaml.safe_load(Path(__file__).with_name("integer_cases.yaml").read_text(encoding="utf-8"))
-CASES = [pytest.param(text, value, id=f"{group}: {text}") for group, rows in READ.items() for value, text in rows]
 PROBLEM = Problem("p", "aime", "What is ${x}$ if $a+b$?", 18)
-
-
-@pytest.mark.parametrize(("text", "value"), CASES)
-def test_reads_what_is_stated(text: str, value: int | None) -> None:
-    assert extract_integer(text) == value
-
-
-BITS = ["\\boxed{", "}", "{", "$", "answer", " is ", ":", "final ", "17", "٣", ".", "\n", "-", "\\", "²", "\\text{",
-        "=", "<answer>", "</answer>", "答案:", "wait ", "that's wrong", "<think>", "</think>"]  # fmt: skip
-
-
-@given(st.one_of(st.text(), st.lists(st.sampled_from(BITS)).map("".join)))
-def test_any_text_gives_an_answer_in_range_or_none(text: str) -> None:
-    value = extract_integer(text)
-    assert value is None or 0 <= value <= 999
 
 
 @given(st.integers(0, 999))
 def test_gold_answers_are_graded_right(n: int) -> None:
     problem = Problem("p", "aime", "?", n)
     assert TASK.grade(problem, TASK.gold_answer(problem)).correct
-
-
-HOSTILE = ["\\boxed{", "{", "\\", "\\boxed ", "answer is ", "answer ", "answer:", "final ", " ", "1", "=", "<answer>",
-           "answer is 1 ", "</answer>", "答案", "réponse finale ", "<think>", "answer is not 1 "]  # fmt: skip
-
-
-@pytest.mark.parametrize("bit", HOSTILE)
-def test_hostile_text_takes_little_time(bit: str) -> None:
-    start = time.process_time()
-    extract_integer(bit * (1_000_000 // len(bit)) + "x")
-    assert time.process_time() - start < 3
 
 
 def test_grades() -> None:

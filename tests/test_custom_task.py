@@ -120,7 +120,7 @@ def test_what_rows_may_be(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rows", "says"),
-    [([], "no rows"), (pd.DataFrame(columns=["text", "gold"]), "no rows"), (None, "rows must be"),
+    [([], "no rows"), (pd.DataFrame(columns=["text", "gold"]), "no rows"),
      ([{"question": "?"}], "row 1 must be a mapping"), ("none.csv", "no file"),
      ({"text": "secret", "gold": 1}, "a 'text' and a 'gold'")],
 )  # fmt: skip

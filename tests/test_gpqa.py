@@ -27,18 +27,18 @@ STORED = "57784abdc9be2c1dd62b1cc265c45d1213e8206f26d063ae6c5494635b7fe80c"
 def test_grade() -> None:
     problem = TASK.problems()[0]
     wrong = next(x for x in LETTERS if x != problem.gold)
-    for text, *expected in (
-        (TASK.gold_answer(problem), 1.0, True, "ok"),
-        (f"I'm sorry for the mess. Answer: {problem.gold}", 1.0, True, "ok"),
-        (f"Answer: {wrong}", 0.0, False, "ok"),
-        ("Hm. (A) or", 0.0, False, "unparsed"),
-        (" ", 0.0, False, "empty"),
-        ("I cannot answer this.", 0.0, False, "refused"),
-        ("I’m sorry, but I can’t.", 0.0, False, "refused"),
-        ("I am unable to help", 0.0, False, "refused"),
+    for text, score, status in (
+        (TASK.gold_answer(problem), 1.0, "ok"),
+        (f"I'm sorry for the mess. Answer: {problem.gold}", 1.0, "ok"),
+        (f"Answer: {wrong}", 0.0, "ok"),
+        ("Hm. (A) or", 0.0, "unparsed"),
+        (" ", 0.0, "empty"),
+        ("I cannot answer this.", 0.0, "refused"),
+        ("I’m sorry, but I can’t.", 0.0, "refused"),
+        ("I am unable to help", 0.0, "refused"),
     ):
         grade = TASK.grade(problem, text)
-        assert [grade.score, grade.correct, grade.status] == expected
+        assert (grade.score, grade.correct, grade.status) == (score, score == 1, status)
 
 
 def test_question_ends_with_the_instruction() -> None:
@@ -49,26 +49,19 @@ def test_question_ends_with_the_instruction() -> None:
     assert extract_choice(TASK.answer_prompt(problem)) is None  # a model that only echoes it has answered nothing
 
 
-def test_splits_share_nothing_and_cover_all() -> None:
-    test, pool, every = (TASK.problems(split=s) for s in ("test", "pool", "all"))
+def test_splits_and_choosing() -> None:
+    test, pool, every = (TASK.problems(split=s, seed=3) for s in ("test", "pool", "all"))
     assert (len(test), len(pool), len(every)) == (32, 16, 48)
     assert {p.id for p in test} | {p.id for p in pool} == {p.id for p in every}
-    assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
     for split in (test, pool):
         assert len({(p.metadata["domain"], p.metadata["difficulty"]) for p in split}) == 9
-
-
-def test_choosing() -> None:
-    every = TASK.problems(seed=3)
     assert TASK.problems(seed=3, limit=7) == every[:7] and TASK.problems(seed=3, limit=999) == every
     assert every != TASK.problems(seed=4)
     assert {p.id: p.text for p in every} == {p.id: p.text for p in TASK.problems(seed=4)}
     assert {p.metadata["difficulty"] for p in TASK.problems(difficulty=["easy", "hard"])} == {"easy", "hard"}
-    for bad in ({"split": "train"}, {"difficulty": "easy"}, {"limit": 0}):
+    for bad in ({"split": "train"}, {"difficulty": "easy"}, {"limit": 0}, {"difficulty": ["hrad"]}):
         with pytest.raises(ConfigError):
             TASK.problems(**bad)
-    with pytest.raises(ConfigError, match="did you mean 'hard'"):
-        TASK.problems(difficulty=["hrad"])
 
 
 def _contents(problems: list[Problem]) -> str:
@@ -100,18 +93,14 @@ def test_official_file(tmp_path: Path) -> None:
     few = TASK.problems(official(tmp_path / "few.csv", n=10))  # the order of options is the same in every subset
     assert len(few) == 10 and all(text[p.id] == (p.text, p.metadata["order"]) for p in few)
     problem = parts[0][0]
-    assert problem.metadata == {
-        "domain": f"High-level domain, {problem.id[3:]}",
-        "subdomain": f"Subdomain, {problem.id[3:]}",
-        "order": problem.metadata["order"],
-        "order_seed": 0,
-        "source": "gpqa_diamond.csv",
-        "private": True,
-    }
+    number = problem.id.removeprefix("rec")
+    known = {"domain": f"High-level domain, {number}", "subdomain": f"Subdomain, {number}", "order_seed": 0}
+    known |= {"order": problem.metadata["order"], "source": "gpqa_diamond.csv", "private": True}
+    assert problem.metadata == known
     shown = problem.text.split("\n")[-4:]
-    assert shown[LETTERS.index(problem.gold)] == f"{problem.gold}) Correct Answer, {problem.id[3:]}"
-    assert TASK.grade(problem, f"The answer is: Correct Answer, {problem.id[3:]}").correct
-    assert TASK.grade(problem, f"Answer: Incorrect Answer 2, {problem.id[3:]}").status == "ok"
+    assert shown[LETTERS.index(problem.gold)] == f"{problem.gold}) Correct Answer, {number}"
+    assert TASK.grade(problem, f"The answer is: Correct Answer, {number}").correct
+    assert TASK.grade(problem, f"Answer: Incorrect Answer 2, {number}").status == "ok"
     assert TASK.problems(path, split="test") == parts[0]  # a Path is as good as a string
     with pytest.raises(ConfigError, match="Difficulty"):
         TASK.problems(path, difficulty=["hard"])
@@ -128,7 +117,7 @@ def test_only_our_own_questions_may_be_shown(tmp_path: Path, monkeypatch: pytest
     assert own["rec1"]["private"] and "explanation" not in own["rec1"]  # a canary slipped in
 
 
-def test_zip(tmp_path: Path) -> None:
+def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = official(tmp_path / "gpqa_diamond.csv")
     with ZipFile(tmp_path / "plain.zip", "w") as plain:
         plain.write(path, path.name)
@@ -138,9 +127,6 @@ def test_zip(tmp_path: Path) -> None:
             assert _contents(problems) == _contents(TASK.problems(f"{path}#{order}"))
             assert {(p.metadata["source"], p.metadata["private"]) for p in problems} == {(source.name, True)}
             assert problems[0].metadata["subset"] == "diamond"
-
-
-def test_a_zip_with_another_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpqa_source, "ZIP_PASSWORD", b"another")
     with pytest.raises(DataError, match="Bad password"):
         TASK.problems(f"{LOCKED}#diamond")

@@ -11,7 +11,7 @@ import pytest
 
 from anytime_lib.tasks.math_verify import KINDS, counts, disagreements, second_opinions
 
-BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{2^{10^{12}}}", r"\boxed{10000000!}"]
+BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{10000000!}"]
 ANSWERS = [
     (r"So $\boxed{17}$.", 17, "both right"),
     ("**Final answer:** 017", 17, "both right"),
@@ -33,19 +33,19 @@ ANSWERS = [
 @pytest.fixture(scope="module")
 def opinions() -> pd.DataFrame:
     """Of all answers, with the bombs among them."""
-    return second_opinions([(text, gold) for text, gold, _ in ANSWERS] + [(bomb, 17) for bomb in BOMBS], timeout=1.5)
+    return second_opinions([(text, gold) for text, gold, _ in ANSWERS] + [(bomb, 17) for bomb in BOMBS], timeout=1)
 
 
 def test_kinds(opinions: pd.DataFrame) -> None:
-    assert opinions.kind.tolist() == [kind for *_, kind in ANSWERS] + ["timed out"] * 3
+    assert opinions.kind.tolist() == [kind for *_, kind in ANSWERS] + ["timed out"] * 2
     assert opinions.ours.isna()[5] and opinions.theirs[5] == "82"  # the example of the literature
     assert counts(opinions).to_dict() == {kind: (opinions.kind == kind).sum() for kind in KINDS}
 
 
 def test_the_table_shows_no_more_than_the_end_of_an_answer(opinions: pd.DataFrame) -> None:
     table = disagreements(opinions)
-    assert list(table.index) == [5, 6, 7, 10, 13, 14, 15, 16] and table["excerpt"].str.len().max() <= 60
-    assert table["theirs"].isna().sum() == 3 and disagreements(second_opinions([])).empty
+    assert list(table.index) == [5, 6, 7, 10, 13, 14, 15] and table["excerpt"].str.len().max() <= 60
+    assert table["theirs"].isna().sum() == 2 and disagreements(second_opinions([])).empty
 
 
 def test_works_from_threads_and_inside_an_event_loop_and_leaves_no_process_behind() -> None:

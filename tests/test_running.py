@@ -257,7 +257,7 @@ def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Cal
 
 
 def test_the_bar_tells_the_running_total_and_retries_with_their_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = Progress("run", 4)
+    bar = Progress("run", show=True)
     bar.on_reply(1200, cached=False)
     bar.retry("429 too many requests")
     bar.close()

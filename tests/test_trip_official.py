@@ -48,8 +48,8 @@ PROSE = (
     "Day " + "9" * 5000 + " from Rome to Nice",
     "7-" + "0" * 50 + "9",
 )
-SWAPS = [pair.split("|") for pair in ("-|–", "-|—", "Day|day", "**|", " from | out of ", " to | into ", "1|１", "3|٣")]
-SWAPS += [pair.split("|") for pair in ("\n| ", "\n|\r\n", "\n|\n\n", "cities for |towns for ", "o|ö", "1|2", "4|3")]
+SWAPS = [pair.split("|") for pair in ("-|–", "Day|day", "**|", " from | out of ", " to | into ", "1|１", "3|٣", "\n| ",
+                                      "\n|\r\n", "cities for |towns for ", "o|ö", "1|2", "4|3")]  # fmt: skip
 MUTATIONS: list[Callable[[str, Random], str]] = [
     *[lambda text, r: text.replace(*r.choice(SWAPS))] * 2,
     *[lambda text, r: text.replace(*r.choice(SWAPS), r.randint(1, 3))] * 2,

@@ -9,7 +9,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import datasets
 import pytest
@@ -33,11 +32,6 @@ ROWS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANYTIME_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "trips.json"
@@ -52,22 +46,17 @@ def test_a_file_in_the_official_layout(file: Path) -> None:
     assert all(p.metadata.items() >= whence.items() for p in every)
     test, pool = (TASK.problems(str(file), split=split) for split in ("test", "pool"))
     assert test and pool and len(test) + len(pool) == len(every)
-    assert {p.id for p in test} | {p.id for p in pool} == ROWS.keys()
-    # A variant of a problem is in the same split, and says so in its id.
-    five = TASK.problems(f"{file}#5shot", split="pool")
-    assert [p.id for p in five] == [f"{p.id}_5shot" for p in pool]
-    with pytest.raises(DataError, match=r"no problem with 2 cities"):
-        TASK.problems(file, difficulty=[2])
-    with pytest.raises(ConfigError, match="did you mean '5shot'"):
-        TASK.problems(f"{file}#5shots")
-
-
-def test_five_shot_prompts(file: Path) -> None:
-    for p, q in zip(TASK.problems(file), TASK.problems(f"{file}#5shot"), strict=True):
-        assert q.text.count("TASK: ") == 6 and q.text != p.text and q.gold == p.gold
-        assert read_trip(q.text) == read_trip(p.text)
+    # A five-shot variant of a problem is in the same split, and says so in its id.
+    assert [p.id for p in TASK.problems(f"{file}#5shot", split="pool")] == [f"{p.id}_5shot" for p in pool]
+    for p, q in zip(every, TASK.problems(f"{file}#5shot"), strict=True):
+        assert q.text.count("TASK: ") == 6 and q.gold == p.gold and read_trip(q.text) == read_trip(p.text)
         told = TASK.gold_answer(p)
         assert grade_strict(q, told) == grade_official(q, told) == TASK.grade(q, told).score == 1
+    with pytest.raises(DataError, match=r"no problem with 2 cities"):
+        TASK.problems(file, difficulty=[2])
+    for wrong in ({"source": f"{file}#5shots"}, {"limit": 0}, {"seed": -1}, {"split": "trian"}):
+        with pytest.raises(ConfigError):
+            TASK.problems(**({"source": file} | wrong))
 
 
 def test_a_dataset_is_a_source(file: Path) -> None:
@@ -86,19 +75,20 @@ GOOD = {"prompt_0shot": PROBLEMS[0].text}
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[" * 100_000, "[]", "{}", "3", "\udcff", json.dumps({"a": GOOD})[:-40]]
-    + ['{"a": 3}', '{"a": {"prompt": ""}}', '{"a": {"prompt_0shot": "Hello"}}']
+    + ['{"a": 3}', '{"a": {"prompt": ""}}', '{"a": {"prompt_0shot": "Hello"}}', None]
     + [json.dumps({"a": GOOD | {"cities": "Rome**Nice", "durations": days}}) for days in ("3", "3**x")],
 )
-def test_bad_files(tmp_path: Path, content: str) -> None:
+def test_bad_files(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "trips.json"
-    path.write_bytes(content.encode(errors="surrogateescape"))
+    if content is not None:
+        path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(DataError, match=r"trips\.json") as caught:
         TASK.problems(str(path))
     assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
-def site(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def site(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The file that a site on 127.0.0.1 gives, in place of the official one."""
     content = file.read_bytes()
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=file.parent)) as server:
@@ -106,15 +96,15 @@ def site(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.setattr(trip_source, "BLOB", hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())
         monkeypatch.setattr(trip_source, "OFFICIAL", f"http://127.0.0.1:{server.server_port}/{file.name}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("ANYTIME_CACHE", str(tmp_path / "cache"))
         yield file
         server.shutdown()
 
 
 def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
-    found = TASK.problems("official", limit=3)
-    content = site.read_bytes()
-    whole = hashlib.sha256(content).hexdigest()
-    assert [(p.metadata["source"], p.metadata["sha256"]) for p in found] == [("official", whole[:12])] * 3
+    found, content = TASK.problems("official", limit=3), site.read_bytes()
+    whence = {"source": "official", "sha256": hashlib.sha256(content).hexdigest()[:12]}
+    assert all(p.metadata.items() >= whence.items() for p in found)
     site.unlink()  # it is not asked again
     assert TASK.problems("official#5shot", limit=3)[0].id == f"{found[0].id}_5shot"
     kept = trip_source.official_file()
@@ -122,9 +112,6 @@ def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
     kept.write_bytes(content + b"\n")
     with pytest.raises(DataError, match="delete it to fetch it again"):
         TASK.problems("official")
-    kept.unlink()
-    site.write_bytes(content)
-    assert TASK.problems("official", limit=3) == found
 
 
 @pytest.mark.parametrize(
@@ -132,7 +119,6 @@ def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
     [
         ("missing", r"404 File not found.*; give the path of a copy"),
         ("cut", r"cut off, or another one\); give the path of a copy"),
-        ("other", r"cut off, or another one\); give the path of a copy"),
         ("offline", r"cannot fetch .*; give the path of a copy"),
         ("read only", "writable folder"),
     ],
@@ -140,7 +126,6 @@ def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
 def test_a_failed_fetch_says_what_to_do(
     site: Path, fault: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content = site.read_bytes()
     if fault == "missing":
         site.unlink()
     elif fault == "offline":
@@ -148,21 +133,8 @@ def test_a_failed_fetch_says_what_to_do(
     elif fault == "read only":
         monkeypatch.setenv("ANYTIME_CACHE", str(site))  # a file, where the folder should be
     else:
-        site.write_bytes(content[:1000] if fault == "cut" else content + b" ")
+        site.write_bytes(site.read_bytes()[:1000])
     with pytest.raises(DataError, match=says) as caught:
         TASK.problems("official")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("cache/**/*.json"))  # nothing half is kept
-
-
-@pytest.mark.parametrize("bad", [{"limit": 0}, {"seed": -1}, {"split": "trian"}])
-def test_settings_that_make_no_sense(file: Path, bad: dict[str, Any]) -> None:
-    for source in (None, file) if "seed" not in bad else (None,):
-        with pytest.raises(ConfigError):
-            TASK.problems(source, **bad)
-
-
-def test_missing_files(tmp_path: Path) -> None:
-    for source in (tmp_path / "none.json", str(tmp_path), ""):
-        with pytest.raises(DataError, match="cannot read the trip-planning file"):
-            TASK.problems(source)

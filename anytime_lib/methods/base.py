@@ -27,7 +27,7 @@ STRIDE = 10_000
 
 @dataclass(frozen=True)
 class Sample:
-    """What something is asked for: one sample of a problem, by a method or on behalf of a preparation."""
+    """What something is asked for: one sample of a problem, by a method or for a preparation."""
 
     task: Task
     method: str
@@ -118,7 +118,7 @@ class Session:
 
     def __init__(self, client: Client, context: Context, of: Sample) -> None:
         self._client, self._of, self._cap = client, of, context.settings.answer_cap
-        self._last: tuple[tuple[Trace, int], Completion | RequestFailed] | None = None
+        self._read: dict[tuple[str, int], Completion | RequestFailed] = {}
         self.budgets = context.settings.budgets
         self.prompts: dict[str, int] = {}
 
@@ -141,14 +141,14 @@ class Session:
         return answer
 
     async def read_out(self, trace: Trace, tokens: int) -> Completion | RequestFailed:
-        """The answer after so many tokens of a trace, or why it could not be had."""
-        if self._last is None or self._last[0] != (trace, tokens):  # budgets that share one ask for it once
+        """The answer after so many tokens of a trace, or why it could not be had; asked for once."""
+        place = trace.key or str(trace.messages), tokens
+        if place not in self._read:
             try:
-                answer: Completion | RequestFailed = await self._client.answer(self._of, trace, tokens, self._cap)
+                self._read[place] = await self._client.answer(self._of, trace, tokens, self._cap)
             except RequestFailed as failed:
-                answer = failed
-            self._last = (trace, tokens), answer
-        return self._last[1]
+                self._read[place] = failed
+        return self._read[place]
 
     async def say(
         self, messages: list[Message], max_tokens: int, kind: str = "say", alternatives: int = 0

@@ -19,13 +19,11 @@ from anytime_lib.types import Problem, Trace
 
 @dataclass(frozen=True)
 class PdpPerProblem(Searching):
-    """Two attempts of `attempt_tokens` each (their answers take no more than that either), a verdict, a reasoning.
+    """Two attempts, a verdict, a reasoning. Attempts, and their answers, take at most `attempt_tokens` each (None: an
+    eighth of the largest budget).
 
     Stopped before the verdict, it answers from the first attempt; then from the better one; then from the reasoning, as
     far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts.
-
-    Attributes:
-        attempt_tokens: None: an eighth of the largest budget.
     """
 
     name = "pdp_per_problem"

@@ -33,11 +33,8 @@ def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class SelfConsistency(Searching):
-    """The majority over traces of at most `trace_tokens` each, together of no more tokens than the budget.
-
-    Attributes:
-        trace_tokens: None: a quarter of the largest budget.
-    """
+    """The majority over traces of at most `trace_tokens` each (None: a quarter of the largest budget), together of no
+    more tokens than the budget."""
 
     name = "self_consistency"
     trace_tokens: int | None = None
@@ -47,20 +44,16 @@ class SelfConsistency(Searching):
     ) -> AsyncIterator[BudgetAnswer]:
         messages = chain_of_thought(context.task, problem, context.shots)
         most = self.trace_tokens or max(1, context.settings.budgets[-1] // 4)
-        traces: list[Trace] = []
-        spent = 0
-        known: dict[tuple[int, int], Completion | RequestFailed] = {}
+        traces, spent = list[Trace](), 0
         for budget in context.settings.budgets:
             while spent < budget and len(traces) < MOST:
                 cap = min(most, context.budget - spent)
                 traces.append(await session.trace(messages, cap, len(traces)))
                 spent += cost(traces[-1], cap)
             votes, used = [], 0
-            for number, trace in enumerate(traces):
+            for trace in traces:
                 at = trace.used(budget - used)
-                if (number, at) not in known:
-                    known[number, at] = await session.read_out(trace, at)
-                votes.append(known[number, at])
+                votes.append(await session.read_out(trace, at))
                 used += at
                 if used == budget:
                     break

@@ -1,7 +1,7 @@
 """Does it help to look several ways and to go on from the best?
 
 Tree of thoughts (Yao et al., arXiv 2305.10601): the model proposes next thoughts, values each partial reasoning itself,
-and a beam of the best is carried on. Thoughts and valuations share one budget; whenever it ends, the best leaf answers.
+and a beam of the best is carried on. Thoughts and valuations share one budget.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ VALUE_TOKENS = 4
 
 @dataclass(frozen=True)
 class TreeOfThoughts(Searching):
-    """Beam search of `width` partial reasonings, `branches` thoughts of `step_tokens` tokens from each.
+    """Beam search of `width` partial reasonings, `branches` thoughts of `step_tokens` tokens from each (None: an eighth
+    of the largest budget).
 
     A valuation is the log-odds that the model gives to its being on the way to a right answer; one that cannot be read
-    ranks last, and of equals the longest is the best. Before the first thought is valued, the answer is that of the
-    first thought, cut where the budget ends.
-
-    Attributes:
-        step_tokens: None: an eighth of the largest budget.
+    ranks last, and of equals the longest is the best. Stopped before the first is valued, the first thought answers.
     """
 
     name = "tree_of_thoughts"

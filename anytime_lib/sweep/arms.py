@@ -46,8 +46,7 @@ class Run:
     _flushed: float = field(default_factory=time.monotonic)
 
     def finish(self, *cells: Cell) -> None:
-        """Hand in cells. They are derived from stored requests, so they may share a commit: what a kill takes, the next
-        run makes again without a call."""
+        """Hand in cells. They may share a commit: what a kill takes, the next run makes again without a call."""
         self._pending += cells
         self.progress.done(len(cells))
         if len(self._pending) >= 500 or time.monotonic() > self._flushed + 1:

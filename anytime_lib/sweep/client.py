@@ -32,9 +32,8 @@ is none), and `by_file`: it was the user's, not the server's."""
 @dataclass(frozen=True)
 class Request:
     """One call of a model: its place in the ledger, what is sent (`body`, in the words of `Endpoint.chat`), and all
-    that determines the reply (`whole`, whose hash is the key). The names in it are frozen: a store that was written
-    before would be paid for again.
-    """
+    that determines the reply (`whole`, whose hash is the key: another name in it, and all that is stored is paid for
+    again)."""
 
     kind: str
     task: str
@@ -67,7 +66,6 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        trace_slots: as many at once as there are slots; one by default.
         repeated: traces that are word for word another sample of their problem, and all traces, so far.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
@@ -100,7 +98,6 @@ class CachedClient:
         return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
     async def complete(self, request: Request) -> Row:
-        """The reply to a request: the stored one, else the backend's."""
         return self._known(request) or await self.backend.complete(request)
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace:
@@ -136,8 +133,7 @@ class CachedClient:
         return trace, row["reasoning_tokens"] or row["completion_tokens"], answer if spoken else None
 
     async def recorded(self, of: Sample, messages: list[Message]) -> Trace:
-        """A trace that somebody else recorded. Where its own model's token count is not told, the tokens are those of
-        the model that answers from it."""
+        """A trace that somebody else recorded; where its tokens are not told, in those of the model that answers."""
         key = recorded_key(of.problem, of.number)
         row = self.backend.get(key)
         if row is None:
@@ -172,8 +168,7 @@ class CachedClient:
         alternatives: int = 0,
         temperature: float = 0.0,
     ) -> Completion:
-        """Something else that the model is asked to say. `kind` is its name in the ledger; `alternatives`, for the
-        first token, come with their log-probabilities."""
+        """Something else that the model is asked to say (see `Session.say`)."""
         body: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
         if alternatives:
             body["alternatives"] = alternatives
@@ -238,8 +233,7 @@ def stored_trace(store: Store, key: str) -> Trace:
 
 
 def _with_question(messages: list[Message], so_far: str, question: str) -> list[Message]:
-    """The conversation that asks for the final answer. Where nothing was reasoned, the question is part of the last
-    turn: an empty assistant's turn is refused by many servers."""
+    """The conversation that asks for the final answer; an empty assistant's turn is refused by many servers."""
     if so_far.strip():
         return [*messages, {"role": "assistant", "content": so_far}, {"role": "user", "content": question}]
     return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{question}"}]

@@ -127,11 +127,8 @@ class SpendLimit:
     @asynccontextmanager
     async def reserve(self, messages: list[Message], max_tokens: int) -> AsyncIterator[dict[str, Any]]:
         """Make one try of a call inside: entered when the cap allows the worst that it can cost, charged when left for
-        the usage that was put into what it yields. A try that does not fit waits for those in flight.
-
-        Raises:
-            SpendCapReached: it does not fit, and nothing is in flight any more.
-        """
+        the usage that was put into what it yields. One that does not fit waits for those in flight; SpendCapReached
+        where there are none any more."""
         size = sum(len(m["content"].encode()) for m in messages)
         prompt = math.ceil(size / 3) + 8 * len(messages)  # on the high side: prose takes about 4 bytes a token
         worst = self._cost({"prompt_tokens": prompt, "completion_tokens": max_tokens})

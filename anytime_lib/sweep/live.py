@@ -69,8 +69,7 @@ class LiveBackend:
         return self._hides
 
     async def settle(self, seconds: float) -> None:
-        """Where a run ends in an error: let requests that are with the server, and so paid for, come back and be
-        stored, for so many seconds; then end them."""
+        """Where a run ends in an error: let requests with the server, paid for, come back for so many seconds."""
         asking = list(self._asking.values())
         try:
             if asking and seconds:
@@ -147,8 +146,7 @@ class LiveBackend:
         return ask
 
     async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
-        """Store a reply, those of one moment in one commit; returns the one that counts: another run may have been
-        first with the same request."""
+        """Store a reply; returns the one that counts: another run may have been first with the same request."""
         who = {"task": request.task, "method": request.method, "model": self.model.name}
         billed = {name: usage.get(name, 0) for name in USAGE}
         about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}

@@ -11,18 +11,23 @@ from anytime_lib.sweep.costs import SpendLimit
 
 
 class Progress:
-    """A bar of cells with the running total: calls in flight, tokens, dollars where they are priced, retries and why.
+    """A bar of cells with the running total: calls in flight, tokens, dollars where they are priced, retries."""
 
-    `limiter` and `spend_limit` are read for what is in flight and what has been spent, once they are set.
-    """
-
-    def __init__(self, title: str, total: int | None = None, show: bool = True) -> None:
-        self._bar = tqdm(total=total, desc=title, unit="cell", mininterval=1.0, disable=not show)
+    def __init__(
+        self, title: str, show: bool, limiter: Limiter | None = None, spend_limit: SpendLimit | None = None
+    ) -> None:
+        self._bar = tqdm(desc=title, unit="cell", mininterval=1.0, disable=not show)
         self._start = self._told = time.monotonic()
-        self.limiter: Limiter | None = None
-        self.spend_limit: SpendLimit | None = None
+        self.limiter, self.spend_limit, self._last = limiter, spend_limit, ""
         self.tokens = self.asked = self.known = self.retries = 0
-        self._last = ""
+
+    def say(self, text: str) -> None:
+        """Print something above the bar, if it is shown."""
+        if not self._bar.disable:
+            self._bar.write(text)
+
+    def expect(self, cells: int) -> None:
+        self._bar.total = cells
 
     def on_reply(self, tokens: int, cached: bool) -> None:
         self.known += cached

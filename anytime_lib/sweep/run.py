@@ -59,34 +59,50 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
 
 async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """`run_sweep` as a coroutine."""
-    async with opened(config) as (store, model):
+    async with opened(config, progress) as (run, store, model):
         update_grades(store)
         note_criterion(config, store, model.name)
         arms = plan(config, store)
-        if progress:
-            print(split_summary(arms))
-        return await sweep_arms(config, arms, store, model, progress)
+        run.progress.say(split_summary(arms))
+        return await sweep_arms(run, arms, store, model)
 
 
 @asynccontextmanager
-async def opened(config: RunConfig) -> AsyncIterator[tuple[Store, Model]]:
-    """A config's store and model, open."""
+async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
+    """A run with its store, model, limiter, spend limit and bar. Where it ends in an error, what is in flight is paid
+    for: it is let come back and stored."""
+    at = config.endpoint
     async with load_model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
-            yield store, model
+        with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
+            limiter = Limiter(
+                at.concurrency, requests_per_minute=at.requests_per_minute, tokens_per_minute=at.tokens_per_minute
+            )
+            spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
+            bar = Progress(config.label, progress, limiter, spend_limit)
+            model.limiter, model.on_retry = limiter, bar.retry
+            model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
+            backend = LiveBackend(store, model, bar, spend_limit)
+            client = CachedClient(backend, config.sampling, config.seed, limiter.trace_slots)
+            try:
+                yield Run(config.label, client, bar, store, config.folder), store, model
+            except BaseException as error:
+                await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
+                raise
+            finally:
+                bar.close()
 
 
-async def sweep_arms(
-    config: RunConfig, arms: Sequence[Arm], store: Store, model: Model, progress: bool, keep_files: bool = True
-) -> pd.DataFrame:
+async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
     """Run these arms and return their cells (see `run_sweep`)."""
     for arm in arms:
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
-    n_cells = sum(arm.n_cells for arm in arms)
-    async with running(config, store, model, Progress(config.label, n_cells, progress), keep_files) as run:
+    run.progress.expect(sum(arm.n_cells for arm in arms))
+    try:
         done = await first_error(run_arms(run, arms))
-    here = store.cells(run=config.label, model=model.name)
+    finally:
+        run.flush()
+    here = store.cells(run=run.label, model=model.name)
     mine = pd.Series(False, index=here.index)
     for arm in done:
         mine |= arm.owns(here)
@@ -104,30 +120,6 @@ async def sweep_arms(
         words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
         log.warning(words, same, traces)
     return chosen.drop(columns="detail").reset_index(drop=True)
-
-
-@asynccontextmanager
-async def running(
-    config: RunConfig, store: Store, model: Model, bar: Progress, keep_files: bool = True
-) -> AsyncIterator[Run]:
-    """A run with its limiter, spend limit and bar; its last cells are stored however it ends."""
-    at = config.endpoint
-    rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
-    bar.limiter = model.limiter = Limiter(at.concurrency, **rates)
-    bar.spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-    model.on_retry = bar.retry
-    model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
-    backend = LiveBackend(store, model, bar, bar.spend_limit)
-    client = CachedClient(backend, config.sampling, config.seed, bar.limiter.trace_slots)
-    run = Run(config.label, client, bar, store, config.folder if keep_files else None)
-    try:
-        yield run
-    except BaseException as error:
-        await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
-        raise
-    finally:
-        run.flush()
-        bar.close()
 
 
 def held_out_run(config: RunConfig) -> str:

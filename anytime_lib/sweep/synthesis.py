@@ -10,8 +10,7 @@ from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.registry import load_task
 from anytime_lib.sweep.arms import prepare
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.sweep.progress import Progress
-from anytime_lib.sweep.run import first_error, opened, run_async, running
+from anytime_lib.sweep.run import first_error, opened, run_async
 
 
 def run_synthesis(
@@ -28,12 +27,11 @@ def run_synthesis(
 
 async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progress: bool) -> dict[str, Synthesis]:
     found = {}
-    async with opened(config) as (store, model):
+    async with opened(config, progress) as (run, _, model):
+        run.folder = run.folder if keep else None
         for name in config.tasks:
             task, settings = load_task(name), config.task(name)
             problems = split_problems(task, settings, config.seed)
             model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-            bar = Progress(f"{name} / synthesis", show=progress)
-            async with running(config, store, model, bar, keep) as run:
-                found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
+            found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
     return found

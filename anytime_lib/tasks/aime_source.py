@@ -46,10 +46,7 @@ def read(source: Any) -> list[Problem]:
     """Every problem of a source, in its order; a row that only repeats an earlier one is left out.
 
     `metadata` holds `source` and `row`, and where they are known `year`, `contest` (`2024-I-12`) and `revision`.
-
-    Raises:
-        ConfigError: the source is not of the form above.
-        DataError: it cannot be had or read, or an answer of 2024 or 2025 is wrong.
+    ConfigError where the source is not of the form above, DataError where it cannot be read or an answer is wrong.
     """
     if not isinstance(source, str | Path):
         return _checked(_problems(dataset_rows(source), "dataset", {"source": "dataset"}))

@@ -1,13 +1,9 @@
 """Which letter does a reply settle on?
 
 A letter is read only where a reply states an answer ("Answer: C", "the answer is (C)", a box, "option C is correct"),
-or where the reply is nothing but a letter, alone or with its option's text. A letter that is only mentioned is no
-answer: text cut in mid-thought always mentions some. Where the options are known, the exact text of one of them is as
-good as its letter.
-
-Where several statements stand, the last one decides, even if it names two options (then nothing is read). It is taken
-back by "the answer is not C", "option C is wrong", "answer: none of these", or "wait" after it. What names no letter
-("Answer: yes") is no statement.
+or is nothing but a letter, alone or with its option's text. A letter that is only mentioned is no answer: text cut in
+mid-thought always mentions some. Of several statements the last decides, even if it names two options (then nothing is
+read); "the answer is not C", "option C is wrong" or "wait" takes it back. "Answer: yes" is no statement.
 """
 
 from __future__ import annotations
@@ -105,10 +101,8 @@ _BARE_LINE = re.compile(r"(?m)^\W{0,3}[A-D]\W{0,3}$")
 def extract_choice(text: str, options: Sequence[str] | None = None) -> str | None:
     """The option a reply settles on, "A" to "D"; None if it states none, or two at once.
 
-    Args:
-        text: what was said.
-        options: the texts of A, B, C and D. Then an answer may also be stated by the exact text of one option, and
-            a letter that stands before another option's text states nothing.
+    With the texts of A to D in `options`, the exact text of one of them is as good as its letter, and a letter that
+    stands before another option's text states nothing.
     """
     text, options = _undressed(said(text)), [_plain(_undressed(option)) for option in options or ()]
     statements = sorted([*_MARK.finditer(text), *_CALLED.finditer(text)], key=re.Match.start, reverse=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import DataError
 from anytime_lib.tasks.base import from_generator, in_pool, no_answer, select, user_code
 from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem, Status
@@ -27,45 +27,42 @@ ONE_IN = 3
 """One problem in three is kept for the pool."""
 
 
+@dataclass(eq=False)
 class CustomTask:
-    """A task made of rows and a grade function, for `RunConfig(tasks=[task])` or `register_task`."""
+    """A task made of rows and a grade function, for `RunConfig(tasks=[task])` or `register_task`.
 
-    grader_version = 1
+    Attributes:
+        name: its name in configs, cells and figures.
+        rows: a function that makes one row from a `numpy.random.Generator`, an iterable of rows (read once), a
+            DataFrame, or the path of a .jsonl, .json, .csv or .parquet file. A row has `text` and `gold` ("" where
+            the grade function needs none); `id`, `difficulty` and `reasoning` (a worked solution) if you like; other
+            columns become metadata. Values are kept as JSON gives them back, a missing one as None. `private: True`
+            keeps the row's text out of notebooks and reports.
+        grader: (problem, response) -> True or False, a score in [0, 1], a `Grade`, or None where no answer can be
+            read. The response is whatever a model said: never evaluate it.
+        ask: what is said after the problem's text.
+        ask_answer: the turn that asks for the final answer.
+        write_answer: the gold answer as a model should write it, for worked examples.
+        answer_tokens: cap on the answer turn.
+        verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs.
+        read: (problem, response) -> what it states in one spelling, or None; so that votes can be counted.
+    """
 
-    def __init__(
-        self,
-        name: str,
-        rows: Rows,
-        grade: Callable[[Problem, str], Grade | float | bool | None],
-        *,
-        ask: str = "Think step by step.",
-        ask_answer: str = "Now give your final answer only.",
-        write_answer: Callable[[Problem], str] = lambda problem: str(problem.gold),
-        answer_tokens: int = 64,
-        verify: Callable[[Problem, str], float | None] | None = None,
-        read: Callable[[Problem, str], str | None] | None = None,
-    ) -> None:
-        """
-        Args:
-            name: its name in configs, cells and figures.
-            rows: a function that makes one row from a `numpy.random.Generator`, an iterable of rows (read once), a
-                DataFrame, or the path of a .jsonl, .json, .csv or .parquet file. A row has `text` and `gold` ("" where
-                the grade function needs none); `id`, `difficulty` and `reasoning` (a worked solution) if you like;
-                other columns become metadata. Values are kept as JSON gives them back, a missing one as None.
-                `private: True` keeps the row's text out of notebooks and reports.
-            grade: (problem, response) -> True or False, a score in [0, 1], a `Grade`, or None where no answer can be
-                read. The response is whatever a model said: never evaluate it.
-            ask: what is said after the problem's text.
-            ask_answer: the turn that asks for the final answer.
-            write_answer: the gold answer as a model should write it, for worked examples.
-            answer_tokens: cap on the answer turn.
-            verify: (problem, response) -> a score in [0, 1] from the problem's text alone, or None; for pairs.
-            read: (problem, response) -> what it states in one spelling, or None; so that votes can be counted.
-        """
-        self.name, self.answer_tokens, self.ask, self.ask_answer = name, answer_tokens, ask, ask_answer
-        self.grader, self.verify, self.read, self.write_answer = grade, verify, read, write_answer
-        # An iterator can be read but once, and problems are asked for again and again.
-        self.rows = rows if callable(rows) or isinstance(rows, str | Path) else list(_table(rows))
+    name: str
+    rows: Rows
+    grader: Callable[[Problem, str], Grade | float | bool | None]
+    _: KW_ONLY
+    ask: str = "Think step by step."
+    ask_answer: str = "Now give your final answer only."
+    write_answer: Callable[[Problem], str] = lambda problem: str(problem.gold)
+    answer_tokens: int = 64
+    verify: Callable[[Problem, str], float | None] | None = None
+    read: Callable[[Problem, str], str | None] | None = None
+    grader_version: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        if not callable(self.rows) and not isinstance(self.rows, str | Path):
+            self.rows = list(_table(self.rows))  # an iterator can be read but once, and problems are asked for again
 
     def problems(
         self,
@@ -78,11 +75,8 @@ class CustomTask:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 
         `difficulty` keeps the rows whose column of that name is among its values. Of rows with the same text and gold
-        the first is kept.
-
-        Raises:
-            DataError: there are no rows, a row cannot be used, or an id stands for rows of different content. The
-                message names columns, never what is in them.
+        the first is kept. DataError where there are none, or one cannot be used: it names columns, never what is in
+        them.
         """
 
         def of_level(problem: Problem) -> bool:
@@ -151,11 +145,7 @@ class CustomTask:
         return " ".join(text.lower().split()).rstrip(".") or None
 
     def grade(self, problem: Problem, text: str) -> Grade:
-        """What the user's function says of a response; it must be a Grade, a bool, a score in [0, 1], or None.
-
-        Raises:
-            DataError: the function failed (see `user_code`), or said something else.
-        """
+        """What the user's function says of a response: a Grade, a bool, a score in [0, 1] or None; else DataError."""
         if not text.strip():
             return no_answer(text, "")
         where = f"the grade function of {self.name}"
@@ -180,12 +170,7 @@ def _table(rows: Any) -> Iterable[Any]:
     """The rows of a table, whatever holds them."""
     if isinstance(rows, str | Path):
         return read_table(rows)
-    if isinstance(rows, pd.DataFrame):
-        return rows.to_dict("records")
-    if not isinstance(rows, Iterable):
-        told = f"not a {type(rows).__name__}"
-        raise ConfigError(f"rows must be a function, an iterable of rows, a DataFrame or a file's path, {told}")
-    return rows
+    return rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
 
 
 def _as_json(value: Any, where: str) -> Any:

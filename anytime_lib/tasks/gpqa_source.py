@@ -34,15 +34,10 @@ COLUMNS = ("Record ID", "Question", *OPTIONS, "Subdomain", "High-level domain")
 def read(source: Any) -> list[Problem]:
     """The questions of a source, in its order; the metadata of all but our own says `private: True`.
 
-    Args:
-        source: None for our own 48 questions; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official
-            archive; `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at
-            `revision=...` or the newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives
-            another order of the options than the default 0.
-
-    Raises:
-        ConfigError: the source cannot be what is meant.
-        DataError: it could not be had or read.
+    A source is None for our own 48; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official archive;
+    `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at `revision=...` or the
+    newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives another order of the options than
+    the default 0. ConfigError where it is something else, DataError where it could not be had or read.
     """
     if not isinstance(source, str | Path | None):
         table = pd.DataFrame(dataset_rows(source), dtype=object)
@@ -90,8 +85,7 @@ def _unzip(path: Path, name: str) -> bytes:
 def _fetch(name: str, revision: str | None) -> Path:
     """A file of the set in the user's hub cache, fetched with the user's token if need be.
 
-    `datasets.load_dataset` would guess a type for each column (an option "1.50" becomes 1.5, "None" is lost) and
-    leave a second copy of gated text; the file itself is what the zip holds too.
+    `datasets.load_dataset` would guess a type for each column ("1.50" becomes 1.5) and leave a second copy of the text.
     """
     from huggingface_hub import get_token, hf_hub_download
 

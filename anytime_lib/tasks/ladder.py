@@ -1,27 +1,23 @@
 """Which integer-answer mathematics problems can be made without a download?
 
-Six levels, from one-step word problems (1) to competition level (6). As in AIME, every answer is an integer
-from 0 to 999; the tests count each again by brute force from the text alone. A text is a function of its numbers, so
-that two different texts of one template never ask the same thing.
+Six levels, from one-step word problems (1) to competition level (6). As in AIME, every answer is an integer from 0 to
+999. A text is a function of its numbers, so that two different texts of one template never ask the same thing.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import cycle, islice, product
 from math import comb, gcd, lcm, prod
 
-from numpy.random import Generator, SeedSequence, default_rng
+from numpy.random import Generator, default_rng
 
 from anytime_lib.errors import ConfigError
 from anytime_lib.tasks.base import SPLITS
 from anytime_lib.types import Problem
 
 Draw = Callable[[Generator], list[int]]
-Template = tuple[Draw, Callable[..., tuple[str, int]]]
-"""How a problem's numbers are drawn, and what text and answer they make."""
 REDRAW = -1
 """An answer outside 0..999 means: draw other numbers."""
 PRIMES = (2, 3, 5, 7, 11, 13)
@@ -32,11 +28,11 @@ def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[P
 
     The last bit of a content's hash decides its split (`test` or `pool`): the splits share neither content nor id.
     """
-    reached: Counter[int] = Counter()
     found: dict[str, Problem] = {}
-    for level in islice(cycle(levels), limit):
-        template = list(TEMPLATES[level])[reached[level] % len(TEMPLATES[level])]
-        rng = default_rng(SeedSequence([seed, SPLITS[split], level, reached[level]]))
+    for place, level in enumerate(islice(cycle(levels), limit)):
+        index = place // len(levels)
+        template = list(TEMPLATES[level])[index % len(TEMPLATES[level])]
+        rng = default_rng([seed, SPLITS[split], level, index])
         for _ in range(1000):
             text, answer = generate(level, rng, template)
             content = Problem("", "aime", text, answer).content_hash[:8]
@@ -44,10 +40,9 @@ def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[P
             if int(content, 16) % 2 == SPLITS[split] and name not in found:
                 break
         else:
-            raise ConfigError(f"level {level} of the ladder has only {reached[level]} problems; ask for fewer")
+            raise ConfigError(f"level {level} of the ladder has only {index} problems; ask for fewer")
         metadata = {"source": "ladder", "difficulty": level, "template": template}
         found[name] = Problem(name, "aime", text, answer, metadata)
-        reached[level] += 1
     return list(found.values())
 
 
@@ -93,11 +88,10 @@ def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
     return found
 
 
-def _recurrence(a: int, b: int, p: int, q: int, n: int) -> int:
-    """x_n modulo 1000 of x_0 = a, x_1 = b, x_{k+2} = p x_{k+1} + q x_k."""
+def _recurrence(x: int, y: int, p: int, q: int, n: int) -> int:
     for _ in range(n):
-        a, b = b, (p * b + q * a) % 1000
-    return a % 1000
+        x, y = y, (p * y + q * x) % 1000
+    return x
 
 
 def _not_square(a: int, b: int, c: int) -> int:
@@ -107,7 +101,8 @@ def _not_square(a: int, b: int, c: int) -> int:
 
 
 # fmt: off
-TEMPLATES: dict[int, dict[str, Template]] = {
+# Level -> name -> how a problem's numbers are drawn, and what text and answer they make.
+TEMPLATES: dict[int, dict[str, tuple[Draw, Callable[..., tuple[str, int]]]]] = {
 1: {  # one operation
     "loaves": (_ints((12, 480), (12, 480)), lambda a, b: (
         f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b)),

@@ -32,8 +32,7 @@ ADVICE = {
 def split_source(source: str | Path, known: Sequence[str]) -> tuple[str, dict[str, str]]:
     """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value ""; a Path none).
 
-    Raises:
-        ConfigError: an option is not among `known`; the message names the nearest.
+    ConfigError where an option is not among `known`; it names the nearest.
     """
     place, _, tail = (source, "", "") if isinstance(source, Path) else source.partition("#")
     parts = [part.strip().partition("=") for part in tail.split(",") if part.strip()]
@@ -56,9 +55,7 @@ def dataset_rows(source: Any) -> list[Mapping[str, Any]]:
 def read_table(path: str | Path, others: str = "") -> list[Mapping[str, Any]]:
     """The rows of a .jsonl, .json, .csv or .parquet file, in its order; `others` says what else a source may be.
 
-    Raises:
-        ConfigError: another kind of file.
-        DataError: there is no such file, or it cannot be read, or it holds no rows.
+    ConfigError where it is another kind of file, DataError where it cannot be read or holds no rows.
     """
     path = Path(path).expanduser()
     if (loader := LOADERS.get(path.suffix.lower())) is None:

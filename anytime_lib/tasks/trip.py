@@ -37,10 +37,8 @@ def grade_official(problem: Problem, text: str) -> float:
     """1.0 or 0.0, the verdict of NATURAL PLAN's own evaluator on the same text, quirks included.
 
     It compares the golden order and lengths of stay with those read off the flights: one word a city, a hyphen
-    between days, nothing after the first line that reaches the last day; constraints are never looked at.
-
-    Raises:
-        DataError: the problem has no golden plan.
+    between days, nothing after the first line that reaches the last day; constraints are never looked at. Without a
+    golden plan it is a DataError.
     """
     if problem.gold is None:
         raise DataError(f"{problem.id}: the official grade needs a golden plan, and this problem has none")
@@ -63,19 +61,10 @@ class TripPlanning:
         split: str = "all",
         difficulty: Sequence[int] | None = None,
     ) -> list[Problem]:
-        """Generated problems, or those of a source; see `Task.problems`.
+        """Generated problems, or those of a source as `read_source` takes it; see `Task.problems`.
 
-        Args:
-            source: None to generate; else the path of a file in the layout of the official `trip_planning.json`,
-                `official` to fetch that file once, or a `datasets.Dataset` of its rows. A path or `official` may end
-                in `#5shot`: the five-shot prompts are asked, and say so in their ids.
-            split: a fifth of a source is `pool`, by the content of its zero-shot prompts, so that variants share no
-                problem across splits.
-            difficulty: numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
-
-        Raises:
-            ConfigError: an argument makes no sense.
-            DataError: the source cannot be read, or nothing in it is wanted.
+        A fifth of a source is `pool`, by the content of its zero-shot prompts, so that splits share no problem.
+        `difficulty` lists numbers of cities, taken in turn; by default 3 to 5 when generating, any from a source.
         """
         sizes = levels(difficulty, SIZES, "numbers of cities from 2 to 10")
         if source is None:
@@ -132,12 +121,12 @@ class TripPlanning:
         if kept:
             modal = Counter(kept).most_common(1)[0][0]
             return next(i for i, plan in plans.items() if tuple(plan) == modal)
-        days = [
-            (i, {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)})
+        days = {
+            i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
             for i, plan in plans.items()
-        ]
-        far = ((sum(1 - len(a & b) / max(len(a | b), 1) for _, b in days), i) for i, a in days)
-        return min(far, default=(0, 0))[1]
+        }
+        far = {i: sum(1 - len(a & b) / max(len(a | b), 1) for b in days.values()) for i, a in days.items()}
+        return min(far, key=far.__getitem__, default=0)
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints (see `check`) kept by the plan that `read_plan` finds; `correct` when all are."""

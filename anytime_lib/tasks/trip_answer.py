@@ -29,8 +29,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
     r"[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
-    r"(?:(?:on|from|during|between|first|then|next|finally|the|visit|explore|stay(?:ing)? in|arriv(?:e|ing) (?:in|at))"
-    r"\b[\W_]*){0,3}"
+    r"(?:(?:on|from|first|then|next|finally|the|visit|stay in|arrive in)\b[\W_]*){0,3}"
 )
 # What may stand between a city and its days.
 _LINK = re.compile(r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}")
@@ -66,11 +65,7 @@ def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     however wrapped. A plan ends where the days start over, or its JSON list ends. The last complete plan (one with
     every one of `cities`) counts, neither a draft before it nor one cut off after it. Days within a sentence are read
     only where they complete a plan and nothing else does: a mention of an event is no plan. Without any complete plan,
-    the one with the most of `cities` counts, the last of equals. What is thought (`said`) is left out.
-
-    Args:
-        text: the answer.
-        cities: the cities asked for, as the problem spells them. Others in the answer keep the answer's spelling.
+    the one with the most of `cities` counts, the last of equals. Cities nobody asked for keep the answer's spelling.
     """
     names = _names(tuple(cities))
     entries = [e for e in _entries(_plain(said(text)), names) if e.first <= e.last]
@@ -220,4 +215,6 @@ def _either(names: Iterable[str]) -> re.Pattern[str]:
 
 def _plain(text: str) -> str:
     """A text without accents: "Kraków" and "Krakow" are one city. By characters, as normalising long runs is slow."""
+    if text.isascii():
+        return text
     return "".join(c for whole in text for c in unicodedata.normalize("NFD", whole) if not unicodedata.combining(c))

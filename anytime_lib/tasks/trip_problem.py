@@ -65,7 +65,7 @@ class Stay:
         return self.last - self.first + 1
 
     def covers(self, window: Stay) -> bool:
-        return self.first <= window.first and window.last <= self.last
+        return self.city == window.city and self.first <= window.first and window.last <= self.last
 
 
 @dataclass(frozen=True)
@@ -93,8 +93,7 @@ class Trip:
 def read_trip(prompt: str) -> Trip:
     """The constraints of a prompt (the last task in it, if worked examples stand before it).
 
-    Raises:
-        DataError: a sentence or flight could not be read; the message shows it.
+    DataError where a sentence or a flight could not be read; it shows it.
     """
     *_, opening = [None, *_OPENING.finditer(prompt)]
     if opening is None:
@@ -131,12 +130,12 @@ def write_trip(trip: Trip, rng: np.random.Generator) -> str:
         for w in trip.windows:
             if w.city == city:
                 sentences.append(str(rng.choice(WINDOWS)).format(city=city, first=w.first, last=w.last))
-    both = trip.flights & {(b, a) for a, b in trip.flights}
-    flights = [
-        f"{a} and {b}" if (a, b) in both else f"from {a} to {b}"
-        for a, b in sorted(trip.flights)
-        if (a, b) not in both or a < b
-    ]
+    flights = []
+    for a, b in sorted(trip.flights):
+        if (b, a) not in trip.flights:
+            flights.append(f"from {a} to {b}")
+        elif a < b:
+            flights.append(f"{a} and {b}")
     return (
         f"{' '.join(sentences)}\n\n{FLIGHTS}\n{', '.join(rng.permutation(flights))}.\n\n"
         f"Find a trip plan of visiting the cities for {trip.total_days} days by taking direct flights to commute "
@@ -176,10 +175,12 @@ def plans(trip: Trip) -> Iterator[list[Stay]]:
     days = dict(trip.stays)
 
     def extend(plan: list[Stay], left: frozenset[str]) -> Iterator[list[Stay]]:
-        if not left and plan[-1].last == trip.total_days:
+        first = plan[-1].last if plan else 1
+        if not left and first == trip.total_days:
             yield plan
+        if any(window.city in left and window.first < first for window in trip.windows):
+            return  # too late for an event
         for city in filter(left.__contains__, trip.cities):
-            first = plan[-1].last if plan else 1
             stay = Stay(city, first, first + days[city] - 1)
             flown = not plan or (plan[-1].city, city) in trip.flights
             if flown and all(stay.covers(window) for window in trip.windows if window.city == city):
@@ -196,17 +197,13 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     on the day the last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
     """
     atoms: dict[str, bool] = {}
-    visits: dict[str, list[Stay]] = {}
-    for stay in plan:
-        visits.setdefault(stay.city, []).append(stay)
     for city, days in trip.stays:
-        spent = visits.get(city, ())
-        atoms["stay " + city] = days in [s.days for s in spent]
-        atoms["once " + city] = len(spent) == 1
-    for city in visits.keys() - set(trip.cities):
-        atoms[f"unasked {city}"] = False
+        lengths = [stay.days for stay in plan if stay.city == city]
+        atoms[f"stay {city}"] = days in lengths
+        atoms[f"once {city}"] = len(lengths) == 1
+    atoms |= {f"unasked {stay.city}": False for stay in plan if stay.city not in trip.cities}
     for i, window in enumerate(trip.windows):
-        atoms[f"window {i} {window.city}"] = any(s.covers(window) for s in visits.get(window.city, ()))
+        atoms[f"window {i} {window.city}"] = any(stay.covers(window) for stay in plan)
     for i, (here, there) in enumerate(pairwise(plan)):
         atoms[f"flight {i}"] = (here.city, there.city) in trip.flights
         atoms[f"join {i}"] = here.last == there.first
@@ -223,16 +220,10 @@ def parse_problem(
     gold: Sequence[tuple[str, Any]] | None = None,
     origin: Mapping[str, str] | None = None,
 ) -> Problem:
-    """A problem from an official prompt (zero-shot, or the last task of a few-shot one).
+    """A problem from an official prompt (zero-shot, or the last task of a few-shot one); errors as of `read_trip`.
 
-    Args:
-        text: the prompt.
-        id: the problem's id; by default one derived from the text.
-        gold: the golden plan as (city, days) in visiting order; None when unknown.
-        origin: what its metadata says besides of where it is from.
-
-    Raises:
-        DataError: a sentence cannot be read; the message shows it.
+    `id` is by default derived from the text; `gold` is the golden plan as (city, days) in visiting order, where it is
+    known; `origin` is added to the metadata.
     """
     trip = read_trip(text)
     name = id or f"trip_{len(trip.stays)}c_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
@@ -242,5 +233,5 @@ def parse_problem(
 
 
 def solve(problem: Problem) -> list[list[Stay]]:
-    """All valid plans of a problem, in a fixed order; empty if there is none."""
+    """All valid plans of a problem, in a fixed order."""
     return list(plans(read_trip(problem.text)))

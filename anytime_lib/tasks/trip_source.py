@@ -41,9 +41,7 @@ CITIES = (  # noqa: SIM905
 def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     """A source's problems, each as its zero-shot prompt puts it (which decides its split) and as it is asked.
 
-    Raises:
-        ConfigError: the source is something else, or has an option that is unknown.
-        DataError: it is missing, or not in the layout; the message names the row.
+    DataError where it is missing, or not in the layout; it names the row.
     """
     if not isinstance(source, str | Path):
         return _problems({row.get("id"): row for row in dataset_rows(source)}, "the dataset", {"source": "dataset"}, 0)
@@ -84,11 +82,7 @@ def _problems(rows: Any, where: str, origin: Mapping[str, str], shots: int) -> l
 
 
 def official_file() -> Path:
-    """The official file, in the cache folder: fetched once, and checked whenever it is used.
-
-    Raises:
-        DataError: it can be neither found nor fetched, or is no longer what was fetched.
-    """
+    """The official file, in the cache folder: fetched once, and checked whenever it is used; else a DataError."""
     path = cache_folder() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
     advice = "give the path of a copy of NATURAL PLAN's trip_planning.json as the source instead"
     try:

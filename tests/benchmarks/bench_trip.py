@@ -8,16 +8,13 @@ of generated problems.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from common import best_seconds, options, seconds
 
 from anytime_lib.tasks.trip import TASK, generate, grade_official, read_plan, solve
 from anytime_lib.types import Problem
@@ -26,18 +23,14 @@ HOSTILE = {
     "prose": "We could stay in Rome for 3 days and then go on. ",
     "days on one line": "Day 1-3 Rome ",
     "flights on one line": "Day 1 from Rome to Nice ",
-    "'from' on one line": "from from ",
     "open braces": "{",
     "one open object": "{" + " " * 50 + '"day": [ ',
     "open objects": '{"day_range": "Day 1-3", "place": [',
     "lists": '{"day_range": "Day 1-3", "place": "Rome"}, ',
-    "lines": "Day 1-3: Rome\n",
     "tables": "| 1 | Rome | 1 | 3 |\n",
     "digits": "9",
     "day, then spaces": "Day 1        ",
-    "dashes": "1-",
     "marks": "Day 1: a\u0300\u0323\u0300\u0323 ",
-    "newlines": "\n",
     "pipes": "|",
     "small words": "on from the ",
 }
@@ -53,43 +46,27 @@ def answers() -> list[tuple[Problem, str]]:
     return [(p := generate(n, seed), TASK.gold_answer(p)) for n in range(3, 11) for seed in range(10)]
 
 
-def seconds(function: Callable[..., Any], *given: Any) -> float:
-    start = time.perf_counter()
-    function(*given)
-    return time.perf_counter() - start
-
-
-def solving(problems: list[Problem]) -> str:
-    median, high, most = np.percentile([seconds(solve, p) * 1e3 for p in problems], [50, 90, 100])
-    return f"median {median:.2f}, p90 {high:.2f}, max {most:.2f} ms ({len(problems)} problems)"
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--turns", type=int, default=5)
-    turns = parser.parse_args().turns
-    known = answers()
+    turns, known = options(__doc__, turns=5).turns, answers()
     print(f"{platform.machine()}, Python {platform.python_version()}, {len(known)} different answers")
+    graders = {"official": grade_official, "strict and partial": TASK.grade}
+    calls = {name: lambda grade=grade: [grade(p, text) for p, text in known] for name, grade in graders.items()}
+    for name, best in best_seconds(calls, turns).items():
+        print(f"{name:>22} {best / len(known) * 1e6:8.1f} us an answer, the best of {turns} turns")
 
-    print(f"\ngrading, microseconds an answer, the best of {turns} turns")
-    for name, grade in {"official": grade_official, "strict and partial": TASK.grade}.items():
-        best = min(sum(seconds(grade, p, text) for p, text in known) for _ in range(turns))
-        print(f"{name:>22} {best / len(known) * 1e6:8.1f}")
+    ten_cities = {"generated": [generate(10, seed) for seed in range(200)]}
+    ten_cities["one plan only"] = [generate(10, seed, unique=True) for seed in range(200)]
+    ten_cities["graded"] = [p for p, _ in known if p.metadata["n_cities"] == 10]
+    for name, problems in ten_cities.items():
+        times = [seconds(lambda p=p: solve(p)) * 1e3 for p in problems]
+        print(f"{name:>22} solved in (median, p90, max) {np.percentile(times, [50, 90, 100]).round(2)} ms")
 
-    print("\nsolving, ten cities")
-    print(f"{'generated':>22} {solving([generate(10, seed) for seed in range(200)])}")
-    print(f"{'without events':>22} {solving([generate(10, seed, windows=0.0) for seed in range(20)])}")
-    print(f"{'one plan only':>22} {solving([generate(10, seed, unique=True) for seed in range(200)])}")
-    if "ANYTIME_BENCH_DATA" in os.environ:
-        real = {p.id: p for p, _ in known if p.metadata["n_cities"] == 10}
-        print(f"{'real':>22} {solving([*real.values()])}")
-
-    print("\nhostile answers, seconds for 1 MB (and for 2 MB)")
+    print("hostile answers, seconds for 1 MB (and for 2 MB)")
     problem = next(p for p, _ in known if p.metadata["n_cities"] == 10)
     cities = ["Rome", "Nice", *(c for c, _ in problem.gold[:8])]
     for name, piece in HOSTILE.items():
-        texts = (piece * (size // len(piece)) for size in (1_000_000, 2_000_000))
-        once, twice = (seconds(read_plan, text, cities) + seconds(grade_official, problem, text) for text in texts)
+        texts = [piece * (size // len(piece)) for size in (1_000_000, 2_000_000)]
+        once, twice = (seconds(lambda t=t: (read_plan(t, cities), grade_official(problem, t))) for t in texts)
         print(f"{name:>22} {once:8.2f} ({twice:.2f})")
 
 

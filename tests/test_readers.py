@@ -1,0 +1,89 @@
+"""Is from every reply read what it states, an integer or a letter, and nothing from those that state nothing?
+
+The cases stand in integer_cases.yaml and choice_cases.yaml, one a line.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anytime_lib.tasks.aime import extract_integer
+from anytime_lib.tasks.gpqa import LETTERS, extract_choice
+
+INTEGERS, CHOICES = (
+    yaml.safe_load(Path(__file__).with_name(f"{kind}_cases.yaml").read_text(encoding="utf-8"))
+    for kind in ("integer", "choice")
+)
+FISH = ["one fish", "two fish", "red fish", "blue fish"]
+OPTIONS = {name: rows[0]["options"] for name, rows in CHOICES.items() if isinstance(rows[0], dict)}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [pytest.param(*row, id=f"{group}: {row[1]}") for group, rows in INTEGERS.items() for row in rows]
+)
+def test_integers(value: int | None, text: str) -> None:
+    assert extract_integer(text) == value
+
+
+@pytest.mark.parametrize(
+    ("letter", "reply", "options"),
+    [
+        pytest.param(letter, reply, OPTIONS.get(name), id=f"{name}: {why} [{letter}]")
+        for name, rows in CHOICES.items()
+        for letter, reply, why in rows[name in OPTIONS :]
+    ],
+)
+def test_choices(letter: str, reply: str, options: Sequence[str] | None) -> None:
+    assert (extract_choice(reply, options) or "-") == letter
+    if options is None and letter != "-":  # options that nobody names change nothing
+        assert extract_choice(reply, FISH) == letter
+
+
+def test_every_letter_and_every_option_is_read_alike() -> None:
+    for letter, option in zip(LETTERS, FISH, strict=True):
+        for form in ("{}", "Answer: {}", "The answer is **{}**.", "\\boxed{{{}}}", "<answer>{}</answer>"):
+            assert extract_choice(form.format(letter)) == letter
+            assert extract_choice(form.format(option), FISH) == letter
+            assert extract_choice(form.format(f"{letter}) {option}"), FISH) == letter
+
+
+BITS = ["\\boxed{", "}", "{", "$", "answer", " is ", ":", "final ", "17", "٣", ".", "\n", "-", "\\", "²", "\\text{",
+        "=", "<answer>", "</answer>", "答案:", "wait ", "that's wrong", "<think>", "</think>", "A", "b", "(", ")", "*",
+        "or ", "not ", "24 m"]  # fmt: skip
+
+
+@given(
+    st.text() | st.lists(st.sampled_from(BITS)).map("".join),
+    st.none() | st.lists(st.text(max_size=9), min_size=4, max_size=4),
+)
+def test_any_text_gives_an_answer_or_none(text: str, options: list[str] | None) -> None:
+    assert extract_choice(text, options) in {*LETTERS, None}
+    assert extract_integer(text) in {*range(1000), None}
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["(", "*", " ", "\n", "a", "1", "=", "\\", "{", "_ ", "answer:", "answer ", "answer is the ", "answer is 1 ",
+     "final ", "\\boxed{", "\\boxed ", "(A) is ", "A or ", "A) ", "Answer: A, ", "the answer to ", "if if that ",
+     "Option C is correct ", "e\u0301\u0323", "<think>", "Option A is wrong. ", "Answer: not A. ", "Answer: A wait\n",
+     "answer\n", "... wait", "<b ", "answer: 24 m x ", "<answer>", "答案", "réponse finale ", "answer is not 1 "],
+)  # fmt: skip
+def test_time_is_linear(unit: str) -> None:
+    options = ["24 m", "25 m", "one fish", "a long option " * 9]
+
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        start = time.process_time()
+        for reply in ("Answer: " + text, text + "Answer: C"):
+            extract_choice(reply, options)
+            extract_integer(reply)
+        return time.process_time() - start
+
+    assert seconds(300_000) < 12 * max(seconds(60_000), 0.1)  # linear would be 5 times, quadratic 25
