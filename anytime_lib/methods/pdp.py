@@ -46,11 +46,8 @@ class Pairs(Preparation):
         if self.by == "shuffled":
             left_out |= {ALONE: 1} if len(preferences) == 1 else {}
             usable = preferences = shuffled(preferences, client.seed)
-        made_with: dict[str, Any] = {
-            "model": client.model.name,
-            "endpoint": client.model.endpoint_id,
-            "seed": client.seed,
-        }
+        model = client.model
+        made_with: dict[str, Any] = {"model": model.name, "endpoint": model.endpoint_id, "seed": client.seed}
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
         comparisons = pd.DataFrame([row for row, _ in compared], columns=COLUMNS)
         return Synthesis(on.task.name, self.by, preferences, comparisons, usable, attempts, left_out, made_with)
