@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from anytime_lib.config import RunConfig, read_yaml
+from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import serve_forever
@@ -63,9 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     traces = "JSONL file: id or text, reasoning, token count"
     found = command("import", _import, "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")
-    found.add_argument("--params", help="YAML file of the run they go into (its source and folder)")
-    found.add_argument("--source", help="where the task's problems are, if the params do not say")
-    found.add_argument("--run", help="name of the run, if the params do not say")
+    found.add_argument("--source", help="where the task's problems are; problems of our own by default")
+    found.add_argument("--run", default="run", help="the run they go into: its name or folder")
     command("grade", _grade, "grade a run's stored answers again; no model is called", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain", _explain, "which field made a request a new one", key=key, run=run)
@@ -101,15 +100,13 @@ def _ledger(asked: Namespace) -> None:
     prices = RunConfig.from_yaml(asked.run).limits.prices if asked.run.endswith((".yaml", ".yml")) else None
     with Store(_store_of(asked.run), read_only=True) as store:
         table = ledger_table(store, prices)
-        for frame in (table, against_fresh(store, prices)):
-            _show(frame)
+        _show(table)
+        _show(against_fresh(store, prices))
     print(ledger_summary(table))
 
 
 def _import(asked: Namespace) -> None:
-    settings = read_yaml(asked.params) if asked.params else {"tasks": [asked.task], "methods": ["imported"]}
-    named = {"run": asked.run, "source": asked.source and {asked.task: asked.source}}
-    config = RunConfig(**(settings | {name: value for name, value in named.items() if value}))
+    config = RunConfig(run=asked.run, tasks=[asked.task], source=asked.source, methods=["imported"])
     found = import_traces(asked.traces, config, asked.task)
     missed = found.row[found.problem_id.isna()].astype(str)
     print(f"{len(found) - len(missed)} of {len(found)} traces stored in {config.folder.resolve()}")
@@ -121,7 +118,8 @@ def _import(asked: Namespace) -> None:
 def _grade(asked: Namespace) -> None:
     with Store(_store_of(asked.run)) as store:
         changed = regrade(store)
-    print(f"{len(changed)} grades changed" + (f":\n{changed.to_string(index=False)}" if len(changed) else ""))
+    _show(changed)
+    print(f"{len(changed)} grades changed")
 
 
 def _explain(asked: Namespace) -> None:
@@ -150,7 +148,8 @@ def _store_of(run: str) -> Path:
 
 
 def _show(table: pd.DataFrame) -> None:
-    print(table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
+    if len(table):
+        print(table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
 
 
 if __name__ == "__main__":

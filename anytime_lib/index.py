@@ -12,11 +12,10 @@ Source: Zhang et al., "Budget-Aware Anytime Reasoning with LLM-Synthesized Prefe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from math import comb
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +35,7 @@ def anytime_index(
     budgets: ArrayLike, quality: ArrayLike, *, q_max: float | Literal["observed"] = 1.0, running_max: bool = True,
     axis: Axis = "linear",
 ) -> Floats | float:  # fmt: skip
-    """The Anytime Index of one or many quality curves.
+    """The Anytime Index of one or many quality curves: (...) in [0, 1]; a float for a single curve.
 
     Args:
         budgets: (T,) token budgets, strictly increasing, T >= 2.
@@ -46,9 +45,6 @@ def anytime_index(
         running_max: take the best so far (Q*); without it, the plain area.
         axis: `linear` weighs every token alike, so that the gap between the two largest budgets counts most; `log`
             weighs every doubling alike.
-
-    Returns:
-        (...) index in [0, 1]; a float for a single curve.
 
     Raises:
         ValueError: budgets, quality or axis are not so, lengths differ, or there is a NaN.
@@ -60,28 +56,24 @@ def anytime_index(
         raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
     if axis not in ("linear", "log"):
         raise ValueError(f"axis must be linear or log, not {axis!r}")
-    if axis == "log":
-        if b[0] <= 0:
-            raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")
-        b = np.log(b)
+    if axis == "log" and b[0] <= 0:
+        raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")
     if q.shape[-1:] != b.shape:
         raise ValueError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
     if np.any(np.isnan(q)):
         raise ValueError("quality holds NaN: leave out or bound missing cells before taking the index")
     top: Floats | float = q.max(axis=-1) if q_max == "observed" else float(q_max)
-    if q.size and (q.min() < 0 or (q_max != "observed" and q.max() > top * (1 + 1e-12)) or np.any(np.asarray(top) < 0)):
+    if np.any(q < 0) or np.any(q > np.asarray(top)[..., None] * (1 + 1e-12)):
         raise ValueError(f"quality must lie in [0, {q_max}], not [{q.min()}, {q.max()}]")
-    best = np.maximum.accumulate(q, axis=-1) if running_max else q
-    area = np.sum((best[..., 1:] + best[..., :-1]) / 2 * np.diff(b), axis=-1) / (b[-1] - b[0])
-    scale = np.where(np.asarray(top) > 0, top, 1.0)
-    index = np.clip(area / scale, 0.0, 1.0)
+    x = np.log(b) if axis == "log" else b
+    area = np.trapezoid(np.maximum.accumulate(q, axis=-1) if running_max else q, x, axis=-1) / (x[-1] - x[0])
+    index = np.clip(area / np.where(np.asarray(top) > 0, top, 1.0), 0.0, 1.0)
     return float(index) if index.ndim == 0 else index
 
 
-@dataclass(frozen=True)
-class CellsArray:
-    """The cells of one run, model and task: (M, P, S, T) values, NaN where missing or an error, and which of them the
-    table has (`asked`). The names of what lies along each axis are sorted."""
+class CellsArray(NamedTuple):
+    """The cells of one run, model and task: (M, P, S, T) values, NaN where missing or an error, the names of what lies
+    along each axis, sorted, and which cells the table has (`asked`)."""
 
     values: Floats
     methods: list[str]
@@ -97,15 +89,14 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
     Raises:
         DataError: several runs, models or tasks; a cell that is there twice; a cell without a name on some axis.
     """
-    if any(cells[name].nunique() > 1 for name in ("run", "model", "task")):
+    if any(cells[name].nunique() > 1 for name in ARM[:3]):
         raise DataError("one run, model and task expected, the cells hold several: filter them first")
     axes = ["method", "problem_id", "sample", "budget"]
-    codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
-    for axis, code in zip(axes, codes, strict=True):
-        if (code < 0).any():
-            raise DataError(f"{int((code < 0).sum())} cells have no {axis!r}: fill it in, or leave them out")
+    if lacking := [axis for axis in axes if cells[axis].isna().any()]:
+        raise DataError(f"some cells have no {', '.join(map(repr, lacking))}: fill it in, or leave them out")
     if twice := int(cells.duplicated(axes).sum()):
         raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
+    codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
     values = np.full([len(n) for n in names], np.nan)
     values[codes] = cells[value].astype(float).to_numpy()
     asked = np.zeros(values.shape, dtype=bool)
@@ -115,32 +106,25 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
 
 def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:
     """The cells of one arm as an array: (P, S, T) values (NaN where missing or an error), P problem ids, T budgets."""
-    arms = cells[ARM].drop_duplicates()
-    if len(arms) != 1:
-        raise DataError(f"one (run, model, task, method) expected, the cells hold {len(arms)}: filter them first")
+    if (n := len(cells[ARM].drop_duplicates())) != 1:
+        raise DataError(f"one (run, model, task, method) expected, the cells hold {n}: filter them first")
     found = cells_array(cells, value)
     return found.values[0], found.problems, found.budgets
 
 
 def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
-    """The quality curve of an arm, with the running maximum taken at the level `order` names.
+    """The quality curve of an arm, its running maximum taken at the level `order` names: (..., P, S, T) -> (..., T).
 
-    Args:
-        quality: (..., P, S, T); NaN marks missing cells, which are left out of means and maxima. A budget without
-            any cell is NaN in the curve: no smaller budget's quality stands in for it.
-        order: `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean
-            over samples; `trace` of each trace; `raw` takes none; `crossfit` estimates what `pooled` does without its
-            optimism (see `from_means`).
+    `pooled` takes the maximum of the mean over problems and samples; `problem` of each problem's mean over samples;
+    `trace` of each trace; `raw` takes none; `crossfit` estimates what `pooled` does without its optimism (see
+    `from_means`). Missing cells, NaN, are left out of means and maxima; a budget without any cell is NaN.
     """
     return from_means(average(problem_curves(quality, order)), order, quality.shape[-1])
 
 
 def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
-    """Each problem's part in the curve, (..., P, S, T) -> (..., P, U): `from_means` makes the curve of their mean.
-
-    U is T; with `crossfit`, means over either half of the samples, one way to halve them after another, it is 2 T times
-    the ways. With these two, as with `pooled`, a maximum is taken after that mean.
-    """
+    """Each problem's part in the curve, (..., P, S, T) -> (..., P, U), whose mean `from_means` makes the curve of. U is
+    T; with `crossfit`, means over either half of the samples, one way to halve them after another, 2 T x the ways."""
     if order in ("pooled", "raw"):
         return average(quality)
     if order == "problem":
@@ -158,9 +142,9 @@ def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
 def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
     """The curve, of the mean over problems of their `problem_curves`: (..., U) -> (..., T).
 
-    `pooled` takes its maximum here. `crossfit` picks the best budget so far by one half of the samples (over all
-    problems), reads that budget's quality in the other half, both ways, and averages over the halvings. Where quality
-    is flat its index has no bias; elsewhere it lies at or a little below the true pooled one (measured in notebook 08).
+    `crossfit` picks the best budget so far by one half of the samples (over all problems), reads that budget's quality
+    in the other half, both ways, and averages over the halvings. Where quality is flat its index has no bias; elsewhere
+    it lies at or a little below the true pooled one (measured in notebook 08).
     """
     if order == "pooled":
         return best_so_far(means)
@@ -182,8 +166,7 @@ def _halvings(n: int) -> list[NDArray[np.bool_]]:
 
 
 def finished_only(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself. What
-    their index lacks of the cells' own is what stopping early and asking is worth."""
+    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself."""
     finished = cells.stopped_naturally.astype("boolean").astype("Float64").to_numpy(float, na_value=np.nan)
     return cells.assign(score=cells.score * finished)
 
@@ -202,8 +185,7 @@ def best_so_far(values: Floats) -> Floats:
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:
-    """For each prefix, the value of `read` where `pick` is largest; the latest of ties, since the earliest reads far
-    too low wherever quality rises."""
+    """For each prefix, the value of `read` where `pick` is largest; of ties the latest (the earliest reads too low)."""
     filled = np.where(np.isnan(pick), -np.inf, pick)
     best = np.maximum.accumulate(filled, axis=-1)
     where = np.maximum.accumulate(np.where(filled >= best, np.arange(pick.shape[-1]), 0), axis=-1)
@@ -211,15 +193,15 @@ def _read_at_best(pick: Floats, read: Floats) -> Floats:
 
 
 def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
-    """Quality at each budget for every (run, model, task, method) in the cells.
+    """Quality at each budget for every (run, model, task, method) in the cells, averages weighing problems equally.
 
-    The level of the running maximum is part of the result, because a maximum over noisy values is too high: with
-    right-or-wrong answers of true quality .50 at each of ten budgets (400 problems, 8 samples) the index reads .51
-    when the maximum is taken of the pooled curve, .69 of each problem's mean, .92 of each trace; .50 without any.
+    A maximum over noisy values is too high: with right-or-wrong answers of true quality .50 at each of ten budgets (400
+    problems, 8 samples) the index reads .51 when the maximum is taken of the pooled curve, .69 of each problem's mean,
+    .92 of each trace; .50 without any. So its level, `order` (see `mean_curve`), is always named.
 
     Returns:
-        One row per budget: run, model, task, method, order (see `mean_curve`), budget, quality, tokens_used (mean),
-        n_problems, n_cells (graded), n_missing (errors). Averages weigh problems equally.
+        One row per arm and budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
+        n_cells (graded), n_missing (errors).
     """
     tables = []
     for arm_of, arm in cells.groupby(ARM, sort=False):

@@ -279,8 +279,10 @@ def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
 
 def _schema(db: sqlite3.Connection, path: Path) -> int:
     """The schema of a store known here; 0 of an empty file."""
-    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
-    schema, tables = db.execute(query).fetchone()
+    schema, tables, size = db.execute("""SELECT user_version, (SELECT count(*) FROM sqlite_master),
+        page_count * page_size FROM pragma_user_version, pragma_page_count, pragma_page_size""").fetchone()
+    if size > path.stat().st_size and not path.with_name(f"{path.name}-wal").exists():
+        raise DataError(f"{str(path)!r} is damaged: its end is missing; restore it from a copy")
     if schema not in _STEPS or (schema == 0) != (tables == 0):
         raise DataError(f"{str(path)!r} (schema {schema}) is no store, or one of a newer version: update anytime-lib")
     return int(schema)

@@ -45,6 +45,7 @@ ROOT = Path(__file__).parent.parent
         ({"run": "a\x00b"}, "run must be"),
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
         ({"base_url": "https://"}, "base_url must be an address"),
+        ({"base_url": "https://host/v1\n"}, "base_url must be an address"),
         ({"exclude": ["eror"]}, "'analysis.exclude'.*'errors'"),
         ({"exclude": ["errors", "errors"]}, "names one twice"),
         ({"family": [["base"]]}, "'analysis.family'.*at least 2"),

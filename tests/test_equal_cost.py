@@ -195,7 +195,7 @@ def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
         with Store(alone.folder / "store.sqlite") as store:
             ledger, cells = billed(store).query("kind != 'probe'"), store.cells()
         assert once[name] == ledger[~ledger.key.isin([*cells.trace_key, *cells.answer_key])].tokens.sum() > 0
-    for changed in ({"pool_budget": 10}, {"model": "other"}, {}):
+    for changed in ({"pool_budget": 10, "model": "other"}, {}):
         table = swept(small(run="mixed", methods=["base", *methods.values()], **changed))
     assert table.preparation.xs(40, level="budget").to_dict() == once | {"base": 0}
 

@@ -14,8 +14,8 @@ from anytime_lib import anytime_index
 from anytime_lib.errors import DataError
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.stats import least_sufficient_budget, measures
+from anytime_lib.stats.intervals import upper_bound
 from anytime_lib.stats.measures import MEASURES, trace_measures
-from anytime_lib.stats.sufficient import upper_bound
 
 NAN = float("nan")
 
@@ -138,5 +138,5 @@ def test_testing_many_budgets_costs_nothing() -> None:
     wrong, cells = 0, flat([0.1] * 7 + [0.0], n=60, k=2)
     for rng in np.random.default_rng(0).spawn(120):
         drawn = cells.assign(score=(rng.random(len(cells)) < np.where(cells.budget < 128, 0.7, 0.8)).astype(float))
-        wrong += least_sufficient_budget(drawn, margin=0.1, n_draws=1_000).budget < 128
+        wrong += least_sufficient_budget(drawn, margin=0.1).budget < 128
     assert wrong <= 120 * 0.05 + 3 * np.sqrt(120 * 0.05 * 0.95)

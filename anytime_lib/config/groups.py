@@ -42,7 +42,7 @@ def check_url(url: str, name: str = "base_url") -> str:
         ConfigError: it is no http(s) address, or it carries a secret; the message does not repeat it.
     """
     try:
-        parts = HttpUrl(url)
+        parts = HttpUrl(url if url.isprintable() else "")
     except ValidationError:
         raise ConfigError(f"{name} must be an address such as https://api.openai.com/v1") from None
     if parts.username or parts.password or parts.query or parts.fragment:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from anytime_lib.index import Order, mean_curve, quality_array
-from anytime_lib.plots.style import GREY, QUALITY, budget_axis, colours_of, finish, panels, size_of, title_of
+from anytime_lib.plots.style import GREY, QUALITY, TITLES, budget_axis, colours_of, finish, lines, panels, size_of
 from anytime_lib.stats.estimate import band
 
-X = "reasoning budget (tokens of the serving model, log scale)"
+X = "reasoning budget (tokens, log scale)"
 
 
 def plot_curves(
-    cells: pd.DataFrame, *, baseline: str = "base", order: Order = "pooled", n_resamples: int = 2_000, seed: int = 0,
-    confidence_level: float = 0.95, chance: float | None = None, apart: bool = False, simultaneous: bool = False,
+    cells: pd.DataFrame, *, baseline: str = "base", order: Order = "pooled", confidence_level: float = 0.95,
+    chance: float | None = None, apart: bool = False, simultaneous: bool = False, **settings: Any,
 ) -> Figure:  # fmt: skip
     """Quality against budget for every method of one (run, model, task), with bootstrap bands.
 
@@ -25,39 +27,35 @@ def plot_curves(
         chance: draw a line at what guessing reaches.
         apart: a panel for each method.
         simultaneous: draw the limits that hold the whole curve at once too, dashed.
+        settings: of `band`: n_resamples, seed.
     """
-    settings = {"order": order, "n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
     arms = {str(method): arm for method, arm in cells.groupby("method", sort=False)}
-    curves = {method: band(arm, **settings) for method, arm in arms.items()}  # type: ignore[arg-type]
+    curves = {m: band(arm, order=order, confidence_level=confidence_level, **settings) for m, arm in arms.items()}
     figure, axes = panels(len(arms), width=3.6, height=2.8) if apart else panels()
     colours = colours_of(arms)
     for i, (method, curve) in enumerate(curves.items()):
-        ax = axes[i] if apart else axes[0]
+        ax, colour = axes[i if apart else 0], colours[method]
         if apart:
             ax.set_title(f"{method}, {size_of(arms[method])}", fontsize=8)
             if baseline in curves and method != baseline:
                 ax.plot(curves[baseline].budget, curves[baseline].quality, color=GREY, linewidth=1.5, label=baseline)
-        colour = colours[method]
-        ax.plot(curve.budget, curve.quality, marker="o", markersize=4, color=colour,
-                label="the method" if apart else method)  # fmt: skip
-        ax.fill_between(curve.budget, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0)
+        label = "the method" if apart else method
+        lines(ax, curve.assign(label=label), "label", x="budget", y="quality", colours={label: colour})
         for end, says in ((curve.low_all, "whole curve at once"), (curve.high_all, None)) if simultaneous else ():
             ax.plot(curve.budget, end, color=colour, linewidth=0.8, linestyle="--", label=says)
         if order != "raw":
             raw = mean_curve(quality_array(arms[method])[0], "raw")
-            ax.plot(curve.budget, raw, marker="x", markersize=4, linestyle=":", linewidth=1, color=colour,
-                    label="before the maximum")  # fmt: skip
+            ax.plot(curve.budget, raw, "x:", markersize=4, linewidth=1, color=colour, label="before the maximum")
         budget_axis(ax, curve.budget)
-    top = max(float(curve[["quality", "high"]].max().max()) for curve in curves.values())
-    axes[0].set_ylim(0, max(0.2, 1.08 * top))  # a curve along the floor should look like one
     if chance is not None:
         for ax in axes:
             ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
+    top = max(float(curve[["quality", "high"]].max().max()) for curve in curves.values())
+    axes[0].set_ylim(0, max(0.2, 1.08 * top))  # a curve along the floor should look like one
     task, best = str(cells.task.iloc[0]), "mean, no maximum" if order == "raw" else f"best so far ({order})"
-    title = (f"Quality at each budget: {title_of(task)}\n{cells.model.iloc[0]}\n{best}, {confidence_level:.0%} "
+    title = (f"Quality at each budget: {TITLES.get(task, task)}\n{cells.model.iloc[0]}\n{best}, {confidence_level:.0%} "
              f"bootstrap bands over problems, {size_of(cells)}")  # fmt: skip
-    x = X if len(axes) == 1 else "reasoning budget (tokens, log scale)"
-    return finish(figure, axes, x=x, y=QUALITY.get(task, "mean score"), title=title)
+    return finish(figure, axes, x=X, y=QUALITY.get(task, "mean score"), title=title)
 
 
 def plot_trace(cells: pd.DataFrame) -> Figure:
@@ -76,9 +74,7 @@ def plot_accounts(table: pd.DataFrame, *, says: str, axis: str = "total_all") ->
     """Quality (best so far) against all tokens of a problem, a line per method of one task (of `accounts`), along a key
     of `studies.equal_cost.AXES`, whose value there `says` what is equal on it."""
     figure, (ax,) = panels(height=4.4)
-    colours = colours_of(table.method)
-    for method, arm in table.groupby("method", sort=False):
-        ax.plot(arm[axis], arm.best, marker="o", markersize=3, color=colours[str(method)], label=str(method))
+    lines(ax, table, "method", x=axis, y="best", colours=colours_of(table.method))
     ax.set_xscale("log")
     ax.set_ylim(0, max(0.2, 1.08 * float(table.best.max())))
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 3, 5, 7)))
@@ -86,6 +82,6 @@ def plot_accounts(table: pd.DataFrame, *, says: str, axis: str = "total_all") ->
     ax.minorticks_off()
     ax.tick_params(axis="x", labelsize=8, rotation=30)
     task = str(table.task.iloc[0])
-    title = (f"What quality costs: {title_of(task)}\n{says}; best so far (pooled), "
+    title = (f"What quality costs: {TITLES.get(task, task)}\n{says}; best so far (pooled), "
              f"n = {int(table.n_problems.iloc[0])} problems")  # fmt: skip
     return finish(figure, [ax], x="tokens per problem (log scale)", y=QUALITY.get(task, "mean score"), title=title)

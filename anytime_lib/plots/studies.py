@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from anytime_lib.plots.style import BLUE, budget_axis, finish, panels
+from anytime_lib.plots.style import BLUE, budget_axis, finish, forest, lines, panels
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     """Power against the number of problems, one line for each number of samples (rows of `power_table`), with the 95 %
     interval of the simulation; the dotted line is the usual .8."""
     figure, (ax,) = panels()
-    for (samples, part), colour in zip(table.groupby("n_samples"), sns.color_palette("colorblind"), strict=False):
-        half = 1.96 * part.standard_error
-        ax.plot(part.n_problems, part.power, marker="o", color=colour, label=f"{samples} samples per problem")
-        ax.fill_between(part.n_problems, part.power - half, part.power + half, color=colour, alpha=0.18, linewidth=0)
+    half, first = 1.96 * table.standard_error, table.iloc[0]
+    table = table.assign(low=table.power - half, high=table.power + half)
+    lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
     ax.axhline(0.8, color="0.5", linestyle=":", linewidth=1)
     budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
-    first = table.iloc[0]
     title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
               f"{first.n_simulations:,.0f} simulated studies a point")  # fmt: skip
     return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
@@ -35,12 +31,9 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
 def plot_variance(splits: Sequence[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
     """Where the variance of the mean lies: a bar for each (label, `VarianceSplit.to_frame()`), stacked by level."""
     figure, (ax,) = panels(height=0.4 + 0.5 * len(splits))
-    left = np.zeros(len(splits))
-    for i, (level, colour) in enumerate(zip(splits[0][1].level, sns.color_palette("colorblind"), strict=False)):
-        shares = np.nan_to_num([table.of_the_mean.iloc[i] for _, table in splits])
-        ax.barh(range(len(splits)), shares, left=left, color=colour, label=f"between {level}")
-        left += shares
-    ax.set_yticks(range(len(splits)), [label for label, _ in splits])
+    shares = pd.DataFrame([table.set_index("level").of_the_mean for _, table in splits]).add_prefix("between ")
+    shares.index = pd.Index([label for label, _ in splits])
+    shares.plot.barh(ax=ax, stacked=True, color=sns.color_palette("colorblind"), legend=False)
     ax.invert_yaxis()
     ax.set_xlim(0, 1)
     return finish(figure, [ax], x="share of the variance of the mean", y="", title=title)
@@ -51,16 +44,15 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     `design_table`); in dollars where a price is known that is above zero, else in output tokens."""
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
-    for (samples, part), colour in zip(table.groupby("n_samples"), sns.color_palette("colorblind"), strict=False):
-        ax.plot(part[unit], part.detectable, marker="o", color=colour, label=f"{samples} samples per problem")
-        for row in part.iloc[[0, -1]].itertuples():
-            ax.annotate(f"n = {row.n_problems}", (getattr(row, unit), row.detectable), fontsize=7, color=colour,
-                        xytext=(3, 4), textcoords="offset points")  # fmt: skip
+    lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
+    fewest, most = table.n_problems.min(), table.n_problems.max()
+    for n, cost, least in zip(table.n_problems, table[unit], table.detectable, strict=True):
+        if n in (fewest, most):
+            ax.annotate(f"n = {n}", (cost, least), xytext=(3, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
-    title += (f"\nsmallest true difference found with power .8, two-sided .05, {table.n_problems.min()} to "
-              f"{table.n_problems.max()} problems")  # fmt: skip
+    title += f"\nsmallest true difference found with power .8, two-sided .05, {fewest} to {most} problems"
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
 
 
@@ -72,15 +64,10 @@ def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.9
     would give."""
     figure, (ax,) = panels(height=2.6)
     rows = table[(table.level == "all") & table.measure.isin(_SHARES)].set_index("measure").loc[_SHARES]
-    row: Any
-    for i, row in enumerate(rows.itertuples()):
-        ax.plot([row.chance], [i], marker="|", markersize=14, color="0.5", linestyle="none", label="coins")
-        ax.plot([row.low, row.high], [i, i], color="black", linewidth=1.5)
-        ax.plot([row.value], [i], marker="o", color="black")
     none = np.where(rows.value.isna(), " (none)", "")
-    labels = [f"{name.replace('_', ' ')}, n = {n}{no}" for name, n, no in zip(rows.index, rows.n, none, strict=True)]
-    ax.set_yticks(range(len(labels)), labels)
-    ax.invert_yaxis()
+    names = [f"{name.replace('_', ' ')}, n = {n}{no}" for name, n, no in zip(rows.index, rows.n, none, strict=True)]
+    ax.plot(rows.chance, range(len(rows)), "|", markersize=14, color="0.5", label="coins")
+    forest(ax, rows, names)
     ax.set_xlim(-0.02, 1.02)
     x = f"share ({confidence_level:.0%} interval, problems resampled; n = {int(table.n_problems.max())} problems)"
     return finish(figure, [ax], x=x, y="", title=title)
@@ -95,8 +82,7 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
     jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
     ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
     ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
-    title += (f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} "
-              "problems")  # fmt: skip
+    title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
     x = "judged margin (nats, averaged over both orders)"
     return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
 
@@ -108,13 +94,13 @@ def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
     colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
     figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
     codes = matrix.apply(lambda column: column.map(list(colours).index))
-    ax.imshow(codes, aspect="auto", cmap=ListedColormap(list(colours.values())), vmin=-0.5, vmax=3.5)
     # As ASCII, since not every font has every script, and "$" not as mathematics.
     labels = [text.encode("ascii", "backslashreplace").decode().replace("$", r"\$") for text in matrix.index]
-    ax.set_yticks(range(len(labels)), [t if len(t) <= 58 else t[:57] + "..." for t in labels], fontsize=8)
-    ax.set_xticks(range(matrix.shape[1]), list(matrix.columns))
-    for (i, j), word in np.ndenumerate(matrix.to_numpy()):
-        ax.text(j, i, word, ha="center", va="center", fontsize=7)
+    labels = [t if len(t) <= 58 else t[:57] + "..." for t in labels]
+    sns.heatmap(codes, ax=ax, annot=matrix, fmt="", annot_kws={"size": 7, "color": "black"}, cbar=False, vmin=0, vmax=3,
+                cmap=list(colours.values()), xticklabels=list(matrix.columns), yticklabels=labels)  # fmt: skip
+    ax.set(xlabel="", ylabel="")
+    ax.tick_params(axis="y", rotation=0, labelsize=8)
     handles = [Patch(color=colour, label=word) for word, colour in colours.items()]
     figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=4)
     figure.suptitle(f"{title} (n = {len(matrix)} responses)", fontsize=10)
@@ -126,10 +112,7 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
     several values of the column `along` (`n_samples`, `n_budgets`)."""
     figure, axes = panels(len(tables), width=4.2, height=3.4)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
-        orders = table.groupby("order", sort=False)
-        for colour, (order, part) in zip(sns.color_palette("colorblind"), orders, strict=False):
-            ax.plot(part[along], part.bias, marker="o", markersize=4, color=colour, label=str(order))
-            ax.fill_between(part[along], part.low, part.high, color=colour, alpha=0.25, linewidth=0)
+        lines(ax, table, "order", x=along, y="bias")
         ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
         budget_axis(ax, table[along].unique())
         ax.set_title(heading, fontsize=9)
@@ -142,13 +125,11 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
     """Measured error rates of the full study (rows of `error_rate_table`) against what is promised of them: column ->
     lowest and highest share allowed, shaded."""
     figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, columns=2, share=False)
-    labels = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
+    names = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
     for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         share, error = table[column], 1.96 * np.sqrt(table[column] * (1 - table[column]) / table.repetitions)
+        ends = pd.DataFrame({"value": share, "low": share - error, "high": share + error})
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
-        ax.errorbar(share, range(len(table)), xerr=error, fmt="o", markersize=4, color=BLUE, linewidth=1,
-                    label="measured, 95% interval")  # fmt: skip
-        ax.set_yticks(range(len(labels)), [""] * len(labels) if i % 2 else labels, fontsize=7)
-        ax.set_ylim(len(labels) - 0.4, -0.6)
+        forest(ax, ends, [""] * len(names) if i % 2 else names, BLUE, "measured, 95% interval")
         ax.set_title(column, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title, columns=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,6 @@ QUALITY = {"natural_plan_trip": "mean share of constraints satisfied", "aime": "
 """What the built-in tasks, and the quality of their answers, are called in figures; others by their own names."""
 GREY, BLUE, RED = "0.55", "#0173b2", "#d55e00"
 _USUAL = ("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt")
-
-
-def title_of(task: str) -> str:
-    """A task's name in figures."""
-    return TITLES.get(task, task)
 
 
 def colours_of(methods: Iterable[str]) -> dict[str, Any]:
@@ -46,20 +41,40 @@ def panels(
     rows = -(-n // columns)
     figure = plt.figure(figsize=(max(5.2, width * columns + extra), height * rows + 1.2), layout="constrained")
     grid = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel())
-    for ax in grid[n:]:
-        ax.set_axis_off()
-    for i, ax in enumerate(grid[:n]):  # the lowest of each column has the ticks, whatever is below it
+    for i, ax in enumerate(grid):  # the lowest of each column has the ticks, whatever is below it
         ax.tick_params(labelbottom=not share or i + columns >= n)
+        ax.axison = i < n
     return figure, grid[:n]
 
 
 def budget_axis(ax: Axes, budgets: Iterable[int]) -> None:
     """Budgets (or other sizes) on a log scale, at most six of them named."""
     ticks = sorted(budgets)
-    shown = ticks if len(ticks) <= 6 else ticks[:: -(-len(ticks) // 6)]
+    shown = ticks[:: -(-len(ticks) // 6)]
     ax.set_xscale("log", base=2)
     ax.set_xticks(shown, [str(t) for t in shown])
     ax.minorticks_off()
+
+
+def lines(
+    ax: Axes, table: pd.DataFrame, by: str, *, x: str, y: str, label: str = "{}",
+    colours: Mapping[Any, Any] | None = None,
+) -> None:  # fmt: skip
+    """A line of y against x for each value of the column `by`, with a band where the table has `low` and `high`."""
+    colours = colours or dict(zip(table[by].unique(), sns.color_palette("colorblind"), strict=False))
+    for value, part in table.groupby(by, sort=False):
+        ax.plot(part[x], part[y], marker="o", markersize=4, color=colours[value], label=label.format(value))
+        if "low" in part:
+            ax.fill_between(part[x], part.low, part.high, color=colours[value], alpha=0.2, linewidth=0)
+
+
+def forest(ax: Axes, table: pd.DataFrame, names: Sequence[str], colour: str = "black", label: str = "") -> None:
+    """Rows of points with their intervals (columns value, low, high), the first on top, and a name for each."""
+    rows = range(len(table))
+    ax.hlines(rows, table.low, table.high, color=colour, linewidth=1.5)
+    ax.plot(table.value, rows, "o", color=colour, markersize=5, label=label or None)
+    ax.set_yticks(rows, names, fontsize=8)
+    ax.set_ylim(len(table) - 0.3, -0.7)
 
 
 def finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str, columns: int = 3) -> Figure:
@@ -71,8 +86,7 @@ def finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str, 
         named |= dict(zip(labels, handles, strict=True))
     for ax in axes[-min(len(axes), columns) :]:  # a label of the figure would lie under the legend
         ax.set_xlabel(x, fontsize=9)
-    if y:
-        figure.supylabel(y, fontsize=10)
+    figure.supylabel(y, fontsize=10)
     figure.suptitle(title, fontsize=10)
     if named:
         figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(len(named), 3),

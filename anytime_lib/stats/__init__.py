@@ -4,7 +4,7 @@ The names that most analyses need; each module of this package is one question, 
 """
 
 from anytime_lib.stats.compare import Comparison, compare
-from anytime_lib.stats.conclude import VERDICTS, conclude
+from anytime_lib.stats.conclude import VERDICTS, conclude, equivalent, noninferior
 from anytime_lib.stats.design import min_detectable_effect
 from anytime_lib.stats.estimate import band, estimate
 from anytime_lib.stats.family import compare_family
@@ -13,6 +13,6 @@ from anytime_lib.stats.missing import bounds
 from anytime_lib.stats.sufficient import least_sufficient_budget
 
 __all__ = [
-    "VERDICTS", "Comparison", "band", "bounds", "compare", "compare_family", "conclude", "estimate",
-    "least_sufficient_budget", "measures", "min_detectable_effect",
+    "VERDICTS", "Comparison", "band", "bounds", "compare", "compare_family", "conclude", "equivalent", "estimate",
+    "least_sufficient_budget", "measures", "min_detectable_effect", "noninferior",
 ]  # fmt: skip

@@ -1,8 +1,7 @@
 """What else might a statistic have been? Resampling by problem, with the same draws for every arm.
 
-Samples within a problem are not independent, so whole problems are drawn with replacement, their samples with them.
-(Drawing samples anew as well would count the noise between them twice.) A resample is a row of weights, how often each
-problem was drawn, so that all resamples are one matrix product. Notebook 08 shows how often intervals hold the truth.
+Samples within a problem are not independent, so whole problems are drawn with replacement, their samples with them. A
+resample is a row of weights, how often each problem was drawn, so that all resamples are one matrix product.
 Sources: Davison & Hinkley, "Bootstrap Methods and their Application" (1997), ch. 3.8; Miller, "Adding Error Bars to
 Evals" (arXiv 2411.00640).
 """
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anytime_lib.index import Axis, Floats, Order, anytime_index, from_means, mean_curve, problem_curves
 
@@ -70,17 +70,13 @@ def reweighted(quality: Floats, budgets: list[int], statistic: CurveStatistic, w
     return np.asarray(statistic.of(from_means(means, statistic.order, quality.shape[-1]), budgets))
 
 
-def resampled(
-    quality: Floats, budgets: list[int], statistic: CurveStatistic, n_resamples: int, rng: np.random.Generator
-) -> Floats:
-    """A statistic on R bootstrap resamples, with the same draws for all arms: (A, P, S, T), NaN where missing ->
-    (R, A, ...)."""
-    return reweighted(quality, budgets, statistic, draw_weights(quality.shape[1], n_resamples, rng))
+def resampled(quality: Floats, budgets: list[int], statistic: CurveStatistic, n_resamples: int, seed: Seed) -> Floats:
+    """A statistic on R bootstrap resamples, the same for all arms: (A, P, S, T), NaN where missing -> (R, A, ...)."""
+    return reweighted(quality, budgets, statistic, draw_weights(quality.shape[1], n_resamples, generator(seed)))
 
 
 def jackknifed(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
-    """The statistic of every arm with one problem left out: (A, P, S, T) -> (P, A, ...); of a single problem, itself.
-    NaN where a problem alone holds some budget."""
+    """The statistic of every arm with each problem left out: (A, P, S, T) -> (P, A, ...); of a single one, itself."""
     n = quality.shape[1]
     return reweighted(quality, budgets, statistic, 1 - np.eye(n) if n > 1 else np.ones((1, 1)))
 
@@ -93,3 +89,39 @@ def weighted_mean(weights: Floats, values: Floats) -> Floats:
         return np.asarray(total / weights.sum(axis=1, keepdims=True))
     count = weights @ seen
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+EXACT = 12
+"""Up to this many problems all 2^n exchanges of the arms are gone through."""
+
+
+def exchange_signs(n: int, n_exchanges: int, rng: np.random.Generator) -> NDArray[np.int8]:
+    """Which problems have their arms exchanged: (F, n) of 1 and -1, all 2^n of them up to `EXACT` problems."""
+    if n <= EXACT:
+        return (1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)).astype(np.int8)
+    return 1 - 2 * rng.integers(2, size=(n_exchanges, n), dtype=np.int8)
+
+
+def sign_flip_pvalue(curves: Floats, budgets: list[int], statistic: CurveStatistic, signs: NDArray[np.int8]) -> float:
+    """The sign-flip permutation test: would the difference be as large were the arms of any problem exchanged?
+
+    Two-sided, of (2, P, U) `problem_curves`, both NaN where either is, by (F, P) `exchange_signs`; NaN where a budget
+    has no pair. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among them (so
+    that it is valid, and never 0). The null is that the method changes nothing about a problem, its whole curve
+    included: with `pooled` the maximum lifts a flat curve above a rising one of equal true index, which is then seen.
+    """
+    seen = ~np.isnan(curves).any(axis=0)
+    count = seen.sum(axis=0)
+    if not count.all():
+        return np.nan
+    centre = np.where(seen, (curves[0] + curves[1]) / 2, 0.0).sum(axis=0) / count
+    half = np.where(seen, (curves[1] - curves[0]) / 2, 0.0)
+
+    def difference(swing: Floats) -> Floats:
+        ends = [from_means(end, statistic.order, len(budgets)) for end in (centre - swing, centre + swing)]
+        return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
+
+    observed = abs(difference(half.sum(axis=0) / count))
+    reached = np.abs(difference(signs @ half / count)) >= observed * (1 - 1e-12) - 1e-12
+    random = int(curves.shape[1] > EXACT)
+    return float((reached.sum() + random) / (len(signs) + random))

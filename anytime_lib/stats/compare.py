@@ -1,9 +1,5 @@
 """Is the difference between two methods more than chance?
 
-Both arms are read on the same problems and resampled with the same draws. The p-value exchanges the two arms of whole
-problems; its null is that the method makes no difference. Near the edge it and the interval may disagree (in about 1 to
-2 % of experiments without effect); `summary` goes by the interval.
-
 The running maximum favours flat and noisy curves: where the arms' curves differ in shape, a `pooled` difference leans
 to the flatter one and its interval is too narrow (with 198 problems x 10 samples, ten budgets and one arm flat it holds
 the truth in about .6 of experiments). So a comparison with a maximum carries the same one without (`Comparison.raw`),
@@ -13,43 +9,29 @@ by the same draws; where the two conclude otherwise, the one without is to be tr
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, problem_curves
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, draw_weights, generator, index_of, jackknifed, reweighted
-from anytime_lib.stats.intervals import Interval, Method, interval, one_sided_pvalue
+from anytime_lib.stats.bootstrap import (
+    CurveStatistic,
+    Seed,
+    draw_weights,
+    exchange_signs,
+    generator,
+    index_of,
+    jackknifed,
+    reweighted,
+    sign_flip_pvalue,
+)
+from anytime_lib.stats.intervals import Interval, Method, interval
 from anytime_lib.stats.pairing import paired_arrays
-from anytime_lib.stats.permutation import exchange_signs, sign_flip_pvalue
-from anytime_lib.stats.sufficient import possible_means
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
-
-
-@dataclass(frozen=True)
-class MarginResult:
-    """A test against a margin: small p-values speak for the claim. `alpha` is one-sided, so that `holds` agrees with an
-    interval of level 1 - 2 alpha."""
-
-    claim: str
-    alpha: float
-    pvalue: float
-    note: str
-
-    @property
-    def holds(self) -> bool:
-        return bool(self.pvalue < self.alpha)
-
-    def summary(self) -> str:
-        """One line in words."""
-        word, note = "shown" if self.holds else "not shown", f"; {self.note}" if self.note else ""
-        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
 
 
 @dataclass(frozen=True)
@@ -57,14 +39,15 @@ class Comparison:
     """The paired difference in Anytime Index, treatment minus baseline; NaN, with its reason, where there is none.
 
     Attributes:
-        statistic: the difference on the cells, n_problems x n_samples of them that both arms have at each budget.
-        pvalue: two-sided, by exchanging the arms of whole problems (see `sign_flip_pvalue`).
+        statistic: the difference on the cells that both arms have, of n_problems x n_samples traces.
+        pvalue: two-sided, by exchanging the arms of whole problems (see `sign_flip_pvalue`). It and the interval may
+            disagree near the edge (in 1 to 2 % of experiments without effect); `summary` goes by the interval.
         n_missing: cells left out because either arm lacks them.
-        draws: (R,) the difference on each resample.
-        contributions: (P,) each problem's contribution to the difference, which is their mean (jackknife pseudo-values,
-            centred). Without a pooled maximum they are the problems' own differences.
-        quality, budgets: (2, P, S, T) the paired cells themselves, and (T,).
         raw: the same comparison without a running maximum; None where there is none to leave out.
+        draws: (R,) the difference on each resample.
+        contributions: (P,) each problem's part, whose mean the difference is (jackknife pseudo-values, centred);
+            without a pooled maximum the problems' own differences.
+        quality, budgets: (2, P, S, T) the paired cells themselves, and (T,).
     """
 
     baseline: str = "baseline"
@@ -73,8 +56,6 @@ class Comparison:
     method: Method = "t"
     statistic: float = np.nan
     pvalue: float = np.nan
-    baseline_value: float = np.nan
-    treatment_value: float = np.nan
     n_problems: int = 0
     n_samples: int = 0
     n_missing: int = 0
@@ -85,20 +66,18 @@ class Comparison:
     quality: Floats = field(repr=False, default_factory=lambda: np.full((2, 1, 1, 2), np.nan))
     budgets: list[int] = field(repr=False, default_factory=lambda: [1, 2])
 
-    def confidence_interval(self, confidence_level: float | None = None, method: Method | None = None) -> Interval:
+    def confidence_interval(self, confidence_level: float | None = None) -> Interval:
         """The interval of the difference; a point when all draws are equal."""
-        how, level = method or self.method, confidence_level or self.confidence_level
-        ends = interval(self.draws, self.statistic, n=self.n_problems, method=how, confidence_level=level)
+        level = confidence_level or self.confidence_level
+        ends = interval(self.draws, self.statistic, n=self.n_problems, method=self.method, confidence_level=level)
         return Interval(*map(float, ends))
 
     @property
     def direction(self) -> int:
-        """What the interval allows to be said: 1 above zero, -1 below, 0 neither. A point counts only where the
-        exchange of arms bears it out."""
+        """What the interval says: 1 above zero, -1 below, 0 neither. A point counts only where the p-value agrees."""
         low, high = self.confidence_interval()
-        if low == high and not self.pvalue < 1 - self.confidence_level:
-            return 0
-        return int(low > 0) - int(high < 0)
+        told = low < high or self.pvalue < 1 - self.confidence_level
+        return int(told and low > 0) - int(told and high < 0)
 
     @property
     def disagrees(self) -> bool:
@@ -107,8 +86,7 @@ class Comparison:
 
     @property
     def effect_size(self) -> float:
-        """Cohen's d_z: the mean of the problems' contributions over their standard deviation; infinite if all differ
-        alike, 0 if none differs."""
+        """Cohen's d_z, of the problems' contributions; infinite if all differ alike, 0 if none differs."""
         if self.n_problems < 2:
             return np.nan
         if np.ptp(self.contributions) == 0:
@@ -120,49 +98,15 @@ class Comparison:
         t = abs(self.effect_size) * np.sqrt(self.n_problems)
         return float(2 * distributions.t.sf(t, self.n_problems - 1)) if np.isfinite(t) else np.nan
 
-    def noninferior(self, margin: float, alpha: float = 0.05) -> MarginResult:
-        """Is the treatment worse by no more than `margin`? One-sided.
-
-        The larger of two p-values: by the interval's method and draws, which know only of losses that were seen, and by
-        Gaffke's bound on the problems' contributions (see `upper_bound`), which allows for rare and large ones. Without
-        any difference at all, n problems show a margin above 1 - alpha^(1 / n) and no smaller one.
-        """
-        claim = f"{self.treatment} is worse than {self.baseline} by less than {margin:g}"
-        return MarginResult(claim, alpha, *self._not_below(margin, 1))
-
-    def equivalent(self, margin: float, alpha: float = 0.05) -> MarginResult:
-        """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
-        claim = f"{self.treatment} and {self.baseline} differ by less than {margin:g}"
-        found = [self._not_below(margin, sign) for sign in (1, -1)]
-        return MarginResult(claim, alpha, *max(found, key=lambda one: one[0]))
-
-    def _not_below(self, margin: float, sign: Literal[1, -1]) -> tuple[float, str]:
-        """The p-value of "the treatment is worse (sign -1: better) by `margin` or more", and what to know of it."""
-        if not margin > 0:
-            raise DataError(f"a margin must be above 0, in units of the index, not {margin}")
-        if np.isnan(self.contributions).any():
-            return np.nan, self.reason or "every budget must be held by two problems or more"
-        draws, value = sign * self.draws, sign * self.statistic
-        by_draws = one_sided_pvalue(draws, value, -margin, n=self.n_problems, method=self.method)
-        by_bound = float(np.mean(self._possible_losses[sign] >= margin))
-        return max(by_draws, by_bound), "by Gaffke's bound, for rare losses" if by_bound > by_draws else ""
-
-    @cached_property
-    def _possible_losses(self) -> dict[int, Floats]:
-        """What the mean loss of the treatment (1) and of the baseline (-1) may be at most: (10,000,) each."""
-        worst = max(1.0, float(np.abs(self.contributions).max()))
-        return {sign: possible_means(-sign * self.contributions, worst=worst) for sign in (1, -1)}
-
     @property
     def notes(self) -> list[str]:
         """What a reader should know before believing the figures."""
         if self.reason:
             return [self.reason]
         found = ["with so few problems a hint, no proof"] if self.n_problems < FEW else []
-        if not np.isnan(self.statistic) and np.ptp(self.contributions) == 0:
+        if np.ptp(self.contributions) == 0:
             found.append("every problem differs alike, so the interval is a point")
-        lost = float(np.mean(np.isnan(self.draws)))
-        if 0 < lost < 1:
+        if 0 < (lost := float(np.isnan(self.draws).mean())) < 1:
             found.append(f"{lost:.1%} of the resamples have no value and were left out")
         return found
 
@@ -173,8 +117,7 @@ class Comparison:
             return f"{self.treatment} cannot be compared with {self.baseline}: {why}"
         said = {1: "better than", -1: "worse than", 0: "not distinguishable from"}[self.direction]
         low, high = self.confidence_interval()
-        size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
-        bare = ""
+        size, bare = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes]), ""
         if self.raw is not None:
             ends = self.raw.confidence_interval()
             bare = f"; without the maximum {self.raw.statistic:+.3f} [{ends.low:+.3f}, {ends.high:+.3f}]"
@@ -186,13 +129,12 @@ class Comparison:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """One row; raw_difference, raw_low and raw_high are those without a maximum, of whatever had none its own."""
+        """One row; raw_difference, raw_low and raw_high are those without a maximum."""
         bare = self.raw or self
         (low, high), (raw_low, raw_high) = self.confidence_interval(), bare.confidence_interval()
         return pd.DataFrame([{
-            "baseline": self.baseline, "treatment": self.treatment, "baseline_value": self.baseline_value,
-            "treatment_value": self.treatment_value, "difference": self.statistic, "low": low, "high": high,
-            "pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic,
+            "baseline": self.baseline, "treatment": self.treatment, "difference": self.statistic, "low": low,
+            "high": high, "pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic,
             "raw_low": raw_low, "raw_high": raw_high, "n_problems": self.n_problems, "n_samples": self.n_samples,
             "n_missing": self.n_missing, "notes": "; ".join(self.notes),
         }])  # fmt: skip
@@ -211,7 +153,7 @@ def compare(
         settings: n_resamples, seed, confidence_level, method (see `compare_arrays`).
 
     Raises:
-        DataError: a method is not there, the arms share no cell, their budgets differ, or a cell is there twice.
+        DataError: see `paired_arrays`.
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
     names: dict[str, Any] = {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
@@ -235,14 +177,13 @@ def compare_arrays(
     weights, signs = draw_weights(n, n_resamples, resampling), exchange_signs(n, n_resamples - 1, exchanging)
 
     def compared(of: CurveStatistic, raw: Comparison | None = None) -> Comparison:
-        first, second = (float(v) for v in of(quality, budgets))
+        value = float(np.diff(of(quality, budgets))[0])
         left_out = np.diff(jackknifed(quality, budgets, of))[:, 0]
         pull = (n - 1) * (left_out.mean() - left_out)
         return Comparison(
-            statistic=second - first, baseline_value=first, treatment_value=second, n_problems=n,
-            n_samples=quality.shape[2], pvalue=sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs),
-            draws=np.diff(reweighted(quality, budgets, of, weights))[:, 0],
-            contributions=np.round(second - first + pull, 12),  # so that equal problems tie, which ranks depend on
+            statistic=value, pvalue=sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs),
+            n_problems=n, n_samples=quality.shape[2], draws=np.diff(reweighted(quality, budgets, of, weights))[:, 0],
+            contributions=np.round(value + pull, 12),  # so that equal problems tie, which ranks depend on
             quality=quality, budgets=budgets, raw=raw, **fields,
         )  # fmt: skip
 

@@ -1,12 +1,68 @@
-"""What may be concluded? Sentences by rule from intervals: nobody chooses the words after seeing the numbers."""
+"""What may be concluded? Tests against a margin, and sentences by rule, which nobody picks after seeing the numbers."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from anytime_lib.errors import DataError
 from anytime_lib.stats.compare import FEW, Comparison
 from anytime_lib.stats.family import Family
+from anytime_lib.stats.intervals import one_sided_pvalue, possible_means
+
+
+@dataclass(frozen=True)
+class MarginResult:
+    """A one-sided test against a margin: small p-values speak for the claim."""
+
+    claim: str
+    alpha: float
+    pvalue: float
+    note: str
+
+    @property
+    def holds(self) -> bool:
+        return bool(self.pvalue < self.alpha)
+
+    def summary(self) -> str:
+        """One line in words."""
+        word, note = "shown" if self.holds else "not shown", f"; {self.note}" if self.note else ""
+        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
+
+
+def noninferior(comparison: Comparison, margin: float, alpha: float = 0.05) -> MarginResult:
+    """Is the treatment worse by no more than `margin`, in units of the index?
+
+    The larger of two p-values: by the interval's method and draws, which know only of losses that were seen, and by
+    Gaffke's bound on the problems' contributions (see `upper_bound`), which allows for rare and large ones. Without any
+    difference at all, n problems show a margin above 1 - alpha^(1 / n) and no smaller one.
+    """
+    claim = f"{comparison.treatment} is worse than {comparison.baseline} by less than {margin:g}"
+    return MarginResult(claim, alpha, *_not_below(comparison, margin)[0])
+
+
+def equivalent(comparison: Comparison, margin: float, alpha: float = 0.05) -> MarginResult:
+    """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
+    claim = f"{comparison.treatment} and {comparison.baseline} differ by less than {margin:g}"
+    return MarginResult(claim, alpha, *max(_not_below(comparison, margin), key=lambda found: found[0]))
+
+
+def _not_below(c: Comparison, margin: float) -> list[tuple[float, str]]:
+    """The p-values of "the treatment is worse by `margin` or more" and of "better", each with what to know of it."""
+    if not margin > 0:
+        raise DataError(f"a margin must be above 0, in units of the index, not {margin}")
+    if np.isnan(c.contributions).any():
+        return [(np.nan, c.reason or "every budget must be held by two problems or more")] * 2
+    found, worst = [], max(1.0, float(np.abs(c.contributions).max()))
+    for sign in (1, -1):
+        by_draws = one_sided_pvalue(sign * c.draws, sign * c.statistic, -margin, n=c.n_problems, method=c.method)
+        by_bound = float(np.mean(possible_means(-sign * c.contributions, worst=worst) >= margin))
+        note = "by Gaffke's bound, for rare losses" if by_bound > by_draws else ""
+        found.append((max(by_draws, by_bound), note))
+    return found
+
 
 VERDICTS = {
     "better": "the interval lies above zero, and Holm's adjustment leaves it standing",
@@ -22,35 +78,33 @@ VERDICTS = {
 
 
 def conclude(family: Family, margin: float) -> pd.DataFrame:
-    """One verdict of `VERDICTS` for every comparison of a family, with a margin in units of the statistic: the largest
-    difference that counts as nothing.
+    """A verdict for every comparison of a family; `margin` is the largest difference in index that counts as nothing.
 
     Returns:
-        One row per comparison: task, baseline, treatment, verdict, small (the difference is shown to be below the
-        margin, whatever its sign), reading (a sentence).
+        One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), small (the difference is shown to be
+        below the margin, whatever its sign), reading (a sentence).
     """
     rows = []
     for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):
-        verdict = _verdict(comparison, float(adjusted), family.alpha, margin)
-        small = not np.isnan(comparison.statistic) and comparison.equivalent(margin).holds
+        small = equivalent(comparison, margin).holds
+        verdict = _verdict(comparison, bool(adjusted < family.alpha), small, margin)
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
         reading = f"{member.task}: {_sentence(comparison, verdict, small, margin)}.{few}"
         rows.append((member.task, member.baseline, member.treatment, verdict, small, reading))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "small", "reading"])
 
 
-def _verdict(comparison: Comparison, adjusted: float, alpha: float, margin: float) -> str:
+def _verdict(comparison: Comparison, stands: bool, small: bool, margin: float) -> str:
     if np.isnan(comparison.statistic):
         return "not compared"
     low, high = comparison.confidence_interval()
-    stands, equivalent = adjusted < alpha, comparison.equivalent(margin).holds
-    if low == high and (not stands or low == 0):
-        return "equivalent" if equivalent else "no spread"
+    if low == high and not (stands and low):
+        return "equivalent" if small else "no spread"
     if low > 0 or high < 0:
         return ("better" if low > 0 else "worse") if stands else "hint"
-    if equivalent:
+    if small:
         return "equivalent"
-    return "not worse" if comparison.noninferior(margin).holds else "not told"
+    return "not worse" if noninferior(comparison, margin).holds else "not told"
 
 
 def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) -> str:
@@ -58,13 +112,13 @@ def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) 
     low, high = comparison.confidence_interval()
     span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
     size = f", though by less than {margin:g}" if small else ""
-    doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves"
-    stands = f"{a} is {verdict} than {b}{size}: {span}, among all that was compared{doubt * comparison.disagrees}"
+    doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves" * comparison.disagrees
+    seems = "better" if d > 0 else "worse"
+    stands = f"{a} is {seems} than {b}{size}: {span}, among all that was compared{doubt}"
     return {
         "better": stands,
         "worse": stands,
-        "hint": f"{a} seems {'better' if d > 0 else 'worse'} than {b} ({span}), which does not stand after Holm's "
-        "adjustment",
+        "hint": f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment",
         "equivalent": f"{a} and {b} differ by less than {margin:g}: {span}",
         "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
         "not told": f"whether {a} is better than {b} these cells do not tell: {span}",

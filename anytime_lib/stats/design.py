@@ -20,17 +20,14 @@ def min_detectable_effect(
     """The smallest true difference between two arms that a paired design would find with the given power.
 
     By the two-sided paired t test on the problems' mean differences, whose variance is sd_between^2 + 2 sd_within^2 /
-    n_samples. The defaults fit scores of multiple choice; put in what earlier runs showed. It is of mean quality, the
-    index of order `raw`: with the pooled maximum, which makes noise of its own, the same difference is found in .72 to
-    .75 of studies in place of .80 with 30 problems and one sample (`power_pooled` in `data/error_rates.csv`).
+    n_samples; NaN for fewer than two problems. It is of mean quality, the index of order `raw`: with the pooled
+    maximum, which makes noise of its own, the same difference is found in .72 to .75 of studies in place of .80 with 30
+    problems and one sample (`power_pooled` in `data/error_rates.csv`).
 
     Args:
         n_problems, n_samples: problems, and traces per problem and arm.
         sd_between: of the true difference between problems.
-        sd_within: of one trace's quality around its problem's mean.
-
-    Returns:
-        A difference in mean quality; NaN for fewer than two problems, for which nothing can be tested.
+        sd_within: of one trace's quality around its problem's mean. The defaults fit scores of multiple choice.
 
     Raises:
         DataError: not alpha < power < 1.

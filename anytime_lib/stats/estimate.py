@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import ARM, ORDERS, Axis, Floats, Order, mean_curve, quality_array
+from anytime_lib.index import ARM, ORDERS, Floats, Order, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import Method, interval, simultaneous_interval, widen_near_limits
-
-AXES: tuple[Axis, ...] = ("linear", "log")
-SCALES: tuple[float | Literal["observed"], ...] = (1.0, "observed")
 
 
 def estimate(
     cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 10_000, seed: Seed = 0,
     confidence_level: float = 0.95, method: Method = "t",
 ) -> pd.DataFrame:  # fmt: skip
-    """The Anytime Index of every (task, method) in the cells, with its bootstrap interval.
+    """The Anytime Index of every arm in the cells, with its bootstrap interval.
 
     Args:
         order: the level of the running maximum.
-        n_resamples, seed: of the draws, which arms with as many problems share.
-        method: of the interval (see `intervals`); cut off at 0 and 1, and widened where it is a point or near them.
+        seed: of the draws, which arms with as many problems share.
+        method: of the interval (see `intervals`), which is cut off at 0 and 1, and widened where it is a point or near.
 
     Returns:
         One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget),
-        n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing). Its degrees of
-        freedom are those of the budget at which fewest problems were graded.
+        n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing).
     """
     of, rows = index_of(order), []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
-        draws = resampled(quality[None], budgets, of, n_resamples, generator(seed))[:, 0]
+        draws = resampled(quality[None], budgets, of, n_resamples, seed)[:, 0]
         ends = interval(draws, value, n=len(values), method=method, confidence_level=confidence_level)
         low, high, note = widen_near_limits(ends, values, confidence_level)
         final, missing = float(mean_curve(quality, "raw")[-1]), int(np.isnan(quality).sum())
@@ -46,8 +42,8 @@ def estimate(
 
 
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
-    """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n, ...), for the n
-    problems graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""
+    """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n,), for the n problems
+    graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""
     held = graded(quality)
     scarce = held[:, held.sum(axis=0).argmin()]
     value, n = np.asarray(statistic(quality, budgets)), int(scarce.sum())
@@ -73,15 +69,14 @@ def band(
         running maximum, at the least so far), note.
     """
     quality, _, budgets = quality_array(cells)
-    curve = mean_curve(quality, order)
-    draws = resampled(quality[None], budgets, curve_of(order), n_resamples, generator(seed))[:, 0]
+    curve, last = mean_curve(quality, order), CurveStatistic(lambda curve, _: curve[..., -1], order)
+    draws = resampled(quality[None], budgets, curve_of(order), n_resamples, seed)[:, 0]
     counts = graded(quality).sum(axis=0)
     counts = counts if order == "raw" else np.minimum.accumulate(np.where(counts, counts, len(quality)))
     judged = counts > 1
     fewest = int(counts[judged].min(initial=len(quality)))
     shown = np.where(judged, curve, np.nan)
     whole = np.clip(simultaneous_interval(draws, shown, n=fewest, confidence_level=confidence_level), 0, 1)
-    last = CurveStatistic(lambda curve, _: curve[..., -1], order)
     rows = []
     for t, n in enumerate(counts):
         ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
@@ -105,7 +100,7 @@ def index_variants(
         One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean of the
         `permutation_null`), null_low and null_high (its central 95 %). No `crossfit` for arms with a single sample.
     """
-    rows = []
+    rows, scales = [], list(product(("linear", "log"), (1.0, "observed")))
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         fewest = int(graded(quality).sum(axis=0).min())
@@ -114,23 +109,20 @@ def index_variants(
             curve = mean_curve(quality, order)
             drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
             flat = permutation_null(quality, order, n_permutations=n_permutations, rng=permuting)
-            for axis, top in product(AXES, SCALES):
+            axis: Any
+            top: Any
+            for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
                 value, null = read(curve, budgets), read(flat, budgets)
                 ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)
-                low, high = np.clip(ends, 0, 1)
-                null_low, null_high = np.nanquantile(null, [0.025, 0.975])
-                rows.append((*arm_of, order, axis, top, float(value), low, high, np.nanmean(null), null_low, null_high))
+                null_ends = np.nanquantile(null, [0.025, 0.975])
+                rows.append((*arm_of, order, axis, top, value, *np.clip(ends, 0, 1), np.nanmean(null), *null_ends))
     names = [*ARM, "order", "axis", "q_max", "index", "low", "high", "null", "null_low", "null_high"]
-    return pd.DataFrame(rows, columns=names)
+    return pd.DataFrame(rows, columns=names).astype({"index": float})
 
 
-def permutation_null(
-    quality: Floats, order: Order = "pooled", *, n_permutations: int = 100, rng: np.random.Generator
-) -> Floats:
-    """Curves as they would look if the budget made no difference: (P, S, T) of one arm -> (n_permutations, T).
-
-    Each trace's scores are dealt to its budgets at random: what the index of such curves reads above that of `raw` is
-    made by the maximum alone.
-    """
+def permutation_null(quality: Floats, order: Order, *, n_permutations: int, rng: np.random.Generator) -> Floats:
+    """Curves as they would look if the budget made no difference, (P, S, T) of one arm -> (n_permutations, T): each
+    trace's scores are dealt to its budgets at random. What the index of such curves reads above that of `raw` is made
+    by the maximum alone."""
     return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])

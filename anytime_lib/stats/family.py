@@ -1,8 +1,8 @@
 """Does any of several methods differ, when so many are compared? A family declared beforehand, adjusted by Holm.
 
-The p-value adjusted is `Comparison.pvalue`. A member that cannot be compared (nothing was graded, or at other budgets)
-stays in the family with its reason and counts as not rejected: the others are adjusted for the family as it was
-declared, not for what came out of it. Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+A member that cannot be compared stays in the family with its reason and counts as not rejected: the others are adjusted
+for the family as it was declared, not for what came out of it.
+Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ _PLACE = ARM[:3]
 
 
 class Member(NamedTuple):
-    """One comparison of a family: where, and of what with what."""
-
     run: str
     model: str
     task: str
@@ -46,8 +44,7 @@ class Family:
         return holm([c.pvalue for c in self.comparisons.values()])
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per comparison: run, model, task, then the columns of `Comparison.to_frame`, pvalue_holm, and
-        whether it is below alpha."""
+        """One row per comparison: run, model, task, the columns of `Comparison.to_frame`, pvalue_holm, significant."""
         if not self.comparisons:
             return pd.DataFrame()
         table = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
@@ -57,10 +54,10 @@ class Family:
 
     def summary(self) -> str:
         """One sentence: how many comparisons, and which of them stand."""
-        n, pvalues = len(self.comparisons), self.pvalues
+        n, pvalues, error = len(self.comparisons), self.pvalues, f"at a family-wise error of {self.alpha:.0%} (Holm)"
         if not n:
             return "Nothing was compared: no task holds two methods of the family."
-        what = f"{n} comparison" + ("" if n == 1 else "s")
+        what = f"{n} comparison{'' if n == 1 else 's'}"
         if lacking := int(np.isnan(pvalues).sum()):
             what += f" ({lacking} of which could not be made)"
         named = [
@@ -70,18 +67,17 @@ class Family:
             if p < self.alpha
         ]
         if not named:
-            return f"Of {what}, none shows a difference at a family-wise error of {self.alpha:.0%} (Holm)."
-        return f"Of {what}, {len(named)} at a family-wise error of {self.alpha:.0%} (Holm): {'; '.join(named)}."
+            return f"Of {what}, none shows a difference {error}."
+        return f"Of {what}, {len(named)} {error}: {'; '.join(named)}."
 
 
 def compare_family(
     cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base",
     confidence_level: float = 0.95, **settings: Any,
 ) -> Family:  # fmt: skip
-    """Compare methods pair by pair on every task in the cells, and adjust for their number.
+    """Compare methods pair by pair on every (run, model, task) in the cells, and adjust for their number.
 
     Args:
-        cells: the tidy table; every (run, model, task) in it belongs to the family.
         pairs: (baseline, treatment) pairs, declared before the run; a pair of which a task lacks a method stays in the
             family there, without a value. None: every method of a task against `baseline`.
         confidence_level: of each interval; what it leaves is the family-wise error.

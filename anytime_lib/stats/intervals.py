@@ -4,14 +4,14 @@
     percentile  the draws' own quantiles
 
 `t` is the default, because it alone widens the interval for few problems: with 30 problems 95 % intervals of the index
-difference hold the truth in .943-.962 of experiments by t and .928-.957 by percentiles, with 198 in .948-.962 and
-.941-.960 (`data/error_rates.csv`), where both arms' curves have the same shape (else see `compare`).
+difference hold the truth in .943-.962 of experiments by t and .928-.957 by percentiles (`data/error_rates.csv`).
 Sources: Efron & Tibshirani, "An Introduction to the Bootstrap" (1993), ch. 12-14; Hesterberg, "What Teachers Should
 Know About the Bootstrap" (2015), sections 4-5.
 """
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,11 +20,9 @@ from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats
-from anytime_lib.stats.sufficient import upper_bound
 
 Method = Literal["t", "percentile"]
 METHODS: tuple[Method, ...] = ("t", "percentile")
-
 NEAR = 5.0
 """Fewer problems' worth than this away from an end of the scale is near it."""
 
@@ -39,22 +37,17 @@ class Interval(NamedTuple):
 def interval(
     draws: Floats, value: ArrayLike, *, n: int, method: Method = "t", confidence_level: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """The two-sided confidence interval of one or many statistics of n problems: (R, ...) draws, of which NaN are left
-    out, and the (...) value on the cells themselves -> (...) lower and (...) upper ends; the value itself, twice, where
-    draws differ by no more than rounding does."""
+    """The two-sided interval of one or many statistics of n problems: (R, ...) draws (NaN are left out) and the (...)
+    value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone."""
     if method not in METHODS:
         raise DataError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    value, tail = np.asarray(value, float), (1 - confidence_level) / 2
-    lost = np.isnan(value) | np.isnan(draws).all(axis=0)
-    draws = np.where(lost, 0.0, draws)
-    error = standard_error(draws, n)
+    value, tail, error = np.asarray(value, float), (1 - confidence_level) / 2, standard_error(draws, n)
     if method == "t":
         half = distributions.t.isf(tail, max(n - 1, 1)) * error
-        low, high = value - half, value + half
-    else:
-        ends = np.nanquantile(draws, [tail, 1 - tail], axis=0)
-        low, high = np.where(error == 0, value, ends)
-    return np.where(lost, np.nan, low), np.where(lost, np.nan, high)
+        return value - half, value + half
+    ends = np.nanquantile(np.where(np.isnan(value), 0.0, draws), [tail, 1 - tail], axis=0)
+    low, high = np.where(error == 0, value, ends)
+    return low, high
 
 
 def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, method: Method = "t") -> float:
@@ -71,7 +64,7 @@ def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, method
 
 def standard_error(draws: Floats, n: int) -> Floats:
     """The standard deviation of (R, ...) draws, with the factor sqrt(n / (n - 1)) that resampling n problems lacks; 0
-    where they differ by no more than rounding does, or have no value."""
+    where they differ by rounding alone, or have no value."""
     draws = np.where(np.isnan(draws).all(axis=0), 0.0, draws)
     spread = np.asarray(np.nanstd(draws, axis=0, ddof=1)) if len(draws) > 1 else np.zeros(draws.shape[1:])
     scale = np.nanmax(np.abs(draws), axis=0, initial=0.0)
@@ -101,11 +94,11 @@ def simultaneous_interval(
 def widen_near_limits(
     ends: tuple[ArrayLike, ArrayLike], values: Floats, confidence_level: float = 0.95
 ) -> tuple[float, float, str]:
-    """The interval by resamples of a mean of n values in [0, 1], cut off there and widened by Gaffke's bound where
-    resampling cannot see enough: (n,) values of the problems graded -> both ends, and what is to be said of them.
+    """The interval by resamples of the mean of (n,) problems' values, cut off at 0 and 1, and widened by Gaffke's bound
+    near them, where resamples are nearly all equal: both ends, and what is to be said of them ("" if nothing).
 
-    Near the ends of the scale resamples are nearly all equal: of 30 traces that are right with chance .98, an interval
-    by them holds the truth in .452 of experiments, by the bound in all.
+    Of 30 traces that are right with chance .98, the interval by resamples holds the truth in .452 of experiments, this
+    one in all.
     """
     n, point = len(values), bool(ends[0] == ends[1])
     low, high = (float(np.clip(end, 0.0, 1.0)) for end in ends)
@@ -119,3 +112,27 @@ def widen_near_limits(
     few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
     why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
     return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"
+
+
+def upper_bound(losses: ArrayLike, confidence_level: float = 0.95, *, n_draws: int = 10_000) -> Floats:
+    """An upper confidence bound of the mean of (..., n) values of at most 1, whatever their distribution -> (...).
+
+    Where nothing was lost it is the exact binomial bound, 1 - (1 - confidence)^(1/n): losses may be rare and large.
+    Source: Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
+    variable" (2005).
+    """
+    return np.asarray(np.quantile(possible_means(losses, n_draws=n_draws), confidence_level, axis=-1))
+
+
+def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000) -> Floats:
+    """What the mean loss may be, under uniform Dirichlet weights: (..., n) losses and the worst possible one ->
+    (..., n_draws). The share of them at a margin or above is the p-value of "the mean loss is that or more"."""
+    values = np.asarray(losses, dtype=float)
+    padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
+    return np.asarray(padded @ _dirichlet(n_draws, padded.shape[-1]).T)
+
+
+@lru_cache(maxsize=4)
+def _dirichlet(n_draws: int, n: int) -> Floats:
+    weights = np.random.default_rng(0).standard_exponential((n_draws, n))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_index, average, cells_array
-from anytime_lib.stats.bootstrap import curve_of, generator, resampled
+from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.stats.intervals import interval, widen_near_limits
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
@@ -45,8 +45,8 @@ def trace_measures(arm: pd.DataFrame) -> Floats:
 def measures(
     cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
-    """The measures of every arm (see `trace_measures`): means over problems of means over their traces for which the
-    measure is defined, with bootstrap intervals over problems (see `intervals`).
+    """The measures of every arm (see `trace_measures`): means over problems of means over the traces for which one is
+    defined, with bootstrap intervals over problems.
 
     Returns:
         One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for
@@ -55,7 +55,7 @@ def measures(
     rows, mean = [], curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
     for arm_of, arm in cells.groupby(ARM, sort=False):
         values = trace_measures(arm)
-        draws = resampled(values[None], [], mean, n_resamples, generator(seed))[:, 0]
+        draws = resampled(values[None], [], mean, n_resamples, seed)[:, 0]
         by_problem, value, n_missing = average(values), mean(values, []), int(np.isnan(values[..., 0]).sum())
         for i, name in enumerate(MEASURES):
             means = by_problem[~np.isnan(by_problem[:, i]), i]
@@ -78,9 +78,6 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
         One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
         `error`), budget (the smallest such), n_budgets (at which it held), baseline_key and treatment_key (of the
         answers at that budget), sorted by kind, budget, problem and sample.
-
-    Raises:
-        DataError: a method is not there.
     """
     if missing := {baseline, treatment} - set(cells.method):
         raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")

@@ -17,14 +17,10 @@ from anytime_lib.stats.bootstrap import index_of
 def bounds(
     cells: pd.DataFrame, *, baseline: str | None = None, treatment: str | None = None, order: Order = "pooled"
 ) -> pd.DataFrame:
-    """Worst- and best-case Anytime Index of every arm, or of the difference between two.
+    """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them.
 
     A cell is missing if it has no score, or if its arm lacks a budget, sample or problem that other cells of the same
-    (run, model, task) have.
-
-    Args:
-        baseline, treatment: both, for the difference treatment minus baseline on each (run, model, task).
-        order: level of the running maximum; not `crossfit`.
+    (run, model, task) have. The level of the maximum is not `crossfit`, which does not rise with every score.
 
     Returns:
         Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
@@ -33,7 +29,7 @@ def bounds(
     """
     if order == "crossfit":
         raise DataError("the cross-fitted index does not rise with every score: bound another order")
-    rows = []
+    rows, names = [], ["baseline", "treatment"] if baseline and treatment else ["method"]
     for place, part in cells.groupby(ARM[:3], sort=False):
         arms = cells_array(part)
         quality = dict(zip(arms.methods, arms.values, strict=True))
@@ -41,7 +37,7 @@ def bounds(
         def index(values: Floats, score: float, budgets: list[int] = arms.budgets) -> float:
             return float(index_of(order)(np.where(np.isnan(values), score, values), budgets))
 
-        if baseline is None or treatment is None:
+        if not (baseline and treatment):
             for method in map(str, part.method.unique()):
                 lost, ends = np.isnan(quality[method]), [index(quality[method], score) for score in (0.0, np.nan, 1.0)]
                 rows.append((*place, method, lost.sum(), lost.mean(), *ends))
@@ -51,6 +47,5 @@ def bounds(
             first, second = (index(values, np.nan) for values in np.where(lost.any(axis=0), np.nan, both))
             worst, best = (index(both[1], score) - index(both[0], 1 - score) for score in (0.0, 1.0))
             rows.append((*place, baseline, treatment, lost.sum(), lost.mean(), worst, second - first, best))
-    arm = ["method"] if baseline is None or treatment is None else ["baseline", "treatment"]
-    value = "index" if len(arm) == 1 else "difference"
-    return pd.DataFrame(rows, columns=[*ARM[:3], *arm, "n_missing", "share_missing", "worst", value, "best"])
+    value = "index" if len(names) == 1 else "difference"
+    return pd.DataFrame(rows, columns=[*ARM[:3], *names, "n_missing", "share_missing", "worst", value, "best"])

@@ -1,7 +1,6 @@
 """Where do methods differ: on the hard problems, on the easy ones, or everywhere? Performance profiles.
 
-For every threshold, the share of a method's traces (over all problems) that score above it; and how often a trace of
-one method beats one of another. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice" (arXiv 2108.13264), sections 4.2 and 4.3.
 """
 
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
-from anytime_lib.stats.bootstrap import Seed, curve_of, generator, resampled
+from anytime_lib.stats.bootstrap import Seed, curve_of, resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.intervals import interval
 
@@ -29,7 +28,8 @@ def performance_profile(
     cells: pd.DataFrame, taus: ArrayLike | None = None, *, n_resamples: int = 2_000, seed: Seed = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """The performance profile of every arm in the cells, at thresholds of the index (101 from 0 to 1 by default).
+    """The performance profile of every arm: the share of its traces (over all problems) whose index lies above each
+    threshold (101 from 0 to 1 by default).
 
     Returns:
         One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
@@ -40,7 +40,7 @@ def performance_profile(
         quality, _, budgets = quality_array(arm)
         scores = trace_indices(quality, budgets)
         above = np.where(np.isnan(scores)[..., None], np.nan, scores[..., None] > thresholds)  # (P, S, U)
-        draws = resampled(above[None], [], mean, n_resamples, generator(seed))[:, 0]
+        draws = resampled(above[None], [], mean, n_resamples, seed)[:, 0]
         share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
         low, high = np.clip(interval(draws, share, n=graded, confidence_level=confidence_level), 0, 1)
         columns = {"tau": thresholds, "share": share, "low": low, "high": high}
@@ -62,8 +62,7 @@ def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
     n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
     note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
     if n > 1:
-        tail = (1 - comparison.confidence_level) / 2
-        half = float(distributions.t.isf(tail, n - 1) * each.std(ddof=1) / np.sqrt(n))
+        half = float(distributions.t.isf((1 - comparison.confidence_level) / 2, n - 1) * distributions.sem(each))
         note = "" if half else "the same on every problem, so the interval is a point"
     low, high = np.clip([value - half, value + half], 0.0, 1.0)
     return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n, "note": note}])

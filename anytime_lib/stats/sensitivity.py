@@ -1,8 +1,6 @@
 """Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out.
 
-Variants change one choice at a time: a finding that lives on a single choice is a finding about that choice. Rules of
-exclusion are named in the params before a run (`exclude`). Where a rule that looks at outcomes hangs on a cell that was
-not graded, it takes nothing, and the report counts the problem as one of which it cannot be told.
+A finding that lives on a single choice is a finding about that choice. Rules of exclusion are named before a run.
 """
 
 from __future__ import annotations
@@ -28,17 +26,13 @@ def difference_variants(
     cells: pd.DataFrame, *, baseline: str, treatment: str, grades: Mapping[str, pd.DataFrame] | None = None,
     n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """The paired difference in Anytime Index under one changed choice at a time: the level of the running maximum, the
-    axis, q_max, the grid of budgets, the grader, the method of the interval.
-
-    Args:
-        cells: of one run, model and task.
-        grades: the cells under other graders.
+    """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time; `grades`
+    are the cells under other graders.
 
     Returns:
-        One row per variant: choice (what was changed), variant, difference, low, high, pvalue, says (where the interval
-        lies: `above` zero, `below` it, or `around` it). The first row is the default; a variant that has no value here
-        (cross-fit with one sample, a grid of two budgets) is left out.
+        One row per variant, the default first: choice (what was changed), variant, difference, low, high, pvalue, says
+        (where the interval lies: `above` zero, `below` it, or `around` it). A variant that has no value here (cross-fit
+        with one sample, a grid of two budgets) is left out.
     """
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
     settings |= {"baseline": baseline, "treatment": treatment, "with_raw": False}
@@ -81,8 +75,7 @@ def _identical_traces(cells: pd.DataFrame) -> Mask:
 
 
 def _over(values: pd.Series, cells: pd.DataFrame, keys: list[str] = _PROBLEM) -> Any:
-    """Something known or not of each cell, grouped by problem or trace: with skipna=False it is missing where what is
-    not known decides."""
+    """What is true, false or missing of each cell, grouped; with skipna=False a group is missing where that decides."""
     return values.astype("boolean").groupby([cells[key] for key in keys])
 
 
@@ -108,47 +101,36 @@ the rule that needs it) -> which to leave out, missing where what decides it was
 def apply_exclusions(
     cells: pd.DataFrame, rules: Sequence[str], texts: pd.Series[str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leave out what the named rules of `RULES` take. Each looks at all cells, so their order does not matter.
-
-    Args:
-        texts: a hash of each trace's text by its trace_key, for the rule that compares them.
+    """Leave out what the named rules of `RULES` take. Each looks at all cells, so their order does not matter; `texts`
+    is a hash of each trace's text by its trace_key, for the rule that compares them.
 
     Returns:
         The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),
         cells, traces and problems (that lost a cell), share (of all cells), problem_ids, untold (problems with cells of
         which it cannot be told; they are kept, unless another rule takes them).
-
-    Raises:
-        KeyError: no rule has that name.
-        DataError: a rule needs texts.
     """
     known = cells if texts is None else cells.assign(text=cells.trace_key.map(texts))
     found = pd.DataFrame({name: RULES[name][1](known).astype("boolean") for name in rules}, index=cells.index)
-    untold, masks = found.isna(), found.fillna(False).astype(bool)
-    every = {name: (RULES[name][0], masks[name], untold[name]) for name in rules}
-    every["all rules"] = ("any of them", masks.any(axis=1), untold.any(axis=1))
+    masks, untold = found.fillna(False).astype(bool), found.isna()
+    masks["all rules"], untold["all rules"] = masks.any(axis=1), untold.any(axis=1)
     rows = []
-    for name, (words, mask, unknown) in every.items():
-        taken, problems = cells[mask], cells.loc[mask, _PROBLEM].drop_duplicates()
+    for name in masks:
+        taken = cells[masks[name]]
+        problems, unknown = (part.drop_duplicates(_PROBLEM) for part in (taken, cells[untold[name]]))
         rows.append({
-            "rule": name, "takes": words, "cells": len(taken), "traces": len(taken.drop_duplicates(_TRACE)),
-            "problems": len(problems), "share": len(taken) / max(len(cells), 1),
-            "problem_ids": sorted(problems.problem_id.unique()),
-            "untold": len(cells[unknown].drop_duplicates(_PROBLEM)),
+            "rule": name, "takes": RULES[name][0] if name in RULES else "any of them", "cells": len(taken),
+            "traces": len(taken.drop_duplicates(_TRACE)), "problems": len(problems), "untold": len(unknown),
+            "share": len(taken) / max(len(cells), 1), "problem_ids": sorted(problems.problem_id.unique()),
         })  # fmt: skip
-    return cells[~masks.any(axis=1)].reset_index(drop=True), pd.DataFrame(rows)
+    return cells[~masks["all rules"]].reset_index(drop=True), pd.DataFrame(rows)
 
 
 def with_and_without(
     cells: pd.DataFrame, rules: Sequence[str], result: Callable[[pd.DataFrame], pd.DataFrame],
     texts: pd.Series[str] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """A result (cells -> a table) on all cells, with each rule alone, and with all of them.
-
-    Returns:
-        The tables one below another, with a first column `excluded`: "nothing", a rule, or "all rules". A rule that
-        leaves nothing to compute on has a row without values.
-    """
+    """A result (cells -> a table) on all cells, without what each rule takes, and without what any takes: one table,
+    with a first column `excluded`. A rule that leaves nothing to compute on has a row without values."""
     taken: dict[str, list[str]] = {"nothing": [], **{name: [name] for name in rules}}
     if len(rules) > 1:
         taken["all rules"] = list(rules)

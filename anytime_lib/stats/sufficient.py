@@ -2,7 +2,7 @@
 
 Budgets are tested from the largest down, and the first that fails ends it (fixed-sequence testing: Maurer, Hothorn &
 Lehmacher 1995; Westfall & Krishen 2001): the chance that the budget found loses more than the margin stays at 1 -
-confidence, however many budgets there are. Picking the smallest of many that look alike would not keep it.
+confidence, however many budgets there are.
 """
 
 from __future__ import annotations
@@ -11,44 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, average, quality_array
-
-
-def upper_bound(
-    losses: ArrayLike, confidence_level: float = 0.95, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0
-) -> Floats:
-    """An upper confidence bound of a mean of bounded values, whatever their distribution.
-
-    The quantile of `possible_means` (Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the
-    mean of a nonnegative variable", 2005): (..., n) values of at most `worst` -> (...). Where nothing was lost, it is
-    the exact binomial bound, 1 - (1 - confidence)^(1/n): losses may be rare and large.
-    """
-    means = possible_means(losses, worst=worst, n_draws=n_draws, seed=seed)
-    return np.asarray(np.quantile(means, confidence_level, axis=-1))
-
-
-def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000, seed: int = 0) -> Floats:
-    """What the mean loss may be at most: (..., n) losses and the worst possible one, under uniform Dirichlet weights ->
-    (..., n_draws). The share of them at a margin or above is the p-value of "the mean loss is that or more"."""
-    values = np.asarray(losses, dtype=float)
-    padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
-    weights = np.random.default_rng(seed).standard_exponential((n_draws, padded.shape[-1]))
-    return np.asarray(padded @ (weights / weights.sum(axis=1, keepdims=True)).T)
+from anytime_lib.index import average, mean_curve, quality_array
+from anytime_lib.stats.intervals import upper_bound
 
 
 @dataclass(frozen=True)
 class SufficientBudget:
-    """The least budget shown to be enough (the largest one where no smaller was), and what it saves.
+    """The least budget shown to be enough (the largest one where no smaller was), and what stopping there saves.
 
     Attributes:
-        tokens_saved: reasoning tokens that a trace spends less at it than at the largest budget, on average.
-        dollars_saved: the same of 1,000 traces, in dollars of output tokens; None where no price is known.
-        share_saved: `tokens_saved` as a share of what a trace spends at the largest budget.
-        table: one row per budget: budget, quality, loss (quality at the largest budget less quality here), upper (its
-            upper confidence bound), enough, tested (False below the first that failed), tokens_used (mean).
+        tokens_saved: reasoning tokens of a trace, on average; share_saved: of what it spends at the largest budget;
+            dollars_saved: for the output tokens of 1,000 traces, None where no price is known.
+        table: one row per budget: budget, quality, loss (against the largest budget), upper (its upper confidence
+            bound), enough, tested (False below the first that failed), tokens_used (mean).
     """
 
     task: str
@@ -89,16 +66,14 @@ class SufficientBudget:
 
 
 def least_sufficient_budget(
-    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None,
-    n_draws: int = 10_000,
-) -> SufficientBudget:  # fmt: skip
+    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None
+) -> SufficientBudget:
     """The least budget of one arm that is not inferior to the largest by `margin` or more.
 
     Args:
         margin: the loss in mean quality that counts as nothing, stated before looking.
         confidence_level: one-sided; of not calling a budget enough that loses `margin` or more.
         price: dollars per million output tokens, if it is known.
-        n_draws: of the bound (see `upper_bound`).
 
     Raises:
         DataError: the cells are of several arms, or the largest budget has no graded cell.
@@ -109,11 +84,13 @@ def least_sufficient_budget(
     known = ~np.isnan(lost)
     if not known[:, -1].any():
         raise DataError("no cell at the largest budget was graded, so no budget can be compared with it")
-    upper = [float(upper_bound(lost[known[:, t], t], confidence_level, n_draws=n_draws)) for t in range(len(budgets))]
-    upper[-1] = 0.0  # against itself
-    enough = np.logical_and.accumulate([True, *(np.array(upper[-2::-1]) < margin)])[::-1]
-    table = pd.DataFrame({"budget": budgets, "quality": average(average(quality)), "loss": average(lost)})
-    table = table.assign(upper=upper, enough=enough, tested=[*enough[1:], True], tokens_used=used)
+    upper = [float(upper_bound(lost[known[:, t], t], confidence_level)) for t in range(len(budgets) - 1)]
+    passed = np.append(np.array(upper) < margin, True)
+    enough = np.logical_and.accumulate(passed[::-1])[::-1]
+    table = pd.DataFrame({
+        "budget": budgets, "quality": mean_curve(quality, "raw"), "loss": average(lost), "upper": [*upper, 0.0],
+        "enough": enough, "tested": np.append(enough[1:], True), "tokens_used": used,
+    })  # fmt: skip
     at = int(enough.argmax())
     saved = float(used[-1] - used[at])
     return SufficientBudget(

@@ -35,15 +35,12 @@ STATISTICS = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the criterion says.
+    """What the criterion says: of the difference (treatment minus baseline, in points of 100 times the score) with its
+    interval, on the problems and samples that both methods have.
 
     Attributes:
-        seen: when the store first saw the criterion, and how many results were there then (see `note_criterion`):
-            held-out ones mean that it was changed once results could be known.
+        seen: when the store first saw the criterion, and what results were there then (see `note_criterion`).
         note: why nothing could be compared; empty where it could.
-        difference, low, high: treatment minus baseline in quality points (100 times the score), and its interval; NaN
-            where nothing could be compared.
-        n_problems, n_samples: what both methods have.
     """
 
     outcome: Literal["supported", "refuted", "undecided"]
@@ -133,9 +130,8 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     run = on.problems
     if prep.name != task.name:
         run = split_problems(task, settings.model_copy(update={"methods": ["base"]}), config.seed)
-    elsewhere: dict[str, Any] = {"source": wanted.source, "pool_source": wanted.source} if wanted.source else {}
-    elsewhere |= {"difficulty": wanted.difficulty} if wanted.difficulty is not None else {}
-    there = settings.model_copy(update=elsewhere)
+    elsewhere = {"source": wanted.source, "pool_source": wanted.source, "difficulty": wanted.difficulty}
+    there = settings.model_copy(update={name: value for name, value in elsewhere.items() if value is not None})
     held = drawn(task, there, wanted.seed, "test", there.source, wanted.n_problems)
     leak = "held-out problems are also in the run; give held_out another seed, difficulty or source"
     assert_disjoint([*run.test, *run.shots, *run.pool], held, leak)

@@ -77,18 +77,14 @@ def audit(
     groups = {"all": levels.index}
     if levels.nunique() > 1:
         groups |= {str(level): levels.index[levels == level] for level in sorted(set(levels))}
-    tables = []
+    rows = []
     for level, problems in groups.items():
         rng, n = np.random.default_rng(seed), len(problems)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) if n else np.ones((1, 0))
-        rows = [
-            (level, name, *_measured(name, part.loc[problems].to_numpy(float), weights, confidence_level))
-            for name, part in parts.items()
-        ]
-        tables.append(
-            pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "n", "n_problems", "note"])
-        )
-    found = pd.concat(tables, ignore_index=True)
+        for name, part in parts.items():
+            its = part.loc[problems].to_numpy(float)
+            rows.append((level, name, *_measured(name, its, weights, confidence_level)))
+    found = pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "n", "n_problems", "note"])
     found.insert(5, "chance", [MEASURES[name].chance for name in found.measure])
     return found
 

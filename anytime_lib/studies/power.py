@@ -36,9 +36,8 @@ def power_table(
             and problems do not vary in their true difference, the best case.
 
     Returns:
-        One row per size: power (the share of studies that found it; one without any spread found nothing),
-        standard_error (of `power`), effect, n_problems, n_samples, sd_problems (standard deviation of the true
-        difference between problems), n_simulations.
+        One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
+        nothing), standard_error (of `power`), effect, sd_problems (of the true difference), n_simulations.
 
     Raises:
         DataError: the pilot has no problem with two samples in each arm, or a study is too small to test anything.
@@ -100,11 +99,10 @@ def design_table(
 
 
 def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
-    """The cells that a run has stored, as a pilot; where it has none that vary, those of the simulated respondent. And
-    in words where they come from and what could not be used.
+    """The cells that a run has stored, as a pilot, and a sentence on where they come from. No model is asked.
 
-    No model is asked. A task can be planned from if at least two of its problems have two samples each that were
-    graded at every budget, and not all of them came out the same. The simulated pilot runs the config's tasks and
+    A task can be planned from if at least two of its problems have two samples each that were graded at every budget,
+    and not all of them came out the same. Where there is none, the simulated respondent runs the config's tasks and
     budgets on problems of our own, into a folder of its own (`<run>-simulated`).
     """
     stored, why = _stored(config)

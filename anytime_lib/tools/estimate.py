@@ -33,7 +33,7 @@ from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
 
 EARLY = 0.25
-"""The share of its cap that a reply takes in the low estimate."""
+"""The share of its cap that a reply takes in the low estimate; in the high one all run to their caps."""
 LOW, HIGH = 1 / 5, 1 / 3
 """Tokens per byte of a prompt, in the low and the high estimate; prose takes about a quarter."""
 MADE_UP = "\ue000"
@@ -152,9 +152,6 @@ class Estimate:
 
 def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
     """Count what a sweep, and the held-out test if there is one, would ask that the store does not have.
-
-    High: every reply runs to its cap, and prompts take a token every three bytes. Low: replies end after a quarter of
-    their caps, and prompts take a token every five bytes.
 
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.

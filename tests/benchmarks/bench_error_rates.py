@@ -34,7 +34,7 @@ import datetime
 import itertools
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,7 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
         note("power", seen.raw.pvalue < 0.05)
         note("power_pooled", seen.pvalue < 0.05)
         for method in METHODS:
-            low, high = seen.confidence_interval(method=method)
+            low, high = replace(seen, method=method).confidence_interval()
             note("coverage" if method == "t" else method, low <= exact <= high)
     rates = {name: float(np.mean(values)) for name, values in hits.items()}
     return {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions} | rates
@@ -178,7 +178,7 @@ def adverse(
             )
             name = "" if order == "pooled" else f"_{order}"
             for method in METHODS if order == "pooled" else METHODS[:1]:
-                low, high = seen.confidence_interval(method=method)
+                low, high = replace(seen, method=method).confidence_interval()
                 what = f"coverage{name}" if method == "t" else method
                 found.setdefault(what, []).append(low - 1e-12 <= truth <= high + 1e-12)
             found.setdefault(f"bias{name}", []).append(seen.statistic - truth)
