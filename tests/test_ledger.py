@@ -82,13 +82,6 @@ def test_an_estimate_of_a_run_that_was_stopped(server: FakeServer, config: Confi
     assert len(server.requests) - before == told == 30 - stopped_at
 
 
-def test_an_estimate_of_fresh_runs(server: FakeServer, config: Config) -> None:
-    settings = config(methods=["base"], mode="fresh")
-    assert calls(settings) == 6 * 4 * 2
-    run_sweep(settings, progress=False)
-    assert len(server.requests) == 48 and calls(settings) == 0
-
-
 def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
     found = estimate_run(config(methods=["base"], prices=prices))
     t = found.table

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from fake_server import FakeServer, say_something
 
 from anytime_lib import RunConfig, Store, load_task, run_sweep, run_sweep_async, run_synthesis
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.sweep.client import stored_trace
-from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.plan import split_problems
 
 Config = Callable[..., RunConfig]
@@ -117,27 +112,6 @@ async def _at_once(seconds: float) -> None:
     assert 0 < seconds < 40
 
 
-def test_an_optional_setting_that_is_refused_is_dropped_with_a_note(
-    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
-) -> None:
-    def picky(body: dict[str, Any], n: int) -> Any:
-        for name in ("logprobs", "seed", "temperature"):
-            if name in body:
-                return 400, {"error": {"message": f"Unsupported parameter: '{name}' is not supported with this model"}}
-        if "max_tokens" in body:
-            return 400, {"error": {"message": "'max_tokens' is not supported; use 'max_completion_tokens' instead"}}
-        return say_something(body, n)
-
-    server.script = picky
-    with caplog.at_level(logging.WARNING):
-        cells = run_sweep(config(concurrency=1), progress=False)
-    assert "error" not in set(cells.status)
-    assert len([r for r in caplog.records if "going on without it" in r.message]) == 4
-    with Store(config().folder / "store.sqlite") as store:
-        modes = {stored_trace(store, k).token_mode for k in cells.trace_key}
-    assert modes == {"proportional"}
-
-
 def test_reasoning_returned_apart_is_what_is_cut(server: FakeServer, config: Config) -> None:
     def apart(body: dict[str, Any], n: int) -> Any:
         if not body.get("logprobs"):
@@ -155,25 +129,6 @@ def test_reasoning_returned_apart_is_what_is_cut(server: FakeServer, config: Con
     with Store(config().folder / "store.sqlite") as store:
         trace = stored_trace(store, cells.trace_key[0])
     assert trace.text == "thinking " * 40 and trace.token_mode == "proportional"
-
-
-def test_a_reply_without_choices_is_charged_and_asked_again(
-    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
-
-    def empty(body: dict[str, Any], n: int) -> Any:
-        return (200, server.completion(body, "hm") | {"choices": []}) if n <= 7 else say_something(body, n)
-
-    server.script = empty
-    cells = run_sweep(config(concurrency=1), progress=False)
-    assert (cells.status == "error").sum() == 4
-    with Store(config().folder / "store.sqlite") as store:
-        failed = store.attempts().query("kind == 'trace' and status == 'error' and tokens > 0")
-        assert failed.completion_tokens.tolist() == [1] * 7  # every try was billed a token
-        told = ledger_table(store).query("method == 'base'").set_index("kind").requests
-    assert (told["retry"], told["trace"]) == (7, 5)
-    assert "error" not in set(run_sweep(config(concurrency=1), progress=False).status)
 
 
 @pytest.mark.parametrize("reply", [(404, {"error": "nothing here"}), (404, "<html>no such page</html>"),
@@ -274,35 +229,6 @@ def test_what_was_stored_stays_when_the_endpoint_dies(
     server.script, before = say_something, len(server.requests)
     run_sweep(config(), progress=False)
     assert len(server.requests) - before == 30 - 10
-
-
-def test_a_killed_run_goes_on_where_it_was(server: FakeServer, config: Config, tmp_path: Path) -> None:
-    """kill -9 in the middle: every stored reply is used again, none is asked twice."""
-    params = tmp_path / "p.yaml"
-    settings = config(n_problems=6, concurrency=2)
-    params.write_text(yaml.safe_dump(settings.model_dump()))
-    reached = threading.Event()
-
-    def slow(body: dict[str, Any], n: int) -> Any:
-        if n >= 15:
-            reached.set()
-            threading.Event().wait(0.2)
-        return say_something(body, n)
-
-    server.script = slow
-    child = subprocess.Popen([sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    assert reached.wait(60)
-    child.kill()
-    child.wait()
-    server.script = say_something
-    with Store(settings.folder / "store.sqlite") as store:
-        stored = len(store.requests().query("kind != 'probe'"))
-    assert stored >= 10
-    before = len(server.requests)
-    cells = run_sweep(settings, progress=False)
-    assert len(cells) == 6 * 2 * 4 and set(cells.status) <= {"ok", "unparsed"}
-    assert len(server.requests) - before == 12 + 48 - stored
 
 
 @pytest.mark.parametrize(

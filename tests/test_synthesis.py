@@ -173,12 +173,6 @@ def test_a_score_that_is_none_is_no_verdict(odd: float | None) -> None:
         assert scored(*pair) == Judgement("unparsed")
 
 
-def test_checks_without_a_number_make_no_pair(run: Config) -> None:
-    found = synthesised(run(tasks=[sums("nan", verify=lambda problem, text: float("nan"))]), "verifier")
-    assert not found.usable and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pair" in found.summary()
-
-
 @pytest.mark.parametrize("private", [True, False])
 @pytest.mark.parametrize("said", [ValueError, float])
 def test_a_checker_that_fails_quotes_no_problem(run: Config, private: bool, said: Any) -> None:

@@ -27,7 +27,7 @@ STRIDE = 10_000
 
 @dataclass(frozen=True)
 class Sample:
-    """What something is asked for: one sample of a problem, by a method or on behalf of a preparation."""
+    """What something is asked for: one sample of a problem, by a method or for a preparation."""
 
     task: Task
     method: str

@@ -14,16 +14,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jinja2 import Environment, PackageLoader
 
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_task
 from anytime_lib.types import Attempt, Preference, replace_file, shown
-
-_FEW = 100
-"""With fewer pairs than this, a card says that they are too few to train on."""
 
 
 def save(made: Synthesis, folder: Path) -> list[Path]:
@@ -69,26 +65,13 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
 
 def _for_trainers(pair: Preference) -> dict[str, Any]:
     """One pair: the question, and each attempt as one assistant's turn, reasoning and answer."""
-
-    def turn(role: str, content: str) -> list[dict[str, str]]:
-        return [{"role": role, "content": content}]
-
-    chosen, rejected = (f"{a.reasoning}\n\n{a.answer}".strip() for a in (pair.winner, pair.loser))
-    question = load_task(pair.problem.task).question(pair.problem)
-    return {
-        "prompt": turn("user", question),
-        "chosen": turn("assistant", chosen),
-        "rejected": turn("assistant", rejected),
-    }
+    chosen, rejected = (("assistant", f"{a.reasoning}\n\n{a.answer}".strip()) for a in (pair.winner, pair.loser))
+    question = ("user", load_task(pair.problem.task).question(pair.problem))
+    turns = {"prompt": question, "chosen": chosen, "rejected": rejected}
+    return {name: [{"role": role, "content": content}] for name, (role, content) in turns.items()}
 
 
 def _card(made: Synthesis, name: str, n_open: int) -> str:
-    front: dict[str, Any] = {"pretty_name": f"Self-preference pairs on {made.task}", "tags": ["preference", "dpo"]}
-    if n_open:
-        front["configs"] = [{"config_name": "default", "data_files": f"{name}_trl.jsonl"}]
     environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
-    return environment.get_template("preference_card.md.jinja").render(
-        front=yaml.safe_dump(front, sort_keys=False), made=made, name=name, n_open=n_open, few=_FEW,
-        settings=made.made_with, version=version("anytime-lib"),
-        outcomes=made.comparisons.outcome.value_counts().to_dict(),
-    )  # fmt: skip
+    card = environment.get_template("preference_card.md.jinja")
+    return card.render(made=made, name=name, n_open=n_open, version=version("anytime-lib"))

@@ -9,7 +9,6 @@ all problems of the run. Retries count in the preparation, not in what a problem
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,22 +43,22 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
         once, as if nobody shared its requests), total_1, total_100, total_all (per problem, with its share of the
         preparation), n_problems.
     """
-    graded = cells[cells.status != "error"]
-    if len(unknown := graded[graded.prompt_tokens.isna()]):
+    at, costs = ["task", "method", "budget"], ["used", "prompt", "answer"]
+    names = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
+    graded = cells[cells.status != "error"].rename(columns=names)
+    if len(unknown := graded[graded.prompt.isna()]):
         raise _not_noted(unknown.task.iloc[0], unknown.method.iloc[0])
-    costs = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
-    at = ["task", "method", "budget"]
-    spent = graded.rename(columns=costs).astype(dict.fromkeys(costs.values(), float)).groupby(at)[[*costs.values()]]
-    table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality)
-    table = table[[*ARM, "budget", "quality", "best", "n_problems"]].merge(spent.mean().reset_index(), "left", at)
-    table["per_problem"] = table[[*costs.values()]].sum(axis=1, skipna=False)
-    arms = table[ARM].drop_duplicates().itertuples(index=False)
-    once = pd.DataFrame([(arm.task, arm.method, _preparation(store, *arm)) for arm in arms])
-    table = table.merge(once.set_axis(["task", "method", "preparation"], axis=1))
-    totals: dict[str, Any] = {"total_1": 1, "total_100": 100, "total_all": table.n_problems}
-    for account, share in totals.items():
-        table[account] = table.per_problem + table.preparation / share
-    return table[[*at, "quality", "best", *costs.values(), "per_problem", "preparation", *totals, "n_problems"]]
+    spent = graded.astype(dict.fromkeys(costs, float)).groupby(at)[costs].mean()
+    table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality).join(spent, on=at)
+    table["per_problem"] = table.used + table.prompt + table.answer
+    arms = list(table[ARM].itertuples(index=False, name=None))
+    once = {arm: _preparation(store, *arm) for arm in set(arms)}
+    table["preparation"] = [once[arm] for arm in arms]
+    table["total_1"] = table.per_problem + table.preparation
+    table["total_100"] = table.per_problem + table.preparation / 100
+    table["total_all"] = table.per_problem + table.preparation / table.n_problems
+    totals = ["per_problem", "preparation", "total_1", "total_100", "total_all"]
+    return table[[*at, "quality", "best", *costs, *totals, "n_problems"]]
 
 
 def _preparation(store: Store, run: str, model: str, task: str, method: str) -> int:
