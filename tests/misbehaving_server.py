@@ -3,13 +3,10 @@
 What it has to say is a pure function of the request, so that a run against it can be compared item by item with a run
 against its well-behaved self (rate 0). Which try of which request fails, and how, is a function of the seed alone: not
 of the order in which requests come.
-
-    python tests/misbehaving_server.py --rate 0.3 --seed 1     prints its address; GET /faults tells what was sent
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import email.utils
@@ -69,8 +66,8 @@ class MisbehavingServer:
         "error_with_200": ({"error": {"message": "the provider broke down", "code": 502}}, 200),
     }
 
-    def __init__(self, rate: float = 0.3, seed: int = 0, only: tuple[str, ...] = FAULTS, latency: float = 0.0) -> None:
-        self.rate, self.seed, self.only, self.latency = rate, seed, only, latency
+    def __init__(self, rate: float = 0.3, seed: int = 0, only: tuple[str, ...] = FAULTS) -> None:
+        self.rate, self.seed, self.only = rate, seed, only
         self.sent: Counter[str] = Counter()
         self.requests = 0
         self.tries: Counter[str] = Counter()
@@ -120,16 +117,12 @@ class MisbehavingServer:
         """Answer one request; False where the connection is over."""
         if path.endswith("/models"):
             return await _whole(writer, {"data": [{"id": "fake", "object": "model", "owned_by": "fake"}]})
-        if path.endswith("/faults"):
-            return await _whole(writer, {"requests": self.requests, "sent": self.sent})
         if not path.endswith("/chat/completions"):
             return await _whole(writer, {"error": {"message": "no such route"}}, 404)
         self.requests += 1
         kind, dice = self.fault(body)
         if kind:
             self.sent[kind] += 1
-        if self.latency:
-            await asyncio.sleep(self.latency)
         if kind in self.WHOLE:
             return await _whole(writer, *self.WHOLE[kind])
         if kind == "429_retry_after_date":
@@ -280,13 +273,3 @@ def _reset(writer: asyncio.StreamWriter) -> bool:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
     return False
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rate", type=float, default=0.3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--latency", type=float, default=0.0)
-    context = parser.parse_args()
-    print(MisbehavingServer(context.rate, context.seed, latency=context.latency).base_url, flush=True)
-    threading.Event().wait()

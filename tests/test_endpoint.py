@@ -24,7 +24,7 @@ from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError, ServerError, failure, retry_after
 from anytime_lib.models.limiter import Limiter, Timeouts
-from anytime_lib.models.probe import probe, summary
+from anytime_lib.models.probe import probe
 from anytime_lib.models.reply import Reply, ReplyParser, chunks_of
 from anytime_lib.sweep.client import stored_trace
 
@@ -69,16 +69,16 @@ FOUND: dict[str, dict[str, Any]] = {
     "gpt-5": {"reasoning": "hidden", "tokens": "proportional",
               "dropped": ["logprobs", "max_tokens", "temperature", "tokenize", "top_logprobs", "top_p"]},
     "grok-3": {"reasoning": "none", "tokens": "stream"},
-    "grok-3-mini": {"reasoning": "reasoning_content", "tokens": "proportional"},
-    "gpt-oss": {"reasoning": "reasoning", "tokens": "proportional"},
-    "gpt-oss-vllm": {"reasoning": "reasoning_content", "tokens": "tokenizer", "owner": "vllm"},
+    "grok-3-mini": {"reasoning": "shown", "tokens": "proportional"},
+    "gpt-oss": {"reasoning": "shown", "tokens": "proportional"},
+    "gpt-oss-vllm": {"reasoning": "shown", "tokens": "tokenizer", "owner": "vllm"},
     "llama-3": {"reasoning": "none", "tokens": "proportional"},
-    "local-vllm": {"reasoning": "reasoning", "tokens": "stream"},
-    "vllm-without-parser": {"reasoning": "think", "tokens": "stream"},
-    "sglang": {"reasoning": "reasoning_content", "tokens": "tokenizer"},
+    "local-vllm": {"reasoning": "shown", "tokens": "stream"},
+    "vllm-without-parser": {"reasoning": "shown", "tokens": "stream"},
+    "sglang": {"reasoning": "shown", "tokens": "tokenizer"},
     "local-gguf": {"reasoning": "none", "tokens": "tokenizer", "owner": "llamacpp"},
-    "ollama": {"reasoning": "reasoning", "tokens": "proportional"},
-    "ollama-old": {"reasoning": "think", "tokens": "proportional"},
+    "ollama": {"reasoning": "shown", "tokens": "proportional"},
+    "ollama-old": {"reasoning": "shown", "tokens": "proportional"},
 }  # fmt: skip
 
 
@@ -86,7 +86,7 @@ FOUND: dict[str, dict[str, Any]] = {
 def test_the_probe(serve: Callable[[str], ProviderServer], name: str, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(name)
     found = on(server, probed)
-    assert found | FOUND[name] == json.loads(json.dumps(found)) and summary(found)
+    assert found | FOUND[name] == json.loads(json.dumps(found))
     assert len(server.requests) == 1 + caplog.text.count("does not take")
     asked = len(server.requests)
 
@@ -326,10 +326,10 @@ SAID: dict[str, tuple[list[Any], dict[str, Any]]] = {
          "message": {"content": "Answer: C"}}]}], {"text": "Answer: C"}),
     "thinking in parts": (
         [saying([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
-         saying([{"type": "text", "text": "C"}]), STOP], {"text": "C", "reasoning": "hm", "reasoning_in": "reasoning"}),
+         saying([{"type": "text", "text": "C"}]), STOP], {"text": "C", "reasoning": "hm"}),
     "reasoning_details": (
         [saying("", reasoning_details=[{"type": "reasoning.text", "text": "hm"}]), saying("C"), STOP],
-        {"text": "C", "reasoning": "hm", "reasoning_in": "reasoning"}),
+        {"text": "C", "reasoning": "hm"}),
     "another name of length": (
         [saying("C"), {"choices": [{"delta": {}, "finish_reason": "max_tokens"}]}], {"finish_reason": "length"}),
     "a refusal": ([saying(None, refusal="I cannot"), STOP], {"text": "I cannot"}),

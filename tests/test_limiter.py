@@ -3,27 +3,55 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from virtual_time import run
 
 from anytime_lib.models.limiter import COOL_DOWN, SHRINK, START, Limiter, ResizableSemaphore
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock jumps to the next timer: minutes pass in milliseconds, and always in the same way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 1000.0
+        self._really_select = self._selector.select  # type: ignore[attr-defined]
+        self._selector.select = self._select  # type: ignore[attr-defined]
+
+    def time(self) -> float:
+        return self._now
+
+    def _select(self, timeout: float | None) -> Any:
+        self._now += timeout or 0
+        return self._really_select(0 if timeout is not None else None)
+
+
+def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that runs on such a loop."""
+
+    @wraps(test)
+    def run(*args: Any, **more: Any) -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test(*args, **more))
+
+    return run
 
 
 def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def drive(limiter: Limiter, requests: int, latency: float = 1.0, server_slots: int = 10**6) -> float:
-    """Send requests as fast as the limiter lets them start, to a server that works on so many at once; seconds."""
-    server = asyncio.Semaphore(server_slots)
+async def drive(limiter: Limiter, requests: int) -> float:
+    """Send requests of a second each as fast as the limiter lets them start; how many seconds that takes."""
 
     async def one() -> None:
         async with limiter.slot(10):
-            async with server:
-                await asyncio.sleep(latency)
+            await asyncio.sleep(1.0)
             limiter.succeeded()
 
     start = now()
@@ -32,125 +60,109 @@ async def drive(limiter: Limiter, requests: int, latency: float = 1.0, server_sl
 
 
 @pytest.mark.parametrize(("most", "share"), [(128, 0.9), (256, 0.9), (1024, 0.5)])
-def test_most_of_the_slots_are_used_the_climb_included(most: int, share: float) -> None:
-    async def check() -> None:
-        limiter = Limiter(most)
-        seconds = await drive(limiter, 3000)
-        assert limiter.limit == most
-        assert 3000 / seconds > share * most  # of slots / latency
-
-    run(check())
+@virtual
+async def test_most_of_the_slots_are_used_the_climb_included(most: int, share: float) -> None:
+    limiter = Limiter(most)
+    seconds = await drive(limiter, 3000)
+    assert limiter.limit == most
+    assert 3000 / seconds > share * most  # of slots / latency
 
 
-def test_it_does_not_grow_while_slots_are_free() -> None:
-    async def check() -> None:
-        limiter = Limiter(1024)
-        for _ in range(20):
-            await drive(limiter, 100)
-        assert limiter.limit == START
-
-    run(check())
+@virtual
+async def test_it_does_not_grow_while_slots_are_free() -> None:
+    limiter = Limiter(1024)
+    for _ in range(20):
+        await drive(limiter, 100)
+    assert limiter.limit == START
 
 
-def test_one_burst_of_refusals_shrinks_once_and_a_cool_down_later_again() -> None:
-    async def check() -> None:
-        limiter = Limiter(20)
-        for _ in range(15):
-            limiter.rate_limited()
-        assert limiter.limit == pytest.approx(20 * SHRINK)
-        await asyncio.sleep(COOL_DOWN + 1)
+@virtual
+async def test_one_burst_of_refusals_shrinks_once_and_a_cool_down_later_again() -> None:
+    limiter = Limiter(20)
+    for _ in range(15):
         limiter.rate_limited()
-        assert limiter.limit == pytest.approx(20 * SHRINK**2)
+    assert limiter.limit == pytest.approx(20 * SHRINK)
+    await asyncio.sleep(COOL_DOWN + 1)
+    limiter.rate_limited()
+    assert limiter.limit == pytest.approx(20 * SHRINK**2)
+    await asyncio.sleep(COOL_DOWN + 1)
+    await drive(limiter, 40)
+    assert 20 * SHRINK**2 < limiter.limit < 20  # and back, in small steps
+    await drive(limiter, 200)
+    assert limiter.limit == 20
+
+
+@virtual
+async def test_it_never_shrinks_to_nothing() -> None:
+    limiter = Limiter(2)
+    for _ in range(50):
+        limiter.rate_limited()
         await asyncio.sleep(COOL_DOWN + 1)
-        await drive(limiter, 40)
-        assert 20 * SHRINK**2 < limiter.limit < 20  # and back, in small steps
-        await drive(limiter, 200)
-        assert limiter.limit == 20
-
-    run(check())
+    assert limiter.limit == 1
+    assert await drive(limiter, 1) == pytest.approx(1)
 
 
-def test_it_never_shrinks_to_nothing() -> None:
-    async def check() -> None:
-        limiter = Limiter(2)
-        for _ in range(50):
-            limiter.rate_limited()
-            await asyncio.sleep(COOL_DOWN + 1)
-        assert limiter.limit == 1
-        assert await drive(limiter, 1) == pytest.approx(1)
-
-    run(check())
-
-
-def test_retry_after_holds_everybody_back() -> None:
-    async def check() -> None:
-        limiter = Limiter(8)
-        limiter.rate_limited(retry_after=42)
-        start = now()
-        await drive(limiter, 3)
-        assert now() - start == pytest.approx(43)
-
-    run(check())
+@virtual
+async def test_retry_after_holds_everybody_back() -> None:
+    limiter = Limiter(8)
+    limiter.rate_limited(retry_after=42)
+    start = now()
+    await drive(limiter, 3)
+    assert now() - start == pytest.approx(43)
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("requests_per_minute", 60), ("tokens_per_minute", 600)])
-def test_no_minute_sees_much_more_than_the_limit(kind: str, rate: float) -> None:
-    async def check() -> None:
-        limiter, starts = Limiter(1000, **{kind: rate}), list[float]()
+@virtual
+async def test_no_minute_sees_much_more_than_the_limit(kind: str, rate: float) -> None:
+    limiter, starts = Limiter(1000, **{kind: rate}), list[float]()
 
-        async def one() -> None:
-            async with limiter.slot(10):
-                starts.append(now())
+    async def one() -> None:
+        async with limiter.slot(10):
+            starts.append(now())
 
-        begun = now()
-        await asyncio.gather(*(one() for _ in range(240)))
-        assert max(starts) - begun == pytest.approx(240 - 6, abs=2)
-        assert all(sum(t <= s < t + 60 for s in starts) <= 1.1 * 60 + 1 for t in starts)
-
-    run(check())
+    begun = now()
+    await asyncio.gather(*(one() for _ in range(240)))
+    assert max(starts) - begun == pytest.approx(240 - 6, abs=2)
+    assert all(sum(t <= s < t + 60 for s in starts) <= 1.1 * 60 + 1 for t in starts)
 
 
-def test_a_request_larger_than_the_burst_still_starts() -> None:
-    async def check() -> None:
-        limiter = Limiter(4, tokens_per_minute=100)
-        start = now()
-        async with limiter.slot(150):
-            assert now() - start == pytest.approx(60 * (150 - 10) / 100, rel=0.02)
-
-    run(check())
+@virtual
+async def test_a_request_larger_than_the_burst_still_starts() -> None:
+    limiter = Limiter(4, tokens_per_minute=100)
+    start = now()
+    async with limiter.slot(150):
+        assert now() - start == pytest.approx(60 * (150 - 10) / 100, rel=0.02)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["enter", "leave", "cancel", "narrow", "widen"]), st.integers(0, 9))))
 @settings(max_examples=100, deadline=None)
-def test_a_semaphore_admits_its_width_and_never_forgets_a_place(steps: list[tuple[str, int]]) -> None:
-    async def check() -> None:
-        semaphore, waiting = ResizableSemaphore(3), list[asyncio.Task[bool]]()
-        for step, which in steps:
-            if step == "enter":
-                waiting.append(asyncio.create_task(semaphore.acquire()))
-            elif step == "cancel" and any(not t.done() for t in waiting):
-                task = next(t for t in waiting if not t.done())
-                task.cancel()
-                waiting.remove(task)
-            elif step == "leave" and any(t.done() for t in waiting):
-                waiting.remove(next(t for t in waiting if t.done()))
-                semaphore.release()
-            elif step in ("narrow", "widen"):
-                semaphore.resize(1 if step == "narrow" else 5)
-            if which % 2:
-                await asyncio.sleep(0)
-            assert sum(t.done() for t in waiting) <= 5
-        for _ in range(3):
-            await asyncio.sleep(0)
-        semaphore.resize(4)
-        for task in [t for t in waiting if t.done()]:  # all leave, and others take their places
-            waiting.remove(task)
-            semaphore.release()
-        for _ in range(3):
-            await asyncio.sleep(0)
-        assert sum(t.done() for t in waiting) == min(4, len(waiting))
-        for task in waiting:
+@virtual
+async def test_a_semaphore_admits_its_width_and_never_forgets_a_place(steps: list[tuple[str, int]]) -> None:
+    semaphore, waiting = ResizableSemaphore(3), list[asyncio.Task[bool]]()
+    for step, which in steps:
+        if step == "enter":
+            waiting.append(asyncio.create_task(semaphore.acquire()))
+        elif step == "cancel" and any(not t.done() for t in waiting):
+            task = next(t for t in waiting if not t.done())
             task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-    run(check())
+            waiting.remove(task)
+        elif step == "leave" and any(t.done() for t in waiting):
+            waiting.remove(next(t for t in waiting if t.done()))
+            semaphore.release()
+        elif step in ("narrow", "widen"):
+            semaphore.resize(1 if step == "narrow" else 5)
+        if which % 2:
+            await asyncio.sleep(0)
+        assert sum(t.done() for t in waiting) <= 5
+    for _ in range(3):
+        await asyncio.sleep(0)
+    semaphore.resize(4)
+    for task in [t for t in waiting if t.done()]:  # all leave, and others take their places
+        waiting.remove(task)
+        semaphore.release()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert sum(t.done() for t in waiting) == min(4, len(waiting))
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

@@ -105,13 +105,12 @@ class Model:
         if known is not None:
             endpoint.dropped |= {*known["dropped"]}
             return known
-        probing = resolve_name("anytime_lib.models.probe")
         try:
-            found: dict[str, Any] = await probing.probe(endpoint, ask)
+            found: dict[str, Any] = await resolve_name("anytime_lib.models.probe:probe")(endpoint, ask)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
             return None
-        log.info("%s, %s: %s", self.endpoint_id, self.name, probing.summary(found))
+        log.info("%s, %s: %s", self.endpoint_id, self.name, found)
         return found
 
     async def __aenter__(self) -> Model:

@@ -1,4 +1,4 @@
-"""What can an endpoint do, and where does it return reasoning?
+"""What can an endpoint do, and does it show reasoning?
 
 Asked once per endpoint and model, in one tiny request beside those that it refuses, and kept.
 """
@@ -20,10 +20,9 @@ PROBE_TOKENS = 160
 async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None = None) -> dict[str, Any]:
     """What an endpoint can do, as it is stored: `reasoning`, `tokens`, `dropped` and `owner`.
 
-    `reasoning` is returned in a field of its own (`reasoning_content`, `reasoning`), within tags (`think`), not at all
-    though it is billed (`hidden`), or there is none apart from the text (`none`). `tokens` says how those of a
-    reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`. `dropped` are the settings and routes that
-    were refused; `owner` is who serves.
+    `reasoning` is returned apart from the text (`shown`), not at all though it is billed (`hidden`), or there is none
+    (`none`). `tokens` says how those of a reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`.
+    `dropped` are the settings and routes that were refused; `owner` is who serves.
 
     Args:
         ask: makes the request in place of `endpoint.chat`, for it is paid for.
@@ -42,17 +41,8 @@ async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None 
         tokens = "proportional" if not known else "file" if by_file else "tokenizer"
     hidden = hidden_reasoning(reply.to_json(), reply.ends)
     return {
-        "reasoning": "hidden" if hidden else reply.reasoning_in or "none",
+        "reasoning": "hidden" if hidden else "shown" if reply.reasoning else "none",
         "tokens": tokens,
         "dropped": sorted(endpoint.dropped),
         "owner": endpoint.owner,
     }
-
-
-def summary(found: dict[str, Any]) -> str:
-    """What a probe found, in one sentence."""
-    hidden = ", which cannot be cut (mode: fresh)" if found["reasoning"] == "hidden" else ""
-    return (
-        f"reasoning: {found['reasoning']}{hidden}; tokens: {found['tokens']}; "
-        f"refuses {', '.join(found['dropped']) or 'nothing'}"
-    )

@@ -43,7 +43,6 @@ class Reply:
         seconds: from sending to the last byte.
         partial: the stream died, and this is what had arrived.
         model: the model's name as the server gave it.
-        reasoning_in: where the reasoning was: `reasoning_content`, `reasoning`, `think`, or "".
         estimated: the counts are ours, because the server's were missing or impossible.
     """
 
@@ -60,7 +59,6 @@ class Reply:
     seconds: float = 0.0
     partial: bool = False
     model: str = ""
-    reasoning_in: str = ""
     estimated: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +103,7 @@ class ReplyParser:
         self.pieces, self.streamed, self.ended, self.usage = 0, False, False, dict[str, Any]()
         self._text, self._reasoning, self._tokens = list[str](), list[str](), list[dict[str, Any]]()
         self._any_choice = self._any_text = False
-        self._reason = self._model = self._reasoning_in = ""
+        self._reason = self._model = ""
 
     def add(self, chunk: Any) -> None:
         """Take one object.
@@ -140,10 +138,8 @@ class ReplyParser:
         items = content if isinstance(content, list) else [content]
         thinking = [item for item in items if _dict(item).get("type") == "thinking"]
         said = _text_of([item for item in items if item not in thinking])
-        name = next((n for n in _REASONING if _text_of(part.get(n))), "")
-        if thought := _text_of(part.get(name) or thinking):
-            self._reasoning.append(thought)
-            self._reasoning_in = self._reasoning_in or (name if name in _REASONING[:2] else "reasoning")
+        thought = next(filter(None, (_text_of(part.get(name)) for name in _REASONING)), "") or _text_of(thinking)
+        self._reasoning.append(thought)
         self._text.append(said)
         self._any_choice = True
         self._any_text |= isinstance(content, str | list)
@@ -188,7 +184,6 @@ class ReplyParser:
             seconds=seconds,
             partial=partial,
             model=self._model,
-            reasoning_in="think" if reasoning and not apart else self._reasoning_in,
             estimated=estimated,
         )
 

@@ -65,14 +65,8 @@ class Simulation(BaseModel):
     def held(self, budgets: Sequence[int], u: ArrayLike, effect: float = 1.0) -> Floats:
         """(..., T) exact chance that the right answer is held when a trace is cut at each budget."""
         chain = self.transitions(u, effect)
-        state = np.zeros(chain.shape[:-1])
-        state[..., SEARCHING] = 1.0
-        found, at = [], 0
-        for budget in budgets:
-            state = (state[..., None, :] @ np.linalg.matrix_power(chain, budget - at))[..., 0, :]
-            found.append(state[..., HOLDING] + state[..., STOPPED_HOLDING])
-            at = budget
-        return np.stack(found, axis=-1)
+        reached = [np.linalg.matrix_power(chain, budget)[..., SEARCHING, :] for budget in budgets]
+        return np.stack([state[..., HOLDING] + state[..., STOPPED_HOLDING] for state in reached], axis=-1)
 
     def quality(self, budgets: Sequence[int], u: ArrayLike, effect: float = 1.0) -> Floats:
         """(..., T) chance that an answer forced at each budget is right: what a right-or-wrong task measures."""
