@@ -64,11 +64,6 @@ class Grade:
     detail: str = ""
 
 
-def unread(detail: str, status: Status = "unparsed") -> Grade:
-    """The grade of a response in which no answer could be found: score 0."""
-    return Grade(0.0, False, status, detail)
-
-
 @dataclass(frozen=True)
 class ProblemSplit:
     """The problems of one task in one run: under test, worked examples (shown to every method), and the pool on which

@@ -16,13 +16,8 @@ def test_keys_of_the_environment_keys_in_use_and_whatever_looks_like_one(monkeyp
     monkeypatch.setenv("MY_API_KEY", 'quoted"1234567')
     monkeypatch.setenv("A_TOKEN_COUNT", "128000")
     redact = Redactor("inuse-key", "none")
-    for secret in (
-        'quoted"1234567',
-        json.dumps('quoted"1234567')[1:-1],
-        "inuse-key",
-        "sk-" + "a1" * 10,
-        "hf_" + "b" * 20,
-    ):
+    quoted = json.dumps('quoted"1234567')[1:-1]
+    for secret in ('quoted"1234567', quoted, "inuse-key", "sk-" + "a1" * 10, "hf_" + "b" * 20):
         assert redact(f"a {secret} b") == f"a {MARK} b"
     for plain in ("128000", "none", "task-aaaaaaaaaaaaaaaaaaaa", "sk-short"):
         assert redact(f"a {plain} b") == f"a {plain} b"

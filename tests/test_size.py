@@ -19,10 +19,11 @@ SPINE = {
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
     "sweep": ["plan", "client", "live", "costs", "progress", "grading", "arms", "run"],
-    "stats": ["bootstrap", "intervals", "compare"],
+    "stats": ["bootstrap", "intervals", "pairing", "compare"],
 }
-"""What must be read to follow a run from its config to its comparison; one task and the plain methods stand for all."""
-LIMITS = {"library": 15_000, "spine": 5_600, "spine modules": 35, "tests": 11_750, "fmt: skip": 90}
+"""What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
+for all."""
+LIMITS = {"library": 12_700, "spine": 5_200, "spine modules": 33, "tests": 10_900, "fmt: skip": 65}
 """Lines and counts as they stand, which may only fall. The goals of the redesign: 10,500; 3,800; 28; 9,500; tables."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 
@@ -70,7 +71,6 @@ def test_the_spine_is_an_afternoon_s_reading() -> None:
     assert len(found) <= LIMITS["spine modules"] and sum(map(n_lines, found)) <= LIMITS["spine"]
 
 
-@pytest.mark.xfail(strict=True, reason="not free of leaves yet")
 def test_the_spine_imports_no_leaf() -> None:
     own = {name_of(p) for p in spine()}
     assert {name_of(p): leaves for p in spine() if (leaves := imported(p) - own)} == {}

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from anytime_lib.errors import AnytimeError, ConfigError, DataError, nearest
-from anytime_lib.types import Grade, Problem, unread
+from anytime_lib.types import Grade, Problem
 
 SPLITS = {"test": 0, "pool": 1}
 LONGEST = 200_000
@@ -45,12 +45,7 @@ class Task(Protocol):
     answer_tokens: int
 
     def problems(
-        self,
-        source: Any = None,
-        limit: int | None = None,
-        seed: int = 0,
-        split: str = "all",
-        difficulty: Sequence[Any] | None = None,
+        self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
     ) -> list[Problem]:
         """Problems in a stable order, by default all there are.
 
@@ -134,8 +129,10 @@ def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
 def no_answer(text: str, why: str) -> Grade:
     """The grade of a response in which no answer was found: `empty`, `refused`, or `unparsed` with the reason `why`."""
     if not text.strip():
-        return unread("nothing was said", "empty")
-    return unread("declined to answer", "refused") if _REFUSAL.search(text) else unread(why)
+        return Grade(0.0, False, "empty", "nothing was said")
+    if _REFUSAL.search(text):
+        return Grade(0.0, False, "refused", "declined to answer")
+    return Grade(0.0, False, "unparsed", why)
 
 
 def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
