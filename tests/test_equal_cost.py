@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import Sample
 from anytime_lib.methods.leap import Leap
 from anytime_lib.methods.simple import Base
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
@@ -167,28 +165,10 @@ def test_prompts_of_a_search_are_its_own(small: Config) -> None:
             accounts(unknown, store)
 
 
-class Hint:
-    """A preparation of one's own: a reasoning on a pool problem, and something said."""
-
-    name = "hint"
-
-    async def __call__(self, client: Any, on: Any) -> str:
-        of = Sample(on.task, "hinted", on.problems.pool[0])
-        trace = await client.trace(of, [{"role": "user", "content": "Think"}], 12)
-        said = await client.say(of, "hint", [{"role": "user", "content": trace.text}], 5)
-        return trace.text + said.text
-
-    def save(self, prepared: str, folder: Path) -> None: ...
-
-
-class Hinted(Base):
-    name, preparation = "hinted", Hint()
-
-
 def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
     """Whatever else is in its folder: other settings, another model, and methods that share its requests."""
-    methods: dict[str, Any] = {"hinted": Hinted(), "pdp": "pdp", "leap": "leap"}
-    methods["lessons"], once = type("Lessons", (Leap,), {"name": "lessons"})(), {}
+    own = type("Lessons", (Leap,), {"name": "lessons"})()
+    methods, once = {"pdp": "pdp", "pdp_grader": "pdp_grader", "leap": "leap", "lessons": own}, {}
     for name, method in methods.items():
         alone = small(run=f"alone {name}", methods=[method])
         once[name] = swept(alone).preparation.max()

@@ -12,7 +12,6 @@ from test_index import cells_of
 
 from anytime_lib import anytime_index
 from anytime_lib.errors import DataError
-from anytime_lib.models.simulation import Simulation
 from anytime_lib.stats import least_sufficient_budget, measures
 from anytime_lib.stats.intervals import upper_bound
 from anytime_lib.stats.measures import MEASURES, trace_measures
@@ -66,15 +65,6 @@ def test_the_starved_area_is_what_the_best_so_far_lacks() -> None:
     assert found.starvation_loss.to_numpy() == pytest.approx(np.where(found.solved == 1, 1 - best, 0))
     assert not (found.overthought == 1)[found.b_star == 8].any()
     assert (found.overthinking_tax.dropna() == 8 - found.b_star.dropna()).all()
-
-
-def test_doubt_is_seen_as_overthinking() -> None:
-    rng, budgets, rates = np.random.default_rng(0), [1, 2, 4, 8, 16, 32], []
-    for doubt in (0.0, 0.05):
-        model = Simulation(solve=0.2, doubt=doubt, guess=0, unread=0)
-        found = measures(cells_of(model.draw(budgets, rng.random(40), 6, rng)), n_resamples=200).set_index("measure")
-        rates.append(found.value["overthought"])
-    assert rates[0] == 0 and rates[1] > 0.1
 
 
 # how small a budget is enough

@@ -52,23 +52,18 @@ def test_weights_give_what_gathering_the_cells_gives(order: Order, holes: bool) 
     assert jackknifed(quality, BUDGETS, of) == pytest.approx(np.array(left_out), abs=1e-12)
 
 
-@pytest.mark.parametrize("n", [1, 3, 200, 300])
+@pytest.mark.parametrize("n", [1, 3, 200])
 def test_every_problem_is_drawn_as_often(n: int) -> None:
     weights = draw_weights(n, 200, np.random.default_rng(0))
     assert weights.shape == (200, n) and (weights.sum(axis=1) == n).all()
-    counts = weights.sum(axis=0)
-    assert np.sum((counts - 200) ** 2 / 200) <= chi2.isf(1e-4, max(n - 1, 1))
+    assert np.sum((weights.sum(axis=0) - 200) ** 2 / 200) <= chi2.isf(1e-4, max(n - 1, 1))
 
 
-def test_percentiles_are_scipys_and_archs_on_the_same_draws() -> None:
-    """Exactly: their distribution is handed over. (Given its own draws scipy differs by Monte Carlo error only.)"""
+def test_percentiles_are_scipys_on_the_same_draws() -> None:
     data = np.random.default_rng(1).exponential(size=25)
     theirs = bootstrap((data,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(2))
     ours = interval(theirs.bootstrap_distribution, data.mean(), n=25, method="percentile")
     assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=1e-12)
-    arch = pytest.importorskip("arch.bootstrap").IIDBootstrap(data, seed=np.random.default_rng(0))
-    ends = arch.conf_int(np.mean, 999, method="percentile").ravel()
-    assert interval(arch._results[:, 0], data.mean(), n=25, method="percentile") == pytest.approx(tuple(ends), rel=1e-9)
 
 
 def test_the_t_test_and_interval_are_students() -> None:
@@ -118,10 +113,9 @@ def test_an_arm_near_the_ceiling_holds_its_truth() -> None:
         values = problem_values(quality, [1, 2], index_of())
         ends = interval(resampled(quality[None], [1, 2], index_of(), 200, rng)[:, 0], values.mean(), n=198)
         low, high, note = widen_near_limits(ends, values)
-        hits.append(low <= 0.993 <= high)
+        hits.append(low <= 0.993 <= high <= 1)
         before.append(ends[0] - 1e-9 <= 0.993 <= ends[1] + 1e-9)
-        assert bool(note) == (quality[..., 0].sum() > 193) and high <= 1
-        assert values.mean() == pytest.approx(quality.mean())
+        assert bool(note) == (quality[..., 0].sum() > 193) and values.mean() == pytest.approx(quality.mean())
     assert np.mean(before) < 0.9 and np.mean(hits) > 0.94
     assert estimate(cells_of(scores(30)[0]), n_resamples=100).note.item() == ""
 
@@ -153,6 +147,9 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
         ):
             first, second = (table[table.method == m].drop(columns="method") for m in ("base", "twin"))
             pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
+    plain = index_variants(base, n_resamples=100, n_permutations=20)
+    assert len(plain) == len(ORDERS) * 2 * 2 and not plain.isna().any().any()
+    assert np.all((plain.low <= plain["index"]) & (plain["index"] <= plain.high))
 
 
 @pytest.mark.filterwarnings("error")
@@ -192,14 +189,6 @@ def test_simultaneous_band_holds_the_whole_curve() -> None:
     assert binom.ppf(0.001, runs, 0.95) <= hits[0] and hits[1] < hits[0]
 
 
-def test_every_variant_of_the_index_is_named() -> None:
-    found = index_variants(cells_of(scores(10)[0]), n_resamples=100, n_permutations=20)
-    assert len(found) == len(ORDERS) * 2 * 2 and not found.isna().any().any()
-    plain = found[(found.axis == "linear") & (found.q_max == 1.0)].set_index("order")
-    assert plain.null["raw"] < plain.null["pooled"] < plain.null["problem"] < plain.null["trace"]
-    assert np.all((found.low <= found["index"]) & (found["index"] <= found.high))
-
-
 def test_generators_are_taken_and_never_shared() -> None:
     seed, quality = np.random.default_rng(3), scores()
     first, again = (compare_arrays(quality, BUDGETS, index_of(), n_resamples=50, seed=seed) for _ in range(2))
@@ -227,19 +216,18 @@ def test_the_study_found_what_is_promised() -> None:
     assert (unlike.bias < -0.008).all() and not (unlike.bias_crossfit < unlike.bias / 2).any()
 
 
-def test_error_rates_stay_what_the_study_found() -> None:
+def test_error_rates_stay_what_the_study_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The study of tests/benchmarks at 30 problems and 4 samples, small and seeded. Bounds are exact binomial limits
     about the rates promised: at least 92.5 % coverage, 5 % false alarms of test and family, power of 80 %."""
     import bench_error_rates
 
     runs = 200
-    bench_error_rates.N_RESAMPLES = 200
+    monkeypatch.setattr(bench_error_rates, "N_RESAMPLES", 200)
     found = bench_error_rates.study(30, 4, "uniform", runs, seed=1)
 
     def at_most(rate: float) -> float:
         return float(binom.ppf(0.999, runs, rate)) / runs
 
     assert 0.99 >= found["coverage"] >= 1 - at_most(0.075) and found["coverage_null"] >= 1 - at_most(0.075)
-    assert 1 - at_most(0.985) < found["alarms_p"] <= at_most(0.05)
-    assert found["family"] <= at_most(0.055)
+    assert 1 - at_most(0.985) < found["alarms_p"] <= at_most(0.05) and found["family"] <= at_most(0.055)
     assert abs(found["power"] - 0.8) <= 0.05 + 3 * np.sqrt(0.16 / runs)

@@ -58,7 +58,8 @@ def curve_of(order: Order = "pooled") -> CurveStatistic:
 
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each problem is drawn in each resample: (R, P)."""
-    drawn = rng.integers(n_problems, size=(n_resamples, n_problems)) + n_problems * np.arange(n_resamples)[:, None]
+    drawn = rng.integers(n_problems, size=(n_resamples, n_problems))
+    drawn += n_problems * np.arange(n_resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
 
 

@@ -108,9 +108,15 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     statements = sorted([*_MARK.finditer(text), *_CALLED.finditer(text)], key=re.Match.start, reverse=True)
     taken_back: set[str] = set()
     for match in statements:
-        if DOUBTED.search(text[max(0, match.start() - WINDOW) : match.start()]):
+        before = text[max(0, match.start() - WINDOW) : match.start()]
+        if DOUBTED.search(before):
             continue
-        letter, end, negated = _called(text, match) if match.re is _CALLED else _marked(text, match, options)
+        if match.re is _MARK:
+            letter, end, negated = _marked(text, match, options)
+        elif match["noun"] or _FRESH.search(before):
+            letter, end, negated = match["letter"].upper(), match.end(), bool(match["wrong"])
+        else:
+            continue
         if negated:
             taken_back.add(letter)
         elif letter:
@@ -126,13 +132,6 @@ def _undressed(text: str) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.replace("}", "").replace("–", "-").split())
-
-
-def _called(text: str, match: re.Match[str]) -> tuple[str, int, bool]:
-    """Letter ("" for none), where it ends, and whether it is called wrong, in "option C is correct"."""
-    fresh = match["noun"] or _FRESH.search(text[max(0, match.start() - WINDOW) : match.start()])
-    letter = match["letter"].upper() if fresh else ""
-    return letter, match.end(), bool(letter and match["wrong"])
 
 
 def _marked(text: str, mark: re.Match[str], options: Sequence[str]) -> tuple[str, int, bool]:

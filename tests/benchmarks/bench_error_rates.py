@@ -1,26 +1,21 @@
 """Do the intervals hold the truth, and do the tests cry wolf, as often as they say? A study against known truth.
 
-Problems have a difficulty drawn from one of several shapes; each arm has its own ease on each problem around it (so
-arms are correlated, not equal); traces are right or wrong at each of six budgets, dependent within a trace, with
-quality rising in budget. Everything measured is the library's own, with its defaults but for 1,000 resamples (the
-three comparisons of a family share their draws, as in `compare_family`). For each number of problems n, samples K and
-shape:
+Problems have a difficulty drawn from one of several shapes, and each arm its own ease on each problem around it; traces
+are right or wrong at each of six budgets, dependent within a trace. Everything measured is the library's own, with its
+defaults but for 1,000 resamples. For each number of problems n, samples K and shape:
 
     coverage  of the default 95 % interval of the difference in Anytime Index, with and without an effect; the truth is
               the difference of the indices of the true mean curves. `percentile` is read off the same draws
-    alarms_p  share of experiments without effect that have p < .05 (`exchange`, the p-value of record);
-              `disagree`: where that p-value and the interval say different things
+    alarms_p  share of experiments without effect that have p < .05; `disagree`: where that p-value and the interval
+              say different things
     family    share of experiments without effect in which any of 3 methods against one baseline is significant (Holm)
     power     share found, by the index without maximum, with the effect in mean quality that `min_detectable_effect`
               says is found in 80 %; `power_pooled` by the index with the pooled maximum, which makes noise of its own
-              where curves are noisy (few problems, one sample)
 
-In all of these both arms have a curve of the same shape. What happens where they do not is the adverse part
-(`ADVERSE`, the column `shape_of_curves`): flat against rising and rising against overthinking, each with equal true
-(pooled) indices, and both arms near the ceiling. There `coverage` is of the pooled index, `coverage_raw` and
-`coverage_crossfit` of those, each of its own truth; `bias`, `bias_raw` and `bias_crossfit` are the mean differences
-less the true ones; `alarms_p` is the share of p < .05, whose null (exchangeable arms) is false although the indices
-are equal.
+In all of these both arms have a curve of the same shape. The adverse part (`ADVERSE`, the column `shape_of_curves`) has
+others: each pair with equal true (pooled) indices, and both arms near the ceiling. There `coverage` is of the pooled
+index, `coverage_raw` and `coverage_crossfit` of those, each of its own truth; `bias`, `bias_raw` and `bias_crossfit`
+are the mean differences less the true ones; `alarms_p` is the share of p < .05, whose null is false there.
 
     nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 2000] [--adverse] [--save]
 
@@ -47,7 +42,7 @@ from scipy.special import expit, logit
 
 from anytime_lib.index import Floats
 from anytime_lib.stats import min_detectable_effect
-from anytime_lib.stats.bootstrap import index_of
+from anytime_lib.stats.bootstrap import CurveStatistic, index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.intervals import METHODS
@@ -127,30 +122,25 @@ def study(n: int, k: int, shape: str, repetitions: int, seed: int = 0, curve: Fl
         effect = float(min_detectable_effect(n, k, sd_between=between, sd_within=within))
         lift = truth.lift_for(effect)
     exact = truth.difference(lift)
-    hits: dict[str, list[bool]] = {}
-
-    def note(name: str, value: bool | np.bool_) -> None:
-        hits.setdefault(name, []).append(bool(value))
-
+    hits: list[dict[str, Any]] = []
     for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
-        null = experiment(shape, n, k, np.zeros(4), rng, curve)
         draws: dict[str, Any] = {"n_resamples": N_RESAMPLES, "seed": rng}
+        null = experiment(shape, n, k, np.zeros(4), rng, curve)
         found = [compare_arrays(null[[0, a]], BUDGETS, index_of(), **draws, with_raw=False) for a in (1, 2, 3)]
         low, high = found[0].confidence_interval()
-        note("alarms_p", found[0].pvalue < 0.05)
-        note("coverage_null", low <= 0 <= high)
-        note("disagree", (found[0].pvalue < 0.05) != (not low <= 0 <= high))
-        note("family", holm([c.pvalue for c in found]).min() < 0.05)
+        alarm = found[0].pvalue < 0.05
         arms = experiment(shape, n, k, np.array([0.0, lift]), rng, curve)
         seen = compare_arrays(arms, BUDGETS, index_of(), **draws)
         assert seen.raw is not None
-        note("power", seen.raw.pvalue < 0.05)
-        note("power_pooled", seen.pvalue < 0.05)
-        for method in METHODS:
-            low, high = replace(seen, method=method).confidence_interval()
-            note("coverage" if method == "t" else method, low <= exact <= high)
-    rates = {name: float(np.mean(values)) for name, values in hits.items()}
-    return {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions} | rates
+        ends = {method: replace(seen, method=method).confidence_interval() for method in METHODS}
+        hits.append({
+            "alarms_p": alarm, "coverage_null": low <= 0 <= high, "disagree": alarm != (not low <= 0 <= high),
+            "family": holm([c.pvalue for c in found]).min() < 0.05, "power": seen.raw.pvalue < 0.05,
+            "power_pooled": seen.pvalue < 0.05, "coverage": ends["t"].low <= exact <= ends["t"].high,
+            "percentile": ends["percentile"].low <= exact <= ends["percentile"].high,
+        })  # fmt: skip
+    about = {"n": n, "K": k, "shape": shape, "effect": effect, "repetitions": repetitions}
+    return about | pd.DataFrame(hits).mean().to_dict()
 
 
 def adverse(
@@ -162,30 +152,24 @@ def adverse(
     final = ease(shape, 200_000, np.zeros(1), np.random.default_rng(99)).mean()
     raw = np.atleast_1d(index_of("raw").of(final * pair, BUDGETS))
     exact = {"pooled": 0.0, "raw": float(raw[1] - raw[0]), "crossfit": 0.0}
-    found: dict[str, list[float]] = {}
     if k == 1:
         del exact["crossfit"]
+    rows: list[dict[str, Any]] = []
     for rng in np.random.default_rng([seed, n, k]).spawn(repetitions):
-        arms = experiment(shape, n, k, np.zeros(2), rng, pair[:, None, None, :])
+        arms, row = experiment(shape, n, k, np.zeros(2), rng, pair[:, None, None, :]), {}
         for order, truth in exact.items():
-            seen = compare_arrays(
-                arms,
-                BUDGETS,
-                index_of(order),
-                n_resamples=N_RESAMPLES,
-                seed=rng,
-                with_raw=False,  # type: ignore[arg-type]
-            )
+            of: CurveStatistic = index_of(order)  # type: ignore[arg-type]
+            seen = compare_arrays(arms, BUDGETS, of, n_resamples=N_RESAMPLES, seed=rng, with_raw=False)
             name = "" if order == "pooled" else f"_{order}"
             for method in METHODS if order == "pooled" else METHODS[:1]:
                 low, high = replace(seen, method=method).confidence_interval()
-                what = f"coverage{name}" if method == "t" else method
-                found.setdefault(what, []).append(low - 1e-12 <= truth <= high + 1e-12)
-            found.setdefault(f"bias{name}", []).append(seen.statistic - truth)
+                row[f"coverage{name}" if method == "t" else method] = low - 1e-12 <= truth <= high + 1e-12
+            row[f"bias{name}"] = seen.statistic - truth
             if order == "pooled":
-                found.setdefault("alarms_p", []).append(seen.pvalue < 0.05)
-    means = {name: float(np.mean(values)) for name, values in found.items()}
-    return {"n": n, "K": k, "shape": shape, "effect": 0.0, "repetitions": repetitions} | means
+                row["alarms_p"] = seen.pvalue < 0.05
+        rows.append(row)
+    about = {"n": n, "K": k, "shape": shape, "effect": 0.0, "repetitions": repetitions}
+    return about | pd.DataFrame(rows).astype(float).mean().to_dict()
 
 
 def main() -> None:

@@ -1,14 +1,8 @@
-"""How fast is the bootstrap? Against a plain loop over resamples, and against scipy's vectorised bootstrap.
+"""How fast is the bootstrap? Against a plain loop over resamples.
 
-10,000 paired resamples of the Anytime Index on 2 arms x 200 problems x 8 samples x 12 budgets:
-
-    ours        whole problems drawn, as weights
-    plain loop  numpy, one resample at a time; 200 of them timed, and scaled to 10,000
-    scipy       `scipy.stats.bootstrap`, paired and vectorised over problems, on the same index, the samples averaged
-                beforehand; in batches of 250, its best here
-
-All in one run on one process; the ratios count, not the seconds. Peak memory is that of a process of its own. Then all
-pairs of 8 methods on 3 tasks, from a tidy table, as `compare_family` does them.
+10,000 paired resamples of the Anytime Index on 2 arms x 200 problems x 8 samples x 12 budgets: ours, whole problems
+drawn as weights, and numpy one resample at a time (200 of them timed, and scaled). The ratio counts, not the seconds;
+peak memory is that of a process of its own. Then all pairs of 8 methods on 3 tasks, as `compare_family` does them.
 
     python tests/benchmarks/bench_stats.py
 """
@@ -22,7 +16,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from common import best_seconds, seconds
-from scipy.stats import bootstrap
 
 from anytime_lib import anytime_index
 from anytime_lib.stats import compare_family
@@ -45,18 +38,6 @@ def plain_loop(q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         mean = q[:, rng.integers(n, size=n)].mean(axis=(1, 2))
         found.append([anytime_index(BUDGETS, row) for row in mean])
     return np.asarray(found)
-
-
-def by_scipy(q: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    curves = q.mean(axis=2).transpose(1, 0, 2)  # (P, A, T)
-
-    def difference(problems: np.ndarray, axis: int) -> np.ndarray:
-        index = anytime_index(BUDGETS, curves[problems].mean(axis=axis - 2 if axis < 0 else axis))
-        return np.asarray(index)[..., 1] - np.asarray(index)[..., 0]
-
-    found = bootstrap((np.arange(len(curves)),), difference, n_resamples=N_RESAMPLES, batch=250, vectorized=True,
-                      axis=-1, method="percentile", rng=rng)  # fmt: skip
-    return np.asarray(found.bootstrap_distribution)
 
 
 def peak() -> float:
@@ -93,18 +74,12 @@ def main() -> None:
     def looped() -> np.ndarray:
         return plain_loop(q, np.random.default_rng(1))
 
-    def scipys() -> np.ndarray:
-        return by_scipy(q, np.random.default_rng(1))
-
-    best = best_seconds({"ours": ours, "loop": looped, "scipy": scipys}, turns=5)
-    mine, loop, peer = best["ours"], best["loop"] * N_RESAMPLES / LOOPED, best["scipy"]
-    spread = [np.diff(ours()).std(), np.diff(looped()).std(), scipys().std()]
-    print("standard error of the difference (ours, loop, scipy):", np.round(spread, 5))
+    best = best_seconds({"ours": ours, "loop": looped}, turns=5)
+    mine, loop = best["ours"], best["loop"] * N_RESAMPLES / LOOPED
+    print("standard error of the difference (ours, loop):", np.diff(ours()).std(), np.diff(looped()).std())
     print(f"plain loop  {loop:8.2f} s (scaled from {LOOPED} resamples)")
-    print(f"scipy       {peer:8.2f} s")
     print(
-        f"ours        {mine:8.2f} s: {loop / mine:5.1f} x the loop (target 15), {peer / mine:5.1f} x scipy, "
-        f"peak {peak():.0f} MB (target under 500)"
+        f"ours        {mine:8.2f} s: {loop / mine:5.1f} x the loop (target 15), peak {peak():.0f} MB (target under 500)"
     )
     cells = table_of(3, 8)
     spent = seconds(lambda: compare_family(cells, list(combinations(cells.method.unique(), 2))))
