@@ -67,11 +67,7 @@ EMBEDDED = MODELS[0]
 
 
 def resolve(source: str | None = None) -> Path:
-    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
-
-    Raises:
-        DataError: there is no such file, it is no GGUF file, or the embedded model cannot be fetched.
-    """
+    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model."""
     named = source or os.environ.get("ANYTIME_GGUF")
     return checked(Path(named)) if named else fetch(EMBEDDED)
 
@@ -100,17 +96,12 @@ def _sha256_of(path: Path, size: int, modified: int) -> str:
 
 
 def alias(path: Path) -> str:
-    """The model's name in every request: the file's stem and, so that it says which weights answered, the first 8 hex
-    digits of its SHA-256."""
+    """The model's name in every request: the file's stem and, to say which weights answered, part of its SHA-256."""
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
 def fetch(model: Weights) -> Path:
-    """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second).
-
-    Raises:
-        DataError: the folder cannot be written to, or no place has the right bytes.
-    """
+    """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second)."""
     target, tried = cache_folder() / "models" / model.file, list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
