@@ -124,41 +124,13 @@ def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
     assert server.requests == 2  # a reply that takes too long takes too long again
 
 
-def test_a_long_wait_is_not_waited_out(server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anytime_lib.models.failures.retry_after", lambda headers: 3600.0)
-    server.rate, server.only = 1.0, ("429_retry_after",)
-    (found,) = ask(server, SHORT)
-    assert "asks to wait 3600 s" in str(found) and server.requests == 1
-
-
 def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
     server: MisbehavingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("anytime_lib.models.failures.retry_after", lambda headers: 86400.0)
     server.fault = lambda body: ("429_retry_after" * (server.requests == 1), random.Random(0))  # type: ignore[method-assign]
-
-    async def both() -> tuple[Any, Any]:
-        endpoint = Endpoint(server.base_url, "fake", "key", timeouts=QUICK, limiter=Limiter(1))
-        try:
-            async with asyncio.timeout(5):
-                return tuple(await asyncio.gather(*(
-                    endpoint.chat([{"role": "user", "content": f"question {i}"}], **SHORT) for i in range(2)
-                ), return_exceptions=True))  # fmt: skip
-        finally:
-            await endpoint.close()
-
-    refused, answered = asyncio.run(both())
+    refused, answered = ask(server, SHORT, SHORT, limiter=Limiter(1))
     assert "asks to wait 86400 s" in str(refused) and isinstance(answered, Reply)
-
-
-def test_many_requests_at_thirty_percent(server: MisbehavingServer) -> None:
-    requests = [LONG if number % 3 else SHORT for number in range(120)]
-    whole = ask(server, *requests)
-    server.rate, server.seed = 0.3, 11  # a seed that has every fault
-    server.tries.clear()
-    replies = ask(server, *requests)
-    assert sum(server.sent.values()) > 50 and set(FAULTS) <= set(server.sent)
-    assert [said(r) for r in replies] == [said(r) for r in whole]
 
 
 def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(

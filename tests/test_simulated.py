@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,10 @@ from test_custom_task import right, sums
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
-from anytime_lib.methods.base import Context
 from anytime_lib.models.model import load_model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, distractors, quantile, simulation_of
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
-from anytime_lib.registry import load_method
 from anytime_lib.report import caveat
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import true_index, truth
@@ -31,7 +28,6 @@ from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
-from anytime_lib.types import Attempt, Preference
 
 BUDGETS = [4, 16, 64, 256]
 
@@ -109,11 +105,6 @@ def test_a_larger_budget_only_extends_a_trace(config: Callable[..., RunConfig]) 
     assert another.name not in set(cut_.model)  # other parameters are another respondent, also in keys
 
 
-def test_answers_can_be_continued_instead_of_asked_for(config: Callable[..., RunConfig]) -> None:
-    run = config(answer_via="prefill", simulated={"unread": 0})
-    assert np.abs(surprise(run, "aime", "base", run_sweep(run, progress=False))).max() < 4
-
-
 def test_the_judge_is_as_good_as_stated_and_likes_the_first_place(config: Callable[..., RunConfig]) -> None:
     run = config(methods=["base", "pdp"], pool_problems=40, pool_samples=4, pool_budget=64,
                  simulated={"judge_accuracy": 0.9, "position_bias": 0.7, "unread": 0})  # fmt: skip
@@ -134,19 +125,6 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
         wrong = distractors(task, problem, problems)
         assert wrong and all(grade_answer(task, problem, w, "stop").status == "ok" for w in wrong)
         assert not any(task.grade(problem, w).correct for w in wrong)
-
-
-def test_a_method_is_told_by_its_words_alone(config: Callable[..., RunConfig]) -> None:
-    run = config(simulated={"effects": {"pdp": 2.0, "pdp_plus": 3.0}}, n_shots=1, methods=["base", "pdp"])
-    task, problems = load_task("aime"), split_problems(load_task("aime"), run.task("aime"), run.seed)
-    attempt = Attempt("we look", "7", "", "")
-    pairs = [Preference(problems.pool[0], attempt, attempt, 1.0)]
-    context = Context(task, run.task("aime"), problems.shots, problems.pool, SimpleNamespace(preferences=pairs))
-    respondent = Respondent(simulation_of(run.options["simulated"]))
-    told = {
-        m: respondent.effect_in(load_method(m).messages(problems.test[0], context)) for m in ("base", "pdp", "pdp_plus")
-    }
-    assert told == {"base": 1.0, "pdp": 2.0, "pdp_plus": 3.0}
 
 
 async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
@@ -253,11 +231,3 @@ def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
     problems = load_task("aime").problems(limit=3)
     assert len({quantile(p) for p in problems}) == 3
-
-
-def test_the_params_we_ship_run(tmp_path: Path) -> None:
-    run = RunConfig.from_yaml(Path(__file__).parent.parent / "params" / "simulated.yaml", outputs=str(tmp_path),
-                              n_problems=2, n_samples=1, pool_problems=2)  # fmt: skip
-    cells = run_sweep(run, progress=False)
-    assert set(cells.task) == set(run.tasks) and set(cells.method) == {"base", "pdp", "pdp_plus"}
-    assert (cells.status != "error").all() and (cells.model == load_model(run).name).all()

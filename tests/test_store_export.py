@@ -152,7 +152,7 @@ def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> 
     assert columns == str(CELL_COLUMNS)
     _, front, body = (folder / "README.md").read_text().split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "other"
-    assert "texts of secret, unknown are withheld" in body and "store schema" in body and "https://e/v1" in body
+    assert "texts of secret, unknown are withheld" in body and "store schema" in body
     assert "| r | m/1 | open | base | 2 | 1 | 3 | 4 | 2 |" in body
     assert "| r | &lt;b&gt;m&lt;/b&gt;\\|\\`x\\` \\# \\_H\\_ | open |" in body and "<b>" not in body
 

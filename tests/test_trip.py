@@ -49,19 +49,16 @@ def test_splits_and_limits() -> None:
     assert isinstance(TASK, Task)
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
+def test_a_sentence_that_cannot_be_read_is_shown() -> None:
+    for old, new, says in (
         ("You only take", "You must see Paris at dawn. You only take", "You must see Paris"),
         ("direct flights:\n", "direct flights:\nAtlantis and Nowhere, ", r"flight.*Atlantis"),
         ("visit 3 European", "visit 4 European", "speaks of 4 cities"),
         ("European cities", "towns", "not a trip-planning prompt"),
         ("Here are the cities", "Here are cities", "needs the line"),
-    ],
-)
-def test_a_sentence_that_cannot_be_read_is_shown(old: str, new: str, says: str) -> None:
-    with pytest.raises(DataError, match=says):
-        parse_problem(generate(3, 0).text.replace(old, new))
+    ):
+        with pytest.raises(DataError, match=says):
+            parse_problem(generate(3, 0).text.replace(old, new))
 
 
 WHOLE = "011710f32364011929def4365537843aff76ba187351dc6e949f9d3b56732ca6"

@@ -98,14 +98,9 @@ def test_same_verdict_as_the_official_program() -> None:
         cases.append((problem, text))
     asked = [["**".join(c for c, _ in p.gold), "**".join(str(d) for _, d in p.gold), text] for p, text in cases]
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        cwd=os.environ["ANYTIME_NATURAL_PLAN"],
-        check=True,
-        timeout=300,
-    )
+        [sys.executable, "-c", DRIVER], cwd=os.environ["ANYTIME_NATURAL_PLAN"], input=json.dumps(asked),
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
     theirs = json.loads(done.stdout)
     counted = Counter(theirs)
     assert counted[1.0] > CASES / 10 and counted[0.0] > CASES / 10 and counted["error"]
@@ -114,19 +109,19 @@ def test_same_verdict_as_the_official_program() -> None:
     assert not differ, f"{len(differ)} of {CASES} verdicts differ, the first on {differ[0]!r}"
 
 
-@pytest.mark.parametrize(
-    ("change", "verdict"),
-    [
-        (lambda t: t, 1.0),
-        (lambda t: "\n".join([t, "**Day 14:** Fly from A to Atlantis.", "**Day 14-15:** Visit Atlantis."]), 1.0),
-        (lambda t: t.replace("-", "–"), 0.0),
-        (lambda t: t.replace("Day", "day"), 0.0),
-        (lambda t: "I take 4-5 days.\n" + t, 1.0),
-        (lambda t: t + "\nAnother way:\n" + t.replace("Fly from", "Fly far from"), 1.0),
-        (lambda t: t.replace("**Day 1-", "**Day 7-"), 1.0),  # stated ranges are never looked at
-        (lambda t: "Day " + "9" * 5000 + " from A to B\n" + t, 0.0),  # their program breaks on it
-    ],
-)
-def test_quirks(change: Callable[[str], str], verdict: float) -> None:
+def test_quirks() -> None:
     problem = generate(4, 2)
-    assert grade_official(problem, change(TASK.gold_answer(problem))) == verdict
+    told = TASK.gold_answer(problem)
+    right = (
+        told,
+        told + "\n**Day 14:** Fly from A to Atlantis.\n**Day 14-15:** Visit Atlantis.",
+        "I take 4-5 days.\n" + told,
+        told + "\nAnother way:\n" + told.replace("Fly from", "Fly far from"),
+        told.replace("**Day 1-", "**Day 7-"),  # stated ranges are never looked at
+    )
+    wrong = (
+        told.replace("-", "–"),
+        told.replace("Day", "day"),
+        "Day " + "9" * 5000 + " from A to B\n" + told,  # their program breaks on it
+    )
+    assert [grade_official(problem, text) for text in (*right, *wrong)] == [1.0] * 5 + [0.0] * 3

@@ -58,10 +58,8 @@ class EmbeddedServer:
     It also stops when the object is collected, when the interpreter ends, and when the owning process is killed.
 
     Args:
-        gguf: the weights; `alias` is their name in requests (see `weights.alias`).
         port: 0 for any free port.
-        slots: requests that are worked on at the same time.
-        context: tokens of context for each of them.
+        slots: requests that are worked on at the same time, each with `context` tokens.
     """
 
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
@@ -154,7 +152,7 @@ def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096
 
 
 def running_server(alias: str) -> str | None:
-    """The address in OPENAI_BASE_URL, if a server of exactly these weights listens there on this machine; else None."""
+    """The address in OPENAI_BASE_URL, if a server of exactly these weights listens there, on this machine."""
     url = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
     with suppress(httpx.HTTPError, ValueError, KeyError, TypeError):  # nobody is there, or somebody else
         if is_loopback(url):

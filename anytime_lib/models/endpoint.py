@@ -39,14 +39,10 @@ PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "
 
 
 class Endpoint:
-    """An endpoint and a model on it.
+    """An endpoint (`base_url`, up to and including `/v1`) and a model on it.
 
     Args:
-        base_url: up to and including `/v1`.
-        model: the model's name there.
-        api_key: sent as the bearer token; never stored or logged.
-        key_name: where the key came from, for error messages.
-        timeouts: deadlines and retries.
+        api_key: sent as the bearer token; never stored or logged. `key_name` says in errors where it came from.
         on_retry: hears why a request is tried again.
         limiter: decides when a request may be sent.
         tokenizer_file: a `tokenizer.json`, for where the server tells no tokens.
@@ -179,10 +175,8 @@ class Endpoint:
                 if name is None:
                     raise error.meaning(self.base_url, self.model, self._key_name) from None
                 if name == "top_logprobs" and sent[name] > FEWER[-1]:
-                    if sent[name] <= self._most:  # another request may have found it out already
-                        self._most = next(n for n in FEWER if n < sent[name])
-                        words = "%s does not list %d alternatives (%s); asking for %d"
-                        log.warning(words, self.base_url, sent[name], error.words, self._most)
+                    self._most = min(self._most, next(n for n in FEWER if n < sent[name]))
+                    log.warning("%s lists fewer alternatives than %d (%s)", self.base_url, sent[name], error.words)
                 else:
                     self._drop(name, f"does not take {name!r} ({error.words}); going on without it")
 

@@ -153,12 +153,7 @@ class Retrying:
         self._answered = False
 
     async def __call__(self, once: Callable[[], Awaitable[T]]) -> T:
-        """What the call returns, in the end.
-
-        Raises:
-            RequestFailed: it was given up, or failed in a way that does not pass.
-            EndpointError: no connection ever came about, or the call says that none can succeed.
-        """
+        """What the call returns, in the end; RequestFailed if it is given up, EndpointError if nobody is there."""
         clock, troubles = asyncio.get_running_loop().time, list[RetryableError]()
         until = clock() + self.timeouts.limited
         while True:

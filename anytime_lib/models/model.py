@@ -122,11 +122,7 @@ class Model:
 
 
 def api_key(name: str, url: str) -> Key:
-    """The key for an address, from the environment variable of that name; a server on this machine needs none.
-
-    Raises:
-        ConfigError: there is none, or it holds what no key can.
-    """
+    """The key for an address, from the environment variable of that name; a server on this machine needs none."""
     key = Key(os.environ.get(name, "").strip())
     if not key and not is_loopback(url):
         raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")

@@ -38,8 +38,8 @@ class Reply:
             the server did not return its token stream, or one that does not join to it.
         first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
         usage: the server's own usage object, unchanged.
-        prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: that usage, normalised; cached ones are part
-            of the prompt, reasoning ones of the completion.
+        prompt_tokens, completion_tokens: that usage, normalised; `cached_tokens` are part of the prompt,
+            `reasoning_tokens` of the completion.
         seconds: from sending to the last byte.
         partial: the stream died, and this is what had arrived.
         model: the model's name as the server gave it.
@@ -106,12 +106,7 @@ class ReplyParser:
         self._reason = self._model = ""
 
     def add(self, chunk: Any) -> None:
-        """Take one object.
-
-        Raises:
-            ServerError: it is an error.
-            RetryableError: it is no part of a reply.
-        """
+        """Take one object; ServerError or RetryableError if it is an error, or no part of a reply."""
         if not isinstance(chunk, dict):
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
         if chunk.get("error") or (chunk.get("choices") is None and (chunk.get("message") or chunk.get("detail"))):
@@ -146,15 +141,12 @@ class ReplyParser:
         self.pieces += bool(thought) + bool(said)
 
     def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
-        """What was said.
+        """What was said; RetryableError if it is no reply at all.
 
         Args:
             messages: what was asked. From its length the prompt's tokens are estimated where nothing tells them; some
                 servers repeat an assistant's turn before they continue it.
             partial: the reply died; what is there is taken.
-
-        Raises:
-            RetryableError: it is no reply at all.
         """
         text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
         counts, estimated = self._counts(sum(len(message["content"]) for message in messages), partial)

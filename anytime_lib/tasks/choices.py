@@ -93,9 +93,6 @@ _NOT_WHOLE = re.compile(
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")
-_ALL_OVER = re.compile(r"[.!]?\Z")
-_LISTED = re.compile(r"\s\(?([A-D])[).:]\s")
-_BARE_LINE = re.compile(r"(?m)^\W{0,3}[A-D]\W{0,3}$")
 
 
 def extract_choice(text: str, options: Sequence[str] | None = None) -> str | None:
@@ -108,9 +105,15 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     statements = sorted([*_MARK.finditer(text), *_CALLED.finditer(text)], key=re.Match.start, reverse=True)
     taken_back: set[str] = set()
     for match in statements:
-        if DOUBTED.search(text[max(0, match.start() - WINDOW) : match.start()]):
+        before = text[max(0, match.start() - WINDOW) : match.start()]
+        if DOUBTED.search(before):
             continue
-        letter, end, negated = _called(text, match) if match.re is _CALLED else _marked(text, match, options)
+        if match.re is _MARK:
+            letter, end, negated = _marked(text, match, options)
+        elif match["noun"] or _FRESH.search(before):
+            letter, end, negated = match["letter"].upper(), match.end(), bool(match["wrong"])
+        else:
+            continue
         if negated:
             taken_back.add(letter)
         elif letter:
@@ -126,13 +129,6 @@ def _undressed(text: str) -> str:
 
 def _plain(text: str) -> str:
     return " ".join(text.replace("}", "").replace("–", "-").split())
-
-
-def _called(text: str, match: re.Match[str]) -> tuple[str, int, bool]:
-    """Letter ("" for none), where it ends, and whether it is called wrong, in "option C is correct"."""
-    fresh = match["noun"] or _FRESH.search(text[max(0, match.start() - WINDOW) : match.start()])
-    letter = match["letter"].upper() if fresh else ""
-    return letter, match.end(), bool(letter and match["wrong"])
 
 
 def _marked(text: str, mark: re.Match[str], options: Sequence[str]) -> tuple[str, int, bool]:
@@ -163,7 +159,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
         return upper if second["letter"].upper() == upper else "both"
     if (more := _MORE.match(after)) and more["letter"] != upper:
         return "both"
-    if upper == "A" and _LISTED.findall(after)[:2] == ["B", "C"]:  # the options told over
+    if upper == "A" and re.findall(r"\s\(?([A-D])[).:]\s", after)[:2] == ["B", "C"]:  # the options told over
         return ""
     if match["close"] or (letter.isupper() and (end or _GOES_ON.match(after))):
         return upper
@@ -180,7 +176,7 @@ def _whole_reply(text: str, options: Sequence[str]) -> str | None:
     first, _, rest = text.partition("\n")
     if rest:
         letter = first.rstrip(". \r")
-        sound = letter in {*"ABCD"} and not _BARE_LINE.search(rest) and not RETRACTED.search(rest)
+        sound = letter in {*"ABCD"} and not re.search(r"(?m)^\W{0,3}[A-D]\W{0,3}$", rest) and not RETRACTED.search(rest)
         return letter if sound else None
     match = _WHOLE.match(first)
     if not match or len(first) > 300 or "⟦" in match[0]:  # a box cut short
@@ -200,7 +196,7 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
     """
     text = text[: 2 * max(map(len, options), default=0) + 40].lstrip()
     for part in [text] if whole else [text.partition("\n")[0], text]:
-        reading, over = _plain(part), _ALL_OVER if whole else _OVER
+        reading, over = _plain(part), re.compile(r"[.!]?\Z") if whole else _OVER
         found = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
         found = [o for o in found if len(o) > 1 or o.isdigit()]
         if len(found) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -27,7 +27,7 @@ ONE_IN = 3
 """One problem in three is kept for the pool."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)  # its rows may be private
 class CustomTask:
     """A task made of rows and a grade function, for `RunConfig(tasks=[task])` or `register_task`.
 
@@ -65,12 +65,7 @@ class CustomTask:
             self.rows = list(_table(self.rows))  # an iterator can be read but once, and problems are asked for again
 
     def problems(
-        self,
-        source: Rows | None = None,
-        limit: int | None = None,
-        seed: int = 0,
-        split: str = "all",
-        difficulty: Sequence[Any] | None = None,
+        self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
     ) -> list[Problem]:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 

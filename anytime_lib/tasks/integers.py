@@ -16,7 +16,11 @@ WINDOW = 200  # characters; a statement is short, and looking no further keeps t
 
 _OPEN_TAG = re.compile(r"(?i)<(?:final_)?answer>|<\|begin_of_box\|>")
 _CLOSE_TAG = re.compile(r"(?i)</(?:final_)?answer>|<\|end_of_box\|>")
-_BRACE = re.compile(r"(?s)(?P<box>\\{1,2}f?(?:rame)?box(?:ed)?\s*\{)|\\.|(?P<open>\{)|(?P<close>\})")
+# A complete box; braces in it may be two deep.
+_PART = r"\\.|[^{}\\]++"
+_BOX = re.compile(
+    rf"(?s)\\{{1,2}}f?(?:rame)?box(?:ed)?\s*\{{((?:{_PART}|\{{(?:{_PART}|\{{(?:{_PART})*+\}})*+\}})*+)\}}"
+)
 
 # The word `answer`, and what links it to a number.
 _ANSWER = re.compile(rf"(?i)(?<![^\W_])answer(?![^\W_])|{FOREIGN}")
@@ -25,8 +29,7 @@ _LINK = re.compile(
     r"(?:[\s*_`\"'}]*(?:finale?\s*)?(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))"
     r"(?:\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|equal to)\b,?)?"
 )
-_FINAL = re.compile(r"(?i)final[\s*_]+$")
-_LINE_START = re.compile(r"(?:^|\n)[#*_ \t]*$")
+_HEADING = re.compile(r"(?i)(?:^|\n)[#*_ \t]*(?:final[*_ \t]+)?$")
 _HEDGE = re.compile(r"(?i)(?:not|neither|either|between|about|around|roughly|almost|at (?:least|most)|one of|maybe)\b")
 
 # Within a statement.
@@ -40,7 +43,6 @@ _NO_INK = re.compile(
     r"|(?<=[A-Za-z])(?:\s?\^\{?[23]\}?(?!\d)|[²³])"  # cm^2
     r"|\\pmod\s*\{\d+\}|\(mod \d+\)"
 )
-_LEAD = r"[\s*\"'({}\[]*"
 _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\|")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
@@ -48,15 +50,14 @@ _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2}")
 # A number, a unit, and nothing that makes another number of it.
 _VALUE = re.compile(
-    _LEAD + r"\+?(?P<number>\d{1,9})(?:\.0+)?(?![\w.]|,\d)"
+    r"[\s*\"'({}\[]*\+?(?P<number>\d{1,9})(?:\.0+)?(?![\w.]|,\d)"
     r"(?P<unit>(?:[^\W\d_]|[\s*,;\"'()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*)[\s,;(-]*"
 )
 _OPEN_ENDED = re.compile(
-    r"(?i)\b(?:and|or|but|und|oder|aber|et|ou|mais|pero|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|modulo"
-    r"|if|unless|though|although|however|maybe|perhaps|possibly|point|half|hundred|thousand|million|billion|dozen"
-    r"|squared|cubed|factorial|than|pi|π)\b"
+    r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|though|however|maybe"
+    r"|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
 )
-_WHOLE = re.compile(r"[\s*\"'({\[]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
+_WHOLE = re.compile(r"[\s*\"'({\[=]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
 
 
 def extract_integer(text: str) -> int | None:
@@ -71,7 +72,8 @@ def extract_integer(text: str) -> int | None:
 
 
 def _read(text: str, in_box: bool = False) -> int | None:
-    end, box = _last_box(text)
+    *_, found = [None, *_BOX.finditer(text)]
+    end, box = (found.end(), found[1]) if found else (-1, "")
     for marker in reversed(list(_ANSWER.finditer(text))):
         if marker.start() < end - 3 * WINDOW:
             break
@@ -87,18 +89,6 @@ def _read(text: str, in_box: bool = False) -> int | None:
     return _integer(whole[1]) if whole else None
 
 
-def _last_box(text: str) -> tuple[int, str]:
-    """Where the last complete box ends and what it holds; -1 if there is none."""
-    opened: list[int] = []  # where the content of a box begins, or -1 for any other brace
-    end, content = -1, slice(0)
-    for token in _BRACE.finditer(text):
-        if token["box"] or token["open"]:
-            opened.append(token.end() if token["box"] else -1)
-        elif token["close"] and opened and (start := opened.pop()) >= 0:
-            end, content = token.end(), slice(start, token.start())
-    return end, text[content]
-
-
 def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | None]:
     """Where the word `answer` found by `marker` states something (-1: nowhere), and the integer if it is one."""
     before = text[max(0, marker.start() - 60) : marker.start()]
@@ -106,7 +96,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     if link is None or DOUBTED.search(before):
         return -1, None
     bare = link["bare"]
-    if bare is not None and not _FINAL.search(before) and not ("\n" in bare and _LINE_START.search(before)):
+    if bare is not None and not ("\n" in bare and _HEADING.search(before)):
         return -1, None
     rest = _plain(text[link.end() : link.end() + WINDOW])
     gap = rest[: len(rest) - len(rest.lstrip(" \n\t*\"'({}["))]

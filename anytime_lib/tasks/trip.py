@@ -54,12 +54,7 @@ class TripPlanning:
     other_graders: ClassVar[Mapping[str, Any]] = {"strict": grade_strict, "official": grade_official}
 
     def problems(
-        self,
-        source: Any = None,
-        limit: int | None = None,
-        seed: int = 0,
-        split: str = "all",
-        difficulty: Sequence[int] | None = None,
+        self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
     ) -> list[Problem]:
         """Generated problems, or those of a source as `read_source` takes it; see `Task.problems`.
 

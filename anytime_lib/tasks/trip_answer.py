@@ -144,23 +144,18 @@ def _lines(text: str, names: _Names) -> Iterator[_Entry]:
             elif _LETTER.search(line):
                 columns = cells
         elif spans := days or list(_BARE.finditer(low)):
-            city_first, certain = _beginning(line, low, spans[0].start(), names)
+            lead, days_at = _LEAD.match(low), spans[0].start()
+            start = lead.end() if lead else 0
+            if "|" in line:
+                city_first, certain = bool(names.found(line[:days_at])), True
+            else:  # a city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on"
+                city = names.loose.match(low, start, days_at)
+                city_first = bool(city and _LINK.fullmatch(low, city.end(), days_at))
+                certain = city_first or days_at <= start
             if certain or days:
                 yield from _stated(line, spans, city_first, certain, names)
             if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
                 heading = _span(spans[0])
-
-
-def _beginning(line: str, low: str, days_at: int, names: _Names) -> tuple[bool, bool]:
-    """Whether a line begins with a city, and whether with a city or its first days: then it states a stay."""
-    if "|" in line:
-        return bool(names.found(line[:days_at])), True
-    lead = _LEAD.match(low)
-    start = lead.end() if lead else 0
-    # A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
-    city = names.loose.match(low, start, days_at)
-    city_first = bool(city and _LINK.fullmatch(low, city.end(), days_at))
-    return city_first, city_first or days_at <= start
 
 
 def _stated(line: str, days: list[re.Match[str]], city_first: bool, certain: bool, names: _Names) -> Iterator[_Entry]:

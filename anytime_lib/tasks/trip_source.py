@@ -61,23 +61,18 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
 
 def _problems(rows: Any, where: str, origin: Mapping[str, str], shots: int) -> list[tuple[Problem, Problem]]:
     """The problems of rows by their ids, as the zero-shot prompts put them and as those with `shots` examples do."""
-
-    def problem(id: str, row: Mapping[str, Any], shots: int) -> Problem:
-        cities, days = ([x for x in (row.get(key) or "").split("**") if x] for key in ("cities", "durations"))
-        gold = list(zip(cities, days, strict=True)) or None
-        name = f"{id}_{shots}shot" if shots else str(id)
-        return parse_problem(row[f"prompt_{shots}shot"], id=name, gold=gold, origin=origin)
-
-    at = "rows"
+    found, name = [], "rows"
     try:
-        found = []
-        for at, row in rows.items():
-            found.append((problem(at, row, 0), problem(at, row, shots)))
+        for name, row in rows.items():
+            cities, days = ([x for x in (row.get(key) or "").split("**") if x] for key in ("cities", "durations"))
+            gold = list(zip(cities, days, strict=True)) or None
+            plain = parse_problem(row["prompt_0shot"], id=str(name), gold=gold, origin=origin)
+            id = f"{name}_{shots}shot" if shots else str(name)
+            found.append((plain, parse_problem(row[f"prompt_{shots}shot"], id=id, gold=gold, origin=origin)))
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        layout = "the layout is that of NATURAL PLAN's trip_planning.json (id -> prompt_0shot, cities, durations)"
-        raise DataError(
-            f"{where}: {at}: {error if isinstance(error, DataError) else f'{error!r}; {layout}'}"
-        ) from error
+        layout = "; the layout is that of NATURAL PLAN's trip_planning.json (id -> prompt_0shot, cities, durations)"
+        told = str(error) if isinstance(error, DataError) else repr(error) + layout
+        raise DataError(f"{where}: {name}: {told}") from error
     return found
 
 

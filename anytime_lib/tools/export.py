@@ -7,12 +7,12 @@ import json
 import re
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from huggingface_hub import DatasetCardData
-from jinja2 import Environment, PackageLoader
+from huggingface_hub import DatasetCard, DatasetCardData
 
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.store import COLUMNS, SCHEMA, Store
@@ -56,55 +56,50 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
 
 
 def _parquet(store: Store, folder: Path) -> list[Path]:
-    files = []
+    written = []
     for table, columns in COLUMNS.items():
-        files.append(folder / f"{table}.parquet")
+        written.append(folder / f"{table}.parquet")
         schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in columns.items()])
-        with replace_file(files[-1]) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+        with replace_file(written[-1]) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
             for rows in rows_of(store, table):
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-    return files
+    return written
 
 
 def _jsonl(store: Store, folder: Path) -> list[Path]:
-    files = []
+    written = []
     for table in COLUMNS:
-        files.append(folder / f"{table}.jsonl")
-        with replace_file(files[-1]) as part, part.open("w", encoding="ascii") as file:
+        written.append(folder / f"{table}.jsonl")
+        with replace_file(written[-1]) as part, part.open("w", encoding="ascii") as file:
             for rows in rows_of(store, table):  # in ASCII, so that no character of a model's ends a line
                 file.writelines(json.dumps(row) + "\n" for row in rows)
-    return files
+    return written
 
 
 def _huggingface(store: Store, folder: Path) -> list[Path]:
-    files = _parquet(store, folder / "data")
+    written = _parquet(store, folder / "data")
     with replace_file(folder / "README.md") as part:
-        part.write_text(card(store), encoding="utf-8")
-    return [*files, folder / "README.md"]
+        _card(store).save(part)
+    return [*written, folder / "README.md"]
 
 
-def card(store: Store) -> str:
-    """The dataset card: YAML for `datasets`, then what is in it, where it comes from, and what was withheld."""
-    files = {table: [{"split": "train", "path": f"data/{table}.parquet"}] for table in COLUMNS}
-    front = DatasetCardData(
-        pretty_name="Anytime reasoning run", license="other", license_name="to-be-chosen",
-        tags=["anytime-reasoning", "llm-evaluation"],
-        configs=[{"config_name": table, "data_files": files[table], "default": table == "cells"} for table in COLUMNS],
-    )  # fmt: skip
+def _card(store: Store) -> DatasetCard:
+    """YAML for `datasets`, then what is in it, how it was made, and what was withheld."""
+    gate = Gate(store)
     with store.snapshot() as db:
-        counts = {table: db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in COLUMNS}
         arms = db.execute("""SELECT run, model, task, method, count(DISTINCT problem_id), count(DISTINCT sample),
             count(DISTINCT budget), count(*), sum(status = 'error') FROM cells GROUP BY 1, 2, 3, 4""").fetchall()
-        endpoints = [name for (name,) in db.execute("SELECT DISTINCT endpoint FROM requests ORDER BY 1")]
         tasks = {name for (name,) in db.execute("SELECT task FROM problems UNION SELECT task FROM requests")}
-        dates = "SELECT date(min(created), 'unixepoch'), date(max(created), 'unixepoch') FROM requests"
-        first, last = db.execute(dates).fetchone()
-    gate = Gate(store)
-    environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
-    environment.filters["plain"] = lambda text: _markdown(gate.name(text))
-    return environment.get_template("dataset_card.md.jinja").render(
-        front=f"{front}\n", arms=arms, version=version("anytime-lib"), schema=SCHEMA, first=first, last=last,
-        endpoints=endpoints, hidden=sorted(tasks - gate.public), tables=COLUMNS, counts=counts,
+    parts = {table: [{"split": "train", "path": f"data/{table}.parquet"}] for table in COLUMNS}
+    data = DatasetCardData(
+        pretty_name="Anytime reasoning run", license="other", license_name="to-be-chosen",
+        tags=["anytime-reasoning", "llm-evaluation"],
+        configs=[{"config_name": table, "data_files": parts[table], "default": table == "cells"} for table in COLUMNS],
+    )  # fmt: skip
+    return DatasetCard.from_template(
+        data, template_str=(files("anytime_lib") / "data" / "dataset_card.md.jinja").read_text("utf-8"),
+        arms=[[_markdown(gate.name(value)) for value in arm] for arm in arms], tables=COLUMNS, schema=SCHEMA,
+        hidden=[_markdown(gate.name(task)) for task in sorted(tasks - gate.public)], version=version("anytime-lib"),
     )  # fmt: skip
 
 
