@@ -1,4 +1,4 @@
-"""Which tasks and methods are known, by name?
+"""Which tasks, methods and rules of exclusion are known, by name?
 
 Built-in ones are imported when they are first asked for, so that naming one loads nothing. Objects are `Any` here:
 their types, `tasks.base.Task` and `methods.base.Method`, lie further up.
@@ -52,6 +52,11 @@ def method_name(method: Any) -> str:
     return register_method(method).name
 
 
+def rule_name(rule: Any) -> str:
+    """As `task_name`, of a rule of exclusion; they stand in `stats.sensitivity`."""
+    return _known(rule, [*resolve_name("anytime_lib.stats.sensitivity:RULES")], "rule")
+
+
 def load_task(name: Any) -> Any:
     """The task of that name; ConfigError with the nearest name if there is none."""
     name = task_name(name)
@@ -59,11 +64,8 @@ def load_task(name: Any) -> Any:
 
 
 def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
-    """The method of that name, with the settings of its own that `options` give.
-
-    Raises:
-        ConfigError: no method has that name, or it has no such setting; the message gives the nearest.
-    """
+    """The method of that name, with the settings of its own that `options` give; ConfigError if there is no such name
+    or setting, with the nearest."""
     name = method_name(name)
     method = _methods[name] if name in _methods else resolve_name(f"anytime_lib.methods.{_METHODS[name]}:METHODS")[name]
     known = [field.name for field in fields(method)] if is_dataclass(method) else []
@@ -76,11 +78,8 @@ def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
 
 
 def register_task(task: Any) -> Any:
-    """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts.
-
-    Raises:
-        ConfigError: it is a class, lacks an attribute of `Task`, or has the name of a built-in task.
-    """
+    """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts. ConfigError
+    if it lacks an attribute of `Task`, or has the name of a built-in one."""
     if missing := [attribute for attribute in _NEEDED if not hasattr(task, attribute)]:
         raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
     _tasks[_own_name(task, _TASKS)] = task
@@ -88,11 +87,7 @@ def register_task(task: Any) -> Any:
 
 
 def register_method(method: Any) -> Any:
-    """Make a method of the user's own known by its name; returns it. Registered again, the newer one counts.
-
-    Raises:
-        ConfigError: it is no instance of `Prompted` or `Searching`, or has no name or a taken one.
-    """
+    """As `register_task`, for an instance of a subclass of `Prompted` or `Searching`."""
     if not isinstance(method, resolve_name("anytime_lib.methods.base:Method")):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
     _methods[_own_name(method, [*_METHODS, "synthesis"])] = method  # so the ledger calls attempts at the pool
@@ -108,5 +103,5 @@ def _own_name(given: Any, taken: Container[str]) -> str:
 
 def _known(name: str, names: list[str], kind: str) -> str:
     if name not in names:
-        raise ConfigError(f"unknown {kind} {name!r}{nearest(name, names)}")
+        raise ConfigError(f"unknown {kind} {name!r}{nearest(str(name), names)}")
     return name

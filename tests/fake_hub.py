@@ -46,7 +46,7 @@ class FakeHub(HttpServer):
         sets: Mapping[str, Mapping[str, bytes]],
         commit: str = "c" * 40,
         gated: tuple[str, ...] = (),
-        token: str = "hf_nobody",
+        token: str = "",
     ) -> None:
         self.sets, self.commit, self.gated, self.token = sets, commit, gated, token
         self.asked: list[tuple[str, str, str]] = []
@@ -70,13 +70,13 @@ class FakeHub(HttpServer):
             siblings = [{"rfilename": file} for file in files]
             return request.reply(200, {"id": name, "sha": revision, "private": False, "siblings": siblings})
         if verb in ("tree", "paths-info"):
-            wanted = files if verb == "tree" else map(unquote, re.findall(r"paths=([^&]*)", request.body.decode()))
-            return request.reply(200, [entry(file, files[file]) for file in wanted if file in files])
+            asked = map(unquote, re.findall(r"paths=([^&]*)", request.body.decode()))
+            wanted = files if verb == "tree" else [file for file in asked if file in files]
+            oid = {file: hashlib.sha1(files[file]).hexdigest() for file in wanted}
+            return request.reply(
+                200, [{"type": "file", "path": f, "size": len(files[f]), "oid": oid[f]} for f in wanted]
+            )
         if verb == "resolve" and rest in files:
             etag = f'"{hashlib.sha256(files[rest]).hexdigest()}"'
             return request.reply(200, files[rest], ETag=etag, X_Repo_Commit=revision)
         return request.reply(404, {}, X_Error_Code="EntryNotFound")
-
-
-def entry(file: str, content: bytes) -> dict[str, object]:
-    return {"type": "file", "path": file, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}

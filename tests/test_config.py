@@ -46,7 +46,7 @@ ROOT = Path(__file__).parent.parent
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
         ({"base_url": "https://"}, "base_url must be an address"),
         ({"base_url": "https://host/v1\n"}, "base_url must be an address"),
-        ({"exclude": ["eror"]}, "'analysis.exclude'.*'errors'"),
+        ({"exclude": ["eror"]}, "unknown rule 'eror'; did you mean 'errors'"),
         ({"exclude": ["errors", "errors"]}, "names one twice"),
         ({"family": [["base"]]}, "'analysis.family'.*at least 2"),
         ({"family": [["base", "base"]]}, "names one twice"),

@@ -211,7 +211,7 @@ def test_what_designs_cost_and_find() -> None:
     assert cost_of_a_sample(cells.assign(answer_key=keys), ["base"]) == 4 + 2 * 5
     with pytest.raises(DataError, match="no cells of nobody"):
         cost_of_a_sample(cells, ["nobody"])
-    table = table_of(price=Price("m", "", 1, 20, 1, "", "")).set_index(["n_problems", "n_samples"])
+    table = table_of(price=Price("m", 1, 20)).set_index(["n_problems", "n_samples"])
     assert table.tokens[40, 4] == 16_000 and table.dollars[40, 4] == pytest.approx(0.32)
     assert table.detectable[40, 4] < table.detectable[40, 1] < table.detectable[10, 1]
     assert table_of().dollars.isna().all()
@@ -228,5 +228,5 @@ def test_figures_say_what_they_show() -> None:
     for words, figure in drawn.items():
         assert words in figure.get_suptitle() and "a title" in figure.get_suptitle() and figure.axes[0].get_xlabel()
         assert len(figure.legends[0].get_texts()) == 2
-    priced = plot_detectable(table_of(price=Price("m", "", 1, 20, 1, "", "")), title="a title")
+    priced = plot_detectable(table_of(price=Price("m", 1, 20)), title="a title")
     assert priced.axes[0].get_xlabel().startswith("dollars")

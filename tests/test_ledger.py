@@ -152,7 +152,7 @@ def test_the_table_that_comes_with_the_package() -> None:
     assert {"grok-3", "grok-3-mini", "gpt-4.1", "gpt-4o", "gpt-oss-120b"} <= named
     assert any("llama" in name for name in named)
     for p in table:
-        assert 0 <= p.cached <= p.input <= p.output and p.date and p.source
+        assert 0 <= (p.cached or 0) <= p.input <= p.output and p.date and p.source
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_what_has_no_price() -> None:
 @given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**7))
 def test_cached_tokens_are_part_of_the_prompt(prompt: int, cached: int, completion: int) -> None:
     cached = min(cached, prompt)
-    price = Price("m", "", 2.0, 10.0, 0.5, "", "")
+    price = Price("m", 2.0, 10.0, 0.5)
     whole = price.dollars(prompt, 0, completion)
     assert price.dollars(prompt, cached, completion) == pytest.approx(whole - cached * 1.5e-6, abs=1e-9)
     assert price.of({"prompt_tokens": prompt, "completion_tokens": completion}) == pytest.approx(whole)

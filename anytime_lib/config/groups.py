@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
 
 from anytime_lib.errors import ConfigError
-from anytime_lib.registry import method_name, task_name
+from anytime_lib.registry import method_name, rule_name, task_name
 
 
 def _increasing(budgets: list[int]) -> list[int]:
@@ -50,17 +50,6 @@ def check_url(url: str, name: str = "base_url") -> str:
     return url.rstrip("/")
 
 
-ExclusionRule = Literal[
-    "errors",
-    "answer_truncated",
-    "refused",
-    "unparsed_everywhere",
-    "solved_by_all",
-    "solved_by_none",
-    "natural_stop_missing",
-    "identical_traces",
-]
-Rules = Annotated[list[ExclusionRule], AfterValidator(_distinct)]
 Url = Annotated[str, AfterValidator(check_url)]
 Variable = Annotated[str, AfterValidator(_variable)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -69,6 +58,7 @@ Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasin
 TaskName = Annotated[str, BeforeValidator(task_name)]
 MethodName = Annotated[str, BeforeValidator(method_name)]
 """The name of a task or method, or one of the user's own, which is registered."""
+Rules = Annotated[list[Annotated[str, BeforeValidator(rule_name)]], AfterValidator(_distinct)]
 Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
 RunName = Annotated[str, AfterValidator(_folder)]
 Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2), AfterValidator(_distinct)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -40,16 +41,14 @@ class Pairs(Preparation):
         found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
         compared = list(itertools.chain.from_iterable(found))
         usable = [pair for _, pair in compared if pair]
-        pool, sampling = on.settings.pool, client.sampling
+        pool = on.settings.pool
         preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
         if self.by == "shuffled":
             left_out |= {ALONE: 1} if len(preferences) == 1 else {}
             usable = preferences = shuffled(preferences, client.seed)
-        made_with = {
-            "model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed,
-            "pool_budget": pool.budget, "pool_problems": pool.problems, "pool_samples": pool.samples,
-            "temperature": sampling.temperature, "top_p": sampling.top_p, "pair_tokens": pool.pair_tokens,
-        }  # fmt: skip
+        model = client.model
+        made_with: dict[str, Any] = {"model": model.name, "endpoint": model.endpoint_id, "seed": client.seed}
+        made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
         comparisons = pd.DataFrame([row for row, _ in compared], columns=COLUMNS)
         return Synthesis(on.task.name, self.by, preferences, comparisons, usable, attempts, left_out, made_with)
 

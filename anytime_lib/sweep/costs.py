@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import pandas as pd
 import yaml
-from pydantic import TypeAdapter
+from pydantic import StringConstraints, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from anytime_lib.config.groups import LimitsConfig
 from anytime_lib.errors import AnytimeError, ConfigError
@@ -29,19 +30,20 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 @dataclass(frozen=True)
 class Price:
     """Dollars per million tokens of one model at one host: of prompt tokens, of completion tokens, of prompt tokens
-    that the provider's cache took; when and where that was listed."""
+    that the provider's cache took (None: as of others); when and where that was listed."""
 
-    model: str
-    host: str
+    model: Annotated[str, StringConstraints(to_lower=True)]
     input: float
     output: float
-    cached: float
-    date: str
-    source: str
+    cached: float | None = None
+    host: str = ""
+    date: datetime.date | str = ""
+    source: str = ""
 
     def dollars(self, prompt: float, cached: float, completion: float) -> float:
         """The price of so many tokens (numbers or columns of them); cached ones are part of the prompt."""
-        return ((prompt - cached) * self.input + cached * self.cached + completion * self.output) / 1e6
+        cached_price = self.input if self.cached is None else self.cached
+        return ((prompt - cached) * self.input + cached * cached_price + completion * self.output) / 1e6
 
     def of(self, usage: Mapping[str, Any]) -> float:
         """The price of one request's usage."""
@@ -57,11 +59,8 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
     """
     try:
         raw = (files("anytime_lib") / "data" / "prices.yaml" if path is None else Path(path)).read_text("utf-8")
-        optional = {"host": "", "date": "", "source": ""}
-        rows = [optional | {"cached": row["input"]} | row for row in yaml.safe_load(raw)]
-        rows = [row | {"model": row["model"].lower(), "date": str(row["date"])} for row in rows]
-        return TypeAdapter(tuple[Price, ...]).validate_python(rows)
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        return TypeAdapter(tuple[Price, ...]).validate_python(yaml.safe_load(raw))
+    except (OSError, yaml.YAMLError, ValueError) as error:
         raise ConfigError(
             f"cannot read the prices in {path!r} ({type(error).__name__}): it must list model, input and output, in "
             "dollars per million tokens, as anytime_lib/data/prices.yaml does"
@@ -72,7 +71,7 @@ def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) 
     """The price of a model (whose name may have a date or a provider's prefix) at an endpoint; None where the table has
     none. The embedded model and the simulated respondent cost nothing."""
     if endpoint in ("embedded", "simulated"):
-        return Price("embedded", "", 0.0, 0.0, 0.0, "", "this machine")
+        return Price("embedded", 0.0, 0.0, source="this machine")
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
     found = [p for p in (load_prices() if table is None else table) if p.model in (name, name.rsplit("/", 1)[-1])]
     host = urlsplit(endpoint).hostname or ""
