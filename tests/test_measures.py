@@ -11,10 +11,10 @@ from scipy.stats import beta
 from test_index import cells_of
 
 from anytime_lib import anytime_index
-from anytime_lib.errors import DataError
 from anytime_lib.stats import least_sufficient_budget, measures
 from anytime_lib.stats.intervals import upper_bound
 from anytime_lib.stats.measures import MEASURES, trace_measures
+from anytime_lib.stats.sufficient import budget_losses
 
 NAN = float("nan")
 
@@ -77,32 +77,32 @@ def flat(loss: list[float], n: int = 300, k: int = 4, seed: int = 0) -> pd.DataF
 
 
 def test_the_least_budget_and_what_it_saves() -> None:
-    found = least_sufficient_budget(flat([0.3, 0.1, 0, 0, 0]), margin=0.05, price=10)
-    assert found.budget == 4
-    assert found.table.enough.tolist() == [False, False, True, True, True]
-    assert found.table.tested.tolist() == [False, True, True, True, True]  # the first that fails ends it
-    assert found.tokens_saved == 12 and found.share_saved == 0.75
+    cells = flat([0.3, 0.1, 0, 0, 0])
+    found = least_sufficient_budget(cells, margin=0.05, price=10).iloc[0]
+    assert (found.budget, found.tokens_saved, found.share_saved) == (4, 12, 0.75)
     assert found.dollars_saved == pytest.approx(12 * 1000 * 10 / 1e6)
-    assert "4 tokens are enough" in found.summary() and "(75%, $0.12 per 1,000 traces)" in found.summary()
-    assert found.to_frame().shape == (1, 11)
+    assert "4 tokens are enough" in found.says and "(75%, $0.12 per 1,000 traces)" in found.says
+    table = budget_losses(cells, margin=0.05)
+    assert table.enough.tolist() == [False, False, True, True, True]
+    assert table.tested.tolist() == [False, True, True, True, True]  # the first that fails ends it
 
 
 def test_where_no_budget_is_shown_to_be_enough() -> None:
-    steep = least_sufficient_budget(flat([0.6, 0.4, 0.2]), margin=0.02)
-    assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.summary()
-    few = least_sufficient_budget(cells_of(np.ones((20, 2, 3))), margin=0.02)
-    assert few.budget == 4 and "cannot show a margin below 0.139" in few.summary()  # 1 - .05^(1/20)
-    assert least_sufficient_budget(cells_of(np.ones((200, 2, 3))), margin=0.02).budget == 1
-    with pytest.raises(DataError, match="largest budget"):
-        least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]])))
+    steep = least_sufficient_budget(flat([0.6, 0.4, 0.2])).iloc[0]
+    assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.says
+    few, many = (least_sufficient_budget(cells_of(np.ones((n, 2, 3)))).iloc[0] for n in (20, 200))
+    assert few.budget == 4 and "cannot show a margin below 0.139" in few.says  # 1 - .05^(1/20)
+    assert many.budget == 1
+    none = least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]]))).iloc[0]
+    assert none.budget == 2 and "no cell at the largest budget" in none.says and none.n_problems == 0
 
 
 def test_what_was_not_reasoned_saves_nothing_and_what_was_not_graded_is_not_enough() -> None:
     quality = np.ones((200, 1, 4))
-    found = least_sufficient_budget(cells_of(quality).assign(tokens_used=0))
-    assert found.to_frame().share_saved.item() == 0 and "(0%" in found.summary()
+    found = least_sufficient_budget(cells_of(quality).assign(tokens_used=0)).iloc[0]
+    assert found.share_saved == 0 and "(0%" in found.says
     quality[:, :, 1] = NAN
-    found = least_sufficient_budget(cells_of(quality))
+    found = least_sufficient_budget(cells_of(quality)).iloc[0]
     assert found.budget == 4 and found.n_missing == 200
 
 
@@ -128,5 +128,5 @@ def test_testing_many_budgets_costs_nothing() -> None:
     wrong, cells = 0, flat([0.1] * 7 + [0.0], n=60, k=2)
     for rng in np.random.default_rng(0).spawn(120):
         drawn = cells.assign(score=(rng.random(len(cells)) < np.where(cells.budget < 128, 0.7, 0.8)).astype(float))
-        wrong += least_sufficient_budget(drawn, margin=0.1).budget < 128
+        wrong += bool(budget_losses(drawn, margin=0.1).enough[:7].any())
     assert wrong <= 120 * 0.05 + 3 * np.sqrt(120 * 0.05 * 0.95)

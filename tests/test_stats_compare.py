@@ -231,8 +231,6 @@ def test_bounds_count_what_was_never_asked() -> None:
     cells = table(scores(4))
     short = cells[(cells.method == "base") | (cells.problem_id != "p3")]
     assert bounds(short).n_missing.tolist() == [0, 12]
-    with pytest.raises(DataError, match="another order"):
-        bounds(cells, order="crossfit")
 
 
 def test_probability_of_improvement_and_profiles_are_rliables() -> None:

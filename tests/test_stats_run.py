@@ -15,7 +15,7 @@ from anytime_lib.plots import plot_curves, plot_differences, plot_profiles, plot
 from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.profiles import performance_profile
-from anytime_lib.stats.sensitivity import coarser_grid, difference_variants
+from anytime_lib.stats.sensitivity import difference_variants
 from anytime_lib.sweep.grading import regraded
 
 
@@ -98,8 +98,8 @@ def test_variants_change_one_choice_at_a_time() -> None:
         treatment="b", n_resamples=100,
     )  # fmt: skip
     assert "crossfit" not in set(single.variant)
-    table = cells_of(scores(3))  # the coarser grid keeps both ends
-    assert sorted(coarser_grid(table).budget.unique()) == [1, 4, 8] and coarser_grid(table[table.budget < 3]).empty
+    two = difference_variants(arms(9, b=0.3).query("budget < 3"), baseline="base", treatment="b", n_resamples=100)
+    assert "grid" not in set(two.choice) and "grid" in set(found.choice)
 
 
 def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:

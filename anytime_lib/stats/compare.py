@@ -39,9 +39,8 @@ class Comparison:
     """The paired difference in Anytime Index, treatment minus baseline; NaN, with its reason, where there is none.
 
     Attributes:
-        statistic: the difference on the cells that both arms have, of n_problems x n_samples traces.
-        pvalue: two-sided, by exchanging the arms of whole problems (see `sign_flip_pvalue`). It and the interval may
-            disagree near the edge (in 1 to 2 % of experiments without effect); `summary` goes by the interval.
+        pvalue: two-sided, of `sign_flip_pvalue`. It and the interval may disagree near the edge (in 1 to 2 % of
+            experiments without effect); `summary` goes by the interval.
         n_missing: cells left out because either arm lacks them.
         raw: the same comparison without a running maximum; None where there is none to leave out.
         draws: (R,) the difference on each resample.
@@ -151,9 +150,6 @@ def compare(
         order: level of the running maximum (see `mean_curve`).
         statistic: another statistic of the curve in place of the index, which brings its own order.
         settings: n_resamples, seed, confidence_level, method (see `compare_arrays`).
-
-    Raises:
-        DataError: see `paired_arrays`.
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
     names: dict[str, Any] = {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
@@ -166,11 +162,8 @@ def compare_arrays(
 ) -> Comparison:  # fmt: skip
     """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one.
 
-    Args:
-        n_resamples, seed: of whole problems, the same for both arms; also of the random exchanges.
-        with_raw: carry the same comparison without the maximum too.
-        fields: of the `Comparison`: baseline, treatment, n_missing, confidence_level, and the interval's method: `t` or
-            `percentile` (see `intervals`).
+    Resamples and random exchanges are of whole problems, the same for both arms. `fields` are of the `Comparison`:
+    baseline, treatment, n_missing, confidence_level, and the method of its interval (see `intervals`).
     """
     n = quality.shape[1]
     resampling, exchanging = generator(seed).spawn(2)

@@ -15,38 +15,37 @@ from anytime_lib.stats.intervals import one_sided_pvalue, possible_means
 
 @dataclass(frozen=True)
 class MarginResult:
-    """A one-sided test against a margin: small p-values speak for the claim."""
+    """A one-sided test against a margin, at alpha = .05: small p-values speak for the claim."""
 
     claim: str
-    alpha: float
     pvalue: float
     note: str
 
     @property
     def holds(self) -> bool:
-        return bool(self.pvalue < self.alpha)
+        return bool(self.pvalue < 0.05)
 
     def summary(self) -> str:
         """One line in words."""
         word, note = "shown" if self.holds else "not shown", f"; {self.note}" if self.note else ""
-        return f"{self.claim}: {word} at alpha = {self.alpha:g} (p = {self.pvalue:.3g}{note})"
+        return f"{self.claim}: {word} at alpha = 0.05 (p = {self.pvalue:.3g}{note})"
 
 
-def noninferior(comparison: Comparison, margin: float, alpha: float = 0.05) -> MarginResult:
+def noninferior(comparison: Comparison, margin: float) -> MarginResult:
     """Is the treatment worse by no more than `margin`, in units of the index?
 
     The larger of two p-values: by the interval's method and draws, which know only of losses that were seen, and by
     Gaffke's bound on the problems' contributions (see `upper_bound`), which allows for rare and large ones. Without any
-    difference at all, n problems show a margin above 1 - alpha^(1 / n) and no smaller one.
+    difference at all, n problems show a margin above 1 - .05^(1 / n) and no smaller one.
     """
     claim = f"{comparison.treatment} is worse than {comparison.baseline} by less than {margin:g}"
-    return MarginResult(claim, alpha, *_not_below(comparison, margin)[0])
+    return MarginResult(claim, *_not_below(comparison, margin)[0])
 
 
-def equivalent(comparison: Comparison, margin: float, alpha: float = 0.05) -> MarginResult:
+def equivalent(comparison: Comparison, margin: float) -> MarginResult:
     """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
     claim = f"{comparison.treatment} and {comparison.baseline} differ by less than {margin:g}"
-    return MarginResult(claim, alpha, *max(_not_below(comparison, margin), key=lambda found: found[0]))
+    return MarginResult(claim, *max(_not_below(comparison, margin), key=lambda found: found[0]))
 
 
 def _not_below(c: Comparison, margin: float) -> list[tuple[float, str]]:

@@ -10,19 +10,14 @@ import pandas as pd
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
-from anytime_lib.stats.intervals import Method, interval, simultaneous_interval, widen_near_limits
+from anytime_lib.stats.intervals import interval, simultaneous_interval, widen_near_limits
 
 
 def estimate(
     cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 10_000, seed: Seed = 0,
-    confidence_level: float = 0.95, method: Method = "t",
+    confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """The Anytime Index of every arm in the cells, with its bootstrap interval.
-
-    Args:
-        order: the level of the running maximum.
-        seed: of the draws, which arms with as many problems share.
-        method: of the interval (see `intervals`), which is cut off at 0 and 1, and widened where it is a point or near.
+    """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them.
 
     Returns:
         One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget),
@@ -33,7 +28,7 @@ def estimate(
         quality, problems, budgets = quality_array(arm)
         value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
         draws = resampled(quality[None], budgets, of, n_resamples, seed)[:, 0]
-        ends = interval(draws, value, n=len(values), method=method, confidence_level=confidence_level)
+        ends = interval(draws, value, n=len(values), confidence_level=confidence_level)
         low, high, note = widen_near_limits(ends, values, confidence_level)
         final, missing = float(mean_curve(quality, "raw")[-1]), int(np.isnan(quality).sum())
         rows.append((*arm_of, order, value, low, high, final, len(problems), quality.shape[1], missing, note))

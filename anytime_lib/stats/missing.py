@@ -9,33 +9,28 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, Order, cells_array
+from anytime_lib.index import ARM, Floats, cells_array
 from anytime_lib.stats.bootstrap import index_of
 
 
-def bounds(
-    cells: pd.DataFrame, *, baseline: str | None = None, treatment: str | None = None, order: Order = "pooled"
-) -> pd.DataFrame:
+def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str | None = None) -> pd.DataFrame:
     """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them.
 
     A cell is missing if it has no score, or if its arm lacks a budget, sample or problem that other cells of the same
-    (run, model, task) have. The level of the maximum is not `crossfit`, which does not rise with every score.
+    (run, model, task) have.
 
     Returns:
         Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
         differences: baseline and treatment for method, and difference for index: of the cells that both have, so that
         it may even lie outside the bounds, which is then worth a look.
     """
-    if order == "crossfit":
-        raise DataError("the cross-fitted index does not rise with every score: bound another order")
     rows, names = [], ["baseline", "treatment"] if baseline and treatment else ["method"]
     for place, part in cells.groupby(ARM[:3], sort=False):
         arms = cells_array(part)
         quality = dict(zip(arms.methods, arms.values, strict=True))
 
         def index(values: Floats, score: float, budgets: list[int] = arms.budgets) -> float:
-            return float(index_of(order)(np.where(np.isnan(values), score, values), budgets))
+            return float(index_of()(np.where(np.isnan(values), score, values), budgets))
 
         if not (baseline and treatment):
             for method in map(str, part.method.unique()):

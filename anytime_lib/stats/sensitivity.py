@@ -37,12 +37,14 @@ def difference_variants(
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
     settings |= {"baseline": baseline, "treatment": treatment, "with_raw": False}
     arms, task = cells[cells.method.isin([baseline, treatment])], cells.task.iloc[0]
+    budgets = sorted(arms.budget.unique())
+    coarse = arms[arms.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else arms[:0]
     found = [("default", "pooled maximum, linear, t", compare(arms, **settings))]
     tried: list[tuple[str, str, pd.DataFrame, dict[str, Any]]] = [
         *(("level of the maximum", order, arms, {"order": order}) for order in ORDERS if order != "pooled"),
         ("axis", "log", arms, {"statistic": index_of(axis="log")}),
         ("q_max", "observed", arms, {"statistic": index_of(q_max="observed")}),
-        ("grid", "every second budget", coarser_grid(arms), {}),
+        ("grid", "every second budget", coarse, {}),
         *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
         ("interval", "percentile", arms, {"method": "percentile"}),
     ]
@@ -52,12 +54,6 @@ def difference_variants(
     rows = [(choice, variant, c.statistic, *c.confidence_interval(), c.pvalue) for choice, variant, c in found]
     table = pd.DataFrame(rows, columns=["choice", "variant", "difference", "low", "high", "pvalue"])
     return table.assign(says=np.select([table.low > 0, table.high < 0], ["above", "below"], "around"))
-
-
-def coarser_grid(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells of a task at every second budget, the smallest and the largest among them; of two budgets none."""
-    budgets = sorted(cells.budget.unique())
-    return cells[cells.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else cells.iloc[:0]
 
 
 def _natural_stop_missing(cells: pd.DataFrame) -> Mask:

@@ -93,9 +93,6 @@ _NOT_WHOLE = re.compile(
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")
-_ALL_OVER = re.compile(r"[.!]?\Z")
-_LISTED = re.compile(r"\s\(?([A-D])[).:]\s")
-_BARE_LINE = re.compile(r"(?m)^\W{0,3}[A-D]\W{0,3}$")
 
 
 def extract_choice(text: str, options: Sequence[str] | None = None) -> str | None:
@@ -162,7 +159,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
         return upper if second["letter"].upper() == upper else "both"
     if (more := _MORE.match(after)) and more["letter"] != upper:
         return "both"
-    if upper == "A" and _LISTED.findall(after)[:2] == ["B", "C"]:  # the options told over
+    if upper == "A" and re.findall(r"\s\(?([A-D])[).:]\s", after)[:2] == ["B", "C"]:  # the options told over
         return ""
     if match["close"] or (letter.isupper() and (end or _GOES_ON.match(after))):
         return upper
@@ -179,7 +176,7 @@ def _whole_reply(text: str, options: Sequence[str]) -> str | None:
     first, _, rest = text.partition("\n")
     if rest:
         letter = first.rstrip(". \r")
-        sound = letter in {*"ABCD"} and not _BARE_LINE.search(rest) and not RETRACTED.search(rest)
+        sound = letter in {*"ABCD"} and not re.search(r"(?m)^\W{0,3}[A-D]\W{0,3}$", rest) and not RETRACTED.search(rest)
         return letter if sound else None
     match = _WHOLE.match(first)
     if not match or len(first) > 300 or "⟦" in match[0]:  # a box cut short
@@ -199,7 +196,7 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
     """
     text = text[: 2 * max(map(len, options), default=0) + 40].lstrip()
     for part in [text] if whole else [text.partition("\n")[0], text]:
-        reading, over = _plain(part), _ALL_OVER if whole else _OVER
+        reading, over = _plain(part), re.compile(r"[.!]?\Z") if whole else _OVER
         found = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
         found = [o for o in found if len(o) > 1 or o.isdigit()]
         if len(found) > 1:
