@@ -67,6 +67,8 @@ def test_a_dataset_is_a_source(file: Path) -> None:
             TASK.problems(wrong)
     with pytest.raises(DataError, match=r"the dataset: .* prompt_0shot"):
         TASK.problems(rows.remove_columns("prompt_0shot"))
+    with pytest.raises(DataError, match="need an id each"):
+        TASK.problems(rows.remove_columns("id"))
 
 
 GOOD = {"prompt_0shot": PROBLEMS[0].text}

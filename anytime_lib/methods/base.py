@@ -67,7 +67,7 @@ class Client(Protocol):
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion: ...
 
     async def say(
-        self, of: Sample, kind: str, messages: list[Message], max_tokens: int, alternatives: int = 0
+        self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int = 0
     ) -> Completion: ...
 
 

@@ -33,7 +33,7 @@ from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
-Compared = tuple[dict[str, Any], Preference | None]
+Compared = tuple[tuple[Any, ...], Preference | None]
 """A row of `Synthesis.comparisons`, and the pair where there is a verdict."""
 
 ALONE = "without a second pair to swap"
@@ -104,10 +104,7 @@ async def from_attempts(
 ) -> tuple[list[T], dict[str, int]]:
     """What a piece of work makes of the attempts at each pool problem, and how many attempts were `made`, `failed`, or
     had `hidden` reasoning. Attempts are requests of `synthesis`, whoever asks, so that preparations share them.
-
-    Raises:
-        DataError: the pool shares a problem with the test set.
-    """
+    DataError if the pool shares a problem with the test set."""
     task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
     counts = Counter(made=0)
@@ -157,5 +154,5 @@ async def compare_all(
                found.outcome, checks[i], checks[j], scores[i], scores[j])  # fmt: skip
         pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
         usable = {"first": pair, "second": turned(pair)}.get(found.outcome)
-        compared.append((dict(zip(COLUMNS, row, strict=True)), usable))
+        compared.append((row, usable))
     return compared

@@ -27,19 +27,14 @@ LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
 
 
-def last_number(text: str) -> int | None:
-    """The last number of a text: the unanchored extraction that many harnesses use, for comparison only."""
-    return int(found[-1]) if (found := re.findall(r"\d{1,9}", text)) else None
-
-
-def last_letter(text: str) -> str | None:
-    """The last capital A to D that stands alone: unanchored extraction, for comparison only."""
-    return found[-1] if (found := re.findall(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", text)) else None
+def _last(pattern: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Reads the last match in a text: the unanchored extraction that many harnesses use, for comparison only."""
+    return lambda text: kind(found[-1]) if (found := re.findall(pattern, text)) else None
 
 
 EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
-    "aime": {"extract_integer": aime.extract_integer, "last number": last_number},
-    "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": last_letter},
+    "aime": {"extract_integer": aime.extract_integer, "last number": _last(r"\d{1,9}", int)},
+    "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": _last(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", str)},
 }
 
 

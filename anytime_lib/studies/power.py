@@ -105,12 +105,12 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     and not all of them came out the same. Where there is none, the simulated respondent runs the config's tasks and
     budgets on problems of our own, into a folder of its own (`<run>-simulated`).
     """
-    stored, why = _stored(config)
+    stored = _stored(config)
     if stored.empty:
         cells = run_sweep(_simulated(config), progress=False)
         return cells, (
-            f"{why}, so the pilot is of the simulated respondent ({cells.model.iloc[0]}): it shows how a study is "
-            "planned, and its numbers are not those of any model"
+            f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
+            f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
         )
     told = f"pilot: {len(stored)} stored cells of {stored.model.iloc[0]} in the run {config.label!r}"
     if lost := [task for task in config.tasks if task not in set(stored.task)]:
@@ -118,11 +118,11 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     return stored, told
 
 
-def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
-    """A run's cells of the tasks that can be planned from; and if there are none, why."""
+def _stored(config: RunConfig) -> pd.DataFrame:
+    """A run's cells of the tasks that can be planned from."""
     found = [pd.DataFrame(columns=CELL_COLUMNS)]
     if not (path := config.folder / "store.sqlite").is_file():
-        return found[0], f"the run {config.label!r} has stored nothing yet"
+        return found[0]
     with Store(path) as store:
         cells = store.cells(run=config.label)
     cells = cells[cells.model.isin(cells.model.tail(1))]  # of one model, where there are several
@@ -131,8 +131,7 @@ def _stored(config: RunConfig) -> tuple[pd.DataFrame, str]:
         part = cells[(cells.task == name) & cells.method.isin(settings.methods) & cells.budget.isin(settings.budgets)]
         arms = {str(method): arm for method, arm in part.groupby("method", sort=False) if _varies(arm)}
         found += arms.values() if "base" in arms else []
-    whole = pd.concat(found[1:] or found, ignore_index=True)
-    return whole, f"the cells of the run {config.label!r} do not vary or are too few"
+    return pd.concat(found[1:] or found, ignore_index=True)
 
 
 def _varies(arm: pd.DataFrame) -> bool:

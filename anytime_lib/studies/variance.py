@@ -9,6 +9,7 @@ Components" (1992), ch. 3 (the nested analysis of variance by the method of mome
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,28 +114,15 @@ def trace_scores(cells: pd.DataFrame, method: str) -> pd.DataFrame:
     return pd.DataFrame(index_of("raw").of(quality, budgets), index=problems)
 
 
-@dataclass(frozen=True)
-class NextDollar:
+class NextDollar(NamedTuple):
     """What one more unit of cost buys: the drop in the standard error of the mean, spent on more `problems`, or on more
-    `samples` of every problem; and how many samples a problem make the most of any budget, were there problems enough
-    (None where problems do not differ, so that samples of few do as well)."""
+    `samples` of every problem; how many samples a problem make the most of any budget, were there problems enough (None
+    where problems do not differ, so that samples of few do as well); and all that in a sentence."""
 
     problems: float
     samples: float
     best_n_samples: int | None
-
-    def summary(self) -> str:
-        """One sentence that says where to spend it."""
-        if not self.problems:
-            return "nothing varied, so neither more problems nor more samples change anything"
-        ways = [("more problems", self.problems), ("more samples of each", self.samples)]
-        (best, most), (other, least) = sorted(ways, key=lambda way: -way[1])
-        told = f"worth {most / least:.3g} times as much as {other}" if least > 0 else f"{other} buys nothing"
-        k = self.best_n_samples
-        rest = f"with problems enough, {k} sample{'' if k == 1 else 's'} of each is the best use of any budget"
-        if k is None:
-            rest = "problems do not differ, so samples of few do as well as samples of many"
-        return f"the next dollar is best spent on {best} ({told}); {rest}"
+    summary: str
 
 
 def next_dollar(split: VarianceSplit, cost_problem: float = 0.0) -> NextDollar:
@@ -142,9 +130,15 @@ def next_dollar(split: VarianceSplit, cost_problem: float = 0.0) -> NextDollar:
     between / n + samples / (n K), at a cost of n (cost_problem + K), from the split's own n and K. The best K is
     sqrt(samples / between * cost_problem)."""
     n, k, error = split.n_problems, split.n_samples, split.standard_error()
+    if error == 0:
+        return NextDollar(0.0, 0.0, 1, "nothing varied, so neither more problems nor more samples change anything")
     problems, noise = error / (2 * n * (cost_problem + k)), split.samples / k
-    samples = problems * (noise / (split.between + noise)) * ((cost_problem + k) / k) if error else 0.0
-    best = None
+    samples = problems * (noise / (split.between + noise)) * ((cost_problem + k) / k)
+    ways = [("more problems", problems), ("more samples of each", samples)]
+    (first, most), (other, least) = sorted(ways, key=lambda way: -way[1])
+    told = f"worth {most / least:.3g} times as much as {other}" if least > 0 else f"{other} buys nothing"
+    best, rest = None, "problems do not differ, so samples of few do as well as samples of many"
     if split.between or cost_problem == 0:
         best = max(1, round(np.sqrt(split.samples / split.between * cost_problem))) if cost_problem else 1
-    return NextDollar(problems, samples, best)
+        rest = f"with problems enough, {best} sample{'' if best == 1 else 's'} of each is the best use of any budget"
+    return NextDollar(problems, samples, best, f"the next dollar is best spent on {first} ({told}); {rest}")

@@ -160,16 +160,10 @@ class CachedClient:
         return _completion(request.key, row, trace.key or None)
 
     async def say(
-        self,
-        of: Sample,
-        kind: str,
-        messages: list[Message],
-        max_tokens: int,
-        alternatives: int = 0,
-        temperature: float = 0.0,
+        self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int = 0, temperature: float = 0.0
     ) -> Completion:
         """Something else that the model is asked to say (see `Session.say`)."""
-        body: dict[str, Any] = {"messages": messages, "max_tokens": max_tokens, "temperature": temperature}
+        body: dict[str, Any] = {"messages": messages, "max_tokens": cap, "temperature": temperature}
         if alternatives:
             body["alternatives"] = alternatives
         request = self.request(of, kind, body)

@@ -74,7 +74,9 @@ def _of_best_copies(years: Sequence[int]) -> list[Problem]:
     for name, commit, held in HUB:
         if {*held} & {*years}:
             problems = _of_hub(name, {"revision": commit}, held)
-            found += [replace(p, id=p.metadata.get("contest", p.id)) for p in problems if p.metadata["year"] in held]
+            found += [
+                replace(p, id=p.metadata.get("contest", p.id)) for p in problems if p.metadata.get("year") in held
+            ]
     return found
 
 

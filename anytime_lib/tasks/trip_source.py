@@ -44,7 +44,10 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     DataError where it is missing, or not in the layout; it names the row.
     """
     if not isinstance(source, str | Path):
-        return _problems({row.get("id"): row for row in dataset_rows(source)}, "the dataset", {"source": "dataset"}, 0)
+        listed = dataset_rows(source)
+        if len(by_id := {row.get("id"): row for row in listed}) < len(listed):
+            raise DataError("the rows of the dataset need an id each, and some have none or the same")
+        return _problems(by_id, "the dataset", {"source": "dataset"}, 0)
     place, options = split_source(source, ["5shot"])
     path = official_file() if place == "official" else Path(place).expanduser()
     try:
