@@ -1,12 +1,21 @@
-"""Does the task `aime` ask what it says, know the right answer, and read only what a reply states?"""
+"""Does the task `aime` ask what it says, find its problems wherever they are kept, and find wrong answers out?"""
 
 from __future__ import annotations
 
+import io
+import json
+import os
+import socket
+from pathlib import Path
+
+import pandas as pd
 import pytest
+from fake_hub import FakeHub, use_hub
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_lib.errors import ConfigError
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.tasks import aime_source
 from anytime_lib.tasks.aime import TASK, extract_integer
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
@@ -53,3 +62,253 @@ WRONG = (
 def test_wrong_settings_are_config_errors(wrong: dict) -> None:
     with pytest.raises(ConfigError):
         TASK.problems(**wrong)
+
+
+# Answers of our own, which a test puts in place of the right ones of 2024.
+YEAR = [f"2024-{part}-{n}" for part in ("I", "II") for n in range(1, 16)]
+RIGHT = dict(zip(YEAR, range(100, 130), strict=True))
+INSTRUCTION = "\nPlease reason step by step, and put your final answer within \\boxed{}."
+
+
+def write(path: Path, rows: list[dict]) -> Path:
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    elif path.suffix == ".csv":
+        pd.DataFrame(rows).to_csv(path, index=False)
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def own_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = {name: aime_source._hash(name, answer) for name, answer in RIGHT.items()}
+    table["2024"] = aime_source._hash("2024", sorted(RIGHT.values()))
+    path = tmp_path / "answers.csv"
+    pd.DataFrame(table.items(), columns=["contest", "answer"]).to_csv(path, index=False)
+    monkeypatch.setattr(aime_source, "ANSWERS_FILE", path)
+
+
+# Files.
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+@pytest.mark.parametrize("ids", [None, "id"])
+def test_files(tmp_path: Path, suffix: str, ids: str | None) -> None:
+    rows = [{"prompt": f'What, "now",\nis ${i}$?{INSTRUCTION}', "answer": f"{i:03}"} for i in range(24, 27)]
+    if ids:
+        rows = [row | {ids: f"1999-{i}"} for i, row in enumerate(rows)]
+    problems = aime_source.read(write(tmp_path / f"some{suffix}", rows))
+    assert [(p.text, p.gold) for p in problems] == [(f'What, "now",\nis ${i}$?', i) for i in range(24, 27)]
+    assert [p.id for p in problems] == [f"1999-{i}" if ids else f"some-{i + 1}" for i in range(3)]
+
+
+def test_files_are_read_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: asked.append(args) or [])
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+    rows = [{"problem": "x", "answer": 5}, {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}]
+    assert [p.id for p in aime_source.read(write(tmp_path / "a.jsonl", rows))] == ["a-1", "a-3"]  # a repeat counts once
+    assert asked == []
+
+
+def test_file_order_and_splits(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", [{"problem": f"What is {i}?", "answer": i} for i in range(200)])
+    test, pool = (TASK.problems(str(path), split=s) for s in ("test", "pool"))
+    assert len(test) + len(pool) == 200 and 20 < len(pool) < 60
+    assert not {p.content_hash for p in test} & {p.content_hash for p in pool}
+    assert TASK.problems(str(path), limit=9, split="test") == test[:9]
+    assert TASK.problems(str(path), limit=9, seed=1, split="test") != test[:9]
+    few = write(path, [{"problem": "What is 1?", "answer": 1}])
+    empty = "test" if TASK.problems(few)[0] in pool else "pool"
+    with pytest.raises(DataError, match=f"too small to have any problem in the split '{empty}'"):
+        TASK.problems(few, split=empty)
+
+
+X, Y = {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        *(([X, Y | {"answer": wrong}], f"row 2 .*{wrong}") for wrong in ("1,024", 1000, -5, 2.5, "five", None)),
+        ([X, X | {"problem": " "}], "row 2 .*no text"),
+        ([X, X | {"answer": 6}], "row 2 .*row 1 .*differ"),
+        ([X | {"id": 1}, Y | {"id": 1}], "same id in column 'id'"),
+        ([{"text": "x", "answer": 5}], "needs columns"),
+        ([{"problem": "x", "gold": 5}], "needs columns"),
+    ],
+)
+def test_bad_rows_are_data_errors(tmp_path: Path, rows: list[dict], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        TASK.problems(str(write(tmp_path / "a.jsonl", rows)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", ""), ("a.jsonl", "{broken"), ("a.csv", "problem,answer"), ("a.parquet", "no"), ("none.jsonl", None)],
+)
+def test_bad_files_are_data_errors(tmp_path: Path, name: str, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert name in told(str(tmp_path / name))
+
+
+# Answers.
+
+
+@pytest.mark.usefixtures("own_answers")
+def test_every_wrong_row_that_names_its_contest_is_named(tmp_path: Path) -> None:
+    rows = [{"id": name, "problem": f"What is {name}?", "answer": f"{RIGHT[name]:03}"} for name in YEAR[:4]]
+    path = write(tmp_path / "copy.jsonl", rows)  # in any order and number, leading zeros and all
+    assert [p.gold for p in aime_source.read(path)] == [100, 101, 102, 103]
+    rows[1]["answer"], rows[3]["answer"] = "384", 26
+    write(path, [*rows, {"id": "1990-7", "problem": "x?", "answer": 1}])
+    assert "AIME 2024-I-2 (384), 2024-I-4 (26) are not the right ones: correct them" in told(str(path))
+
+
+@pytest.mark.usefixtures("own_answers")
+def test_a_whole_year_is_compared_where_no_row_names_its_contest(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"problem": f"What is {name}?", "answer": answer} for name, answer in reversed(RIGHT.items())]
+    path = write(tmp_path / "aime_2024.jsonl", rows)
+    assert len(aime_source.read(path)) == 30 and not caplog.messages
+    rows[5]["answer"] += 1
+    assert "AIME one or more of 2024 are not the right ones" in told(str(write(path, rows)))
+    assert len(aime_source.read(write(path, rows[:29]))) == 29
+    assert "29 answers of AIME 2024 are not compared" in caplog.text
+
+
+def test_the_stored_answers_tell_nothing_in_the_clear() -> None:
+    table = pd.read_csv(aime_source.ANSWERS_FILE)
+    assert table.contest.tolist() == [*YEAR, *(name.replace("2024", "2025") for name in YEAR), "2024", "2025"]
+    assert table.answer.str.fullmatch("[0-9a-f]{64}").all()
+    assert table.answer.is_unique  # salted with the contest: equal answers look different
+
+
+@pytest.mark.parametrize("year", [2024, 2025])
+def test_real_answers(year: int, tmp_path: Path) -> None:
+    folder = os.environ.get("ANYTIME_BENCH_DATA")
+    if not folder:
+        pytest.skip("ANYTIME_BENCH_DATA is not set: it names a folder with aime_2024.jsonl and aime_2025.jsonl")
+    problems = aime_source.read(Path(folder) / f"aime_{year}.jsonl")
+    assert not any("step by step" in p.text or p.text != p.text.strip() for p in problems)
+    # The file of 2024 is in the order of text: 1, 10, 11, ..., 15, 2, ...
+    numbers = sorted(range(1, 16), key=str) if year == 2024 else range(1, 16)
+    names = [f"{year}-{part}-{n}" for part in ("I", "II") for n in numbers]
+    rows = [{"id": n, "problem": p.text, "answer": p.gold} for n, p in zip(names, problems, strict=True)]
+    assert len(aime_source.read(write(tmp_path / "named.jsonl", rows))) == 30
+    rows[3]["answer"] -= 1
+    with pytest.raises(DataError, match=names[3]) as error:
+        aime_source.read(write(tmp_path / "named.jsonl", rows))
+    assert year == 2025 or "2024-I-12 (384)" in str(error.value)
+
+
+WIKI = "https://artofproblemsolving.com/wiki/index.php/"
+
+
+@pytest.mark.parametrize(
+    ("row", "gold", "contest"),
+    [
+        ({"Year": 1999, "Problem Number": 7, "Question": "q", "Answer": "25", "Part": None}, 25, "1999-7"),
+        ({"Year": 2007, "Problem Number": 7, "Question": "q", "Answer": "025", "Part": "II"}, 25, "2007-II-7"),
+        ({"ID": "2007-II-7", "Problem": "q", "Solution": "s", "Answer": 25}, 25, "2007-II-7"),
+        ({"id": 60, "problem": "q", "solution": "long", "answer": "025", "year": "2007",
+          "url": f"{WIKI}2007_AIME_I_Problems/Problem_12"}, 25, "2007-I-12"),
+        ({"id": 60, "problem": "q", "solution": "\\boxed{25}", "url": "x/1990_AIME_Problems/Problem_2"}, 25, "1990-2"),
+        ({"question": "q", "expected_answer": "336^\\circ"}, 336, None),
+        ({"Question": "q", "solution_answer": "25.0", "problem_id": 3}, 25, None),
+    ],
+)  # fmt: skip
+def test_common_layouts(row: dict, gold: int, contest: str | None) -> None:
+    datasets = pytest.importorskip("datasets")
+    [found] = TASK.problems(datasets.Dataset.from_list([row]))
+    assert (found.text, found.gold, found.metadata.get("contest")) == ("q", gold, contest)
+    assert found.metadata.get("year") == (int(contest[:4]) if contest else None)
+
+
+def test_a_problem_with_two_accepted_answers_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("problem,answer\nx,080 or 081 (both were accepted)\ny,017\n", encoding="utf-8")
+    assert [p.text for p in TASK.problems(path, split="all")] == ["y"]
+    assert "row 1" in caplog.text and "two answers" in caplog.text
+
+
+def test_years_of_a_file(tmp_path: Path) -> None:
+    rows = [{"problem": f"q{y}", "answer": 1, "year": y} for y in range(1990, 2000)]
+    path = write(tmp_path / "all.csv", rows)
+    assert sorted(p.metadata["year"] for p in TASK.problems(f"{path}#1991-1993", split="all")) == [1991, 1992, 1993]
+    assert len(TASK.problems(f"{path}#1991,1999", split="all")) == 2
+    with pytest.raises(DataError, match="no problem of the years asked for"):
+        TASK.problems(f"{path}#2020")
+
+
+# The hub: a small one on 127.0.0.1.
+
+OLD = [
+    {"ID": f"{y}-{n}", "Year": y, "Problem Number": n, "Question": f"{y}, {n}?", "Answer": "007", "Part": None}
+    for y in (1983, 1984, 2024)
+    for n in (1, 2)
+]
+NEW = [
+    {"id": 60 + n, "problem": f"2024, {n}?", "answer": 114 + n, "url": f"{WIKI}2024_AIME_II_Problems/Problem_{n}"}
+    for n in (1, 2)
+]
+INDEXED = "".join(
+    json.dumps({"problem_idx": n, "problem": f"2025, {n}?", "answer": n}) + "\n" for n in (15, 16)
+).encode()
+PARQUET = io.BytesIO()
+pd.DataFrame(NEW).to_parquet(PARQUET)
+SETS = {
+    "gneubig/aime-1983-2024": {"AIME.csv": pd.DataFrame(OLD).to_csv(index=False).encode()},
+    "HuggingFaceH4/aime_2024": {
+        "README.md": b"# AIME",
+        "train-00000-of-00001.parquet": PARQUET.getvalue(),
+    },
+    "MathArena/aime_2025": {"train.jsonl": INDEXED},
+    "own/two": {"train.jsonl": INDEXED, "test.jsonl": INDEXED},
+    "own/gated": {"train.jsonl": INDEXED},
+    "own/none": {"README.md": b"# nothing here"},
+}
+
+TROUBLES = {
+    "hub:own/gated": "accept its terms on https://huggingface.co/datasets/own/gated with the account",
+    "hub:own/gone": "check https://huggingface.co/datasets/own/gone",
+    "hub:own/none": "own/none could not be had from the hub: take another or a local file (",
+    "hub:own/two#split=dev": "name one, hub:own/two#split=...",
+    "hub:own/two#config=z": "name one, hub:own/two#config=",
+    "hub:own/two#revision=v9": "see https://huggingface.co/datasets/own/two/commits/main",
+    "hub:not a name": "write hub:OWNER/NAME",
+}
+
+
+@pytest.mark.usefixtures("own_answers")
+def test_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Years come from pinned sets and then from the cache; troubles are one sentence that says what to do."""
+    hub = FakeHub(SETS, gated=("own/gated",))
+    use_hub(monkeypatch, hub.url, tmp_path)
+    pinned = TASK.problems("hub#1983-2025")
+    assert sorted(p.id for p in pinned) == [
+        "1983-1", "1983-2", "1984-1", "1984-2", "2024-II-1", "2024-II-2", "2025-I-15", "2025-II-1",
+    ]  # fmt: skip
+    assert {p.metadata["revision"] for p in pinned} == {revision for _, revision, _ in aime_source.HUB}
+    assert sorted(p.id for p in TASK.problems("hub#1984")) == ["1984-1", "1984-2"]
+    found = TASK.problems("hub:own/two#split=test")
+    assert {(p.id, p.metadata["revision"]) for p in found} == {("15", "c" * 40), ("16", "c" * 40)}
+    for source, part in TROUBLES.items():
+        assert part in told(source)
+    hub.asked.clear()
+    use_hub(monkeypatch, hub.url, tmp_path, offline=True)
+    assert len(TASK.problems("hub#2025")) == 2 and hub.asked == []
+    use_hub(monkeypatch, "http://127.0.0.1:9", tmp_path)  # where nobody listens
+    assert "own/down could not be had from the hub: go online, or download it" in told("hub:own/down")
+    hub.close()
+
+
+def told(source: str) -> str:
+    """The one sentence of the error that a source ends in."""
+    with pytest.raises(DataError) as error:
+        TASK.problems(source)
+    assert "\n" not in str(error.value)
+    return str(error.value)

@@ -21,7 +21,7 @@ from anytime_lib.stats.bootstrap import Seed, exchange_signs, index_of, sign_fli
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.intervals import METHODS, Method, possible_means, upper_bound
-from anytime_lib.stats.profiles import performance_profile, probability_of_improvement, trace_indices, win_shares
+from anytime_lib.stats.profiles import performance_profile, probability_of_improvement, win_shares
 
 BUDGETS = [1, 2, 4]
 
@@ -253,7 +253,7 @@ def test_probability_of_improvement_and_profiles_are_rliables() -> None:
 def test_probability_of_improvement_is_scipys_mann_whitney() -> None:
     """Problem by problem, of the traces' indices: U over the number of pairs."""
     quality = np.random.default_rng(3).integers(0, 3, (2, 9, 5, 3)) / 2
-    base, better = (trace_indices(q, BUDGETS).round(12) for q in quality)
+    base, better = (index_of("raw").of(q, BUDGETS).round(12) for q in quality)
     each = [scipy_stats.mannwhitneyu(b, a).statistic / 25 for a, b in zip(base, better, strict=True)]
     found = probability_of_improvement(of(quality)).iloc[0]
     assert found.probability == pytest.approx(np.mean(each), abs=1e-12) and found.n_problems == 9

@@ -16,17 +16,8 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.index import Floats, Order, problem_curves
-from anytime_lib.stats.bootstrap import (
-    CurveStatistic,
-    Seed,
-    draw_weights,
-    exchange_signs,
-    generator,
-    index_of,
-    jackknifed,
-    reweighted,
-    sign_flip_pvalue,
-)
+from anytime_lib.stats import bootstrap
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.intervals import Interval, Method, interval
 from anytime_lib.stats.pairing import paired_arrays
 
@@ -166,18 +157,19 @@ def compare_arrays(
     baseline, treatment, n_missing, confidence_level, and the method of its interval (see `intervals`).
     """
     n = quality.shape[1]
-    resampling, exchanging = generator(seed).spawn(2)
-    weights, signs = draw_weights(n, n_resamples, resampling), exchange_signs(n, n_resamples - 1, exchanging)
+    resampling, exchanging = bootstrap.generator(seed).spawn(2)
+    weights = bootstrap.draw_weights(n, n_resamples, resampling)
+    signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
 
     def compared(of: CurveStatistic, raw: Comparison | None = None) -> Comparison:
         value = float(np.diff(of(quality, budgets))[0])
-        left_out = np.diff(jackknifed(quality, budgets, of))[:, 0]
+        left_out = np.diff(bootstrap.jackknifed(quality, budgets, of))[:, 0]
         pull = (n - 1) * (left_out.mean() - left_out)
         return Comparison(
-            statistic=value, pvalue=sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs),
-            n_problems=n, n_samples=quality.shape[2], draws=np.diff(reweighted(quality, budgets, of, weights))[:, 0],
-            contributions=np.round(value + pull, 12),  # so that equal problems tie, which ranks depend on
-            quality=quality, budgets=budgets, raw=raw, **fields,
+            statistic=value, n_problems=n, n_samples=quality.shape[2], quality=quality, budgets=budgets, raw=raw,
+            pvalue=bootstrap.sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs),
+            draws=np.diff(bootstrap.reweighted(quality, budgets, of, weights))[:, 0],
+            contributions=np.round(value + pull, 12), **fields,  # so that equal problems tie, which ranks depend on
         )  # fmt: skip
 
     if with_raw and statistic.order in ("pooled", "problem", "trace"):

@@ -86,41 +86,31 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
     rows = []
     for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):
         small = equivalent(comparison, margin).holds
-        verdict = _verdict(comparison, bool(adjusted < family.alpha), small, margin)
+        verdict, sentence = _told(comparison, bool(adjusted < family.alpha), small, margin)
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
-        reading = f"{member.task}: {_sentence(comparison, verdict, small, margin)}.{few}"
+        reading = f"{member.task}: {sentence}.{few}"
         rows.append((member.task, member.baseline, member.treatment, verdict, small, reading))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "small", "reading"])
 
 
-def _verdict(comparison: Comparison, stands: bool, small: bool, margin: float) -> str:
-    if np.isnan(comparison.statistic):
-        return "not compared"
-    low, high = comparison.confidence_interval()
-    if low == high and not (stands and low):
-        return "equivalent" if small else "no spread"
-    if low > 0 or high < 0:
-        return ("better" if low > 0 else "worse") if stands else "hint"
-    if small:
-        return "equivalent"
-    return "not worse" if noninferior(comparison, margin).holds else "not told"
-
-
-def _sentence(comparison: Comparison, verdict: str, small: bool, margin: float) -> str:
+def _told(comparison: Comparison, stands: bool, small: bool, margin: float) -> tuple[str, str]:
+    """The verdict on one comparison, and its sentence."""
     a, b, d = comparison.treatment, comparison.baseline, comparison.statistic
     low, high = comparison.confidence_interval()
-    span = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]"
-    size = f", though by less than {margin:g}" if small else ""
-    doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves" * comparison.disagrees
-    seems = "better" if d > 0 else "worse"
-    stands = f"{a} is {seems} than {b}{size}: {span}, among all that was compared{doubt}"
-    return {
-        "better": stands,
-        "worse": stands,
-        "hint": f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment",
-        "equivalent": f"{a} and {b} differ by less than {margin:g}: {span}",
-        "not worse": f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}",
-        "not told": f"whether {a} is better than {b} these cells do not tell: {span}",
-        "no spread": f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by",
-        "not compared": comparison.summary(),
-    }[verdict]
+    span, seems = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]", "better" if d > 0 else "worse"
+    if np.isnan(d):
+        return "not compared", comparison.summary()
+    point = low == high and not (stands and low)
+    if not point and (low > 0 or high < 0):
+        if not stands:
+            return "hint", f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment"
+        size = f", though by less than {margin:g}" if small else ""
+        doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves" * comparison.disagrees
+        return seems, f"{a} is {seems} than {b}{size}: {span}, among all that was compared{doubt}"
+    if small:
+        return "equivalent", f"{a} and {b} differ by less than {margin:g}: {span}"
+    if point:
+        return "no spread", f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by"
+    if noninferior(comparison, margin).holds:
+        return "not worse", f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}"
+    return "not told", f"whether {a} is better than {b} these cells do not tell: {span}"

@@ -1,7 +1,6 @@
 """Where do methods differ: on the hard problems, on the easy ones, or everywhere? Performance profiles.
 
-Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
-Precipice" (arXiv 2108.13264), sections 4.2 and 4.3.
+Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice" (arXiv 2108.13264).
 """
 
 from __future__ import annotations
@@ -11,17 +10,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
-from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
-from anytime_lib.stats.bootstrap import Seed, curve_of, resampled
+from anytime_lib.index import ARM, Floats, average, quality_array
+from anytime_lib.stats.bootstrap import Seed, curve_of, index_of, resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.intervals import interval
-
-
-def trace_indices(quality: Floats, budgets: ArrayLike) -> Floats:
-    """The index of every single trace, no maximum: (..., S, T) -> (..., S); NaN where a trace lacks a budget."""
-    unknown = np.asarray(np.isnan(quality).any(axis=-1))
-    index = np.asarray(anytime_index(budgets, np.where(unknown[..., None], 0.0, quality), running_max=False))
-    return np.where(unknown, np.nan, index)
 
 
 def performance_profile(
@@ -35,10 +27,10 @@ def performance_profile(
         One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
     """
     thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
-    tables, mean = [], curve_of("raw")
+    tables, mean, index = [], curve_of("raw"), index_of("raw").of
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
-        scores = trace_indices(quality, budgets)
+        scores = index(quality, budgets)  # of every trace by itself
         above = np.where(np.isnan(scores)[..., None], np.nan, scores[..., None] > thresholds)  # (P, S, U)
         draws = resampled(above[None], [], mean, n_resamples, seed)[:, 0]
         share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
@@ -57,7 +49,7 @@ def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
     Returns:
         One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces), note.
     """
-    first, second = np.round(trace_indices(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
+    first, second = np.round(index_of("raw").of(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
     each = win_shares(second, first)
     n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
     note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"

@@ -16,8 +16,8 @@ import pandas as pd
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import quality_array
+from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.design import min_detectable_effect
-from anytime_lib.stats.profiles import trace_indices
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def trace_scores(cells: pd.DataFrame, method: str) -> pd.DataFrame:
     if arm.empty:
         raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
     quality, problems, budgets = quality_array(arm)
-    return pd.DataFrame(trace_indices(quality, budgets), index=problems)
+    return pd.DataFrame(index_of("raw").of(quality, budgets), index=problems)
 
 
 class NextDollar(NamedTuple):
