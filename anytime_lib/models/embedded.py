@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import IO
 
@@ -25,7 +26,7 @@ from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.model import Model
-from anytime_lib.models.weights import alias, checked, resolve, sha256_of
+from anytime_lib.models.weights import alias, alias_of, checked, resolve, sha256_of
 from anytime_lib.redact import Key
 
 
@@ -33,12 +34,17 @@ class EmbeddedModel(Model):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.gguf = resolve(None if config.model == "embedded" else config.model)
-        self.server = EmbeddedServer(self.gguf, slots=min(config.endpoint.concurrency, 8))
-        super().__init__(config.endpoint, self.server.alias, "embedded")
+        self._source, self._slots = None if config.model == "embedded" else config.model, config.endpoint.concurrency
+        super().__init__(config.endpoint, alias_of(self._source), "embedded")
+
+    @cached_property
+    def server(self) -> EmbeddedServer:
+        """Made, and the weights fetched, when they are needed: an estimate fetches nothing."""
+        return EmbeddedServer(resolve(self._source), slots=min(self._slots, 8))
 
     def weights(self) -> dict[str, object]:
-        return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
+        gguf = self.server.gguf
+        return {"file": gguf.name, "sha256": sha256_of(gguf), "size": gguf.stat().st_size}
 
     def shared(self) -> AbstractContextManager[object]:
         return nullcontext() if running_server(self.name) else shared(self.server)
@@ -49,7 +55,8 @@ class EmbeddedModel(Model):
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
-        await asyncio.to_thread(self.server.stop)
+        if "server" in vars(self):
+            await asyncio.to_thread(self.server.stop)
 
 
 class EmbeddedServer:
