@@ -22,9 +22,8 @@ class Progress:
         self.tokens = self.asked = self.known = self.retries = 0
 
     def say(self, text: str) -> None:
-        """Print something above the bar, if it is shown."""
-        if not self._bar.disable:
-            self._bar.write(text)
+        """Print something above the bar."""
+        self._bar.write(text)
 
     def expect(self, cells: int) -> None:
         self._bar.total = cells
