@@ -64,7 +64,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
         note_criterion(config, store, model.name)
         arms = plan(config, store)
         if progress:
-            run.progress.say(split_summary(arms))
+            print(split_summary(arms))
         return await sweep_arms(run, arms, store, model)
 
 
