@@ -93,9 +93,8 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
         raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
     codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
     values = np.full([len(n) for n in names], np.nan)
-    values[codes] = cells[value].astype(float).to_numpy()
     asked = np.zeros(values.shape, dtype=bool)
-    asked[codes] = True
+    values[codes], asked[codes] = cells[value].astype(float).to_numpy(), True
     return CellsArray(values, list(map(str, names[0])), list(names[1]), list(names[2]), list(map(int, names[3])), asked)
 
 
@@ -145,8 +144,7 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
         return best_so_far(means)
     if order != "crossfit":
         return means
-    halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
-    a, b = halves[..., 0, :], halves[..., 1, :]
+    a, b = np.moveaxis(means.reshape(*means.shape[:-1], -1, 2, n_budgets), -2, 0)
     return average(np.concatenate([_read_at_best(a, b), _read_at_best(b, a)], axis=-2))
 
 

@@ -63,7 +63,8 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
         update_grades(store)
         note_criterion(config, store, model.name)
         arms = plan(config, store)
-        run.progress.say(split_summary(arms))
+        if progress:
+            print(split_summary(arms))
         return await sweep_arms(run, arms, store, model)
 
 
