@@ -69,12 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
     found = command("serve", "keep the embedded model (or any GGUF file) running for notebooks")
     found.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
-    for option, default, known, says in (
-        ("--port", 8765, range(65536), "on 127.0.0.1; 0 for any free one"),
-        ("--slots", 4, range(1, 257), "requests that are worked on at the same time"),
-        ("--context", 4096, range(1, 10**7), "tokens of prompt and reply together that each of them may have"),
-    ):
-        found.add_argument(option, type=int, default=default, choices=known, metavar="N", help=says)
+    found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
+    found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
+    found.add_argument("--context", type=int, default=4096, help="tokens of prompt and reply that each may have")
     return parser
 
 

@@ -58,6 +58,13 @@ def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
     assert calls(config()) == 0
 
 
+def test_an_estimate_fetches_no_weights(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANYTIME_GGUF", raising=False)
+    monkeypatch.setattr("anytime_lib.models.weights.fetch", lambda model: pytest.fail("the weights were fetched"))
+    found = estimate_run(config(model="embedded", base_url=None, methods=["base"]))
+    assert found.table.calls.sum() == 30 and "price of embedded" in found.summary
+
+
 def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config) -> None:
     run_sweep(config(), progress=False)
     for more, new in (({"n_samples": 3}, 2 * 3 * 5), ({"budgets": [2, 5, 9, 12, 500]}, 2 * 6)):

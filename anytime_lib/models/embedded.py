@@ -99,8 +99,10 @@ class EmbeddedServer:
         port = self._wanted[0]
         try:  # where the child finds the port taken, its words do not say so
             socket.create_server((llama_server.HOST, port)).close()
-        except OSError:
-            raise EndpointError(f"port {port} is taken; give another, or --port 0 for any free one") from None
+        except (OSError, OverflowError):
+            raise EndpointError(
+                f"port {port} is taken, or is none; give another, or --port 0 for any free one"
+            ) from None
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         asked = [llama_server.__file__, self.gguf, self.alias, *self._wanted, os.getpid()]
         pipe = subprocess.PIPE  # whose end, when this object goes, is the server's too

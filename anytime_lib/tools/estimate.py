@@ -68,7 +68,7 @@ class CountingBackend:
         attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
         place = (request.task, request.method, "synthesis" if attempt else request.kind)
         self.asked[about] = (*place, size - 3 * made_up, made_up, cap)
-        lot = int(about[:8], 16)  # decides for whom a judge is
+        lot = int(about[:8], 16) if request.kind == "judge" else 0  # decides for whom it is
         first = {"AB"[lot % 2]: -0.1 - lot % 97 / 100, "BA"[lot % 2]: -3.0}
         ends = [8 + 3 * token for token in range(1, cap + 1)]
         return Reply(about[:8] + MADE_UP * cap, "", "length", ends, first, completion_tokens=cap).to_json()
@@ -137,14 +137,14 @@ def _lenient(arm: Arm) -> Arm:
     """An arm whose task takes a made-up answer for one that can be read and is wrong, as good as its hash says."""
     real, task, verify = arm.task, copy.copy(arm.task), getattr(arm.task, "verify", None)
 
-    def score(of: str, text: str) -> float:
-        return int(digest([of, text])[:8], 16) / 2**33
+    def score(text: str) -> float:
+        return int(digest(text)[:8], 16) / 2**33
 
     def graded(problem: Problem, text: str) -> Grade:
-        return Grade(score("grade", text), False, "ok") if MADE_UP in text else real.grade(problem, text)
+        return Grade(score(text), False, "ok") if MADE_UP in text else real.grade(problem, text)
 
     def verified(problem: Problem, text: str) -> float | None:
-        return score("verify", text) if MADE_UP in text or not verify else verify(problem, text)
+        return score(text) if MADE_UP in text or not verify else verify(problem, text)
 
     vars(task).update(grade=graded, verify=verify and verified)
     return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])

@@ -28,7 +28,7 @@ _STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_fil
 def write_logs(store: Store, folder: Path) -> list[Path]:
     """Write the logs of a store into a folder; returns their paths. Memory is that of the largest arm's texts."""
     gate, paths = Gate(store), []
-    asked = {task: (own.min(), own.max()) for task, own in store.requests().groupby("task").created}
+    asked = {str(task): (own.min(), own.max()) for task, own in store.requests().groupby("task").created}
     problems = {(row["task"], row["id"]): row for rows in gate.rows("problems") for row in rows}
     for arm, cells in store.cells().groupby(ARM, sort=False):
         run, model, task, method = map(gate.name, arm)
@@ -37,10 +37,12 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
             _sample(gate, task, model, own, problems.get((task, id), {"text": "", "gold": None}))
             for (id, _), own in cells.groupby(["problem_id", "sample"], sort=False)
         ]
-        began, ended = (datetime.fromtimestamp(t, UTC).isoformat(timespec="seconds") for t in asked[arm[2]])
+        began, ended = (datetime.fromtimestamp(t, UTC).isoformat(timespec="seconds") for t in asked[str(arm[2])])
         scores = []
-        for budget, part in cells.groupby("budget"):
-            own = part[part.status != "error"][["score", "correct"]].astype(float).rename(columns={"score": "mean"})
+        for budget, answers in cells.groupby("budget"):
+            own = (
+                answers[answers.status != "error"][["score", "correct"]].astype(float).rename(columns={"score": "mean"})
+            )
             scores.append({
                 "name": f"at_{budget}", "scorer": f"at_{budget}", "scored_samples": len(own),
                 "unscored_samples": len(samples) - len(own),
