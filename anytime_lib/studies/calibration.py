@@ -19,7 +19,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order, anytime_index
 from anytime_lib.methods.base import Context, Prompted
-from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
+from anytime_lib.models.simulated import UNREAD, Known, Respondent, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
@@ -84,7 +84,9 @@ def error_rates(
         One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
     """
     b = list(budgets)
-    truth = np.diff([anytime_index(b, simulation.population_curve(b, e)) for e in (1.0, effect)]).item()
+    everyone = (np.arange(4_001) + 0.5) / 4_001  # midpoints of the distribution of difficulty
+    curves = [simulation.quality(b, everyone, e).mean(axis=0) for e in (1.0, effect)]
+    truth = np.diff([anytime_index(b, curve) for curve in curves]).item()
     rows = []
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
@@ -121,7 +123,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
         ConfigError: the config's `simulated` makes no sense, or no method has that name.
         DataError: the method searches (votes, values, judges), or reads traces that were recorded.
     """
-    respondent = Respondent(simulation_of(config.options.get("simulated", {})))
+    respondent = Respondent(config.options.get("simulated", {}))
     settings, found, simulation = config.task(task), load_task(task), respondent.simulation
     asks = load_method("base" if method == "direct" else method)
     if not isinstance(asks, Prompted) or method == "imported":
@@ -133,16 +135,17 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
 
     def score(problem: Problem, answers: Sequence[str]) -> float:
         said = [first_words(answer, settings.answer_cap) for answer in answers]
-        grades = [grade_answer(found, problem, text, "length" if cut else "stop") for text, _, cut in said]
+        grades = [grade_answer(found, problem, text, finish_reason) for text, _, finish_reason in said]
         return float(np.mean([grade.score for grade in grades]))
 
+    known = [Known(found, p, problems.test) for p in problems.test]
     rows = [
-        (score(p, [found.gold_answer(p)]), score(p, distractors(found, p, problems.test)), score(p, [UNREAD]))
-        for p in problems.test
+        (score(k.problem, [found.gold_answer(k.problem)]), score(k.problem, k.distractors), score(k.problem, [UNREAD]))
+        for k in known
     ]
     right, wrong, unread = np.array(rows).T[..., None]
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
-    held = simulation.held(reached, [quantile(p) for p in problems.test], effect)
+    held = simulation.held(reached, [k.quantile for k in known], effect)
     lucky = held + (1 - held) * simulation.guess
     quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
     return pd.DataFrame(quality, [p.id for p in problems.test], settings.budgets)
