@@ -22,10 +22,9 @@ import httpx
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
-from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import Model
 from anytime_lib.models.weights import alias, resolve, sha256_of
-from anytime_lib.redact import Key
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
@@ -36,33 +35,31 @@ class EmbeddedModel(Model):
 
     def __init__(self, config: RunConfig) -> None:
         self.gguf = resolve(None if config.model == "embedded" else config.model)
+        self.weights = {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
         self._servers = ExitStack()
         super().__init__(config.endpoint, alias(self.gguf), "embedded")
 
-    def weights(self) -> dict[str, object]:
-        return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
+    def _url(self) -> str:
+        """Where the weights are served, by a server of our own if there is no other."""
+        if url := running_server(self.name):
+            return url
+        server = EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8))
+        self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
+        return server.__enter__().base_url
+
+    async def address(self) -> str:
+        return await asyncio.to_thread(self._url)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        if running_server(self.name):
-            yield
-            return
         before = dict(os.environ)
-        with EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8)) as server:
-            os.environ["OPENAI_BASE_URL"] = server.base_url
+        with self._servers:
+            os.environ["OPENAI_BASE_URL"] = self._url()
             try:
                 yield
             finally:
                 del os.environ["OPENAI_BASE_URL"]
                 os.environ |= before
-
-    async def connect(self) -> Endpoint:
-        url = running_server(self.name)
-        if url is None:
-            server = EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8))
-            self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
-            url = (await asyncio.to_thread(server.__enter__)).base_url
-        return await self.reach(url, Key("none"), "the API key")
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
@@ -70,16 +67,12 @@ class EmbeddedModel(Model):
 
 
 class EmbeddedServer:
-    """A GGUF file behind an OpenAI-compatible server of its own, which is up within the context that this manages.
-
-    It also stops when the object is collected, when the interpreter ends, and when the owning process is killed.
+    """A GGUF file behind an OpenAI-compatible server of its own, which is up, at `base_url`, within the context that
+    this manages. It also stops when the object is collected, the interpreter ends, or the owning process is killed.
 
     Args:
         port: 0 for any free port.
         slots: requests that are worked on at the same time, each with `context` tokens.
-
-    Attributes:
-        base_url: where it listens once it is up, up to and including `/v1`.
 
     Raises:
         EndpointError: the port is taken; or, when the context is entered, the file cannot be loaded.

