@@ -98,7 +98,8 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
             f"{notebook.name} stopped with {error.ename}: {str(error.evalue)[:300]}; the notebook as far as it got is "
             f"in {target}"
         ) from None
-    page, _ = HTMLExporter(embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
+    last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
+    page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
     _put(target.with_suffix(".html"), page)
 
 

@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_request_keys import Replies
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
@@ -36,18 +36,11 @@ SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 # Never more than the budget.
 
 
-class Respondent:
-    """A backend that replies with a length drawn for each request, and counts every token but the answers'."""
-
-    model = SimpleNamespace(name="m", endpoint_id="e")
+class Respondent(Replies):
+    """Replies with a length drawn for each request, and counts every token but the answers'."""
 
     def __init__(self, seed: int) -> None:
         self.seed, self.steering = seed, 0
-
-    def get(self, key: str) -> None: ...
-
-    async def hides_reasoning(self) -> bool:
-        return False
 
     async def complete(self, request: Request) -> dict[str, Any]:
         chance, most = random.Random(f"{request.key} {self.seed}"), request.body["max_tokens"]

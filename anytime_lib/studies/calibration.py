@@ -19,7 +19,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order, anytime_index
 from anytime_lib.methods.base import Context, Prompted
-from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
+from anytime_lib.models.simulated import UNREAD, Respondent, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
@@ -81,7 +81,9 @@ def error_rates(
         One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
     """
     b, rows = list(budgets), []
-    truth = np.diff([anytime_index(b, simulation.population_curve(b, e)) for e in (1.0, effect)]).item()
+    everyone = (np.arange(4_001) + 0.5) / 4_001  # midpoints of the distribution of difficulty
+    curves = [simulation.quality(b, everyone, e).mean(axis=0) for e in (1.0, effect)]
+    truth = np.diff([anytime_index(b, curve) for curve in curves]).item()
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
         cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in (1.0, 1.0, 1.0, 1.0, effect)])
@@ -113,7 +115,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     off its messages, as the respondent itself does it; of others (which search, or read recorded traces) it is a
     DataError.
     """
-    respondent = Respondent(simulation_of(config.options.get("simulated", {})))
+    respondent = Respondent(config.options.get("simulated", {}))
     settings, found, simulation = config.task(task), load_task(task), respondent.simulation
     asks = load_method("base" if method == "direct" else method)
     if not isinstance(asks, Prompted) or method == "imported":
