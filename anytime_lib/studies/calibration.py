@@ -125,13 +125,14 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     context = Context(found, settings, problems.shots, problems.pool, nothing, settings.budgets[-1])
     effect = respondent.effect_in(asks.messages(problems.test[0], context))
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
-    holding = simulation.held(reached, [quantile(p) for p in problems.test], effect)
     curves = {}
-    for p, held in zip(problems.test, holding, strict=True):
+    for p in problems.test:
+        known = Known(found, p, problems.test)
         right, wrong, unread = (
             np.mean([found.grade(p, first_words(answer, settings.answer_cap)[0]).score for answer in answers])
-            for answers in ([found.gold_answer(p)], distractors(found, p, problems.test), [UNREAD])
+            for answers in ([found.gold_answer(p)], known.distractors, [UNREAD])
         )
+        held = simulation.held(reached, known.quantile, effect)
         lucky = held + (1 - held) * simulation.guess
         curves[p.id] = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
     return pd.DataFrame.from_dict(curves, orient="index", columns=settings.budgets)
