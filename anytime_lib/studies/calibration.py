@@ -19,7 +19,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order, anytime_index
 from anytime_lib.methods.base import Context, Prompted
-from anytime_lib.models.simulated import UNREAD, Respondent, first_words
+from anytime_lib.models.simulated import UNREAD, Known, Respondent, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
