@@ -33,21 +33,18 @@ OWN = {
 def load_model(config: RunConfig) -> Model:
     """The model that a config names: one at an endpoint, a GGUF file served here, or the simulated respondent."""
     url, kind = config.endpoint.base_url, "embedded" if config.model.endswith(".gguf") else config.model
-    made: Model
     if url is None and kind in OWN:
-        made = resolve_name(OWN[kind])(config)
-    else:
-        address = url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-        made = Model(config.endpoint, config.model, check_url(address, "base_url" if url else "OPENAI_BASE_URL"))
-    return made
+        own: Model = resolve_name(OWN[kind])(config)
+        return own
+    address = url or check_url(os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, "OPENAI_BASE_URL")
+    return Model(config.endpoint, config.model, address)
 
 
 class Model:
     """A model; its server is started, or asked, only when the first call is made.
 
     Attributes:
-        name: the model's name in requests and cells. For the embedded model it carries the weights' hash, for the
-            simulated respondent that of its parameters.
+        name: in requests and cells; that of our own models carries a hash of the weights or parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
         timeouts, on_retry, limiter: handed to the endpoint; set them before the first call.
     """
@@ -85,8 +82,9 @@ class Model:
 
     async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
         """The endpoint at an address, checked."""
-        file = self.settings.tokenizer_file
-        endpoint = Endpoint(url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, file)
+        endpoint = Endpoint(
+            url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, self.settings.tokenizer_file
+        )
         try:
             await endpoint.check()
         except BaseException:

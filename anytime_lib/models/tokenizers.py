@@ -13,16 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel
 
 from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.tokens import ends_of
-
-_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
-_PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]
-_BYTES = {chr(byte): byte for byte in _PLAIN}
-_BYTES |= {chr(256 + i): byte for i, byte in enumerate(sorted({*range(256)} - {*_PLAIN}))}
-"""The letters in which byte-level vocabularies write the 256 bytes: printable ones stand for themselves."""
 
 
 class TextTokenizer:
@@ -74,9 +69,7 @@ def from_file(path: str | Path) -> Tokenizer:
         found = Tokenizer.from_file(str(path))
     except Exception as error:  # the package raises plain Exceptions
         said = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"cannot read {str(path)!r} as a tokenizer ({said}); give the path of the model's tokenizer.json"
-        ) from None
+        raise DataError(f"cannot read {str(path)!r} as a model's tokenizer.json ({said})") from None
     found.no_truncation()
     return found
 
@@ -92,11 +85,15 @@ def file_pieces(tokenizer: Tokenizer, text: str) -> list[bytes]:
 def vocabulary_pieces(strings: Sequence[str], text: str) -> list[bytes] | None:
     """The bytes of tokens given as a vocabulary writes them: as they are, in the byte alphabet of GPT-2 (`Ġ` for a
     space), or as SentencePiece has them (`▁`, `<0x0A>`). None if none of these readings joins to the text."""
-    plain = [_utf8(s) for s in strings]
-    byte_level = [bytes(_BYTES.get(c, 0) for c in s) for s in strings]
-    sentencepiece = [bytes([int(s[3:5], 16)]) if _BYTE.fullmatch(s) else _utf8(s.replace("▁", " ")) for s in strings]
-    readings, wanted = (plain, byte_level, sentencepiece), text.encode().strip()
-    return next((pieces for pieces in readings if b"".join(pieces).strip() == wanted), None)
+    byte_level = ByteLevel().decode(list(strings)).encode()  # one letter of the alphabet is one byte
+    places = [0, *itertools.accumulate(map(len, strings))]
+    byte = re.compile(r"<0x([0-9A-F]{2})>")
+    readings = (
+        [_utf8(s) for s in strings],
+        [byte_level[begin:end] for begin, end in itertools.pairwise(places)],
+        [bytes.fromhex(found[1]) if (found := byte.fullmatch(s)) else _utf8(s.replace("▁", " ")) for s in strings],
+    )
+    return next((pieces for pieces in readings if b"".join(pieces).strip() == text.encode().strip()), None)
 
 
 def _utf8(text: str) -> bytes:
