@@ -115,7 +115,7 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
-        "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights()},
+        "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights},
         "params": settings,
         "config": config.model_dump(),
         "seed": config.seed,

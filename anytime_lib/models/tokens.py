@@ -68,11 +68,7 @@ def _aligned(pieces: Sequence[bytes], raw: bytes) -> list[int] | None:
 
 def proportional_ends(text: str, n_tokens: int) -> list[int]:
     """`n_tokens` boundaries spread evenly over the characters of a text: the resort where a server tells no tokens."""
-    if not text or n_tokens < 1:
-        return []
-    byte_end = list(accumulate(len(c.encode()) for c in text))
-    at = (round((i + 1) * len(text) / n_tokens) for i in range(n_tokens))
-    return [byte_end[n - 1] if n else 0 for n in at]
+    return scaled_ends([*accumulate(len(c.encode()) for c in text)], n_tokens)
 
 
 def scaled_ends(ends: Sequence[int], n_tokens: int) -> list[int]:

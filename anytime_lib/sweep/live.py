@@ -102,15 +102,14 @@ class LiveBackend:
             try:
                 reply = await once()
             except RetryableError as lost:
-                bill.update(lost.billed)
-                if lost.partial is not None:
-                    part = lost.partial.to_json()
+                part = lost.partial.to_json() if lost.partial else {}
+                bill.update(part or lost.billed)
+                if part:
                     await self._put(request, part, part, "partial")
                 elif +Counter(lost.billed):
                     await self._put(request, {"error": str(lost)}, lost.billed, "error")
                 raise
-            bill.update(reply.spent)
-            said = reply.to_json()
+            bill.update(said := reply.to_json())
             await self._put(request, said, said)
             return reply
 

@@ -48,7 +48,8 @@ class Progress:
         if self.spend_limit and self.spend_limit.dollars:
             told.append(f"${self.spend_limit.dollars:.2f}")
         if self.limiter:
-            told.insert(0, f"{self.limiter.in_flight}/{int(self.limiter.limit)} in flight")
+            slots = self.limiter.slots
+            told.insert(0, f"{slots.borrowed_tokens}/{slots.total_tokens} in flight")
         return ", ".join(told) + (f", {self.retries} retries{self._last}" if self.retries else "")
 
     def close(self) -> None:
