@@ -72,7 +72,7 @@ class Synthesis:
         return found if self.preferences else f"{found}; methods that need them are left out; {mend}"
 
 
-def listed(counts: Mapping[str, int]) -> str:
+def listed(counts: Mapping[Any, int]) -> str:
     """Counts in words, as `3 made, 1 failed`."""
     return ", ".join(f"{n} {what}" for what, n in counts.items()) or "none"
 
