@@ -89,6 +89,13 @@ def alias(path: Path) -> str:
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
+def alias_of(source: str | None) -> str:
+    """The alias of the file that `resolve` gives; that of the embedded model is known without it."""
+    if source or os.environ.get("ANYTIME_GGUF"):
+        return alias(resolve(source))
+    return f"{Path(EMBEDDED.file).stem}@{EMBEDDED.sha256[:8]}"
+
+
 def fetch(model: Weights) -> Path:
     """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second)."""
     target, tried = cache_folder() / "models" / model.file, list[str]()
