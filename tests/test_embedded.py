@@ -58,7 +58,7 @@ def test_a_named_file_is_taken_as_it_is(cache: Path, tiny: Path, monkeypatch: py
     digest = sha256(CONTENT).hexdigest()
     model = load_model(RunConfig(model=str(tiny)))
     assert (model.name, model.endpoint_id) == (f"tiny@{digest[:8]}", "embedded")
-    assert model.weights() == {"file": "tiny.gguf", "sha256": digest, "size": len(CONTENT)}
+    assert model.weights == {"file": "tiny.gguf", "sha256": digest, "size": len(CONTENT)}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])
@@ -257,7 +257,7 @@ def test_a_server_is_found_by_the_environment(embedded: EmbeddedServer, monkeypa
     found = load_model(config)
     assert (found.name, found.endpoint_id) == (alone.name, alone.endpoint_id) == (embedded.alias, "embedded")
     with found.shared():  # one is there: none is started
-        assert os.environ["OPENAI_BASE_URL"] == embedded.base_url + "/"
+        assert os.environ["OPENAI_BASE_URL"] == embedded.base_url
     for other in ("http://127.0.0.1:9/v1", "https://api.openai.com/v1", "http://[", "nonsense"):
         monkeypatch.setenv("OPENAI_BASE_URL", other)
         assert running_server(embedded.alias) is None

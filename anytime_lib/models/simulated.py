@@ -43,12 +43,10 @@ class SimulatedModel(Model):
     def __init__(self, config: RunConfig) -> None:
         self.respondent = Respondent(config.options.get("simulated", {}))
         super().__init__(config.endpoint, self.respondent.model, "simulated")
+        self._endpoint = self.respondent
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         self.respondent.tell_problems(task, test, others)
-
-    async def connect(self) -> Endpoint:
-        return self.respondent
 
 
 @dataclass(frozen=True)

