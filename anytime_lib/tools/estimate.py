@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
@@ -25,9 +26,8 @@ from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.costs import Price, load_prices, price_of
+from anytime_lib.sweep.costs import Price, price_of
 from anytime_lib.sweep.plan import Arm, plan
-from anytime_lib.sweep.progress import Progress
 from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Grade, Problem, digest
@@ -167,7 +167,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     rows = [(*place, *counts) for place, counts in backend.counts.items()]
     counted = pd.DataFrame(rows, columns=["task", "method", "kind", "calls", "size", "made_up", "most"])
     table = counted[["task", "method", "kind"]].assign(calls=counted.calls.astype(int))
-    price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
+    price = price_of(model.name, model.endpoint_id, config.limits.prices)
     for end, per_byte, share in (("low", LOW, EARLY), ("high", HIGH, 1.0)):
         prompt: Any = (per_byte * counted["size"] + share * counted.made_up).astype(float)
         output: Any = (share * counted.most).astype(float)
@@ -183,7 +183,7 @@ def _go_through(config: RunConfig, store: Store | None, backend: CountingBackend
 
     async def whole() -> None:
         client = CachedClient(backend, config.sampling, config.seed)
-        await first_error(run_arms(Run(config.label, client, Progress("", show=False), None, None), arms))
+        await first_error(run_arms(Run(config.label, client, tqdm(disable=True)), arms))
 
     logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
     try:
