@@ -100,10 +100,7 @@ class SpendLimit:
     """
 
     def __init__(
-        self,
-        price: Price | None,
-        caps: tuple[int | None, float | None] = (None, None),
-        spent: tuple[float, float] = (0.0, 0.0),
+        self, price: Price | None, caps: tuple[int | None, float | None], spent: tuple[float, float] = (0, 0)
     ) -> None:
         if caps[1] is not None and price is None:
             raise ConfigError(
@@ -158,6 +155,6 @@ def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str
     """A run's account: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
     price, caps = price_of(model, endpoint, limits.prices), (limits.spend_cap_tokens, limits.spend_cap_dollars)
     if caps == (None, None):
-        return SpendLimit(price)
+        return SpendLimit(price, caps)
     rows = billed(store, limits.prices)
     return SpendLimit(price, caps, (rows.tokens.sum(), rows.dollars.sum()))

@@ -76,15 +76,13 @@ class LiveBackend:
     async def settle(self, seconds: float) -> None:
         """Where a run ends in an error: let requests with the server, paid for, come back for so many seconds."""
         asking = list(self._asking.values())
-        try:
-            if asking and seconds:
-                words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
-                log.warning(words, len(asking), seconds)
-                await asyncio.wait(asking, timeout=seconds)
-        finally:
-            for one in asking:
-                one.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+        if asking and seconds:
+            words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
+            log.warning(words, len(asking), seconds)
+            await asyncio.wait(asking, timeout=seconds)
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
 
     def total(self) -> str:
         """The running total, in a few words."""

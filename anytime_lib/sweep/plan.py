@@ -82,15 +82,11 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
 
 def split_summary(arms: Sequence[Arm]) -> str:
     """How many problems of each task are tested, are examples, and make the pool: one sentence."""
-    told = []
-    for arm in {arm.task.name: arm for arm in arms}.values():
-        of, source, levels = arm.problems, arm.settings.source, arm.settings.difficulty
-        total = (
-            f"{len(arm.task.problems(source, difficulty=levels))} problems" if source else "problems of its own making"
-        )
-        parts = f"{len(of.test)} are tested, {len(of.shots)} are examples, {len(of.pool)} make the pool"
-        told.append(f"{arm.task.name}: of {total}, {parts}")
-    return "; ".join(told)
+    parts = {arm.task.name: arm.problems for arm in arms}
+    return "; ".join(
+        f"{task}: {len(of.test)} problems are tested, {len(of.shots)} are examples, {len(of.pool)} make the pool"
+        for task, of in parts.items()
+    )
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:

@@ -170,19 +170,17 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt.
     """
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+    begun: Future[asyncio.Task[T]] = Future()
 
     async def whole() -> T:
-        task = asyncio.current_task()
-        assert task
-        begun.set_result((asyncio.get_running_loop(), task))
-        return await work
+        begun.set_result(task := asyncio.create_task(work))
+        return await task
 
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(asyncio.run, whole())
         try:
             return done.result()
         except KeyboardInterrupt:
-            loop, task = begun.result()
-            loop.call_soon_threadsafe(task.cancel)
+            task = begun.result()
+            task.get_loop().call_soon_threadsafe(task.cancel)
     raise KeyboardInterrupt("stopped; what was stored is kept: run the same again, and it goes on from there")
