@@ -61,7 +61,7 @@ def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: An
 
 async def probed(endpoint: Endpoint) -> dict[str, Any]:
     await endpoint.check()
-    return await probe(endpoint)
+    return await probe(endpoint, endpoint.chat)
 
 
 # What the probe finds at each provider.
