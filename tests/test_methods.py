@@ -212,7 +212,7 @@ def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
     trip = read_trip(problem.text)
     valid = write_plan(next(plans(trip)))
     assert task.grade(problem, valid).correct
-    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(trip.cities)]
+    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(trip.stays)]
     wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {trip.cities[2]}"])
     far = f"Day 4-4: {trip.cities[0]}"
     assert elected(task, problem, [wrong, "no plan", wrong, valid]) == 3
