@@ -39,25 +39,20 @@ def anytime_index(
 
     Args:
         budgets: (T,) token budgets, strictly increasing, T >= 2.
-        quality: (..., T) quality at each budget, in [0, q_max].
+        quality: (..., T) quality at each budget, in [0, q_max], no NaN.
         q_max: the quality that counts as perfect; `"observed"` divides each curve by its own largest value, which
             leaves its shape alone (a curve of zeros gives 0).
         running_max: take the best so far (Q*); without it, the plain area.
         axis: `linear` weighs every token alike, so that the gap between the two largest budgets counts most; `log`
             weighs every doubling alike.
-
-    Raises:
-        ValueError: budgets, quality or axis are not so, lengths differ, or there is a NaN.
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2:
         raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
     if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
         raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
-    if axis not in ("linear", "log"):
-        raise ValueError(f"axis must be linear or log, not {axis!r}")
-    if axis == "log" and b[0] <= 0:
-        raise ValueError(f"a log axis needs budgets above 0, not {b.tolist()}")
+    if axis not in ("linear", "log") or (axis == "log" and b[0] <= 0):
+        raise ValueError(f"axis must be linear, or log of budgets above 0, not {axis!r} of {b.tolist()}")
     if q.shape[-1:] != b.shape:
         raise ValueError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
     if np.any(np.isnan(q)):
@@ -98,9 +93,8 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
         raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
     codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
     values = np.full([len(n) for n in names], np.nan)
-    values[codes] = cells[value].astype(float).to_numpy()
     asked = np.zeros(values.shape, dtype=bool)
-    asked[codes] = True
+    values[codes], asked[codes] = cells[value].astype(float).to_numpy(), True
     return CellsArray(values, list(map(str, names[0])), list(names[1]), list(names[2]), list(map(int, names[3])), asked)
 
 
@@ -150,8 +144,7 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
         return best_so_far(means)
     if order != "crossfit":
         return means
-    halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
-    a, b = halves[..., 0, :], halves[..., 1, :]
+    a, b = np.moveaxis(means.reshape(*means.shape[:-1], -1, 2, n_budgets), -2, 0)
     return average(np.concatenate([_read_at_best(a, b), _read_at_best(b, a)], axis=-2))
 
 

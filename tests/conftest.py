@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[EmbeddedServer]:
     """The embedded model, served for the whole test session (mark the test with `model`)."""
-    with EmbeddedServer(weights.resolve(), slots=4, context=2048) as server:
+    with EmbeddedServer(weights.resolve(), context=2048) as server:
         yield server
 
 

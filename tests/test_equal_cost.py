@@ -67,7 +67,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunConfig, B
         tasks=[sums(verify=checked)], methods=ALL, held_out=HELD | {"n_problems": 2}, **SMALL,
     )  # fmt: skip
     cells = run_sweep(config, progress=False)
-    assert settle(config, progress=False).n_problems == 2
+    assert not np.isnan(settle(config, progress=False).difference)
     yield config, billing, cells
     server.close()
 

@@ -59,7 +59,7 @@ def test_bounded_monotone_and_scale_free(given_: tuple[list[int], np.ndarray], l
      ([1, np.nan], [0.1, 0.2], "linear", "finite"), ([1, 2], [0.1, np.nan], "linear", "NaN"),
      ([1, 2], [0.1, 1.2], "linear", r"\[0, 1.0\]"), ([1, 2], [-0.1, 0.2], "linear", r"\[0, 1.0\]"),
      ([1, 2, 3], [0.1, 0.2], "linear", "one value per budget"), ([0, 1], [0.1, 0.2], "log", "above 0"),
-     ([1, 2], [0.1, 0.2], "Log", "axis must be linear or log, not 'Log'")],
+     ([1, 2], [0.1, 0.2], "Log", "axis must be linear.* not 'Log'")],
 )  # fmt: skip
 def test_nonsense_is_an_error_that_says_so(b: list[float], q: list[float], axis: Any, says: str) -> None:
     with pytest.raises(ValueError, match=says):

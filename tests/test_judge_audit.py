@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anytime_lib.errors import DataError
 from anytime_lib.stats.measures import flips
-from anytime_lib.studies.judge_audit import MEASURES, audit, strengths, summaries
+from anytime_lib.studies.judge_audit import MEASURES, RIDGE, audit, strengths, summaries
 
 
 def comparisons(
@@ -128,13 +128,16 @@ def test_summaries_follow_from_the_interval() -> None:
 @given(st.integers(2, 6), st.integers(0, 10**6))
 def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(n)
-    results = [(i, j, 1.0 if order[i] > order[j] else -1.0) for i, j in itertools.combinations(range(n), 2)]
-    found = strengths(n, results)
+    i, j = np.array([*itertools.combinations(range(n), 2)]).T
+    found = strengths(n, i, j, np.where(order[i] > order[j], 1.0, -1.0))
     assert found.sum() == pytest.approx(0, abs=1e-6)
     assert (np.argsort(found) == np.argsort(order)).all()
-    assert strengths(2, [(0, 1, 0.0)]) == pytest.approx([0, 0], abs=1e-9)
-    two = strengths(2, [(0, 1, 1.0)] * 3 + [(0, 1, -1.0)], ridge=1e-9)
-    assert two[0] - two[1] == pytest.approx(np.log(3), rel=1e-3)  # the maximum likelihood in closed form
+    first, second = np.zeros(4, int), np.ones(4, int)
+    assert strengths(2, first, second, np.zeros(4)) == pytest.approx([0, 0], abs=1e-9)
+    ahead, _ = strengths(
+        2, first, second, np.array([1.0, 1, 1, -1])
+    )  # where the slope of the penalised likelihood is 0
+    assert 4 * (0.75 - 1 / (1 + np.exp(-2 * ahead))) == pytest.approx(RIDGE * ahead, abs=1e-4)
 
 
 def cells(base: str, pdp: str) -> pd.DataFrame:

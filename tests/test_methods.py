@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_request_keys import Replies
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
@@ -36,18 +36,11 @@ SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 # Never more than the budget.
 
 
-class Respondent:
-    """A backend that replies with a length drawn for each request, and counts every token but the answers'."""
-
-    model = SimpleNamespace(name="m", endpoint_id="e")
+class Respondent(Replies):
+    """Replies with a length drawn for each request, and counts every token but the answers'."""
 
     def __init__(self, seed: int) -> None:
         self.seed, self.steering = seed, 0
-
-    def get(self, key: str) -> None: ...
-
-    async def hides_reasoning(self) -> bool:
-        return False
 
     async def complete(self, request: Request) -> dict[str, Any]:
         chance, most = random.Random(f"{request.key} {self.seed}"), request.body["max_tokens"]
@@ -276,7 +269,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)
-    assert "0 mistakes among 6 readable attempts" in caplog.text and "leap is left out" in caplog.text
+    assert "0 principles from 0 mistakes (attempts 6 made)" in caplog.text and "leap is left out" in caplog.text
 
 
 # A method of the user's own.
@@ -290,14 +283,13 @@ class Halves(Searching):
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
         question = chain_of_thought(context.task, problem, context.shots)
         draft = await session.trace(question, context.budget // 2)
-        yield Step(draft.n_tokens, draft, 0, grows=True)
+        yield Step(draft, grows=True)
         turns: list[Message] = [*question, {"role": "assistant", "content": draft.text}]
         doubt = await session.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
-        yield Step(doubt.tokens, draft)
-        left = context.budget - draft.n_tokens - doubt.tokens
-        if left > 0:
-            more = await session.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
-            yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
+        yield Step(draft)
+        again = {"role": "user", "content": f"{doubt.text} Think again."}
+        more = await session.trace([*turns, again], context.budget)
+        yield Step(more, grows=True, last=more.stopped)
 
 
 class Shout(Prompted):
@@ -332,7 +324,7 @@ class Greedy(Searching):
     ) -> AsyncIterator[BudgetAnswer]:
         trace = await session.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
         for budget in context.settings.budgets:
-            yield BudgetAnswer(budget, budget + self.used, await session.answer(trace, 1))
+            yield BudgetAnswer(budget, budget + self.used, await session.read_out(trace, 1))
 
 
 def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Config) -> None:

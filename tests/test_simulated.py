@@ -18,7 +18,7 @@ from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_swee
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.models.model import load_model
-from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Respondent, distractors, quantile, simulation_of
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, Respondent
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
 from anytime_lib.report import caveat
@@ -122,14 +122,14 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
     for problem in problems:
         assert task.grade(problem, task.gold_answer(problem)).correct
         assert task.grade(problem, UNREAD).status == "unparsed"
-        wrong = distractors(task, problem, problems)
+        wrong = Known(task, problem, problems).distractors
         assert wrong and all(grade_answer(task, problem, w, "stop").status == "ok" for w in wrong)
         assert not any(task.grade(problem, w).correct for w in wrong)
 
 
 async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
     turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
-    respondent, task = Respondent(simulation_of(run.options["simulated"])), load_task("aime")
+    respondent, task = Respondent(run.options["simulated"]), load_task("aime")
     respondent.tell_problems(task, split_problems(task, run.task("aime"), run.seed).test)
     return await respondent.chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
 
@@ -149,18 +149,18 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
         assert (value.text == "A") == right_ and (value.first["A"] > value.first["B"]) == right_
     assert len(asyncio.run(said(run, "Sum these principles up.")).text.split()) == 30
     for settings in ({"tokens": True}, {"alternatives": 20}):
-        with pytest.raises(RequestFailed, match="of its config"):
+        with pytest.raises(RequestFailed, match="problems of its config"):
             asyncio.run(said(run, "What is 2 + 2?", **settings))
 
 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"slove": 0.1}, "simulated: unknown setting 'slove'; did you mean 'solve'"),
+        ({"slove": 0.1}, "simulated: unknown parameter 'slove'; did you mean 'solve'"),
         ({"doubt": 1.5}, "simulated: parameter 'doubt'"),
-        ({"effects": {"pdp_pluss": 2.0}}, "no method 'pdp_pluss' can be told by its words; did you mean 'pdp_plus'"),
+        ({"effects": {"pdp_pluss": 2.0}}, "simulated: unknown method 'pdp_pluss'; did you mean 'pdp_plus'"),
         ({"effects": {"pdp": 0.0}}, "simulated: parameter 'effects.pdp': input should be greater than 0"),
-        ({"effects": {"base": 2.0}}, "no method 'base' can be told by its words"),
+        ({"effects": {"base": 2.0}}, "simulated: effects: no method is told by its words in .*base.question.txt"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
@@ -204,11 +204,10 @@ def test_properties_of_the_truth(model: Simulation, u: list[float], effect: floa
 def test_without_doubt_it_is_the_geometric_distribution() -> None:
     model = Simulation(solve=0.03, spread=0, doubt=0, guess=0, unread=0)
     assert model.held([1, 10, 50], [0.2])[0] == pytest.approx(1 - np.exp(-0.03 * np.array([1, 10, 50])))
-    assert model.population_curve([10]) == pytest.approx(1 - np.exp(-0.3))
     spread = Simulation(solve=0.03, spread=0.8, doubt=0, guess=0, unread=0)
     grid = np.linspace(-8, 8, 20_001)
     exact = np.trapezoid((1 - np.exp(-0.3 * np.exp(0.8 * grid))) * norm.pdf(grid), grid)
-    assert spread.population_curve([10]) == pytest.approx(exact, abs=1e-5)
+    assert spread.quality([10], (np.arange(4_001) + 0.5) / 4_001).mean() == pytest.approx(exact, abs=1e-5)
     for shape in ("normal", "uniform", "two_groups"):
         u = (np.arange(10_000) + 0.5) / 10_000
         ease = Simulation(spread=1.5, shape=shape).log_ease(u)
@@ -229,5 +228,3 @@ def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
     true = truth(config(simulated={"doubt": 0.05, "solve": 0.1}), "aime")
     raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
-    problems = load_task("aime").problems(limit=3)
-    assert len({quantile(p) for p in problems}) == 3

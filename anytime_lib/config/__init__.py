@@ -7,7 +7,7 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -158,16 +158,16 @@ def parameter_names() -> set[str]:
     return {*RunConfig.model_fields, *_FLAT}
 
 
-def in_words(error: ValidationError) -> str:
-    """The first complaint of a validation error, in one sentence."""
+def in_words(error: ValidationError, fields: Iterable[str] = ()) -> str:
+    """The first complaint of a validation error, in one sentence; `fields` are the names known there, if not ours."""
     first = error.errors()[0]
     words, value = first["msg"], first["input"]
     if first["type"] == "value_error":
         return words.removeprefix("Value error, ")
     *groups, name = [part for part in first["loc"] if isinstance(part, str)]
     if first["type"] == "extra_forbidden":
-        fields = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
-        return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields)}"
+        ours = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
+        return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields or ours)}"
     advice = "; papermill's -r keeps words as they are" if first["type"] == "string_type" else ""
     return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
 

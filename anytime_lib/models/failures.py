@@ -20,51 +20,30 @@ from anytime_lib.errors import EndpointError, RequestFailed
 
 OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "top_p", "temperature")
 """Settings that a request can do without, in the order in which they are given up."""
-MOST_WORDS = 200
-_REFUSED = re.compile(r"support|instead|unrecogni[sz]ed|unknown|not permitted|not allowed|deprecated|extra", re.I)
 _KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad)[ _]api[ _-]?key", re.I)
 _CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota(?!.*retry in)", re.I)
 _MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
 _FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
-_TOO_LONG = re.compile(r"context (length|window|size)|too (large|long|high)|exceed|at most|maximum", re.I)
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(eq=False)
 class RetryableError(Exception):
-    """A try of a request failed in a way that may pass.
-
-    Attributes:
-        limited: the server said 429.
-        wait: seconds the server asked to wait (`Retry-After`), if it did.
-        billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
-        partial: the `Reply` that had arrived before a stream died.
-        final: there is no point in trying again.
-        unreachable: no connection came about.
-    """
+    """A try of a request failed in a way that may pass."""
 
     words: str
-    limited: bool = False
-    wait: float | None = None
-    billed: dict[str, int] = field(default_factory=dict)
-    partial: Any = None
-    final: bool = False
-    unreachable: bool = False
+    limited: bool = False  # the server said 429
+    wait: float | None = None  # seconds that it asked to wait
+    billed: dict[str, int] = field(default_factory=dict)  # tokens, where they are known and there is no `partial`
+    partial: Any = None  # the `Reply` that had arrived before a stream died
+    final: bool = False  # there is no point in trying again
+    unreachable: bool = False  # no connection came about
 
     def __str__(self) -> str:
         return self.words
 
 
 class ServerError(Exception):
-    """An error in the server's own words: with a status of its own, or in the midst of a reply.
-
-    Attributes:
-        status: the HTTP status, else what the error's code stands for.
-        words: short, on one line, without keys.
-        code: the error's own code and type, in lower case.
-        param: the setting it is about, where it says so.
-        wait: seconds it asks to wait.
-    """
+    """An error in the server's own words, short and without keys: with an HTTP status, or in the midst of a reply."""
 
     def __init__(
         self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
@@ -72,9 +51,9 @@ class ServerError(Exception):
         error = body if isinstance(body, dict) else {}
         error = error["error"] if isinstance(error.get("error"), dict) else error
         self.code = one_line(f"{error.get('code')} {error.get('type')}", redact).lower()
-        self.param = error.get("param")
-        self.status = status or _status(error, self.code)
-        self.wait = retry_after(headers or {})
+        self.param, self.wait = error.get("param"), retry_after(headers or {})
+        told = re.search(r"\b[45]\d\d\b", f"{error.get('code')} {error.get('status')} {error.get('status_code')}")
+        self.status = status or (int(told[0]) if told else 429 if "rate_limit" in self.code else 500)
         said = one_line(_message(error or body), redact) or "an error without words"
         self.words = f"{status} {said}" if status else said
         super().__init__(self.words)
@@ -83,16 +62,14 @@ class ServerError(Exception):
         """What it means for the request, or for all of them: an error to be raised."""
         status, words, about_model = self.status, self.words, "model" in self.words.lower()
         told = f"{words} {self.code}"
-        if status == 403 and _FLAGGED.search(words):
-            return RequestFailed(f"the server refused the request: {words}")
         if status == 402 or (status == 429 and _CREDIT.search(told)):
             return EndpointError(
                 f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
             )
-        if status == 429:
-            return RetryableError(words, limited=True, wait=self.wait)
-        if status >= 500 or status in (408, 409, 425):
-            return RetryableError(words, wait=self.wait)
+        if status >= 500 or status in (408, 409, 425, 429):
+            return RetryableError(words, limited=status == 429, wait=self.wait)
+        if status == 403 and _FLAGGED.search(words):
+            return RequestFailed(f"the server refused the request: {words}")
         if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _MODEL.search(told) or (status in (403, 404) and about_model):
@@ -102,15 +79,13 @@ class ServerError(Exception):
         return RequestFailed(f"the server refused the request: {words}")
 
     def named_setting(self, sent: Mapping[str, Any]) -> str | None:
-        """The optional setting among those `sent` that it is about; None where it is about something else.
-
-        A refusal of a request's length names `max_tokens` too, and is not about the setting.
-        """
+        """The setting among those `sent` that it refuses; None where it is about something else, such as the request's
+        length, which names `max_tokens` too."""
         plain = self.words.lower()
         if self.status not in (400, 403, 422):
             return None
         if "max_tokens" in sent and "max_completion_tokens" in plain:
-            return "max_tokens" if _REFUSED.search(plain) and not _TOO_LONG.search(plain) else None
+            return "max_tokens" if re.search("instead|unsupported|not support", plain) else None
         here = [name for name in OPTIONAL if name in sent]
         named = [n for n in here if n == self.param] or [n for n in here if re.search(rf"\b{n}\b", plain)]
         return next(iter(named), "logprobs" if "logprobs" in sent and "logprob" in plain else None)
@@ -129,47 +104,32 @@ def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exce
     cause: BaseException = error
     while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
         cause = cause.__cause__
-    kind = type(cause).__name__
     if begun:
-        return RetryableError(f"the connection broke in mid-reply ({kind})")
+        return RetryableError(f"the connection broke in mid-reply ({type(cause).__name__})")
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
         return RetryableError("no connection in time (deadline `connect`)", unreachable=True)
-    if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
-        return RetryableError("no connection could be made", unreachable=True)
     if isinstance(cause, aiohttp.ClientError | OSError):
-        return RetryableError(f"the connection broke before a reply came ({kind})")
-    return RequestFailed(f"the request could not be sent ({kind}: {one_line(str(error), redact)})")
+        refused = isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError)
+        what = "no connection could be made" if refused else "the connection broke before a reply came"
+        return RetryableError(what, unreachable=refused)
+    return RequestFailed(f"the request could not be sent ({type(error).__name__}: {one_line(str(error), redact)})")
 
 
-def one_line(text: str, redact: Callable[[str], str]) -> str:
-    """A text from elsewhere as it may be logged: without keys, escapes and control characters, and short."""
-    plain = " ".join(_CONTROL.sub(" ", text).split())
-    return sane(redact(plain[: 10 * MOST_WORDS]))[:MOST_WORDS]
+def one_line(text: str, redact: Callable[[str], str], most: int = 200) -> str:
+    """A text from elsewhere as it may be logged: without keys and control characters, and short."""
+    plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return redact(plain[: 10 * most])[:most]
 
 
-def sane(text: str) -> str:
-    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced: it can be encoded."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """Seconds that `Retry-After` asks for, given as seconds or as an HTTP date; None where it asks for nothing, which 0
-    and a date in the past do too."""
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        if re.fullmatch(r"\d{1,9}(\.\d*)?", said := headers.get(name, "")):
-            return float(said) / unit or None
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that `Retry-After` asks for, as a number or a date; None where it asks for nothing."""
+    said = headers.get("retry-after", "")
     try:
-        date = email.utils.parsedate_to_datetime(said)
+        date = None if said[:1].isdigit() else email.utils.parsedate_to_datetime(said)
+        wait = float(said) if date is None else date.timestamp() - time.time()
     except ValueError:
         return None
-    return max(0.0, date.timestamp() - (now or time.time())) or None
-
-
-def _status(error: Mapping[str, Any], code: str) -> int:
-    """The status that an error in mid-reply stands for."""
-    told = re.search(r"\b[45]\d\d\b", " ".join(str(error.get(name)) for name in ("code", "status", "status_code")))
-    words = {"rate_limit": 429, "insufficient_quota": 429, "api_key": 401, "invalid_request": 400}
-    return int(told[0]) if told else next((n for word, n in words.items() if word in code), 500)
+    return wait if 0 < wait < float("inf") else None
 
 
 def _message(error: Any) -> str:

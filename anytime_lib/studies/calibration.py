@@ -19,15 +19,13 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order, anytime_index
 from anytime_lib.methods.base import Context, Prompted
-from anytime_lib.models.simulated import UNREAD, Respondent, distractors, first_words, quantile, simulation_of
+from anytime_lib.models.simulated import UNREAD, Known, Respondent, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import compare_arrays
 from anytime_lib.stats.family import holm
 from anytime_lib.sweep.plan import split_problems
-from anytime_lib.tasks.base import grade_answer
-from anytime_lib.types import Problem
 
 
 def true_index(quality: pd.DataFrame, order: Order = "pooled") -> float:
@@ -45,25 +43,24 @@ def maximum_bias(
     (evenly spread over the distribution of difficulty).
 
     Returns:
-        One row per order: order, n_problems, n_samples, n_budgets, truth (see `true_index`), mean, bias (mean less
-        truth), low, high (95 % interval of the bias), sd (of the index between experiments), n_repetitions. `crossfit`
-        is left out with a single sample.
+        One row per order (`crossfit` needs two samples): order, n_problems, n_samples, n_budgets, truth (see
+        `true_index`), mean, bias (mean less truth), low, high (95 % interval of the bias), sd (of the index between
+        experiments), n_repetitions.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
     true = pd.DataFrame(simulation.quality(b, u), columns=b)
     drawn = simulation.draw(b, np.tile(u, n_repetitions), n_samples, np.random.default_rng(seed))
     cells = drawn.reshape(n_repetitions, n_problems, n_samples, len(b))
     orders = [order for order in ORDERS if order != "crossfit" or n_samples > 1]
-    table = pd.DataFrame({"order": orders, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b)})
     read = np.array([index_of(order)(cells, b) for order in orders])
-    table["truth"] = [true_index(true, order) for order in orders]
-    table["mean"] = read.mean(axis=1)
+    table = pd.DataFrame({"order": orders, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b)})
+    table["truth"], table["mean"] = [true_index(true, order) for order in orders], read.mean(axis=1)
     table["bias"], sd = table["mean"] - table.truth, read.std(axis=1, ddof=1)
     half = 1.96 * sd / np.sqrt(n_repetitions)
     return table.assign(low=table.bias - half, high=table.bias + half, sd=sd, n_repetitions=n_repetitions)
 
 
-def null_respondent(quality: float = 0.5, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
+def null_respondent(quality: float, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
     """A respondent whose answer at every budget (hundreds of tokens apart) is a fresh draw: right with chance `quality`
     (in (0, 1)) on a problem of middling difficulty, whose log-odds vary between problems with the given spread."""
     never = {"stop": 0.0, "unread": 0.0, "spread": spread}
@@ -83,9 +80,10 @@ def error_rates(
     Returns:
         One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
     """
-    b = list(budgets)
-    truth = np.diff([anytime_index(b, simulation.population_curve(b, e)) for e in (1.0, effect)]).item()
-    rows = []
+    b, rows = list(budgets), []
+    everyone = (np.arange(4_001) + 0.5) / 4_001  # midpoints of the distribution of difficulty
+    curves = [simulation.quality(b, everyone, e).mean(axis=0) for e in (1.0, effect)]
+    truth = np.diff([anytime_index(b, curve) for curve in curves]).item()
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(n_problems)
         cells = np.stack([simulation.draw(b, u, n_samples, rng, e) for e in (1.0, 1.0, 1.0, 1.0, effect)])
@@ -107,21 +105,17 @@ def error_rates(
 
 def error_rate_table() -> pd.DataFrame:
     """What the full study found, one row per setting, as it was saved in the package."""
-    with (files("anytime_lib") / "data" / "error_rates.csv").open(encoding="utf-8") as file:
-        return pd.read_csv(file)
+    return pd.read_csv(str(files("anytime_lib") / "data" / "error_rates.csv"))
 
 
 def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     """What a sweep of the simulated respondent estimates: the expected quality of every problem under test (a row, by
     its id) at every budget (a column). The chain's is exact; what the respondent would say is graded by the task's own
     grader. It is known of `direct` and of every method whose answers come from one plain trace, whose effect is read
-    off its messages, as the respondent itself does it.
-
-    Raises:
-        ConfigError: the config's `simulated` makes no sense, or no method has that name.
-        DataError: the method searches (votes, values, judges), or reads traces that were recorded.
+    off its messages, as the respondent itself does it; of others (which search, or read recorded traces) it is a
+    DataError.
     """
-    respondent = Respondent(simulation_of(config.options.get("simulated", {})))
+    respondent = Respondent(config.options.get("simulated", {}))
     settings, found, simulation = config.task(task), load_task(task), respondent.simulation
     asks = load_method("base" if method == "direct" else method)
     if not isinstance(asks, Prompted) or method == "imported":
@@ -130,19 +124,15 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     nothing = SimpleNamespace(preferences=[], low=[], summary="")  # of what a method shows, only its own words count
     context = Context(found, settings, problems.shots, problems.pool, nothing, settings.budgets[-1])
     effect = respondent.effect_in(asks.messages(problems.test[0], context))
-
-    def score(problem: Problem, answers: Sequence[str]) -> float:
-        said = [first_words(answer, settings.answer_cap) for answer in answers]
-        grades = [grade_answer(found, problem, text, "length" if cut else "stop") for text, _, cut in said]
-        return float(np.mean([grade.score for grade in grades]))
-
-    rows = [
-        (score(p, [found.gold_answer(p)]), score(p, distractors(found, p, problems.test)), score(p, [UNREAD]))
-        for p in problems.test
-    ]
-    right, wrong, unread = np.array(rows).T[..., None]
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)
-    held = simulation.held(reached, [quantile(p) for p in problems.test], effect)
-    lucky = held + (1 - held) * simulation.guess
-    quality = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
-    return pd.DataFrame(quality, [p.id for p in problems.test], settings.budgets)
+    curves = {}
+    for p in problems.test:
+        known = Known(found, p, problems.test)
+        right, wrong, unread = (
+            np.mean([found.grade(p, first_words(answer, settings.answer_cap)[0]).score for answer in answers])
+            for answers in ([found.gold_answer(p)], known.distractors, [UNREAD])
+        )
+        held = simulation.held(reached, known.quantile, effect)
+        lucky = held + (1 - held) * simulation.guess
+        curves[p.id] = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
+    return pd.DataFrame.from_dict(curves, orient="index", columns=settings.budgets)

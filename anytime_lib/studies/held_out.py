@@ -1,16 +1,14 @@
 """Does the claim hold, by a criterion written down before, on problems nobody has looked at?
 
-The criterion in the params names two methods, a statistic, budgets, a margin in quality points and held-out problems.
-Both methods are run there as in any sweep; what they prepare (pairs, principles) comes from the run's own pool, so
-nothing of the held-out problems is seen before. The verdict follows from the interval of the paired difference alone:
-`supported` if all of it is above the margin, `refuted` if all of it is below, else `undecided`. When a criterion is
-first seen is noted in the store (`note_criterion`), and a verdict by one younger than held-out results says so.
+Both methods are run there as in any sweep, but what they prepare comes from the run's own pool. The verdict follows
+from the interval of the paired difference alone: `supported` if all of it is above the margin, `refuted` if all of it
+is below, else `undecided`; it says so where the criterion was first seen after held-out results were there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,103 +24,85 @@ from anytime_lib.sweep.plan import Arm, drawn, samples_of, split_problems
 from anytime_lib.sweep.run import held_out_run, note_criterion, opened, run_async, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
 
-STATISTICS = {
-    "index": index_of("pooled"),
-    "quality": CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw"),
-}
-"""What a criterion's `statistic` names."""
 
+class Verdict(NamedTuple):
+    """What the criterion says, in one word and in a sentence, of the difference (treatment minus baseline, in points of
+    100 times the score) with its interval; all NaN where nothing could be compared."""
 
-@dataclass(frozen=True)
-class Verdict:
-    """What the criterion says: of the difference (treatment minus baseline, in points of 100 times the score) with its
-    interval, on the problems and samples that both methods have.
-
-    Attributes:
-        seen: when the store first saw the criterion, and what results were there then (see `note_criterion`).
-        note: why nothing could be compared; empty where it could.
-    """
-
-    outcome: Literal["supported", "refuted", "undecided"]
-    criterion: HeldOutConfig
-    seen: dict[str, Any]
-    note: str = ""
-    difference: float = np.nan
-    low: float = np.nan
-    high: float = np.nan
-    n_problems: int = 0
-    n_samples: int = 0
-
-    def summary(self) -> str:
-        """One sentence."""
-        c, few = self.criterion, ", few for an interval" if self.n_problems < FEW else ""
-        found = self.note or (
-            f"difference {self.difference:+.1f} points, {c.confidence_level:.0%} interval [{self.low:+.1f}, "
-            f"{self.high:+.1f}], {self.n_problems} problems x {self.n_samples} samples{few}"
-        )
-        when = "before any result"
-        if n := self.seen["after_results"]:
-            when = f"AFTER {n} held-out answers were there: it does not count as written before"
-        elif n := self.seen["after_run"]:
-            when = f"after {n} answers of the run itself, before any held-out one"
-        return (
-            f"{self.outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} "
-            f"points of {c.statistic} ({found}; criterion first seen {self.seen['first_seen']}, {when})."
-        )
+    outcome: str
+    summary: str
+    difference: float
+    low: float
+    high: float
 
 
 def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
-    """Run both methods on the held-out problems (stored answers are used again) and apply the criterion.
+    """Run both methods on the held-out problems (stored answers are used again) and apply the criterion. Errors are
+    those of `held_out_arms`."""
+    arms = held_out_arms(config)
 
-    Raises:
-        ConfigError: the config has no criterion.
-        DataError: a held-out problem is also in the run, or there are too few.
-    """
-    return run_async(_settle(config, progress))
+    async def asked() -> tuple[dict[str, Any] | None, pd.DataFrame]:
+        async with opened(config, progress) as (run, store, model):
+            seen = note_criterion(config, store, model.name)
+            there = replace(run, label=held_out_run(config), folder=None)
+            return seen, await sweep_arms(there, arms, store, model)
 
-
-async def _settle(config: RunConfig, progress: bool) -> Verdict:
-    wanted, arms = _criterion(config), held_out_arms(config)
-    async with opened(config, progress) as (run, store, model):
-        seen = note_criterion(config, store, model.name)
-        there = replace(run, label=held_out_run(config), folder=None)
-        cells = await sweep_arms(there, arms, store, model)
-    assert seen is not None
-    return judge(cells, wanted, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
+    seen, cells = run_async(asked())
+    assert config.held_out and seen
+    return judge(cells, config.held_out, seen, n_resamples=config.analysis.n_resamples, seed=config.seed)
 
 
 def judge(
     cells: pd.DataFrame, criterion: HeldOutConfig, seen: dict[str, Any], *, n_resamples: int = 10_000, seed: int = 0
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
-    undecided = Verdict("undecided", criterion, seen)
+    c, outcome, difference, low, high = criterion, "undecided", np.nan, np.nan, np.nan
+    area = index_of("pooled")
+    if c.statistic == "quality":
+        area = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
     try:
         found = compare(
-            cells, baseline=criterion.baseline, treatment=criterion.treatment, n_resamples=n_resamples, seed=seed,
-            confidence_level=criterion.confidence_level, statistic=STATISTICS[criterion.statistic],
+            cells, baseline=c.baseline, treatment=c.treatment, n_resamples=n_resamples, seed=seed,
+            confidence_level=c.confidence_level, statistic=area,
         )  # fmt: skip
     except DataError as error:
-        return replace(undecided, note=str(error))
-    difference, low, high = (100 * value for value in (found.statistic, *found.confidence_interval()))
-    n: dict[str, Any] = {"n_problems": found.n_problems, "n_samples": found.n_samples}
-    verdict = replace(undecided, difference=difference, low=low, high=high, **n)
-    if found.n_problems < 2 or np.isnan([difference, low, high]).any():
-        return replace(verdict, note="at some budget the two share no answer, or there is one problem alone")
-    if low == high:
-        same = f"every problem shows the same difference, {difference:+.1f} points"
-        return replace(verdict, note=f"{same}, so chance cannot be judged")
-    if low > criterion.margin:
-        return replace(verdict, outcome="supported")
-    return replace(verdict, outcome="refuted") if high < criterion.margin else verdict
+        told = str(error)
+    else:
+        difference, low, high = (100 * value for value in (found.statistic, *found.confidence_interval()))
+        told = (
+            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval [{low:+.1f}, {high:+.1f}], "
+            f"{found.n_problems} problems x {found.n_samples} samples"
+            f"{', few for an interval' if found.n_problems < FEW else ''}"
+        )
+        if np.isnan(difference):
+            told = "at some budget the two share no answer"
+        elif low == high:
+            told = f"every problem shows the same difference, {difference:+.1f} points, so chance cannot be judged"
+        elif low > c.margin or high < c.margin:
+            outcome = "supported" if low > c.margin else "refuted"
+    when = "before any result"
+    if n := seen["after_results"]:
+        when = f"AFTER {n} held-out answers were there: it does not count as written before"
+    elif n := seen["after_run"]:
+        when = f"after {n} answers of the run itself, before any held-out one"
+    says = (
+        f"{outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} points of "
+        f"{c.statistic} ({told}; criterion first seen {seen['first_seen']}, {when})."
+    )
+    return Verdict(outcome, says, difference, low, high)
 
 
 def held_out_arms(config: RunConfig) -> list[Arm]:
     """Both methods on the held-out problems, with the worked examples and the pool of the run.
 
     Raises:
+        ConfigError: the config has no criterion, or one of a task that it does not run.
         DataError: a held-out problem shares its id or its text with a problem of the run, or there are too few.
     """
-    wanted = _criterion(config)
+    if (wanted := config.held_out) is None:
+        raise ConfigError("there is no criterion to settle by; write `held_out` (task, margin, ...) into the params")
+    if wanted.pool_task not in config.tasks:
+        raise ConfigError(f"held_out: {wanted.pool_task!r} is not among the tasks of this run")
     task, prep, names = load_task(wanted.task), load_task(wanted.pool_task), [wanted.baseline, wanted.treatment]
     settings, own = config.task(task.name), config.task(prep.name)
     own = own.model_copy(update={"methods": [*own.methods, *names]})
@@ -136,17 +116,6 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     leak = "held-out problems are also in the run; give held_out another seed, difficulty or source"
     assert_disjoint([*run.test, *run.shots, *run.pool], held, leak)
     changes = {"methods": names, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
-    problems, arms = ProblemSplit(held, run.shots, run.pool), []
-    for name in dict.fromkeys(names):
-        method = load_method(name, settings.options.get(name))
-        samples = samples_of(task, method, held, config.n_samples)
-        arms.append(Arm(task, settings.model_copy(update=changes), method, problems, samples, on))
-    return sorted(arms, key=lambda arm: arm.method.preparation is not None)
-
-
-def _criterion(config: RunConfig) -> HeldOutConfig:
-    if config.held_out is None:
-        raise ConfigError("there is no criterion to settle by; write `held_out` (task, margin, ...) into the params")
-    if (name := config.held_out.pool_task) not in config.tasks:
-        raise ConfigError(f"held_out: {name!r} is not among the tasks of this run")
-    return config.held_out
+    settings, problems = settings.model_copy(update=changes), ProblemSplit(held, run.shots, run.pool)
+    methods = [load_method(name, settings.options.get(name)) for name in names]
+    return [Arm(task, settings, m, problems, samples_of(task, m, held, config.n_samples), on) for m in methods]

@@ -7,12 +7,11 @@ Biometrika 39, 1952).
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import optimize, special
 
 from anytime_lib.index import Floats
@@ -22,39 +21,29 @@ RIDGE = 0.1
 """Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
 """Verdicts, as the sign of the judged margin; whatever else came out is none."""
-
-
-class Measure(NamedTuple):
-    """What a measure is where the judge tosses coins, and the sentence that states it."""
-
-    chance: float
-    says: str
-
-
 MEASURES = {
-    "accuracy": Measure(0.5, "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs"),
-    "kappa": Measure(0.0, "agrees with the gold scores at kappa {value:+.2f} over {n} pairs"),
-    "auc": Measure(0.5, "ranks the better-scored of two attempts higher with an AUC of {value:.2f} over {n} pairs"),
-    "position_bias": Measure(0.0, "leans to whichever is shown first by {value:+.2f} nats over {n} pairs"),
-    "order_consistency": Measure(0.5, "prefers the same attempt in both orders in {value:.0%} of {n} pairs"),
-    "longer_wins": Measure(0.5, "prefers the longer attempt in {value:.0%} of {n} pairs"),
-    "longer_is_better": Measure(0.5, "would be right to prefer the longer attempt in {value:.0%} of {n} pairs"),
-    "cycles": Measure(0.25, "contradicts itself (A over B over C over A) in {value:.0%} of {n} triads"),
+    "accuracy": (0.5, "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs"),
+    "kappa": (0.0, "agrees with the gold scores at kappa {value:+.2f} over {n} pairs"),
+    "auc": (0.5, "ranks the better-scored of two attempts higher with an AUC of {value:.2f} over {n} pairs"),
+    "position_bias": (0.0, "leans to whichever is shown first by {value:+.2f} nats over {n} pairs"),
+    "order_consistency": (0.5, "prefers the same attempt in both orders in {value:.0%} of {n} pairs"),
+    "longer_wins": (0.5, "prefers the longer attempt in {value:.0%} of {n} pairs"),
+    "longer_is_better": (0.5, "would be right to prefer the longer attempt in {value:.0%} of {n} pairs"),
+    "cycles": (0.25, "contradicts itself (A over B over C over A) in {value:.0%} of {n} triads"),
 }
-"""In the order in which they are told."""
+"""In the order in which they are told: what it is where the judge tosses coins, and the words that state it."""
 
 
-def strengths(n: int, results: Sequence[tuple[int, int, float]], ridge: float = RIDGE) -> Floats:
-    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0. Of each result,
-    (i, j, sign), the sign is 1 where i won, -1 where j did, 0 for a tie."""
-    i, j = (np.array([result[at] for result in results], dtype=int) for at in (0, 1))
-    won = np.array([(1 + result[2]) / 2 for result in results])
+def strengths(n: int, i: NDArray[np.int64], j: NDArray[np.int64], said: Floats) -> Floats:
+    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0. In each
+    comparison (C,) of i with j, `said` is 1 where i won, -1 where j did, 0 for a tie."""
+    won = (1 + said) / 2
 
     def loss(s: Floats) -> tuple[float, Floats]:
         gap = s[i] - s[j]
-        value = float(np.sum(np.logaddexp(0, gap) - won * gap) + ridge / 2 * s @ s)
+        value = float(np.sum(np.logaddexp(0, gap) - won * gap) + RIDGE / 2 * s @ s)
         slope = special.expit(gap) - won
-        return value, ridge * s + np.bincount(i, slope, n) - np.bincount(j, slope, n)
+        return value, RIDGE * s + np.bincount(i, slope, n) - np.bincount(j, slope, n)
 
     found: Floats = optimize.minimize(loss, np.zeros(n), jac=True, method="L-BFGS-B").x
     return found - found.mean()
@@ -76,58 +65,47 @@ def audit(
     parts, levels = _parts(comparisons), comparisons.groupby("problem_id", sort=False)["level"].first()
     groups = {"all": levels.index}
     if levels.nunique() > 1:
-        groups |= {str(level): levels.index[levels == level] for level in sorted(set(levels))}
-    rows = []
+        groups |= {str(level): its.index for level, its in levels.groupby(levels)}
+    rows, tails = [], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     for level, problems in groups.items():
         rng, n = np.random.default_rng(seed), len(problems)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) if n else np.ones((1, 0))
-        for name, part in parts.items():
-            its = part.loc[problems].to_numpy(float)
-            rows.append((level, name, *_measured(name, its, weights, confidence_level)))
-    found = pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "n", "n_problems", "note"])
-    found.insert(5, "chance", [MEASURES[name].chance for name in found.measure])
-    return found
+        for name, (chance, _) in MEASURES.items():
+            sums = parts.loc[problems, ["kappa", "judge_tied", "gold_tied"] if name == "kappa" else [name]].to_numpy()
+            value, held = float(_value(sums.sum(axis=0))), int((sums[:, 1] > 0).sum())
+            low, high, note = np.nan, np.nan, ""
+            if np.isnan(value):
+                note = "nothing to measure it on"
+            elif held < 2:
+                note = "one problem, so no interval"
+            else:
+                low, high = np.nanquantile(_value(weights @ sums), tails)
+            rows.append((level, name, value, low, high, chance, int(sums[:, 1].sum()), held, note))
+    return pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note"])
 
 
-def _measured(name: str, parts: Floats, weights: Floats, level: float) -> tuple[float, float, float, int, int, str]:
-    """Value, interval, pairs or triads, problems, and a note, of a measure whose parts are (P, ...) sums by problem."""
-    statistic, n = (_kappa, parts.sum(axis=1) / 2) if name == "kappa" else (_ratio, parts[:, 1])
-    value, held = float(statistic(parts.sum(axis=0))), int((n > 0).sum())
-    low, high, note = np.nan, np.nan, ""
-    if not held:
-        note = "nothing to measure it on"
-    elif np.isnan(value):
-        note = "all of one kind, so it is not defined"
-    elif held < 2:
-        note = "one problem, so no interval"
-    else:
-        low, high = map(float, np.nanquantile(statistic(weights @ parts), [(1 - level) / 2, (1 + level) / 2]))
-    return value, low, high, int(n.sum()), held, note
-
-
-def _parts(pairs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What each measure is made of, a row per problem: how much counts, of how many; for kappa the nine counts of a
-    3 x 3 table. Each measure follows from their sums."""
-    by = pairs.problem_id
+def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
+    """What each measure is made of, a row per problem: columns (measure, sum) and (measure, count), of their ratio."""
+    ab, ba = pairs.log_odds_ab.astype(float), pairs.log_odds_ba.astype(float)
+    said = pairs.outcome.map(_SAID).astype(float)
     gold = (pairs.score_first - pairs.score_second).astype(float).apply(np.sign)
     longer = (pairs.tokens_first - pairs.tokens_second).astype(float).apply(np.sign)
-    said = pairs.outcome.map(_SAID).astype(float)
-    ab, ba = pairs.log_odds_ab.astype(float), pairs.log_odds_ba.astype(float)
-    each = {  # a pair counts where it is not NaN
+    both = (said + gold).notna()
+    each = pd.DataFrame({  # a pair counts where it is not NaN
         "accuracy": _agree(said, gold),
+        "kappa": (said == gold).where(both),
+        "judge_tied": (said == 0).where(both),
+        "gold_tied": (gold == 0).where(both),
         "position_bias": (ab + ba) / 2,
         "order_consistency": (ab * ba < 0).where((ab * ba).notna()),
         "longer_wins": _agree(said, longer),
         "longer_is_better": _agree(gold, longer),
-    }
-    found = {name: of.astype(float).groupby(by, sort=False).agg(["sum", "count"]) for name, of in each.items()}
-    signs = [(a, b) for a in _SAID.values() for b in _SAID.values()]
-    counts = [((said == a) & (gold == b)).astype(int) + ((said == -a) & (gold == -b)) for a, b in signs]
-    found["kappa"] = pd.concat(counts, axis=1).groupby(by, sort=False).sum()  # both ways round: who is first is chance
-    for name, count in {"auc": _concordance, "cycles": _cycles}.items():
-        rows = {problem: count(part) for problem, part in pairs.groupby("problem_id", sort=False)}
-        found[name] = pd.DataFrame.from_dict(rows, orient="index", columns=["sum", "count"])
-    return {name: found[name] for name in MEASURES}
+    })  # fmt: skip
+    problems = each.astype(float).groupby(pairs.problem_id, sort=False)
+    within = {problem: _within(part) for problem, part in pairs.groupby("problem_id", sort=False)}
+    columns = pd.MultiIndex.from_product([["auc", "cycles"], ["sum", "count"]])
+    ranks = pd.DataFrame.from_dict(within, orient="index", columns=columns, dtype=float)
+    return pd.concat([problems.agg(["sum", "count"]).astype(float), ranks], axis=1)
 
 
 def _agree(first: pd.Series, second: pd.Series) -> pd.Series:
@@ -135,49 +113,32 @@ def _agree(first: pd.Series, second: pd.Series) -> pd.Series:
     return (first == second).where((first * second).abs() > 0)
 
 
-def _kappa(sums: Floats) -> Floats:
-    """(..., 9) counts -> (...) Cohen's kappa; NaN where both only ever say one thing."""
-    counts = sums.reshape(*sums.shape[:-1], 3, 3)
-    n = counts.sum(axis=(-1, -2))
+def _value(sums: Floats) -> Floats:
+    """(..., 2) sum and count -> (...) their ratio; of (..., 6), agreements and the ties of either, Cohen's kappa, both
+    ways round, since who is first is chance. NaN where there is nothing, or nothing but ties."""
+    agreed, n, *ties = np.moveaxis(sums, -1, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        agreed = np.trace(counts, axis1=-2, axis2=-1) / n
-        by_chance = (counts.sum(axis=-1) * counts.sum(axis=-2)).sum(axis=-1) / n**2
-        return np.asarray(np.where(by_chance < 1, (agreed - by_chance) / (1 - by_chance), np.nan))
+        if not ties:
+            return np.asarray(agreed / n)
+        by_chance = 2 * ties[0] * ties[2] + (n - ties[0]) * (n - ties[2])  # of 2 n^2
+        return np.asarray((2 * n * agreed - by_chance) / (2 * n**2 - by_chance))
 
 
-def _ratio(sums: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(sums[..., 1] > 0, sums[..., 0] / sums[..., 1], np.nan))
-
-
-def _concordance(pairs: pd.DataFrame) -> tuple[float, int]:
-    """Of one problem's attempts with a verdict and a gold score, how many pairs of unequal score are ranked right by
-    strength, of how many."""
+def _within(pairs: pd.DataFrame) -> tuple[float, float, float, float]:
+    """Of one problem's attempts with a verdict: how many pairs of unequal gold score are ranked right by strength, of
+    how many; how many triads are cyclic, of how many whose verdicts are all decisive."""
     known = pairs[pairs.outcome.isin(_SAID)]
     if known.empty:
-        return 0.0, 0
-    scores = dict(zip(known["first"], known.score_first, strict=True))
-    scores |= dict(zip(known["second"], known.score_second, strict=True))
-    samples = sorted(scores)
-    results = [(samples.index(a), samples.index(b), _SAID[said])
-               for a, b, said in zip(known["first"], known["second"], known.outcome, strict=True)]  # fmt: skip
-    strength = strengths(len(samples), results)
-    score = np.array([scores[sample] for sample in samples], dtype=float)
-    better = np.subtract.outer(score, score) > 0
-    gap = np.subtract.outer(strength, strength)[better]
-    return float(np.where(np.abs(gap) < 1e-6, 0.5, gap > 0).sum()), len(gap)
-
-
-def _cycles(pairs: pd.DataFrame) -> tuple[int, int]:
-    """How many of one problem's triads of attempts are cyclic, of how many whose verdicts are all decisive."""
-    wins: dict[tuple[int, int], bool] = {}
-    for a, b, said in zip(pairs["first"], pairs["second"], pairs.outcome, strict=True):
-        if _SAID.get(said):
-            wins[a, b], wins[b, a] = said == "first", said == "second"
-    triads = itertools.combinations(sorted({a for a, _ in wins}), 3)
-    rounds = [[wins.get(pair) for pair in ((a, b), (b, c), (c, a))] for a, b, c in triads]
-    decisive = [found for found in rounds if None not in found]
-    return sum(len(set(found)) == 1 for found in decisive), len(decisive)
+        return 0, 0, 0, 0
+    places, samples = pd.factorize(np.concatenate([known["first"], known["second"]]), sort=True)
+    (i, j), n, said = places.reshape(2, -1), len(samples), np.array([_SAID[outcome] for outcome in known.outcome])
+    score, strength, wins = np.empty(n), strengths(n, i, j, said), np.zeros((n, n))
+    score[i], score[j] = known.score_first, known.score_second
+    gap = np.subtract.outer(strength, strength)[np.subtract.outer(score, score) > 0]
+    right = np.where(np.abs(gap) < 1e-6, 0.5, gap > 0).sum()
+    wins[i[said > 0], j[said > 0]] = wins[j[said < 0], i[said < 0]] = 1
+    cyclic, decisive = (np.trace(np.linalg.matrix_power(m, 3)) for m in (wins, wins + wins.T))
+    return float(right), len(gap), cyclic / 3, decisive / 6
 
 
 def summaries(table: pd.DataFrame) -> list[str]:
@@ -188,13 +149,12 @@ def summaries(table: pd.DataFrame) -> list[str]:
 def _summary(row: Any) -> str:
     if np.isnan(row.value):
         return f"{row.measure.replace('_', ' ')}: cannot be had ({row.note})."
-    said = f"the judge {MEASURES[row.measure].says.format(value=row.value, n=row.n)}"
-    if np.isnan(row.low):
+    said = f"the judge {MEASURES[row.measure][1].format(value=row.value, n=row.n)}"
+    if row.note:
         return f"{said} ({row.note})."
     against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
-    what = "what coins would give" if row.measure != "longer_is_better" else "one half"
     few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
     return (
-        f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} {what} "
-        f"({row.chance:.2f}){few}."
+        f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} what coins would "
+        f"give ({row.chance:.2f}){few}."
     )

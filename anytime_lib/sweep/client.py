@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -66,7 +65,7 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        repeated: traces that are word for word another sample of their problem, and all traces, so far.
+        texts: key of a trace -> its task, method, problem and a hash of its text, by which repeated ones are known.
         keys: of what was asked for, in vain or not, where they are `recorded`; else None.
     """
 
@@ -75,9 +74,8 @@ class CachedClient:
     ) -> None:
         self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
         self.trace_slots = trace_slots or asyncio.Semaphore()
-        self.repeated = [0, 0]
         self.keys: set[str] | None = None
-        self._texts: dict[tuple[str, str, str], dict[str, int]] = defaultdict(dict)
+        self.texts: dict[str, tuple[str, str, str, int]] = {}
 
     def recording(self) -> CachedClient:
         """The same client, which keeps the `keys` of what it is asked for from now on."""
@@ -109,11 +107,7 @@ class CachedClient:
             row = await self.backend.complete(request)
         tokenised = None if row["ends"] is not None else await self._tokenised(of, request.key, row)
         trace = trace_of(request.key, messages, row, tokenised)
-        seen = self._texts[of.task.name, of.method, of.problem.id]
-        if trace.key not in seen:  # several preparations may read the same attempts
-            self.repeated[0] += hash(trace.text) in seen.values()
-            self.repeated[1] += 1
-            seen[trace.key] = hash(trace.text)
+        self.texts[trace.key] = of.task.name, of.method, of.problem.id, hash(trace.text)
         return trace
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:

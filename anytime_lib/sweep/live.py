@@ -8,6 +8,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from anytime_lib.errors import RequestFailed
@@ -87,37 +88,30 @@ class LiveBackend:
             asking.exception()  # looked at: whoever waited has raised it, or nobody waits any more
 
     async def _ask(self, endpoint: Endpoint, request: Request) -> Row:
-        row: Row = {}
-
-        async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-            nonlocal row
-            reply, row = await self._try(once, request)
-            return reply
-
         try:
-            reply = await endpoint.chat(**request.body, each_try=each_try)
+            reply = await endpoint.chat(**request.body, each_try=partial(self._try, request))
         except RequestFailed as error:
             await self._put(request, {"error": str(error)}, {}, "error")
             raise
         self.progress.on_reply(reply.completion_tokens, cached=False)
-        return row
+        return self.store.get(request.key) or reply.to_json()  # another run may have been first
 
-    async def _try(self, once: Callable[[], Awaitable[Reply]], request: Request) -> tuple[Reply, Row]:
+    async def _try(self, request: Request, once: Callable[[], Awaitable[Reply]]) -> Reply:
         """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
         async with self.spend_limit.reserve(request.body["messages"], request.body["max_tokens"]) as bill:
             try:
                 reply = await once()
             except RetryableError as lost:
-                bill.update(lost.billed)
-                if lost.partial is not None:
-                    part = lost.partial.to_json()
+                part = lost.partial.to_json() if lost.partial else {}
+                bill.update(part or lost.billed)
+                if part:
                     await self._put(request, part, part, "partial")
                 elif +Counter(lost.billed):
                     await self._put(request, {"error": str(lost)}, lost.billed, "error")
                 raise
-            bill.update(reply.spent)
-            said = reply.to_json()
-            return reply, await self._put(request, said, said)
+            bill.update(said := reply.to_json())
+            await self._put(request, said, said)
+            return reply
 
     async def _endpoint(self) -> Endpoint:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
@@ -139,14 +133,13 @@ class LiveBackend:
         async def ask(**body: Any) -> Reply:
             async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
                 whole = {"about": about, "probe": next(tries), "at": began}
-                return (await self._try(once, Request("probe", "", "probe", body, whole)))[0]
+                return await self._try(Request("probe", "", "probe", body, whole), once)
 
             return await (await self.model.endpoint()).chat(**body, each_try=each_try)
 
         return ask
 
     async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
-        """Store a reply; returns the one that counts: another run may have been first with the same request."""
         who = {"task": request.task, "method": request.method, "model": self.model.name}
         billed = {name: usage.get(name, 0) for name in USAGE}
         about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}

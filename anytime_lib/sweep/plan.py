@@ -61,8 +61,7 @@ class Arm:
 
 
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
-    """The arms of a config, in the order in which they are started: those that need a preparation come last, for
-    theirs is made while the others run.
+    """The arms of a config, in the order in which they are started: those that need a preparation come last.
 
     Raises:
         DataError: there are too few problems, or no recorded trace for the method `imported`.

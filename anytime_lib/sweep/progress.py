@@ -16,15 +16,10 @@ class Progress:
     def __init__(
         self, title: str, show: bool, limiter: Limiter | None = None, spend_limit: SpendLimit | None = None
     ) -> None:
-        self._bar = tqdm(desc=title, unit="cell", mininterval=1.0, disable=not show)
+        self._bar = tqdm(desc=title, unit="cell", mininterval=1.0, delay=0.5, disable=not show)
         self._start = self._told = time.monotonic()
         self.limiter, self.spend_limit, self._last = limiter, spend_limit, ""
         self.tokens = self.asked = self.known = self.retries = 0
-
-    def say(self, text: str) -> None:
-        """Print something above the bar, if it is shown."""
-        if not self._bar.disable:
-            self._bar.write(text)
 
     def expect(self, cells: int) -> None:
         self._bar.total = cells
@@ -53,7 +48,8 @@ class Progress:
         if self.spend_limit and self.spend_limit.dollars:
             told.append(f"${self.spend_limit.dollars:.2f}")
         if self.limiter:
-            told.insert(0, f"{self.limiter.in_flight}/{int(self.limiter.limit)} in flight")
+            slots = self.limiter.slots
+            told.insert(0, f"{slots.borrowed_tokens}/{slots.total_tokens} in flight")
         return ", ".join(told) + (f", {self.retries} retries{self._last}" if self.retries else "")
 
     def close(self) -> None:

@@ -63,7 +63,8 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
         update_grades(store)
         note_criterion(config, store, model.name)
         arms = plan(config, store)
-        run.progress.say(split_summary(arms))
+        if progress:
+            print(split_summary(arms))
         return await sweep_arms(run, arms, store, model)
 
 
@@ -115,10 +116,10 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     if len(failed):
         why = failed.detail.iloc[0]
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(chosen), why)
-    same, traces = run.client.repeated
-    if same:
+    texts = run.client.texts
+    if repeated := len(texts) - len(set(texts.values())):
         words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
-        log.warning(words, same, traces)
+        log.warning(words, repeated, len(texts))
     return chosen.drop(columns="detail").reset_index(drop=True)
 
 

@@ -13,22 +13,15 @@ from anytime_lib.sweep.plan import split_problems
 from anytime_lib.sweep.run import first_error, opened, run_async
 
 
-def run_synthesis(
-    config: RunConfig, *, by: PreferenceSource = "judge", keep: bool = True, progress: bool = True
-) -> dict[str, Synthesis]:
-    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`.
-
-    Args:
-        by: who prefers, as the methods name it (see `judge.PreferenceSource`).
-        keep: write the preference files (see `preference_file`).
-    """
-    return run_async(_synthesis(config, by, keep, progress))
+def run_synthesis(config: RunConfig, *, by: PreferenceSource = "judge", progress: bool = True) -> dict[str, Synthesis]:
+    """Synthesise preference pairs for every task of a config: task name -> `Synthesis`. Their files are written into
+    the run's folder (see `preference_file`). `by` is who prefers (see `judge.PreferenceSource`)."""
+    return run_async(_synthesis(config, by, progress))
 
 
-async def _synthesis(config: RunConfig, by: PreferenceSource, keep: bool, progress: bool) -> dict[str, Synthesis]:
+async def _synthesis(config: RunConfig, by: PreferenceSource, progress: bool) -> dict[str, Synthesis]:
     found = {}
     async with opened(config, progress) as (run, _, model):
-        run.folder = run.folder if keep else None
         for name in config.tasks:
             task, settings = load_task(name), config.task(name)
             problems = split_problems(task, settings, config.seed)
