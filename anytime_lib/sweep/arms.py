@@ -190,9 +190,9 @@ async def _ask_as_it_goes(run: Run, method: Method, of: Sample, context: Context
                     cell["detail"] = str(answer)
                 else:
                     cell["trace_key"] = answer.trace_key
-                    tokens = answer.tokens if stop.answer_tokens is None else stop.answer_tokens
-                    all_prompts = sum(session.prompts.values())
-                    _grade(of, cell, answer, tokens, all_prompts if stop.prompt_tokens is None else stop.prompt_tokens)
+                    read = stop.votes or [answer]
+                    tokens = sum(vote.tokens for vote in read)
+                    _grade(of, cell, answer, tokens, session.prompt_tokens(stop.budget, read))
                 run.finish(cell)
         except RequestFailed as error:
             return run.finish(*(cell | {"detail": str(error)} for cell in cells))
