@@ -209,10 +209,9 @@ async def _ask_as_it_goes(run: Run, method: Method, of: Sample, context: Context
                     cell["detail"] = str(answer)
                 else:
                     cell["trace_key"] = answer.trace_key
-                    all_prompts = sum(session.prompts.values())
-                    prompts = all_prompts if stop.prompt_tokens is None else stop.prompt_tokens
-                    tokens = answer.tokens if stop.answer_tokens is None else stop.answer_tokens
-                    _grade(of, cell, answer, tokens, prompts)
+                    read = stop.votes or [answer]
+                    tokens = sum(vote.tokens for vote in read)
+                    _grade(of, cell, answer, tokens, session.prompt_tokens(stop.budget, read))
                 run.finish(cell)
         except RequestFailed as error:
             return run.fail(pending, error)
