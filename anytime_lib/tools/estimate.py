@@ -111,7 +111,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
         table[f"prompt_{end}"], table[f"output_{end}"] = prompt, output
         table[f"dollars_{end}"] = price.dollars(prompt, 0, output) if price else float("nan")  # type: ignore[arg-type]
     total = table.sum()
-    dollars, time = f"no price is known for {config.model!r}; name a file with it in `prices`", "not known before a run"
+    dollars = f"no price is known for {config.model!r}; name a file with it in `prices`"
+    time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
         dollars = f"{total.dollars_low:.2f} to {total.dollars_high:.2f} (price of {by})"
