@@ -133,13 +133,13 @@ class ReplyParser:
             raise RetryableError("the server's reply holds no text", billed=billed)
         if messages and messages[-1]["role"] == "assistant":
             text = text.removeprefix(messages[-1]["content"])
-        tag, thought, answer = ("<think>", apart, text) if apart else split_think(text)
+        thought, answer = (apart, text) if apart else split_think(text)
         ends = None
         # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
         joined = completion - len(self.tokens) > 1 and all("id" in token for token in self.tokens)
         if self.tokens and not joined:
             pieces = [_bytes(token) for token in self.tokens]
-            ends = ends_of(pieces, thought or text, whole=not (thought or partial), after=tag)
+            ends = ends_of(pieces, thought or text, whole=not (thought or partial))
         rows = [(row.get("token"), row.get("logprob")) for row in dicts((self.tokens or [{}])[0].get("top_logprobs"))]
         first = {_encodable(str(said)): float(nats) for said, nats in rows if isinstance(nats, int | float)}
         return Reply(
@@ -159,15 +159,15 @@ class ReplyParser:
         )
 
 
-def split_think(text: str) -> tuple[str, str, str]:
-    """(opening tag, reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat
-    templates that open the tag themselves). A text that only mentions the tag is an answer."""
+def split_think(text: str) -> tuple[str, str]:
+    """(reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat templates that
+    open the tag themselves). A text that only mentions the tag is an answer."""
     opened = OPENED.match(text.lstrip())
-    tag, inside = (opened[0], text.lstrip()[opened.end() :]) if opened else ("", text)
+    inside = text.lstrip()[opened.end() :] if opened else text
     closed = CLOSED.search(inside)
     if closed and (opened or not OPENED.search(inside, 0, closed.start())):
-        return tag, inside[: closed.start()], inside[closed.end() :].lstrip()
-    return (tag, inside, "") if opened else ("", "", text)
+        return inside[: closed.start()], inside[closed.end() :].lstrip()
+    return (inside, "") if opened else ("", text)
 
 
 def reasoning_of(reply: Mapping[str, Any]) -> str:
