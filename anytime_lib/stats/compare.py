@@ -17,14 +17,40 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
-from anytime_lib.index import Floats, Order, problem_curves
+from anytime_lib.errors import DataError
+from anytime_lib.index import Floats, Order, cells_array, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.intervals import Interval, Method, interval
-from anytime_lib.stats.pairing import paired_arrays
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
+
+
+def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
+    """What both methods have, in cells of one run, model and task.
+
+    Returns:
+        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets,
+        those without a pair too; how many cells of the two are left out.
+
+    Raises:
+        DataError: a method is not there, the arms share no cell, their budgets differ, or see `cells_array`.
+    """
+    present = [str(m) for m in cells.method.unique()]
+    for name in (baseline, treatment):
+        if name not in present:
+            raise DataError(f"no cells of method {name!r}; the table holds {', '.join(present)}")
+    arms = cells_array(cells[cells.method.isin([baseline, treatment])])
+    both = [arms.methods.index(baseline), arms.methods.index(treatment)]
+    quality, asked = arms.values[both], arms.asked[both]
+    if not asked.any(axis=(1, 2)).all():
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
+    if not shared.any():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
+    quality = np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+    return quality, arms.budgets, int(asked.sum()) - 2 * int(shared.sum())
 
 
 @dataclass(frozen=True)
