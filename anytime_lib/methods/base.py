@@ -64,9 +64,7 @@ class Client(Protocol):
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion: ...
 
-    async def say(
-        self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int = 0
-    ) -> Completion: ...
+    async def say(self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int) -> Completion: ...
 
 
 @dataclass(frozen=True)
@@ -114,12 +112,12 @@ class Session:
     Attributes:
         budgets: at which it is stopped, ascending.
         spent: tokens so far.
-        prompts: key -> prompt tokens of every request so far but those of `read_out`, which steer nothing.
     """
 
     def __init__(self, client: Client, context: Context, of: Sample) -> None:
         self._client, self._of, self._cap, self._most = client, of, context.settings.answer_cap, context.budget
-        self.budgets, self.spent, self.prompts = context.settings.budgets, 0, dict[str, int]()
+        self.budgets, self.spent = context.settings.budgets, 0
+        self._prompts: dict[str, tuple[int, int]] = {}  # key -> tokens spent when it was asked, tokens of its prompt
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
         """Sample a reasoning, no longer than what is left. Another `number` is another one; number 0 is what `base`
@@ -160,8 +158,13 @@ class Session:
         return min(most, left)
 
     def _pay(self, reply: Trace | Completion, tokens: int) -> None:
-        self.prompts[reply.key] = reply.prompt_tokens
+        self._prompts[reply.key] = self.spent, reply.prompt_tokens
         self.spent += tokens
+
+    def prompt_tokens(self, budget: int, answers: Sequence[Completion]) -> int:
+        """Of the prompts of all that was asked before a budget was spent, and of these answers."""
+        asked = {key: tokens for key, (spent, tokens) in self._prompts.items() if spent < budget}
+        return sum((asked | {answer.key: answer.prompt_tokens for answer in answers}).values())
 
 
 @dataclass(frozen=True)
@@ -171,17 +174,15 @@ class BudgetAnswer:
     Attributes:
         used: tokens spent by then, of reasoning and of all else that steered the method; never above `budget`.
         answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
-        answer_tokens: that it took to read the answer out; None: the answer's own.
         stopped: more tokens would change nothing.
-        prompt_tokens: of the requests by then that steered it or read the answer out; None: of all its `Session` made.
+        votes: answers that were read out for it; (): `answer` alone.
     """
 
     budget: int
     used: int
     answer: Completion | RequestFailed
-    answer_tokens: int | None = None
     stopped: bool = False
-    prompt_tokens: int | None = None
+    votes: Sequence[Completion] = ()
 
 
 class Method:

@@ -55,7 +55,7 @@ class Learning(Preparation):
             """What the model says to that; nothing where the request fails."""
             of, asked = Sample(on.task, "leap", problem), [{"role": "user", "content": content}]
             try:
-                return (await client.say(of, kind, asked, self.principle_tokens)).text.strip()
+                return (await client.say(of, kind, asked, self.principle_tokens, 0)).text.strip()
             except RequestFailed:
                 return ""
 

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import BudgetAnswer, BudgetSpent, Context, Method, Session
-from anytime_lib.types import Completion, Problem, Trace
+from anytime_lib.types import Problem, Trace
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,16 @@ class Searching(Method):
     async def answers_by_budget(
         self, problem: Problem, context: Context, session: Session
     ) -> AsyncIterator[BudgetAnswer]:
-        budgets, spent, before, last = deque(session.budgets), 0, dict[str, int](), False
+        budgets, spent, last = deque(session.budgets), 0, False
         held: tuple[Trace, int] | None = None  # a trace, and after how many of its tokens it is read
         try:
             async for step in self.steps(problem, context, session):
-                begun = dict(session.prompts)
                 while budgets and budgets[0] < session.spent:
                     budget = budgets.popleft()
                     grown = budget - spent if step.grows else 0
-                    answer = await session.read_out(*(held if held and not grown else (step.trace, grown)))
-                    prompts = prompt_tokens(begun if budget > spent else before, answer)
-                    yield BudgetAnswer(budget, budget, answer, prompt_tokens=prompts)
-                held, spent, before, last = (step.trace, step.trace.n_tokens), session.spent, begun, step.last
+                    place = held if held and not grown else (step.trace, grown)
+                    yield BudgetAnswer(budget, budget, await session.read_out(*place))
+                held, spent, last = (step.trace, step.trace.n_tokens), session.spent, step.last
                 if last or not budgets:
                     break
         except BudgetSpent:
@@ -55,11 +52,4 @@ class Searching(Method):
         if held and budgets:
             answer = await session.read_out(*held)
             for budget in budgets:
-                prompts, used = prompt_tokens(before, answer), min(budget, session.spent)
-                yield BudgetAnswer(budget, used, answer, stopped=last, prompt_tokens=prompts)
-
-
-def prompt_tokens(begun: dict[str, int], *answers: Completion | RequestFailed) -> int:
-    """Prompt tokens of requests, and of answers that may be among them."""
-    own = {answer.key: answer.prompt_tokens for answer in answers if isinstance(answer, Completion)}
-    return sum((begun | own).values())
+                yield BudgetAnswer(budget, min(budget, session.spent), answer, last)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import BudgetAnswer, Context, Method, Session, chain_of_thought
-from anytime_lib.methods.search import Searching, prompt_tokens
+from anytime_lib.methods.search import Searching
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 
@@ -55,8 +55,7 @@ class SelfConsistency(Searching):
             said = [vote for vote in votes if isinstance(vote, Completion)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
-            tokens, prompts = sum(vote.tokens for vote in said), prompt_tokens(session.prompts, *said)
-            yield BudgetAnswer(budget, used, best, tokens, session.spent < budget, prompts)
+            yield BudgetAnswer(budget, used, best, session.spent < budget, said)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}
