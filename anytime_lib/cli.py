@@ -1,11 +1,10 @@
-"""What can be done from the command line? Every command is one function here."""
+"""What can be done from the command line?"""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from argparse import Namespace
 from pathlib import Path
 
 import pandas as pd
@@ -22,7 +21,7 @@ from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.explain import explain
-from anytime_lib.tools.export import export
+from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
 
 
@@ -31,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
-        asked.run_command(asked)
+        _run(asked)
         return 0
     except AnytimeError as error:
         print(f"anytime: {error}", file=sys.stderr)
@@ -43,108 +42,94 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
-    commands = parser.add_subparsers(required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
 
-    def command(name: str, function: object, says: str, **positional: str) -> argparse.ArgumentParser:
+    def command(name: str, says: str, **arguments: str) -> argparse.ArgumentParser:
         found = commands.add_parser(name, help=says, description=says)
-        found.set_defaults(run_command=function)
-        for argument, about in positional.items():
+        for argument, about in arguments.items():
             found.add_argument(argument, help=about)
         return found
 
-    params = "YAML file, such as params/demo.yaml"
-    run = "YAML file of the run, its folder, or its store.sqlite"
-    found = command("run", _run, "execute the numbered notebooks and write the report", params=params)
+    params, run = "YAML file, such as params/demo.yaml", "YAML file of the run, its folder, or its store.sqlite"
+    found = command("run", "execute the numbered notebooks and write the report", params=params)
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
-    command("sweep", _sweep, "run a params file's sweep and print its Anytime Index", params=params)
-    found = command("estimate", _estimate, "what a sweep would cost and find; nothing is sent", params=params)
+    command("sweep", "run a params file's sweep and print its Anytime Index", params=params)
+    found = command("estimate", "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
-    command("ledger", _ledger, "what a run was billed, and what fresh runs would have cost", run=run)
+    command("ledger", "what a run was billed, and what fresh runs would have cost", run=run)
     traces = "JSONL file: id or text, reasoning, token count"
-    found = command("import", _import, "store reasoning that others recorded, for the method `imported`", traces=traces)
+    found = command("import", "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")
     found.add_argument("--source", help="where the task's problems are; problems of our own by default")
     found.add_argument("--run", default="run", help="the run they go into: its name or folder")
-    command("grade", _grade, "grade a run's stored answers again; no model is called", run=run)
+    command("grade", "grade a run's stored answers again; no model is called", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
-    command("explain", _explain, "which field made a request a new one", key=key, run=run)
-    found = command("export", _export, "write a run's tables for others", run=run, folder="where to write")
-    found.add_argument("--format", default="parquet", help="parquet, jsonl, huggingface or inspect")
-    found = command("serve", _serve, "keep the embedded model (or any GGUF file) running for notebooks")
+    command("explain", "which field made a request a new one", key=key, run=run)
+    found = command("export", "write a run's tables for others", run=run, folder="where to write")
+    found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
+    found = command("serve", "keep the embedded model (or any GGUF file) running for notebooks")
     found.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
-    says = "port on 127.0.0.1; 0 for any free one"
-    found.add_argument("--port", type=int, default=8765, choices=range(65536), metavar="PORT", help=says)
+    found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
+    found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
+    found.add_argument("--context", type=int, default=4096, help="tokens of prompt and reply that each may have")
     return parser
 
 
-def _run(asked: Namespace) -> None:
-    print(run_notebooks(asked.params, asked.notebooks).resolve())
+def _run(asked: argparse.Namespace) -> None:
+    match asked.command:
+        case "run":
+            print(run_notebooks(asked.params, asked.notebooks).resolve())
+        case "sweep":
+            config = RunConfig.from_yaml(asked.params)
+            print(estimate(run_sweep(config), **config.resampling).to_string(index=False))
+            with _store(config) as store:
+                print(ledger_summary(ledger_table(store, config.limits.prices)))
+            print(config.folder.resolve())
+        case "estimate":
+            found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
+            _show(found.table)
+            print(found.summary)
+        case "ledger":
+            config = _config(asked.run)
+            with _store(config) as store:
+                table = ledger_table(store, config.limits.prices)
+                _show(table)
+                _show(against_fresh(store, config.limits.prices))
+            print(ledger_summary(table))
+        case "import":
+            config = RunConfig(run=asked.run, tasks=[asked.task], source=asked.source, methods=["imported"])
+            rows = import_traces(asked.traces, config, asked.task)
+            missed = rows.row[rows.problem_id.isna()].tolist()
+            print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
+            print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
+        case "grade":
+            with _store(_config(asked.run), read_only=False) as store:
+                changed = regrade(store)
+            _show(changed)
+            print(f"{len(changed)} grades changed")
+        case "explain":
+            with _store(_config(asked.run)) as store:
+                print(explain(store, asked.key))
+        case "export":
+            with _store(_config(asked.run)) as store:
+                print(*export(store, asked.folder, asked.format), sep="\n")
+        case "serve":
+            serve_forever(weights.resolve(asked.gguf), asked.port, asked.slots, asked.context)
 
 
-def _sweep(asked: Namespace) -> None:
-    config = RunConfig.from_yaml(asked.params)
-    cells = run_sweep(config)
-    print(estimate(cells, **config.resampling).to_string(index=False))
-    with Store(config.folder / "store.sqlite", read_only=True) as store:
-        print(ledger_summary(ledger_table(store, config.limits.prices)))
-    print(config.folder.resolve())
-
-
-def _estimate(asked: Namespace) -> None:
-    found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
-    _show(found.table)
-    print(found.summary())
-
-
-def _ledger(asked: Namespace) -> None:
-    prices = RunConfig.from_yaml(asked.run).limits.prices if asked.run.endswith((".yaml", ".yml")) else None
-    with Store(_store_of(asked.run), read_only=True) as store:
-        table = ledger_table(store, prices)
-        _show(table)
-        _show(against_fresh(store, prices))
-    print(ledger_summary(table))
-
-
-def _import(asked: Namespace) -> None:
-    config = RunConfig(run=asked.run, tasks=[asked.task], source=asked.source, methods=["imported"])
-    found = import_traces(asked.traces, config, asked.task)
-    missed = found.row[found.problem_id.isna()].astype(str)
-    print(f"{len(found) - len(missed)} of {len(found)} traces stored in {config.folder.resolve()}")
-    if len(missed):
-        print(f"no problem matches row {', '.join(missed[:20])}{' ...' if len(missed) > 20 else ''}")
-    print("run the method `imported` in this run to have a model answer from them")
-
-
-def _grade(asked: Namespace) -> None:
-    with Store(_store_of(asked.run)) as store:
-        changed = regrade(store)
-    _show(changed)
-    print(f"{len(changed)} grades changed")
-
-
-def _explain(asked: Namespace) -> None:
-    with Store(_store_of(asked.run), read_only=True) as store:
-        print(explain(store, asked.key))
-
-
-def _export(asked: Namespace) -> None:
-    with Store(_store_of(asked.run), read_only=True) as store:
-        print(*export(store, asked.folder, asked.format), sep="\n")
-
-
-def _serve(asked: Namespace) -> None:
-    serve_forever(weights.resolve(asked.gguf), port=asked.port)
-
-
-def _store_of(run: str) -> Path:
-    """The store of a run that is named by its params, its folder, or the store itself; DataError if there is none."""
-    path = Path(run)
+def _config(run: str) -> RunConfig:
+    """The config of a run that is named by its params, or by its folder or store (then without params)."""
+    path = Path(run).absolute()
     if path.suffix in (".yaml", ".yml"):
-        path = RunConfig.from_yaml(path).folder
-    path = path if path.suffix == ".sqlite" else path / "store.sqlite"
+        return RunConfig.from_yaml(path)
+    return RunConfig(run=str(path.parent if path.suffix == ".sqlite" else path))
+
+
+def _store(config: RunConfig, read_only: bool = True) -> Store:
+    path = config.folder / "store.sqlite"
     if not path.is_file():
         raise DataError(f"there is no run at {path}; `anytime sweep` makes one")
-    return path
+    return Store(path, read_only)
 
 
 def _show(table: pd.DataFrame) -> None:

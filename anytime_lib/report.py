@@ -17,7 +17,6 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader
 
-from anytime_lib import errors
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
@@ -25,7 +24,7 @@ from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
-from anytime_lib.types import digest, replace_file
+from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
@@ -50,22 +49,14 @@ def caveat(model: str) -> str:
 
 
 def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:
-    """Execute every numbered notebook with a params file of params/ and write the report beside the results.
-
-    Returns:
-        The path of the report's first page.
-
-    Raises:
-        AnytimeError: a notebook stopped with one; its sentence is passed on. The notebook, executed that far, is kept.
-    """
+    """Execute every numbered notebook with a params file of params/ and write the report beside the results; returns
+    the path of its first page. AnytimeError where a notebook stops; executed that far, it is kept."""
     config = RunConfig(**(settings := read_yaml(params)))
     found = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started, folder = time.time(), config.folder
-    with Store(folder / "store.sqlite") as store:  # says at once, before any kernel starts, what stands in the way
-        if store.read_only:
-            raise DataError(f"{folder} cannot be written to; choose another with the parameter 'outputs'")
+    Store(folder / "store.sqlite").close()  # says at once, before any kernel starts, what stands in the way
     with load_model(config).shared():
         for notebook in found:
             begun = time.time()
@@ -89,60 +80,48 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
         papermill.execute_notebook(
             str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",
             cwd=str(Path.cwd()),  # relative paths in the params mean the same here and in the kernel
+            extra_arguments=["--log-level=50"],  # a kernel says in the user's terminal that it is shut down
             config=transport,
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
-        if error.ename in {*vars(errors), "SpendCapReached"}:
-            raise AnytimeError(f"{notebook.name}: {error.evalue}") from None
-        raise AnytimeError(
-            f"{notebook.name} stopped with {error.ename}: {str(error.evalue)[:300]}; the notebook as far as it got is "
-            f"in {target}"
-        ) from None
+        why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
+        raise AnytimeError(f"{notebook.name}: {why}") from None
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
     page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
-    _put(target.with_suffix(".html"), page)
-
-
-def _put(path: Path, text: str) -> None:
-    with replace_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+    target.with_suffix(".html").write_text(page, encoding="utf-8")
 
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
+    cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
+    with Store(folder / "store.sqlite") as store:
+        ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
     about = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": {"system": platform.platform(), "machine": platform.machine(), "cpus": os.cpu_count()},
-        "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights()},
+        "model": {"name": model.name, "endpoint": model.endpoint_id, "weights": model.weights},
         "params": settings,
         "config": config.model_dump(),
         "seed": config.seed,
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
-    cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
-    with Store(folder / "store.sqlite") as store:
-        ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
-    with replace_file(folder / "cells.parquet") as part:
-        cells.to_parquet(part, index=False)
-    _put(folder / "provenance.json", json.dumps(about, indent=2) + "\n")
-    _put(folder / "params.yaml", yaml.safe_dump(settings, sort_keys=False))
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
-    family = compare_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
+    shown: Any = {"index": False, "border": 0, "float_format": lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}"}
+    of, again = config.analysis, config.resampling
     text = page.render(
-        about=about, analysis=config.analysis, run=config.label, caveat=caveat(model.name), calls=calls,
-        notebooks=notebooks, figures=sorted(path.stem for path in (folder / "figures").glob("*.png")),
-        index=_table(estimate(cells, **config.resampling)[INDEX]), family=family, ledger=_table(ledger),
-        seconds=time.time() - since,
+        about=about, analysis=of, run=config.label, caveat=caveat(model.name), notebooks=notebooks, calls=calls,
+        figures=sorted(path.stem for path in (folder / "figures").glob("*.png")), seconds=time.time() - since,
+        index=estimate(cells, **again)[INDEX].to_html(**shown), ledger=ledger.to_html(**shown),
+        family=compare_family(cells, of.family, baseline=of.baseline, **again),
     )  # fmt: skip
-    _put(folder / "index.html", text)
+    cells.to_parquet(folder / "cells.parquet", index=False)
+    (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    (folder / "index.html").write_text(text, encoding="utf-8")
     print(f"model calls this time: {calls}", flush=True)
     return folder / "index.html"
-
-
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_html(index=False, border=0, float_format=lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}")
 
 
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:
@@ -151,21 +130,20 @@ def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFra
     Returns:
         One row per (task, method), by which it is indexed: n (problems), N (samples a problem), T (budgets), budgets
         (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state
-        one), seed, source and revision (of the data; where there is none, the hash must do), problems_hash (the first
-        digits of a hash of what was asked: equal for equal sets of problems).
+        one), source and revision (of the data; where there is none, the hash must do), problems_hash (the first digits
+        of a hash of what was asked: equal for equal sets of problems), seed.
     """
+    about = [(p.task, p.id, p.content_hash, *map(p.metadata.get, ("source", "revision"))) for p in store.problems()]
+    known = pd.DataFrame(about, columns=["task", "problem_id", "hash", "source", "revision"]).fillna("none").astype(str)
+
+    def listed(names: pd.Series) -> str:
+        return ", ".join(sorted(set(names)))
+
     failed = cells.status == "error"
-    arms = cells.assign(failed=failed, read=(cells.status == "ok").astype(float).mask(failed))
-    table = arms.groupby(["task", "method"], sort=False).agg(
+    arms = cells.assign(failed=failed, read=(cells.status == "ok").astype(float).mask(failed)).merge(known)
+    return arms.groupby(["task", "method"], sort=False).agg(
         n=("problem_id", "nunique"), N=("sample", "nunique"), T=("budget", "nunique"),
         budgets=("budget", lambda budgets: f"{budgets.min()} to {budgets.max()}"), cells=("budget", "size"),
-        missing=("failed", "sum"), read=("read", "mean"),
+        missing=("failed", "sum"), read=("read", "mean"), source=("source", listed), revision=("revision", listed),
+        problems_hash=("hash", lambda hashes: digest(sorted(set(hashes)))[:8]),
     ).round({"read": 3}).assign(seed=config.seed)  # fmt: skip
-    origins = {}
-    for task, part in cells.groupby("task", sort=False):
-        here = [p for p in store.problems(str(task)) if p.id in set(part.problem_id)]
-        sources, revisions = ({str(p.metadata.get(name, "none")) for p in here} for name in ("source", "revision"))
-        asked = digest(sorted(p.content_hash for p in here))[:8]
-        origins[task] = {"source": ", ".join(sorted(sources)), "revision": ", ".join(sorted(revisions)),
-                         "problems_hash": asked}  # fmt: skip
-    return table.join(pd.DataFrame.from_dict(origins, orient="index"), on="task")

@@ -113,7 +113,7 @@ class Completion:
 @dataclass(frozen=True)
 class Attempt:
     """The `sample`-th attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there;
-    `tokens` are those of both, `finish_reason` is the answer's."""
+    `tokens` are those of both, `grade` is by the pool's gold."""
 
     reasoning: str = field(repr=False)
     answer: str = field(repr=False)
@@ -121,7 +121,7 @@ class Attempt:
     answer_key: str
     sample: int = 0
     tokens: int = 0
-    finish_reason: str = "stop"
+    grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
 
     @property
     def text(self) -> str:

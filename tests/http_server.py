@@ -14,6 +14,7 @@ class Request(BaseHTTPRequestHandler):
     """One request, with its `body` (read) and headers in `headers`; answered by `reply`."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     body: bytes
 
     def do_GET(self) -> None:
@@ -38,13 +39,17 @@ class Request(BaseHTTPRequestHandler):
     def log_message(self, *args: object) -> None: ...
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 1024
+    owner: HttpServer
+
+
 class HttpServer:
     """Serves at `url` until `close`; a subclass says what it answers."""
 
     def __init__(self) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Request)
-        self._server.daemon_threads = True
-        self._server.owner = self  # type: ignore[attr-defined]
+        self._server = _Server(("127.0.0.1", 0), Request)
+        self._server.owner = self
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self.base_url = f"{self.url}/v1"

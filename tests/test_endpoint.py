@@ -61,7 +61,7 @@ def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: An
 
 async def probed(endpoint: Endpoint) -> dict[str, Any]:
     await endpoint.check()
-    return await probe(endpoint)
+    return await probe(endpoint, endpoint.chat)
 
 
 # What the probe finds at each provider.
@@ -223,19 +223,10 @@ def test_a_setting_is_dropped_once_however_many_requests_run_into_it(
     assert len([r for r in caplog.records if "does not take 'seed'" in r.message]) == 1
 
 
-def test_the_limiter_hears_of_successes_and_refusals_alone(serve: Any) -> None:
-    heard: list[Any] = []
-
-    class Heard(Limiter):
-        def succeeded(self) -> None:
-            heard.append("succeeded")
-
-        def rate_limited(self, retry_after: float | None = None) -> None:
-            heard.append(("limited", retry_after))
-
-    server = serve(lambda body, n: (429, {}) if n == 1 else (503, {}) if n == 2 else "fine")
-    on(server, lambda e: chat(e, max_tokens=9), limiter=Heard(1))
-    assert heard == [("limited", None), "succeeded"]
+def test_a_refusal_narrows_the_limit_and_a_breakdown_does_not(serve: Any) -> None:
+    server, limiter = serve(lambda body, n: (429, {}) if n == 1 else (503, {}) if n == 2 else "fine"), Limiter(10)
+    on(server, lambda e: chat(e, max_tokens=9), limiter=limiter)
+    assert limiter.slots.total_tokens == 8
 
 
 def test_an_unsendable_request_is_one_sentence(serve: Any) -> None:

@@ -203,11 +203,11 @@ def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
     task = load_task("natural_plan_trip")
     problem = task.problems(limit=1, difficulty=[3])[0]
     trip = read_trip(problem.text)
-    valid = write_plan(next(plans(trip)))
+    valid, cities = write_plan(next(plans(trip))), [*trip.stays]
     assert task.grade(problem, valid).correct
-    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(trip.cities)]
-    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {trip.cities[2]}"])
-    far = f"Day 4-4: {trip.cities[0]}"
+    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(cities)]
+    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {cities[2]}"])
+    far = f"Day 4-4: {cities[0]}"
     assert elected(task, problem, [wrong, "no plan", wrong, valid]) == 3
     assert elected(task, problem, [far, "no plan", close, wrong]) == 2
     assert elected(task, problem, ["no plan", "none"]) == 0
@@ -269,7 +269,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     right = {text: f"Answer: {gold}" for text, gold in GOLD.items()}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(config(methods=["base", "leap"], run="right", pool_problems=2), progress=False)
-    assert "0 mistakes among 6 readable attempts" in caplog.text and "leap is left out" in caplog.text
+    assert "0 principles from 0 mistakes (attempts 6 made)" in caplog.text and "leap is left out" in caplog.text
 
 
 # A method of the user's own.
@@ -283,14 +283,13 @@ class Halves(Searching):
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
         question = chain_of_thought(context.task, problem, context.shots)
         draft = await session.trace(question, context.budget // 2)
-        yield Step(draft.n_tokens, draft, 0, grows=True)
+        yield Step(draft, grows=True)
         turns: list[Message] = [*question, {"role": "assistant", "content": draft.text}]
         doubt = await session.say([*turns, {"role": "user", "content": "What may be wrong?"}], 8, kind="doubt")
-        yield Step(doubt.tokens, draft)
-        left = context.budget - draft.n_tokens - doubt.tokens
-        if left > 0:
-            more = await session.trace([*turns, {"role": "user", "content": f"{doubt.text} Think again."}], left)
-            yield Step(more.n_tokens, more, 0, grows=True, last=more.stopped)
+        yield Step(draft)
+        again = {"role": "user", "content": f"{doubt.text} Think again."}
+        more = await session.trace([*turns, again], context.budget)
+        yield Step(more, grows=True, last=more.stopped)
 
 
 class Shout(Prompted):
@@ -325,7 +324,7 @@ class Greedy(Searching):
     ) -> AsyncIterator[BudgetAnswer]:
         trace = await session.trace(chain_of_thought(context.task, problem, context.shots), context.budget)
         for budget in context.settings.budgets:
-            yield BudgetAnswer(budget, budget + self.used, await session.answer(trace, 1))
+            yield BudgetAnswer(budget, budget + self.used, await session.read_out(trace, 1))
 
 
 def test_bugs_of_methods_are_told_in_one_sentence(server: FakeServer, config: Config) -> None:

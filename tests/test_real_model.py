@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import urllib.request
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
@@ -39,27 +37,18 @@ def counters(server: EmbeddedServer) -> dict[str, float]:
     return {name.removeprefix("llamacpp:"): float(value) for name, value in lines if name.endswith("_total")}
 
 
-@dataclass
-class Swept:
-    """A run of every kind of method, and by how much it moved the server's counters."""
-
-    config: RunConfig
-    cells: pd.DataFrame
-    counted: dict[str, float]
-
-
-@pytest.fixture(scope="module")
-def swept(embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Swept:
-    settings = config(embedded, tmp_path_factory.mktemp("real"), methods=[*ALWAYS, *PREPARED], pool_problems=2,
-                      pool_samples=2, pool_budget=4, principle_tokens=4)  # fmt: skip
+def test_a_sweep(embedded: EmbeddedServer, tmp_path: Path) -> None:
+    """Cuts fall on the model's own tokens, the ledger is the server's own count, and a second run leaves it alone."""
+    settings = config(embedded, tmp_path, methods=[*ALWAYS, *PREPARED], pool_problems=2, pool_samples=2, pool_budget=4,
+                      principle_tokens=4)  # fmt: skip
     before = counters(embedded)
-    cells = run_sweep(settings, progress=False)
-    return Swept(settings, cells, {name: value - before[name] for name, value in counters(embedded).items()})
-
-
-def test_cuts_fall_on_the_models_own_tokens(embedded: EmbeddedServer, swept: Swept) -> None:
-    cells = swept.cells[swept.cells.method.isin(["base", "direct", "budget_prompt"])]
-    with Store(swept.config.folder / "store.sqlite") as store:
+    swept = run_sweep(settings, progress=False)
+    after = counters(embedded)
+    counted = {name: after[name] - before[name] for name in after}
+    assert set(swept.method) >= set(ALWAYS)
+    cells = swept[swept.method.isin(["base", "direct", "budget_prompt"])]
+    with Store(settings.folder / "store.sqlite") as store:
+        ledger = ledger_table(store).sum(numeric_only=True)
         for cell in cells[cells.tokens_used > 0].itertuples():
             trace, row = stored_trace(store, cell.trace_key), store.get(cell.trace_key)
             assert row is not None and trace.token_mode == "stream"
@@ -71,19 +60,10 @@ def test_cuts_fall_on_the_models_own_tokens(embedded: EmbeddedServer, swept: Swe
             with urllib.request.urlopen(address, request) as reply:
                 assert abs(len(json.load(reply)["tokens"]) - cell.tokens_used) <= 1
     assert set(cells.status) <= {"ok", "unparsed", "answer_truncated", "refused"}
-
-
-def test_the_ledger_is_the_servers_own_count_and_a_second_run_leaves_it_alone(
-    embedded: EmbeddedServer, swept: Swept
-) -> None:
-    assert set(swept.cells.method) >= set(ALWAYS)
-    with Store(swept.config.folder / "store.sqlite") as store:
-        ledger = ledger_table(store).sum(numeric_only=True)
-    assert ledger.completion_tokens == swept.counted["tokens_predicted_total"] > 0
-    read = swept.counted["prompt_tokens_total"] + swept.counted["prompt_tokens_cached_total"]
-    assert ledger.prompt_tokens == read
+    assert ledger.completion_tokens == counted["tokens_predicted_total"] > 0
+    assert ledger.prompt_tokens == counted["prompt_tokens_total"] + counted["prompt_tokens_cached_total"]
     before = counters(embedded)
-    assert run_sweep(swept.config, progress=False).equals(swept.cells)
+    assert run_sweep(settings, progress=False).equals(swept)
     assert counters(embedded) == before
 
 

@@ -52,7 +52,7 @@ def test_texts_are_told_by_length_and_hash(store: Store, monkeypatch: pytest.Mon
     asked = request(1, 1, model="canary-4711-canary")
     asked["messages"] = [asked["messages"][0], {"role": "user", "content": "Canary of another kind"}]
     told = explain(store, put(store, asked))
-    assert "messages[1].content: here a text of 22 characters, sha256 " in told and "model: here" in told
+    assert "messages[1]: here [text of the user withheld: 22 characters, sha256 " in told and "model: here" in told
     assert not any(word in told for word in ("Canary", "trip", "4711"))
 
 

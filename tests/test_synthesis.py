@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verifier_of
+from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
 from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pairs import choose, cost, shuffled
 from anytime_lib.methods.preference_file import save
@@ -131,14 +131,14 @@ def test_verdicts_nobody_can_read_are_counted(server: FakeServer, run: Config) -
     server.script = unsure
     found = synthesised(run())
     assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pair from 24 comparisons" in found.summary() and "unparsed" in found.summary()
+    assert "no usable preference pairs from 24 comparisons" in found.summary() and "unparsed" in found.summary()
 
 
 def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
     found = synthesised(run())
     assert found.attempts["failed"] == 16
-    assert "nothing to compare; of 16 attempts 16 failed" in found.summary()
+    assert "0 comparisons (attempts 0 made, 16 failed; outcomes none" in found.summary()
 
 
 def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
@@ -146,10 +146,8 @@ def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:
         synthesised(run(tasks=["gpqa"]), "verifier")
     trip = load_task("natural_plan_trip")
     (problem,) = trip.problems(limit=1)
-    verify = verifier_of(trip)
-    assert verify is not None
     blind = Problem(problem.id, problem.task, problem.text, None)  # without its gold
-    assert verify(blind, trip.gold_answer(problem)) == 1.0 and verify(blind, "I do not know") is None
+    assert verified(trip, blind, trip.gold_answer(problem)) == 1.0 and verified(trip, blind, "I do not know") is None
 
 
 @pytest.mark.parametrize(
@@ -255,7 +253,7 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     config = run(methods=["base", "pdp", "pdp_shuffled"], n_pairs=1)
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
-    assert "sums, by shuffled: no placebo" in caplog.text and "n_pairs of 2 or more" in caplog.text
+    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "n_pairs of 2 or more" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 
@@ -370,7 +368,7 @@ def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config
     task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
     found = synthesised(run(tasks=[task]))
     assert found.usable and "Quagga" in found.usable[0].winner.reasoning
-    learned = Principles("quaggas", ["Quagga"], "Quagga", 1, 1)
+    learned = Principles("quaggas", ["Quagga"], "Quagga", 1, {"made": 1})
     for shows in (found, found.usable, learned):
         assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
 

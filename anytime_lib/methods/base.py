@@ -1,10 +1,8 @@
 """What is a method, what is it given, and what may it ask of the model?
 
-A `Prompted` method only writes the messages that ask for reasoning: one trace of each sample is cut at every budget,
-and an answer is forced there. Any other (see `search`) asks as it goes: several traces, valuations, verdicts.
-
-Every output token that is reasoning, or that steers the method before it is stopped, counts against the budget. The
-answers that are forced when it is stopped are counted apart (`answer_tokens`), as are prompts (`prompt_tokens`).
+A `Prompted` method only writes messages: one trace of each sample is cut at every budget, and an answer is forced
+there. Any other (see `search`) asks as it goes: several traces, valuations, verdicts. Every output token that steers a
+method before it is stopped counts against the budget; the answers forced then are counted apart, as are prompts.
 """
 
 from __future__ import annotations
@@ -66,9 +64,7 @@ class Client(Protocol):
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion: ...
 
-    async def say(
-        self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int = 0
-    ) -> Completion: ...
+    async def say(self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int) -> Completion: ...
 
 
 @dataclass(frozen=True)
@@ -91,11 +87,8 @@ class Context:
 
 
 class Preparation:
-    """What is done once for a task before a method runs on it, on pool problems alone.
-
-    Arms whose preparation has the same `name` share one run of it. Where what it made is falsy, its `summary()` says
-    why, and those arms are left out.
-    """
+    """What is done once for a task before a method runs on it, on pool problems alone; methods share it by its `name`.
+    Where what it made is falsy, its `summary()` says why, and those methods are left out."""
 
     name: str
 
@@ -106,59 +99,72 @@ class Preparation:
         """Keep what was made in the run's folder."""
 
 
+class BudgetSpent(Exception):
+    """Too few tokens are left for what a method asks next, so it is stopped."""
+
+
 class Session:
     """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
 
-    All but `read_out` raise RequestFailed where the reply could not be had. Left alone, it makes the cells errors.
+    All but `read_out` count against the budget. They raise BudgetSpent where too little of it is left, which ends a
+    search, and RequestFailed where the reply could not be had, which makes the cells that follow errors.
 
     Attributes:
         budgets: at which it is stopped, ascending.
-        prompts: key -> prompt tokens of every request so far but those of `read_out`, which steer nothing.
+        spent: tokens so far.
     """
 
     def __init__(self, client: Client, context: Context, of: Sample) -> None:
-        self._client, self._of, self._cap = client, of, context.settings.answer_cap
-        self._read: dict[tuple[str, int], Completion | RequestFailed] = {}
-        self.budgets = context.settings.budgets
-        self.prompts: dict[str, int] = {}
+        self._client, self._of, self._cap, self._most = client, of, context.settings.answer_cap, context.budget
+        self.budgets, self.spent = context.settings.budgets, 0
+        self._prompts: dict[str, tuple[int, int]] = {}  # key -> tokens spent when it was asked, tokens of its prompt
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
-        """Sample a reasoning; another `number` is another one. Number 0 is what `base` has, if all else is the same."""
+        """Sample a reasoning, no longer than what is left. Another `number` is another one; number 0 is what `base`
+        has, if all else is the same."""
+        cap = self._allowed(max_tokens)
         of = replace(self._of, number=self._of.number + STRIDE * number)
-        trace = await self._client.trace(of, messages, max_tokens)
-        self.prompts[trace.key] = trace.prompt_tokens
+        trace = await self._client.trace(of, messages, cap)  # a token short where the cap fell inside a character
+        self._pay(trace, trace.n_tokens if trace.stopped else max(cap, trace.n_tokens))
         return trace
 
-    def nothing(self, messages: list[Message]) -> Trace:
-        """A trace without any reasoning."""
-        return Trace("", messages, "", [], "usage", False)
-
-    async def answer(self, trace: Trace, tokens: int | None = None, cap: int | None = None) -> Completion:
-        """Force an answer after the first `tokens` of a trace (None: all), of at most `cap` tokens (the task's own)."""
-        tokens, cap = trace.n_tokens if tokens is None else tokens, min(cap or self._cap, self._cap)
-        answer = await self._client.answer(self._of, trace, tokens, cap)
-        self.prompts[answer.key] = answer.prompt_tokens
+    async def answer(self, trace: Trace, max_tokens: int) -> Completion:
+        """Force an answer after a trace, no longer than what is left or than the task's own cap."""
+        cap = self._allowed(min(max_tokens, self._cap))
+        answer = await self._client.answer(self._of, trace, trace.n_tokens, cap)
+        self._pay(answer, answer.tokens)
         return answer
-
-    async def read_out(self, trace: Trace, tokens: int) -> Completion | RequestFailed:
-        """The answer after so many tokens of a trace, or why it could not be had; asked for once."""
-        place = trace.key or str(trace.messages), tokens
-        if place not in self._read:
-            try:
-                self._read[place] = await self._client.answer(self._of, trace, tokens, self._cap)
-            except RequestFailed as failed:
-                self._read[place] = failed
-        return self._read[place]
 
     async def say(
         self, messages: list[Message], max_tokens: int, kind: str = "say", alternatives: int = 0
     ) -> Completion:
-        """Have the model say something else, at temperature 0. `kind` is its name in the ledger; so many `alternatives`
-        for the first token come with their log-probabilities. Where its `tokens` are not told, they are `max_tokens`.
-        """
-        said = await self._client.say(self._of, kind, messages, max_tokens, alternatives)
-        self.prompts[said.key] = said.prompt_tokens
-        return replace(said, tokens=said.tokens or max_tokens)
+        """Have the model say something else, at temperature 0, if `max_tokens` are left. `kind` is its name in the
+        ledger; so many `alternatives` for the first token come with their log-probabilities."""
+        said = await self._client.say(self._of, kind, messages, self._allowed(max_tokens, max_tokens), alternatives)
+        self._pay(said, said.tokens or max_tokens)  # where its tokens are not told
+        return said
+
+    async def read_out(self, trace: Trace, tokens: int) -> Completion | RequestFailed:
+        """The answer after so many tokens of a trace, or why it could not be had."""
+        try:
+            return await self._client.answer(self._of, trace, tokens, self._cap)
+        except RequestFailed as failed:
+            return failed
+
+    def _allowed(self, most: int, least: int = 1) -> int:
+        left = self._most - self.spent
+        if left < least:
+            raise BudgetSpent
+        return min(most, left)
+
+    def _pay(self, reply: Trace | Completion, tokens: int) -> None:
+        self._prompts[reply.key] = self.spent, reply.prompt_tokens
+        self.spent += tokens
+
+    def prompt_tokens(self, budget: int, answers: Sequence[Completion]) -> int:
+        """Of the prompts of all that was asked before a budget was spent, and of these answers."""
+        asked = {key: tokens for key, (spent, tokens) in self._prompts.items() if spent < budget}
+        return sum((asked | {answer.key: answer.prompt_tokens for answer in answers}).values())
 
 
 @dataclass(frozen=True)
@@ -168,27 +174,20 @@ class BudgetAnswer:
     Attributes:
         used: tokens spent by then, of reasoning and of all else that steered the method; never above `budget`.
         answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
-        answer_tokens: that it took to read the answer out; None: the answer's own.
         stopped: more tokens would change nothing.
-        prompt_tokens: of the requests by then that steered it or read the answer out; None: of all its `Session` made.
+        votes: answers that were read out for it; (): `answer` alone.
     """
 
     budget: int
     used: int
     answer: Completion | RequestFailed
-    answer_tokens: int | None = None
     stopped: bool = False
-    prompt_tokens: int | None = None
+    votes: Sequence[Completion] = ()
 
 
 class Method:
-    """What every method has.
-
-    Attributes:
-        name: in configs, cells and figures.
-        preparation: what has to be made from the pool first; None: nothing.
-        needs_pool: whether it shows pool problems beyond the worked examples (so does any with a preparation).
-    """
+    """What every method has: a name in configs, cells and figures; a preparation, where something has to be made from
+    the pool first; and whether it shows pool problems beyond the worked examples."""
 
     name: str
     preparation: Preparation | None = None
@@ -203,11 +202,8 @@ class Method:
 
 
 class Prompted(Method):
-    """A method that writes messages and leaves the rest to the engine.
-
-    Attributes:
-        per_budget: the messages depend on the budget, so each budget has a trace of its own.
-    """
+    """A method that writes messages and leaves the rest to the engine. `per_budget`: they depend on the budget, so each
+    budget has a trace of its own."""
 
     per_budget: bool = False
 
@@ -216,17 +212,14 @@ class Prompted(Method):
         raise NotImplementedError
 
 
-def worked_examples(task: Task, shots: Sequence[Problem]) -> list[Message]:
-    """Each shot as the conversation a trace goes through: question, reasoning (where one is known), forced answer."""
-    turns: list[Message] = []
-    for shot in shots:
-        question, asked, reasoning = task.question(shot), task.answer_prompt(shot), task.gold_reasoning(shot)
-        said = [question, reasoning, asked] if reasoning else [f"{question}\n\n{asked}"]
-        roles = itertools.cycle(("user", "assistant"))
-        turns += [{"role": next(roles), "content": text} for text in (*said, task.gold_answer(shot))]
-    return turns
-
-
 def chain_of_thought(task: Task, problem: Problem, shots: Sequence[Problem], question: str = "") -> list[Message]:
-    """Worked examples, then the question: the task's own, or another way to put it."""
-    return [*worked_examples(task, shots), {"role": "user", "content": question or task.question(problem)}]
+    """Worked examples, each as the conversation that a trace goes through (question, reasoning where one is known,
+    forced answer); then the question: the task's own, or another way to put it."""
+    texts: list[str] = []
+    for shot in shots:
+        reasoning, asked = task.gold_reasoning(shot), task.answer_prompt(shot)
+        texts += [task.question(shot), reasoning, asked] if reasoning else [f"{task.question(shot)}\n\n{asked}"]
+        texts.append(task.gold_answer(shot))
+    texts.append(question or task.question(problem))
+    roles = itertools.cycle(("user", "assistant"))
+    return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -29,16 +29,12 @@ Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed",
 VERDICT_TOKENS = 4
 TIE = 0.05
 """The judge's preferences weaker than this, in nats of log-odds, count as ties."""
-
-_LETTER = re.compile(
-    r"[\s*(\"'\[]*(?:(?:attempt|answer|option|better)\b[\s:*(\"']*)?([AB])(?:[\s*)\"'\].,:;]*\Z|[*)\"'\]]*[.,:;\n])",
-    re.IGNORECASE,
-)
+_LETTER = re.compile(r"\W*(?:(?:attempt|answer|option|better)\b\W*)?([AB])\W*(?:\Z|[.,:;\n])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What one judge says of the first and the second of two attempts.
+    """What is said of the first and the second of two attempts.
 
     Attributes:
         outcome: `first` or `second` is better, `tie`, `disagree` (two judges contradict each other), `identical`
@@ -66,17 +62,15 @@ def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     as the least likely of those that are. Where it gives none, +1 or -1 by the letter said, if the reply is a letter or
     begins with one and a stop ("A better plan is B" is not read).
     """
-    letters: dict[str, float] = {}
-    for token, value in alternatives.items():
-        letter = token.strip().strip("*(\"'").upper()
-        if letter in ("A", "B"):
-            letters[letter] = float(np.logaddexp(letters.get(letter, -np.inf), value))
-    if letters:
-        least = min(alternatives.values())
-        return letters.get("A", least) - letters.get("B", least)
-    if not alternatives and (said := _LETTER.match(text)):
-        return 1.0 if said[1].upper() == "A" else -1.0
-    return None
+    if not alternatives:
+        said = _LETTER.match(text)
+        return (1.0 if said[1] in "Aa" else -1.0) if said else None
+    letters = [(token.strip().strip("*(\"'").upper(), value) for token, value in alternatives.items()]
+    a, b = ([value for letter, value in letters if letter == wanted] for wanted in "AB")
+    if not a and not b:
+        return None
+    least = [min(alternatives.values())]
+    return float(np.logaddexp.reduce(a or least) - np.logaddexp.reduce(b or least))
 
 
 def verdict_messages(problem: Problem, first: str, second: str) -> list[list[Message]]:
@@ -107,10 +101,9 @@ async def judged(client: Client, task: Task, problem: Problem, first: Attempt, s
 
 def scored(first: float | None, second: float | None) -> Judgement:
     """The verdict of two scores; `unparsed` where either could not be had, or is no finite number."""
-    if first is None or second is None or not (math.isfinite(first) and math.isfinite(second)):
+    if first is None or second is None or not math.isfinite(first - second):
         return Judgement("unparsed")
-    margin = float(first) - float(second)
-    return Judgement(_outcome(margin, 1e-9), margin)
+    return Judgement(_outcome(first - second, 1e-9), first - second)
 
 
 def _outcome(margin: float, tie: float) -> Outcome:
@@ -125,22 +118,16 @@ def agreed(judge: Judgement, other: Judgement) -> Judgement:
     return judge if judge.outcome == other.outcome else replace(judge, outcome="disagree")
 
 
-def verifier_of(task: Task, needed: bool = False) -> Callable[[Problem, str], float | None] | None:
-    """The task's checker: `verify(problem, text)`, a score in [0, 1] from the problem's text alone, without its gold
-    answer, or None where a text cannot be checked. What it raises is told as `user_code` tells it.
+def verified(task: Task, problem: Problem, text: str) -> float | None:
+    """What the task's own `verify(problem, text)` says, a score in [0, 1] from the problem's text alone; None where it
+    cannot tell, or the task has no such checker. Errors as of `user_code`."""
+    with user_code(f"the checker of {task.name}", problem):
+        verify = getattr(task, "verify", None)
+        said = verify(problem, text) if verify else None
+        return None if said is None else float(said)
 
-    Raises:
-        ConfigError: it is `needed`, and the task has none.
-    """
-    verify: Callable[[Problem, str], float | None] | None = getattr(task, "verify", None)
-    if verify is None:
-        if needed:
-            raise ConfigError(f"{task.name} has no checker that works without gold answers; use pdp or pdp_agreement")
-        return None
 
-    def checked(problem: Problem, text: str) -> float | None:
-        with user_code(f"the checker of {task.name}", problem):
-            said = verify(problem, text)
-            return None if said is None else float(said)
-
-    return checked
+def check_source(task: Task, by: PreferenceSource) -> None:
+    """Raise ConfigError if pairs by `verifier` are wanted of a task without a checker."""
+    if by == "verifier" and getattr(task, "verify", None) is None:
+        raise ConfigError(f"{task.name} has no checker that works without gold answers; use pdp or pdp_agreement")

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.synthesis import from_attempts
+from anytime_lib.methods.synthesis import from_attempts, listed
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Message, Problem
 
 
@@ -24,26 +23,23 @@ class Principles:
     Attributes:
         low: a principle from each mistake, at most one a pool problem; left out where the request failed.
         high: these in short; "" where that failed.
-        attempts, failed: how many could be read, and how many could not be made (their requests failed, or the server
-            hides reasoning).
+        mistakes: pool problems with an attempt that could be read and is wrong.
+        attempts: how many were `made`, `failed`, or had `hidden` reasoning.
     """
 
     task: str
     low: list[str] = field(repr=False)
     high: str = field(repr=False)
     mistakes: int
-    attempts: int
-    failed: int = 0
+    attempts: dict[str, int]
 
     def __bool__(self) -> bool:
         return bool(self.low)
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        found = (
-            f"{self.task}: {self.mistakes} mistakes among {self.attempts} readable attempts at the pool "
-            f"({self.failed} could not be made), {len(self.low)} principles"
-        )
+        attempts = listed(self.attempts)
+        found = f"{self.task}: {len(self.low)} principles from {self.mistakes} mistakes (attempts {attempts})"
         return found if self else f"{found}, so leap is left out. More pool problems or samples may help"
 
 
@@ -52,40 +48,34 @@ class Learning(Preparation):
     """Attempts as PDP's synthesis makes them (and shares), mistakes, explanations, principles."""
 
     name = "principles"
-    principle_tokens: int = 256
+    principle_tokens: int
 
     async def __call__(self, client: Client, on: PrepTask) -> Principles:
         async def say(problem: Problem, kind: str, content: str) -> str:
             """What the model says to that; nothing where the request fails."""
             of, asked = Sample(on.task, "leap", problem), [{"role": "user", "content": content}]
             try:
-                return (await client.say(of, kind, asked, self.principle_tokens)).text.strip()
+                return (await client.say(of, kind, asked, self.principle_tokens, 0)).text.strip()
             except RequestFailed:
                 return ""
 
-        async def learned(problem: Problem, attempts: list[Attempt]) -> tuple[int, str | None]:
-            """How many attempts could be read, and the principle drawn from the first wrong one, if there is one."""
-            grades = [grade_answer(on.task, problem, a.answer, a.finish_reason) for a in attempts]
-            read = [(a, grade.correct) for a, grade in zip(attempts, grades, strict=True) if grade.status == "ok"]
-            wrong = next((a.text for a, right in read if not right), None)
+        async def learned(problem: Problem, attempts: list[Attempt]) -> str | None:
+            """The principle drawn from the first attempt that is wrong, if there is one."""
+            wrong = next((a.text for a in attempts if a.grade.status == "ok" and not a.grade.correct), None)
             if wrong is None:
-                return len(read), None
+                return None
             gold = on.task.gold_answer(problem)
             asked = prompt("leap.explain", problem=problem.text, attempt=wrong, answer=gold)
-            if not (explanation := await say(problem, "explain", asked)):
-                return len(read), ""
+            explanation = await say(problem, "explain", asked)
             asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
-            return len(read), await say(problem, "principle", asked)
+            return await say(problem, "principle", asked) if explanation else ""
 
-        found, counts = await from_attempts(client, on, learned)
-        drawn = [
-            (p, principle) for p, (_, principle) in zip(on.problems.pool, found, strict=True) if principle is not None
-        ]
-        low, high = [principle for _, principle in drawn if principle], ""
+        found, attempts = await from_attempts(client, on, learned)
+        low, high = [principle for principle in found if principle], ""
+        mistaken = [p for p, principle in zip(on.problems.pool, found, strict=True) if principle is not None]
         if low:
-            high = await say(drawn[0][0], "principle", prompt("leap.summary", principles=_listed(low)))
-        failed = counts.get("failed", 0) + counts.get("hidden", 0)
-        return Principles(on.task.name, low, high, len(drawn), sum(n for n, _ in found), failed)
+            high = await say(mistaken[0], "principle", prompt("leap.summary", principles=_listed(low)))
+        return Principles(on.task.name, low, high, len(mistaken), attempts)
 
 
 def _listed(principles: list[str]) -> str:
@@ -104,9 +94,8 @@ class Leap(Prompted):
         return Learning(self.principle_tokens)
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
-        learned: Principles = context.prepared
-        question = prompt("leap.question", summary=learned.high, principles=_listed(learned.low),
-                          question=context.task.question(problem))  # fmt: skip
+        learned, asked = context.prepared, context.task.question(problem)
+        question = prompt("leap.question", summary=learned.high, principles=_listed(learned.low), question=asked)
         return chain_of_thought(context.task, problem, context.shots, question)
 
 

@@ -16,23 +16,19 @@ import numpy as np
 
 from anytime_lib.types import Preference, Problem
 
-Choice = tuple[list[Preference], dict[str, int]]
-"""The pairs chosen, and how many others were left out, by reason."""
 
-
-def choose(usable: Sequence[Preference], n_pairs: int, allowance: int | None) -> Choice:
-    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above; their problems and
-    attempts take at most `allowance` tokens together (None: any number)."""
+def choose(
+    usable: Sequence[Preference], n_pairs: int, allowance: int | None
+) -> tuple[list[Preference], dict[str, int]]:
+    """Choose at most `n_pairs` of the pairs with a verdict (in the pool's order) by the rule above; together they take
+    at most `allowance` tokens (None: any number). Also returns how many others were left out, by reason."""
     waiting, chosen, too_long = list(usable), list[Preference](), 0
     left = math.inf if allowance is None else allowance
-    shown = Counter[tuple[str, str]]()
+    problems, levels, answers = Counter[str](), Counter[str](), set[str]()
 
-    def traits(p: Preference) -> list[tuple[str, str]]:
-        return [("problem", p.problem.id), ("level", level_of(p.problem)), ("answer", p.winner.answer)]
-
-    def rank(p: Preference) -> tuple[float, ...]:
-        problem, level, answer = (shown[trait] for trait in traits(p))
-        return problem, level, answer > 0, -p.margin
+    def rank(pair: Preference) -> tuple[float, ...]:
+        shown = problems[pair.problem.id], levels[level_of(pair.problem)]
+        return *shown, pair.winner.answer in answers, -pair.margin
 
     while waiting and len(chosen) < n_pairs:
         best = min(waiting, key=rank)
@@ -42,7 +38,9 @@ def choose(usable: Sequence[Preference], n_pairs: int, allowance: int | None) ->
             continue
         chosen.append(best)
         left -= cost(best)
-        shown.update(traits(best))
+        problems[best.problem.id] += 1
+        levels[level_of(best.problem)] += 1
+        answers.add(best.winner.answer)
     reasons = {"over the token allowance": too_long, "not among the first": len(waiting)}
     return chosen, {why: n for why, n in reasons.items() if n}
 
@@ -54,11 +52,8 @@ def turned(pair: Preference) -> Preference:
 
 
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
-    """The same pairs with better and worse swapped in half of them, drawn at random: the placebo.
-
-    A random half (of an odd number, rounded by a coin): the placebo is never the treatment, nor all of it turned round.
-    One pair alone would be either: none is returned. A swapped pair's margin is negative.
-    """
+    """The placebo: a random half of the pairs (of an odd number, rounded by a coin) with better and worse swapped, so
+    that it is never the treatment, nor all of it turned round. One pair alone would be either: none is returned."""
     if len(preferences) < 2:
         return []
     n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E])

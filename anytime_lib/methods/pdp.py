@@ -9,45 +9,38 @@ from __future__ import annotations
 import itertools
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
-from anytime_lib.methods.judge import PreferenceSource, verifier_of
+from anytime_lib.methods.judge import PreferenceSource, check_source
 from anytime_lib.methods.pairs import choose, shuffled
-from anytime_lib.methods.synthesis import ALONE, COLUMNS, Synthesis, compare_all, from_attempts
+from anytime_lib.methods.synthesis import COLUMNS, Synthesis, compare_all, from_attempts
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem
 
 
 class Pairs(Preparation):
-    """Preference pairs from the pool, by `judge`, `grader`, ..."""
+    """Attempts at the pool problems, compared by `judge`, `grader`, ..., and the pairs chosen from them."""
 
     def __init__(self, by: PreferenceSource) -> None:
         self.by = by
         self.name = f"pairs:{by}"
 
     async def __call__(self, client: Client, on: PrepTask) -> Synthesis:
-        """Sample attempts at the pool problems, have them compared, choose exemplars.
-
-        Raises:
-            DataError: the pool shares a problem with the test set.
-            ConfigError: the task has no checker, and pairs by `verifier` are wanted.
-        """
-        verifier_of(on.task, needed=self.by == "verifier")
+        """Raises ConfigError as `check_source`, and DataError if the pool shares a problem with the test set."""
+        check_source(on.task, self.by)
         found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
         compared = list(itertools.chain.from_iterable(found))
         usable = [pair for _, pair in compared if pair]
         pool = on.settings.pool
         preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
         if self.by == "shuffled":
-            left_out |= {ALONE: 1} if len(preferences) == 1 else {}
+            left_out |= {"without a second pair to swap": 1} if len(preferences) == 1 else {}
             usable = preferences = shuffled(preferences, client.seed)
-        model = client.model
-        made_with: dict[str, Any] = {"model": model.name, "endpoint": model.endpoint_id, "seed": client.seed}
+        made_with = {"model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed}
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
         comparisons = pd.DataFrame([row for row, _ in compared], columns=COLUMNS)
         return Synthesis(on.task.name, self.by, preferences, comparisons, usable, attempts, left_out, made_with)
@@ -57,20 +50,14 @@ class Pairs(Preparation):
 
 
 class Pdp(Prompted):
-    """Pairs in context, after the same worked examples as `base`.
-
-    Args:
-        by: who prefers: `judge` for PDP itself; by the pool's gold (`grader`) it is the ceiling, with half of the
-            verdicts swapped (`shuffled`) the placebo.
-        plus: winners only.
-    """
+    """Pairs in context (`plus`: the winners alone), after the same worked examples as `base`; `by` is who prefers."""
 
     def __init__(self, name: str, by: PreferenceSource = "judge", plus: bool = False) -> None:
         self.name, self.by, self.plus = name, by, plus
         self.preparation = Pairs(by)
 
     def check(self, task: Task) -> None:
-        verifier_of(task, needed=self.by == "verifier")
+        check_source(task, self.by)
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         kind = "pdp_plus" if self.plus else "pdp"

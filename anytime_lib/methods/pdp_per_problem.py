@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
 from anytime_lib.methods.judge import VERDICT_TOKENS, verdict, verdict_messages
-from anytime_lib.methods.search import Searching, Step, cost
+from anytime_lib.methods.search import Searching, Step
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Problem, Trace
+from anytime_lib.types import Completion, Problem, Trace
 
 
 @dataclass(frozen=True)
@@ -30,41 +30,26 @@ class PdpPerProblem(Searching):
     attempt_tokens: int | None = None
 
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        task, left = context.task, context.budget
-        most = self.attempt_tokens or max(1, context.settings.budgets[-1] // 8)
-        messages = chain_of_thought(task, problem, context.shots)
-        attempts: list[tuple[Trace, str]] = []
+        most = self.attempt_tokens or max(1, session.budgets[-1] // 8)
+        messages = chain_of_thought(context.task, problem, context.shots)
+        traces, texts, said = list[Trace](), list[str](), list[Completion]()
         for number in range(2):
-            if left < 1:
-                return
-            cap = min(most, left)
-            trace = await session.trace(messages, cap, number)
-            left -= cost(trace, cap)
-            first = attempts[0][0] if attempts else trace
-            yield Step(cost(trace, cap), first, None if attempts else 0, grows=not attempts)
-            if left < 1:
-                return
-            answer = await session.answer(trace, cap=min(most, left))
-            left -= answer.tokens
-            yield Step(answer.tokens, first)
-            attempts.append((trace, f"{trace.text}\n{answer.text}".strip()))
-        (one, other), said = attempts, []
-        if one[1] != other[1]:
-            for asked in verdict_messages(problem, one[1], other[1]):
-                if left < VERDICT_TOKENS:
-                    return
-                said.append(await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20))
-                left -= said[-1].tokens
-                yield Step(said[-1].tokens, first)
+            traces.append(await session.trace(messages, most, number))
+            yield Step(traces[0], grows=number == 0)
+            answer = await session.answer(traces[number], most)
+            yield Step(traces[0])
+            texts.append(f"{traces[number].text}\n{answer.text}".strip())
+        for asked in verdict_messages(problem, *texts) if texts[0] != texts[1] else []:
+            said.append(await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20))
+            yield Step(traces[0])
         if said and (judgement := verdict(said)).decided:
-            winner, loser = (one, other) if judgement.outcome == "first" else (other, one)
-            question = prompt("pdp_per_problem.question", winner=winner[1], loser=loser[1],
-                              question=task.question(problem))  # fmt: skip
-            messages = chain_of_thought(task, problem, context.shots, question)
-            yield Step(0, winner[0])
-        if left >= 1:
-            final = await session.trace(messages, left, 2)
-            yield Step(cost(final, left), final, 0, grows=True, last=final.stopped)
+            winner, loser = (0, 1) if judgement.outcome == "first" else (1, 0)
+            shown = {"winner": texts[winner], "loser": texts[loser], "question": context.task.question(problem)}
+            question = prompt("pdp_per_problem.question", **shown)
+            messages = chain_of_thought(context.task, problem, context.shots, question)
+            yield Step(traces[winner])
+        final = await session.trace(messages, context.budget, 2)
+        yield Step(final, grows=True, last=final.stopped)
 
 
 METHODS: dict[str, Method] = {"pdp_per_problem": PdpPerProblem()}

@@ -46,12 +46,9 @@ def _lines(rows: Iterable[dict[str, Any]]) -> str:
 
 
 def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
-    here = made.comparisons[made.comparisons.problem_id == pair.problem.id]
-    scores = {n: s for side in ("first", "second") for n, s in zip(here[side], here[f"score_{side}"], strict=True)}
-
     def attempt(found: Attempt) -> dict[str, Any]:
         texts = {name: shown(pair.problem, getattr(found, name)) for name in ("reasoning", "answer")}
-        return asdict(found) | texts | {"gold_score": float(scores[found.sample])}
+        return asdict(found) | texts | {"grade": found.grade.status, "gold_score": found.grade.score}
 
     verdicts = zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds, strict=False)
     return {

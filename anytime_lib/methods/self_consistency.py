@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import BudgetAnswer, Context, Method, Session, chain_of_thought
-from anytime_lib.methods.search import Searching, cost, prompt_tokens
+from anytime_lib.methods.search import Searching
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 
@@ -43,25 +43,19 @@ class SelfConsistency(Searching):
         self, problem: Problem, context: Context, session: Session
     ) -> AsyncIterator[BudgetAnswer]:
         messages = chain_of_thought(context.task, problem, context.shots)
-        most = self.trace_tokens or max(1, context.settings.budgets[-1] // 4)
-        traces, spent = list[Trace](), 0
-        for budget in context.settings.budgets:
-            while spent < budget and len(traces) < MOST:
-                cap = min(most, context.budget - spent)
-                traces.append(await session.trace(messages, cap, len(traces)))
-                spent += cost(traces[-1], cap)
-            votes, used = [], 0
+        most, traces = self.trace_tokens or max(1, session.budgets[-1] // 4), list[Trace]()
+        for budget in session.budgets:
+            while session.spent < budget and len(traces) < MOST:
+                traces.append(await session.trace(messages, most, len(traces)))
+            votes, used = list[Completion | RequestFailed](), 0
             for trace in traces:
-                at = trace.used(budget - used)
-                votes.append(await session.read_out(trace, at))
-                used += at
-                if used == budget:
-                    break
+                if used < budget:
+                    votes.append(await session.read_out(trace, trace.used(budget - used)))
+                    used += trace.used(budget - used)
             said = [vote for vote in votes if isinstance(vote, Completion)]
             failed = [vote for vote in votes if isinstance(vote, RequestFailed)]
             best = failed[0] if failed else said[elected(context.task, problem, [vote.text for vote in said])]
-            tokens, prompts = sum(vote.tokens for vote in said), prompt_tokens(session.prompts, *said)
-            yield BudgetAnswer(budget, used, best, tokens, spent < budget, prompts)
+            yield BudgetAnswer(budget, used, best, session.spent < budget, said)
 
 
 METHODS: dict[str, Method] = {"self_consistency": SelfConsistency()}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from anytime_lib.methods.base import BudgetAnswer, Context, Method, Prompted, Session, chain_of_thought
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Completion, Message, Problem
+from anytime_lib.types import Message, Problem, Trace
 
 
 class Direct(Method):
@@ -17,10 +17,10 @@ class Direct(Method):
     async def answers_by_budget(
         self, problem: Problem, context: Context, session: Session
     ) -> AsyncIterator[BudgetAnswer]:
-        answer = await session.read_out(session.nothing(chain_of_thought(context.task, problem, context.shots)), 0)
-        prompts = answer.prompt_tokens if isinstance(answer, Completion) else 0
+        messages = chain_of_thought(context.task, problem, context.shots)
+        answer = await session.read_out(Trace("", messages, "", [], "usage", stopped=False), 0)
         for budget in session.budgets:
-            yield BudgetAnswer(budget, 0, answer, stopped=True, prompt_tokens=prompts)
+            yield BudgetAnswer(budget, 0, answer, stopped=True)
 
 
 class Base(Prompted):

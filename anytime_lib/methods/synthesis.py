@@ -18,15 +18,7 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
-from anytime_lib.methods.judge import (
-    PREFERENCE_SOURCES,
-    Judgement,
-    PreferenceSource,
-    agreed,
-    judged,
-    scored,
-    verifier_of,
-)
+from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, PreferenceSource, agreed, judged, scored, verified
 from anytime_lib.methods.pairs import level_of, turned
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task, grade_answer
@@ -36,11 +28,8 @@ T = TypeVar("T")
 Compared = tuple[tuple[Any, ...], Preference | None]
 """A row of `Synthesis.comparisons`, and the pair where there is a verdict."""
 
-ALONE = "without a second pair to swap"
-"""Why a pair is left out that would be the only one of a placebo."""
-
 COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
-            "margin", "outcome", "check_first", "check_second", "score_first", "score_second"]  # fmt: skip
+            "margin", "outcome", "score_first", "score_second"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,8 +41,7 @@ class Synthesis:
         preferences: the pairs chosen as exemplars, in the order of the prompt.
         comparisons: one row per compared pair, `COLUMNS`: first and second are sample numbers, tokens those of
             reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
-            that of the first attempt, outcome as in `Judgement`, check the task's checker (where it has one and pairs
-            are by judge, verifier or agreement), score the gold score (only the grader chooses by it).
+            that of the first attempt, outcome as in `Judgement`, score the gold one (only the grader chooses by it).
         usable: every pair with a verdict, chosen or not.
         attempts: how many were `made`, `failed`, or had `hidden` reasoning.
         left_out: usable pairs that were not chosen, by reason.
@@ -73,24 +61,20 @@ class Synthesis:
         return bool(self.preferences)
 
     def summary(self) -> str:
-        """One sentence that says how many pairs are usable, and why not when there are none."""
-        lost = _listed({why: n for why, n in self.attempts.items() if why != "made" and n})
-        told = f"{len(self.comparisons)} comparisons ("
-        told += _listed(self.comparisons.outcome.value_counts().to_dict()) or "nothing to compare"
-        told += f"; of {sum(self.attempts.values())} attempts {lost}" if lost else ""
-        told += (f"; left out: {_listed(self.left_out)}" if self.left_out else "") + ")"
-        if self.preferences:
-            return f"{self.task}, by {self.by}: {len(self.preferences)} pairs kept from {told}"
-        why = "no placebo, for half of its pairs are swapped and there is but one," if ALONE in self.left_out else ""
-        return (
-            f"{self.task}, by {self.by}: {why or 'no usable preference pair'} from {told}; methods that need it are "
-            "left out. More pool problems or samples, n_pairs of 2 or more, a larger pair_tokens or another judge may "
-            "help"
+        """One sentence on how many pairs there are, and what to do if there are none."""
+        outcomes = self.comparisons.outcome.value_counts().to_dict()
+        found = (
+            f"{self.task}, by {self.by}: {len(self.preferences) or 'no usable'} preference pairs from "
+            f"{len(self.comparisons)} comparisons (attempts {listed(self.attempts)}; outcomes {listed(outcomes)}; "
+            f"left out {listed(self.left_out)})"
         )
+        mend = "more pool problems or samples, n_pairs of 2 or more, a larger pair_tokens or another judge may help"
+        return found if self.preferences else f"{found}; methods that need them are left out; {mend}"
 
 
-def _listed(counts: Mapping[Any, int]) -> str:
-    return ", ".join(f"{n} {what}" for what, n in counts.items())
+def listed(counts: Mapping[Any, int]) -> str:
+    """Counts in words, as `3 made, 1 failed`."""
+    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "none"
 
 
 def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
@@ -114,7 +98,8 @@ async def from_attempts(
         trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), budget)
         answer = await client.answer(of, trace, budget, settings.answer_cap)
         tokens = trace.used(budget) + answer.tokens
-        return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens, answer.finish_reason)
+        grade = grade_answer(task, problem, answer.text, answer.finish_reason)
+        return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens, grade)
 
     async def one(problem: Problem) -> T:
         attempts = []
@@ -129,30 +114,27 @@ async def from_attempts(
 
     async with asyncio.TaskGroup() as group:
         jobs = [group.create_task(one(p)) for p in problems.pool]
-    return [job.result() for job in jobs], dict(counts)
+    return [job.result() for job in jobs], counts
 
 
 async def compare_all(
     client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: list[Attempt]
 ) -> list[Compared]:
     """Every two attempts at a pool problem, compared."""
-    verify = verifier_of(task) if by in ("judge", "verifier", "agreement") else None
-    checks = [verify(problem, a.answer) if verify else None for a in attempts]
-    scores = [grade_answer(task, problem, a.answer, "").score for a in attempts]
-    values = checks if verify else scores
+    scores: list[float | None] = [a.grade.score for a in attempts]
+    if by == "verifier" or (by == "agreement" and getattr(task, "verify", None)):
+        scores = [verified(task, problem, a.answer) for a in attempts]
     compared: list[Compared] = []
-    for i, j in itertools.combinations(range(len(attempts)), 2):
-        a, b = attempts[i], attempts[j]
+    for (a, score_a), (b, score_b) in itertools.combinations(zip(attempts, scores, strict=True), 2):
         if (a.reasoning, a.answer) == (b.reasoning, b.answer):
             found = Judgement("identical")
         elif by in ("grader", "verifier"):
-            found = scored(values[i], values[j])
+            found = scored(score_a, score_b)
         else:
             found = await judged(client, task, problem, a, b)
-            found = agreed(found, scored(values[i], values[j])) if by == "agreement" else found
+            found = agreed(found, scored(score_a, score_b)) if by == "agreement" else found
         row = (problem.id, level_of(problem), a.sample, b.sample, a.tokens, b.tokens, *found.log_odds, found.margin,
-               found.outcome, checks[i], checks[j], scores[i], scores[j])  # fmt: skip
+               found.outcome, a.grade.score, b.grade.score)  # fmt: skip
         pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
-        usable = {"first": pair, "second": turned(pair)}.get(found.outcome)
-        compared.append((row, usable))
+        compared.append((row, {"first": pair, "second": turned(pair)}.get(found.outcome)))
     return compared

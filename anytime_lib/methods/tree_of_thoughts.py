@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
 from anytime_lib.methods.judge import log_odds
-from anytime_lib.methods.search import Searching, Step, cost
+from anytime_lib.methods.search import Searching, Step
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem, Trace
 
@@ -35,39 +35,28 @@ class TreeOfThoughts(Searching):
     step_tokens: int | None = None
 
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        left, step_tokens = context.budget, self.step_tokens or max(1, context.settings.budgets[-1] // 8)
+        step_tokens = self.step_tokens or max(1, session.budgets[-1] // 8)
         question = prompt("tree_of_thoughts.question", question=context.task.question(problem))
-        beam = [(0.0, session.nothing(chain_of_thought(context.task, problem, context.shots, question)))]
+        messages = chain_of_thought(context.task, problem, context.shots, question)
+        beam = [(0.0, Trace("", messages, "", [], "usage", stopped=False))]
         best: Trace | None = None
         while beam:
             grown: list[tuple[float, Trace]] = []
             for i, (_, node) in enumerate(beam):
                 for branch in range(self.branches):
-                    if left < 1:
-                        return
-                    cap = min(step_tokens, left)
-                    thought = await session.trace(_next(node), cap, branch)
-                    left -= cost(thought, cap)
+                    thought = await session.trace(_next(node), step_tokens, branch)
                     leaf = _joined(node, thought)
-                    yield Step(cost(thought, cap), best or leaf, None if best else 0, grows=best is None)
-                    if not thought.n_tokens:
-                        continue
-                    if left < VALUE_TOKENS:
-                        return
-                    value, tokens = await _value(problem, leaf, session)
-                    left -= tokens
-                    yield Step(tokens, best or leaf)
-                    grown.append((value, leaf))
-                    best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
-                    yield Step(0, best)
+                    yield Step(best or leaf, grows=best is None)
+                    if thought.n_tokens:
+                        grown.append((await _value(problem, leaf, session), leaf))
+                        best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
+                        yield Step(best)
             beam = sorted(grown, key=lambda of: -of[0])[: self.width]
 
 
 def _joined(first: Trace, second: Trace) -> Trace:
     """A reasoning and its continuation as one trace, asked for as the first was."""
-    if not first.text:
-        return replace(second, messages=first.messages)
-    text = f"{first.text}\n"
+    text = f"{first.text}\n" if first.text else ""
     ends = [*first.ends, *(len(text.encode()) + end for end in second.ends)]
     return replace(second, messages=first.messages, text=text + second.text, ends=ends)
 
@@ -80,12 +69,12 @@ def _next(node: Trace) -> list[Message]:
     return [*node.messages, {"role": "assistant", "content": node.text}, asked]
 
 
-async def _value(problem: Problem, leaf: Trace, session: Session) -> tuple[float, int]:
-    """What the model thinks of a partial reasoning, in nats, and the tokens that it took."""
+async def _value(problem: Problem, leaf: Trace, session: Session) -> float:
+    """What the model thinks of a partial reasoning, in nats."""
     content = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
     said = await session.say([{"role": "user", "content": content}], VALUE_TOKENS, "value", alternatives=20)
     value = log_odds(said.text, said.first)
-    return (-math.inf if value is None else value), said.tokens
+    return -math.inf if value is None else value
 
 
 METHODS: dict[str, Method] = {"tree_of_thoughts": TreeOfThoughts()}

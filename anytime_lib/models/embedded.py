@@ -22,10 +22,9 @@ import httpx
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
-from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import Model
-from anytime_lib.models.weights import alias, resolve, sha256_of
-from anytime_lib.redact import Key
+from anytime_lib.models.weights import alias, described, resolve, sha256_of
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
@@ -35,34 +34,31 @@ class EmbeddedModel(Model):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
 
     def __init__(self, config: RunConfig) -> None:
-        self.gguf = resolve(None if config.model == "embedded" else config.model)
-        self._servers = ExitStack()
-        super().__init__(config.endpoint, alias(self.gguf), "embedded")
+        self._source, self._servers = None if config.model == "embedded" else config.model, ExitStack()
+        self.weights = described(self._source)
+        super().__init__(config.endpoint, alias(self.weights["file"], self.weights["sha256"]), "embedded")
 
-    def weights(self) -> dict[str, object]:
-        return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
+    def _url(self) -> str:
+        """Where the weights are served, by a server of our own if there is no other."""
+        if url := running_server(self.name):
+            return url
+        server = EmbeddedServer(resolve(self._source), slots=min(self.settings.concurrency, 8))
+        self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
+        return server.__enter__().base_url
+
+    async def address(self) -> str:
+        return await asyncio.to_thread(self._url)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        if running_server(self.name):
-            yield
-            return
         before = dict(os.environ)
-        with EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8)) as server:
-            os.environ["OPENAI_BASE_URL"] = server.base_url
+        with self._servers:
+            os.environ["OPENAI_BASE_URL"] = self._url()
             try:
                 yield
             finally:
                 del os.environ["OPENAI_BASE_URL"]
                 os.environ |= before
-
-    async def connect(self) -> Endpoint:
-        url = running_server(self.name)
-        if url is None:
-            server = EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8))
-            self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
-            url = (await asyncio.to_thread(server.__enter__)).base_url
-        return await self.reach(url, Key("none"), "the API key")
 
     async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
@@ -70,27 +66,23 @@ class EmbeddedModel(Model):
 
 
 class EmbeddedServer:
-    """A GGUF file behind an OpenAI-compatible server of its own, which is up within the context that this manages.
-
-    It also stops when the object is collected, when the interpreter ends, and when the owning process is killed.
+    """A GGUF file behind an OpenAI-compatible server of its own, which is up, at `base_url`, within the context that
+    this manages. It also stops when the object is collected, the interpreter ends, or the owning process is killed.
 
     Args:
         port: 0 for any free port.
         slots: requests that are worked on at the same time, each with `context` tokens.
-
-    Attributes:
-        base_url: where it listens once it is up, up to and including `/v1`.
 
     Raises:
         EndpointError: the port is taken; or, when the context is entered, the file cannot be loaded.
     """
 
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-        self.gguf, self.alias, self.base_url = gguf, alias(gguf), ""
+        self.gguf, self.alias, self.base_url = gguf, alias(gguf.name, sha256_of(gguf)), ""
         try:  # where the child finds the port taken, its words do not say so
             socket.create_server((llama_server.HOST, port)).close()
-        except OSError:
-            raise EndpointError(f"port {port} is taken; give another, or --port 0 for any free one") from None
+        except (OSError, OverflowError):
+            raise EndpointError(f"port {port} is none or taken; give another, or --port 0 for any free one") from None
         asked = [llama_server.__file__, gguf, self.alias, port, slots, context, os.getpid()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         pipe = subprocess.PIPE  # whose end, when this object goes, is the server's too
@@ -131,9 +123,9 @@ class EmbeddedServer:
         return f"; it said last: {' | '.join(said[-4:])}" if said else ""
 
 
-def serve_forever(gguf: Path, port: int = 0) -> None:
+def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
     """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`)."""
-    with EmbeddedServer(gguf, port) as server:
+    with EmbeddedServer(gguf, port, slots, context) as server:
         print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")
         print(f"  export OPENAI_BASE_URL={server.base_url} OPENAI_API_KEY=none", flush=True)
         try:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -39,46 +39,33 @@ PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "
 """Who continues an assistant's turn, and by which settings."""
 
 
+@dataclass(eq=False)
 class Endpoint:
-    """An endpoint (`base_url`, up to and including `/v1`) and a model on it.
+    """A model at an endpoint."""
 
-    Args:
-        api_key: sent as the bearer token; never stored or logged. `key_name` says in errors where it came from.
-        on_retry: hears why a request is tried again.
-        limiter: decides when a request may be sent.
-        tokenizer_file: a `tokenizer.json`, for where the server tells no tokens.
+    base_url: str  # up to and including `/v1`
+    model: str
+    api_key: str = field(repr=False)  # never stored or logged
+    key_name: str = "the API key"  # where it came from, in errors
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    on_retry: Callable[[str], None] | None = None  # hears why a request is tried again
+    limiter: Limiter | None = None
+    tokenizer_file: str | Path | None = None  # a `tokenizer.json`, for where the server tells no tokens
+    dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
+    owner: str = ""  # who serves, as the list of models says: `vllm`, `sglang`, `llamacpp`, ...
+    sending: set[asyncio.Task[Any] | None] = field(default_factory=set)  # tasks whose request is with the server now
 
-    Attributes:
-        dropped: settings and routes that the server does not take.
-        owner: who serves, as the list of models says (`vllm`, `sglang`, `llamacpp`, ...).
-        sending: tasks whose request is with the server now.
-    """
-
-    def __init__(
-        self,
-        base_url: str,
-        model: str,
-        api_key: str,
-        key_name: str = "the API key",
-        timeouts: Timeouts | None = None,
-        on_retry: Callable[[str], None] | None = None,
-        limiter: Limiter | None = None,
-        tokenizer_file: str | Path | None = None,
-    ) -> None:
-        self.base_url, self.model, self._key_name = base_url.rstrip("/"), model, key_name
-        self.timeouts, self.limiter = timeouts or Timeouts(), limiter
-        self._tell, self._redact = on_retry or (lambda why: None), Redactor(api_key)
+    def __post_init__(self) -> None:
+        self.base_url = self.base_url.rstrip("/")
+        self._redact, self._most = Redactor(self.api_key), 20
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
-        http = openai.DefaultAioHttpClient(trust_env=not is_loopback(base_url))
+        http = openai.DefaultAioHttpClient(trust_env=not is_loopback(self.base_url))
         wait = openai.Timeout(None, connect=self.timeouts.connect)
         self._client = openai.AsyncOpenAI(
-            base_url=base_url, api_key=api_key, max_retries=0, http_client=http, timeout=wait
+            base_url=self.base_url, api_key=self.api_key, max_retries=0, http_client=http, timeout=wait
         )
-        self._tokenizer = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, tokenizer_file)
-        self.dropped, self.owner = set[str](), ""
-        self.sending = set[asyncio.Task[Any] | None]()
-        self._most = 20
+        self._tokenizer = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, self.tokenizer_file)
 
     async def close(self) -> None:
         await self._client.close()
@@ -147,7 +134,7 @@ class Endpoint:
             return reply
 
         each = once if each_try is None else partial(each_try, once)
-        return await retry(each, self.base_url, self.timeouts, self._tell, self.limiter)
+        return await retry(each, self.base_url, self.timeouts, self.on_retry, self.limiter)
 
     async def tokenize(self, text: str) -> tuple[list[bytes] | None, bool]:
         """The text's tokens, from the server's own tokenizer, else from the user's file (then True); None: there is
@@ -167,16 +154,17 @@ class Endpoint:
         start = clock()
         whole = start + limits.whole
         first = whole if "stream" in self.dropped else min(whole, start + limits.connect + limits.first_token)
-        stream: openai.AsyncStream[object] | None = None
         lost: Exception | None = None
+        begun = False
         try:
-            async with asyncio.timeout_at(first) as deadline:
-                # Posted as it is: `chat.completions.create` looks at each message under every type that it may have,
-                # which takes longer than all else that a request needs.
-                body = {"model": self.model, "messages": messages, **sent}
-                stream = await self._client.post(
-                    "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
-                )
+            # Posted as it is: `chat.completions.create` looks at each message under every type that it may have, which
+            # takes longer than all else that a request needs.
+            body = {"model": self.model, "messages": messages, **sent}
+            asked = self._client.post(
+                "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
+            )
+            async with asyncio.timeout_at(first) as deadline, await asked as stream:
+                begun = True
                 async for chunk in chunks_of(stream):
                     pieces = parser.pieces
                     parser.add(chunk)
@@ -185,34 +173,29 @@ class Endpoint:
                     elif parser.pieces > pieces:
                         deadline.reschedule(min(whole, clock() + limits.first_token))
             if parser.streamed and not parser.finish_reason:
-                lost = RetryableError("the stream ended before the reply did")
+                raise RetryableError("the stream ended before the reply did")
         except TimeoutError:
-            words = "the stream stood still for" if parser.pieces else "no first token within"
-            lost = RetryableError(f"{words} {limits.first_token:g} s (deadline `first_token`)")
-            if clock() >= whole:
-                late = f"the reply was not whole within {limits.whole:g} s (deadline `whole`)"
-                lost = RetryableError(late, final=True)
+            late = clock() >= whole
+            what = "the reply was not whole" if late else f"no {'further' if parser.pieces else 'first'} token"
+            name, limit = ("whole", limits.whole) if late else ("first_token", limits.first_token)
+            lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late)
         except Exception as error:
             quoted = " ".join(message["content"] for message in messages)
-            lost = failure(error, stream is not None, partial(self._redact, sent=quoted))
-        finally:
-            if stream is not None:
-                with suppress(Exception):  # a connection that broke may break again when it is closed
-                    await stream.close()
+            lost = failure(error, begun, partial(self._redact, sent=quoted))
         if lost is None or parser.finish_reason:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:
                 self._drop("stream", "does not stream; its replies come whole")
             return reply
         if isinstance(lost, ServerError):
-            if (name := lost.named_setting(sent)) is not None:
-                if name == "top_logprobs" and sent[name] > FEWER:
+            if (refused := lost.named_setting(sent)) is not None:
+                if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
-                    log.warning("%s lists fewer alternatives than %d (%s)", self.base_url, sent[name], lost.words)
+                    log.warning("%s lists fewer alternatives than %d (%s)", self.base_url, sent[refused], lost.words)
                 else:
-                    self._drop(name, f"does not take {name!r} ({lost.words}); going on without it")
+                    self._drop(refused, f"does not take {refused!r} ({lost.words}); going on without it")
                 return await self._try(messages, settings)
-            lost = lost.meaning(self.base_url, self.model, self._key_name)
+            lost = lost.meaning(self.base_url, self.model, self.key_name)
         if isinstance(lost, RetryableError) and parser.streamed and parser.pieces:
             lost.partial = parser.reply(clock() - start, messages, partial=True)
         raise lost
@@ -237,11 +220,11 @@ class Endpoint:
             if isinstance(lost, ServerError):
                 if lost.status in (404, 405, 501):
                     return None
-                lost = lost.meaning(self.base_url, self.model, self._key_name)
+                lost = lost.meaning(self.base_url, self.model, self.key_name)
             raise lost if isinstance(lost, RetryableError) else RequestFailed(str(lost))
 
         limits = replace(self.timeouts, retries=min(self.timeouts.retries, 2))  # a server that was never there
-        return await retry(once, self.base_url, limits, self._tell, self.limiter)
+        return await retry(once, self.base_url, limits, self.on_retry, self.limiter)
 
     def _drop(self, name: str, why: str) -> None:
         """Leave a setting, and what goes with it, out of all later requests, and say so once."""

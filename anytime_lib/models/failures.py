@@ -28,24 +28,15 @@ _FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
 
 @dataclass(eq=False)
 class RetryableError(Exception):
-    """A try of a request failed in a way that may pass.
-
-    Attributes:
-        limited: the server said 429.
-        wait: seconds the server asked to wait (`Retry-After`), if it did.
-        billed: what the try was billed, as far as is known (prompt_tokens, cached_tokens, completion_tokens).
-        partial: the `Reply` that had arrived before a stream died.
-        final: there is no point in trying again.
-        unreachable: no connection came about.
-    """
+    """A try of a request failed in a way that may pass."""
 
     words: str
-    limited: bool = False
-    wait: float | None = None
-    billed: dict[str, int] = field(default_factory=dict)
-    partial: Any = None
-    final: bool = False
-    unreachable: bool = False
+    limited: bool = False  # the server said 429
+    wait: float | None = None  # seconds that it asked to wait
+    billed: dict[str, int] = field(default_factory=dict)  # tokens, where they are known and there is no `partial`
+    partial: Any = None  # the `Reply` that had arrived before a stream died
+    final: bool = False  # there is no point in trying again
+    unreachable: bool = False  # no connection came about
 
     def __str__(self) -> str:
         return self.words
@@ -62,9 +53,7 @@ class ServerError(Exception):
         self.code = one_line(f"{error.get('code')} {error.get('type')}", redact).lower()
         self.param, self.wait = error.get("param"), retry_after(headers or {})
         told = re.search(r"\b[45]\d\d\b", f"{error.get('code')} {error.get('status')} {error.get('status_code')}")
-        codes = {"rate_limit": 429, "insufficient_quota": 429, "api_key": 401, "invalid_request": 400}
-        coded = next((n for code, n in codes.items() if code in self.code), 500)
-        self.status = status or (int(told[0]) if told else coded)
+        self.status = status or (int(told[0]) if told else 429 if "rate_limit" in self.code else 500)
         said = one_line(_message(error or body), redact) or "an error without words"
         self.words = f"{status} {said}" if status else said
         super().__init__(self.words)

@@ -103,7 +103,7 @@ async def retry(
     once: Callable[[], Awaitable[T]],
     place: str,
     limits: Timeouts,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None] | None = None,
     limiter: Limiter | None = None,
 ) -> T:
     """What a call of an endpoint (`place`, in messages) returns, in the end; `tell` hears why it is tried again.
@@ -136,5 +136,6 @@ async def retry(
             pause = last.wait + random.random() * limits.backoff
         count = "rate limited" if last.limited else f"retry {failures} of {limits.retries}"
         log.info("%s: %s; %s, in %.1f s", place, last, count, pause)
-        tell(f"{last}; {count}")
+        if tell:
+            tell(f"{last}; {count}")
         await asyncio.sleep(pause)

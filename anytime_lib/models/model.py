@@ -46,57 +46,52 @@ class Model:
     Attributes:
         name: in requests and cells; that of our own models carries a hash of the weights or parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
+        weights: the file's name, SHA-256 and size; None for a model served elsewhere.
         timeouts, on_retry, limiter: handed to the endpoint; set them before the first call.
     """
 
     timeouts = Timeouts()
+    weights: Mapping[str, object] | None = None
+    on_retry: Callable[[str], None] | None = None
+    limiter: Limiter | None = None
 
     def __init__(self, settings: EndpointConfig, name: str, endpoint_id: str) -> None:
         self.settings, self.name, self.endpoint_id = settings, name, endpoint_id
-        self.on_retry: Callable[[str], None] | None = None
-        self.limiter: Limiter | None = None
         self._endpoint: Endpoint | None = None
         self._lock = asyncio.Lock()
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
 
-    def weights(self) -> dict[str, object] | None:
-        """The weights' file name, SHA-256 and size; None for a model served elsewhere."""
-        return None
-
     def shared(self) -> AbstractContextManager[object]:
         """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         return nullcontext()
+
+    async def address(self) -> str:
+        """The endpoint's URL; a server of our own is up by then."""
+        return self.endpoint_id
 
     async def endpoint(self) -> Endpoint:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
         async with self._lock:
             if self._endpoint is None:
-                self._endpoint = await self.connect()
+                url, at = await self.address(), self.settings
+                key = Key("none") if self.endpoint_id in OWN else api_key(at.api_key_env, url)
+                file, tell = at.tokenizer_file, self.on_retry
+                made = Endpoint(url, self.name, key, at.api_key_env, self.timeouts, tell, self.limiter, file)
+                try:
+                    await made.check()
+                except BaseException:
+                    await made.close()
+                    raise
+                self._endpoint = made
         return self._endpoint
 
-    async def connect(self) -> Endpoint:
-        name = self.settings.api_key_env
-        return await self.reach(self.endpoint_id, api_key(name, self.endpoint_id), name)
-
-    async def reach(self, url: str, key: Key, key_name: str) -> Endpoint:
-        """The endpoint at an address, checked."""
-        endpoint = Endpoint(
-            url, self.name, key, key_name, self.timeouts, self.on_retry, self.limiter, self.settings.tokenizer_file
-        )
-        try:
-            await endpoint.check()
-        except BaseException:
-            await endpoint.close()
-            raise
-        return endpoint
-
     async def capabilities(
-        self, known: Mapping[str, Any] | None = None, ask: Callable[..., Awaitable[Reply]] | None = None
+        self, known: Mapping[str, Any] | None, ask: Callable[..., Awaitable[Reply]]
     ) -> Mapping[str, Any] | None:
-        """What an endpoint elsewhere can do (see `probe.probe`): as `known` from before, else as a probe finds, whose
-        request `ask` makes. None where the server is ours, and known anyway, or where it could not be probed."""
+        """What an endpoint elsewhere can do: as `known` from before, else as a probe finds (see `probe.probe`). None
+        where the server is ours, and known anyway, or where it could not be probed."""
         endpoint = await self.endpoint()
         if self.endpoint_id in OWN:
             return None
@@ -105,11 +100,10 @@ class Model:
             return known
         try:
             found: dict[str, Any] = await resolve_name("anytime_lib.models.probe:probe")(endpoint, ask)
+            return found
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
             return None
-        log.info("%s, %s: %s", self.endpoint_id, self.name, found)
-        return found
 
     async def __aenter__(self) -> Model:
         return self

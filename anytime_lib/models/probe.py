@@ -17,32 +17,24 @@ PROBE_TOKENS = 160
 """Enough for the beginning of a reasoning to show itself; a model that does not reason stops far earlier."""
 
 
-async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]] | None = None) -> dict[str, Any]:
-    """What an endpoint can do, as it is stored: `reasoning`, `tokens`, `dropped` and `owner`.
+async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]]) -> dict[str, Any]:
+    """What an endpoint can do, as it is stored; `ask` makes the request in place of `endpoint.chat`, for it is paid.
 
-    `reasoning` is returned apart from the text (`shown`), not at all though it is billed (`hidden`), or there is none
-    (`none`). `tokens` says how those of a reasoning can be known: `stream`, `tokenizer`, `file` or `proportional`.
-    `dropped` are the settings and routes that were refused; `owner` is who serves.
-
-    Args:
-        ask: makes the request in place of `endpoint.chat`, for it is paid for.
+    Returns:
+        reasoning (returned apart from the text, `shown`; not at all though it is billed, `hidden`; or `none`), tokens
+        (how those of a reasoning are known: see `TokenMode`), dropped (settings and routes that were refused) and owner
+        (who serves).
 
     Raises:
         RequestFailed: it does not even answer a tiny request.
     """
     question = [{"role": "user", "content": QUESTION}]
-    reply = await (ask or endpoint.chat)(
-        messages=question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True
-    )
+    reply = await ask(messages=question, max_tokens=PROBE_TOKENS, temperature=1.0, seed=1, tokens=True)
     shown, tokens = reply.reasoning or reply.text, "stream"
     if reply.ends is None or not shown:
         pieces, by_file = await endpoint.tokenize(shown)
         known = pieces and ends_of(pieces, shown) is not None
         tokens = "proportional" if not known else "file" if by_file else "tokenizer"
     hidden = hidden_reasoning(reply.to_json(), reply.ends)
-    return {
-        "reasoning": "hidden" if hidden else "shown" if reply.reasoning else "none",
-        "tokens": tokens,
-        "dropped": sorted(endpoint.dropped),
-        "owner": endpoint.owner,
-    }
+    reasoning = "hidden" if hidden else "shown" if reply.reasoning else "none"
+    return {"reasoning": reasoning, "tokens": tokens, "dropped": sorted(endpoint.dropped), "owner": endpoint.owner}

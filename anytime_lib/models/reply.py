@@ -28,34 +28,22 @@ _REASONING = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_det
 
 @dataclass(frozen=True)
 class Reply:
-    """What an endpoint said to one request.
-
-    Attributes:
-        reasoning: what came apart from the visible text, in a field of its own or within tags such as `<think>`.
-        finish_reason: `stop`, `length` or the server's own word; `interrupted` where the stream died.
-        ends: where each token of the reasoning (of the text, if there is none apart) ends, as byte offsets; None where
-            the server did not return its token stream, or one that does not join to it.
-        first: log-probabilities of the first token's alternatives, where asked for: token text -> nats.
-        usage: the server's own usage object, unchanged; then the same normalised: `cached_tokens` are part of the
-            prompt, `reasoning_tokens` of the completion.
-        seconds: from sending to the last byte.
-        model: the model's name as the server gave it.
-        estimated: the counts are ours, because the server's were missing or impossible.
-    """
+    """What an endpoint said to one request. `ends` are the byte offsets where each token of the reasoning (of the text,
+    if there is none apart) ends; None where the server did not return its token stream, or one that does not join."""
 
     text: str
-    reasoning: str = ""
-    finish_reason: str = ""
+    reasoning: str = ""  # what came apart from the text, in a field of its own or within tags such as `<think>`
+    finish_reason: str = ""  # `stop`, `length` or the server's own word; `interrupted` where the stream died
     ends: list[int] | None = None
-    first: dict[str, float] = field(default_factory=dict)
-    usage: dict[str, Any] = field(default_factory=dict)
+    first: dict[str, float] = field(default_factory=dict)  # the first token's alternatives: text -> nats
+    usage: dict[str, Any] = field(default_factory=dict)  # the server's own object; normalised it is:
     prompt_tokens: int = 0
-    cached_tokens: int = 0
+    cached_tokens: int = 0  # part of the prompt's
     completion_tokens: int = 0
-    reasoning_tokens: int = 0
-    seconds: float = 0.0
-    model: str = ""
-    estimated: bool = False
+    reasoning_tokens: int = 0  # part of the completion's
+    seconds: float = 0.0  # from sending to the last byte
+    model: str = ""  # its name as the server gave it
+    estimated: bool = False  # the counts are ours, because the server's were missing or impossible
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))  # not a deep copy: a long trace has many token ends
@@ -145,13 +133,13 @@ class ReplyParser:
             raise RetryableError("the server's reply holds no text", billed=billed)
         if messages and messages[-1]["role"] == "assistant":
             text = text.removeprefix(messages[-1]["content"])
-        tag, thought, answer = ("<think>", apart, text) if apart else split_think(text)
+        thought, answer = (apart, text) if apart else split_think(text)
         ends = None
         # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
         joined = completion - len(self.tokens) > 1 and all("id" in token for token in self.tokens)
         if self.tokens and not joined:
             pieces = [_bytes(token) for token in self.tokens]
-            ends = ends_of(pieces, thought or text, whole=not (thought or partial), after=tag)
+            ends = ends_of(pieces, thought or text, whole=not (thought or partial))
         rows = [(row.get("token"), row.get("logprob")) for row in dicts((self.tokens or [{}])[0].get("top_logprobs"))]
         first = {_encodable(str(said)): float(nats) for said, nats in rows if isinstance(nats, int | float)}
         return Reply(
@@ -171,15 +159,15 @@ class ReplyParser:
         )
 
 
-def split_think(text: str) -> tuple[str, str, str]:
-    """(opening tag, reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat
-    templates that open the tag themselves). A text that only mentions the tag is an answer."""
+def split_think(text: str) -> tuple[str, str]:
+    """(reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat templates that
+    open the tag themselves). A text that only mentions the tag is an answer."""
     opened = OPENED.match(text.lstrip())
-    tag, inside = (opened[0], text.lstrip()[opened.end() :]) if opened else ("", text)
+    inside = text.lstrip()[opened.end() :] if opened else text
     closed = CLOSED.search(inside)
     if closed and (opened or not OPENED.search(inside, 0, closed.start())):
-        return tag, inside[: closed.start()], inside[closed.end() :].lstrip()
-    return (tag, inside, "") if opened else ("", "", text)
+        return inside[: closed.start()], inside[closed.end() :].lstrip()
+    return (inside, "") if opened else ("", text)
 
 
 def reasoning_of(reply: Mapping[str, Any]) -> str:

@@ -43,12 +43,10 @@ class SimulatedModel(Model):
     def __init__(self, config: RunConfig) -> None:
         self.respondent = Respondent(config.options.get("simulated", {}))
         super().__init__(config.endpoint, self.respondent.model, "simulated")
+        self._endpoint = self.respondent
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         self.respondent.tell_problems(task, test, others)
-
-    async def connect(self) -> Endpoint:
-        return self.respondent
 
 
 @dataclass(frozen=True)
@@ -78,11 +76,8 @@ class Known:
 
 
 class Respondent(Endpoint):
-    """An endpoint that asks nobody: its replies are drawn. `settings` are a config's `simulated` (see `Simulation`).
-
-    Raises:
-        ConfigError: a setting is unknown or makes no sense, or a method with an effect has no words to be told by.
-    """
+    """An endpoint that asks nobody: its replies are drawn. `settings` are a config's `simulated` (see `Simulation`);
+    ConfigError if one is unknown or makes no sense, or a method with an effect has no words to be told by."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         try:
@@ -108,10 +103,7 @@ class Respondent(Endpoint):
 
     async def chat(self, messages: list[Message], *, max_tokens: int, temperature: float, **more: Any) -> Reply:
         """A reasoning, a forced answer, or a one-letter verdict, by what is asked for; the same to the same request.
-
-        Raises:
-            RequestFailed: it is asked to reason about, or to judge, a problem that it does not know.
-        """
+        RequestFailed if it is to reason about or judge a problem that it does not know."""
         seed, prefill = more.get("seed") if temperature > 0 else None, bool(more.get("prefill"))
         drawn = int(digest([messages, seed, prefill])[:16], 16)
         rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
@@ -127,7 +119,14 @@ class Respondent(Endpoint):
             first, n = self._verdict(known, messages[-1]["content"], rng), 1
             text = max(first, key=first.__getitem__)
         elif prefill or messages[-1]["content"].endswith(known.task.answer_prompt(known.problem)):
-            text, n, finish_reason = first_words(self._answer(known, holding, rng), max_tokens)
+            unread, guess, which = rng.random(3)
+            if unread < self.simulation.unread:
+                answer = UNREAD
+            elif holding or guess < self.simulation.guess:
+                answer = known.task.gold_answer(known.problem)
+            else:
+                answer = known.distractors[int(which * len(known.distractors))]
+            text, n, finish_reason = first_words(answer, max_tokens)
         else:
             chance = float(self.simulation.chances(known.quantile, self.effect_in(messages)))
             turns, n, stopped = self.simulation.walk(chance, rng.random((max_tokens, 2)), holding)
@@ -152,14 +151,6 @@ class Respondent(Endpoint):
             if quoted:
                 return turn, self._known[max(quoted)[2]]
         return 0, None
-
-    def _answer(self, known: Known, holding: bool, rng: np.random.Generator) -> str:
-        unread, guess, which = rng.random(3)
-        if unread < self.simulation.unread:
-            return UNREAD
-        if holding or guess < self.simulation.guess:
-            return known.task.gold_answer(known.problem)
-        return known.distractors[int(which * len(known.distractors))]
 
     def _verdict(self, known: Known, asked: str, rng: np.random.Generator) -> dict[str, float]:
         """Log-probabilities of A and B: the better of two attempts, or (A) that one beginning holds the answer. How

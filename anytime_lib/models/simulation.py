@@ -52,8 +52,7 @@ class Simulation(BaseModel):
         return np.asarray(-np.expm1(-self.solve * effect * np.exp(self.log_ease(u))))
 
     def transitions(self, u: ArrayLike, effect: float = 1.0) -> Floats:
-        """(..., 4, 4) chances to go from state to state in one token, which finds or loses the answer and may then be
-        the last."""
+        """(..., 4, 4) chances to go from state to state in a token, which finds or loses the answer, then may stop."""
         p = self.chances(u, effect)
         chain = np.zeros((*p.shape, 4, 4))
         for state, find in ((SEARCHING, p), (HOLDING, 1 - self.doubt)):
@@ -94,8 +93,7 @@ class Simulation(BaseModel):
         return np.stack(right[1:], axis=-1).astype(float)
 
     def walk(self, chance: float, uniforms: Floats, holding: bool = False) -> tuple[list[tuple[int, bool]], int, bool]:
-        """One trace, token by token, from (n, 2) draws in [0, 1), more of which extend it; each token finds the answer
-        with the given `chance`, which may be held from the beginning.
+        """One trace by (n, 2) draws in [0, 1), more of which extend it; `chance` is that of a token to find the answer.
 
         Returns:
             The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether

@@ -8,7 +8,6 @@ that count (`proportional`). Every trace says which.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -16,7 +15,7 @@ _LOST = "\ufffd".encode()
 """What some servers write in place of bytes that are no whole character."""
 
 
-def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True, after: str = "") -> list[int] | None:
+def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True) -> list[int] | None:
     """Token boundaries of a text from the tokens' bytes; None if the pieces do not join to it.
 
     A server may strip white space at either end, return an end token without bytes, or leave out a character that the
@@ -24,33 +23,31 @@ def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True, after: st
 
     Args:
         whole: nothing but such remains stands around the text; else it is a part of what the tokens join to.
-        after: where the tokens begin with this mark, a part is looked for behind it.
     """
     raw, joined = text.encode(), b"".join(pieces)
     if not raw:
         return None if whole and joined.strip() else []
-    joined_ends = list(accumulate(map(len, pieces)))
-    marked = not whole and joined.lstrip().startswith(after.encode())
-    begin = joined.find(after.encode()) + len(after.encode()) if marked else 0
-    at = joined.find(raw, begin)
+    at = joined.find(raw)
     left = joined[at + len(raw) :].strip()
     if len(left) < 4:  # a character that was cut off is not in the text
         left = left.decode(errors="ignore").encode()
     if at < 0 or (whole and (joined[:at].strip() or left)):
-        return _aligned(pieces[bisect_right([0, *joined_ends], begin) - 1 :], raw) if _LOST in joined else None
-    ends = [min(max(end - at, 0), len(raw)) for end in joined_ends if whole or end > at]
+        return _aligned(pieces, raw, whole) if _LOST in joined else None
+    ends = [min(max(end - at, 0), len(raw)) for end in accumulate(map(len, pieces)) if whole or end > at]
     while len(ends) > 1 and ends[-2] == len(raw):  # what follows the text, such as end tokens without bytes
         ends.pop()
     return ends
 
 
-def _aligned(pieces: Sequence[bytes], raw: bytes) -> list[int] | None:
+def _aligned(pieces: Sequence[bytes], raw: bytes, whole: bool) -> list[int] | None:
     """Boundaries from tokens in which every part of a character that a token splits reads as U+FFFD."""
     ends, at, lost = list[int](), 0, False
     for piece in pieces:
         known = piece if ends or raw.startswith(piece) else piece.lstrip()
         if at == len(raw) and not lost:
             break
+        if not ends and not whole and not raw.startswith(known.partition(_LOST)[0]):
+            continue  # a tag before the text
         for place, part in enumerate(known.split(_LOST)):
             lost |= place > 0
             if part:

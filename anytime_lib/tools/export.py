@@ -1,24 +1,35 @@
-"""What leaves a run's store, and in which form? Parquet, JSON lines, a Hugging Face dataset folder, Inspect logs."""
+"""What leaves a run's store, and in which form? Parquet, JSON lines, a Hugging Face dataset folder, Inspect logs.
+
+The texts of a task with a private problem, and of a task whose problems the store does not know, are replaced by their
+length and hash (a prompt may hold other problems of its task as examples, so the whole task counts); keys are blotted
+out; what no encoding can hold is replaced. Numbers, hashes and names leave as they are.
+"""
 
 from __future__ import annotations
 
 import html
 import json
 import re
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from anytime_lib.errors import DataError, nearest
+from anytime_lib.redact import Redactor, withheld
 from anytime_lib.store import COLUMNS, SCHEMA, Store
-from anytime_lib.tools.gate import Gate, rows_of
-from anytime_lib.types import replace_file
+from anytime_lib.types import canonical_json, replace_file
 
+FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
+_TEXTS = ("detail", "text", "reasoning", "error")
+"""Columns that may quote a problem."""
 _ARROW = {
     "TEXT": pa.string(),
     "INTEGER": pa.int64(),
@@ -30,93 +41,114 @@ _ARROW = {
 
 
 def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Path]:
-    """Write a run for others to use; the store is only read, and memory does not grow with its texts.
+    """Write a run for others to use, in one of `FORMATS`; returns the files written. The store is only read.
 
-    Args:
-        store: may be open for reading only.
-        folder: made if it is not there; files of the same names are replaced.
-        format: `parquet` or `jsonl`: a file for each table of `store.COLUMNS`; `huggingface`: a folder for
-            `datasets.load_dataset`, with a card; `inspect`: logs for `inspect view`, one for each run, model, task and
-            method (needs the extra `anytime-lib[inspect]`).
-
-    Returns:
-        The files written.
+    `parquet` and `jsonl` are a file for each table of `store.COLUMNS`; `huggingface` is a folder with a card, for
+    `datasets.load_dataset`; `inspect` are logs for `inspect view` (see `inspect_logs`).
 
     Raises:
         DataError: an unknown format, a folder that cannot be written to, or `inspect_ai` is not installed.
     """
-    if format not in FORMATS:
-        raise DataError(f"unknown export format {format!r}{nearest(format, FORMATS)}")
+    folder = Path(folder)
     try:
-        return FORMATS[format](store, Path(folder))
+        if format == "inspect":
+            return list(resolve_name("anytime_lib.tools.inspect_logs:write_logs")(store, folder))
+        if format == "huggingface":
+            with replace_file(folder / "README.md") as part:
+                _card(store).save(part)
+            return [folder / "README.md", *export(store, folder / "data")]
+        if format not in FORMATS:
+            raise DataError(f"unknown export format {format!r}{nearest(format, FORMATS)}")
+        paths = {table: folder / f"{table}.{format}" for table in COLUMNS}
+        for table, path in paths.items():
+            with replace_file(path) as part:
+                (_write_jsonl if format == "jsonl" else _write_parquet)(part, store, table)
+        return list(paths.values())
+    except ImportError:
+        raise DataError("Inspect logs need inspect_ai; install it with: pip install 'anytime-lib[inspect]'") from None
     except OSError as error:
         raise DataError(
             f"cannot export to {str(folder)!r}: {error.strerror or error}; choose another folder or free some space"
         ) from None
 
 
-def _parquet(store: Store, folder: Path) -> list[Path]:
-    written = []
-    for table, columns in COLUMNS.items():
-        written.append(folder / f"{table}.parquet")
-        schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in columns.items()])
-        with replace_file(written[-1]) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
-            for rows in rows_of(store, table):
-                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-    return written
+def _write_parquet(path: Path, store: Store, table: str) -> None:
+    schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in COLUMNS[table].items()])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for rows in Gate(store).rows(table):
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
 
 
-def _jsonl(store: Store, folder: Path) -> list[Path]:
-    written = []
-    for table in COLUMNS:
-        written.append(folder / f"{table}.jsonl")
-        with replace_file(written[-1]) as part, part.open("w", encoding="ascii") as file:
-            for rows in rows_of(store, table):  # in ASCII, so that no character of a model's ends a line
-                file.writelines(json.dumps(row) + "\n" for row in rows)
-    return written
-
-
-def _huggingface(store: Store, folder: Path) -> list[Path]:
-    written = _parquet(store, folder / "data")
-    with replace_file(folder / "README.md") as part:
-        _card(store).save(part)
-    return [*written, folder / "README.md"]
+def _write_jsonl(path: Path, store: Store, table: str) -> None:
+    with path.open("w", encoding="ascii") as file:  # so that no character of a model's ends a line
+        for rows in Gate(store).rows(table):
+            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _card(store: Store) -> DatasetCard:
     """YAML for `datasets`, then what is in it, how it was made, and what was withheld."""
     gate = Gate(store)
+
+    def shown(name: object) -> str:  # nothing in it is read as markup
+        return re.sub(r"([\\`*_\[\]()|#!~])", r"\\\1", html.escape(" ".join(gate.name(name).split()), quote=False))
+
     with store.snapshot() as db:
         arms = db.execute("""SELECT run, model, task, method, count(DISTINCT problem_id), count(DISTINCT sample),
             count(DISTINCT budget), count(*), sum(status = 'error') FROM cells GROUP BY 1, 2, 3, 4""").fetchall()
         tasks = {name for (name,) in db.execute("SELECT task FROM problems UNION SELECT task FROM requests")}
-    parts = {table: [{"split": "train", "path": f"data/{table}.parquet"}] for table in COLUMNS}
     data = DatasetCardData(
         pretty_name="Anytime reasoning run", license="other", license_name="to-be-chosen",
         tags=["anytime-reasoning", "llm-evaluation"],
-        configs=[{"config_name": table, "data_files": parts[table], "default": table == "cells"} for table in COLUMNS],
+        configs=[{"config_name": table, "data_files": f"data/{table}.parquet", "default": table == "cells"}
+                 for table in COLUMNS],
     )  # fmt: skip
     return DatasetCard.from_template(
         data, template_str=(files("anytime_lib") / "data" / "dataset_card.md.jinja").read_text("utf-8"),
-        arms=[[_markdown(gate.name(value)) for value in arm] for arm in arms], tables=COLUMNS, schema=SCHEMA,
-        hidden=[_markdown(gate.name(task)) for task in sorted(tasks - gate.public)], version=version("anytime-lib"),
+        arms=[[*map(shown, arm)] for arm in arms], hidden=[*map(shown, sorted(tasks - gate.public))], tables=COLUMNS,
+        schema=SCHEMA, version=version("anytime-lib"),
     )  # fmt: skip
 
 
-def _markdown(text: str) -> str:
-    """A name inside Markdown: nothing in it is read as markup."""
-    return re.sub(r"([\\`*_\[\]()|#!~])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+class Gate:
+    """What of a store may leave it; in full, the texts of the tasks in `public`."""
 
+    def __init__(self, store: Store) -> None:
+        self.store, self.public, self._redact = store, store.public_tasks(), Redactor()
 
-def _inspect(store: Store, folder: Path) -> list[Path]:
-    try:
-        from anytime_lib.tools.inspect_logs import write_logs
-    except ImportError:
-        raise DataError("Inspect logs need inspect_ai; install it with: pip install 'anytime-lib[inspect]'") from None
-    return write_logs(store, folder)
+    def name(self, text: object) -> str:
+        """A name, of a model, a run, ...: shown for every task."""
+        return self._redact(str(text).encode("utf-8", "replace").decode())
 
+    def text(self, task: str, text: object) -> str:
+        """A text of a task as it may leave; of None, nothing."""
+        found = self.name("" if text is None else text)
+        return found if task in self.public or not found else withheld(task, found)
 
-FORMATS: dict[str, Callable[[Store, Path], list[Path]]] = {
-    "parquet": _parquet, "jsonl": _jsonl, "huggingface": _huggingface, "inspect": _inspect,
-}  # fmt: skip
-"""Format -> what writes it."""
+    def rows(self, table: str) -> Iterator[list[dict[str, Any]]]:
+        """The rows of a table with the columns of `COLUMNS`, in batches: a trace may be a hundred kilobytes."""
+        with self.store.snapshot() as db:
+            db.row_factory = sqlite3.Row
+            found = db.execute(f"SELECT * FROM {table}")
+            while batch := found.fetchmany(500):
+                yield [self._row(table, dict(row)) for row in batch]
+
+    def _row(self, table: str, row: dict[str, Any]) -> dict[str, Any]:
+        task, public = row["task"], row["task"] in self.public
+        if table == "problems":
+            row["text"], *others = json.loads(row["payload"])
+            row["gold"], row["metadata"] = map(json.dumps, others) if public else (None, None)
+        elif table == "requests":
+            asked = json.loads(row["request"])
+            row = json.loads(row["response"]) | row
+            row["messages"] = [{"role": self.name(message["role"]), "content": self.text(task, message["content"])}
+                               for message in asked.pop("messages", [])]  # fmt: skip
+            numbers = {name: value for name, value in asked.items() if isinstance(value, int | float)}
+            row["settings"] = canonical_json(asked if public else numbers)
+        found: dict[str, Any] = {}
+        for name, (kind, _) in COLUMNS[table].items():
+            value = found[name] = row.get(name)
+            if value is not None and kind == "TEXT":
+                found[name] = self.text(task, value) if name in _TEXTS else self.name(value)
+            elif value is not None and kind == "BOOLEAN":
+                found[name] = bool(value)
+        return found
