@@ -44,8 +44,9 @@ def plot_curves(
         raw = mean_curve(quality_array(arms[method])[0], "raw")
         ax.plot(curve.budget, raw, "x:", markersize=4, linewidth=1, color=colour, label="before the maximum")
         budget_axis(ax, curve.budget)
-    for ax in axes if chance is not None else ():
-        ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
+    for ax in axes:
+        if chance is not None:
+            ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
     quality_axis(axes[0], max(curve[["quality", "high"]].max().max() for curve in curves.values()))
     title = (f"Quality at each budget: {cells.task.iloc[0]}\n{cells.model.iloc[0]}\nbest so far (pooled), "
              f"{confidence_level:.0%} bootstrap bands over problems, {size_of(cells)}")  # fmt: skip

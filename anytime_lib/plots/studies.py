@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.patches import Patch
 from anytime_lib.plots.style import BLUE, RED, budget_axis, finish, forest, lines, panels
 from anytime_lib.stats.family import Family
 
-_LINE = {"color": "0.5", "linestyle": ":", "linewidth": 1.0}
+_LINE: dict[str, Any] = {"color": "0.5", "linestyle": ":", "linewidth": 1.0}
 
 
 def plot_differences(family: Family, *, title: str) -> Figure:

@@ -86,13 +86,14 @@ def compare_family(
     for place, part in cells.groupby(ARM[:3], sort=False):
         methods = [str(m) for m in part.method.unique()]
         against = [(baseline, m) for m in methods if m != baseline and baseline in methods]
+        run, model, task = map(str, place)
         for first, second in pairs or against:
             named: dict[str, Any] = {"baseline": first, "treatment": second, "confidence_level": confidence_level}
             try:
                 comparison = compare(part, **named, **settings)
             except DataError as error:
                 comparison = Comparison(reason=str(error), **named)
-            found[Member(*map(str, place), first, second)] = comparison
+            found[Member(run, model, task, first, second)] = comparison
     return Family(found, 1 - confidence_level)
 
 

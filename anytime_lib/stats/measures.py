@@ -29,8 +29,8 @@ def trace_measures(arm: pd.DataFrame) -> Floats:
     """
     right, score, used = (quality_array(arm, column)[0] for column in ("correct", "score", "tokens_used"))
     budgets = np.sort(arm.budget.unique())
-    known, hit = ~np.isnan(right + score).any(axis=-1), right == 1
-    solved, first = hit.any(axis=-1), hit.argmax(axis=-1)[..., None]
+    known, hit = np.asarray(~np.isnan(right + score).any(axis=-1)), right == 1
+    solved, first = np.asarray(hit.any(axis=-1)), hit.argmax(axis=-1)[..., None]
     score_then, used_then = (np.take_along_axis(values, first, axis=-1) for values in (score, used))
     before = (np.arange(len(budgets)) < first) & solved[..., None] & known[..., None]
     lost = np.where(before, score_then - score, 0.0).clip(min=0)

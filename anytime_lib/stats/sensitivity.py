@@ -43,7 +43,7 @@ def difference_variants(
         ("grid", "every second budget", coarse, {}),
         *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
     ]
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for choice, variant, table, change in tried:
         with suppress(DataError) if rows else nullcontext():  # one sample, two budgets, or nothing graded so
             found = compare(table, **settings, **change)
