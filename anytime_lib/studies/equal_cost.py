@@ -18,7 +18,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.pairing import paired_arrays
+from anytime_lib.stats.compare import paired_arrays
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 
