@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from anytime_lib.tasks.gpqa_source import COLUMNS
+from anytime_lib.tasks.gpqa import COLUMNS
 
 
 def official(

@@ -203,11 +203,11 @@ def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
     task = load_task("natural_plan_trip")
     problem = task.problems(limit=1, difficulty=[3])[0]
     trip = read_trip(problem.text)
-    valid = write_plan(next(plans(trip)))
+    valid, cities = write_plan(next(plans(trip))), [*trip.stays]
     assert task.grade(problem, valid).correct
-    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(trip.cities)]
-    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {trip.cities[2]}"])
-    far = f"Day 4-4: {trip.cities[0]}"
+    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(cities)]
+    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {cities[2]}"])
+    far = f"Day 4-4: {cities[0]}"
     assert elected(task, problem, [wrong, "no plan", wrong, valid]) == 3
     assert elected(task, problem, [far, "no plan", close, wrong]) == 2
     assert elected(task, problem, ["no plan", "none"]) == 0

@@ -13,7 +13,7 @@ from fake_server import FakeServer, say_something
 from test_notebooks import anytime_run
 
 from anytime_lib import RunConfig, run_sweep
-from anytime_lib.tasks.gpqa_source import COLUMNS
+from anytime_lib.tasks.gpqa import COLUMNS
 
 CANARY = "the chartreuse zeppelin of Ouagadougou"
 

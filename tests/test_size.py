@@ -18,8 +18,8 @@ SPINE = {
     "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
-    "sweep": ["plan", "client", "live", "costs", "progress", "grading", "arms", "run"],
-    "stats": ["bootstrap", "intervals", "pairing", "compare"],
+    "sweep": ["plan", "client", "live", "costs", "grading", "arms", "run"],
+    "stats": ["bootstrap", "intervals", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""

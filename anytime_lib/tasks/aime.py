@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import ConfigError
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import from_generator, levels, right_or_wrong, select
 from anytime_lib.tasks.integers import extract_integer
@@ -35,13 +35,10 @@ class Aime:
         if source is None:
             ladder = import_module("anytime_lib.tasks.ladder")  # by name: whoever follows a run need not know it
             wanted = levels(difficulty, list(ladder.TEMPLATES), "levels of the ladder, 1 to 6")
-            return from_generator(lambda part, n: ladder.problems(n, seed, part, wanted), split, limit, seed)
+            return from_generator(lambda part, n: ladder.problems(n, seed, part, wanted), split, limit)
         if difficulty is not None:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")
-        found = import_module("anytime_lib.tasks.aime_source").read(source)
-        if not (chosen := select(found, split, seed, limit)):
-            raise DataError(f"{found[0].metadata['source']} is too small to have any problem in the split {split!r}")
-        return chosen
+        return select(import_module("anytime_lib.tasks.aime_source").read(source), split, seed, limit)
 
     def question(self, problem: Problem) -> str:
         return prompt("aime.question", problem=problem.text)

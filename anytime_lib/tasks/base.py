@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -58,72 +59,63 @@ class Task(Protocol):
                 as one asks: its `all` is `limit` problems of test, without a limit 30 of test and then 30 of pool.
             difficulty: the levels wanted, in the task's own terms; None for its default mix.
         """
-        ...
 
     def question(self, problem: Problem) -> str:
         """The user turn that asks for reasoning."""
-        ...
 
     def answer_prompt(self, problem: Problem) -> str:
         """The user turn that asks for the final answer only."""
-        ...
 
     def gold_reasoning(self, problem: Problem) -> str:
         """A short right reasoning, for worked examples; empty where none is known."""
-        ...
 
     def gold_answer(self, problem: Problem) -> str:
         """The gold answer as a model should write it: for worked examples, and graded `correct`."""
-        ...
 
     def grade(self, problem: Problem, text: str) -> Grade:
         """The grade of a response. Never evaluates it, never raises on it, whatever it holds."""
-        ...
-
-
-def check_split(split: str, limit: int | None, seed: int) -> None:
-    if split not in (known := [*SPLITS, "all"]):
-        raise ConfigError(f"unknown split {split!r}{nearest(str(split), known)}")
-    if (limit is not None and limit < 1) or seed < 0:
-        raise ConfigError(f"limit must be at least 1 and seed not negative, not {limit} and {seed}")
-
-
-def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
-    """The problems of a split, shuffled by `seed`, at most `limit`.
-
-    A problem's content decides its split: one in `one_in` is in `pool`, the rest in `test`; `all` takes both. Its id
-    and the seed decide its place, so that a larger limit extends a smaller one.
-    """
-    check_split(split, limit, seed)
-    found = [p for p in problems if split == "all" or (split == "pool") == in_pool(p, one_in)]
-    return sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest())[:limit]
 
 
 def in_pool(problem: Problem, one_in: int) -> bool:
-    """Whether a problem's content puts it in the pool."""
+    """Whether a problem's content puts it in the pool, as it does one in `one_in`."""
     return int(problem.content_hash[:8], 16) % one_in == 0
 
 
-def from_generator(
-    make: Callable[[str, int], list[Problem]], split: str, limit: int | None, seed: int
-) -> list[Problem]:
+def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
+    """The problems of a split (see `in_pool`), at most `limit`; their ids and the seed decide their order."""
+    found = [p for p in problems if _known(split) == "all" or (split == "pool") == in_pool(p, one_in)]
+    return _sound(sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest()))[:limit]
+
+
+def from_generator(make: Callable[[str, int], list[Problem]], split: str, limit: int | None) -> list[Problem]:
     """The problems of a generated set (see `Task.problems`); `make(split, n)` gives n problems of test or of pool."""
-    check_split(split, limit, seed)
-    if split == "all":
-        return make("test", limit) if limit else make("test", 30) + make("pool", 30)
-    return make(split, limit or 30)
+    if _known(split) == "all":
+        return _sound(make("test", limit) if limit else make("test", 30) + make("pool", 30))
+    return _sound(make(split, limit or 30))
+
+
+def _known(split: str) -> str:
+    if split not in (known := [*SPLITS, "all"]):
+        raise ConfigError(f"unknown split {split!r}{nearest(split, known)}")
+    return split
+
+
+def _sound(problems: list[Problem]) -> list[Problem]:
+    """The problems; DataError where there are none, or an id is not theirs alone."""
+    if not problems:
+        raise DataError("the source has no problem of that kind in that split")
+    id, n = Counter(p.id for p in problems).most_common(1)[0]
+    if n > 1:
+        raise DataError(f"{n} different problems share the id {id!r}; each needs one of its own")
+    return problems
 
 
 def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
-    """The levels asked for, all that are `known` by default; anything but a list of such is a ConfigError."""
-    if difficulty is None:
-        return list(known)
-    if not isinstance(difficulty, list | tuple) or not difficulty:
+    """The levels asked for, by default all that are `known`; a ConfigError says `what` they may be."""
+    wanted = known if difficulty is None else difficulty if isinstance(difficulty, list | tuple) else ()
+    if not wanted or any(level not in known for level in wanted):
         raise ConfigError(f"difficulty must be a list of {what}, not {difficulty!r}")
-    for level in difficulty:
-        if type(level) is not type(known[0]) or level not in known:
-            raise ConfigError(f"difficulty must hold {what}, not {level!r}{nearest(str(level), map(str, known))}")
-    return list(difficulty)
+    return list(wanted)
 
 
 def no_answer(text: str, why: str) -> Grade:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
+import resource
 import time
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError
@@ -30,31 +31,25 @@ def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> p
     Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`. `timeout` is the
     seconds that Math-Verify may take over one answer.
 
-    Columns: kind (of `KINDS`; `timed out` also when the process died of it), gold, ours, theirs (at most 40 characters;
-    the gold integer where Math-Verify takes the two to be equal), seconds, excerpt (the answer's last 60 characters).
+    Columns: kind (a category of `KINDS`; `timed out` also when the process died of it), gold, ours, theirs (at most 40
+    characters; the gold integer where Math-Verify takes the two to be equal), seconds, excerpt (the answer's last 60
+    characters).
     """
-    # Never a copy of this process, which may have threads; where there is a server that forks, it imports once.
-    server = "forkserver" in multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if server else "spawn")
+    context = multiprocessing.get_context("forkserver")  # never a copy of this process, which may have threads
     context.set_forkserver_preload([__name__, "math_verify"])
     rows = []
-    with ProcessPool(max_workers=1, initializer=_limit_memory, context=context) as pool:
+    with ProcessPool(max_workers=1, initializer=_limit, context=context) as pool:
         for text, gold in pairs:
-            ours = extract_integer(text)
+            ours, theirs, seconds = extract_integer(text), None, timeout
             try:
                 theirs, seconds = pool.schedule(_theirs, (text, gold), timeout=timeout).result()
                 kind = _kind(gold, ours, theirs)
             except (TimeoutError, ProcessExpired):
-                kind, theirs, seconds = "timed out", None, timeout
+                kind = "timed out"
             excerpt = " ".join(text[-120:].split())[-60:].encode(errors="replace").decode()
             rows.append((kind, gold, ours, theirs, seconds, excerpt))
     table = pd.DataFrame(rows, columns=["kind", "gold", "ours", "theirs", "seconds", "excerpt"]).rename_axis("place")
-    return table.astype({"ours": "Int64", "theirs": "string"})
-
-
-def counts(opinions: pd.DataFrame) -> pd.Series[int]:
-    """How many opinions there are of each kind, all kinds listed."""
-    return opinions.kind.value_counts().reindex(KINDS, fill_value=0).rename("n")
+    return table.astype({"kind": pd.CategoricalDtype([*KINDS]), "ours": "Int64", "theirs": "string"})
 
 
 def disagreements(opinions: pd.DataFrame) -> pd.DataFrame:
@@ -63,19 +58,15 @@ def disagreements(opinions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _kind(gold: int, ours: int | None, theirs: str | None) -> str:
-    if theirs is None:
-        return "neither reads" if ours is None else "only ours reads"
-    if ours is None:
-        return "only theirs reads"
+    if theirs is None or ours is None:
+        return "neither reads" if ours == theirs else "only theirs reads" if ours is None else "only ours reads"
     return "differ" if str(ours) != theirs else "both right" if ours == gold else "both wrong"
 
 
-def _limit_memory() -> None:
-    logging.disable(logging.CRITICAL)  # in the process, whose words are for nobody
-    with contextlib.suppress(ImportError):  # not on this system: the clock remains
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
+def _limit() -> None:
+    """In the process, whose words are for nobody."""
+    logging.disable(logging.CRITICAL)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
 
 
 def _theirs(text: str, gold: int) -> tuple[str | None, float]:
@@ -83,7 +74,7 @@ def _theirs(text: str, gold: int) -> tuple[str | None, float]:
     from math_verify import parse, verify
 
     start, value = time.perf_counter(), None
-    with contextlib.suppress(Exception, RecursionError, MemoryError):
+    with contextlib.suppress(Exception):
         if found := parse(text, parsing_timeout=None):
             value = str(getattr(found[0], "rhs", found[0]))  # of `m + n = 17`, as in its own comparison
             if verify(parse(str(gold), parsing_timeout=None), found, timeout_seconds=None):

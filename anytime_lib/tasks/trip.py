@@ -11,12 +11,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from anytime_lib.errors import DataError
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
-from anytime_lib.tasks.trip_problem import NAME, check, golden_plan, parse_problem, read_trip, solve, write_plan
+from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, solve, write_plan
 from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
 from anytime_lib.types import Grade, Problem
 
@@ -34,14 +33,7 @@ def grade_partial(problem: Problem, text: str) -> float:
 
 
 def grade_official(problem: Problem, text: str) -> float:
-    """1.0 or 0.0, the verdict of NATURAL PLAN's own evaluator on the same text, quirks included.
-
-    It compares the golden order and lengths of stay with those read off the flights: one word a city, a hyphen
-    between days, nothing after the first line that reaches the last day; constraints are never looked at. Without a
-    golden plan it is a DataError.
-    """
-    if problem.gold is None:
-        raise DataError(f"{problem.id}: the official grade needs a golden plan, and this problem has none")
+    """1.0 or 0.0, the verdict of NATURAL PLAN's own evaluator on the same text, quirks included."""
     return official_verdict(problem.gold, text)
 
 
@@ -64,14 +56,11 @@ class TripPlanning:
         sizes = levels(difficulty, SIZES, "numbers of cities from 2 to 10")
         if source is None:
             sizes = [3, 4, 5] if difficulty is None else sizes
-            return from_generator(lambda part, n: generated(n, seed, part, sizes), split, limit, seed)
-        asked = {zero_shot.id: (zero_shot, problem) for zero_shot, problem in read_source(source)}
-        wanted = (p for p, _ in asked.values() if difficulty is None or p.metadata["n_cities"] in sizes)
-        chosen = select(wanted, split, seed, limit)
-        if not chosen:
-            told = "" if difficulty is None else f" with {', '.join(map(str, sizes))} cities"
-            raise DataError(f"{source!r} has no problem{told} in the split {split!r}")
-        return [asked[p.id][1] for p in chosen]
+            return from_generator(lambda part, n: generated(n, seed, part, sizes), split, limit)
+        pairs = read_source(source)
+        wanted = (plain for plain, _ in pairs if difficulty is None or plain.metadata["n_cities"] in sizes)
+        asked = {plain.id: problem for plain, problem in pairs}
+        return [asked[p.id] for p in select(wanted, split, seed, limit)]
 
     def question(self, problem: Problem) -> str:
         """The user turn that asks for reasoning: the prompt (without a few-shot one's last "SOLUTION:") and a hint."""
@@ -82,14 +71,16 @@ class TripPlanning:
     def gold_reasoning(self, problem: Problem) -> str:
         """The golden plan retold as the steps that lead to it."""
         windows = {w.city: w for w in read_trip(problem.text).windows}
-        told: list[str] = []
-        before = None
-        for stay in golden_plan(problem):
-            start = f"From {before} there is a flight to {stay.city} on day {stay.first}" if before else ""
+        told, before = [], None
+        for stay in plan_of(problem.gold):
+            start = (
+                f"From {before} there is a flight to {stay.city} on day {stay.first}"
+                if before
+                else f"Start in {stay.city}"
+            )
             event = windows.get(stay.city)
             why = f", with an event on days {event.first}-{event.last}" if event else ""
-            days = f"{stay.days} days{why}, so days {stay.first}-{stay.last}."
-            told.append(f"{start or f'Start in {stay.city}'}: {days}")
+            told.append(f"{start}: {stay.days} days{why}, so days {stay.first}-{stay.last}.")
             before = stay.city
         return " ".join(told)
 
@@ -97,10 +88,10 @@ class TripPlanning:
         return prompt("natural_plan_trip.answer")
 
     def gold_answer(self, problem: Problem) -> str:
-        return write_plan(golden_plan(problem))
+        return write_plan(plan_of(problem.gold))
 
     def extract_answer(self, problem: Problem, text: str) -> str | None:
-        plan = read_plan(text, read_trip(problem.text).cities)
+        plan = read_plan(text, [*read_trip(problem.text).stays])
         return "; ".join(f"{s.city} {s.first}-{s.last}" for s in plan) if plan else None
 
     def vote(self, problem: Problem, texts: Sequence[str]) -> int:
@@ -111,11 +102,11 @@ class TripPlanning:
         the constraints are those that `grade` counts: a method that votes so has an advantage, on trips alone.
         """
         trip = read_trip(problem.text)
-        plans = {i: plan for i, text in enumerate(texts) if (plan := read_plan(text, trip.cities))}
-        kept = [tuple(plan) for plan in plans.values() if all(check(trip, plan).values())]
+        plans = {i: tuple(plan) for i, text in enumerate(texts) if (plan := read_plan(text, [*trip.stays]))}
+        kept = [plan for plan in plans.values() if all(check(trip, plan).values())]
         if kept:
             modal = Counter(kept).most_common(1)[0][0]
-            return next(i for i, plan in plans.items() if tuple(plan) == modal)
+            return next(i for i, plan in plans.items() if plan == modal)
         days = {
             i: {(s.city, day) for s in plan for day in range(s.first, min(s.last, trip.total_days) + 1)}
             for i, plan in plans.items()
@@ -126,7 +117,7 @@ class TripPlanning:
     def grade(self, problem: Problem, text: str) -> Grade:
         """Share of atomic constraints (see `check`) kept by the plan that `read_plan` finds; `correct` when all are."""
         trip = read_trip(problem.text)
-        plan = read_plan(text, trip.cities)
+        plan = read_plan(text, [*trip.stays])
         if plan is None:
             return no_answer(text, "no line gives days in one of the cities")
         atoms = check(trip, plan)

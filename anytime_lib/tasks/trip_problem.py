@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,8 +52,7 @@ _OPENING, _SENTENCES = _pattern(OPENING), [_pattern(sentence) for sentence in (*
 _SENTENCE_END = re.compile(r"(?<=\.)(?<!\bSt\.)\s+")  # "St. Gallen" is a city, not a sentence's end
 
 
-@dataclass(frozen=True)
-class Stay:
+class Stay(NamedTuple):
     """Days `first` to `last`, both included, in one city."""
 
     city: str
@@ -70,23 +69,13 @@ class Stay:
 
 @dataclass(frozen=True)
 class Trip:
-    """What a prompt asks for.
-
-    Attributes:
-        total_days: length of the trip.
-        stays: (city, days) in the prompt's order.
-        windows: stays' days that an event requires to be spent in its city.
-        flights: (from, to); a flight both ways is there twice.
-    """
+    """What a prompt asks for: its length, the days in each city in the prompt's order, the `windows` that an event
+    requires to be spent in its city, and flights (from, to), of which one both ways is there twice."""
 
     total_days: int
-    stays: tuple[tuple[str, int], ...]
-    windows: tuple[Stay, ...]
-    flights: frozenset[tuple[str, str]]
-
-    @cached_property
-    def cities(self) -> tuple[str, ...]:
-        return tuple(city for city, _ in self.stays)
+    stays: Mapping[str, int]
+    windows: Sequence[Stay]
+    flights: Collection[tuple[str, str]]
 
 
 @lru_cache(maxsize=4096)
@@ -99,8 +88,6 @@ def read_trip(prompt: str) -> Trip:
     if opening is None:
         raise DataError(f"not a trip-planning prompt (no 'You plan to visit N European cities'): {prompt[:120]!r}")
     head, _, rest = prompt[opening.end() :].partition(FLIGHTS)
-    if not rest:
-        raise DataError(f"a trip-planning prompt needs the line {FLIGHTS!r}")
     stays: dict[str, int] = {}
     windows = []
     for sentence in filter(None, _SENTENCE_END.split(head.strip())):
@@ -117,25 +104,25 @@ def read_trip(prompt: str) -> Trip:
     for entry in rest.strip().split("\n")[0].strip().removesuffix(".").split(","):
         match = re.fullmatch(r"\s*(from )?(.+) (?(1)to|and) (.+?)\s*", entry)
         if not match or not {match[2], match[3]} <= stays.keys():
-            raise DataError(f"cannot read this flight of a trip-planning prompt: {entry.strip()[:300]!r}")
+            raise DataError(f"cannot read this flight after {FLIGHTS!r}: {entry.strip()[:300]!r}")
         flights |= {(match[2], match[3])} if match[1] else {(match[2], match[3]), (match[3], match[2])}
-    return Trip(int(opening["days"]), tuple(stays.items()), tuple(windows), frozenset(flights))
+    return Trip(int(opening["days"]), stays, windows, flights)
 
 
 def write_trip(trip: Trip, rng: np.random.Generator) -> str:
     """The prompt, in the data set's layout, of a trip; wording and the order of flights are drawn from `rng`."""
     sentences = [OPENING.format(cities=len(trip.stays), days=trip.total_days), TRANSPORT]
-    for city, days in trip.stays:
+    for city, days in trip.stays.items():
         sentences.append(str(rng.choice(STAYS)).format(city=city, days=days))
         for w in trip.windows:
             if w.city == city:
                 sentences.append(str(rng.choice(WINDOWS)).format(city=city, first=w.first, last=w.last))
-    flights = []
-    for a, b in sorted(trip.flights):
-        if (b, a) not in trip.flights:
-            flights.append(f"from {a} to {b}")
-        elif a < b:
-            flights.append(f"{a} and {b}")
+    both_ways = {(a, b) for a, b in trip.flights if (b, a) in trip.flights}
+    flights = [
+        f"{a} and {b}" if (a, b) in both_ways else f"from {a} to {b}"
+        for a, b in sorted(trip.flights)
+        if (a, b) not in both_ways or a < b
+    ]
     return (
         f"{' '.join(sentences)}\n\n{FLIGHTS}\n{', '.join(rng.permutation(flights))}.\n\n"
         f"Find a trip plan of visiting the cities for {trip.total_days} days by taking direct flights to commute "
@@ -145,16 +132,16 @@ def write_trip(trip: Trip, rng: np.random.Generator) -> str:
 
 def write_plan(plan: Sequence[Stay]) -> str:
     """A plan in the layout of the data set's golden plans."""
+    start = plan[0]
     lines = [f"Here is the trip plan for visiting the {len(plan)} European cities for {plan[-1].last} days:", ""]
-    for before, stay in zip([None, *plan], plan, strict=False):
-        if before:
-            lines.append(f"**Day {stay.first}:** Fly from {before.city} to {stay.city}.")
-        visit = "Visit" if before else f"Arriving in {stay.city} and visit"
-        lines.append(f"**Day {stay.first}-{stay.last}:** {visit} {stay.city} for {stay.days} days.")
+    lines.append(f"**Day 1-{start.last}:** Arriving in {start.city} and visit {start.city} for {start.days} days.")
+    for before, stay in pairwise(plan):
+        lines.append(f"**Day {stay.first}:** Fly from {before.city} to {stay.city}.")
+        lines.append(f"**Day {stay.first}-{stay.last}:** Visit {stay.city} for {stay.days} days.")
     return "\n".join(lines)
 
 
-def plan_of(order: Sequence[tuple[str, int]]) -> list[Stay]:
+def plan_of(order: Iterable[tuple[str, int]]) -> list[Stay]:
     """The stays of a visiting order (city, days) that starts on day 1 and joins up."""
     plan, day = [], 1
     for city, days in order:
@@ -163,30 +150,27 @@ def plan_of(order: Sequence[tuple[str, int]]) -> list[Stay]:
     return plan
 
 
-def golden_plan(problem: Problem) -> list[Stay]:
-    """The stays of a problem's golden plan; DataError if it has none."""
-    if problem.gold is None:
-        raise DataError(f"{problem.id} has no golden plan and cannot be a worked example")
-    return plan_of(problem.gold)
-
-
 def plans(trip: Trip) -> Iterator[list[Stay]]:
     """All plans that satisfy every constraint, each once, in the order of the prompt's cities."""
-    days = dict(trip.stays)
 
-    def extend(plan: list[Stay], left: frozenset[str]) -> Iterator[list[Stay]]:
+    def extend(plan: list[Stay], left: dict[str, int]) -> Iterator[list[Stay]]:
         first = plan[-1].last if plan else 1
         if not left and first == trip.total_days:
             yield plan
         if any(window.city in left and window.first < first for window in trip.windows):
             return  # too late for an event
-        for city in filter(left.__contains__, trip.cities):
-            stay = Stay(city, first, first + days[city] - 1)
+        for city, days in left.items():
+            stay = Stay(city, first, first + days - 1)
             flown = not plan or (plan[-1].city, city) in trip.flights
             if flown and all(stay.covers(window) for window in trip.windows if window.city == city):
-                yield from extend([*plan, stay], left - {city})
+                yield from extend([*plan, stay], {c: d for c, d in left.items() if c != city})
 
-    yield from extend([], frozenset(days))
+    yield from extend([], dict(trip.stays))
+
+
+def solve(problem: Problem) -> list[list[Stay]]:
+    """All valid plans of a problem, in a fixed order."""
+    return list(plans(read_trip(problem.text)))
 
 
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
@@ -197,11 +181,11 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     on the day the last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
     """
     atoms: dict[str, bool] = {}
-    for city, days in trip.stays:
+    for city, days in trip.stays.items():
         lengths = [stay.days for stay in plan if stay.city == city]
         atoms[f"stay {city}"] = days in lengths
         atoms[f"once {city}"] = len(lengths) == 1
-    atoms |= {f"unasked {stay.city}": False for stay in plan if stay.city not in trip.cities}
+    atoms |= {f"unasked {stay.city}": False for stay in plan if stay.city not in trip.stays}
     for i, window in enumerate(trip.windows):
         atoms[f"window {i} {window.city}"] = any(stay.covers(window) for stay in plan)
     for i, (here, there) in enumerate(pairwise(plan)):
@@ -214,11 +198,7 @@ def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
 
 
 def parse_problem(
-    text: str,
-    *,
-    id: str | None = None,
-    gold: Sequence[tuple[str, Any]] | None = None,
-    origin: Mapping[str, str] | None = None,
+    text: str, id: str | None = None, gold: Sequence[tuple[str, int]] | None = None, **origin: str
 ) -> Problem:
     """A problem from an official prompt (zero-shot, or the last task of a few-shot one); errors as of `read_trip`.
 
@@ -227,11 +207,5 @@ def parse_problem(
     """
     trip = read_trip(text)
     name = id or f"trip_{len(trip.stays)}c_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    plan = None if gold is None else [[city, int(days)] for city, days in gold]
-    metadata = {"n_cities": len(trip.stays), "n_windows": len(trip.windows), **(origin or {})}
-    return Problem(name, NAME, text, plan, metadata)
-
-
-def solve(problem: Problem) -> list[list[Stay]]:
-    """All valid plans of a problem, in a fixed order."""
-    return list(plans(read_trip(problem.text)))
+    metadata = {"n_cities": len(trip.stays), "n_windows": len(trip.windows), **origin}
+    return Problem(name, NAME, text, gold and [[city, days] for city, days in gold], metadata)

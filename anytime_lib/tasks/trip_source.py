@@ -1,14 +1,10 @@
-"""Which trip problems are there: generated ones, and those of NATURAL PLAN's file?
-
-A source is a file in the layout of NATURAL PLAN's `trip_planning.json`, the official file itself (`official`), or a
-`datasets.Dataset` of its rows (columns id, prompt_0shot, cities, durations). `#5shot` asks a file's prompt_5shot.
-"""
+"""Which trip problems are there: generated ones, and those of NATURAL PLAN's file?"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -16,10 +12,11 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
 
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import DataError
 from anytime_lib.tasks.base import SPLITS
-from anytime_lib.tasks.sources import dataset_rows, split_source
+from anytime_lib.tasks.sources import read_table, split_source
 from anytime_lib.tasks.trip_problem import Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder, replace_file
 
@@ -41,67 +38,54 @@ CITIES = (  # noqa: SIM905
 def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     """A source's problems, each as its zero-shot prompt puts it (which decides its split) and as it is asked.
 
-    DataError where it is missing, or not in the layout; it names the row.
+    A source is a file in the layout of NATURAL PLAN's `trip_planning.json`, the official file itself (`official`), or
+    a `datasets.Dataset` of its rows (columns id, prompt_0shot, cities, durations). `#5shot` asks a file's prompt_5shot.
+    DataError where it cannot be read, or is not in the layout; it names the row.
     """
     if not isinstance(source, str | Path):
-        listed = dataset_rows(source)
-        if len(by_id := {row.get("id"): row for row in listed}) < len(listed):
-            raise DataError("the rows of the dataset need an id each, and some have none or the same")
-        return _problems(by_id, "the dataset", {"source": "dataset"}, 0)
-    place, options = split_source(source, ["5shot"])
+        return _problems(read_table(source), "0shot", source="dataset")
+    place, options = split_source(source, "5shot")
     path = official_file() if place == "official" else Path(place).expanduser()
-    try:
-        content = path.read_bytes()
-        rows = json.loads(content)
-    except OSError as error:
-        raise DataError(f"cannot read the trip-planning file {str(path)!r}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON, or was cut off ({error}); fetch or write it again") from error
-    name = "official" if place == "official" else path.name
-    origin = {"source": name, "sha256": hashlib.sha256(content).hexdigest()[:12]}
-    return _problems(rows, str(path), origin, 5 if options else 0)
+    table, name = read_table(path, {".json": _by_id}), "official" if place == "official" else path.name
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return _problems(table, "5shot" if options else "0shot", source=name, sha256=sha256)
 
 
-def _problems(rows: Any, where: str, origin: Mapping[str, str], shots: int) -> list[tuple[Problem, Problem]]:
-    """The problems of rows by their ids, as the zero-shot prompts put them and as those with `shots` examples do."""
-    found, name = [], "rows"
-    try:
-        for name, row in rows.items():
-            cities, days = ([x for x in (row.get(key) or "").split("**") if x] for key in ("cities", "durations"))
-            gold = list(zip(cities, days, strict=True)) or None
-            plain = parse_problem(row["prompt_0shot"], id=str(name), gold=gold, origin=origin)
-            id = f"{name}_{shots}shot" if shots else str(name)
-            found.append((plain, parse_problem(row[f"prompt_{shots}shot"], id=id, gold=gold, origin=origin)))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        layout = "; the layout is that of NATURAL PLAN's trip_planning.json (id -> prompt_0shot, cities, durations)"
-        told = str(error) if isinstance(error, DataError) else repr(error) + layout
-        raise DataError(f"{where}: {name}: {told}") from error
+def _by_id(path: Path) -> pd.DataFrame:
+    rows = json.loads(path.read_bytes())
+    return pd.DataFrame([{"id": name, **row} for name, row in rows.items()], dtype=object)
+
+
+def _problems(table: pd.DataFrame, asked: str, **origin: str) -> list[tuple[Problem, Problem]]:
+    found = []
+    for row in table.to_dict("records"):
+        try:
+            cities, days = (row[column].split("**") for column in ("cities", "durations"))
+            gold = list(zip(cities, map(int, days), strict=True))
+            plain = parse_problem(row["prompt_0shot"], row["id"], gold, **origin)
+            id = row["id"] if asked == "0shot" else f"{row['id']}_{asked}"
+            found.append((plain, parse_problem(row[f"prompt_{asked}"], id, gold, **origin)))
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            layout = "the layout is that of NATURAL PLAN's trip_planning.json"
+            raise DataError(f"{origin['source']}: {row.get('id')}: {error}; {layout}") from error
     return found
 
 
 def official_file() -> Path:
     """The official file, in the cache folder: fetched once, and checked whenever it is used; else a DataError."""
     path = cache_folder() / "natural-plan" / COMMIT[:12] / "trip_planning.json"
-    advice = "give the path of a copy of NATURAL PLAN's trip_planning.json as the source instead"
     try:
-        if path.is_file():
-            if _git_hash(path.read_bytes()) != BLOB:
-                raise DataError(f"{path} is not the official file (its hash differs); delete it to fetch it again")
-            return path
-        content = httpx.get(OFFICIAL, follow_redirects=True, timeout=60).raise_for_status().content
-        if _git_hash(content) != BLOB:
-            raise DataError(f"what {OFFICIAL} gave is not the official file (cut off, or another one); {advice}")
-        with replace_file(path) as part:
-            part.write_bytes(content)
-    except httpx.HTTPError as error:
-        raise DataError(f"cannot fetch {OFFICIAL} ({error!r:.200}); {advice}") from error
-    except OSError as error:
-        raise DataError(f"cannot keep {path} ({error.strerror}); set ANYTIME_CACHE to a writable folder") from error
+        kept = path.is_file()
+        content = path.read_bytes() if kept else httpx.get(OFFICIAL, timeout=60).raise_for_status().content
+        if hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest() != BLOB:
+            raise OSError("it was cut off, or is another file" + "; delete it to fetch it again" * kept)
+        if not kept:
+            with replace_file(path) as part:
+                part.write_bytes(content)
+    except (httpx.HTTPError, OSError) as error:
+        told = f"cannot have {path} from {OFFICIAL} ({error!r:.200})"
+        raise DataError(f"{told}; or give the path of a copy of NATURAL PLAN's trip_planning.json") from error
     return path
-
-
-def _git_hash(content: bytes) -> str:
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def generated(limit: int, seed: int, split: str, sizes: Sequence[int]) -> list[Problem]:
@@ -117,24 +101,20 @@ def generate(n_cities: int, seed: int | np.random.SeedSequence, unique: bool = F
     off it. Two cities in five have an event that must be attended, and one flight in seven goes one way only. With
     `unique` more events, drawn at random, rule out every other plan.
     """
-    if n_cities not in SIZES:
-        raise ConfigError(f"n_cities must be an integer from 2 to 10, not {n_cities!r}")
     rng = np.random.default_rng(seed)
     route = [str(c) for c in rng.choice(CITIES, n_cities, replace=False)]
     order = [(city, int(rng.integers(2, 6 if n_cities > 3 else 8))) for city in route]
     plan = plan_of(order)
     events = tuple(s for s in plan if rng.random() < 0.4)
-    flights: set[tuple[str, str]] = set()
-    legs = list(pairwise(route))
+    flights, legs = set[tuple[str, str]](), list(pairwise(route))
     for a, b in combinations(route, 2):
         if (a, b) in legs or rng.random() < 0.45:
             one_way = rng.random() < 1 / 7
-            forward = (a, b) in legs or rng.random() < 0.5
-            there, back = ((a, b), (b, a)) if forward else ((b, a), (a, b))
+            there, back = ((a, b), (b, a)) if (a, b) in legs or rng.random() < 0.5 else ((b, a), (a, b))
             flights |= {there} if one_way else {there, back}
-    trip = Trip(plan[-1].last, tuple(order[i] for i in rng.permutation(n_cities)), events, frozenset(flights))
+    trip = Trip(plan[-1].last, dict(order[i] for i in rng.permutation(n_cities)), events, flights)
     while unique and (other := next((p for p in plans(trip) if p != plan), None)):
         missed = [s for s in plan if s not in other]
         event = missed[rng.integers(len(missed))]
         trip = replace(trip, windows=(*(w for w in trip.windows if w.city != event.city), event))
-    return parse_problem(write_trip(trip, rng), gold=order, origin={"source": "generated"})
+    return parse_problem(write_trip(trip, rng), gold=order, source="generated")

@@ -9,7 +9,7 @@ import statistics
 from common import seconds
 
 from anytime_lib.tasks.integers import extract_integer
-from anytime_lib.tasks.math_verify import counts, second_opinions
+from anytime_lib.tasks.math_verify import second_opinions
 
 SHAPES = (
     "The final answer is $\\boxed{{{n}}}$.",
@@ -36,7 +36,7 @@ def main() -> None:
             theirs.append(second_opinions([(text, 17) for text in texts]).seconds.mean() * 1e6)
         a, b = statistics.median(ours), statistics.median(theirs)
         print(f"{name:>28} {a:9.1f} {b:10.1f} {b / a:7.1f}")
-    print(counts(second_opinions([(text, 17) for text in answers])).to_string())
+    print(second_opinions([(text, 17) for text in answers]).kind.value_counts(sort=False).to_string())
 
 
 if __name__ == "__main__":
