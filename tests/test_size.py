@@ -18,7 +18,7 @@ SPINE = {
     "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
-    "sweep": ["plan", "client", "live", "costs", "progress", "grading", "arms", "run"],
+    "sweep": ["plan", "client", "live", "costs", "grading", "arms", "run"],
     "stats": ["bootstrap", "intervals", "pairing", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand

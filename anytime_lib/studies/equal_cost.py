@@ -33,10 +33,8 @@ AXES = {
 
 
 def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model.
-
-    Raises:
-        DataError: an older version made the cells and noted no costs; run the sweep again, which calls nobody.
+    """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model. Cells of
+    an older version, which noted no costs, are a DataError: run the sweep again, which calls nobody.
 
     Returns:
         One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning,
@@ -75,15 +73,13 @@ def gains(
     cells: pd.DataFrame, table: pd.DataFrame, *, baseline: str = "base", n_resamples: int = 2_000, seed: int = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """What every other method gains on a baseline at each of its budgets, on each account of `AXES`.
+    """What every other method gains on a baseline at each of its budgets, on each account of `AXES`; `cells` are of one
+    run, and `table` is what `accounts` made of them.
 
     Quality is the best so far of the mean curve. At equal tokens: the method's quality less the baseline's at the same
     tokens (read off by straight lines; past the baseline's last budget, its quality there). At equal quality: the
     tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
     Problems are resampled with the same draws for both; costs are taken as they are.
-
-    Args:
-        cells, table: of one run; `table` is what `accounts` made of them.
 
     Returns:
         One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below

@@ -86,12 +86,9 @@ def trip_grades(answers: Iterable[tuple[str, Problem, str]]) -> pd.DataFrame:
 
 
 def label_sheet(store: Store, path: Path, n: int = 20, seed: int = 0) -> Path:
-    """Write a CSV of `n` stored answers, drawn at random, for a person to label; the grade is not in it.
-
-    Columns: answer_key, task, gold, response (a JSON string, so that no spreadsheet takes it for a formula), label
-    (to be filled in with one of `LABELS`). A sheet that is there already is left alone, labels and all. Responses to
-    private problems are withheld.
-    """
+    """Write a CSV of `n` stored answers, drawn at random, for a person to label, unless it is there already. Columns:
+    answer_key, task, gold, response (a JSON string, so that no spreadsheet takes it for a formula; withheld of private
+    problems), label (to be filled in with one of `LABELS`). The grade is not in it."""
     if path.exists():
         return path
     answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
@@ -104,28 +101,22 @@ def label_sheet(store: Store, path: Path, n: int = 20, seed: int = 0) -> Path:
 
 
 def labelled(store: Store, path: Path) -> pd.DataFrame:
-    """The labels of a sheet beside the graders' own: answer_key, task, label, grader.
-
-    Raises:
-        DataError: a label is none of `LABELS`.
-    """
+    """The labels of a sheet beside the graders' own: answer_key, task, label, grader. A label that is none of `LABELS`
+    is a DataError."""
     sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
     sheet["label"] = sheet.label.str.strip().str.lower()
     sheet = sheet.loc[sheet.label != "", ["answer_key", "task", "label"]]
     if len(odd := sheet[~sheet.label.isin(LABELS)]):
         raise DataError(f"{path}: label {odd.label.iloc[0]!r} is none of {', '.join(LABELS)}")
-    both = sheet.merge(
-        store.cells().drop_duplicates("answer_key")[["answer_key", "status", "correct"]], on="answer_key"
-    )
+    graded = store.cells().drop_duplicates("answer_key")[["answer_key", "status", "correct"]]
+    both = sheet.merge(graded, on="answer_key")
     both["grader"] = np.where(both.status != "ok", "none", np.where(both.correct.astype(bool), "right", "wrong"))
     return both[["answer_key", "task", "label", "grader"]]
 
 
 def cohen_kappa(first: pd.Series, second: pd.Series) -> float:
-    """Cohen's kappa of two raters: agreement beyond chance, 1 at most; 1 too where both only ever say the same thing.
-
-    Source: Cohen, "A coefficient of agreement for nominal scales" (1960).
-    """
+    """Cohen's kappa of two raters ("A coefficient of agreement for nominal scales", 1960): agreement beyond chance, 1
+    at most; 1 too where both only ever say the same thing."""
     shares = first.value_counts(normalize=True) * second.value_counts(normalize=True)
     agreed, by_chance = float((first == second).mean()), float(shares.sum())
     return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
