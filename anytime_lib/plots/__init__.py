@@ -1,16 +1,17 @@
 """Figures: functions of arrays and tables that return a matplotlib figure."""
 
-from anytime_lib.plots.curves import plot_accounts, plot_curves, plot_trace
-from anytime_lib.plots.differences import plot_differences, plot_profiles, plot_variants
+from anytime_lib.plots.curves import plot_accounts, plot_curves, plot_profiles, plot_trace
 from anytime_lib.plots.studies import (
     plot_audit,
     plot_bias,
     plot_detectable,
+    plot_differences,
     plot_extraction,
     plot_margins,
     plot_power,
     plot_rates,
     plot_variance,
+    plot_variants,
 )
 from anytime_lib.plots.style import save
 

@@ -1,9 +1,8 @@
 """What does each method cost in all, and what does it gain at equal cost?
 
 The budget counts reasoning alone. A method also pays for its prompts, its answer turn, and once for what it prepares on
-the pool (attempts, verdicts, principles). So methods are compared at equal reasoning budget, and at equal total tokens
-(prompt and completion, as the server counted them), with the preparation shared out over 1 problem, over 100, and over
-all problems of the run. Retries count in the preparation, not in what a problem costs.
+the pool. So methods are compared at equal reasoning budget, and at equal total tokens (prompt and completion, as the
+server counted them). Retries count in the preparation, not in what a problem costs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.pairing import paired_arrays
+from anytime_lib.stats.compare import paired_arrays
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 

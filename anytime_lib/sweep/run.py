@@ -1,8 +1,7 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
 
 All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
-calls nobody. Traces of all tasks and arms share the slots of one limiter, and no more of them are at work than there
-are slots. A trace and its answers follow each other in ascending order, so that prefix caches hit.
+calls nobody. No more traces, of all tasks and arms together, are at work than there are slots for requests.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -22,7 +20,6 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run, run_arms
@@ -35,9 +32,6 @@ from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-SETTLE = 120.0
-"""Seconds that requests in flight are waited for where a run ends in an error: they are paid for."""
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
@@ -76,9 +70,6 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
-            rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
-            model.limiter = Limiter(at.concurrency, **rates)
-            model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
             show: Any = {"mininterval": 1.0, "miniters": 0, "delay": 0.5, "disable": not progress}
             with tqdm(desc=config.label, unit="cell", **show) as bar:
@@ -87,7 +78,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
                 except BaseException as error:
-                    await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # an interrupt ends at once
+                    await backend.settle(120 if isinstance(error, Exception) else 0)  # an interrupt ends at once
                     raise
                 finally:
                     bar.set_postfix_str(backend.total())
@@ -113,10 +104,6 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
         if len(failed) == len(cells):
             raise EndpointError(f"every request failed, so there is nothing to grade: {why}")
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(cells), why)
-    texts = run.client.texts
-    if repeated := len(texts) - len(set(texts.values())):
-        words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
-        log.warning(words, repeated, len(texts))
     return cells.drop(columns="detail").reset_index(drop=True)
 
 
