@@ -306,16 +306,9 @@ def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run:
     assert "A placebo: do not train on it" in (folder / "preferences_sums_shuffled.md").read_text()
 
 
-def test_private_problems_are_not_written_down(run: Config) -> None:
-    config = run(tasks=[sums("hush", private=True, verify=checked)])
-    found = synthesised(config)
-    text = (config.folder / "preferences_hush.jsonl").read_text()
-    assert found.usable and "What is" not in text and "Sum" not in text and "withheld" in text
-    assert not (config.folder / "preferences_hush_trl.jsonl").exists()
-    assert "texts are withheld" in (config.folder / "preferences_hush.md").read_text()
+def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run: Config) -> None:
+    """Neither what was asked and said of them, nor in the repr of what was made."""
 
-
-def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config) -> None:
     def explains(body: dict[str, Any], n: int) -> Any:
         said = solver(body, n)
         if "ATTEMPT A: " in body["messages"][-1]["content"]:
@@ -327,12 +320,15 @@ def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config
     server.script = explains
     about = {"private": True, "reasoning": "Quagga"}
     rows = [about | {"text": f"Quagga, what is {i} + 1?", "gold": i + 1} for i in range(60)]
-    task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
-    found = synthesised(run(tasks=[task]))
-    assert found.usable and "Quagga" in found.usable[0].winner.reasoning
+    config = run(tasks=[make_task("quaggas", rows, lambda p, text: text == f"Sum: {p.gold}", answer_tokens=16)])
+    found = synthesised(config)
+    text, card = ((config.folder / f"preferences_quaggas.{end}").read_text() for end in ("jsonl", "md"))
+    assert found.usable and "withheld" in text and "texts are withheld" in card
+    assert not (config.folder / "preferences_quaggas_trl.jsonl").exists()
     learned = Principles("quaggas", ["Quagga"], "Quagga", 1, {"made": 1})
-    for shows in (found, found.usable, learned):
-        assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
+    for shows in (text, card, repr(found), repr(found.usable), repr(learned)):
+        assert "Quagga" not in shows and "Sum:" not in shows and "sum:" not in shows
+    assert "Quagga" in found.usable[0].winner.reasoning
 
 
 def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> None:
