@@ -128,13 +128,6 @@ def test_checkpoints_of_a_trace_follow_it_in_ascending_order(server: FakeServer,
         assert lengths == sorted(lengths)
 
 
-def test_identical_traces_are_told(server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture) -> None:
-    server.script = lambda body, n: "the same again " * 9 if body.get("logprobs") else say_something(body, n)
-    with caplog.at_level(logging.WARNING):
-        run_sweep(config(n_samples=3), progress=False)
-    assert "6 of 9 traces are word for word another sample" in caplog.text
-
-
 # Caps on spending.
 
 

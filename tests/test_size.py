@@ -19,7 +19,7 @@ SPINE = {
     "methods": ["base", "simple"],
     "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
     "sweep": ["plan", "client", "live", "costs", "grading", "arms", "run"],
-    "stats": ["bootstrap", "intervals", "pairing", "compare"],
+    "stats": ["bootstrap", "intervals", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""

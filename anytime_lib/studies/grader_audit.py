@@ -1,7 +1,4 @@
-"""Can the graders be trusted?
-
-Adversarial responses and what is read from them, grades that disagree, and a person's own labels beside the graders'.
-"""
+"""Can the graders be trusted? Adversarial responses, grades that disagree, and a person's own labels beside them."""
 
 from __future__ import annotations
 

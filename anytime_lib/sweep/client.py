@@ -23,8 +23,8 @@ from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, di
 KEY_VERSION = 1
 
 Row = dict[str, Any]
-"""A reply as it is stored (see `models.reply.Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there
-is none), and `by_file`: it was the user's, not the server's."""
+"""A stored reply (see `Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there is no tokenizer), and
+`by_file`: it was the user's, not the server's."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,6 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        texts: key of a trace -> hash of its problem, method and text, by which repeated ones are known.
         keys: of what was asked for, in vain or not; None: they are not kept.
     """
 
@@ -70,7 +69,6 @@ class CachedClient:
         self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
         self.trace_slots = trace_slots or asyncio.Semaphore()
         self.keys: set[str] | None = None
-        self.texts: dict[str, int] = {}
 
     def request(self, of: Sample, kind: str, body: dict[str, Any]) -> Request:
         """A request with all that determines its reply."""
@@ -95,9 +93,7 @@ class CachedClient:
                 raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
             row = await self.backend.complete(request)
         tokenised = None if row["ends"] is not None else await self._tokenised(of, request.key, row)
-        trace = trace_of(request.key, messages, row, tokenised)
-        self.texts[trace.key] = hash((of.task.name, of.method, of.problem.id, trace.text))
-        return trace
+        return trace_of(request.key, messages, row, tokenised)
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
         """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has

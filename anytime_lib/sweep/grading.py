@@ -18,9 +18,6 @@ from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
-BATCH = 2_000
-"""Cells written at once: large enough for speed, small enough that memory does not grow with the store."""
-
 
 class StoredAnswer(NamedTuple):
     """A cell with the answer its grade is derived from."""
@@ -69,7 +66,7 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
             pending.append(cell)
         if (cell["score"], cell["status"]) != (before["score"], before["status"]):
             changed.append(cell | {"score_before": before["score"], "status_before": before["status"]})
-        if len(pending) >= BATCH:
+        if len(pending) >= 2_000:  # so memory does not grow with the store
             store.put_cells(pending)
             pending = []
     store.put_cells(pending)

@@ -20,11 +20,9 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
-from anytime_lib.sweep.costs import SpendLimit
+from anytime_lib.sweep.costs import TOKENS, SpendLimit
 
 log = logging.getLogger(__name__)
-
-USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
 
 
 class LiveBackend:
@@ -154,6 +152,6 @@ class LiveBackend:
         self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"
     ) -> Row:
         who = {"task": request.task, "method": request.method, "model": self.model.name}
-        billed = {name: (usage or {}).get(name, 0) for name in USAGE}
+        billed = {name: (usage or {}).get(name, 0) for name in (*TOKENS, "seconds")}
         about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}
         return await self.store.aput(**about, request=request.whole, response=response, status=status)

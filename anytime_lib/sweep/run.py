@@ -1,8 +1,7 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
 
 All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
-calls nobody. Traces of all tasks and arms share the slots of one limiter, and no more of them are at work than there
-are slots. A trace and its answers follow each other in ascending order, so that prefix caches hit.
+calls nobody. No more traces, of all tasks and arms together, are at work than there are slots for requests.
 """
 
 from __future__ import annotations
@@ -35,9 +34,6 @@ from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-SETTLE = 120.0
-"""Seconds that requests in flight are waited for where a run ends in an error: they are paid for."""
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
@@ -87,7 +83,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
                 except BaseException as error:
-                    await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # an interrupt ends at once
+                    await backend.settle(120 if isinstance(error, Exception) else 0)  # an interrupt ends at once
                     raise
                 finally:
                     bar.set_postfix_str(backend.total())
@@ -113,10 +109,6 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
         if len(failed) == len(cells):
             raise EndpointError(f"every request failed, so there is nothing to grade: {why}")
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(cells), why)
-    texts = run.client.texts
-    if repeated := len(texts) - len(set(texts.values())):
-        words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
-        log.warning(words, repeated, len(texts))
     return cells.drop(columns="detail").reset_index(drop=True)
 
 
