@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,7 +20,6 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run, run_arms
@@ -72,9 +70,6 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
-            rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
-            model.limiter = Limiter(at.concurrency, **rates)
-            model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
             show: Any = {"mininterval": 1.0, "miniters": 0, "delay": 0.5, "disable": not progress}
             with tqdm(desc=config.label, unit="cell", **show) as bar:
