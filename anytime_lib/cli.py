@@ -101,8 +101,7 @@ def _run(asked: argparse.Namespace) -> None:
             rows = import_traces(asked.traces, config, asked.task)
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
-            print(f"rows that match no problem: {missed or 'none'}")
-            print("run the method `imported` in this run to have a model answer from them")
+            print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:
                 changed = regrade(store)

@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import cache
 from itertools import combinations
 from math import comb
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -47,10 +47,8 @@ def anytime_index(
             weighs every doubling alike.
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
-    if b.ndim != 1 or b.size < 2:
-        raise ValueError("the Anytime Index is an area between budgets: give at least two budgets")
-    if not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
-        raise ValueError(f"budgets must be finite and strictly increasing, not {b.tolist()}")
+    if b.ndim != 1 or b.size < 2 or not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
+        raise ValueError(f"give at least two budgets, finite and strictly increasing, not {b.tolist()}")
     if axis not in ("linear", "log") or (axis == "log" and b[0] <= 0):
         raise ValueError(f"axis must be linear, or log of budgets above 0, not {axis!r} of {b.tolist()}")
     if q.shape[-1:] != b.shape:
@@ -66,24 +64,9 @@ def anytime_index(
     return float(index) if index.ndim == 0 else index
 
 
-class CellsArray(NamedTuple):
-    """The cells of one run, model and task: (M, P, S, T) values, NaN where missing or an error, the names of what lies
-    along each axis, sorted, and which cells the table has (`asked`)."""
-
-    values: Floats
-    methods: list[str]
-    problems: list[str]
-    samples: list[int]
-    budgets: list[int]
-    asked: NDArray[np.bool_]
-
-
-def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
-    """A column of the cells of one run, model and task as an array, whatever the order of the rows.
-
-    Raises:
-        DataError: several runs, models or tasks; a cell that is there twice; a cell without a name on some axis.
-    """
+def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[str], list[int]]:
+    """A column of the cells of one run, model and task as an array: (M, P, S, T) values, NaN where missing or an error,
+    and the sorted names of M methods, P problems and T budgets."""
     if any(cells[name].nunique() > 1 for name in ARM[:3]):
         raise DataError("one run, model and task expected, the cells hold several: filter them first")
     axes = ["method", "problem_id", "sample", "budget"]
@@ -93,17 +76,16 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> CellsArray:
         raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
     codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
     values = np.full([len(n) for n in names], np.nan)
-    asked = np.zeros(values.shape, dtype=bool)
-    values[codes], asked[codes] = cells[value].astype(float).to_numpy(), True
-    return CellsArray(values, list(map(str, names[0])), list(names[1]), list(names[2]), list(map(int, names[3])), asked)
+    values[codes] = cells[value].astype(float).to_numpy()
+    return values, list(map(str, names[0])), list(names[1]), list(map(int, names[3]))
 
 
 def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:
     """The cells of one arm as an array: (P, S, T) values (NaN where missing or an error), P problem ids, T budgets."""
     if (n := len(cells[ARM].drop_duplicates())) != 1:
         raise DataError(f"one (run, model, task, method) expected, the cells hold {n}: filter them first")
-    found = cells_array(cells, value)
-    return found.values[0], found.problems, found.budgets
+    values, _, problems, budgets = cells_array(cells, value)
+    return values[0], problems, budgets
 
 
 def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
@@ -116,7 +98,7 @@ def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
     return from_means(average(problem_curves(quality, order)), order, quality.shape[-1])
 
 
-def problem_curves(quality: Floats, order: Order = "pooled") -> Floats:
+def problem_curves(quality: Floats, order: Order) -> Floats:
     """Each problem's part in the curve, (..., P, S, T) -> (..., P, U), whose mean `from_means` makes the curve of. U is
     T; with `crossfit`, means over either half of the samples, one way to halve them after another, 2 T x the ways."""
     if order in ("pooled", "raw"):
@@ -144,8 +126,16 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
         return best_so_far(means)
     if order != "crossfit":
         return means
-    a, b = np.moveaxis(means.reshape(*means.shape[:-1], -1, 2, n_budgets), -2, 0)
-    return average(np.concatenate([_read_at_best(a, b), _read_at_best(b, a)], axis=-2))
+    halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
+    return average(_read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
+
+
+def _read_at_best(pick: Floats, read: Floats) -> Floats:
+    """For each prefix, the value of `read` where `pick` is largest; of ties the latest (the earliest reads too low)."""
+    filled = np.where(np.isnan(pick), -np.inf, pick)
+    best = np.maximum.accumulate(filled, axis=-1)
+    where = np.maximum.accumulate(np.where(filled >= best, np.arange(pick.shape[-1]), 0), axis=-1)
+    return np.where(np.isnan(pick), np.nan, np.take_along_axis(read, where, axis=-1))
 
 
 @cache
@@ -156,12 +146,6 @@ def _halvings(n: int) -> list[NDArray[np.bool_]]:
         return list(masks[: len(masks) // 2] if n % 2 == 0 else masks)  # of an even number each comes twice
     rng = np.random.default_rng(n)
     return [rng.permutation(n) < n // 2 for _ in range(16)]
-
-
-def finished_only(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself."""
-    finished = cells.stopped_naturally.astype("boolean").astype("Float64").to_numpy(float, na_value=np.nan)
-    return cells.assign(score=cells.score * finished)
 
 
 def average(values: Floats) -> Floats:
@@ -175,14 +159,6 @@ def average(values: Floats) -> Floats:
 def best_so_far(values: Floats) -> Floats:
     """Running maximum along the last axis over what is known; what is missing stays missing."""
     return np.where(np.isnan(values), np.nan, np.fmax.accumulate(values, axis=-1))
-
-
-def _read_at_best(pick: Floats, read: Floats) -> Floats:
-    """For each prefix, the value of `read` where `pick` is largest; of ties the latest (the earliest reads too low)."""
-    filled = np.where(np.isnan(pick), -np.inf, pick)
-    best = np.maximum.accumulate(filled, axis=-1)
-    where = np.maximum.accumulate(np.where(filled >= best, np.arange(pick.shape[-1]), 0), axis=-1)
-    return np.where(np.isnan(pick), np.nan, np.take_along_axis(read, where, axis=-1))
 
 
 def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:

@@ -17,7 +17,6 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader
 
-from anytime_lib import errors
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
@@ -29,19 +28,13 @@ from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
-"""What the first page shows of every arm's index."""
 CAVEATS = {
-    "SmolLM2-135M-Instruct": (
-        "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its reasoning "
-        "rarely helps it: expect some partial credit on small trips, chance on four-option questions and next to "
-        "nothing on mathematics. These curves show that the machinery works; they say nothing about large models."
-    ),
-    "simulated": (
-        "These numbers are of a simulation: no language model was asked. The simulated respondent reasons by chance, "
-        "with rates that its params state, so they show whether the machinery finds a truth that is known; they say "
-        "nothing about any model."
-    ),
+    "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
+    "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
+    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery finds "
+    "a truth that is known; they say nothing about any model.",
 }
+"""What must be said beside the numbers of a model whose name begins so."""
 
 
 def caveat(model: str) -> str:
@@ -50,14 +43,8 @@ def caveat(model: str) -> str:
 
 
 def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:
-    """Execute every numbered notebook with a params file of params/ and write the report beside the results.
-
-    Returns:
-        The path of the report's first page.
-
-    Raises:
-        AnytimeError: a notebook stopped with one; its sentence is passed on. The notebook, executed that far, is kept.
-    """
+    """Execute every numbered notebook with a params file of params/ and write the report beside the results; returns
+    the path of its first page. AnytimeError where a notebook stops; executed that far, it is kept."""
     config = RunConfig(**(settings := read_yaml(params)))
     found = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
     if not found:
@@ -91,12 +78,8 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
             config=transport,
         )  # fmt: skip
     except papermill.PapermillExecutionError as error:
-        if error.ename in {*vars(errors), "SpendCapReached"}:
-            raise AnytimeError(f"{notebook.name}: {error.evalue}") from None
-        raise AnytimeError(
-            f"{notebook.name} stopped with {error.ename}: {str(error.evalue)[:300]}; the notebook as far as it got is "
-            f"in {target}"
-        ) from None
+        why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
+        raise AnytimeError(f"{notebook.name}: {why}") from None
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
     page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
     target.with_suffix(".html").write_text(page, encoding="utf-8")
@@ -119,12 +102,13 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
-    family = compare_family(cells, config.analysis.family, baseline=config.analysis.baseline, **config.resampling)
+    shown: Any = {"index": False, "border": 0, "float_format": lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}"}
+    of, again = config.analysis, config.resampling
     text = page.render(
-        about=about, analysis=config.analysis, run=config.label, caveat=caveat(model.name), calls=calls,
-        notebooks=notebooks, figures=sorted(path.stem for path in (folder / "figures").glob("*.png")),
-        index=_table(estimate(cells, **config.resampling)[INDEX]), family=family, ledger=_table(ledger),
-        seconds=time.time() - since,
+        about=about, analysis=of, run=config.label, caveat=caveat(model.name), notebooks=notebooks, calls=calls,
+        figures=sorted(path.stem for path in (folder / "figures").glob("*.png")), seconds=time.time() - since,
+        index=estimate(cells, **again)[INDEX].to_html(**shown), ledger=ledger.to_html(**shown),
+        family=compare_family(cells, of.family, baseline=of.baseline, **again),
     )  # fmt: skip
     cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
@@ -134,32 +118,22 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     return folder / "index.html"
 
 
-def _table(frame: pd.DataFrame) -> str:
-    return frame.to_html(index=False, border=0, float_format=lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}")
-
-
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:
-    """Sizes, seed and sources of every arm.
+    """One row per (task, method), by which it is indexed: n (problems), N (samples of each), T (budgets), budgets
+    (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state one),
+    source and revision of the data, problems_hash (the first digits of a hash of what was asked: equal for equal sets
+    of problems), seed."""
+    about = [(p.task, p.id, p.content_hash, *map(p.metadata.get, ("source", "revision"))) for p in store.problems()]
+    known = pd.DataFrame(about, columns=["task", "problem_id", "hash", "source", "revision"]).fillna("none").astype(str)
 
-    Returns:
-        One row per (task, method), by which it is indexed: n (problems), N (samples a problem), T (budgets), budgets
-        (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state
-        one), source and revision (of the data; where there is none, the hash must do), problems_hash (the first digits
-        of a hash of what was asked: equal for equal sets of problems), seed.
-    """
-    names, failed = ["task", "problem_id", "source", "revision", "hash"], cells.status == "error"
-    asked = [
-        (p.task, p.id, *(str(p.metadata.get(name, "none")) for name in ("source", "revision")), p.content_hash)
-        for p in store.problems()
-    ]
-    arms = cells.assign(failed=failed, read=(cells.status == "ok").astype(float).mask(failed))
-    return arms.merge(pd.DataFrame(asked, columns=names)).groupby(["task", "method"], sort=False).agg(
+    def listed(names: pd.Series) -> str:
+        return ", ".join(sorted(set(names)))
+
+    failed = cells.status == "error"
+    arms = cells.assign(failed=failed, read=(cells.status == "ok").astype(float).mask(failed)).merge(known)
+    return arms.groupby(["task", "method"], sort=False).agg(
         n=("problem_id", "nunique"), N=("sample", "nunique"), T=("budget", "nunique"),
         budgets=("budget", lambda budgets: f"{budgets.min()} to {budgets.max()}"), cells=("budget", "size"),
-        missing=("failed", "sum"), read=("read", "mean"), source=("source", _listed), revision=("revision", _listed),
+        missing=("failed", "sum"), read=("read", "mean"), source=("source", listed), revision=("revision", listed),
         problems_hash=("hash", lambda hashes: digest(sorted(set(hashes)))[:8]),
     ).round({"read": 3}).assign(seed=config.seed)  # fmt: skip
-
-
-def _listed(names: pd.Series) -> str:
-    return ", ".join(sorted(set(names)))

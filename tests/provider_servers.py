@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,33 +21,21 @@ REASONED = ("so", "Zürich", "then", "17", "maybe", "日本", "hence", "nö")
 
 @dataclass(frozen=True)
 class Provider:
-    """How one provider's endpoint behaves.
+    """How one provider's endpoint behaves."""
 
-    Attributes:
-        models: what its list names; owner: as it says there (None: the list has no owners).
-        refuses: setting -> (status, body) it is refused with.
-        reasoning: `` (none), a field's name, `think`, `think_open` (the template opened the tag), or `hidden`.
-        probabilities: `full`, `content` (not of the reasoning), `marked` (split characters read as U+FFFD), `joined`
-            (llama.cpp), or `` (asked for in vain).
-        usage: `openai`, `apart` (reasoning is billed beside the completion), or `bare`.
-        tokenize: whose route it has: `vllm`, `sglang`, `llamacpp`, or ``.
-        prefill: `continue` (with the settings of vLLM), `echo`, or ``.
-        noise: it sends comments to keep a stream alive.
-        alternatives: the most alternatives that it lists.
-        wrong_key: the status of a wrong key.
-    """
-
-    models: tuple[str, ...]
-    owner: str | None = None
-    refuses: Mapping[str, tuple[int, Any]] = field(default_factory=dict)
-    reasoning: str = ""
+    models: tuple[str, ...]  # what its list names
+    owner: str | None = None  # as it says there; None: the list has no owners
+    refuses: Mapping[str, tuple[int, Any]] = field(default_factory=dict)  # setting -> (status, body)
+    reasoning: str = ""  # none, a field's name, `think`, `think_open` (the template opened the tag), or `hidden`
+    # `full`, `content` (not of the reasoning), `marked` (split characters read as U+FFFD), `joined` (llama.cpp), or
+    # asked for in vain
     probabilities: str = "full"
-    usage: str = "openai"
-    tokenize: str = ""
-    prefill: str = ""
-    noise: bool = False
-    alternatives: int = 20
-    wrong_key: int = 401
+    usage: str = "openai"  # `apart`: reasoning is billed beside the completion; `bare`: without details
+    tokenize: str = ""  # whose route it has: `vllm`, `sglang`, `llamacpp`
+    prefill: str = ""  # `continue` (with the settings of vLLM), `echo`
+    noise: bool = False  # it sends comments to keep a stream alive
+    alternatives: int = 20  # at most
+    wrong_key: int = 401  # the status of one
 
 
 def _openai(name: str, words: str, code: str, status: int = 400) -> tuple[int, Any]:
@@ -96,7 +85,7 @@ class ProviderServer(HttpServer):
     """Serves one provider's facts until `close`; `requests` holds the body of every chat request."""
 
     def __init__(self, provider: Provider) -> None:
-        self.provider, self.requests = provider, list[dict[str, Any]]()
+        self.provider, self.requests, self._vocabulary = provider, list[dict[str, Any]](), dict[int, bytes]()
         super().__init__()
 
     def answer(self, request: Request) -> None:
@@ -121,10 +110,11 @@ class ProviderServer(HttpServer):
             spelled = ["".join(_letter(b) for b in p) for p in pieces]
             return 200, {"count": len(pieces), "tokens": [7] * len(pieces), "token_strs": spelled}
         if path == "/tokenize" and kind == "sglang":
-            self._last = tokens_of(body["prompt"])
-            return 200, {"tokens": list(range(len(self._last))), "count": len(self._last), "max_model_len": 4096}
+            pieces = tokens_of(body["prompt"])
+            self._vocabulary |= {zlib.crc32(piece): piece for piece in pieces}
+            return 200, {"tokens": [*map(zlib.crc32, pieces)], "count": len(pieces), "max_model_len": 4096}
         if path == "/detokenize" and kind == "sglang":
-            return 200, {"text": [self._last[i].decode(errors="replace") for (i,) in body["tokens"]]}
+            return 200, {"text": [self._vocabulary[i].decode(errors="replace") for (i,) in body["tokens"]]}
         return 404, "404 page not found"
 
     def chat(self, body: dict[str, Any], handler: Any) -> None:
@@ -231,7 +221,7 @@ class ProviderServer(HttpServer):
         if kind == "joined":
             joined: list[bytes] = []
             for piece in pieces:
-                if joined and not _is_text(joined[-1]):
+                if joined and isinstance(_text_or_bytes(joined[-1]), list):
                     joined[-1] += piece
                 else:
                     joined.append(piece)
@@ -244,16 +234,11 @@ def _joined(parts: list[tuple[str, bytes]], wanted: str) -> str:
     return b"".join(p for where, p in parts if where == wanted).decode(errors="ignore")
 
 
-def _is_text(raw: bytes) -> bool:
-    try:
-        raw.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 def _text_or_bytes(raw: bytes) -> str | list[int]:
-    return raw.decode() if _is_text(raw) else list(raw)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return list(raw)
 
 
 def _letter(byte: int) -> str:

@@ -73,7 +73,7 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
 def test_a_port_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     assert main(["serve", "--port=65536", f"--gguf={tmp_path / 'm.gguf'}"]) == 2
-    assert "port 65536 is taken, or is none" in capsys.readouterr().err
+    assert "port 65536 is none or taken" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])

@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from anytime_lib import anytime_curve, anytime_index
 from anytime_lib.errors import DataError
-from anytime_lib.index import ORDERS, cells_array, finished_only, mean_curve, quality_array
-from anytime_lib.stats.estimate import permutation_null
+from anytime_lib.index import ORDERS, cells_array, mean_curve, quality_array
+from anytime_lib.stats.estimate import index_variants
 from anytime_lib.store import CELL_COLUMNS, tidy
 
 budgets = st.lists(st.integers(1, 100_000), min_size=2, max_size=8, unique=True).map(sorted)
@@ -108,7 +108,7 @@ def test_curve_of_cells_leaves_out_what_is_missing() -> None:
 def test_cells_that_make_no_array() -> None:
     cells = cells_of(np.zeros((3, 2, 2)))
     both = pd.concat([cells, cells[:5].assign(method="pdp")])
-    assert cells_array(both).asked.sum(axis=(1, 2, 3)).tolist() == [12, 5]
+    assert cells_array(both)[1:] == (["base", "pdp"], ["p0", "p1", "p2"], [1, 2])
     wrong = {
         "7 cells are there more than once.*method, problem_id, sample, budget": pd.concat([cells, cells[:7]]),
         "have no 'sample'": cells.assign(sample=cells["sample"].astype(float).where(cells["sample"] > 0)),
@@ -155,14 +155,7 @@ def test_crossfit_by_hand() -> None:
 
 def test_permutation_null_is_the_maximum_alone() -> None:
     quality = (np.random.default_rng(0).random((200, 4, 8)) < np.linspace(0.2, 0.8, 8)).astype(float)
-    rng = np.random.default_rng(1)
-    null = {o: permutation_null(quality, o, n_permutations=20, rng=rng)[:, -1].mean() for o in ORDERS}
+    found = index_variants(cells_of(quality), n_resamples=2, n_permutations=20).query("axis == 'log' and q_max == 1")
+    null = found.set_index("order").null
     assert null["raw"] == pytest.approx(quality.mean(), abs=0.02) and null["crossfit"] == pytest.approx(0.5, abs=0.03)
     assert null["raw"] < null["pooled"] < null["problem"] < null["trace"]
-
-
-def test_area_without_cuts_counts_what_was_right_and_finished() -> None:
-    cells = cells_of(np.array([[[1.0, 1.0, 1.0], [0.0, 1.0, np.nan]]]))
-    cells["stopped_naturally"] = pd.array([False, True, True, False, None, True], dtype="boolean")
-    uncut = finished_only(cells)
-    assert uncut.score.tolist()[:4] == [0.0, 1.0, 1.0, 0.0] and uncut.score.isna().tolist()[4:] == [True, True]

@@ -191,4 +191,3 @@ def test_cached_tokens_are_part_of_the_prompt(prompt: int, cached: int, completi
     price = Price("m", 2.0, 10.0, 0.5)
     whole = price.dollars(prompt, 0, completion)
     assert price.dollars(prompt, cached, completion) == pytest.approx(whole - cached * 1.5e-6, abs=1e-9)
-    assert price.of({"prompt_tokens": prompt, "completion_tokens": completion}) == pytest.approx(whole)

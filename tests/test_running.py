@@ -23,7 +23,6 @@ from jupyter_client.manager import start_new_kernel
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import ConfigError
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
-from anytime_lib.sweep.progress import Progress
 from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
@@ -127,13 +126,6 @@ def test_checkpoints_of_a_trace_follow_it_in_ascending_order(server: FakeServer,
         assert trace.get("logprobs")
         lengths = [len(next(sent)["messages"][-2]["content"]) for _ in range(4)]
         assert lengths == sorted(lengths)
-
-
-def test_identical_traces_are_told(server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture) -> None:
-    server.script = lambda body, n: "the same again " * 9 if body.get("logprobs") else say_something(body, n)
-    with caplog.at_level(logging.WARNING):
-        run_sweep(config(n_samples=3), progress=False)
-    assert "6 of 9 traces are word for word another sample" in caplog.text
 
 
 # Caps on spending.
@@ -256,21 +248,16 @@ def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Cal
 # The bar, and what is said at the start.
 
 
-def test_the_bar_tells_the_running_total_and_retries_with_their_reason(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = Progress("run", show=True)
-    bar.on_reply(1200, cached=False)
-    bar.retry("429 too many requests")
-    bar.close()
-    assert "1 calls, 0 known, 1,200 tokens" in bar.text()
-    assert "1 retries, last: 429 too many requests" in capsys.readouterr().err
-
-
-def test_a_run_says_how_many_problems_go_where(
-    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_the_bar_tells_the_running_total_and_retries_with_their_reason(
+    server: FakeServer, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "aime.jsonl"
-    path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(40)))
-    tasks = {"aime": {"source": str(path)}, "gpqa": {}}
-    run_sweep(config(tasks=tasks, methods=["few_shot"], n_shots=1, pool_problems=3))
+    server.script = lambda body, n: (429, {"error": {"message": "slow down"}}) if n == 3 else say_something(body, n)
+    run_sweep(config())
+    told = capsys.readouterr().err
+    assert "24/24" in told and "30 calls, 0 known" in told and "1 retries, last: 429 slow down" in told
+
+
+def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    run_sweep(config(tasks=["aime", "gpqa"], methods=["few_shot"], n_shots=1, pool_problems=3))
     told = capsys.readouterr().out
-    assert "aime: of 40 problems, 3 are tested, 1 are examples, 3 make the pool; gpqa: of problems of its own" in told
+    assert "aime: 3 problems are tested, 1 are examples, 3 make the pool; gpqa: 3 problems are tested" in told

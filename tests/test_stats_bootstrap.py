@@ -10,21 +10,16 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom, bootstrap, chi2, ttest_1samp
+from scipy.stats import binom, chi2, ttest_1samp
 from test_index import cells_of
 
 from anytime_lib import anytime_curve
-from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order
 from anytime_lib.stats import band, equivalent, estimate
 from anytime_lib.stats.bootstrap import curve_of, draw_weights, exchange_signs, index_of, jackknifed, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.estimate import index_variants, problem_values
-from anytime_lib.stats.intervals import METHODS, Method, interval, one_sided_pvalue, simultaneous_interval
-
-from anytime_lib.stats.intervals import widen_near_limits  # isort: skip
-
-from anytime_lib.stats.profiles import performance_profile
+from anytime_lib.stats.estimate import index_variants, performance_profile, problem_values
+from anytime_lib.stats.intervals import interval, one_sided_pvalue, simultaneous_interval, widen_near_limits
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]
@@ -35,8 +30,8 @@ def scores(n: int = 12, k: int = 4, arms: int = 2, seed: int = 0) -> np.ndarray:
     return (rng.random((arms, n, k, 4)) < rng.random((1, n, 1, 1)) * [0.3, 0.6, 0.9, 0.8]).astype(float)
 
 
-def compared(quality: np.ndarray, method: Method = "t", n_resamples: int = 200, order: Order = "pooled") -> Comparison:
-    return compare_arrays(quality, BUDGETS, index_of(order), n_resamples=n_resamples, method=method)
+def compared(quality: np.ndarray, n_resamples: int = 200, order: Order = "pooled") -> Comparison:
+    return compare_arrays(quality, BUDGETS, index_of(order), n_resamples=n_resamples)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -59,13 +54,6 @@ def test_every_problem_is_drawn_as_often(n: int) -> None:
     assert np.sum((weights.sum(axis=0) - 200) ** 2 / 200) <= chi2.isf(1e-4, max(n - 1, 1))
 
 
-def test_percentiles_are_scipys_on_the_same_draws() -> None:
-    data = np.random.default_rng(1).exponential(size=25)
-    theirs = bootstrap((data,), np.mean, n_resamples=999, method="percentile", rng=np.random.default_rng(2))
-    ours = interval(theirs.bootstrap_distribution, data.mean(), n=25, method="percentile")
-    assert ours == pytest.approx(tuple(theirs.confidence_interval), rel=1e-12)
-
-
 def test_the_t_test_and_interval_are_students() -> None:
     """scipy's interval uses the sample's own standard error; ours that of 10,000 draws, known to about 1 %."""
     quality = scores(40)
@@ -78,24 +66,20 @@ def test_the_t_test_and_interval_are_students() -> None:
     assert found.effect_size == pytest.approx(expected.statistic / np.sqrt(40))
 
 
-@pytest.mark.parametrize("method", METHODS)
 @given(seed=st.integers(0, 10_000), level=st.floats(0.6, 0.99))
 @settings(max_examples=20, deadline=None)
-def test_pvalue_and_interval_agree(method: Method, seed: int, level: float) -> None:
+def test_pvalue_and_interval_agree(seed: int, level: float) -> None:
     """The one-sided p-value at the ends of the interval is what the level leaves on either side; NaN draws are none."""
     draws = np.append(np.random.default_rng(seed).gamma(4, 0.05, 4_000) - 0.1, np.full(500, np.nan))
-    low, high = interval(draws, 0.1, n=20, method=method, confidence_level=level)
-    bare = interval(draws[:4_000], 0.1, n=20, method=method, confidence_level=level)
+    low, high = interval(draws, 0.1, n=20, confidence_level=level)
+    bare = interval(draws[:4_000], 0.1, n=20, confidence_level=level)
     assert (float(low), float(high)) == pytest.approx((float(bare[0]), float(bare[1])), rel=1e-9)
     for end, expected in ((low, (1 - level) / 2), (high, (1 + level) / 2)):
-        assert one_sided_pvalue(draws, 0.1, float(end), n=20, method=method) == pytest.approx(expected, abs=2e-3)
-    with pytest.raises(DataError, match="unknown method 'bca'; known: t, percentile"):
-        interval(draws, 0.1, n=20, method="bca")  # type: ignore[arg-type]
+        assert one_sided_pvalue(draws, 0.1, float(end), n=20) == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_nothing_varies_and_the_interval_is_a_point(method: Method) -> None:
-    found = compared(np.tile(scores(1, 4), (1, 9, 1, 1)), method)
+def test_nothing_varies_and_the_interval_is_a_point() -> None:
+    found = compared(np.tile(scores(1, 4), (1, 9, 1, 1)))
     assert found.confidence_interval() == pytest.approx((found.statistic,) * 2)
     assert "point" in found.summary()
     perfect = estimate(cells_of(np.ones((6, 3, 3))), n_resamples=200).iloc[0]
@@ -153,10 +137,9 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("n", [1, 2])
-def test_one_or_two_problems_prove_nothing(n: int, method: Method) -> None:
-    found = compared(np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.c_[0.5 : 1 : n * 1j][..., None]]), method)
+def test_one_or_two_problems_prove_nothing(n: int) -> None:
+    found = compared(np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.c_[0.5 : 1 : n * 1j][..., None]]))
     assert not np.isnan(found.confidence_interval()).any() and found.pvalue == 2 / 2**n
     assert "a hint, no proof" in found.summary() and ("not distinguishable" in found.summary() or n > 1)
 

@@ -14,9 +14,9 @@ from anytime_lib.index import ORDERS
 from anytime_lib.plots import plot_curves, plot_differences, plot_profiles, plot_variants
 from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
-from anytime_lib.stats.profiles import performance_profile
+from anytime_lib.stats.estimate import performance_profile
 from anytime_lib.stats.sensitivity import difference_variants
-from anytime_lib.sweep.grading import regraded
+from anytime_lib.studies.grader_audit import regraded
 
 
 def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.ndarray:
@@ -89,10 +89,8 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
 
 def test_variants_change_one_choice_at_a_time() -> None:
     found = difference_variants(arms(24, better=0.3), baseline="base", treatment="better", n_resamples=300)
-    assert found.choice.iloc[0] == "default" and set(found.variant) >= {*ORDERS[1:], "log", "observed", "percentile"}
-    assert (found.says == "above").sum() >= 8  # a difference of .3 does not hang on the axis or the interval
-    same = found[found.choice == "interval"]
-    assert (same.difference == found.difference.iloc[0]).all() and (same.low != found.low.iloc[0]).all()
+    assert found.choice.iloc[0] == "default" and set(found.variant) >= {*ORDERS[1:], "log", "observed"}
+    assert (found.says == "above").sum() >= 7  # a difference of .3 does not hang on the axis
     single = difference_variants(
         pd.concat([cells_of(scores(9, n_samples=1)), cells_of(scores(9, 0.1, 1, 1), "b")]), baseline="base",
         treatment="b", n_resamples=100,

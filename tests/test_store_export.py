@@ -30,13 +30,13 @@ HOSTILE = "</script><script>alert(1)</script>\u2028=cmd|' /C calc'!A0\x00\x1b[2J
 
 
 def ask(store: Store, task: str, kind: str, content: str, said: str, **more: Any) -> str:
-    request = {"v": 1, "kind": kind, "model": "m/1", "endpoint": "https://e/v1", "sample": 0, "temperature": 0.5,
-               "messages": [{"role": "user", "content": content}], "stop": [content]}  # fmt: skip
-    reply = {"text": said, "reasoning": said, "finish_reason": "stop", "ends": [1, 2], "prompt_tokens": 5,
-             "completion_tokens": 3, "first": {said: 0.0}, "usage": {"echo": said}}  # fmt: skip
-    row = {"key": digest([task, kind, content]), "kind": kind, "task": task, "method": "base", "model": "m/1",
-           "endpoint": "https://e/v1", "request": request, "response": reply, "status": "ok", "prompt_tokens": 5,
-           "cached_tokens": 1, "completion_tokens": 3, "seconds": 0.5, "created": 1.7e9}  # fmt: skip
+    who = {"kind": kind, "model": "m/1", "endpoint": "https://e/v1"}
+    usage = {"prompt_tokens": 5, "cached_tokens": 1, "completion_tokens": 3}
+    request = who | {"temperature": 0.5, "messages": [{"role": "user", "content": content}], "stop": [content]}
+    reply = {"text": said, "reasoning": said, "finish_reason": "stop", "ends": [1, 2], "first": {said: 0.0},
+             "usage": {"echo": said}, **usage}  # fmt: skip
+    row = {"key": digest([task, kind, content]), "task": task, "method": "base", "request": request, "response": reply,
+           "status": "ok", "seconds": 0.5, "created": 1.7e9, **who, **usage}  # fmt: skip
     store.put(**row | more)
     return str(row["key"])
 
@@ -78,8 +78,7 @@ def bytes_of(paths: list[Path]) -> bytes:
     for path in paths:
         whole += path.read_bytes() + path.name.encode()
         if path.suffix == ".parquet":
-            whole += pd.read_parquet(path).to_csv().encode()
-            whole += b"".join(str(v).encode() for c in ("messages",) if c in (f := pd.read_parquet(path)) for v in f[c])
+            whole += pd.read_parquet(path).to_json().encode()
         if path.suffix == ".eval":
             with zipfile.ZipFile(path) as archive:
                 whole += b"".join(archive.read(name) for name in archive.namelist())
@@ -110,27 +109,23 @@ def test_without_a_private_problem_the_canaries_would_be_seen(store: Store, tmp_
 
 
 def test_parquet_and_json_lines_hold_the_same_tables(store: Store, tmp_path: Path) -> None:
-    export(store, tmp_path / "p", "parquet")
-    export(store, tmp_path / "j", "jsonl")
+    export(store, tmp_path, "parquet")
+    export(store, tmp_path, "jsonl")
+    tables = {}
     for name, columns in COLUMNS.items():
-        frame = pd.read_parquet(tmp_path / "p" / f"{name}.parquet")
-        lines = (tmp_path / "j" / f"{name}.jsonl").read_bytes().decode("ascii").splitlines()
-        rows = [json.loads(line) for line in lines]
+        frame = pd.read_parquet(tmp_path / f"{name}.parquet")
+        lines = (tmp_path / f"{name}.jsonl").read_bytes().decode("ascii").splitlines()
+        rows = tables[name] = [json.loads(line) for line in lines]
         assert len(frame) == len(rows) > 0 and list(frame.columns) == list(columns) == list(rows[0])
         assert frame.iloc[:, 0].tolist() == [row[frame.columns[0]] for row in rows]
-    cells = tidy(pd.read_parquet(tmp_path / "p" / "cells.parquet"))
-    ours = store.cells()
+    cells = tidy(pd.read_parquet(tmp_path / "cells.parquet"))
     assert cells.score.isna().sum() == 4
-    pd.testing.assert_frame_equal(cells.drop(columns="detail"), ours.drop(columns="detail"), check_dtype=False)
-    request = next(r for r in rows_of(tmp_path / "j", "requests") if r["task"] == "open" and r["kind"] == "trace")
+    pd.testing.assert_frame_equal(cells.drop(columns="detail"), store.cells().drop(columns="detail"), check_dtype=False)
+    request = next(r for r in tables["requests"] if r["task"] == "open" and r["kind"] == "trace")
     assert request["messages"][0]["content"].startswith("How far") and request["ends"] == [1, 2]
     assert json.loads(request["settings"])["temperature"] == 0.5
-    (problem,) = [p for p in rows_of(tmp_path / "j", "problems") if p["task"] == "open"]
+    (problem,) = [p for p in tables["problems"] if p["task"] == "open"]
     assert json.loads(problem["gold"]) == {"km": 5} and json.loads(problem["metadata"]) == {"level": 1}
-
-
-def rows_of(folder: Path, table: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / f"{table}.jsonl").read_text().splitlines()]
 
 
 def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> None:
@@ -172,7 +167,7 @@ def test_inspect_opens_the_logs(store: Store, tmp_path: Path) -> None:
     assert {name: score.value for name, score in sample.scores.items()} == {"at_16": 0.25, "at_64": 0.25}
     assert sample.scores["at_16"].explanation.startswith("5 km") and sample.metadata["errors"]["256"]
     usage = sample.model_usage["m/1"]  # the trace and one answer, which two budgets share
-    assert (usage.input_tokens, usage.input_tokens_cache_read, usage.output_tokens) == (10, 0, 6)
+    assert (usage.input_tokens, usage.input_tokens_cache_read, usage.output_tokens) == (8, 2, 6)
     assert failed.id == "p2" and failed.error.message == "server: gone" and not failed.scores
     at_16, _, at_256 = log.results.scores
     assert at_16.metrics["mean"].value == 0.25 and at_16.scored_samples == 1 and at_256.metrics == {}

@@ -20,7 +20,7 @@ from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesi
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
 from anytime_lib.methods.leap import Principles
-from anytime_lib.methods.pairs import choose, cost, shuffled
+from anytime_lib.methods.pdp import choose, cost, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
@@ -377,4 +377,5 @@ def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> No
     found = synthesised(run())
     odd = Preference(found.usable[0].problem, Attempt("\ud83d", "x", "", "", 0, 1), found.usable[0].loser, 1.0)
     made = type(found)(**{**found.__dict__, "usable": [odd], "preferences": [odd]})
-    assert json.loads(save(made, tmp_path / "odd")[0].read_text())["chosen"]["reasoning"] == "?"
+    save(made, tmp_path)
+    assert json.loads((tmp_path / "preferences_sums.jsonl").read_text())["chosen"]["reasoning"] == "?"

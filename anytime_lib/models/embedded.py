@@ -13,9 +13,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 
 import httpx
@@ -25,7 +24,7 @@ from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
 from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import Model
-from anytime_lib.models.weights import alias, alias_of, resolve, sha256_of
+from anytime_lib.models.weights import alias, described, resolve, sha256_of
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
@@ -36,22 +35,14 @@ class EmbeddedModel(Model):
 
     def __init__(self, config: RunConfig) -> None:
         self._source, self._servers = None if config.model == "embedded" else config.model, ExitStack()
-        super().__init__(config.endpoint, alias_of(self._source), "embedded")
-
-    @cached_property
-    def gguf(self) -> Path:
-        """The file, fetched when it is needed: an estimate fetches nothing."""
-        return resolve(self._source)
-
-    @cached_property
-    def weights(self) -> Mapping[str, object]:  # type: ignore[override]
-        return {"file": self.gguf.name, "sha256": sha256_of(self.gguf), "size": self.gguf.stat().st_size}
+        self.weights = described(self._source)
+        super().__init__(config.endpoint, alias(self.weights["file"], self.weights["sha256"]), "embedded")
 
     def _url(self) -> str:
         """Where the weights are served, by a server of our own if there is no other."""
         if url := running_server(self.name):
             return url
-        server = EmbeddedServer(self.gguf, slots=min(self.settings.concurrency, 8))
+        server = EmbeddedServer(resolve(self._source), slots=min(self.settings.concurrency, 8))
         self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
         return server.__enter__().base_url
 
@@ -87,13 +78,11 @@ class EmbeddedServer:
     """
 
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-        self.gguf, self.alias, self.base_url = gguf, alias(gguf), ""
+        self.gguf, self.alias, self.base_url = gguf, alias(gguf.name, sha256_of(gguf)), ""
         try:  # where the child finds the port taken, its words do not say so
             socket.create_server((llama_server.HOST, port)).close()
         except (OSError, OverflowError):
-            raise EndpointError(
-                f"port {port} is taken, or is none; give another, or --port 0 for any free one"
-            ) from None
+            raise EndpointError(f"port {port} is none or taken; give another, or --port 0 for any free one") from None
         asked = [llama_server.__file__, gguf, self.alias, port, slots, context, os.getpid()]
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         pipe = subprocess.PIPE  # whose end, when this object goes, is the server's too

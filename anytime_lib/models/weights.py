@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 from huggingface_hub.utils import WeakFileLock
@@ -84,16 +85,17 @@ def _sha256_of(path: Path, modified: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def alias(path: Path) -> str:
+def described(source: str | None = None) -> dict[str, Any]:
+    """Name, SHA-256 and size of the file that `resolve` gives; those of the embedded model are known without it."""
+    if not (source or os.environ.get("ANYTIME_GGUF")):
+        return {"file": EMBEDDED.file, "sha256": EMBEDDED.sha256, "size": EMBEDDED.bytes}
+    path = resolve(source)
+    return {"file": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
+
+
+def alias(file: str, sha256: str) -> str:
     """The model's name in every request: the file's stem and, to say which weights answered, part of its SHA-256."""
-    return f"{path.stem}@{sha256_of(path)[:8]}"
-
-
-def alias_of(source: str | None) -> str:
-    """The alias of the file that `resolve` gives; that of the embedded model is known without it."""
-    if source or os.environ.get("ANYTIME_GGUF"):
-        return alias(resolve(source))
-    return f"{Path(EMBEDDED.file).stem}@{EMBEDDED.sha256[:8]}"
+    return f"{Path(file).stem}@{sha256[:8]}"
 
 
 def fetch(model: Weights) -> Path:

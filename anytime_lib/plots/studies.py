@@ -1,16 +1,47 @@
-"""What do the studies of a run look like: power, variance, the judge, the graders, bias and error rates?"""
+"""What do differences and studies look like: forests of intervals, power, the judge, error rates?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from anytime_lib.plots.style import BLUE, budget_axis, finish, forest, lines, panels
+from anytime_lib.plots.style import BLUE, RED, budget_axis, finish, forest, lines, panels
+from anytime_lib.stats.family import Family
+
+_LINE: dict[str, Any] = {"color": "0.5", "linestyle": ":", "linewidth": 1.0}
+
+
+def plot_differences(family: Family, *, title: str) -> Figure:
+    """A forest plot of a family's differences, each with its interval; filled if it stands after Holm's adjustment."""
+    table = family.to_frame().rename(columns={"difference": "value"})
+    sizes = ", n = " + table.n_problems.astype(str) + " x " + table.n_samples.astype(str)
+    figure, (ax,) = panels(height=0.6 + 0.5 * len(table))
+    forest(ax, table, list(table.task + "\n" + table.treatment + " - " + table.baseline + sizes))
+    ax.plot(table.value.mask(table.significant), range(len(table)), "o", color="white", markeredgecolor="black")
+    ax.axvline(0, **_LINE)
+    x = f"difference in Anytime Index ({1 - family.alpha:.0%} paired bootstrap interval)"
+    return finish(figure, [ax], x=x, y="", title=f"{title}\nfilled: stands after Holm's adjustment")
+
+
+def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: float) -> Figure:
+    """The same difference read in every way: a panel for each heading and its rows of `difference_variants`, with what
+    counts as no difference (up to the margin) shaded."""
+    named = {heading: t.set_index(t.choice + ": " + t.variant) for heading, t in tables.items()}
+    rows = list(dict.fromkeys(name for table in named.values() for name in table.index))
+    figure, axes = panels(len(tables), width=2.6, height=0.9 + 0.2 * len(rows), extra=2.2)
+    for ax, (heading, table) in zip(axes, named.items(), strict=True):
+        shown = table.rename(columns={"difference": "value"}).reindex(rows)
+        excludes = (shown.low > 0) | (shown.high < 0)
+        forest(ax, shown.mask(excludes), rows, BLUE, "interval holds zero")
+        forest(ax, shown.where(excludes), rows, RED, "interval excludes zero")
+        ax.axvline(0, **_LINE)
+        ax.axvspan(-margin, margin, color="0.5", alpha=0.1, linewidth=0, label=f"within the margin of {margin:g}")
+        ax.set_title(heading, fontsize=9)
+    return finish(figure, axes, x="difference in index (0 to 1)", y="", title=title)
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
@@ -20,23 +51,12 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     half, first = 1.96 * table.standard_error, table.iloc[0]
     table = table.assign(low=table.power - half, high=table.power + half)
     lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
-    ax.axhline(0.8, color="0.5", linestyle=":", linewidth=1)
+    ax.axhline(0.8, **_LINE)
     budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
     title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
               f"{first.n_simulations:,.0f} simulated studies a point")  # fmt: skip
     return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
-
-
-def plot_variance(splits: Sequence[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
-    """Where the variance of the mean lies: a bar for each (label, `VarianceSplit.to_frame()`), stacked by level."""
-    figure, (ax,) = panels(height=0.4 + 0.5 * len(splits))
-    shares = pd.DataFrame([table.set_index("level").of_the_mean for _, table in splits]).add_prefix("between ")
-    shares.index = pd.Index([label for label, _ in splits])
-    shares.plot.barh(ax=ax, stacked=True, color=sns.color_palette("colorblind"), legend=False)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    return finish(figure, [ax], x="share of the variance of the mean", y="", title=title)
 
 
 def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
@@ -45,30 +65,12 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
-    fewest, most = table.n_problems.min(), table.n_problems.max()
-    for n, cost, least in zip(table.n_problems, table[unit], table.detectable, strict=True):
-        if n in (fewest, most):
-            ax.annotate(f"n = {n}", (cost, least), xytext=(3, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
-    title += f"\nsmallest true difference found with power .8, two-sided .05, {fewest} to {most} problems"
+    size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
+    title += f"\nsmallest true difference found with power .8, two-sided .05, {size}"
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
-
-
-_SHARES = ["accuracy", "auc", "order_consistency", "longer_wins", "longer_is_better", "cycles"]
-
-
-def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.95) -> Figure:
-    """The measures of the judge's audit that are shares, each with its interval and with what coins would give."""
-    figure, (ax,) = panels(height=2.6)
-    rows = table[(table.level == "all") & table.measure.isin(_SHARES)].set_index("measure").loc[_SHARES]
-    names = rows.index.str.replace("_", " ") + ", n = " + rows.n.astype(str)
-    ax.plot(rows.chance, range(len(rows)), "|", markersize=14, color="0.5", label="coins")
-    forest(ax, rows, list(names))
-    ax.set_xlim(-0.02, 1.02)
-    x = f"share ({confidence_level:.0%} interval, problems resampled; n = {int(table.n_problems.max())} problems)"
-    return finish(figure, [ax], x=x, y="", title=title)
 
 
 def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
@@ -79,27 +81,10 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
     gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
     jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
     ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
-    ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
+    ax.axhline(0, **_LINE)
     title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
     x = "judged margin (nats, averaged over both orders)"
     return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
-
-
-def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
-    """A matrix of responses (the index) by extractors, of verdicts of `studies.grader_audit`."""
-    colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
-    figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
-    codes = matrix.apply(lambda column: column.map(list(colours).index))
-    # As ASCII, since not every font has every script, and "$" not as mathematics.
-    labels = [text.encode("ascii", "backslashreplace").decode()[:58].replace("$", r"\$") for text in matrix.index]
-    sns.heatmap(codes, ax=ax, annot=matrix, fmt="", annot_kws={"size": 7, "color": "black"}, cbar=False, vmin=0, vmax=3,
-                cmap=list(colours.values()), xticklabels=list(matrix.columns), yticklabels=labels)  # fmt: skip
-    ax.set(xlabel="", ylabel="")
-    ax.tick_params(axis="y", rotation=0, labelsize=8)
-    handles = [Patch(color=colour, label=word) for word, colour in colours.items()]
-    figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{title} (n = {len(matrix)} responses)", fontsize=10)
-    return figure
 
 
 def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
@@ -108,7 +93,7 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
     figure, axes = panels(len(tables), width=4.2, height=3.4)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
         lines(ax, table, "order", x=along, y="bias")
-        ax.axhline(0, color="0.5", linestyle=":", linewidth=1)
+        ax.axhline(0, **_LINE)
         budget_axis(ax, table[along].unique())
         ax.set_title(heading, fontsize=9)
     first = next(iter(tables.values())).iloc[0]
@@ -119,12 +104,12 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
     """Measured error rates (rows of `error_rate_table`) against what is promised: column -> lowest and highest share
     allowed, shaded."""
-    figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, columns=2, share=False)
+    figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, share=False)
     names = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
     for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         share, error = table[column], 1.96 * np.sqrt(table[column] * (1 - table[column]) / table.repetitions)
         ends = pd.DataFrame({"value": share, "low": share - error, "high": share + error})
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
-        forest(ax, ends, [""] * len(names) if i % 2 else names, BLUE, "measured, 95% interval")
+        forest(ax, ends, [""] * len(names) if i % 3 else names, BLUE, "measured, 95% interval")
         ax.set_title(column, fontsize=9)
-    return finish(figure, axes, x="share of experiments", y="", title=title, columns=2)
+    return finish(figure, axes, x="share of experiments", y="", title=title)

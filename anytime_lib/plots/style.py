@@ -12,11 +12,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-TITLES = {"natural_plan_trip": "NaturalPlan-style trips", "aime": "integer-answer mathematics",
-          "gpqa": "science questions"}  # fmt: skip
-QUALITY = {"natural_plan_trip": "mean share of constraints satisfied", "aime": "share of answers right",
-           "gpqa": "share of answers right"}  # fmt: skip
-"""What the built-in tasks, and the quality of their answers, are called in figures; others by their own names."""
 GREY, BLUE, RED = "0.55", "#0173b2", "#d55e00"
 _USUAL = ("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt")
 
@@ -34,11 +29,10 @@ def size_of(cells: pd.DataFrame) -> str:
 
 
 def panels(
-    n: int = 1, *, width: float = 7.2, height: float = 4.0, extra: float = 0.0, columns: int = 3, share: bool = True
+    n: int = 1, *, width: float = 7.2, height: float = 4.0, extra: float = 0.0, share: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of n panels in rows of so many columns, which share their axes. Sizes in inches, of one panel."""
-    columns = min(n, columns)
-    rows = -(-n // columns)
+    """A figure of n panels in rows of three, which share their axes. Sizes in inches, of one panel."""
+    columns, rows = min(n, 3), -(-n // 3)
     figure = plt.figure(figsize=(max(5.2, width * columns + extra), height * rows + 1.2), layout="constrained")
     grid = list(figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False).ravel())
     for i, ax in enumerate(grid):  # the lowest of each column has the ticks, whatever is below it
@@ -77,26 +71,25 @@ def forest(ax: Axes, table: pd.DataFrame, names: Sequence[str], colour: str = "b
     ax.set_ylim(len(table) - 0.3, -0.7)
 
 
-def finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str, columns: int = 3) -> Figure:
+def finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str) -> Figure:
     """One legend under the panels, a label for each axis, one title; returns the figure."""
     named: dict[str, Any] = {}
     for ax in axes:
         sns.despine(ax=ax)
         handles, labels = ax.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
-    for ax in axes[-min(len(axes), columns) :]:  # a label of the figure would lie under the legend
+    for ax in axes[-3:]:  # a label of the figure would lie under the legend
         ax.set_xlabel(x, fontsize=9)
     figure.supylabel(y, fontsize=10)
     figure.suptitle(title, fontsize=10)
     if named:
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=min(len(named), 3),
-                      frameon=False, fontsize=8)  # fmt: skip
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": min(len(named), 3)}
+        figure.legend(named.values(), named.keys(), frameon=False, fontsize=8, **where)
     return figure
 
 
 def save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG (150 dpi), making its folder; returns the path."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=150)
-    return target
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return Path(path)

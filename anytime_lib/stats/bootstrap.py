@@ -1,7 +1,6 @@
-"""What else might a statistic have been? Resampling by problem, with the same draws for every arm.
+"""What else might a statistic have been? Whole problems are resampled, their samples with them, alike for every arm.
 
-Samples within a problem are not independent, so whole problems are drawn with replacement, their samples with them. A
-resample is a row of weights, how often each problem was drawn, so that all resamples are one matrix product.
+A resample is a row of weights, how often each problem was drawn, so that all resamples are one matrix product.
 Sources: Davison & Hinkley, "Bootstrap Methods and their Application" (1997), ch. 3.8; Miller, "Adding Error Bars to
 Evals" (arXiv 2411.00640).
 """
@@ -28,8 +27,8 @@ def generator(seed: Seed) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class CurveStatistic:
-    """A statistic `of` (..., T) mean quality curves and the budgets -> (...) or (..., T), with the running maximum at
-    the level `order` names; called, it reads (..., P, S, T) cells."""
+    """A statistic `of` (..., T) curves and budgets -> (...) or (..., T), with the running maximum at the level `order`
+    names; called, it reads (..., P, S, T) cells."""
 
     of: Callable[[Floats, list[int]], Floats]
     order: Order
@@ -51,7 +50,7 @@ def index_of(
     return CurveStatistic(of, order)
 
 
-def curve_of(order: Order = "pooled") -> CurveStatistic:
+def curve_of(order: Order) -> CurveStatistic:
     """The quality curve itself: (..., T)."""
     return CurveStatistic(lambda curve, _: curve, order)
 
@@ -64,10 +63,15 @@ def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) ->
 
 
 def reweighted(quality: Floats, budgets: list[int], statistic: CurveStatistic, weights: Floats) -> Floats:
-    """A statistic of every arm under each row of weights: (A, P, S, T) cells and (R, P) weights -> (R, A, ...)."""
-    curves = problem_curves(quality, statistic.order)  # (A, P, U)
-    means = weighted_mean(weights, np.moveaxis(curves, 1, 0).reshape(curves.shape[1], -1))
-    means = means.reshape(len(weights), len(curves), curves.shape[2])
+    """A statistic of every arm under each row of weights, the missing left out: (A, P, S, T) cells and (R, P) weights
+    -> (R, A, ...)."""
+    curves = np.moveaxis(problem_curves(quality, statistic.order), 1, 0)  # (P, A, U)
+    values = curves.reshape(len(curves), -1)
+    seen = ~np.isnan(values)
+    total = weights @ np.where(seen, values, 0.0)
+    count = weights.sum(axis=1, keepdims=True) if seen.all() else weights @ seen
+    means = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    means = means.reshape(len(weights), *curves.shape[1:])
     return np.asarray(statistic.of(from_means(means, statistic.order, quality.shape[-1]), budgets))
 
 
@@ -80,16 +84,6 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: CurveStatistic) -
     """The statistic of every arm with each problem left out: (A, P, S, T) -> (P, A, ...); of a single one, itself."""
     n = quality.shape[1]
     return reweighted(quality, budgets, statistic, 1 - np.eye(n) if n > 1 else np.ones((1, 1)))
-
-
-def weighted_mean(weights: Floats, values: Floats) -> Floats:
-    """The mean over problems by each row of weights, the missing left out: (R, P), (P, U) -> (R, U)."""
-    seen = ~np.isnan(values)
-    total = weights @ np.where(seen, values, 0.0)
-    if seen.all():
-        return np.asarray(total / weights.sum(axis=1, keepdims=True))
-    count = weights @ seen
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 EXACT = 12
@@ -107,8 +101,7 @@ def sign_flip_pvalue(curves: Floats, budgets: list[int], statistic: CurveStatist
     """The sign-flip permutation test: would the difference be as large were the arms of any problem exchanged?
 
     Two-sided, of (2, P, U) `problem_curves`, both NaN where either is, by (F, P) `exchange_signs`; NaN where a budget
-    has no pair. Exact up to `EXACT` problems, otherwise by random exchanges, the observed one counted among them (so
-    that it is never 0). The null is that the method changes nothing about a problem, its whole curve included.
+    has no pair. Random exchanges count the observed one among them, so that it is never 0.
     """
     seen = ~np.isnan(curves).any(axis=0)
     count = seen.sum(axis=0)
@@ -118,8 +111,8 @@ def sign_flip_pvalue(curves: Floats, budgets: list[int], statistic: CurveStatist
     half = np.where(seen, (curves[1] - curves[0]) / 2, 0.0)
 
     def difference(swing: Floats) -> Floats:
-        ends = [from_means(end, statistic.order, len(budgets)) for end in (centre - swing, centre + swing)]
-        return np.asarray(statistic.of(ends[1], budgets) - statistic.of(ends[0], budgets))
+        ends = from_means(np.stack([centre - swing, centre + swing]), statistic.order, len(budgets))
+        return np.asarray(np.diff(statistic.of(ends, budgets), axis=0)[0])
 
     observed = abs(difference(half.sum(axis=0) / count))
     reached = np.abs(difference(signs @ half / count)) >= observed * (1 - 1e-12) - 1e-12

@@ -1,27 +1,25 @@
-"""Is the difference between two methods more than chance?
+"""Is the difference between two methods more than chance, and how large a one would be found?
 
-The running maximum favours flat and noisy curves: where the arms' curves differ in shape, a `pooled` difference leans
-to the flatter one and its interval is too narrow (with 198 problems x 10 samples, ten budgets and one arm flat it holds
-the truth in about .6 of experiments). So a comparison with a maximum carries the same one without (`Comparison.raw`),
-by the same draws; where the two conclude otherwise, the one without is to be trusted.
+The running maximum favours flat and noisy curves: where one arm is flat and the other is not, the interval of a
+`pooled` difference may hold the truth in only .6 of experiments (198 problems x 10 samples, ten budgets). So a
+comparison with a maximum carries the same one without (`Comparison.raw`), which is to be trusted where they disagree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from scipy import optimize
 from scipy import stats as distributions
 
-from anytime_lib.index import Floats, Order, problem_curves
+from anytime_lib.errors import DataError
+from anytime_lib.index import Floats, Order, average, cells_array, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import Interval, Method, interval
-from anytime_lib.stats.pairing import paired_arrays
+from anytime_lib.stats.intervals import Interval, interval
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -32,20 +30,17 @@ class Comparison:
     """The paired difference in Anytime Index, treatment minus baseline; NaN, with its reason, where there is none.
 
     Attributes:
-        pvalue: two-sided, of `sign_flip_pvalue`. It and the interval may disagree near the edge (in 1 to 2 % of
-            experiments without effect); `summary` goes by the interval.
+        pvalue: two-sided, of `sign_flip_pvalue`. Near the edge the interval may disagree; `summary` goes by that.
         n_missing: cells left out because either arm lacks them.
-        raw: the same comparison without a running maximum; None where there is none to leave out.
+        raw: the same comparison without a running maximum, if there is one to leave out.
         draws: (R,) the difference on each resample.
-        contributions: (P,) each problem's part, whose mean the difference is (jackknife pseudo-values, centred);
-            without a pooled maximum the problems' own differences.
+        contributions: (P,) each problem's part, whose mean the difference is (jackknife pseudo-values).
         quality, budgets: (2, P, S, T) the paired cells themselves, and (T,).
     """
 
     baseline: str = "baseline"
     treatment: str = "treatment"
     confidence_level: float = 0.95
-    method: Method = "t"
     statistic: float = np.nan
     pvalue: float = np.nan
     n_problems: int = 0
@@ -61,8 +56,7 @@ class Comparison:
     def confidence_interval(self, confidence_level: float | None = None) -> Interval:
         """The interval of the difference; a point when all draws are equal."""
         level = confidence_level or self.confidence_level
-        ends = interval(self.draws, self.statistic, n=self.n_problems, method=self.method, confidence_level=level)
-        return Interval(*map(float, ends))
+        return Interval(*map(float, interval(self.draws, self.statistic, n=self.n_problems, confidence_level=level)))
 
     @property
     def direction(self) -> int:
@@ -95,12 +89,13 @@ class Comparison:
         """What a reader should know before believing the figures."""
         if self.reason:
             return [self.reason]
-        found = ["with so few problems a hint, no proof"] if self.n_problems < FEW else []
-        if np.ptp(self.contributions) == 0:
-            found.append("every problem differs alike, so the interval is a point")
-        if 0 < (lost := float(np.isnan(self.draws).mean())) < 1:
-            found.append(f"{lost:.1%} of the resamples have no value and were left out")
-        return found
+        lost = float(np.isnan(self.draws).mean())
+        found = {
+            "with so few problems a hint, no proof": self.n_problems < FEW,
+            "every problem differs alike, so the interval is a point": np.ptp(self.contributions) == 0,
+            f"{lost:.1%} of the resamples have no value and were left out": 0 < lost < 1,
+        }
+        return [note for note, holds in found.items() if holds]
 
     def summary(self) -> str:
         """One sentence that says what the interval allows, with and without the maximum."""
@@ -109,16 +104,16 @@ class Comparison:
             return f"{self.treatment} cannot be compared with {self.baseline}: {why}"
         said = {1: "better than", -1: "worse than", 0: "not distinguishable from"}[self.direction]
         low, high = self.confidence_interval()
-        size, bare = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes]), ""
-        if self.raw is not None:
-            ends = self.raw.confidence_interval()
-            bare = f"; without the maximum {self.raw.statistic:+.3f} [{ends.low:+.3f}, {ends.high:+.3f}]"
-        if self.disagrees:
-            bare += "; the two disagree: the maximum favours flat or noisy curves; trust the raw one"
-        return (
+        size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
+        text = (
             f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
-            f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size}){bare}"
+            f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size})"
         )
+        if self.raw is not None:
+            low, high = self.raw.confidence_interval()
+            text += f"; without the maximum {self.raw.statistic:+.3f} [{low:+.3f}, {high:+.3f}]"
+        doubt = "; the two disagree: the maximum favours flat or noisy curves; trust the raw one"
+        return text + doubt * self.disagrees
 
     def to_frame(self) -> pd.DataFrame:
         """One row; raw_difference, raw_low and raw_high are those without a maximum."""
@@ -132,6 +127,29 @@ class Comparison:
         }])  # fmt: skip
 
 
+def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
+    """What both methods have, in cells of one run, model and task.
+
+    Returns:
+        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets;
+        how many cells of the two are left out.
+    """
+    present = [str(m) for m in cells.method.unique()]
+    for name in (baseline, treatment):
+        if name not in present:
+            raise DataError(f"no cells of method {name!r}; the table holds {', '.join(present)}")
+    asked = cells[cells.method.isin([baseline, treatment])]
+    values, methods, _, budgets = cells_array(asked)
+    if asked.groupby("method").budget.nunique().min() < len(budgets):
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    quality = values[[methods.index(baseline), methods.index(treatment)]]
+    shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
+    if not shared.any():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
+    quality = np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+    return quality, budgets, len(asked) - 2 * int(shared.sum())
+
+
 def compare(
     cells: pd.DataFrame, *, baseline: str, treatment: str, order: Order = "pooled",
     statistic: CurveStatistic | None = None, **settings: Any,
@@ -139,10 +157,10 @@ def compare(
     """The difference in Anytime Index between two methods on the same problems.
 
     Args:
-        cells: the tidy table; one run, model and task (filter it first).
+        cells: of one run, model and task (filter them first).
         order: level of the running maximum (see `mean_curve`).
         statistic: another statistic of the curve in place of the index, which brings its own order.
-        settings: n_resamples, seed, confidence_level, method (see `compare_arrays`).
+        settings: n_resamples, seed, confidence_level.
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
     names: dict[str, Any] = {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
@@ -155,11 +173,12 @@ def compare_arrays(
 ) -> Comparison:  # fmt: skip
     """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one.
 
-    Resamples and random exchanges are of whole problems, the same for both arms. `fields` are of the `Comparison`:
-    baseline, treatment, n_missing, confidence_level, and the method of its interval (see `intervals`).
+    Resamples and random exchanges are of whole problems, the same for both arms; `fields` are of the `Comparison`.
     """
-    n, drawn = quality.shape[1], _drawn if isinstance(seed, int) else _drawn.__wrapped__
-    weights, signs = drawn(n, n_resamples, seed)
+    n = quality.shape[1]
+    resampling, exchanging = bootstrap.generator(seed).spawn(2)
+    weights = bootstrap.draw_weights(n, n_resamples, resampling)
+    signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
 
     def compared(of: CurveStatistic, raw: Comparison | None = None) -> Comparison:
         value = float(np.diff(of(quality, budgets))[0])
@@ -172,14 +191,52 @@ def compare_arrays(
             contributions=np.round(value + pull, 12), **fields,  # so that equal problems tie, which ranks depend on
         )  # fmt: skip
 
-    if with_raw and statistic.order in ("pooled", "problem", "trace"):
-        return compared(statistic, compared(replace(statistic, order="raw")))
-    return compared(statistic)
+    bare = with_raw and statistic.order in ("pooled", "problem", "trace")
+    return compared(statistic, compared(replace(statistic, order="raw")) if bare else None)
 
 
-@lru_cache(maxsize=1)
-def _drawn(n: int, n_resamples: int, seed: Seed) -> tuple[Floats, NDArray[np.int8]]:
-    """Resamples and exchanges of n problems, kept for the next comparison of a family."""
-    resampling, exchanging = bootstrap.generator(seed).spawn(2)
-    weights = bootstrap.draw_weights(n, n_resamples, resampling)
-    return weights, bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
+def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
+    """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
+
+    The Mann-Whitney statistic of the traces' raw indices per problem, averaged over problems, with the t interval over
+    problems. A trace that lacks a budget is in no pair.
+
+    Returns:
+        One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces), note.
+    """
+    first, second = np.round(index_of("raw").of(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
+    better = np.sign(second[:, :, None] - first[:, None, :]).reshape(len(first), -1, 1)  # NaN where either is missing
+    shares = average((better + 1) / 2)[:, 0]
+    each = shares[~np.isnan(shares)]
+    n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
+    note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
+    if n > 1:
+        half = float(distributions.t.isf((1 - comparison.confidence_level) / 2, n - 1) * distributions.sem(each))
+        note = "" if half else "the same on every problem, so the interval is a point"
+    low, high = np.clip([value - half, value + half], 0.0, 1.0)
+    return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n, "note": note}])
+
+
+def min_detectable_effect(
+    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35
+) -> float:
+    """The smallest true difference in mean quality that the paired t test (two-sided, .05) finds with a power of .8;
+    NaN for fewer than two problems. Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
+
+    The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of one trace
+    around its problem's mean); the defaults fit scores of multiple choice. With the pooled maximum the power is .72 to
+    .75 in place of .80 with 30 problems and one sample (`power_pooled` in `data/error_rates.csv`).
+    """
+    if n_problems < 2 or n_samples < 1:
+        return float("nan")
+    df = n_problems - 1
+    critical = distributions.t.isf(0.05 / 2, df)
+    # The t statistic's power as a mean over its estimated spread: scipy's noncentral t gives NaN for few problems.
+    spread = np.sqrt(distributions.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
+
+    def lacking(shift: float) -> float:
+        found = distributions.norm.cdf(shift - critical * spread) + distributions.norm.cdf(-shift - critical * spread)
+        return float(found.mean()) - 0.8
+
+    standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / n_samples) / n_problems))
+    return float(optimize.brentq(lacking, 0.0, 20.0 * critical)) * standard_error

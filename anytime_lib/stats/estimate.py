@@ -1,4 +1,4 @@
-"""How good is each arm, and how sure is that? Tables of indices, curves with bands, and what the choices change."""
+"""How good is each arm, and how sure is that? Tables of indices, curves with bands, variants, and worst cases."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from anytime_lib.index import ARM, ORDERS, Floats, Order, mean_curve, quality_array
+from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import interval, simultaneous_interval, widen_near_limits
 
@@ -39,17 +40,12 @@ def estimate(
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
     """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n,), for the n problems
     graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""
-    held = graded(quality)
-    scarce = held[:, held.sum(axis=0).argmin()]
+    graded = ~np.isnan(average(quality))
+    scarce = graded[:, graded.sum(axis=0).argmin()]
     value, n = np.asarray(statistic(quality, budgets)), int(scarce.sum())
     if n < 2:
         return np.repeat(value[None], n, axis=0)
     return np.asarray(value + (n - 1) * (value - jackknifed(quality[None], budgets, statistic)[:, 0][scarce]))
-
-
-def graded(quality: Floats) -> Floats:
-    """(P, S, T) -> (P, T): whether a problem has a graded cell at each budget."""
-    return np.asarray((~np.isnan(quality)).any(axis=1))
 
 
 def band(
@@ -66,12 +62,11 @@ def band(
     quality, _, budgets = quality_array(cells)
     curve, last = mean_curve(quality, order), CurveStatistic(lambda curve, _: curve[..., -1], order)
     draws = resampled(quality[None], budgets, curve_of(order), n_resamples, seed)[:, 0]
-    counts = graded(quality).sum(axis=0)
+    counts = (~np.isnan(average(quality))).sum(axis=0)
     counts = counts if order == "raw" else np.minimum.accumulate(np.where(counts, counts, len(quality)))
-    judged = counts > 1
-    fewest = int(counts[judged].min(initial=len(quality)))
-    shown = np.where(judged, curve, np.nan)
-    whole = np.clip(simultaneous_interval(draws, shown, n=fewest, confidence_level=confidence_level), 0, 1)
+    fewest = int(counts[counts > 1].min(initial=len(quality)))
+    judged = np.where(counts > 1, curve, np.nan)
+    whole = np.clip(simultaneous_interval(draws, judged, n=fewest, confidence_level=confidence_level), 0, 1)
     rows = []
     for t, n in enumerate(counts):
         ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
@@ -89,25 +84,26 @@ def index_variants(
     cells: pd.DataFrame, *, n_resamples: int = 2_000, n_permutations: int = 100, seed: Seed = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """Every variant of the index for every arm, each beside what it would read if budgets made no difference.
+    """Every variant of the index for every arm, each beside what it would read if budgets made no difference: each
+    trace's scores dealt to its budgets at random. What that reads above `raw` is made by the maximum alone.
 
     Returns:
-        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean of the
-        `permutation_null`), null_low and null_high (its central 95 %). No `crossfit` for arms with a single sample.
+        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over permutations),
+        null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
     """
     scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
-        fewest = int(graded(quality).sum(axis=0).min())
+        fewest = int((~np.isnan(average(quality))).sum(axis=0).min())
         for order in ORDERS if quality.shape[1] > 1 else ORDERS[:-1]:
             resampling, permuting = generator(seed).spawn(2)
             curve = mean_curve(quality, order)
             drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
-            flat = permutation_null(quality, order, n_permutations=n_permutations, rng=permuting)
+            flat = [mean_curve(permuting.permuted(quality, axis=-1), order) for _ in range(n_permutations)]
             for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
-                value, null = read(curve, budgets), read(flat, budgets)
+                value, null = read(curve, budgets), read(np.array(flat), budgets)
                 ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)
                 null_ends = np.nanquantile(null, [0.025, 0.975])
                 rows.append((*arm_of, order, axis, top, value, *np.clip(ends, 0, 1), np.nanmean(null), *null_ends))
@@ -115,8 +111,56 @@ def index_variants(
     return pd.DataFrame(rows, columns=names).astype({"index": float})
 
 
-def permutation_null(quality: Floats, order: Order, *, n_permutations: int, rng: np.random.Generator) -> Floats:
-    """Curves as they would look if the budget made no difference, (P, S, T) of one arm -> (n_permutations, T): each
-    trace's scores are dealt to its budgets at random. What the index of such curves reads above that of `raw` is made
-    by the maximum alone."""
-    return np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(n_permutations)])
+def performance_profile(
+    cells: pd.DataFrame, taus: ArrayLike | None = None, *, n_resamples: int = 2_000, seed: Seed = 0,
+    confidence_level: float = 0.95,
+) -> pd.DataFrame:  # fmt: skip
+    """The performance profile of every arm: the share of its traces (over all problems) whose index lies above each
+    threshold (101 from 0 to 1 by default). Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice" (arXiv 2108.13264).
+
+    Returns:
+        One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
+    """
+    thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
+    tables, mean = [], curve_of("raw")
+    for arm_of, arm in cells.groupby(ARM, sort=False):
+        quality, _, budgets = quality_array(arm)
+        scores = index_of("raw").of(quality, budgets)[..., None]  # of every trace by itself
+        above = np.where(np.isnan(scores), np.nan, scores > thresholds)  # (P, S, U)
+        draws = resampled(above[None], [], mean, n_resamples, seed)[:, 0]
+        share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
+        low, high = np.clip(interval(draws, share, n=graded, confidence_level=confidence_level), 0, 1)
+        columns = {"tau": thresholds, "share": share, "low": low, "high": high}
+        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str | None = None) -> pd.DataFrame:
+    """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them, whatever
+    the answers that never came would have been: each scored 0 or 1, against the arm or for it (Manski's bounds).
+
+    A cell is missing if it has no score, or if its arm lacks a budget, sample or problem that other cells of the same
+    (run, model, task) have.
+
+    Returns:
+        Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
+        differences: baseline and treatment for method, and no index.
+    """
+    place, rows = ARM[:3], []
+    for where, part in cells.groupby(place, sort=False):
+        values, methods, _, budgets = cells_array(part)
+        for method in map(str, part.method.unique()):
+            quality = values[methods.index(method)]
+            lost = np.isnan(quality)
+            ends = index_of()(np.stack([np.where(lost, score, quality) for score in (0.0, np.nan, 1.0)]), budgets)
+            rows.append((*where, method, lost.sum(), lost.mean(), *ends))
+    table = pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])
+    if not (baseline and treatment):
+        return table
+    first, second = (table[table.method == method] for method in (baseline, treatment))
+    both = first.merge(second, on=place, suffixes=("", "_2")).rename(columns={"method": "baseline"})
+    both = both.assign(n_missing=both.n_missing + both.n_missing_2, treatment=treatment,
+                       share_missing=(both.share_missing + both.share_missing_2) / 2,
+                       worst=both.worst_2 - both.best, best=both.best_2 - both.worst)  # fmt: skip
+    return both[[*place, "baseline", "treatment", "n_missing", "share_missing", "worst", "best"]]

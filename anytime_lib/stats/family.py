@@ -1,7 +1,6 @@
-"""Does any of several methods differ, when so many are compared? A family declared beforehand, adjusted by Holm.
+"""What may be concluded of several methods? A family declared beforehand, margins, and verdicts by rule.
 
-A member that cannot be compared stays in the family with its reason and counts as not rejected: the others are adjusted
-for the family as it was declared, not for what came out of it.
+A member that cannot be compared stays in the family with its reason, and counts as not rejected.
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
@@ -17,9 +16,8 @@ from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats
-from anytime_lib.stats.compare import Comparison, compare
-
-_PLACE = ARM[:3]
+from anytime_lib.stats.compare import FEW, Comparison, compare
+from anytime_lib.stats.intervals import one_sided_pvalue, possible_means
 
 
 class Member(NamedTuple):
@@ -40,15 +38,15 @@ class Family:
 
     @property
     def pvalues(self) -> Floats:
-        """Holm-adjusted, in the family's order (see `holm`)."""
+        """Holm-adjusted, in the family's order."""
         return holm([c.pvalue for c in self.comparisons.values()])
 
     def to_frame(self) -> pd.DataFrame:
         """One row per comparison: run, model, task, the columns of `Comparison.to_frame`, pvalue_holm, significant."""
         if not self.comparisons:
             return pd.DataFrame()
-        table = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
-        table = pd.concat([pd.DataFrame(self.comparisons.keys())[_PLACE], table], axis=1)
+        rows = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
+        table = pd.DataFrame(self.comparisons.keys())[ARM[:3]].join(rows)
         table.insert(list(table).index("pvalue") + 1, "pvalue_holm", self.pvalues)
         return table.assign(significant=table.pvalue_holm < self.alpha)
 
@@ -78,13 +76,12 @@ def compare_family(
     """Compare methods pair by pair on every (run, model, task) in the cells, and adjust for their number.
 
     Args:
-        pairs: (baseline, treatment) pairs, declared before the run; a pair of which a task lacks a method stays in the
-            family there, without a value. None: every method of a task against `baseline`.
+        pairs: (baseline, treatment), declared before the run. None: every method of a task against `baseline`.
         confidence_level: of each interval; what it leaves is the family-wise error.
         settings: of `compare` (n_resamples, seed, order, ...), the same for each.
     """
     found = {}
-    for place, part in cells.groupby(_PLACE, sort=False):
+    for place, part in cells.groupby(ARM[:3], sort=False):
         methods = [str(m) for m in part.method.unique()]
         against = [(baseline, m) for m in methods if m != baseline and baseline in methods]
         run, model, task = map(str, place)
@@ -104,3 +101,96 @@ def holm(pvalues: ArrayLike) -> Floats:
     order = np.argsort(p, kind="stable")  # NaN last
     adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     return np.minimum(1.0, adjusted)[np.argsort(order, kind="stable")]
+
+
+class MarginResult(NamedTuple):
+    """A one-sided test against a margin, at alpha = .05: whether the claim is shown, and a line that says so."""
+
+    pvalue: float
+    holds: bool
+    says: str
+
+
+def noninferior(comparison: Comparison, margin: float) -> MarginResult:
+    """Is the treatment worse by no more than `margin`, in units of the index?
+
+    The larger of two p-values: by the draws, which know only of losses that were seen, and by Gaffke's bound on the
+    problems' contributions (see `upper_bound`), which allows for rare and large ones.
+    """
+    claim = f"{comparison.treatment} is worse than {comparison.baseline} by less than {margin:g}"
+    return _against(comparison, margin, claim, [1])
+
+
+def equivalent(comparison: Comparison, margin: float) -> MarginResult:
+    """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
+    claim = f"{comparison.treatment} and {comparison.baseline} differ by less than {margin:g}"
+    return _against(comparison, margin, claim, [1, -1])
+
+
+def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> MarginResult:
+    """The largest p-value of "the treatment is worse (sign 1), or better (-1), by `margin` or more"."""
+    if not margin > 0:
+        raise DataError(f"a margin must be above 0, in units of the index, not {margin}")
+    pvalue, note = np.nan, c.reason or "every budget must be held by two problems or more"
+    if not np.isnan(c.contributions).any():
+        found, worst = [], max(1.0, float(np.abs(c.contributions).max()))
+        for sign in signs:
+            by_draws = one_sided_pvalue(sign * c.draws, sign * c.statistic, -margin, n=c.n_problems)
+            by_bound = float(np.mean(possible_means(-sign * c.contributions, worst=worst) >= margin))
+            found.append((max(by_draws, by_bound), "by Gaffke's bound, for rare losses" * (by_bound > by_draws)))
+        pvalue, note = max(found, key=lambda one: one[0])
+    holds = bool(pvalue < 0.05)
+    says = f"{claim}: {'shown' if holds else 'not shown'} at alpha = 0.05 (p = {pvalue:.3g}{'; ' * bool(note)}{note})"
+    return MarginResult(pvalue, holds, says)
+
+
+VERDICTS = {
+    "better": "the interval lies above zero, and Holm's adjustment leaves it standing",
+    "worse": "the interval lies below zero, and Holm's adjustment leaves it standing",
+    "hint": "the interval excludes zero, but does not stand among so many comparisons",
+    "equivalent": "both are shown to differ by less than the margin",
+    "not worse": "a loss of the margin or more is excluded; a gain is not shown",
+    "not told": "the interval holds zero and a difference as large as the margin: these cells do not tell",
+    "no spread": "every problem differs alike (or there is only one): nothing tells chance from a difference",
+    "not compared": "at some budget the two share no graded cell, or one did not run or ran at other budgets",
+}
+"""What each verdict means."""
+
+
+def conclude(family: Family, margin: float) -> pd.DataFrame:
+    """A verdict for every comparison of a family; `margin` is the largest difference in index that counts as nothing.
+
+    Returns:
+        One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), small (the difference is shown to be
+        below the margin, whatever its sign), reading (a sentence).
+    """
+    rows = []
+    for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):
+        small = equivalent(comparison, margin).holds
+        verdict, sentence = _told(comparison, bool(adjusted < family.alpha), small, margin)
+        few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
+        rows.append((*member[2:], verdict, small, f"{member.task}: {sentence}.{few}"))
+    return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "small", "reading"])
+
+
+def _told(comparison: Comparison, stands: bool, small: bool, margin: float) -> tuple[str, str]:
+    """The verdict on one comparison, and its sentence."""
+    a, b, d = comparison.treatment, comparison.baseline, comparison.statistic
+    low, high = comparison.confidence_interval()
+    span, seems = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]", "better" if d > 0 else "worse"
+    if np.isnan(d):
+        return "not compared", comparison.summary()
+    point = low == high and not (stands and low)
+    if not point and (low > 0 or high < 0):
+        if not stands:
+            return "hint", f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment"
+        size = f", though by less than {margin:g}" if small else ""
+        doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves" * comparison.disagrees
+        return seems, f"{a} is {seems} than {b}{size}: {span}, among all that was compared{doubt}"
+    if small:
+        return "equivalent", f"{a} and {b} differ by less than {margin:g}: {span}"
+    if point:
+        return "no spread", f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by"
+    if noninferior(comparison, margin).holds:
+        return "not worse", f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}"
+    return "not told", f"whether {a} is better than {b} these cells do not tell: {span}"

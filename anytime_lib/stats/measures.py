@@ -1,7 +1,6 @@
-"""When was a trace right, and what did it lose before and after? Where did a method change the answer for good?
+"""When was a trace right, what did it lose before and after, and how small a budget would have been enough?
 
-A guess that happens to be right counts as right: where guessing pays (four options), the least budget is too small and
-the overthinking rate too large by what the same measures read on guesses alone.
+A guess that happens to be right counts as right, so where guessing pays (four options) overthinking reads too large.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, anytime_index, average, cells_array
+from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.intervals import interval, widen_near_limits
+from anytime_lib.stats.intervals import interval, upper_bound, widen_near_limits
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 
@@ -28,10 +27,10 @@ def trace_measures(arm: pd.DataFrame) -> Floats:
       as an area over the budgets in the manner of the Anytime Index.
     - `overthought`: right at some budget and wrong at the largest.
     """
-    right, score, used = (cells_array(arm, column).values[0] for column in ("correct", "score", "tokens_used"))
+    right, score, used = (quality_array(arm, column)[0] for column in ("correct", "score", "tokens_used"))
     budgets = np.sort(arm.budget.unique())
-    known, hit = ~np.isnan(right + score).any(axis=-1), right == 1
-    solved, first = hit.any(axis=-1), hit.argmax(axis=-1)[..., None]
+    known, hit = np.asarray(~np.isnan(right + score).any(axis=-1)), right == 1
+    solved, first = np.asarray(hit.any(axis=-1)), hit.argmax(axis=-1)[..., None]
     score_then, used_then = (np.take_along_axis(values, first, axis=-1) for values in (score, used))
     before = (np.arange(len(budgets)) < first) & solved[..., None] & known[..., None]
     lost = np.where(before, score_then - score, 0.0).clip(min=0)
@@ -82,16 +81,65 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     if missing := {baseline, treatment} - set(cells.method):
         raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")
     sample, known = ["problem_id", "sample"], cells[cells.status != "error"].astype({"correct": bool})
-    first, second = (known.loc[known.method == m, [*sample, "budget", "correct", "answer_key"]]
-                     for m in (baseline, treatment))  # fmt: skip
-    both = first.merge(second, on=[*sample, "budget"], suffixes=("_baseline", "_treatment"))
-    both = both.sort_values([*sample, "budget"], ascending=False)  # so that all that follow come first
+    columns = [*sample, "budget", "correct", "answer_key"]
+    first, second = (known.loc[known.method == method, columns] for method in (baseline, treatment))
+    both = first.merge(second, on=columns[:3], suffixes=("_baseline", "_treatment"))
+    both = both.rename(columns={f"answer_key_{arm}": f"{arm}_key" for arm in ("baseline", "treatment")})
+    both = both.sort_values(columns[:3], ascending=False)  # so that all that follow come first
     both["n_budgets"] = both.groupby(sample).cumcount() + 1
-    found = []
-    for kind, right in (("correction", True), ("error", False)):
-        stays = (both.correct_treatment == right).astype(int).groupby([both.problem_id, both["sample"]]).cummin() == 1
-        turned = both[stays & (both.correct_baseline != right)]
-        found.append(turned.drop_duplicates(sample, keep="last").assign(kind=kind))
-    table = pd.concat(found).rename(columns={f"answer_key_{arm}": f"{arm}_key" for arm in ("baseline", "treatment")})
-    columns = ["problem_id", "sample", "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
-    return table[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
+    final = both.groupby(sample).correct_treatment.transform("first")
+    stays = (both.correct_treatment == final).astype(int).groupby([both[name] for name in sample]).cummin() == 1
+    turned = both[stays & (both.correct_baseline != final)].drop_duplicates(sample, keep="last")
+    turned = turned.assign(kind=np.where(turned.correct_treatment, "correction", "error"))
+    columns = [*sample, "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
+    return turned[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
+
+
+def least_sufficient_budget(
+    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None
+) -> pd.DataFrame:
+    """The least budget of every arm shown not to be inferior to the largest by `margin` or more, and what it saves.
+
+    Budgets are tested from the largest down, and the first that fails ends it, so that the chance that the budget found
+    loses more than the margin stays at 1 - confidence_level, however many there are (fixed-sequence testing: Maurer,
+    Hothorn & Lehmacher 1995; Westfall & Krishen 2001).
+
+    Args:
+        margin: the loss in mean quality that counts as nothing, stated before looking.
+        price: dollars per million output tokens, if it is known.
+
+    Returns:
+        One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what
+        it spends at the largest budget), dollars_saved (for 1,000 traces; NaN without a price), n_problems, n_samples,
+        n_missing, says (a sentence).
+    """
+    rows = []
+    for arm_of, arm in cells.groupby(ARM, sort=False):
+        quality, _, budgets = quality_array(arm)
+        used = np.nanmean(quality_array(arm, "tokens_used")[0], axis=(0, 1))
+        losses = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
+        n, n_samples = int((~np.isnan(losses[:, -1])).sum()), quality.shape[1]
+        upper = [float(upper_bound(lost[~np.isnan(lost)], confidence_level)) for lost in losses[:, :-1].T]
+        least = len(budgets) - 1
+        while least and upper[least - 1] < margin:
+            least -= 1
+        saved = float(used[-1] - used[least])
+        share = saved / used[-1] if used[-1] else 0.0
+        dollars, size = saved * (price or np.nan) / 1000, f"({n} problems x {n_samples} samples)"
+        sure, largest = f"with {confidence_level:.0%} confidence", budgets[-1]
+        if not n:
+            says = "no cell at the largest budget was graded, so no budget can be compared with it"
+        elif budgets[least] == largest:
+            possible = 1 - (1 - confidence_level) ** (1 / n)  # the least margin that so many problems could show
+            short = f"; so few problems cannot show a margin below {possible:.3f}" if possible >= margin else ""
+            says = f"no budget below {largest} was shown to lose less than {margin:g} {sure}{short} {size}"
+        else:
+            money = f", ${dollars:.2f} per 1,000 traces" if price else ""
+            says = (
+                f"{budgets[least]} tokens are enough: against {largest} they lose at most {max(upper[least], 0.0):.3f} "
+                f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}{money}) {size}"
+            )
+        says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
+        rows.append((*arm_of, budgets[least], saved, share, dollars, n, n_samples, missing, says))
+    names = ["budget", "tokens_saved", "share_saved", "dollars_saved", "n_problems", "n_samples", "n_missing", "says"]
+    return pd.DataFrame(rows, columns=[*ARM, *names])

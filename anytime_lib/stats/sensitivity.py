@@ -1,12 +1,9 @@
-"""Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out.
-
-A finding that lives on a single choice is a finding about that choice. Rules of exclusion are named before a run.
-"""
+"""Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,27 +28,26 @@ def difference_variants(
 
     Returns:
         One row per variant, the default first: choice (what was changed), variant, difference, low, high, pvalue, says
-        (where the interval lies: `above` zero, `below` it, or `around` it). A variant that has no value here (cross-fit
-        with one sample, a grid of two budgets) is left out.
+        (where the interval lies: `above`, `below` or `around` zero). A variant that has no value here is left out.
     """
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
     settings |= {"baseline": baseline, "treatment": treatment, "with_raw": False}
     arms, task = cells[cells.method.isin([baseline, treatment])], cells.task.iloc[0]
     budgets = sorted(arms.budget.unique())
     coarse = arms[arms.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else arms[:0]
-    found = [("default", "pooled maximum, linear, t", compare(arms, **settings))]
     tried: list[tuple[str, str, pd.DataFrame, dict[str, Any]]] = [
+        ("default", "pooled maximum, linear", arms, {}),
         *(("level of the maximum", order, arms, {"order": order}) for order in ORDERS if order != "pooled"),
         ("axis", "log", arms, {"statistic": index_of(axis="log")}),
         ("q_max", "observed", arms, {"statistic": index_of(q_max="observed")}),
         ("grid", "every second budget", coarse, {}),
         *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
-        ("interval", "percentile", arms, {"method": "percentile"}),
     ]
+    rows: list[tuple[Any, ...]] = []
     for choice, variant, table, change in tried:
-        with suppress(DataError):  # one sample, two budgets, or nothing graded so
-            found.append((choice, variant, compare(table, **settings, **change)))
-    rows = [(choice, variant, c.statistic, *c.confidence_interval(), c.pvalue) for choice, variant, c in found]
+        with suppress(DataError) if rows else nullcontext():  # one sample, two budgets, or nothing graded so
+            found = compare(table, **settings, **change)
+            rows.append((choice, variant, found.statistic, *found.confidence_interval(), found.pvalue))
     table = pd.DataFrame(rows, columns=["choice", "variant", "difference", "low", "high", "pvalue"])
     return table.assign(says=np.select([table.low > 0, table.high < 0], ["above", "below"], "around"))
 
@@ -71,7 +67,7 @@ def _identical_traces(cells: pd.DataFrame) -> Mask:
 
 
 def _over(values: pd.Series, cells: pd.DataFrame, keys: list[str] = _PROBLEM) -> Any:
-    """What is true, false or missing of each cell, grouped; with skipna=False a group is missing where that decides."""
+    """What is true, false or missing of each cell, grouped."""
     return values.astype("boolean").groupby([cells[key] for key in keys])
 
 
@@ -90,20 +86,19 @@ RULES: dict[str, tuple[str, Callable[[pd.DataFrame], Mask]]] = {
     "natural_stop_missing": ("traces that had not stopped by themselves at the largest budget", _natural_stop_missing),
     "identical_traces": ("traces that are word for word an earlier sample of their problem and arm", _identical_traces),
 }  # fmt: skip
-"""Rules of exclusion: what each takes, in words; and cells (with a hash of each trace's text in the column `text`, for
-the rule that needs it) -> which to leave out, missing where what decides it was not graded."""
+"""Rules of exclusion: what each takes, in words; and cells -> which to leave out, missing where that is not known."""
 
 
 def apply_exclusions(
     cells: pd.DataFrame, rules: Sequence[str], texts: pd.Series[str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leave out what the named rules of `RULES` take. Each looks at all cells, so their order does not matter; `texts`
-    is a hash of each trace's text by its trace_key, for the rule that compares them.
+    """Leave out what the named rules of `RULES` take, each by all cells; `texts` is a hash of each trace's text by its
+    trace_key, for the rule that compares them.
 
     Returns:
         The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),
-        cells, traces and problems (that lost a cell), share (of all cells), problem_ids, untold (problems with cells of
-        which it cannot be told; they are kept, unless another rule takes them).
+        cells, traces and problems (that lost a cell), untold (problems with cells of which it cannot be told), share
+        (of all cells), problem_ids.
     """
     known = cells if texts is None else cells.assign(text=cells.trace_key.map(texts))
     found = pd.DataFrame({name: RULES[name][1](known).astype("boolean") for name in rules}, index=cells.index)
@@ -111,14 +106,12 @@ def apply_exclusions(
     masks["all rules"], untold["all rules"] = masks.any(axis=1), untold.any(axis=1)
     rows = []
     for name in masks:
-        taken = cells[masks[name]]
-        problems, unknown = (part.drop_duplicates(_PROBLEM) for part in (taken, cells[untold[name]]))
-        rows.append({
-            "rule": name, "takes": RULES[name][0] if name in RULES else "any of them", "cells": len(taken),
-            "traces": len(taken.drop_duplicates(_TRACE)), "problems": len(problems), "untold": len(unknown),
-            "share": len(taken) / max(len(cells), 1), "problem_ids": sorted(problems.problem_id.unique()),
-        })  # fmt: skip
-    return cells[~masks["all rules"]].reset_index(drop=True), pd.DataFrame(rows)
+        taken, takes = cells[masks[name]], RULES[name][0] if name in RULES else "any of them"
+        traces, problems = (len(taken.drop_duplicates(keys)) for keys in (_TRACE, _PROBLEM))
+        unknown, ids = len(cells[untold[name]].drop_duplicates(_PROBLEM)), sorted(taken.problem_id.unique())
+        rows.append((name, takes, len(taken), traces, problems, unknown, len(taken) / max(len(cells), 1), ids))
+    columns = ["rule", "takes", "cells", "traces", "problems", "untold", "share", "problem_ids"]
+    return cells[~masks["all rules"]].reset_index(drop=True), pd.DataFrame(rows, columns=columns)
 
 
 def with_and_without(
@@ -127,11 +120,8 @@ def with_and_without(
 ) -> pd.DataFrame:  # fmt: skip
     """A result (cells -> a table) on all cells, without what each rule takes, and without what any takes: one table,
     with a first column `excluded`. A rule that leaves nothing to compute on has a row without values."""
-    taken: dict[str, list[str]] = {"nothing": [], **{name: [name] for name in rules}}
-    if len(rules) > 1:
-        taken["all rules"] = list(rules)
-    found = []
-    for label, names in taken.items():
+    found, together = [], [("all rules", list(rules))] if len(rules) > 1 else []
+    for label, names in [("nothing", []), *((name, [name]) for name in rules), *together]:
         kept, table = apply_exclusions(cells, names, texts)[0], pd.DataFrame(index=[0])
         with suppress(DataError):
             table = result(kept) if len(kept) else table

@@ -1,9 +1,8 @@
 """What does each method cost in all, and what does it gain at equal cost?
 
 The budget counts reasoning alone. A method also pays for its prompts, its answer turn, and once for what it prepares on
-the pool (attempts, verdicts, principles). So methods are compared at equal reasoning budget, and at equal total tokens
-(prompt and completion, as the server counted them), with the preparation shared out over 1 problem, over 100, and over
-all problems of the run. Retries count in the preparation, not in what a problem costs.
+the pool. So methods are compared at equal reasoning budget, and at equal total tokens (prompt and completion, as the
+server counted them). Retries count in the preparation, not in what a problem costs.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.pairing import paired_arrays
+from anytime_lib.stats.compare import paired_arrays
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 
@@ -33,10 +32,8 @@ AXES = {
 
 
 def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
-    """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model.
-
-    Raises:
-        DataError: an older version made the cells and noted no costs; run the sweep again, which calls nobody.
+    """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model. Cells of
+    an older version, which noted no costs, are a DataError: run the sweep again, which calls nobody.
 
     Returns:
         One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning,
@@ -75,15 +72,13 @@ def gains(
     cells: pd.DataFrame, table: pd.DataFrame, *, baseline: str = "base", n_resamples: int = 2_000, seed: int = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:  # fmt: skip
-    """What every other method gains on a baseline at each of its budgets, on each account of `AXES`.
+    """What every other method gains on a baseline at each of its budgets, on each account of `AXES`; `cells` are of one
+    run, and `table` is what `accounts` made of them.
 
     Quality is the best so far of the mean curve. At equal tokens: the method's quality less the baseline's at the same
     tokens (read off by straight lines; past the baseline's last budget, its quality there). At equal quality: the
     tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
     Problems are resampled with the same draws for both; costs are taken as they are.
-
-    Args:
-        cells, table: of one run; `table` is what `accounts` made of them.
 
     Returns:
         One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below

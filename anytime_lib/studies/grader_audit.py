@@ -1,12 +1,10 @@
-"""Can the graders be trusted?
-
-Adversarial responses and what is read from them, grades that disagree, and a person's own labels beside the graders'.
-"""
+"""Can the graders be trusted? Adversarial responses, grades that disagree, and a person's own labels beside them."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +15,7 @@ import pandas as pd
 import yaml
 
 from anytime_lib.errors import DataError
+from anytime_lib.registry import load_task, task_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import aime, gpqa, trip
@@ -86,12 +85,9 @@ def trip_grades(answers: Iterable[tuple[str, Problem, str]]) -> pd.DataFrame:
 
 
 def label_sheet(store: Store, path: Path, n: int = 20, seed: int = 0) -> Path:
-    """Write a CSV of `n` stored answers, drawn at random, for a person to label; the grade is not in it.
-
-    Columns: answer_key, task, gold, response (a JSON string, so that no spreadsheet takes it for a formula), label
-    (to be filled in with one of `LABELS`). A sheet that is there already is left alone, labels and all. Responses to
-    private problems are withheld.
-    """
+    """Write a CSV of `n` stored answers, drawn at random, for a person to label, unless it is there already. Columns:
+    answer_key, task, gold, response (a JSON string, so that no spreadsheet takes it for a formula; withheld of private
+    problems), label (to be filled in with one of `LABELS`). The grade is not in it."""
     if path.exists():
         return path
     answers = {a.cell["answer_key"]: a for a in stored_answers(store)}
@@ -104,28 +100,42 @@ def label_sheet(store: Store, path: Path, n: int = 20, seed: int = 0) -> Path:
 
 
 def labelled(store: Store, path: Path) -> pd.DataFrame:
-    """The labels of a sheet beside the graders' own: answer_key, task, label, grader.
-
-    Raises:
-        DataError: a label is none of `LABELS`.
-    """
+    """The labels of a sheet beside the graders' own: answer_key, task, label, grader. A label that is none of `LABELS`
+    is a DataError."""
     sheet = pd.read_csv(path, dtype=str, keep_default_na=False)
     sheet["label"] = sheet.label.str.strip().str.lower()
     sheet = sheet.loc[sheet.label != "", ["answer_key", "task", "label"]]
     if len(odd := sheet[~sheet.label.isin(LABELS)]):
         raise DataError(f"{path}: label {odd.label.iloc[0]!r} is none of {', '.join(LABELS)}")
-    both = sheet.merge(
-        store.cells().drop_duplicates("answer_key")[["answer_key", "status", "correct"]], on="answer_key"
-    )
+    graded = store.cells().drop_duplicates("answer_key")[["answer_key", "status", "correct"]]
+    both = sheet.merge(graded, on="answer_key")
     both["grader"] = np.where(both.status != "ok", "none", np.where(both.correct.astype(bool), "right", "wrong"))
     return both[["answer_key", "task", "label", "grader"]]
 
 
 def cohen_kappa(first: pd.Series, second: pd.Series) -> float:
-    """Cohen's kappa of two raters: agreement beyond chance, 1 at most; 1 too where both only ever say the same thing.
-
-    Source: Cohen, "A coefficient of agreement for nominal scales" (1960).
-    """
+    """Cohen's kappa of two raters ("A coefficient of agreement for nominal scales", 1960): agreement beyond chance, 1
+    at most; 1 too where both only ever say the same thing."""
     shares = first.value_counts(normalize=True) * second.value_counts(normalize=True)
     agreed, by_chance = float((first == second).mean()), float(shares.sum())
     return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
+
+
+def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """The cells as other graders would have them: grader -> cells of the tasks that it knows.
+
+    A task may have `other_graders`; `right or wrong` counts an answer as 1 if it is wholly right and as 0 otherwise,
+    for tasks that give partial credit and have none. Stored answers are read again; no model is called.
+    """
+    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for task, part in cells.groupby("task", sort=False):
+        graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
+        graded, wanted = part.score.notna(), {*part.answer_key}
+        there = [a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted] if graders else []
+        for name, grade in graders.items():
+            scores = {a.cell["answer_key"]: float(grade(a.problem, a.text)) for a in there}
+            found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))
+        whole = part.correct.astype("Float64").astype(float).where(graded)
+        if not graders and not whole.equals(part.score):
+            found["right or wrong"].append(part.assign(score=whole))
+    return {name: pd.concat(parts) for name, parts in found.items()}

@@ -57,13 +57,13 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     c, outcome, difference, low, high = criterion, "undecided", np.nan, np.nan, np.nan
-    area = index_of("pooled")
+    statistic = index_of("pooled")
     if c.statistic == "quality":
-        area = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
+        statistic = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
     try:
         found = compare(
             cells, baseline=c.baseline, treatment=c.treatment, n_resamples=n_resamples, seed=seed,
-            confidence_level=c.confidence_level, statistic=area,
+            confidence_level=c.confidence_level, statistic=statistic,
         )  # fmt: skip
     except DataError as error:
         told = str(error)
@@ -93,12 +93,9 @@ def judge(
 
 
 def held_out_arms(config: RunConfig) -> list[Arm]:
-    """Both methods on the held-out problems, with the worked examples and the pool of the run.
-
-    Raises:
-        ConfigError: the config has no criterion, or one of a task that it does not run.
-        DataError: a held-out problem shares its id or its text with a problem of the run, or there are too few.
-    """
+    """Both methods on the held-out problems, with the worked examples and the pool of the run. A config without a
+    criterion for a task that it runs is a ConfigError; held-out problems that are too few, or share an id or a text
+    with a problem of the run, are a DataError."""
     if (wanted := config.held_out) is None:
         raise ConfigError("there is no criterion to settle by; write `held_out` (task, margin, ...) into the params")
     if wanted.pool_task not in config.tasks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import time
 from collections.abc import Sequence
@@ -10,13 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Context, Method, Preparation, PrepTask, Prompted, Sample, Session
-from anytime_lib.store import Store
+from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.sweep.client import CachedClient
-from anytime_lib.sweep.grading import grader_version
 from anytime_lib.sweep.plan import Arm
-from anytime_lib.sweep.progress import Progress
 from anytime_lib.tasks.base import grade_answer, user_code
 from anytime_lib.types import Completion, Message, Trace
 
@@ -32,15 +33,16 @@ class Run:
 
     Attributes:
         label: the run's name in its cells.
+        bar: counts cells.
         store: where cells, problems and bills go; None: nothing is kept (an estimate).
         folder: where preparations keep their files; None: nowhere.
     """
 
     label: str
     client: CachedClient
-    progress: Progress
-    store: Store | None
-    folder: Path | None
+    bar: tqdm[Any]
+    store: Store | None = None
+    folder: Path | None = None
     said_fresh: bool = False
     _pending: list[Cell] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
@@ -48,7 +50,7 @@ class Run:
     def finish(self, *cells: Cell) -> None:
         """Hand in cells. They may share a commit: what a kill takes, the next run makes again without a call."""
         self._pending += cells
-        self.progress.done(len(cells))
+        self.bar.update(len(cells))
         if len(self._pending) >= 500 or time.monotonic() > self._flushed + 1:
             self.flush()
 
@@ -56,10 +58,6 @@ class Run:
         pending, self._pending, self._flushed = self._pending, [], time.monotonic()
         if pending and self.store:
             self.store.put_cells(pending)
-
-    def fail(self, cells: Sequence[Cell], error: RequestFailed) -> None:
-        """Hand in cells that ended in an error of the machinery."""
-        self.finish(*(cell | {"detail": str(error)} for cell in cells))
 
 
 def bill_of(run: str, model: str, task: str, preparation: str) -> str:
@@ -69,13 +67,14 @@ def bill_of(run: str, model: str, task: str, preparation: str) -> str:
 
 async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     """What a preparation makes of a task's pool. Its files are kept in the run's folder, and its bill in the store."""
+    client = copy.copy(run.client)
+    client.keys = set()
     if run.store:
         run.store.add_problems(on.problems.pool)
-    client = run.client.recording()
     made = await preparation(client, on)
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
-        run.store.note("bill", about, run.store.billed(client.keys or ()))
+        run.store.note("bill", about, run.store.billed(client.keys))
     if run.folder:
         preparation.save(made, run.folder)
     if not made:
@@ -101,25 +100,17 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
                 if not prepared:
                     continue
             done.append(arm)
-            context = arm.context(prepared)
             for of in arm.samples:
                 await run.client.trace_slots.acquire()
-                group.create_task(_run_sample(run, arm.method, of, context))
+                group.create_task(_run_sample(run, arm.method, of, arm.context(prepared)))
     return done
 
 
 async def _run_sample(run: Run, method: Method, of: Sample, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
-    named: Cell = {
-        "run": run.label,
-        "model": run.client.model.name,
-        "task": of.task.name,
-        "problem_id": of.problem.id,
-        "method": of.method,
-        "sample": of.number,
-        "grader": grader_version(of.task),
-    }
-    cells = [named | {"budget": budget, "status": "error", "detail": ""} for budget in context.settings.budgets]
+    place = run.label, run.client.model.name, of.task.name, of.problem.id, of.method, of.number
+    failed = {"grader": getattr(of.task, "grader_version", 1), "status": "error", "detail": ""}
+    cells: list[Cell] = [dict(zip(CELL_KEY, (*place, b), strict=True)) | failed for b in context.settings.budgets]
     try:
         if not isinstance(method, Prompted):
             return await _ask_as_it_goes(run, method, of, context, cells)
@@ -130,22 +121,8 @@ async def _run_sample(run: Run, method: Method, of: Sample, context: Context) ->
 
 
 async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Context, cells: list[Cell]) -> None:
-    """One trace, to the largest budget of these cells, and the answers that are forced at each."""
-    messages = _messages(method, of, context)
-    try:
-        trace = await _trace(run, of, messages, context.budget)
-    except RequestFailed as error:
-        return run.fail(cells, error)
-    for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
-        try:
-            await _fill(run, of, messages, trace, cell, context.settings.answer_cap)
-        except RequestFailed as error:
-            cell["detail"] = str(error)
-        run.finish(cell)
-
-
-def _messages(method: Prompted, of: Sample, context: Context) -> list[Message]:
-    """The messages of a method, which may be the user's own; DataError if it fails or they are no conversation."""
+    """One trace, to the largest budget of these cells, and the answers that are forced at each; where each budget needs
+    a run of its own, that of each."""
     with user_code(f"the method {method.name}", of.problem):
         messages = method.messages(of.problem, context)
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
@@ -153,7 +130,27 @@ def _messages(method: Prompted, of: Sample, context: Context) -> list[Message]:
             f"a bug of the method {method.name}: `messages` must return a list of chat messages, each with the texts "
             f"`role` and `content`; on {of.problem.id} it returned a {type(messages).__name__} that is none"
         )
-    return messages
+    try:
+        whole = await _trace(run, of, messages, context.budget)
+    except RequestFailed as error:
+        return run.finish(*(cell | {"detail": str(error)} for cell in cells))
+    for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
+        budget, trace, answer = cell["budget"], whole, None
+        try:
+            if trace is None:
+                trace, used, answer = await run.client.fresh(of, messages, budget)
+            else:
+                used = trace.used(budget)
+            ended = trace.stopped and trace.n_tokens <= budget
+            cell |= {"tokens_used": used, "trace_key": trace.key, "stopped_naturally": ended}
+            if answer:
+                _grade(of, cell, answer, max(0, answer.tokens - used), answer.prompt_tokens)
+            else:
+                answer = await run.client.answer(of, trace, budget, context.settings.answer_cap)
+                _grade(of, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
+        except RequestFailed as error:
+            cell["detail"] = str(error)
+        run.finish(cell)
 
 
 def _is_message(message: object) -> bool:
@@ -176,35 +173,19 @@ async def _trace(run: Run, of: Sample, messages: list[Message], budget: int) -> 
         return None
 
 
-async def _fill(run: Run, of: Sample, messages: list[Message], trace: Trace | None, cell: Cell, cap: int) -> None:
-    """Fill the cell of one budget: cut the trace there, or have a run of its own, and force an answer."""
-    budget, said = cell["budget"], None
-    if trace is None:
-        trace, used, said = await run.client.fresh(of, messages, budget)
-        cell |= {"tokens_used": used, "trace_key": trace.key, "stopped_naturally": trace.stopped}
-    else:
-        stopped = trace.stopped and trace.n_tokens <= budget
-        cell |= {"tokens_used": trace.used(budget), "trace_key": trace.key, "stopped_naturally": stopped}
-    if said:
-        return _grade(of, cell, said, max(0, said.tokens - cell["tokens_used"]), said.prompt_tokens)
-    answer = await run.client.answer(of, trace, budget, cap)
-    _grade(of, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
-
-
 async def _ask_as_it_goes(run: Run, method: Method, of: Sample, context: Context, cells: list[Cell]) -> None:
     """What any other method would answer at each budget; it is held to each of them."""
-    session, pending, spent = Session(run.client, context, of), list(cells), 0
+    session, spent, bug = Session(run.client, context, of), 0, f"a bug of the method {method.name}: on {of.problem.id}"
     with user_code(f"the method {method.name}", of.problem):
         try:
             async for stop in method.answers_by_budget(of.problem, context, session):
-                if not pending or stop.budget != pending[0]["budget"] or not spent <= stop.used <= stop.budget:
+                if not cells or stop.budget != cells[0]["budget"] or not spent <= stop.used <= stop.budget:
                     raise DataError(
-                        f"a bug of the method {method.name}: on {of.problem.id} it spent {stop.used} tokens at the "
-                        f"budget {stop.budget}, after {spent} before; its stops must be the budgets in ascending "
-                        "order, and none may spend more than its own"
+                        f"{bug} it spent {stop.used} tokens at the budget {stop.budget}, after {spent} before; its "
+                        "stops must be the budgets in ascending order, and none may spend more than its own"
                     )
-                cell, spent, answer = pending.pop(0), stop.used, stop.answer
-                cell |= {"tokens_used": stop.used, "stopped_naturally": stop.stopped}
+                cell, spent, answer = cells.pop(0), stop.used, stop.answer
+                cell |= {"tokens_used": spent, "stopped_naturally": stop.stopped}
                 if isinstance(answer, RequestFailed):
                     cell["detail"] = str(answer)
                 else:
@@ -214,9 +195,9 @@ async def _ask_as_it_goes(run: Run, method: Method, of: Sample, context: Context
                     _grade(of, cell, answer, tokens, session.prompt_tokens(stop.budget, read))
                 run.finish(cell)
         except RequestFailed as error:
-            return run.fail(pending, error)
-    if pending:
-        raise DataError(f"a bug of the method {method.name}: {of.problem.id} has no stop at {len(pending)} budgets")
+            return run.finish(*(cell | {"detail": str(error)} for cell in cells))
+    if cells:
+        raise DataError(f"{bug} it has no stop at {len(cells)} budgets")
 
 
 def _grade(of: Sample, cell: Cell, answer: Completion, answer_tokens: int, prompt_tokens: int) -> None:

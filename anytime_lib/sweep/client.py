@@ -7,7 +7,6 @@ not known its backend completes: `live.LiveBackend` asks, pays and stores; the e
 from __future__ import annotations
 
 import asyncio
-import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -24,8 +23,8 @@ from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, di
 KEY_VERSION = 1
 
 Row = dict[str, Any]
-"""A reply as it is stored (see `models.reply.Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there
-is none), and `by_file`: it was the user's, not the server's."""
+"""A stored reply (see `Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there is no tokenizer), and
+`by_file`: it was the user's, not the server's."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +50,9 @@ class Backend(Protocol):
 
     @property
     def model(self) -> ModelName: ...
-
     def get(self, key: str) -> Row | None: ...
-
     async def complete(self, request: Request) -> Row: ...
-
     async def tokenise(self, request: Request, text: str) -> Row: ...
-
     async def hides_reasoning(self) -> bool: ...
 
 
@@ -65,8 +60,7 @@ class CachedClient:
     """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
 
     Attributes:
-        texts: key of a trace -> its task, method, problem and a hash of its text, by which repeated ones are known.
-        keys: of what was asked for, in vain or not, where they are `recorded`; else None.
+        keys: of what was asked for, in vain or not; None: they are not kept.
     """
 
     def __init__(
@@ -75,13 +69,6 @@ class CachedClient:
         self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
         self.trace_slots = trace_slots or asyncio.Semaphore()
         self.keys: set[str] | None = None
-        self.texts: dict[str, tuple[str, str, str, int]] = {}
-
-    def recording(self) -> CachedClient:
-        """The same client, which keeps the `keys` of what it is asked for from now on."""
-        other = copy.copy(self)
-        other.keys = set()
-        return other
 
     def request(self, of: Sample, kind: str, body: dict[str, Any]) -> Request:
         """A request with all that determines its reply."""
@@ -106,9 +93,7 @@ class CachedClient:
                 raise HiddenReasoning("a probe found that the server hides reasoning, which cannot be cut")
             row = await self.backend.complete(request)
         tokenised = None if row["ends"] is not None else await self._tokenised(of, request.key, row)
-        trace = trace_of(request.key, messages, row, tokenised)
-        self.texts[trace.key] = of.task.name, of.method, of.problem.id, hash(trace.text)
-        return trace
+        return trace_of(request.key, messages, row, tokenised)
 
     async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
         """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has
@@ -129,24 +114,25 @@ class CachedClient:
     async def recorded(self, of: Sample, messages: list[Message]) -> Trace:
         """A trace that somebody else recorded; where its tokens are not told, in those of the model that answers."""
         key = recorded_key(of.problem, of.number)
-        row = self.backend.get(key)
-        if row is None:
+        if (row := self.backend.get(key)) is None:
             raise RequestFailed("no trace of this problem was imported")
-        told = row["reasoning_tokens"] > 0
-        return trace_of(key, messages, row, None if told else await self._tokenised(of, key, row))
+        return trace_of(key, messages, row, None if row["reasoning_tokens"] else await self._tokenised(of, key, row))
 
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
-        """The answer forced after the first `budget` tokens of a trace, of at most `cap` tokens: by a new user turn
-        after the reasoning given back as the assistant's, or (`prefill`) by letting the model go on after a closing
-        phrase. Budgets past the trace's own end share one call."""
-        so_far = cut(trace.text, trace.ends, trace.used(budget))
-        body: dict[str, Any] = {"max_tokens": cap, "temperature": 0.0}
-        if self.sampling.answer_via == "prefill":
+        """The answer forced after the first `budget` tokens of a trace: by a new user turn after the reasoning given
+        back as the assistant's, or (`prefill`) by letting the model go on after a closing phrase. Budgets past the
+        trace's own end share one call."""
+        so_far, question = cut(trace.text, trace.ends, trace.used(budget)), of.task.answer_prompt(of.problem)
+        *before, last = trace.messages
+        if prefill := self.sampling.answer_via == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
-            body |= {"messages": [*trace.messages, {"role": "assistant", "content": closing}], "prefill": True}
-        else:
-            body["messages"] = _with_question(trace.messages, so_far, of.task.answer_prompt(of.problem))
-        request = self.request(of, "answer", body)
+            turns = [last, {"role": "assistant", "content": closing}]
+        elif so_far.strip():
+            turns = [last, {"role": "assistant", "content": so_far}, {"role": "user", "content": question}]
+        else:  # many servers refuse an empty assistant's turn
+            turns = [{"role": "user", "content": f"{last['content']}\n\n{question}"}]
+        body: dict[str, Any] = {"messages": [*before, *turns], "max_tokens": cap, "temperature": 0.0}
+        request = self.request(of, "answer", body | {"prefill": True} if prefill else body)
         row = await self.complete(request)
         spent = row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"
         if spent and not row["text"].strip():  # a failure of the machinery, not an empty answer
@@ -158,9 +144,7 @@ class CachedClient:
     ) -> Completion:
         """Something else that the model is asked to say (see `Session.say`)."""
         body: dict[str, Any] = {"messages": messages, "max_tokens": cap, "temperature": temperature}
-        if alternatives:
-            body["alternatives"] = alternatives
-        request = self.request(of, kind, body)
+        request = self.request(of, kind, body | {"alternatives": alternatives} if alternatives else body)
         return _completion(request.key, await self.complete(request))
 
     def _known(self, request: Request) -> Row | None:
@@ -192,39 +176,28 @@ def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None)
         HiddenReasoning: the server hides it, wholly or in part.
         RequestFailed: nothing tells how many tokens there are.
     """
-    text, billed, told = reasoning_of(row), expected_tokens(row), tokenised or {}
-    known, by_file = told.get("ends") if row["ends"] is None else row["ends"], bool(told.get("by_file"))
-    if why := hidden_reasoning(row, None if by_file else known):
+    text, billed, ends = reasoning_of(row), expected_tokens(row), row["ends"]
+    mode: TokenMode = "stream"
+    if ends is None and tokenised:
+        ends, mode = tokenised["ends"], "file" if tokenised.get("by_file") else "tokenizer"
+    if why := hidden_reasoning(row, None if mode == "file" else ends):
         raise HiddenReasoning(why)
-    mode: TokenMode = "stream" if row["ends"] is not None else "file" if by_file else "tokenizer"
-    if known is None:
-        known, mode = proportional_ends(text, billed), "proportional"
-        if text and not known:
+    if ends is None:
+        ends, mode = proportional_ends(text, billed), "proportional"
+        if text and not ends:
             raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
     elif mode == "file" and billed:
-        known = scaled_ends(known, billed)
+        ends = scaled_ends(ends, billed)
     stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
-    return Trace(key, messages, text, known, mode, stopped, row.get("prompt_tokens") or 0)
+    return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
 
 
 def stored_trace(store: Store, key: str) -> Trace:
-    """The trace of that key, as the store has it; asks nobody.
-
-    Raises:
-        DataError: the store has no such trace.
-        RequestFailed: what the server returned cannot be cut; the text says why.
-    """
+    """The trace of that key, as the store has it: DataError if it has none, RequestFailed if it cannot be cut."""
     row, request = store.get(key), store.request(key)
     if row is None or request is None:
         raise DataError(f"{store.path} has no trace {key}")
     return trace_of(key, request["messages"], row, store.get(digest(tokens_request(key))))
-
-
-def _with_question(messages: list[Message], so_far: str, question: str) -> list[Message]:
-    """The conversation that asks for the final answer; an empty assistant's turn is refused by many servers."""
-    if so_far.strip():
-        return [*messages, {"role": "assistant", "content": so_far}, {"role": "user", "content": question}]
-    return [*messages[:-1], {"role": "user", "content": f"{messages[-1]['content']}\n\n{question}"}]
 
 
 def _completion(key: str, row: Row, trace_key: str | None = None) -> Completion:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pandas as pd
 import yaml
 from pydantic import StringConstraints, TypeAdapter
@@ -45,18 +46,10 @@ class Price:
         cached_price = self.input if self.cached is None else self.cached
         return ((prompt - cached) * self.input + cached * cached_price + completion * self.output) / 1e6
 
-    def of(self, usage: Mapping[str, Any]) -> float:
-        """The price of one request's usage."""
-        return self.dollars(*(usage.get(name) or 0 for name in TOKENS))
-
 
 @cache
 def load_prices(path: str | None = None) -> tuple[Price, ...]:
-    """The price table: a file's, or the one that comes with the package.
-
-    Raises:
-        ConfigError: the file cannot be read or an entry lacks a price.
-    """
+    """The price table of a file, or the one that comes with the package; ConfigError where it is none."""
     try:
         raw = (files("anytime_lib") / "data" / "prices.yaml" if path is None else Path(path)).read_text("utf-8")
         return TypeAdapter(tuple[Price, ...]).validate_python(yaml.safe_load(raw))
@@ -67,13 +60,13 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
         ) from None
 
 
-def price_of(model: str, endpoint: str, table: tuple[Price, ...] | None = None) -> Price | None:
-    """The price of a model (whose name may have a date or a provider's prefix) at an endpoint; None where the table has
-    none. The embedded model and the simulated respondent cost nothing."""
+def price_of(model: str, endpoint: str, prices: str | None = None) -> Price | None:
+    """The price of a model (whose name may have a date or a provider's prefix) at an endpoint, by `load_prices`; None
+    where it has none. The embedded model and the simulated respondent cost nothing."""
     if endpoint in ("embedded", "simulated"):
         return Price("embedded", 0.0, 0.0, source="this machine")
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
-    found = [p for p in (load_prices() if table is None else table) if p.model in (name, name.rsplit("/", 1)[-1])]
+    found = [price for price in load_prices(prices) if price.model in (name, name.rsplit("/", 1)[-1])]
     host = urlsplit(endpoint).hostname or ""
     return next((p for p in found if p.host and host.endswith(p.host)), found[0] if found else None)
 
@@ -83,9 +76,9 @@ def billed(store: Store, prices: str | None = None) -> pd.DataFrame:
     package's own dated table), NaN where no price is known."""
     rows = store.attempts()
     rows = rows[(rows[TOKENS].sum(axis=1) > 0) & (rows.kind != "recorded")]
-    dollars = pd.Series(float("nan"), index=rows.index)
+    dollars = pd.Series(np.nan, index=rows.index)
     for (model, endpoint), own in rows.groupby(["model", "endpoint"], sort=False):
-        if price := price_of(str(model), str(endpoint), load_prices(prices)):
+        if price := price_of(str(model), str(endpoint), prices):
             dollars[own.index] = price.dollars(*(own[name] for name in TOKENS))  # type: ignore[arg-type]
     return rows.assign(dollars=dollars)
 
@@ -95,11 +88,11 @@ class SpendCapReached(AnytimeError):
 
 
 class SpendLimit:
-    """The account of a run, with an optional cap: what was spent and what is in flight, at worst, stay below it.
+    """The account of a run: what was spent and what is in flight, at worst, stay below its caps.
 
     Args:
         price: of the model; None if unknown.
-        caps: on prompt and completion together, over the run's whole store: (tokens, dollars), None: none.
+        caps: on the run's whole store: (tokens of prompts and completions, dollars), None: none.
         spent: what that store has been charged for already: (tokens, dollars).
 
     Raises:
@@ -107,60 +100,51 @@ class SpendLimit:
     """
 
     def __init__(
-        self,
-        price: Price | None,
-        caps: tuple[int | None, float | None] = (None, None),
-        spent: tuple[int, float] = (0, 0.0),
+        self, price: Price | None, caps: tuple[int | None, float | None], spent: tuple[float, float] = (0, 0)
     ) -> None:
         if caps[1] is not None and price is None:
             raise ConfigError(
                 "spend_cap_dollars needs a price, and none is known for this model; name a file with its price in "
                 "`prices`, or set spend_cap_tokens"
             )
-        self.price, (self.tokens, self.dollars) = price, spent
-        self._caps = [math.inf if cap is None else cap for cap in caps]
-        self._in_flight: list[tuple[int, float]] = []
-        self._settled = asyncio.Event()
-        self._closed = False
+        self.price, self.spent, self._reserved = price, np.array(spent, float), np.zeros(2)
+        self._caps = np.array([np.inf if cap is None else cap for cap in caps])
+        self._in_flight, self._closed, self._settled = 0, False, asyncio.Event()
 
     @asynccontextmanager
     async def reserve(self, messages: list[Message], max_tokens: int) -> AsyncIterator[dict[str, Any]]:
-        """Make one try of a call inside: entered when the cap allows the worst that it can cost, charged when left for
+        """Make one try of a call inside: entered when the caps allow the worst that it can cost, charged when left for
         the usage that was put into what it yields. One that does not fit waits for those in flight; SpendCapReached
         where there are none any more."""
         size = sum(len(m["content"].encode()) for m in messages)
         prompt = math.ceil(size / 3) + 8 * len(messages)  # on the high side: prose takes about 4 bytes a token
         worst = self._cost({"prompt_tokens": prompt, "completion_tokens": max_tokens})
-        while self._closed or not self._fits(worst):
+        while self._closed or (self.spent + self._reserved + worst > self._caps + 1e-9).any():
             if self._closed or not self._in_flight:
                 self._closed = True  # nobody sends what the end of the run would cut off
                 raise SpendCapReached(self._sentence())
             self._settled.clear()
             await self._settled.wait()
-        self._in_flight.append(worst)
+        self._in_flight += 1
+        self._reserved += worst
         usage: dict[str, Any] = {}
         try:
             yield usage
         finally:
-            self._in_flight.remove(worst)
-            tokens, dollars = self._cost(usage)
-            self.tokens += tokens
-            self.dollars += dollars
+            self._in_flight -= 1
+            self._reserved -= worst
+            self.spent += self._cost(usage)
             self._settled.set()
 
-    def _cost(self, usage: Mapping[str, Any]) -> tuple[int, float]:
+    def _cost(self, usage: Mapping[str, Any]) -> np.ndarray[Any, Any]:
         """Tokens and dollars of one try."""
-        tokens = (usage.get("prompt_tokens") or 0) + (usage.get("completion_tokens") or 0)
-        return tokens, self.price.of(usage) if self.price else 0.0
-
-    def _fits(self, worst: tuple[int, float]) -> bool:
-        tokens, dollars = map(sum, zip((self.tokens, self.dollars), worst, *self._in_flight, strict=True))
-        return tokens <= self._caps[0] and dollars <= self._caps[1] + 1e-9
+        prompt, cached, completion = (usage.get(name) or 0 for name in TOKENS)
+        return np.array([prompt + completion, self.price.dollars(prompt, cached, completion) if self.price else 0.0])
 
     def _sentence(self) -> str:
-        names = (f"spend_cap_tokens ({self._caps[0]:,})", f"spend_cap_dollars ({self._caps[1]:.2f})")
-        caps = " and ".join(name for name, cap in zip(names, self._caps, strict=True) if cap < math.inf)
-        spent = f"{self.tokens:,} tokens" + (f" (${self.dollars:.4f})" if self.price else "")
+        named = zip(("spend_cap_tokens ({:,.0f})", "spend_cap_dollars ({:.2f})"), self._caps, strict=True)
+        caps = " and ".join(name.format(cap) for name, cap in named if cap < np.inf)
+        spent = f"{self.spent[0]:,.0f} tokens" + (f" (${self.spent[1]:.4f})" if self.price else "")
         return (
             f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored; raise the cap and "
             "run again to go on from here"
@@ -169,9 +153,8 @@ class SpendLimit:
 
 def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str) -> SpendLimit:
     """A run's account: its caps, and what its store has been charged for so far (looked up where there is a cap)."""
-    price = price_of(model, endpoint, load_prices(limits.prices))
-    caps = limits.spend_cap_tokens, limits.spend_cap_dollars
+    price, caps = price_of(model, endpoint, limits.prices), (limits.spend_cap_tokens, limits.spend_cap_dollars)
     if caps == (None, None):
-        return SpendLimit(price)
+        return SpendLimit(price, caps)
     rows = billed(store, limits.prices)
-    return SpendLimit(price, caps, (int(rows.tokens.sum()), float(rows.dollars.sum())))
+    return SpendLimit(price, caps, (rows.tokens.sum(), rows.dollars.sum()))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from anytime_lib.registry import load_task, task_names
@@ -18,9 +16,6 @@ from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
-
-BATCH = 2_000
-"""Cells written at once: large enough for speed, small enough that memory does not grow with the store."""
 
 
 class StoredAnswer(NamedTuple):
@@ -40,15 +35,10 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
         yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
 
 
-def grader_version(task: Any) -> int:
-    """The version of a task's reader and grades; 1 where a task has none."""
-    return int(getattr(task, "grader_version", 1))
-
-
 def update_grades(store: Store) -> None:
     """Grade again what another version of a task's reader graded, so that no table mixes two, and say so."""
-    known, graders = task_names(), [] if store.read_only else store.graders()
-    for task in sorted({t for t, grader in graders if t in known and grader != grader_version(load_task(t))}):
+    known = [(task, grader) for task, grader in store.graders() if task in task_names()]
+    for task in sorted({t for t, grader in known if grader != getattr(load_task(t), "grader_version", 1)}):
         n = len(regrade(store, task))
         log.warning("%s: graded again, for another version of its reader did it before; %d grades changed", task, n)
 
@@ -62,43 +52,21 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
         One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
     wanted = {problem.task for problem in store.problems(task)}
-    known = {name: load_task(name) for name in wanted & set(task_names())}
+    known = {name: load_task(name) for name in wanted & {*task_names()}}
     if unknown := wanted - set(known):
         log.warning("not graded again, for their task is not registered here: %s", ", ".join(sorted(unknown)))
-    changed: list[dict[str, Any]] = []
-    pending: list[dict[str, Any]] = []
-    for cell, problem, text, finish_reason in stored_answers(store, task):
-        if (own := known.get(cell["task"])) is None:
+    changed, pending = list[dict[str, Any]](), list[dict[str, Any]]()
+    for before, problem, text, finish_reason in stored_answers(store, task):
+        if (own := known.get(problem.task)) is None:
             continue
-        new = asdict(grade_answer(own, problem, text, finish_reason)) | {"grader": grader_version(own)}
-        if new.items() <= cell.items():
-            continue
-        pending.append(cell | new)
-        if (new["score"], new["status"]) != (cell["score"], cell["status"]):
-            changed.append(cell | new | {"score_before": cell["score"], "status_before": cell["status"]})
-        if len(pending) >= BATCH:
+        new = asdict(grade_answer(own, problem, text, finish_reason))
+        cell = before | new | {"grader": getattr(own, "grader_version", 1)}
+        if cell != before:
+            pending.append(cell)
+        if (cell["score"], cell["status"]) != (before["score"], before["status"]):
+            changed.append(cell | {"score_before": before["score"], "status_before": before["status"]})
+        if len(pending) >= 2_000:  # so memory does not grow with the store
             store.put_cells(pending)
             pending = []
     store.put_cells(pending)
     return pd.DataFrame(changed, columns=[*CELL_KEY, "score_before", "score", "status_before", "status"])
-
-
-def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
-    """The cells as other graders would have them: grader -> cells of the tasks that it knows.
-
-    A task may have `other_graders`; `right or wrong` counts an answer as 1 if it is wholly right and as 0 otherwise,
-    for tasks that give partial credit and have none. Stored answers are read again; no model is called.
-    """
-    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for task, part in cells.groupby("task", sort=False):
-        graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
-        wanted, graded = set(part.answer_key), part.score.notna()
-        there = stored_answers(store, str(task)) if graders else ()
-        answers = {a.cell["answer_key"]: a for a in there if a.cell["answer_key"] in wanted}
-        for name, grade in graders.items():
-            scores = {key: float(grade(a.problem, a.text)) for key, a in answers.items()}
-            found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))
-        whole = part.correct.astype("Float64").astype(float).where(graded)
-        if not graders and not np.array_equal(whole, part.score, equal_nan=True):
-            found["right or wrong"].append(part.assign(score=whole))
-    return {name: pd.concat(parts) for name, parts in found.items()}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from anytime_lib.methods.base import Prompted
 from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
-from anytime_lib.sweep.costs import TOKENS, billed, load_prices, price_of
+from anytime_lib.sweep.costs import TOKENS, billed, price_of
 from anytime_lib.types import digest
 
 
@@ -30,11 +28,9 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     attempts = (rows.method == "synthesis") & rows.kind.isin(["trace", "answer"])
     rows["kind"] = rows.kind.mask(attempts, "synthesis").where(counted, "retry")
     groups = rows.groupby(["task", "method", "kind"], sort=False)
-    table = groups.size().to_frame("requests").join(groups[[*TOKENS, "seconds"]].sum())
-    table["dollars"] = groups["dollars"].sum(min_count=1)
-    whole = table.prompt_tokens + table.completion_tokens
-    table["share"] = whole / max(whole.sum(), 1)
-    return table.reset_index()
+    table = groups[[*TOKENS, "seconds"]].sum().assign(dollars=groups.dollars.sum(min_count=1))
+    table.insert(0, "requests", groups.size())
+    return table.assign(share=groups.tokens.sum() / max(rows.tokens.sum(), 1)).reset_index()
 
 
 def ledger_summary(table: pd.DataFrame) -> str:
@@ -65,22 +61,18 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
     known = {name for name in method_names() if isinstance(load_method(name), Prompted)} - {"imported"}
     rows = []
     for (task, method), arm in cells[cells.method.isin(known)].groupby(["task", "method"], sort=False):
-        apart = arm.trace_key != arm.answer_key  # a fresh run may have answered within its trace
-        traces, answers = usage.loc[arm.trace_key], usage.loc[arm.answer_key[apart]]
-        once, read_once = (found[~found.index.duplicated()] for found in (traces, answers))
-        row: dict[str, Any] = {"task": task, "method": method}
-        price = price_of(str(traces.model.iloc[0]), str(traces.endpoint.iloc[0]), load_prices(prices))
-        for prefix, sampled, read, reasoning in (
-            ("", once, read_once, once.completion_tokens.sum()),
-            ("fresh_", traces, answers, arm.tokens_used.sum()),
-        ):
-            spent = sampled[TOKENS].sum() + read[TOKENS].sum()
-            spent["completion_tokens"] += reasoning - sampled.completion_tokens.sum()
-            row[f"{prefix}reasoning_tokens"] = reasoning
-            row[f"{prefix}total"] = spent.prompt_tokens + spent.completion_tokens
-            row[f"{prefix}dollars"] = price.dollars(*spent[TOKENS]) if price else float("nan")
-        rows.append(row | {"ratio": row["total"] / max(row["fresh_total"], 1)})
-    return pd.DataFrame(rows)
+        apart = arm.answer_key[arm.trace_key != arm.answer_key]  # a fresh run may have answered within its trace
+        once, all_of_them = usage.loc[arm.trace_key.unique()], usage.loc[arm.trace_key, TOKENS].sum()
+        all_of_them["completion_tokens"] = arm.tokens_used.sum()
+        price, row = price_of(once.model.iloc[0], once.endpoint.iloc[0], prices), [task, method]
+        for traces, answers in ((once[TOKENS].sum(), apart.unique()), (all_of_them, apart)):
+            spent = traces + usage.loc[answers, TOKENS].sum()
+            dollars = price.dollars(*spent) if price else float("nan")
+            row += [traces.completion_tokens, spent.prompt_tokens + spent.completion_tokens, dollars]
+        rows.append(row)
+    measures = ["reasoning_tokens", "total", "dollars"]
+    table = pd.DataFrame(rows, columns=["task", "method", *measures, *(f"fresh_{name}" for name in measures)])
+    return table.assign(ratio=table.total / table.fresh_total)
 
 
 def trace_hashes(store: Store) -> pd.Series:

@@ -1,15 +1,16 @@
-"""How is a request asked, paid for, and stored before anybody uses it?"""
+"""How is a request asked, paid for, and stored before anybody uses it? And how many were there?"""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
+
+from tqdm import tqdm
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
@@ -19,27 +20,29 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
-from anytime_lib.sweep.costs import SpendLimit
-from anytime_lib.sweep.progress import Progress
+from anytime_lib.sweep.costs import TOKENS, SpendLimit
 
 log = logging.getLogger(__name__)
 
-USAGE = ("prompt_tokens", "cached_tokens", "completion_tokens", "seconds")
-
 
 class LiveBackend:
-    """Asks the endpoint of `model`, pays from `spend_limit`, and keeps everything in `store`."""
+    """Asks the endpoint of `model`, pays from `spend_limit`, keeps everything in `store`, and tells the running total
+    beside `bar`."""
 
-    def __init__(self, store: Store, model: Model, progress: Progress, spend_limit: SpendLimit | None = None) -> None:
-        self.store, self.model, self.progress = store, model, progress
-        self.spend_limit = spend_limit or SpendLimit(None)
-        self._hides, self._learned, self._learning = False, False, asyncio.Lock()
+    def __init__(self, store: Store, model: Model, bar: tqdm[Any], spend_limit: SpendLimit) -> None:
+        self.store, self.model, self.bar, self.spend_limit = store, model, bar, spend_limit
+        model.on_retry = self._retry
+        self._hides: bool | None = None
+        self._learning = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Row]] = {}
+        self._asked = self._known = self._tokens = self._retries = 0
+        self._last = ""
 
     def get(self, key: str) -> Row | None:
         row = self.store.get(key)
         if row is not None and "text" in row:
-            self.progress.on_reply(0, cached=True)
+            self._known += 1
+            self._tell()
         return row
 
     async def complete(self, request: Request) -> Row:
@@ -60,27 +63,41 @@ class LiveBackend:
         return asking.result()
 
     async def tokenise(self, request: Request, text: str) -> Row:
-        endpoint = await self._endpoint()
-        pieces, by_file = await endpoint.tokenize(text)
+        pieces, by_file = await (await self._endpoint()).tokenize(text)
         ends = None if pieces is None else ends_of(pieces, text)
-        return await self._put(request, {"ends": ends, "by_file": by_file}, {})
+        return await self._put(request, {"ends": ends, "by_file": by_file})
 
     async def hides_reasoning(self) -> bool:
         await self._endpoint()
-        return self._hides
+        return bool(self._hides)
 
     async def settle(self, seconds: float) -> None:
         """Where a run ends in an error: let requests with the server, paid for, come back for so many seconds."""
         asking = list(self._asking.values())
-        try:
-            if asking and seconds:
-                words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
-                log.warning(words, len(asking), seconds)
-                await asyncio.wait(asking, timeout=seconds)
-        finally:
-            for one in asking:
-                one.cancel()
-            await asyncio.gather(*asking, return_exceptions=True)
+        if asking and seconds:
+            words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
+            log.warning(words, len(asking), seconds)
+            await asyncio.wait(asking, timeout=seconds)
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+
+    def total(self) -> str:
+        """The running total, in a few words."""
+        seconds, dollars = max(self.bar.format_dict["elapsed"], 1e-9), self.spend_limit.spent[1]
+        return (
+            f"{len(self._asking)} in flight, {self._asked} calls, {self._known} known, {self._tokens:,} tokens, "
+            f"{self._tokens / seconds:.0f} tok/s"
+            + (f", ${dollars:.2f}" if dollars else "")
+            + (f", {self._retries} retries, last: {self._last:.60}" if self._retries else "")
+        )
+
+    def _tell(self) -> None:
+        if self.bar.update(0):  # it is time to draw it anew
+            self.bar.set_postfix_str(self.total(), refresh=False)
+
+    def _retry(self, why: str) -> None:
+        self._retries, self._last = self._retries + 1, why
 
     def _ended(self, key: str, asking: asyncio.Task[Row]) -> None:
         del self._asking[key]
@@ -91,9 +108,10 @@ class LiveBackend:
         try:
             reply = await endpoint.chat(**request.body, each_try=partial(self._try, request))
         except RequestFailed as error:
-            await self._put(request, {"error": str(error)}, {}, "error")
+            await self._put(request, {"error": str(error)}, status="error")
             raise
-        self.progress.on_reply(reply.completion_tokens, cached=False)
+        self._asked, self._tokens = self._asked + 1, self._tokens + reply.completion_tokens
+        self._tell()
         return self.store.get(request.key) or reply.to_json()  # another run may have been first
 
     async def _try(self, request: Request, once: Callable[[], Awaitable[Reply]]) -> Reply:
@@ -105,42 +123,35 @@ class LiveBackend:
                 part = lost.partial.to_json() if lost.partial else {}
                 bill.update(part or lost.billed)
                 if part:
-                    await self._put(request, part, part, "partial")
-                elif +Counter(lost.billed):
-                    await self._put(request, {"error": str(lost)}, lost.billed, "error")
+                    await self._put(request, part, bill, "partial")
+                elif +Counter(bill):
+                    await self._put(request, {"error": str(lost)}, bill, "error")
                 raise
             bill.update(said := reply.to_json())
-            await self._put(request, said, said)
+            await self._put(request, said, bill)
             return reply
 
     async def _endpoint(self) -> Endpoint:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
+        endpoint = await self.model.endpoint()
         async with self._learning:
-            if not self._learned:
+            if self._hides is None:
                 about = f"{self.model.endpoint_id} {self.model.name}"
                 known = self.store.noted("capabilities", about)
-                found = await self.model.capabilities(known, self._probing(about))
+                found = await self.model.capabilities(known, partial(self._probe, endpoint, {"at": time.time()}))
                 self._hides = found is not None and found["reasoning"] == "hidden"
-                self._learned = True
                 if found is not None and known is None:
                     self.store.note("capabilities", about, found)
-        return await self.model.endpoint()
+        return endpoint
 
-    def _probing(self, about: str) -> Callable[..., Awaitable[Reply]]:
-        """Makes the request of a probe: each try is paid for, and stored under a key of its own."""
-        tries, began = itertools.count(), time.time()
+    async def _probe(self, endpoint: Endpoint, at: dict[str, float], **body: Any) -> Reply:
+        """The request of a probe, paid for as any; another probe is another request."""
+        return await endpoint.chat(**body, each_try=partial(self._try, Request("probe", "", "probe", body, at | body)))
 
-        async def ask(**body: Any) -> Reply:
-            async def each_try(once: Callable[[], Awaitable[Reply]]) -> Reply:
-                whole = {"about": about, "probe": next(tries), "at": began}
-                return await self._try(Request("probe", "", "probe", body, whole), once)
-
-            return await (await self.model.endpoint()).chat(**body, each_try=each_try)
-
-        return ask
-
-    async def _put(self, request: Request, response: Row, usage: Mapping[str, Any], status: str = "ok") -> Row:
+    async def _put(
+        self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"
+    ) -> Row:
         who = {"task": request.task, "method": request.method, "model": self.model.name}
-        billed = {name: usage.get(name, 0) for name in USAGE}
+        billed = {name: (usage or {}).get(name, 0) for name in (*TOKENS, "seconds")}
         about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}
         return await self.store.aput(**about, request=request.whole, response=response, status=status)

@@ -43,10 +43,6 @@ class Arm:
         """The task on whose pool the method is prepared."""
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
 
-    @property
-    def n_cells(self) -> int:
-        return len(self.samples) * len(self.settings.budgets)
-
     def context(self, prepared: Any) -> Context:
         """What its method is given beside a problem."""
         most = self.settings.budgets[-1]
@@ -74,24 +70,23 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
             method.check(task)
             samples = samples_of(task, method, problems.test, config.n_samples)
             if method.name == "imported":
-                samples = _imported(samples, store)
+                samples = [of for of in samples if store and store.get(recorded_key(of.problem, of.number))]
+                left_out = len(problems.test) - len({of.problem.id for of in samples})
+                if not samples:
+                    raise DataError("the run's store has no recorded trace of these problems; see `anytime import`")
+                if left_out:
+                    log.warning("%d problems have no recorded trace and are left out", left_out)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
 
 def split_summary(arms: Sequence[Arm]) -> str:
     """How many problems of each task are tested, are examples, and make the pool: one sentence."""
-    told = []
-    for arm in {arm.task.name: arm for arm in arms}.values():
-        found, settings = arm.problems, arm.settings
-        all_of = "of problems of its own making"
-        if settings.source:
-            all_of = f"of {len(arm.task.problems(settings.source, difficulty=settings.difficulty))} problems"
-        told.append(
-            f"{arm.task.name}: {all_of}, {len(found.test)} are tested, {len(found.shots)} are examples, "
-            f"{len(found.pool)} make the pool"
-        )
-    return "; ".join(told)
+    parts = {arm.task.name: arm.problems for arm in arms}
+    return "; ".join(
+        f"{task}: {len(of.test)} problems are tested, {len(of.shots)} are examples, {len(of.pool)} make the pool"
+        for task, of in parts.items()
+    )
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
@@ -115,13 +110,13 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
     """So many problems of one part. With a pool from a source of its own, neither source is split."""
     if not wanted:
         return []
-    apart = settings.pool_source is not None
-    found = task.problems(source, wanted, seed, "all" if apart and source else part, settings.difficulty)
+    whole = source and settings.pool_source is not None
+    found = task.problems(source, wanted, seed, "all" if whole else part, settings.difficulty)
     if len(found) < wanted:
-        keeps = "" if apart or not source else "; some are kept for the other split: name a pool_source of its own"
+        keeps = "; some are kept for the other split: name a pool_source of its own" if source and not whole else ""
+        place = source or "the built-in set"
         raise DataError(
-            f"{task.name}: {wanted} {part} problems wanted, {source or 'the built-in set'} holds {len(found)}; ask for "
-            f"fewer{keeps}"
+            f"{task.name}: {wanted} {part} problems wanted, {place} holds {len(found)}; ask for fewer{keeps}"
         )
     return found
 
@@ -129,13 +124,3 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
 def samples_of(task: Task, method: Method, problems: Sequence[Problem], n_samples: int) -> list[Sample]:
     """Every sample of every problem."""
     return [Sample(task, method.name, problem, n) for problem in problems for n in range(n_samples)]
-
-
-def _imported(samples: list[Sample], store: Store | None) -> list[Sample]:
-    """Those of which a recorded trace was imported."""
-    found = [of for of in samples if store and store.get(recorded_key(of.problem, of.number)) is not None]
-    if not found:
-        raise DataError("the run's store has no recorded trace of these problems; `anytime import` brings some in")
-    if left_out := {of.problem.id for of in samples} - {of.problem.id for of in found}:
-        log.warning("%d problems have no recorded trace and are left out", len(left_out))
-    return found

@@ -1,8 +1,7 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
 
 All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
-calls nobody. Traces of all tasks and arms share the slots of one limiter, and no more of them are at work than there
-are slots. A trace and its answers follow each other in ascending order, so that prefix caches hit.
+calls nobody. No more traces, of all tasks and arms together, are at work than there are slots for requests.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run, run_arms
@@ -29,14 +28,10 @@ from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.sweep.plan import Arm, plan, split_summary
-from anytime_lib.sweep.progress import Progress
 from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-
-SETTLE = 120.0
-"""Seconds that requests in flight are waited for where a run ends in an error: they are paid for."""
 
 
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
@@ -70,27 +65,23 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
 
 @asynccontextmanager
 async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
-    """A run with its store, model, limiter, spend limit and bar. Where it ends in an error, what is in flight is paid
-    for: it is let come back and stored."""
+    """A run with its store and model. Where it ends in an error, what is in flight is paid for: it is let come back and
+    stored."""
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
-            limiter = Limiter(
-                at.concurrency, requests_per_minute=at.requests_per_minute, tokens_per_minute=at.tokens_per_minute
-            )
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            bar = Progress(config.label, progress, limiter, spend_limit)
-            model.limiter, model.on_retry = limiter, bar.retry
-            model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
-            backend = LiveBackend(store, model, bar, spend_limit)
-            client = CachedClient(backend, config.sampling, config.seed, limiter.trace_slots)
-            try:
-                yield Run(config.label, client, bar, store, config.folder), store, model
-            except BaseException as error:
-                await backend.settle(SETTLE if isinstance(error, Exception) else 0.0)  # 0: an interrupt ends at once
-                raise
-            finally:
-                bar.close()
+            show: Any = {"mininterval": 1.0, "miniters": 0, "delay": 0.5, "disable": not progress}
+            with tqdm(desc=config.label, unit="cell", **show) as bar:
+                backend = LiveBackend(store, model, bar, spend_limit)
+                client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
+                try:
+                    yield Run(config.label, client, bar, store, config.folder), store, model
+                except BaseException as error:
+                    await backend.settle(120 if isinstance(error, Exception) else 0)  # an interrupt ends at once
+                    raise
+                finally:
+                    bar.set_postfix_str(backend.total())
 
 
 async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
@@ -98,29 +89,22 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     for arm in arms:
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
-    run.progress.expect(sum(arm.n_cells for arm in arms))
+    run.bar.total = sum(len(arm.samples) * len(arm.settings.budgets) for arm in arms)
     try:
         done = await first_error(run_arms(run, arms))
     finally:
         run.flush()
-    here = store.cells(run=run.label, model=model.name)
-    mine = pd.Series(False, index=here.index)
-    for arm in done:
-        mine |= arm.owns(here)
-    chosen = here[mine]
-    if chosen.empty:
+    if not done:
         raise DataError("no method could be run, for what they need could not be prepared; the warnings say why")
-    failed = chosen[chosen.status == "error"]
-    if len(failed) == len(chosen):
-        raise EndpointError(f"every request failed, so there is nothing to grade: {failed.detail.iloc[0]}")
+    cells = store.cells(run=run.label, model=model.name)
+    cells = cells[np.any([arm.owns(cells) for arm in done], axis=0)]
+    failed = cells[cells.status == "error"]
     if len(failed):
         why = failed.detail.iloc[0]
-        log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(chosen), why)
-    texts = run.client.texts
-    if repeated := len(texts) - len(set(texts.values())):
-        words = "%d of %d traces are word for word another sample of their problem; are seed and temperature heeded?"
-        log.warning(words, repeated, len(texts))
-    return chosen.drop(columns="detail").reset_index(drop=True)
+        if len(failed) == len(cells):
+            raise EndpointError(f"every request failed, so there is nothing to grade: {why}")
+        log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(cells), why)
+    return cells.drop(columns="detail").reset_index(drop=True)
 
 
 def held_out_run(config: RunConfig) -> str:
@@ -138,9 +122,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     wanted = config.held_out
     if wanted is None or wanted.pool_task not in config.tasks:
         return None
-    tasks = [
-        config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in (wanted.task, wanted.pool_task)
-    ]
+    names = wanted.task, wanted.pool_task
+    tasks = [config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in names]
     numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
     design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
     about = f"{held_out_run(config)}, {model}, {design}"
@@ -154,8 +137,7 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         "after_results": int((held.status != "error").sum()),
         "after_run": int((own.status != "error").sum()),
     }
-    if not store.read_only:
-        store.note("settle", about, note)
+    store.note("settle", about, note)
     return note
 
 
@@ -175,19 +157,17 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt.
     """
-    begun: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+    begun: Future[asyncio.Task[T]] = Future()
 
     async def whole() -> T:
-        task = asyncio.current_task()
-        assert task
-        begun.set_result((asyncio.get_running_loop(), task))
-        return await work
+        begun.set_result(task := asyncio.create_task(work))
+        return await task
 
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(asyncio.run, whole())
         try:
             return done.result()
         except KeyboardInterrupt:
-            loop, task = begun.result()
-            loop.call_soon_threadsafe(task.cancel)
+            task = begun.result()
+            task.get_loop().call_soon_threadsafe(task.cancel)
     raise KeyboardInterrupt("stopped; what was stored is kept: run the same again, and it goes on from there")

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 import pandas as pd
+from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import ModelName
@@ -24,9 +25,8 @@ from anytime_lib.store import Store
 from anytime_lib.studies.held_out import held_out_arms
 from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient, Request
-from anytime_lib.sweep.costs import load_prices, price_of
+from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import Arm, plan
-from anytime_lib.sweep.progress import Progress
 from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.types import Grade, Problem, digest
 
@@ -93,7 +93,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
         if config.held_out and config.held_out.pool_task in config.tasks:
             arms += held_out_arms(config)
         client = CachedClient(backend, config.sampling, config.seed)
-        run = Run(config.label, client, Progress("", show=False), store=None, folder=None)
+        run = Run(config.label, client, tqdm(disable=True))
         logging.disable(logging.CRITICAL)  # nothing that happens in a pretended run is news
         try:
             run_async(first_error(run_arms(run, [_lenient(arm) for arm in arms])))
@@ -105,13 +105,14 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     table = pd.DataFrame(backend.asked.values(), columns=["task", "method", "kind", "bytes", "made_up", "cap"])
     groups = table.groupby(["task", "method", "kind"], sort=False)
     table, sums = groups.size().to_frame("calls"), groups.sum().astype(float)
-    price = price_of(model.name, model.endpoint_id, load_prices(config.limits.prices))
+    price = price_of(model.name, model.endpoint_id, config.limits.prices)
     for end, (per_byte, share) in ENDS.items():
         prompt, output = per_byte * sums["bytes"] + share * sums.made_up, share * sums.cap
         table[f"prompt_{end}"], table[f"output_{end}"] = prompt, output
         table[f"dollars_{end}"] = price.dollars(prompt, 0, output) if price else float("nan")  # type: ignore[arg-type]
     total = table.sum()
-    dollars, time = f"no price is known for {config.model!r}; name a file with it in `prices`", "not known before a run"
+    dollars = f"no price is known for {config.model!r}; name a file with it in `prices`"
+    time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
         dollars = f"{total.dollars_low:.2f} to {total.dollars_high:.2f} (price of {by})"

@@ -28,8 +28,6 @@ from anytime_lib.store import COLUMNS, SCHEMA, Store
 from anytime_lib.types import canonical_json, replace_file
 
 FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
-ROWS = 500
-"""Rows held at once; a trace may be a hundred kilobytes."""
 _TEXTS = ("detail", "text", "reasoning", "error")
 """Columns that may quote a problem."""
 _ARROW = {
@@ -127,11 +125,11 @@ class Gate:
         return found if task in self.public or not found else withheld(task, found)
 
     def rows(self, table: str) -> Iterator[list[dict[str, Any]]]:
-        """The rows of a table, `ROWS` at a time, with the columns of `COLUMNS`."""
+        """The rows of a table with the columns of `COLUMNS`, in batches: a trace may be a hundred kilobytes."""
         with self.store.snapshot() as db:
             db.row_factory = sqlite3.Row
             found = db.execute(f"SELECT * FROM {table}")
-            while batch := found.fetchmany(ROWS):
+            while batch := found.fetchmany(500):
                 yield [self._row(table, dict(row)) for row in batch]
 
     def _row(self, table: str, row: dict[str, Any]) -> dict[str, Any]:

@@ -50,15 +50,12 @@ class Recorded(BaseModel):
 def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.DataFrame:
     """Store the traces of a JSONL file in a config's run, matched to the problems of one task by id or text.
 
-    Importing a file again changes nothing, and what cannot be imported whole is not imported at all.
+    Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
+    row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
     Returns:
         One row per row of the file: row, problem_id (missing where no problem matches), sample, model, tokens (as
         billed; 0 where not told).
-
-    Raises:
-        DataError: the file cannot be read or a row cannot be used (the message names it), nothing matches, or other
-            traces are imported into this run already.
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path))
     settings = config.task(task.name)
@@ -79,19 +76,17 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
-            problem, tokens = problems[row["problem_id"]], row["tokens"]
-            key, reply = (
-                recorded_key(problem, row["sample"]),
-                Reply("", row["reasoning"], "stop", reasoning_tokens=tokens),
-            )
-            known = store.get(key) or reply.to_json()
-            if (known["reasoning"], known["reasoning_tokens"]) != (row["reasoning"], tokens):
+            problem = problems[row["problem_id"]]
+            key = recorded_key(problem, row["sample"])
+            reply = Reply("", row["reasoning"], "stop", reasoning_tokens=row["tokens"]).to_json()
+            known = store.get(key) or reply
+            if (known["reasoning"], known["reasoning_tokens"]) != (row["reasoning"], row["tokens"]):
                 which = f"sample {row['sample']} of {problem.id}"
                 raise DataError(f"{store.path} has another trace for {which}; import into a run of its own")
             requests.append({
                 "key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"],
                 "endpoint": "recorded", "request": {"messages": [{"role": "user", "content": task.question(problem)}]},
-                "response": reply.to_json(), "status": "ok",
+                "response": reply, "status": "ok",
                 **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
             })  # fmt: skip
         store.add_problems(problems[id] for id in matched.problem_id.unique())
@@ -103,11 +98,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
 
 
 def read_rows(path: Path) -> list[Recorded]:
-    """The rows of a JSONL file.
-
-    Raises:
-        DataError: the file cannot be read, or a row is not as it should be (it is named).
-    """
+    """The rows of a JSONL file."""
     try:
         with path.open(encoding="utf-8-sig") as lines:  # lines end at newlines alone, not at those of Unicode
             rows = [_read(f"row {i} of {path}", i, line) for i, line in enumerate(lines, 1) if line.strip()]
