@@ -16,7 +16,7 @@ from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.estimate import performance_profile
 from anytime_lib.stats.sensitivity import difference_variants
-from anytime_lib.sweep.grading import regraded
+from anytime_lib.studies.grader_audit import regraded
 
 
 def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.ndarray:
