@@ -17,8 +17,7 @@ from anytime_lib.tasks.base import SPLITS, from_generator, in_pool, no_answer, s
 from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem, digest
 
-ONE_IN = 3
-"""One problem in three is kept for the pool."""
+ONE_IN = 3  # one problem in three is kept for the pool
 
 
 @dataclass(eq=False, repr=False)  # its rows may be private

@@ -1,8 +1,6 @@
 """Can the model plan a trip? NATURAL PLAN's trip planning, generated or from the official file.
 
-Source: Zheng et al., "NATURAL PLAN: Benchmarking LLMs on Natural Language Planning" (arXiv 2406.04520). Three grades
-of an answer: `grade_official`, the verdict of their evaluator; `grade_strict`, whether every constraint is kept; and
-`grade_partial`, the share of the constraints kept, which is this task's quality.
+Source: Zheng et al., "NATURAL PLAN: Benchmarking LLMs on Natural Language Planning" (arXiv 2406.04520).
 """
 
 from __future__ import annotations
@@ -129,10 +127,7 @@ class TripPlanning:
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
     def verify(self, problem: Problem, text: str) -> float | None:
-        """The score of `grade`, which looks at no golden plan; None without a plan.
-
-        Pairs chosen by it have an advantage over those by a model's judgement that tasks without a checker lack.
-        """
+        """The score of `grade`, which looks at no golden plan; None without a plan. An advantage of trips alone."""
         grade = self.grade(problem, text)
         return grade.score if grade.status == "ok" else None
 

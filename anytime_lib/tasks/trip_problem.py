@@ -80,10 +80,7 @@ class Trip:
 
 @lru_cache(maxsize=4096)
 def read_trip(prompt: str) -> Trip:
-    """The constraints of a prompt (the last task in it, if worked examples stand before it).
-
-    DataError where a sentence or a flight could not be read; it shows it.
-    """
+    """The constraints of a prompt (of its last task, after worked examples); DataError shows what cannot be read."""
     *_, opening = [None, *_OPENING.finditer(prompt)]
     if opening is None:
         raise DataError(f"not a trip-planning prompt (no 'You plan to visit N European cities'): {prompt[:120]!r}")
@@ -171,9 +168,9 @@ def solve(problem: Problem) -> list[list[Stay]]:
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     """Every atomic constraint of a trip, by name, and whether the plan satisfies it.
 
-    Atoms: each city's stay has its length; each city is visited once (a city nobody asked for is an atom that
-    fails); each window is spent in its city; each leg is a direct flight; each leg joins up (the next stay starts
-    on the day the last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
+    Atoms: each city's stay has its length; each city is visited once (one nobody asked for is an atom that fails);
+    each window is spent in its city; each leg is a direct flight, and joins up (the next stay starts on the day the
+    last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
     """
     atoms: dict[str, bool] = {}
     for city, days in trip.stays.items():

@@ -21,11 +21,8 @@ from anytime_lib.types import Problem, cache_folder, replace_file
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
 OFFICIAL = f"https://raw.githubusercontent.com/google-deepmind/natural-plan/{COMMIT}/data/trip_planning.json"
-BLOB = "de8f16dd532578efed5de226fbd8a998441b5f13"
-"""Git's own hash (SHA-1) of that file at that commit: what is fetched is this file or nothing."""
-
-SIZES = range(2, 11)
-"""Numbers of cities that a generated problem may have."""
+BLOB = "de8f16dd532578efed5de226fbd8a998441b5f13"  # git's own hash (SHA-1) of that file at that commit
+SIZES = range(2, 11)  # numbers of cities that a generated problem may have
 CITIES = (  # noqa: SIM905
     "Amsterdam Athens Barcelona Berlin Brussels Bucharest Budapest Copenhagen Dublin Dubrovnik Edinburgh Florence "
     "Frankfurt Geneva Hamburg Helsinki Istanbul Krakow Lisbon London Lyon Madrid Manchester Milan Munich Mykonos "
