@@ -1,8 +1,4 @@
-"""What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
-
-All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
-calls nobody. No more traces, of all tasks and arms together, are at work than there are slots for requests.
-"""
+"""What would the model have answered at every budget? Sample, cut, force an answer, grade, store."""
 
 from __future__ import annotations
 
@@ -37,7 +33,8 @@ T = TypeVar("T")
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """Run every (task, method) of a config, in a script or a notebook cell, and return its cells.
 
-    Run again, it calls no model; after a kill or an interrupt it goes on where it was.
+    All that is asked is stored before it is used: run again, it calls no model; after a kill or an interrupt it goes on
+    where it was.
 
     Args:
         progress: show a bar, and print how many problems are tested, are examples and make the pool.
