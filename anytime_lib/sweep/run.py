@@ -71,8 +71,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            show: Any = {"mininterval": 1.0, "miniters": 0, "delay": 0.5, "disable": not progress}
-            with tqdm(desc=config.label, unit="cell", **show) as bar:
+            with tqdm(desc=config.label, unit="cell", mininterval=1, delay=0.5, disable=not progress) as bar:
                 backend = LiveBackend(store, model, bar, spend_limit)
                 client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
                 try:
