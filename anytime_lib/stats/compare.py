@@ -224,8 +224,7 @@ def min_detectable_effect(
     NaN for fewer than two problems. Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
 
     The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of one trace
-    around its problem's mean); the defaults fit scores of multiple choice. With the pooled maximum the power is .72 to
-    .75 in place of .80 with 30 problems and one sample (`power_pooled` in `data/error_rates.csv`).
+    around its problem's mean); the defaults fit multiple choice. The pooled maximum has a little less power.
     """
     if n_problems < 2 or n_samples < 1:
         return float("nan")

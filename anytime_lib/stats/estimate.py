@@ -131,8 +131,8 @@ def performance_profile(
         draws = resampled(above[None], [], mean, n_resamples, seed)[:, 0]
         share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
         low, high = np.clip(interval(draws, share, n=graded, confidence_level=confidence_level), 0, 1)
-        columns = {"tau": thresholds, "share": share, "low": low, "high": high}
-        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | columns))
+        part = pd.DataFrame({"tau": thresholds, "share": share, "low": low, "high": high})
+        tables.append(pd.DataFrame([arm_of], columns=ARM).join(part, how="cross"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -140,12 +140,10 @@ def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str |
     """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them, whatever
     the answers that never came would have been: each scored 0 or 1, against the arm or for it (Manski's bounds).
 
-    A cell is missing if it has no score, or if its arm lacks a budget, sample or problem that other cells of the same
-    (run, model, task) have.
-
     Returns:
-        Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
-        differences: baseline and treatment for method, and no index.
+        Of arms: run, model, task, method, n_missing (without a score, or not there while other arms have the budget,
+        sample or problem), share_missing, worst, index (of the cells there are), best. Of differences: baseline and
+        treatment for method, and no index.
     """
     place, rows = ARM[:3], []
     for where, part in cells.groupby(place, sort=False):

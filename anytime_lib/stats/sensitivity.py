@@ -61,9 +61,8 @@ def _identical_traces(cells: pd.DataFrame) -> Mask:
     if "text" not in cells:
         raise DataError("the rule identical_traces compares the traces' texts: give it a hash of each, by trace_key")
     ends = cells.sort_values("budget").drop_duplicates(_TRACE, keep="last").sort_values(_TRACE)
-    known = ends.dropna(subset="text")  # an unknown text is no twin's
-    twins = pd.MultiIndex.from_frame(known.loc[known.duplicated([*_TRACE[:-1], "text"]), _TRACE])
-    return pd.Series(pd.MultiIndex.from_frame(cells[_TRACE]).isin(twins), index=cells.index)
+    twins = ends.duplicated([*_TRACE[:-1], "text"]) & ends.text.notna()  # an unknown text is no twin's
+    return cells[_TRACE].merge(ends[_TRACE].assign(twin=twins), how="left").set_index(cells.index).twin
 
 
 def _over(values: pd.Series, cells: pd.DataFrame, keys: list[str] = _PROBLEM) -> Any:
