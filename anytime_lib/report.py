@@ -31,8 +31,8 @@ INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_sam
 CAVEATS = {
     "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
     "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
-    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery finds "
-    "a truth that is known; they say nothing about any model.",
+    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
+    "finds a truth that is known; they say nothing about any model.",
 }
 """What must be said beside the numbers of a model whose name begins so."""
 

@@ -16,7 +16,7 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.errors import DataError
-from anytime_lib.plots import plot_detectable, plot_power, plot_variance
+from anytime_lib.plots import plot_detectable, plot_power
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.studies.planning import (
     VarianceSplit,
@@ -209,7 +209,6 @@ def test_figures_say_what_they_show() -> None:
     drawn = {
         "how often a difference of 0.1": plot_power(powers, title="a title"),
         "smallest true difference": plot_detectable(table_of(), title="a title"),
-        "a title": plot_variance([("aime", variance_split(coins(), "base").to_frame())], title="a title"),
     }
     for words, figure in drawn.items():
         assert words in figure.get_suptitle() and "a title" in figure.get_suptitle() and figure.axes[0].get_xlabel()
