@@ -21,7 +21,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import quality_array
 from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import index_of
-from anytime_lib.stats.design import min_detectable_effect
+from anytime_lib.stats.compare import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
