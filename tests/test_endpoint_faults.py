@@ -39,18 +39,14 @@ def server() -> Iterator[MisbehavingServer]:
 
 
 def ask(server: MisbehavingServer, *requests: dict[str, Any], timeouts: Timeouts = QUICK, **more: Any) -> list[Any]:
-    """The replies, or the errors, of requests sent at once (at most 32 at a time), each with a question of its own."""
+    """The replies, or the errors, of requests sent at once, each with a question of its own."""
 
     async def everything() -> list[Any]:
         endpoint = Endpoint(server.base_url, "fake", "key", timeouts=timeouts, **more)
-        gate = asyncio.Semaphore(32)
-
-        async def one(number: int, settings: dict[str, Any]) -> Reply:
-            async with gate:
-                return await endpoint.chat([{"role": "user", "content": f"question {number}"}], **settings)
-
+        asked = ([{"role": "user", "content": f"question {number}"}] for number in range(len(requests)))
+        chats = [endpoint.chat(turns, **settings) for turns, settings in zip(asked, requests, strict=True)]
         try:
-            return await asyncio.gather(*(one(*r) for r in enumerate(requests)), return_exceptions=True)
+            return await asyncio.gather(*chats, return_exceptions=True)
         finally:
             await endpoint.close()
 

@@ -14,12 +14,13 @@ from fake_server import FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_held_out import HELD, helped
+from test_index import cells_of
 from test_synthesis import checked, sums
 
 from anytime_lib import RunConfig, Store, run_sweep
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import DataError
 from anytime_lib.methods.leap import Leap
-from anytime_lib.methods.simple import Base
+from anytime_lib.registry import method_names
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.ledger import billed, ledger_table
@@ -27,8 +28,7 @@ from anytime_lib.tools.estimate import estimate_run
 
 Config = Callable[..., RunConfig]
 
-ALL = ["direct", "base", "budget_prompt", "few_shot", "self_consistency", "tree_of_thoughts", "leap", "pdp", "pdp_plus",
-       "pdp_per_problem", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"]  # fmt: skip
+ALL = [name for name in method_names() if name != "imported"]
 SMALL = {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "n_shots": 1, "answer_tokens": 16, "pool_problems": 3,
          "pool_samples": 3, "pool_budget": 12, "difficulty": [0, 1]}  # fmt: skip
 
@@ -81,7 +81,7 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(ran: tuple[RunConfig, 
     assert table.prompt_tokens.sum() == billing.billed["prompt"]
     assert table.completion_tokens.sum() == billing.billed["completion"]
     before = dict(billing.billed)
-    run_sweep(config, progress=False)
+    assert run_sweep(config, progress=False).equals(cells)
     settle(config, progress=False)
     assert billing.billed == before
     assert estimate_run(config).table.calls.sum() == 0  # it knows of the held-out test, too
@@ -180,37 +180,25 @@ def test_a_preparation_costs_what_it_costs_alone(small: Config) -> None:
     assert table.preparation.xs(40, level="budget").to_dict() == once | {"base": 0}
 
 
-def test_the_ledgers_own_name_is_no_methods(small: Config) -> None:
-    with pytest.raises(ConfigError, match="'synthesis'"):
-        small(methods=[type("Mine", (Base,), {"name": "synthesis"})()])
-
-
-def curve_cells(curves: dict[str, list[float]]) -> pd.DataFrame:
-    return pd.DataFrame([
-        {"run": "r", "model": "m", "task": "t", "problem_id": f"p{p}", "method": m, "sample": 0, "budget": 10 * 2**t,
-         "score": q}
-        for m, curve in curves.items() for p in range(3) for t, q in enumerate(curve)
-    ])  # fmt: skip
-
-
 def gained(curves: dict[str, list[float]], extra: float) -> pd.DataFrame:
-    """Gains where the method costs `extra` tokens more, by account and budget."""
-    totals = list(AXES)[1:]
-    costs = pd.DataFrame([{"task": "t", "method": m, "budget": b} | dict.fromkeys(totals, b + extra * (m != "base"))
-                          for m in curves for b in (10, 20, 40)])  # fmt: skip
-    return gains(curve_cells(curves), costs, n_resamples=50).set_index(["axis", "budget"])
+    """Gains at the budgets 1, 2, 4, where the method costs `extra` tokens more, by account and budget."""
+    cells = pd.concat([cells_of(np.tile(curve, (3, 1, 1)), method) for method, curve in curves.items()])
+    costs = cells[["task", "method", "budget"]].drop_duplicates()
+    for total in [*AXES][1:]:
+        costs[total] = costs.budget + extra * (costs.method != "base")
+    return gains(cells, costs, n_resamples=50).set_index(["axis", "budget"])
 
 
 def test_gains_by_hand() -> None:
     """The method is one budget ahead: it saves what lies between, and what its prompt costs is taken off."""
-    found = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.6, 0.6]}, 10)
+    found = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.6, 0.6]}, 1)
     even, whole = found.loc["budget"], found.loc["total_1"]
     assert even.points.tolist() == pytest.approx([20, 40, 0]) and even.low.tolist() == even.points.tolist()
-    assert even.saved.tolist() == pytest.approx([0, 10, 20])
-    assert whole.points.tolist() == pytest.approx([0, 20, 0])  # at 20, 30 and 50 tokens
-    assert whole.saved.tolist() == pytest.approx([-10, 0, 10])
+    assert even.saved.tolist() == pytest.approx([0, 1, 2])
+    assert whole.points.tolist() == pytest.approx([0, 20, 0])  # at 2, 3 and 5 tokens
+    assert whole.saved.tolist() == pytest.approx([-1, 0, 1])
     never = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}, 0)
-    assert never.saved["budget"].tolist() == [0, 10, -np.inf]
+    assert never.saved["budget"].tolist() == [0, 1, -np.inf]
 
 
 @settings(deadline=None, max_examples=40)

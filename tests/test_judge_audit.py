@@ -40,22 +40,26 @@ def measured(table: pd.DataFrame) -> pd.DataFrame:
     return found[found.level == "all"].set_index("measure")
 
 
-def test_a_judge_with_skill_and_one_without() -> None:
-    good, coin = measured(comparisons()), measured(comparisons(skill=0.0))
-    for name in ("accuracy", "kappa", "auc"):
-        assert good.low[name] > good.chance[name], name
-        assert coin.low[name] <= coin.chance[name] <= coin.high[name], name
+@pytest.fixture(scope="module")
+def good() -> pd.DataFrame:
+    """What is measured of a judge that is nearly always right."""
+    return measured(comparisons())
+
+
+def test_a_judge_with_skill_and_one_without(good: pd.DataFrame) -> None:
+    coin, wrong = measured(comparisons(skill=0.0)), measured(comparisons(skill=-1.0))
+    names = ["accuracy", "kappa", "auc"]
+    assert (good.low > good.chance)[names].all()
+    assert ((coin.low <= coin.chance) & (coin.chance <= coin.high))[names].all()
     assert good.value["accuracy"] > 0.95 and good.value["auc"] > 0.95
     assert good.value["cycles"] < 0.05 and coin.low["cycles"] <= 0.25 <= coin.high["cycles"]
-    wrong = measured(comparisons(skill=-1.0))
     assert wrong.high["accuracy"] < 0.5 and wrong.high["kappa"] < 0
 
 
-def test_biases_are_found_for_what_they_are() -> None:
+def test_biases_are_found_for_what_they_are(good: pd.DataFrame) -> None:
     placed, long = measured(comparisons(place=1.5)), measured(comparisons(skill=0.0, length=0.2))
-    assert placed.low["position_bias"] < 1.5 < placed.high["position_bias"]
-    assert placed.low["accuracy"] > 0.5
-    assert placed.value["order_consistency"] < measured(comparisons()).value["order_consistency"]
+    assert placed.low["position_bias"] < 1.5 < placed.high["position_bias"] and placed.low["accuracy"] > 0.5
+    assert placed.value["order_consistency"] < good.value["order_consistency"]
     assert long.low["longer_wins"] > 0.9 and long.low["longer_is_better"] < 0.6
     assert long.value["cycles"] < 0.05  # a judge by length is consistent with itself
 
@@ -63,8 +67,8 @@ def test_biases_are_found_for_what_they_are() -> None:
 def test_attempts_that_nobody_compared_have_no_rank() -> None:
     """Of three attempts one verdict can be read, and it is right: the third has no strength to be right or wrong."""
     table = comparisons(3, k=3)
-    table["score_first"] = table["first"].map({0: 1.0, 1: 0.0, 2: 0.5})
-    table["score_second"] = table["second"].map({0: 1.0, 1: 0.0, 2: 0.5})
+    gold = {0: 1.0, 1: 0.0, 2: 0.5}
+    table = table.assign(score_first=table["first"].map(gold), score_second=table["second"].map(gold))
     read = (table["first"] == 0) & (table["second"] == 1)
     table["outcome"] = np.where(read, "first", "unparsed")
     assert measured(table).loc["auc", ["value", "n"]].tolist() == [1.0, 3]
@@ -134,9 +138,7 @@ def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
     assert (np.argsort(found) == np.argsort(order)).all()
     first, second = np.zeros(4, int), np.ones(4, int)
     assert strengths(2, first, second, np.zeros(4)) == pytest.approx([0, 0], abs=1e-9)
-    ahead, _ = strengths(
-        2, first, second, np.array([1.0, 1, 1, -1])
-    )  # where the slope of the penalised likelihood is 0
+    ahead, _ = strengths(2, first, second, np.array([1.0, 1, 1, -1]))  # the penalised likelihood's slope is 0 there
     assert 4 * (0.75 - 1 / (1 + np.exp(-2 * ahead))) == pytest.approx(RIDGE * ahead, abs=1e-4)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from anytime_lib import RunConfig
 from anytime_lib.errors import AnytimeError
-from anytime_lib.methods.base import Prompted
+from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.studies.held_out import held_out_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.plan import Arm, plan
@@ -43,7 +43,7 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     nobody: Any = SimpleNamespace(model=SimpleNamespace(name=model, endpoint_id=endpoint))
     client, context, budgets = (
         CachedClient(nobody, config.sampling, config.seed),
-        arm.context(None),
+        Context(arm.task, arm.settings, arm.problems.shots, arm.problems.pool),
         arm.settings.budgets,
     )
     keys = [

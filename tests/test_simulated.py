@@ -41,43 +41,39 @@ def config(tmp_path: Path) -> Callable[..., RunConfig]:
 
 def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarray:
     """How many standard errors each point of an arm's curve lies from the truth (problems fixed, samples drawn)."""
-    quality, problems, _ = quality_array(cells[(cells.task == task) & (cells.method == method)])
-    true = truth(config, task, method)
+    quality, problems, _ = quality_array(cells)
+    true = truth(config, task, method).loc[problems].mean(axis=0)
     error = np.sqrt(quality.var(axis=1, ddof=1).mean(axis=0) / quality.shape[0] / quality.shape[1])
-    return np.asarray((quality.mean(axis=(0, 1)) - true.loc[problems].mean(axis=0)) / error)
+    return np.asarray((quality.mean(axis=(0, 1)) - true) / error)
 
 
 def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConfig]) -> None:
     own = make_task("sums", sums, right)
-    tasks = ["natural_plan_trip", "aime", "gpqa", own]
-    run = config(tasks=tasks, methods=["base", "pdp"], n_shots=1, pool_problems=3, pool_budget=16, n_problems=6,
-                 n_samples=12, difficulty={"natural_plan_trip": [2], "aime": [1]},
+    tasks, methods = ["natural_plan_trip", "aime", "gpqa", own], ["base", "pdp", "pdp_shuffled"]
+    run = config(tasks=tasks, methods=methods, n_shots=1, pool_problems=3, pool_budget=16, n_problems=6, n_samples=12,
+                 difficulty={"natural_plan_trip": [2], "aime": [1]},
                  simulated={"effects": {"pdp": 3.0}, "doubt": 0.02, "give_up": 0.01, "unread": 0.1})  # fmt: skip
     cells = run_sweep(run, progress=False)
     assert cells.model.str.startswith("simulated").all() and set(cells.task) == {"sums", *tasks[:3]}
-    z = np.array([surprise(run, t, m, cells) for t in cells.task.unique() for m in ("base", "pdp")])
-    assert z.shape == (8, 4) and np.abs(z).max() < 4 and np.abs(z).mean() < 1.3
+    z = np.array([surprise(run, task, method, arm) for (task, method), arm in cells.groupby(["task", "method"])])
+    assert z.shape == (12, 4) and np.abs(z).max() < 4 and np.abs(z).mean() < 1.3
     gain = (truth(run, "aime", "pdp") - truth(run, "aime")).mean(axis=0)
     assert gain.iloc[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
 
 
 def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., RunConfig]) -> None:
     """An arm that bears pdp's words has pdp's effect; `direct` answers from the first state; a search is refused."""
-    run = config(methods=["base", "pdp", "pdp_shuffled"], pool_problems=3, pool_budget=16, n_problems=8,
-                 simulated={"effects": {"pdp": 4.0}, "doubt": 0.02, "guess": 0.3})  # fmt: skip
-    cells = run_sweep(run, progress=False)
-    for method in ("base", "pdp", "pdp_shuffled"):
-        assert np.abs(surprise(run, "aime", method, cells)).max() < 4
-    shuffled, direct = truth(run, "aime", "pdp_shuffled"), truth(run, "aime", "direct")
-    assert shuffled.equals(truth(run, "aime", "pdp"))
-    assert (shuffled - truth(run, "aime")).iloc[:, 1].mean() > 0.1  # so that the test can tell them apart
-    assert direct.to_numpy() == pytest.approx(0.98 * 0.3)
-    assert true_index(direct, "raw") == pytest.approx(true_index(direct))
+    run = config(simulated={"effects": {"pdp": 4.0}, "doubt": 0.02, "guess": 0.3})
+    assert truth(run, "aime", "pdp_shuffled").equals(truth(run, "aime", "pdp"))
+    assert truth(run, "aime", "direct").to_numpy() == pytest.approx(0.98 * 0.3)
     for method in ("self_consistency", "tree_of_thoughts", "pdp_per_problem", "imported"):
         with pytest.raises(DataError, match=f"truth of {method} is not known"):
             truth(run, "aime", method)
     with pytest.raises(ConfigError, match="unknown method 'pdpp'; did you mean 'pdp'"):
         truth(run, "aime", "pdpp")
+    true = truth(run, "aime")
+    raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
+    assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
 
 
 def test_a_cut_gives_the_state_at_the_cut(config: Callable[..., RunConfig]) -> None:
@@ -127,30 +123,30 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
         assert not any(task.grade(problem, w).correct for w in wrong)
 
 
-async def said(run: RunConfig, *contents: str, **settings: Any) -> Any:
-    turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
-    respondent, task = Respondent(run.options["simulated"]), load_task("aime")
-    respondent.tell_problems(task, split_problems(task, run.task("aime"), run.seed).test)
-    return await respondent.chat(turns, **({"max_tokens": 50, "temperature": 0.7, "seed": 1} | settings))
-
-
 def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
-    task = load_task("aime")
-    problem = split_problems(task, run.task("aime"), run.seed).test[0]
+    respondent, task = Respondent(run.options["simulated"]), load_task("aime")
+    problem, *others = split_problems(task, run.task("aime"), run.seed).test
+    respondent.tell_problems(task, [problem, *others])
     question, asked = task.question(problem), task.answer_prompt(problem)
+
+    def said(*contents: str, **settings: Any) -> Any:
+        turns = [{"role": ("user", "assistant")[i % 2], "content": text} for i, text in enumerate(contents)]
+        plain = {"max_tokens": 50, "temperature": 0.7, "seed": 1}
+        return asyncio.run(respondent.chat(turns, **(plain | settings)))  # type: ignore[arg-type]
+
     for so_far, right_ in ((f"we see{FOUND} so", True), (f"we see{FOUND} but{LOST}", False)):
-        more = asyncio.run(said(run, question, so_far, "Go on from there."))
+        more = said(question, so_far, "Go on from there.")
         assert more.completion_tokens == 50 and FOUND.strip() not in more.text
-        answer = asyncio.run(said(run, question, so_far, "Go on from there.", more.text, asked))
+        answer = said(question, so_far, "Go on from there.", more.text, asked)
         assert task.grade(problem, answer.text).correct == right_
-        value = asyncio.run(said(run, f"{question}\n\nBEGINNING: {so_far}\n\nRight?", alternatives=20))
+        value = said(f"{question}\n\nBEGINNING: {so_far}\n\nRight?", alternatives=20)
         assert (value.text == "A") == right_ and (value.first["A"] > value.first["B"]) == right_
-    assert len(asyncio.run(said(run, "Sum these principles up.")).text.split()) == 30
+    assert len(said("Sum these principles up.").text.split()) == 30
     for settings in ({"tokens": True}, {"alternatives": 20}):
         with pytest.raises(RequestFailed, match="problems of its config"):
-            asyncio.run(said(run, "What is 2 + 2?", **settings))
+            said("What is 2 + 2?", **settings)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +172,6 @@ def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> N
     price = price_of(model.name, model.endpoint_id)
     assert price is not None and price.dollars(100, 0, 100) == 0
 
-
-# the chain itself
 
 rates = st.floats(0, 0.3)
 simulations = st.builds(Simulation, solve=st.floats(1e-4, 0.5), spread=st.floats(0, 2), doubt=rates, stop=rates,
@@ -222,9 +216,3 @@ def test_the_fast_draw_and_the_walk_follow_the_chain() -> None:
     walks = [model.walk(float(model.chances(0.5)), rng.random((64, 2))) for _ in range(4_000)]
     held = np.mean([bool(turns) and turns[-1][1] for turns, *_ in walks])
     assert held == pytest.approx(model.held([64], [0.5]).item(), abs=4 * 0.5 / np.sqrt(4_000))
-
-
-def test_index_of_the_truth(config: Callable[..., RunConfig]) -> None:
-    true = truth(config(simulated={"doubt": 0.05, "solve": 0.1}), "aime")
-    raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
-    assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem

@@ -23,7 +23,7 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 12_450, "spine": 5_100, "spine modules": 33, "tests": 10_500, "fmt: skip": 62}
+LIMITS = {"library": 10_860, "spine": 4_600, "spine modules": 31, "tests": 10_240, "fmt: skip": 48}
 """Lines and counts as they stand, which may only fall. The goals of the redesign: 10,500; 3,800; 28; 9,500; tables."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 

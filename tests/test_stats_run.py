@@ -16,7 +16,7 @@ from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.estimate import performance_profile
 from anytime_lib.stats.sensitivity import difference_variants
-from anytime_lib.sweep.grading import regraded
+from anytime_lib.studies.grader_audit import regraded
 
 
 def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.ndarray:
@@ -26,20 +26,16 @@ def scores(n: int, lift: float = 0.0, seed: int = 0, n_samples: int = 4) -> np.n
 
 
 def arms(n: int = 24, **lifts: float) -> pd.DataFrame:
-    parts = [cells_of(scores(n))] + [cells_of(scores(n, lift, i + 1), m) for i, (m, lift) in enumerate(lifts.items())]
+    parts = [cells_of(scores(n, lift, i), m) for i, (m, lift) in enumerate({"base": 0.0, **lifts}.items())]
     return pd.concat(parts, ignore_index=True)
 
 
-def constant(value: float, n: int = 24) -> np.ndarray:
-    return np.full((n, 2, 4), value)
-
-
 def test_verdicts_follow_the_rules() -> None:
-    rng = np.random.default_rng(5)
-    near = np.clip(constant(0.5, 200) + 0.02 * rng.normal(size=(200, 2, 4)), 0, 1)
+    rng, half = np.random.default_rng(5), np.full((200, 2, 4), 0.5)
+    near = np.clip(half + 0.02 * rng.normal(size=(200, 2, 4)), 0, 1)
     table = pd.concat(
-        [cells_of(constant(0.5, 200)), cells_of(near, "near"), cells_of(near + 0.2, "up"), cells_of(near - 0.2, "down"),
-         cells_of(scores(200, -0.01, n_samples=2), "noisy"), cells_of(constant(0.5, 200), "same")],
+        [cells_of(half), cells_of(near, "near"), cells_of(near + 0.2, "up"), cells_of(near - 0.2, "down"),
+         cells_of(scores(200, -0.01, n_samples=2), "noisy"), cells_of(half, "same")],
         ignore_index=True,
     )  # fmt: skip
     family = compare_family(table, n_resamples=400)
@@ -52,12 +48,11 @@ def test_verdicts_follow_the_rules() -> None:
 
 
 def test_a_difference_that_does_not_survive_its_family_is_a_hint() -> None:
-    rng = np.random.default_rng(3)
-    noise = {f"m{i}": constant(0.5, 8) + 0.01 * rng.normal(size=(8, 1, 1)) for i in range(19)}
-    parts = [cells_of(constant(0.5, 8)), cells_of(constant(0.5, 8) + np.linspace(0.1, 0.2, 8)[:, None, None], "up")]
+    rng, half = np.random.default_rng(3), np.full((8, 2, 4), 0.5)
+    parts = [cells_of(half), cells_of(half + np.linspace(0.1, 0.2, 8)[:, None, None], "up")]
     alone = compare_family(pd.concat(parts), n_resamples=200)
     assert alone.pvalues == pytest.approx([2 / 2**8]) and conclude(alone, 0.01).verdict.item() == "better"
-    parts += [cells_of(values, name) for name, values in noise.items()]
+    parts += [cells_of(half + 0.01 * rng.normal(size=(8, 1, 1)), f"m{i}") for i in range(19)]
     among = conclude(compare_family(pd.concat(parts), n_resamples=200), 0.01).iloc[0]
     assert among.verdict == "hint" and "does not stand" in among.reading
 
@@ -83,8 +78,8 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     none = compare_family(table[table.method == "base"])
     assert not none.comparisons and none.to_frame().empty and "Nothing was compared" in none.summary()
     assert conclude(none, 0.05).empty
-    other = compare_family(table, [["pdp", "base"]], n_resamples=100)
-    assert [m.treatment for m in other.comparisons] == ["base"]
+    turned = compare_family(table, [["pdp", "base"]], n_resamples=100)
+    assert [m.treatment for m in turned.comparisons] == ["base"]
 
 
 def test_variants_change_one_choice_at_a_time() -> None:

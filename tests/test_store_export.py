@@ -103,9 +103,8 @@ def test_private_texts_and_keys_never_leave(
 def test_without_a_private_problem_the_canaries_would_be_seen(store: Store, tmp_path: Path) -> None:
     """The test above can fail."""
     store.add_problems([Problem("s1", "secret", f"{CANARY} question", 0), Problem("u", "unknown", "", 0)])
-    for format in ("parquet", "jsonl"):
-        whole = bytes_of(export(store, tmp_path / format, format))
-        assert whole.count(CANARY.encode()) > 8 and KEY.encode() in whole
+    whole = bytes_of(export(store, tmp_path, "parquet"))
+    assert whole.count(CANARY.encode()) > 8 and KEY.encode() in whole
 
 
 def test_parquet_and_json_lines_hold_the_same_tables(store: Store, tmp_path: Path) -> None:
@@ -134,8 +133,7 @@ def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> 
     loading = (
         "import sys, datasets\n"
         f"for name in {[*COLUMNS]}:\n"
-        "    found = datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])\n"
-        "    print(name, found['train'].num_rows)\n"
+        "    print(name, datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])['train'].num_rows)\n"
         "print(datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])['train'].column_names)\n"
     )
     done = subprocess.run(

@@ -147,11 +147,6 @@ def test_a_secret_in_the_address_is_refused(config: Config, monkeypatch: pytest.
     assert "sk-secret" not in str(error.value)
 
 
-def test_prefill_is_only_used_where_it_is_known_to_work(config: Config) -> None:
-    with pytest.raises(EndpointError, match="answer_via: turn"):
-        run_sweep(config(answer_via="prefill"), progress=False)
-
-
 def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -> None:
     settings = config(methods=["base", "pdp", "pdp_plus"], pool_problems=3, n_shots=1)
     found = run_synthesis(settings, progress=False)["gpqa"]
@@ -195,26 +190,15 @@ def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path)
 # What a user can get wrong: one sentence, no traceback, and what was stored stays.
 
 
-def test_wrong_key_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(EndpointError, match="no model 'fakr'; did you mean 'fake'"):
         run_sweep(config(model="fakr"), progress=False)
-    server.script = lambda body, n: (401, {"error": {"message": "bad key"}})
-    monkeypatch.setenv("MY_KEY", "sk-secret-123")
-    with pytest.raises(EndpointError, match="refuses the key in MY_KEY") as error:
-        run_sweep(config(api_key_env="MY_KEY"), progress=False)
-    assert "sk-secret" not in str(error.value)
     monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         dead = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     with pytest.raises(EndpointError, match="is the server running"):
         run_sweep(config(base_url=dead), progress=False)
-
-
-def test_a_missing_key_names_the_variable(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ConfigError, match="set the environment variable OPENAI_API_KEY"):
-        run_sweep(config(base_url="https://example.invalid/v1"), progress=False)
 
 
 def test_what_was_stored_stays_when_the_endpoint_dies(

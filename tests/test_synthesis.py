@@ -6,6 +6,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anytime_lib import RunConfig, load_task, make_task, run_sweep, run_synthesis
+from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
 from anytime_lib.methods.leap import Principles
-from anytime_lib.methods.pairs import choose, cost, shuffled
+from anytime_lib.methods.pdp import choose, cost, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
@@ -67,8 +68,8 @@ def judge_says(letter: str, odds: float) -> tuple[int, dict[str, Any]]:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": letter},
               "logprobs": {"content": content}}  # fmt: skip
     usage = {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11}
-    return 200, {"id": "x", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice],
-                 "usage": usage}  # fmt: skip
+    about = {"id": "x", "object": "chat.completion", "created": 0, "model": "fake"}
+    return 200, about | {"choices": [choice], "usage": usage}
 
 
 @pytest.fixture
@@ -84,9 +85,6 @@ def synthesised(config: RunConfig, by: Any = None) -> Any:
     return run_synthesis(config, by=by or "judge", progress=False)[next(iter(config.tasks))]
 
 
-# Who prefers.
-
-
 def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServer, run: Config) -> None:
     judge = synthesised(run(), "judge")
     assert judge.comparisons.outcome.isin(["first", "second", "tie", "identical"]).all()
@@ -100,31 +98,24 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     for by in ("grader", "verifier", "agreement"):
         same = found[by].comparisons
         assert (same.outcome == judge.comparisons.outcome).all()
-        assert {(p.winner.trace_key, p.loser.trace_key) for p in found[by].usable} == {
-            (p.winner.trace_key, p.loser.trace_key) for p in judge.usable
-        }
+        pairs = [{(p.winner.trace_key, p.loser.trace_key) for p in made.usable} for made in (found[by], judge)]
+        assert pairs[0] == pairs[1]
     assert found["grader"].comparisons.log_odds_ab.isna().all() and not found["grader"].usable[0].verdict_keys
-
-
-def test_position_bias_cancels_between_the_two_orders(run: Config) -> None:
-    table = synthesised(run()).comparisons.dropna(subset="log_odds_ab")
+    table = judge.comparisons.dropna(subset="log_odds_ab")  # the bias for a place cancels between the two orders
     assert ((table.log_odds_ab + table.log_odds_ba) / 2).round(6).eq(0.5).all()
     assert set((table.margin / 2).round(6)) == {-1.0, 0.0, 1.0}
     assert (table.outcome[table.margin.abs() < 0.05] == "tie").all()
 
 
-def test_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
+def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
     assert synthesised(run(), "grader").preferences
     assert not any("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
-
-
-def test_preparations_side_by_side_pay_once(server: FakeServer, run: Config) -> None:
     run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
     asked = [json.dumps(r, sort_keys=True) for r in server.requests]
     assert len(set(asked)) == len(asked) and sum("ATTEMPT A: " in text for text in asked) > 0
 
 
-def test_verdicts_nobody_can_read_are_counted(server: FakeServer, run: Config) -> None:
+def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> None:
     def unsure(body: dict[str, Any], n: int) -> Any:
         return "Both are fine" if "ATTEMPT A: " in body["messages"][-1]["content"] else solver(body, n)
 
@@ -132,11 +123,8 @@ def test_verdicts_nobody_can_read_are_counted(server: FakeServer, run: Config) -
     found = synthesised(run())
     assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
     assert "no usable preference pairs from 24 comparisons" in found.summary() and "unparsed" in found.summary()
-
-
-def test_attempts_that_failed_are_told(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
-    found = synthesised(run())
+    found = synthesised(run(run="failing"))
     assert found.attempts["failed"] == 16
     assert "0 comparisons (attempts 0 made, 16 failed; outcomes none" in found.summary()
 
@@ -165,10 +153,12 @@ def test_the_surest_verdict_keeps_its_rank() -> None:
     assert log_odds("Attempt A", {"Attempt": -0.1, "The": -3.0}) is None
 
 
-@pytest.mark.parametrize("odd", [None, float("nan"), float("inf"), -float("inf")])
-def test_a_score_that_is_none_is_no_verdict(odd: float | None) -> None:
-    for pair in ((odd, 0.5), (0.5, odd), (odd, odd)):
-        assert scored(*pair) == Judgement("unparsed")
+def test_verdicts_by_scores_and_agreement_of_two() -> None:
+    for odd in (None, float("nan"), float("inf"), -float("inf")):
+        assert {scored(odd, 0.5), scored(0.5, odd), scored(odd, odd)} == {Judgement("unparsed")}
+    first, second, tie, unread = scored(1, 0.5), scored(0, 1), scored(1, 1), scored(None, 1)
+    outcomes = [agreed(first, other).outcome for other in (first, second, tie, unread)]
+    assert outcomes == ["first", "disagree", "tie", "unparsed"]
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -185,15 +175,6 @@ def test_a_checker_that_fails_quotes_no_problem(run: Config, private: bool, said
     assert "secret" not in str(caught.value)
     assert ("secret" in "".join(traceback.format_exception(caught.value))) == (not private)
     assert synthesised(run(tasks=[task]), "grader").usable  # who does not need it does not ask it
-
-
-def test_agreement_of_two() -> None:
-    first, second, tie, unread = scored(1, 0.5), scored(0, 1), scored(1, 1), scored(None, 1)
-    outcomes = [agreed(first, other).outcome for other in (first, second, tie, unread)]
-    assert outcomes == ["first", "disagree", "tie", "unparsed"]
-
-
-# Which pairs are chosen.
 
 
 def attempt(text: str, tokens: int) -> Attempt:
@@ -258,25 +239,19 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 
 
-# The pool and the test set.
-
-
-@pytest.mark.parametrize("what", ["id", "content"])
+@pytest.mark.parametrize("same", ["id", "text"])
 def test_a_planted_overlap_is_found_before_anything_is_asked(
-    server: FakeServer, run: Config, monkeypatch: pytest.MonkeyPatch, what: str
+    server: FakeServer, run: Config, monkeypatch: pytest.MonkeyPatch, same: str
 ) -> None:
     task = sums("leaky", verify=checked)
     config = run(tasks=[task])
-    under_test = split_problems(task, config.task("leaky"), config.seed).test[0]
-    planted = under_test if what == "content" else Problem(under_test.id, "leaky", "What is 700 + 1?", 701)
-    if what == "content":
-        planted = Problem("another-id", "leaky", under_test.text, under_test.gold, under_test.metadata)
+    tested = split_problems(task, config.task("leaky"), config.seed).test[0]
+    planted = replace(tested, id="another") if same == "text" else replace(tested, text="What is 700 + 1?", gold=701)
     real = CustomTask.problems
 
-    def leaks(self: CustomTask, source: Any = None, limit: Any = None, seed: int = 0, split: str = "test",
-              difficulty: Any = None) -> list[Problem]:  # fmt: skip
-        found = real(self, source, limit, seed, split, difficulty)
-        return [*found[:-1], planted] if split == "pool" else found
+    def leaks(self: CustomTask, *asked: Any) -> list[Problem]:
+        found = real(self, *asked)
+        return [*found[:-1], planted] if "pool" in asked else found
 
     monkeypatch.setattr(CustomTask, "problems", leaks)
     with pytest.raises(DataError, match="leak: 1 exemplars are also under test"):
@@ -303,13 +278,9 @@ def test_the_built_in_splits_share_no_text(name: str) -> None:
             assert_disjoint(test, test[3:5])
 
 
-# What is written.
-
-
-def test_the_files_open_where_preferences_are_trained_on(run: Config, tmp_path: Path) -> None:
+def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run: Config, tmp_path: Path) -> None:
     config = run()
-    found = synthesised(config)
-    folder = config.folder
+    found, folder = synthesised(config), config.folder
     whole, trl = (
         load_dataset("json", data_files=str(folder / f), split="train", cache_dir=str(tmp_path / "cache"))
         for f in ("preferences_sums.jsonl", "preferences_sums_trl.jsonl")
@@ -324,36 +295,20 @@ def test_the_files_open_where_preferences_are_trained_on(run: Config, tmp_path: 
     assert all(row["chosen"]["gold_score"] == 1 > row["rejected"]["gold_score"] == 0 for row in whole)
     lineage = whole[0]
     assert {"model", "seed", "pool_budget", "by", "package_version", "problem_hash", "temperature"} <= set(lineage)
-    from anytime_lib import Store
-
+    verdicts = [v["key"] for v in lineage["verdicts"]]
     with Store(folder / "store.sqlite") as store:
-        for key in (lineage["chosen"]["trace_key"], lineage["rejected"]["answer_key"], *(
-            v["key"] for v in lineage["verdicts"]
-        )):  # fmt: skip
-            assert store.get(key)
-
-
-def test_the_card_says_how_they_were_made_and_what_to_beware_of(run: Config) -> None:
-    config = run()
-    found = synthesised(config)
-    _, header, body = (config.folder / "preferences_sums.md").read_text().split("---\n", 2)
+        assert all(map(store.get, [lineage["chosen"]["trace_key"], lineage["rejected"]["answer_key"], *verdicts]))
+    _, header, body = (folder / "preferences_sums.md").read_text().split("---\n", 2)
     assert yaml.safe_load(header)["configs"][0]["data_files"] == "preferences_sums_trl.jsonl"
     assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
     assert "too few to train on" in body and "`fake`" in body
     synthesised(config, "shuffled")
-    assert "A placebo: do not train on it" in (config.folder / "preferences_sums_shuffled.md").read_text()
+    assert "A placebo: do not train on it" in (folder / "preferences_sums_shuffled.md").read_text()
 
 
-def test_private_problems_are_not_written_down(run: Config) -> None:
-    config = run(tasks=[sums("hush", private=True, verify=checked)])
-    found = synthesised(config)
-    text = (config.folder / "preferences_hush.jsonl").read_text()
-    assert found.usable and "What is" not in text and "Sum" not in text and "withheld" in text
-    assert not (config.folder / "preferences_hush_trl.jsonl").exists()
-    assert "texts are withheld" in (config.folder / "preferences_hush.md").read_text()
+def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run: Config) -> None:
+    """Neither what was asked and said of them, nor in the repr of what was made."""
 
-
-def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config) -> None:
     def explains(body: dict[str, Any], n: int) -> Any:
         said = solver(body, n)
         if "ATTEMPT A: " in body["messages"][-1]["content"]:
@@ -363,18 +318,21 @@ def test_the_repr_of_what_was_made_shows_no_text(server: FakeServer, run: Config
         return said
 
     server.script = explains
-    rows = [{"text": f"Quagga, what is {i} + 1?", "gold": i + 1, "private": True, "reasoning": "Quagga"}
-            for i in range(60)]  # fmt: skip
-    task = make_task("quaggas", rows, lambda problem, text: text == f"Sum: {problem.gold}", answer_tokens=16)
-    found = synthesised(run(tasks=[task]))
-    assert found.usable and "Quagga" in found.usable[0].winner.reasoning
+    about = {"private": True, "reasoning": "Quagga"}
+    rows = [about | {"text": f"Quagga, what is {i} + 1?", "gold": i + 1} for i in range(60)]
+    config = run(tasks=[make_task("quaggas", rows, lambda p, text: text == f"Sum: {p.gold}", answer_tokens=16)])
+    found = synthesised(config)
+    text, card = ((config.folder / f"preferences_quaggas.{end}").read_text() for end in ("jsonl", "md"))
+    assert found.usable and "withheld" in text and "texts are withheld" in card
+    assert not (config.folder / "preferences_quaggas_trl.jsonl").exists()
     learned = Principles("quaggas", ["Quagga"], "Quagga", 1, {"made": 1})
-    for shows in (found, found.usable, learned):
-        assert not re.search("quagga(?!s)|sum:", repr(shows), re.IGNORECASE), repr(shows)
+    for shows in (text, card, repr(found), repr(found.usable), repr(learned)):
+        assert "Quagga" not in shows and "Sum:" not in shows and "sum:" not in shows
+    assert "Quagga" in found.usable[0].winner.reasoning
 
 
 def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> None:
     found = synthesised(run())
     odd = Preference(found.usable[0].problem, Attempt("\ud83d", "x", "", "", 0, 1), found.usable[0].loser, 1.0)
-    made = type(found)(**{**found.__dict__, "usable": [odd], "preferences": [odd]})
-    assert json.loads(save(made, tmp_path / "odd")[0].read_text())["chosen"]["reasoning"] == "?"
+    save(replace(found, usable=[odd], preferences=[odd]), tmp_path)
+    assert json.loads((tmp_path / "preferences_sums.jsonl").read_text())["chosen"]["reasoning"] == "?"

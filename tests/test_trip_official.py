@@ -72,10 +72,10 @@ def answers() -> list[tuple[Problem, str]]:
     """What is mutated: golden plans, one with cities of several words, and the recorded predictions if given."""
     found = [(p := generate(n, seed), TASK.gold_answer(p)) for n in range(2, 11) for seed in range(5)]
     problem, names = generate(3, 4), ("The Hague", "Kraków", "St. Gallen")
-    text, gold = problem.text, []
-    for (city, days), name in zip(problem.gold, names, strict=True):
+    text = problem.text
+    for (city, _), name in zip(problem.gold, names, strict=True):
         text = text.replace(city, name)
-        gold.append((name, days))
+    gold = [(name, days) for (_, days), name in zip(problem.gold, names, strict=True)]
     found.append((p := parse_problem(text, gold=gold), TASK.gold_answer(p)))
     if folder := os.environ.get("ANYTIME_BENCH_DATA"):
         path = Path(folder) / "trip_planning_subset.json"

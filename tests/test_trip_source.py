@@ -54,9 +54,8 @@ def test_a_file_in_the_official_layout(file: Path) -> None:
         assert grade_strict(q, told) == grade_official(q, told) == TASK.grade(q, told).score == 1
     with pytest.raises(DataError, match="no problem of that kind"):
         TASK.problems(file, difficulty=[2])
-    for wrong in ({"source": f"{file}#5shots"}, {"split": "trian"}):
-        with pytest.raises(ConfigError):
-            TASK.problems(**({"source": file} | wrong))
+    with pytest.raises(ConfigError, match="did you mean '5shot'"):
+        TASK.problems(f"{file}#5shots")
 
 
 def test_a_dataset_is_a_source(file: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from anytime_lib.errors import ConfigError, RequestFailed
+from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Sample
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task, user_code
@@ -125,9 +125,3 @@ def verified(task: Task, problem: Problem, text: str) -> float | None:
         verify = getattr(task, "verify", None)
         said = verify(problem, text) if verify else None
         return None if said is None else float(said)
-
-
-def check_source(task: Task, by: PreferenceSource) -> None:
-    """Raise ConfigError if pairs by `verifier` are wanted of a task without a checker."""
-    if by == "verifier" and getattr(task, "verify", None) is None:
-        raise ConfigError(f"{task.name} has no checker that works without gold answers; use pdp or pdp_agreement")

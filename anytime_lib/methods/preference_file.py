@@ -22,22 +22,23 @@ from anytime_lib.registry import load_task
 from anytime_lib.types import Attempt, Preference, replace_file, shown
 
 
-def save(made: Synthesis, folder: Path) -> list[Path]:
+def save(made: Synthesis, folder: Path) -> None:
     """Write the files into the run's folder; those of private problems hold no text, and no file for trainers is made
-    of them. Their names end in who preferred, where that was not the judge. Returns the paths, the card last.
-    """
+    of them. Their names end in who preferred, where that was not the judge."""
     name = f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
-    texts = {folder / f"{name}.jsonl": _lines(_lineage(made, p) for p in made.usable)}
-    if open_:
-        texts[folder / f"{name}_trl.jsonl"] = _lines(_for_trainers(p) for p in open_)
-    else:
-        (folder / f"{name}_trl.jsonl").unlink(missing_ok=True)
-    texts[folder / f"{name}.md"] = _card(made, name, len(open_))
-    for path, text in texts.items():
-        with replace_file(path) as part:
+    card = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
+    about = {"made": made, "name": name, "n_open": len(open_), "version": version("anytime-lib")}
+    texts = {
+        f"{name}.jsonl": _lines(_lineage(made, p) for p in made.usable),
+        f"{name}_trl.jsonl": _lines(map(_for_trainers, open_)),
+        f"{name}.md": card.get_template("preference_card.md.jinja").render(about),
+    }
+    for file, text in texts.items():
+        with replace_file(folder / file) as part:
             part.write_text(text, encoding="utf-8")
-    return list(texts)
+    if not open_:
+        (folder / f"{name}_trl.jsonl").unlink()
 
 
 def _lines(rows: Iterable[dict[str, Any]]) -> str:
@@ -66,9 +67,3 @@ def _for_trainers(pair: Preference) -> dict[str, Any]:
     question = ("user", load_task(pair.problem.task).question(pair.problem))
     turns = {"prompt": question, "chosen": chosen, "rejected": rejected}
     return {name: [{"role": role, "content": content}] for name, (role, content) in turns.items()}
-
-
-def _card(made: Synthesis, name: str, n_open: int) -> str:
-    environment = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
-    card = environment.get_template("preference_card.md.jinja")
-    return card.render(made=made, name=name, n_open=n_open, version=version("anytime-lib"))

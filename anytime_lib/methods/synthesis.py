@@ -10,7 +10,7 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -19,15 +19,11 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, PreferenceSource, agreed, judged, scored, verified
-from anytime_lib.methods.pairs import level_of, turned
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
-Compared = tuple[tuple[Any, ...], Preference | None]
-"""A row of `Synthesis.comparisons`, and the pair where there is a verdict."""
-
 COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
             "margin", "outcome", "score_first", "score_second"]  # fmt: skip
 
@@ -119,12 +115,12 @@ async def from_attempts(
 
 async def compare_all(
     client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: list[Attempt]
-) -> list[Compared]:
-    """Every two attempts at a pool problem, compared."""
+) -> list[tuple[tuple[Any, ...], Preference | None]]:
+    """Of every two attempts at a pool problem a row of `COLUMNS`, and the pair where there is a verdict."""
     scores: list[float | None] = [a.grade.score for a in attempts]
     if by == "verifier" or (by == "agreement" and getattr(task, "verify", None)):
         scores = [verified(task, problem, a.answer) for a in attempts]
-    compared: list[Compared] = []
+    compared: list[tuple[tuple[Any, ...], Preference | None]] = []
     for (a, score_a), (b, score_b) in itertools.combinations(zip(attempts, scores, strict=True), 2):
         if (a.reasoning, a.answer) == (b.reasoning, b.answer):
             found = Judgement("identical")
@@ -138,3 +134,14 @@ async def compare_all(
         pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
         compared.append((row, {"first": pair, "second": turned(pair)}.get(found.outcome)))
     return compared
+
+
+def turned(pair: Preference) -> Preference:
+    """A pair with better and worse swapped, and with them what was said of the two."""
+    return replace(pair, winner=pair.loser, loser=pair.winner, margin=-pair.margin,
+                   verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])  # fmt: skip
+
+
+def level_of(problem: Problem) -> str:
+    """A problem's difficulty as a word, in the task's own terms; empty where none is told."""
+    return str(problem.metadata.get("difficulty", problem.metadata.get("n_cities", "")))

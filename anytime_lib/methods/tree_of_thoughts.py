@@ -48,7 +48,11 @@ class TreeOfThoughts(Searching):
                     leaf = _joined(node, thought)
                     yield Step(best or leaf, grows=best is None)
                     if thought.n_tokens:
-                        grown.append((await _value(problem, leaf, session), leaf))
+                        asked = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
+                        turn = {"role": "user", "content": asked}
+                        said = await session.say([turn], VALUE_TOKENS, "value", alternatives=20)
+                        value = log_odds(said.text, said.first)
+                        grown.append((-math.inf if value is None else value, leaf))
                         best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
                         yield Step(best)
             beam = sorted(grown, key=lambda of: -of[0])[: self.width]
@@ -67,14 +71,6 @@ def _next(node: Trace) -> list[Message]:
         return node.messages
     asked = {"role": "user", "content": prompt("tree_of_thoughts.step")}
     return [*node.messages, {"role": "assistant", "content": node.text}, asked]
-
-
-async def _value(problem: Problem, leaf: Trace, session: Session) -> float:
-    """What the model thinks of a partial reasoning, in nats."""
-    content = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
-    said = await session.say([{"role": "user", "content": content}], VALUE_TOKENS, "value", alternatives=20)
-    value = log_odds(said.text, said.first)
-    return -math.inf if value is None else value
 
 
 METHODS: dict[str, Method] = {"tree_of_thoughts": TreeOfThoughts()}

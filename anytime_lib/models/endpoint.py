@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -49,7 +49,7 @@ class Endpoint:
     key_name: str = "the API key"  # where it came from, in errors
     timeouts: Timeouts = field(default_factory=Timeouts)
     on_retry: Callable[[str], None] | None = None  # hears why a request is tried again
-    limiter: Limiter | None = None
+    limiter: Limiter = field(default_factory=lambda: Limiter(32))
     tokenizer_file: str | Path | None = None  # a `tokenizer.json`, for where the server tells no tokens
     dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
     owner: str = ""  # who serves, as the list of models says: `vllm`, `sglang`, `llamacpp`, ...
@@ -123,18 +123,17 @@ class Endpoint:
         size = sum(len(message["content"]) for message in messages) // 4 + max_tokens
 
         async def once() -> Reply:
-            async with self.limiter.slot(size) if self.limiter else nullcontext():
+            async with self.limiter.slot(size):
                 self.sending.add(task := asyncio.current_task())
                 try:
                     reply = await self._try(messages, settings)
                 finally:
                     self.sending.discard(task)
-                if self.limiter:
-                    self.limiter.succeeded()
+                self.limiter.succeeded()
             return reply
 
         each = once if each_try is None else partial(each_try, once)
-        return await retry(each, self.base_url, self.timeouts, self.on_retry, self.limiter)
+        return await retry(each, self.base_url, self.timeouts, self.limiter, self.on_retry)
 
     async def tokenize(self, text: str) -> tuple[list[bytes] | None, bool]:
         """The text's tokens, from the server's own tokenizer, else from the user's file (then True); None: there is
@@ -224,7 +223,7 @@ class Endpoint:
             raise lost if isinstance(lost, RetryableError) else RequestFailed(str(lost))
 
         limits = replace(self.timeouts, retries=min(self.timeouts.retries, 2))  # a server that was never there
-        return await retry(once, self.base_url, limits, self.on_retry, self.limiter)
+        return await retry(once, self.base_url, limits, self.limiter, self.on_retry)
 
     def _drop(self, name: str, why: str) -> None:
         """Leave a setting, and what goes with it, out of all later requests, and say so once."""

@@ -41,7 +41,7 @@ class Limiter:
     """
 
     def __init__(
-        self, most: int, *, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
+        self, most: int, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
         self.most = most
         self.slots, self.trace_slots = CapacityLimiter(min(most, START)), asyncio.Semaphore(most)
@@ -103,8 +103,8 @@ async def retry(
     once: Callable[[], Awaitable[T]],
     place: str,
     limits: Timeouts,
+    limiter: Limiter,
     tell: Callable[[str], None] | None = None,
-    limiter: Limiter | None = None,
 ) -> T:
     """What a call of an endpoint (`place`, in messages) returns, in the end; `tell` hears why it is tried again.
 
@@ -121,7 +121,7 @@ async def retry(
             last = error
         tries, failures, reached = tries + 1, failures + (not last.limited), reached or not last.unreachable
         too_long = (last.wait or 0.0) > 10 * limits.longest
-        if last.limited and limiter is not None:  # a day's wait for one does not hold the others back for a day
+        if last.limited:  # a day's wait for one does not hold the others back for a day
             limiter.rate_limited(limits.longest if too_long else last.wait)
         if last.final or too_long or failures > limits.retries or (last.limited and clock() > until):
             if not reached:

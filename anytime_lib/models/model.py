@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
 
@@ -47,16 +48,18 @@ class Model:
         name: in requests and cells; that of our own models carries a hash of the weights or parameters.
         endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
         weights: the file's name, SHA-256 and size; None for a model served elsewhere.
-        timeouts, on_retry, limiter: handed to the endpoint; set them before the first call.
+        timeouts, limiter: of the endpoint, by its settings.
+        on_retry: hears why a request is tried again; set it before the first call.
     """
 
     timeouts = Timeouts()
     weights: Mapping[str, object] | None = None
     on_retry: Callable[[str], None] | None = None
-    limiter: Limiter | None = None
 
     def __init__(self, settings: EndpointConfig, name: str, endpoint_id: str) -> None:
         self.settings, self.name, self.endpoint_id = settings, name, endpoint_id
+        self.timeouts = replace(self.timeouts, first_token=settings.timeout, retries=settings.retries)
+        self.limiter = Limiter(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute)
         self._endpoint: Endpoint | None = None
         self._lock = asyncio.Lock()
 

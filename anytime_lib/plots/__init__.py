@@ -2,20 +2,17 @@
 
 from anytime_lib.plots.curves import plot_accounts, plot_curves, plot_profiles, plot_trace
 from anytime_lib.plots.studies import (
-    plot_audit,
     plot_bias,
     plot_detectable,
     plot_differences,
-    plot_extraction,
     plot_margins,
     plot_power,
     plot_rates,
-    plot_variance,
     plot_variants,
 )
 from anytime_lib.plots.style import save
 
 __all__ = [
-    "plot_accounts", "plot_audit", "plot_bias", "plot_curves", "plot_detectable", "plot_differences", "plot_extraction",
-    "plot_margins", "plot_power", "plot_profiles", "plot_rates", "plot_trace", "plot_variance", "plot_variants", "save",
+    "plot_accounts", "plot_bias", "plot_curves", "plot_detectable", "plot_differences",
+    "plot_margins", "plot_power", "plot_profiles", "plot_rates", "plot_trace", "plot_variants", "save",
 ]  # fmt: skip

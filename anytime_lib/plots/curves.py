@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from anytime_lib.index import mean_curve, quality_array
-from anytime_lib.plots.style import BLUE, GREY, budget_axis, colours_of, finish, lines, panels, quality_axis, size_of
+from anytime_lib.plots.style import BLUE, GREY, budget_axis, colours_of, finish, lines, panels, size_of
 from anytime_lib.stats.estimate import band
 
 X, Y = "reasoning budget (tokens, log scale)", "mean score (0 to 1)"
@@ -23,9 +23,8 @@ def plot_curves(
     bands, and the mean before the maximum, dotted.
 
     Args:
-        baseline: where methods stand apart, drawn in grey in every panel.
-        chance: draw a line at what guessing reaches.
-        apart: a panel for each method.
+        baseline: drawn in grey in every panel where each method stands `apart` in its own.
+        chance: what guessing reaches, a line.
         simultaneous: draw the limits that hold the whole curve at once too, dashed.
         settings: of `band`: n_resamples, seed.
     """
@@ -47,7 +46,7 @@ def plot_curves(
     for ax in axes:
         if chance is not None:
             ax.axhline(chance, color="0.5", linestyle=":", linewidth=1, label="guessing")
-    quality_axis(axes[0], max(curve[["quality", "high"]].max().max() for curve in curves.values()))
+    axes[0].set_ylim(0, 1.08 * max(0.2, *(float(curve.high.max()) for curve in curves.values())))
     title = (f"Quality at each budget: {cells.task.iloc[0]}\n{cells.model.iloc[0]}\nbest so far (pooled), "
              f"{confidence_level:.0%} bootstrap bands over problems, {size_of(cells)}")  # fmt: skip
     return finish(figure, axes, x=X, y=Y, title=title)
@@ -59,7 +58,7 @@ def plot_trace(cells: pd.DataFrame) -> Figure:
     ax.step(cells.budget, cells.score.cummax(), where="post", color="0.6", label="best so far")
     ax.plot(cells.budget, cells.score, marker="o", color=BLUE, label="answer forced here")
     budget_axis(ax, cells.budget)
-    quality_axis(ax, cells.score.max())
+    ax.set_ylim(0, 1.08 * max(0.2, float(cells.score.max())))
     title = f"One trace, stopped at each budget: {cells.problem_id.iloc[0]}\n{cells.model.iloc[0]}, n = 1 trace"
     return finish(figure, [ax], x=X, y=Y, title=title)
 
@@ -74,7 +73,7 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.minorticks_off()
     ax.tick_params(axis="x", labelsize=8, rotation=30)
-    quality_axis(ax, table.best.max())
+    ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
     title = (f"What quality costs: {table.task.iloc[0]}\nall tokens, preparation shared by this run's problems; "
              f"best so far (pooled), n = {table.n_problems.iloc[0]} problems")  # fmt: skip
     return finish(figure, [ax], x="tokens per problem (log scale)", y=Y, title=title)

@@ -1,15 +1,13 @@
-"""What do differences and studies look like: forests of intervals, power, variance, the judge, graders, error rates?"""
+"""What do differences and studies look like: forests of intervals, power, the judge, error rates?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
 from anytime_lib.plots.style import BLUE, RED, budget_axis, finish, forest, lines, panels
 from anytime_lib.stats.family import Family
@@ -61,45 +59,18 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
 
 
-def plot_variance(splits: Sequence[tuple[str, pd.DataFrame]], *, title: str) -> Figure:
-    """Where the variance of the mean lies: a bar for each (label, `VarianceSplit.to_frame()`), stacked by level."""
-    figure, (ax,) = panels(height=0.4 + 0.5 * len(splits))
-    shares = pd.DataFrame([table.set_index("level").of_the_mean for _, table in splits]).add_prefix("between ")
-    shares.index = pd.Index([label for label, _ in splits])
-    shares.plot.barh(ax=ax, stacked=True, color=sns.color_palette("colorblind"), legend=False)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1)
-    return finish(figure, [ax], x="share of the variance of the mean", y="", title=title)
-
-
 def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     """The smallest difference found against what it costs (rows of `design_table`), a line for each number of samples;
     in dollars where a price above zero is known, else in output tokens."""
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
-    fewest, most = table.n_problems.min(), table.n_problems.max()
-    for n, cost, least in zip(table.n_problems, table[unit], table.detectable, strict=True):
-        if n in (fewest, most):
-            ax.annotate(f"n = {n}", (cost, least), xytext=(3, 4), textcoords="offset points", fontsize=7)
     ax.set_xscale("log")
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
-    title += f"\nsmallest true difference found with power .8, two-sided .05, {fewest} to {most} problems"
+    size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
+    title += f"\nsmallest true difference found with power .8, two-sided .05, {size}"
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
-
-
-def plot_audit(table: pd.DataFrame, *, title: str, confidence_level: float = 0.95) -> Figure:
-    """The measures of the judge's audit that are shares, each with its interval and with what coins would give."""
-    shares = ["accuracy", "auc", "order_consistency", "longer_wins", "longer_is_better", "cycles"]
-    figure, (ax,) = panels(height=2.6)
-    rows = table[table.level == "all"].set_index("measure").loc[shares]
-    names = rows.index.str.replace("_", " ") + ", n = " + rows.n.astype(str)
-    ax.plot(rows.chance, range(len(rows)), "|", markersize=14, color="0.5", label="coins")
-    forest(ax, rows, list(names))
-    ax.set_xlim(-0.02, 1.02)
-    x = f"share ({confidence_level:.0%} interval, problems resampled; n = {int(table.n_problems.max())} problems)"
-    return finish(figure, [ax], x=x, y="", title=title)
 
 
 def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
@@ -114,23 +85,6 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
     title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
     x = "judged margin (nats, averaged over both orders)"
     return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
-
-
-def plot_extraction(matrix: pd.DataFrame, *, title: str) -> Figure:
-    """A matrix of responses (the index) by extractors, of verdicts of `studies.grader_audit`."""
-    colours = {"right": "#9ecae1", "missed": "#fdd49e", "wrong": "#fc8d59", "invented": "#d7301f"}
-    figure, (ax,) = panels(width=8.5, height=0.4 + 0.28 * len(matrix))
-    codes = matrix.apply(lambda column: column.map(list(colours).index))
-    # As ASCII, since not every font has every script, and "$" not as mathematics.
-    labels = [text.encode("ascii", "backslashreplace").decode()[:58].replace("$", r"\$") for text in matrix.index]
-    sns.heatmap(codes, ax=ax, annot=matrix, fmt="", annot_kws={"size": 7, "color": "black"}, cbar=False, vmin=0, vmax=3,
-                cmap=list(colours.values()), xticklabels=list(matrix.columns), yticklabels=labels)  # fmt: skip
-    ax.set(xlabel="", ylabel="")
-    ax.tick_params(axis="y", rotation=0, labelsize=8)
-    handles = [Patch(color=colour, label=word) for word, colour in colours.items()]
-    figure.legend(handles=handles, frameon=False, fontsize=8, loc="outside lower center", ncols=4)
-    figure.suptitle(f"{title} (n = {len(matrix)} responses)", fontsize=10)
-    return figure
 
 
 def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:

@@ -50,11 +50,6 @@ def budget_axis(ax: Axes, budgets: Iterable[int]) -> None:
     ax.minorticks_off()
 
 
-def quality_axis(ax: Axes, top: float) -> None:
-    """From zero, so that a curve along the floor looks like one."""
-    ax.set_ylim(0, max(0.2, 1.08 * float(top)))
-
-
 def lines(
     ax: Axes, table: pd.DataFrame, by: str, *, x: str, y: str, label: str = "{}",
     colours: Mapping[Any, Any] | None = None,

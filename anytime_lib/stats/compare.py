@@ -1,4 +1,4 @@
-"""Is the difference between two methods more than chance?
+"""Is the difference between two methods more than chance, and how large a one would be found?
 
 The running maximum favours flat and noisy curves: where one arm is flat and the other is not, the interval of a
 `pooled` difference may hold the truth in only .6 of experiments (198 problems x 10 samples, ten budgets). So a
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import optimize
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
@@ -29,8 +30,7 @@ class Comparison:
     """The paired difference in Anytime Index, treatment minus baseline; NaN, with its reason, where there is none.
 
     Attributes:
-        pvalue: two-sided, of `sign_flip_pvalue`. It and the interval may disagree near the edge (in 1 to 2 % of
-            experiments without effect); `summary` goes by the interval.
+        pvalue: two-sided, of `sign_flip_pvalue`. Near the edge the interval may disagree; `summary` goes by that.
         n_missing: cells left out because either arm lacks them.
         raw: the same comparison without a running maximum, if there is one to leave out.
         draws: (R,) the difference on each resample.
@@ -56,8 +56,7 @@ class Comparison:
     def confidence_interval(self, confidence_level: float | None = None) -> Interval:
         """The interval of the difference; a point when all draws are equal."""
         level = confidence_level or self.confidence_level
-        ends = interval(self.draws, self.statistic, n=self.n_problems, confidence_level=level)
-        return Interval(*map(float, ends))
+        return Interval(*map(float, interval(self.draws, self.statistic, n=self.n_problems, confidence_level=level)))
 
     @property
     def direction(self) -> int:
@@ -216,3 +215,27 @@ def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
         note = "" if half else "the same on every problem, so the interval is a point"
     low, high = np.clip([value - half, value + half], 0.0, 1.0)
     return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n, "note": note}])
+
+
+def min_detectable_effect(
+    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35
+) -> float:
+    """The smallest true difference in mean quality that the paired t test (two-sided, .05) finds with a power of .8;
+    NaN for fewer than two problems. Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
+
+    The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of one trace
+    around its problem's mean); the defaults fit multiple choice. The pooled maximum has a little less power.
+    """
+    if n_problems < 2 or n_samples < 1:
+        return float("nan")
+    df = n_problems - 1
+    critical = distributions.t.isf(0.05 / 2, df)
+    # The t statistic's power as a mean over its estimated spread: scipy's noncentral t gives NaN for few problems.
+    spread = np.sqrt(distributions.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
+
+    def lacking(shift: float) -> float:
+        found = distributions.norm.cdf(shift - critical * spread) + distributions.norm.cdf(-shift - critical * spread)
+        return float(found.mean()) - 0.8
+
+    standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / n_samples) / n_problems))
+    return float(optimize.brentq(lacking, 0.0, 20.0 * critical)) * standard_error

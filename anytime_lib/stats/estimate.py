@@ -131,8 +131,8 @@ def performance_profile(
         draws = resampled(above[None], [], mean, n_resamples, seed)[:, 0]
         share, graded = mean(above, []), int((~np.isnan(scores)).any(axis=1).sum())
         low, high = np.clip(interval(draws, share, n=graded, confidence_level=confidence_level), 0, 1)
-        columns = {"tau": thresholds, "share": share, "low": low, "high": high}
-        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | columns))
+        part = pd.DataFrame({"tau": thresholds, "share": share, "low": low, "high": high})
+        tables.append(pd.DataFrame([arm_of], columns=ARM).join(part, how="cross"))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -140,31 +140,25 @@ def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str |
     """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them, whatever
     the answers that never came would have been: each scored 0 or 1, against the arm or for it (Manski's bounds).
 
-    A cell is missing if it has no score, or if its arm lacks a budget, sample or problem that other cells of the same
-    (run, model, task) have.
-
     Returns:
-        Of arms: run, model, task, method, n_missing, share_missing, worst, index (of the cells there are), best. Of
-        differences: baseline and treatment for method, and difference for index: of the cells that both have, so that
-        it may even lie outside the bounds, which is then worth a look.
+        Of arms: run, model, task, method, n_missing (without a score, or not there while other arms have the budget,
+        sample or problem), share_missing, worst, index (of the cells there are), best. Of differences: baseline and
+        treatment for method, and no index.
     """
-    rows, names = [], ["baseline", "treatment"] if baseline and treatment else ["method"]
-    for place, part in cells.groupby(ARM[:3], sort=False):
+    place, rows = ARM[:3], []
+    for where, part in cells.groupby(place, sort=False):
         values, methods, _, budgets = cells_array(part)
-        quality = dict(zip(methods, values, strict=True))
-
-        def index(values: Floats, score: float, budgets: list[int] = budgets) -> float:
-            return float(index_of()(np.where(np.isnan(values), score, values), budgets))
-
-        if not (baseline and treatment):
-            for method in map(str, part.method.unique()):
-                lost, ends = np.isnan(quality[method]), [index(quality[method], score) for score in (0.0, np.nan, 1.0)]
-                rows.append((*place, method, lost.sum(), lost.mean(), *ends))
-        elif baseline in quality and treatment in quality:
-            both = np.stack([quality[baseline], quality[treatment]])
-            lost = np.isnan(both)
-            first, second = (index(values, np.nan) for values in np.where(lost.any(axis=0), np.nan, both))
-            worst, best = (index(both[1], score) - index(both[0], 1 - score) for score in (0.0, 1.0))
-            rows.append((*place, baseline, treatment, lost.sum(), lost.mean(), worst, second - first, best))
-    value = "index" if len(names) == 1 else "difference"
-    return pd.DataFrame(rows, columns=[*ARM[:3], *names, "n_missing", "share_missing", "worst", value, "best"])
+        for method in map(str, part.method.unique()):
+            quality = values[methods.index(method)]
+            lost = np.isnan(quality)
+            ends = index_of()(np.stack([np.where(lost, score, quality) for score in (0.0, np.nan, 1.0)]), budgets)
+            rows.append((*where, method, lost.sum(), lost.mean(), *ends))
+    table = pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])
+    if not (baseline and treatment):
+        return table
+    first, second = (table[table.method == method] for method in (baseline, treatment))
+    both = first.merge(second, on=place, suffixes=("", "_2")).rename(columns={"method": "baseline"})
+    both = both.assign(n_missing=both.n_missing + both.n_missing_2, treatment=treatment,
+                       share_missing=(both.share_missing + both.share_missing_2) / 2,
+                       worst=both.worst_2 - both.best, best=both.best_2 - both.worst)  # fmt: skip
+    return both[[*place, "baseline", "treatment", "n_missing", "share_missing", "worst", "best"]]

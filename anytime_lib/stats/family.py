@@ -1,7 +1,6 @@
 """What may be concluded of several methods? A family declared beforehand, margins, and verdicts by rule.
 
-A member that cannot be compared stays in the family with its reason and counts as not rejected: the others are adjusted
-for the family as it was declared, not for what came out of it.
+A member that cannot be compared stays in the family with its reason, and counts as not rejected.
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
@@ -77,8 +76,7 @@ def compare_family(
     """Compare methods pair by pair on every (run, model, task) in the cells, and adjust for their number.
 
     Args:
-        pairs: (baseline, treatment) pairs, declared before the run; a pair of which a task lacks a method stays in the
-            family there, without a value. None: every method of a task against `baseline`.
+        pairs: (baseline, treatment), declared before the run. None: every method of a task against `baseline`.
         confidence_level: of each interval; what it leaves is the family-wise error.
         settings: of `compare` (n_resamples, seed, order, ...), the same for each.
     """
@@ -116,9 +114,8 @@ class MarginResult(NamedTuple):
 def noninferior(comparison: Comparison, margin: float) -> MarginResult:
     """Is the treatment worse by no more than `margin`, in units of the index?
 
-    The larger of two p-values: by the draws, which know only of losses that were seen, and by
-    Gaffke's bound on the problems' contributions (see `upper_bound`), which allows for rare and large ones. Without any
-    difference at all, n problems show a margin above 1 - .05^(1 / n) and no smaller one.
+    The larger of two p-values: by the draws, which know only of losses that were seen, and by Gaffke's bound on the
+    problems' contributions (see `upper_bound`), which allows for rare and large ones.
     """
     claim = f"{comparison.treatment} is worse than {comparison.baseline} by less than {margin:g}"
     return _against(comparison, margin, claim, [1])

@@ -96,9 +96,8 @@ def widen_near_limits(
 def upper_bound(losses: ArrayLike, confidence_level: float = 0.95, *, n_draws: int = 10_000) -> Floats:
     """An upper confidence bound of the mean of (..., n) values of at most 1, whatever their distribution -> (...).
 
-    Where nothing was lost it is the exact binomial bound, 1 - (1 - confidence)^(1/n): losses may be rare and large.
-    Source: Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
-    variable" (2005).
+    Where nothing was lost it is the exact binomial bound, 1 - (1 - confidence)^(1/n). Source: Gaffke, "Three test
+    statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable" (2005).
     """
     return np.asarray(np.quantile(possible_means(losses, n_draws=n_draws), confidence_level, axis=-1))
 

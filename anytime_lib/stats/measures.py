@@ -87,13 +87,12 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     both = both.rename(columns={f"answer_key_{arm}": f"{arm}_key" for arm in ("baseline", "treatment")})
     both = both.sort_values(columns[:3], ascending=False)  # so that all that follow come first
     both["n_budgets"] = both.groupby(sample).cumcount() + 1
-    found = []
-    for kind, right in (("correction", True), ("error", False)):
-        stays = (both.correct_treatment == right).astype(int).groupby([both[name] for name in sample]).cummin() == 1
-        turned = both[stays & (both.correct_baseline != right)]
-        found.append(turned.drop_duplicates(sample, keep="last").assign(kind=kind))
+    final = both.groupby(sample).correct_treatment.transform("first")
+    stays = (both.correct_treatment == final).astype(int).groupby([both[name] for name in sample]).cummin() == 1
+    turned = both[stays & (both.correct_baseline != final)].drop_duplicates(sample, keep="last")
+    turned = turned.assign(kind=np.where(turned.correct_treatment, "correction", "error"))
     columns = [*sample, "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
-    return pd.concat(found)[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
+    return turned[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
 
 
 def least_sufficient_budget(

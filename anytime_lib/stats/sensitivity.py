@@ -61,9 +61,8 @@ def _identical_traces(cells: pd.DataFrame) -> Mask:
     if "text" not in cells:
         raise DataError("the rule identical_traces compares the traces' texts: give it a hash of each, by trace_key")
     ends = cells.sort_values("budget").drop_duplicates(_TRACE, keep="last").sort_values(_TRACE)
-    known = ends.dropna(subset="text")  # an unknown text is no twin's
-    twins = pd.MultiIndex.from_frame(known.loc[known.duplicated([*_TRACE[:-1], "text"]), _TRACE])
-    return pd.Series(pd.MultiIndex.from_frame(cells[_TRACE]).isin(twins), index=cells.index)
+    twins = ends.duplicated([*_TRACE[:-1], "text"]) & ends.text.notna()  # an unknown text is no twin's
+    return cells[_TRACE].merge(ends[_TRACE].assign(twin=twins), how="left").set_index(cells.index).twin
 
 
 def _over(values: pd.Series, cells: pd.DataFrame, keys: list[str] = _PROBLEM) -> Any:
@@ -86,15 +85,14 @@ RULES: dict[str, tuple[str, Callable[[pd.DataFrame], Mask]]] = {
     "natural_stop_missing": ("traces that had not stopped by themselves at the largest budget", _natural_stop_missing),
     "identical_traces": ("traces that are word for word an earlier sample of their problem and arm", _identical_traces),
 }  # fmt: skip
-"""Rules of exclusion: what each takes, in words; and cells (with a hash of each trace's text in the column `text`, for
-the rule that needs it) -> which to leave out, missing where what decides it was not graded."""
+"""Rules of exclusion: what each takes, in words; and cells -> which to leave out, missing where that is not known."""
 
 
 def apply_exclusions(
     cells: pd.DataFrame, rules: Sequence[str], texts: pd.Series[str] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Leave out what the named rules of `RULES` take. Each looks at all cells, so their order does not matter; `texts`
-    is a hash of each trace's text by its trace_key, for the rule that compares them.
+    """Leave out what the named rules of `RULES` take, each by all cells; `texts` is a hash of each trace's text by its
+    trace_key, for the rule that compares them.
 
     Returns:
         The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),

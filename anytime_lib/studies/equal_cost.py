@@ -1,9 +1,8 @@
 """What does each method cost in all, and what does it gain at equal cost?
 
 The budget counts reasoning alone. A method also pays for its prompts, its answer turn, and once for what it prepares on
-the pool (attempts, verdicts, principles). So methods are compared at equal reasoning budget, and at equal total tokens
-(prompt and completion, as the server counted them), with the preparation shared out over 1 problem, over 100, and over
-all problems of the run. Retries count in the preparation, not in what a problem costs.
+the pool. So methods are compared at equal reasoning budget, and at equal total tokens (prompt and completion, as the
+server counted them). Retries count in the preparation, not in what a problem costs.
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Can the graders be trusted?
-
-Adversarial responses and what is read from them, grades that disagree, and a person's own labels beside the graders'.
-"""
+"""Can the graders be trusted? Adversarial responses, grades that disagree, and a person's own labels beside them."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +15,7 @@ import pandas as pd
 import yaml
 
 from anytime_lib.errors import DataError
+from anytime_lib.registry import load_task, task_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import aime, gpqa, trip
@@ -120,3 +119,23 @@ def cohen_kappa(first: pd.Series, second: pd.Series) -> float:
     shares = first.value_counts(normalize=True) * second.value_counts(normalize=True)
     agreed, by_chance = float((first == second).mean()), float(shares.sum())
     return 1.0 if by_chance == 1 else (agreed - by_chance) / (1 - by_chance)
+
+
+def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
+    """The cells as other graders would have them: grader -> cells of the tasks that it knows.
+
+    A task may have `other_graders`; `right or wrong` counts an answer as 1 if it is wholly right and as 0 otherwise,
+    for tasks that give partial credit and have none. Stored answers are read again; no model is called.
+    """
+    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for task, part in cells.groupby("task", sort=False):
+        graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
+        graded, wanted = part.score.notna(), {*part.answer_key}
+        there = [a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted] if graders else []
+        for name, grade in graders.items():
+            scores = {a.cell["answer_key"]: float(grade(a.problem, a.text)) for a in there}
+            found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))
+        whole = part.correct.astype("Float64").astype(float).where(graded)
+        if not graders and not whole.equals(part.score):
+            found["right or wrong"].append(part.assign(score=whole))
+    return {name: pd.concat(parts) for name, parts in found.items()}

@@ -57,13 +57,13 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     c, outcome, difference, low, high = criterion, "undecided", np.nan, np.nan, np.nan
-    area = index_of("pooled")
+    statistic = index_of("pooled")
     if c.statistic == "quality":
-        area = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
+        statistic = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
     try:
         found = compare(
             cells, baseline=c.baseline, treatment=c.treatment, n_resamples=n_resamples, seed=seed,
-            confidence_level=c.confidence_level, statistic=area,
+            confidence_level=c.confidence_level, statistic=statistic,
         )  # fmt: skip
     except DataError as error:
         told = str(error)

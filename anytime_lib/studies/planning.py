@@ -21,7 +21,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import quality_array
 from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import index_of
-from anytime_lib.stats.design import min_detectable_effect
+from anytime_lib.stats.compare import min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
@@ -35,7 +35,6 @@ class VarianceSplit:
     what: str
     between: float
     samples: float
-    n_problems: int
     n_samples: int
     notes: tuple[str, ...] = ()
 
@@ -49,11 +48,10 @@ class VarianceSplit:
     def to_frame(self) -> pd.DataFrame:
         """One row per level: level, variance, sd, share (of the variance of one trace), of_the_mean (share of the
         variance of this study's mean)."""
-        table = pd.DataFrame({"level": ["problems", "samples"], "variance": [self.between, self.samples]})
-        of_mean = table.variance / [1, self.n_samples]
-        return table.assign(
-            sd=np.sqrt(table.variance), share=table.variance / table.variance.sum(), of_the_mean=of_mean / of_mean.sum()
-        )
+        variance = pd.Series([self.between, self.samples])
+        of_mean = variance / [1, self.n_samples]
+        shares = {"share": variance / variance.sum(), "of_the_mean": of_mean / of_mean.sum()}
+        return pd.DataFrame({"level": ["problems", "samples"], "variance": variance, "sd": np.sqrt(variance), **shares})
 
     def summary(self) -> str:
         """One sentence that says where the variance lies."""
@@ -90,7 +88,7 @@ def variance_split(cells: pd.DataFrame, baseline: str, treatment: str | None = N
     between = float(means.var()) - noise
     if between < 0:
         notes.append("the variance between problems came out below 0 and was set to 0")
-    return VarianceSplit(what, max(between, 0.0), within, len(shared), arms[0].shape[1], tuple(notes))
+    return VarianceSplit(what, max(between, 0.0), within, arms[0].shape[1], tuple(notes))
 
 
 def trace_scores(cells: pd.DataFrame, method: str) -> pd.DataFrame:
@@ -108,8 +106,8 @@ def next_dollar(split: VarianceSplit, cost_problem: float = 0.0) -> str:
     more when it is spent on more problems, or on more samples of every problem, and how many samples of each make the
     most of any budget, were there problems enough.
 
-    By the derivatives of se^2 = between / n + samples / (n K) at a cost of n (cost_problem + K), from the split's own n
-    and K. The best K is sqrt(samples / between * cost_problem).
+    By the derivatives of se^2 = between / n + samples / (n K) at a cost of n (cost_problem + K), from the split's own
+    K. The best K is sqrt(samples / between * cost_problem).
     """
     k, noise = split.n_samples, split.samples / split.n_samples
     if split.between + noise == 0:

@@ -83,7 +83,8 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
 
 
 async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
-    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
+    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran. No
+    more traces, of all of them together, are at work than there are slots for requests."""
     done: list[Arm] = []
     made: dict[tuple[str, str], asyncio.Task[Any]] = {}
     async with asyncio.TaskGroup() as group:
@@ -100,9 +101,11 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
                 if not prepared:
                     continue
             done.append(arm)
+            problems, most = arm.problems, arm.settings.budgets[-1]
+            context = Context(arm.task, arm.settings, problems.shots, problems.pool, prepared, most)
             for of in arm.samples:
                 await run.client.trace_slots.acquire()
-                group.create_task(_run_sample(run, arm.method, of, arm.context(prepared)))
+                group.create_task(_run_sample(run, arm.method, of, context))
     return done
 
 

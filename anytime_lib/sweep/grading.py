@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -38,7 +37,9 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
 
 def update_grades(store: Store) -> None:
     """Grade again what another version of a task's reader graded, so that no table mixes two, and say so."""
-    known = [(task, grader) for task, grader in store.graders() if task in task_names()]
+    with store.snapshot() as db:
+        graded = db.execute("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL").fetchall()
+    known = [(task, grader) for task, grader in graded if task in task_names()]
     for task in sorted({t for t, grader in known if grader != getattr(load_task(t), "grader_version", 1)}):
         n = len(regrade(store, task))
         log.warning("%s: graded again, for another version of its reader did it before; %d grades changed", task, n)
@@ -71,23 +72,3 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
             pending = []
     store.put_cells(pending)
     return pd.DataFrame(changed, columns=[*CELL_KEY, "score_before", "score", "status_before", "status"])
-
-
-def regraded(cells: pd.DataFrame, store: Store) -> dict[str, pd.DataFrame]:
-    """The cells as other graders would have them: grader -> cells of the tasks that it knows.
-
-    A task may have `other_graders`; `right or wrong` counts an answer as 1 if it is wholly right and as 0 otherwise,
-    for tasks that give partial credit and have none. Stored answers are read again; no model is called.
-    """
-    found: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for task, part in cells.groupby("task", sort=False):
-        graders = getattr(load_task(task), "other_graders", {}) if task in task_names() else {}
-        graded, wanted = part.score.notna(), {*part.answer_key}
-        there = [a for a in stored_answers(store, str(task)) if a.cell["answer_key"] in wanted] if graders else []
-        for name, grade in graders.items():
-            scores = {a.cell["answer_key"]: float(grade(a.problem, a.text)) for a in there}
-            found[name].append(part.assign(score=part.answer_key.map(scores).astype(float).where(graded)))
-        whole = part.correct.astype("Float64").astype(float).where(graded)
-        if not graders and not whole.equals(part.score):
-            found["right or wrong"].append(part.assign(score=whole))
-    return {name: pd.concat(parts) for name, parts in found.items()}

@@ -36,7 +36,7 @@ class LiveBackend:
         self._learning = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Row]] = {}
         self._asked = self._known = self._tokens = self._retries = 0
-        self._last = ""
+        self._last, self._told = "", time.monotonic()
 
     def get(self, key: str) -> Row | None:
         row = self.store.get(key)
@@ -93,8 +93,9 @@ class LiveBackend:
         )
 
     def _tell(self) -> None:
-        if self.bar.update(0):  # it is time to draw it anew
-            self.bar.set_postfix_str(self.total(), refresh=False)
+        if time.monotonic() > self._told + 1:
+            self._told = time.monotonic()
+            self.bar.set_postfix_str(self.total())
 
     def _retry(self, why: str) -> None:
         self._retries, self._last = self._retries + 1, why

@@ -12,7 +12,7 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.config.groups import TaskConfig
 from anytime_lib.errors import DataError
-from anytime_lib.methods.base import Context, Method, PrepTask, Sample
+from anytime_lib.methods.base import Method, PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
@@ -42,11 +42,6 @@ class Arm:
     def prep_task(self) -> PrepTask:
         """The task on whose pool the method is prepared."""
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
-
-    def context(self, prepared: Any) -> Context:
-        """What its method is given beside a problem."""
-        most = self.settings.budgets[-1]
-        return Context(self.task, self.settings, self.problems.shots, self.problems.pool, prepared, most)
 
     def owns(self, cells: pd.DataFrame) -> pd.Series:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""

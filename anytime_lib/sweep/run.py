@@ -1,8 +1,4 @@
-"""What would the model have answered at every budget? Sample, cut, force an answer, grade, store.
-
-All that is asked is stored before it is used: a run that was stopped goes on where it was, and one that is complete
-calls nobody. No more traces, of all tasks and arms together, are at work than there are slots for requests.
-"""
+"""What would the model have answered at every budget? Sample, cut, force an answer, grade, store."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -21,7 +16,6 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.models.limiter import Limiter
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run, run_arms
@@ -39,7 +33,8 @@ T = TypeVar("T")
 def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """Run every (task, method) of a config, in a script or a notebook cell, and return its cells.
 
-    Run again, it calls no model; after a kill or an interrupt it goes on where it was.
+    All that is asked is stored before it is used: run again, it calls no model; after a kill or an interrupt it goes on
+    where it was.
 
     Args:
         progress: show a bar, and print how many problems are tested, are examples and make the pool.
@@ -72,12 +67,8 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
-            rates = {"requests_per_minute": at.requests_per_minute, "tokens_per_minute": at.tokens_per_minute}
-            model.limiter = Limiter(at.concurrency, **rates)
-            model.timeouts = replace(model.timeouts, first_token=at.timeout, retries=at.retries)
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            show: Any = {"mininterval": 1.0, "miniters": 0, "delay": 0.5, "disable": not progress}
-            with tqdm(desc=config.label, unit="cell", **show) as bar:
+            with tqdm(desc=config.label, unit="cell", mininterval=1, delay=0.5, disable=not progress) as bar:
                 backend = LiveBackend(store, model, bar, spend_limit)
                 client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
                 try:

@@ -16,15 +16,15 @@ from anytime_lib.sweep.run import first_error, opened, run_async
 def run_synthesis(config: RunConfig, *, by: PreferenceSource = "judge", progress: bool = True) -> dict[str, Synthesis]:
     """Synthesise preference pairs for every task of a config: task name -> `Synthesis`. Their files are written into
     the run's folder (see `preference_file`). `by` is who prefers (see `judge.PreferenceSource`)."""
-    return run_async(_synthesis(config, by, progress))
 
+    async def whole() -> dict[str, Synthesis]:
+        found = {}
+        async with opened(config, progress) as (run, _, model):
+            for name in config.tasks:
+                task, settings = load_task(name), config.task(name)
+                problems = split_problems(task, settings, config.seed)
+                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
+                found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
+        return found
 
-async def _synthesis(config: RunConfig, by: PreferenceSource, progress: bool) -> dict[str, Synthesis]:
-    found = {}
-    async with opened(config, progress) as (run, _, model):
-        for name in config.tasks:
-            task, settings = load_task(name), config.task(name)
-            problems = split_problems(task, settings, config.seed)
-            model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-            found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
-    return found
+    return run_async(whole())

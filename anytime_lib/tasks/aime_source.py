@@ -43,24 +43,27 @@ HUB = (
 def read(source: Any) -> list[Problem]:
     """Every problem of a source, in its order; a row that only repeats an earlier one is left out.
 
-    Sources: a file's path, `hub#YEARS` (`2024`, `1983-2023`; from the sets of `HUB`), `hub:OWNER/NAME` with `config=`,
-    `split=`, `revision=` after a `#`, or a `datasets.Dataset`. `metadata` holds `source` and `row`, and where they are
-    known `year`, `contest` and `revision`. DataError where a source cannot be read or an answer is wrong.
+    Sources: a file's path, `hub` (the sets of `HUB`) or `hub:OWNER/NAME`, each with years after a `#` (`2024`,
+    `1983-2023`) and the last with `config=`, `split=`, `revision=`; or a `datasets.Dataset`. `metadata` holds `source`
+    and `row`, and where they are known `year`, `contest` and `revision`. DataError where a source cannot be read or an
+    answer is wrong.
     """
     if not isinstance(source, str | Path):
         return _problems(read_table(source), "dataset", {"source": "dataset"})
     place, options = split_source(source, r"\d{4}|\d{4}-\d{4}|config|split|revision")
-    if place.startswith("hub:"):
-        return _of_hub(place.removeprefix("hub:"), options)
-    if place != "hub":
-        return _problems(read_table(place), place, {"source": Path(place).name})
     spans = [range(int(name[:4]), int(name[-4:]) + 1) for name in options if name[0].isdigit()]
     years = {year for span in spans for year in span}
-    if not years or not years <= {*range(1983, 2026)}:
+    if place.startswith("hub:"):
+        found = _of_hub(place.removeprefix("hub:"), options)
+    elif place != "hub":
+        found = _problems(read_table(place), place, {"source": Path(place).name})
+    elif not years & {*range(1983, 2026)}:
         raise ConfigError("name the years: hub#2024, hub#2025 or a range such as hub#1983-2023")
-    sets = [(_of_hub(name, {"revision": commit}), years & {*held}) for name, commit, held in HUB if years & {*held}]
-    found = [p for problems, wanted in sets for p in problems if p.metadata.get("year") in wanted]
-    return [replace(p, id=p.metadata.get("contest", p.id)) for p in found]
+    else:
+        sets = [(_of_hub(name, {"revision": commit}), held) for name, commit, held in HUB if years & {*held}]
+        problems = [p for of_set, held in sets for p in of_set if p.metadata.get("year") in held]
+        found = [replace(p, id=p.metadata.get("contest", p.id)) for p in problems]
+    return [p for p in found if not years or p.metadata.get("year") in years]
 
 
 def _of_hub(name: str, options: Mapping[str, str]) -> list[Problem]:
@@ -82,8 +85,7 @@ def _problems(table: pd.DataFrame, place: str, origin: Mapping[str, Any]) -> lis
     """The problems in the rows of `place`, of its year where its name tells a single one."""
     text, answer, key = (next((name for name in names if name in table), None) for names in (TEXTS, ANSWERS, IDS))
     if text is None or answer is None:
-        wanted = f"one of {', '.join(TEXTS)}, and one of {', '.join(ANSWERS)}"
-        raise DataError(f"{place} needs columns with texts and answers: {wanted}; it has {', '.join(map(str, table))}")
+        raise DataError(f"{place} needs a column of {', '.join(TEXTS)}, and one of {', '.join(ANSWERS)}")
     years = re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", Path(place).name)
     found: dict[str, Problem] = {}
     for number, row in enumerate(table.to_dict("records"), 1):
@@ -115,7 +117,7 @@ def _when(row: Mapping[Any, Any], only: str | None) -> dict[str, Any]:
 
 
 def _check(problems: Iterable[Problem]) -> None:
-    """DataError where an answer is not the right one of its contest, or of a year whose rows name no contest."""
+    """DataError where an answer is not the right one of its contest, or of a year of 30 that name no contest."""
     right = pd.read_csv(ANSWERS_FILE, index_col="contest").answer
     golds: dict[str, list[int]] = {}
     for p in problems:
@@ -123,10 +125,9 @@ def _check(problems: Iterable[Problem]) -> None:
         golds.setdefault(contest if contest in right else year, []).append(p.gold)
     wrong = []
     for name in golds.keys() & {*right.index}:
-        whole_year, given = "-" not in name, sorted(golds[name])
-        if whole_year and len(given) != 30:
-            log.warning("%d answers of AIME %s are not compared: no row names its contest", len(given), name)
-        elif right[name] != answer_hash(name, given if whole_year else given[0]):
+        given, whole_year = sorted(golds[name]), name.isdigit()
+        comparable = len(given) == (30 if whole_year else 1)
+        if comparable and right[name] != answer_hash(name, given if whole_year else given[0]):
             wrong.append(f"one or more of {name}" if whole_year else f"{name} ({given[0]})")
     if wrong:
         told = "correct them, or take another copy (hub#2024, hub#2025)"

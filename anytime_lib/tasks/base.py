@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-from anytime_lib.errors import AnytimeError, ConfigError, DataError, nearest
+from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.types import Grade, Problem
 
 SPLITS = {"test": 0, "pool": 1}
@@ -83,21 +83,15 @@ def in_pool(problem: Problem, one_in: int) -> bool:
 
 def select(problems: Iterable[Problem], split: str, seed: int, limit: int | None, one_in: int = 5) -> list[Problem]:
     """The problems of a split (see `in_pool`), at most `limit`; their ids and the seed decide their order."""
-    found = [p for p in problems if _known(split) == "all" or (split == "pool") == in_pool(p, one_in)]
+    found = [p for p in problems if split == "all" or in_pool(p, one_in) == SPLITS[split]]
     return _sound(sorted(found, key=lambda p: hashlib.sha256(f"{seed}:{p.id}".encode()).digest()))[:limit]
 
 
 def from_generator(make: Callable[[str, int], list[Problem]], split: str, limit: int | None) -> list[Problem]:
     """The problems of a generated set (see `Task.problems`); `make(split, n)` gives n problems of test or of pool."""
-    if _known(split) == "all":
-        return _sound(make("test", limit) if limit else make("test", 30) + make("pool", 30))
-    return _sound(make(split, limit or 30))
-
-
-def _known(split: str) -> str:
-    if split not in (known := [*SPLITS, "all"]):
-        raise ConfigError(f"unknown split {split!r}{nearest(split, known)}")
-    return split
+    if split == "all" and not limit:
+        return _sound(make("test", 30) + make("pool", 30))
+    return _sound(make("test" if split == "all" else split, limit or 30))
 
 
 def _sound(problems: list[Problem]) -> list[Problem]:

@@ -13,12 +13,11 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.tasks.base import from_generator, in_pool, no_answer, select, user_code
+from anytime_lib.tasks.base import SPLITS, from_generator, in_pool, no_answer, select, user_code
 from anytime_lib.tasks.sources import read_table
-from anytime_lib.types import Grade, Problem
+from anytime_lib.types import Grade, Problem, digest
 
-ONE_IN = 3
-"""One problem in three is kept for the pool."""
+ONE_IN = 3  # one problem in three is kept for the pool
 
 
 @dataclass(eq=False, repr=False)  # its rows may be private
@@ -60,15 +59,14 @@ class CustomTask:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 
         `difficulty` keeps the rows whose column of that name is among its values. Of rows with the same text and gold
-        the first is kept. DataError where there are none, or one cannot be used: it names columns, never what is in
-        them.
+        the first is kept. DataError where there are none, or one cannot be used.
         """
         rows = self.rows if source is None else source
 
         def made(part: str, n: int) -> list[Problem]:
             # Each comes from a stream of its own, so that more extend fewer.
             tried = (rows(np.random.default_rng([seed, i])) for i in range(1001 + 100 * n))
-            in_part = (p for p in self._read(tried, difficulty) if (part == "pool") == in_pool(p, ONE_IN))
+            in_part = (p for p in self._read(tried, difficulty) if in_pool(p, ONE_IN) == SPLITS[part])
             if len(found := list(islice(in_part, n))) < n:
                 raise DataError(f"{self.name} generates too few different problems: {n} wanted, {len(found)} found")
             return found
@@ -93,10 +91,11 @@ class CustomTask:
                 raise DataError(f"{self.name}: row {number} {what}") from None
             if isinstance(name, float) and name.is_integer():  # of a table in which other rows have no id
                 name = int(name)
-            problem = Problem("" if name is None else str(name), self.name, text, gold, known)
-            content = problem.content_hash
+            content = digest([self.name, text, gold])
             if content not in seen and (difficulty is None or known.get("difficulty") in difficulty):
-                yield problem if problem.id else replace(problem, id=f"{self.name}-{content[:10]}")
+                yield Problem(
+                    f"{self.name}-{content[:10]}" if name is None else str(name), self.name, text, gold, known
+                )
             seen.add(content)
 
     def question(self, problem: Problem) -> str:

@@ -81,12 +81,11 @@ TASK = Gpqa()
 
 
 def read(source: Any) -> list[Problem]:
-    """The questions of a source, in its order.
+    """The questions of a source, in its order; DataError where it could not be had or read.
 
     A source is None for our own 48; the path of a .csv in GPQA's columns; `dataset.zip#diamond`, the official archive;
     `hub#diamond`, the gated set with the user's token (HF_TOKEN or `hf auth login`) and cache, at `revision=...` or the
-    newest; or a `datasets.Dataset` in the same columns. `order=3` after the `#` gives another order of the options than
-    the default 0. ConfigError where it is something else, DataError where it could not be had or read.
+    newest; or a `datasets.Dataset`. `order=3` after the `#` gives another order of the options than the default 0.
     """
     if not isinstance(source, str | Path | None):
         return _problems(read_table(source), {"source": "datasets.Dataset", "private": True, "order_seed": 0})

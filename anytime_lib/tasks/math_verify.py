@@ -21,19 +21,16 @@ from pebble import ProcessExpired, ProcessPool
 from anytime_lib.tasks.integers import extract_integer
 
 KINDS = ("both right", "both wrong", "neither reads", "only ours reads", "only theirs reads", "differ", "timed out")
-MEMORY = 2**31
-"""Bytes of address space that the process may take; its libraries take a third."""
+MEMORY = 2**31  # bytes of address space that the process may take; its libraries take a third
 
 
 def second_opinions(pairs: Sequence[tuple[str, int]], timeout: float = 5.0) -> pd.DataFrame:
     """Math-Verify's and our reading of each (answer, gold integer), a row each, in order.
 
-    Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`. `timeout` is the
-    seconds that Math-Verify may take over one answer.
-
-    Columns: kind (a category of `KINDS`; `timed out` also when the process died of it), gold, ours, theirs (at most 40
-    characters; the gold integer where Math-Verify takes the two to be equal), seconds, excerpt (the answer's last 60
-    characters).
+    Works in a notebook and from any thread; a script calls it under `if __name__ == "__main__"`. Columns: kind (a
+    category of `KINDS`; `timed out` after `timeout` seconds or when the process died of it), gold, ours, theirs (at
+    most 40 characters; the gold integer where Math-Verify takes the two to be equal), seconds, excerpt (the answer's
+    last 60 characters).
     """
     context = multiprocessing.get_context("forkserver")  # never a copy of this process, which may have threads
     context.set_forkserver_preload([__name__, "math_verify"])

@@ -44,9 +44,7 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if (reader := readers.get(path.suffix.lower())) is None:
-            raise ConfigError(
-                f"source must be a {' or '.join(readers)} file or another that README.md names, not {path}"
-            )
+            raise ConfigError(f"source must be a {' or '.join(readers)} file (see README.md for others), not {path}")
         try:
             table = reader(path)
         except Exception as error:  # of pandas, pyarrow, zipfile or the disk: whatever it is, the file is at fault
@@ -55,9 +53,7 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
         from datasets import Dataset  # slow to import
 
         if not isinstance(source, Dataset):
-            raise ConfigError(
-                f"source must be a path or one split of a datasets.Dataset, not a {type(source).__name__}"
-            )
+            raise ConfigError(f"source must be a path or one split of a datasets.Dataset, not a {type(source)}")
         path, table = Path("the dataset"), pd.DataFrame(source.to_list(), dtype=object)
     if table.empty:
         raise DataError(f"{path} holds no rows")

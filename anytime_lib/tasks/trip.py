@@ -1,8 +1,6 @@
 """Can the model plan a trip? NATURAL PLAN's trip planning, generated or from the official file.
 
-Source: Zheng et al., "NATURAL PLAN: Benchmarking LLMs on Natural Language Planning" (arXiv 2406.04520). Three grades
-of an answer: `grade_official`, the verdict of their evaluator; `grade_strict`, whether every constraint is kept; and
-`grade_partial`, the share of the constraints kept, which is this task's quality.
+Source: Zheng et al., "NATURAL PLAN: Benchmarking LLMs on Natural Language Planning" (arXiv 2406.04520).
 """
 
 from __future__ import annotations
@@ -12,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import from_generator, levels, no_answer, select
+from anytime_lib.tasks.base import SPLITS, from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, solve, write_plan
-from anytime_lib.tasks.trip_source import SIZES, generate, generated, read_source
+from anytime_lib.tasks.trip_source import SIZES, generate, read_source
 from anytime_lib.types import Grade, Problem
 
 __all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
@@ -56,7 +54,11 @@ class TripPlanning:
         sizes = levels(difficulty, SIZES, "numbers of cities from 2 to 10")
         if source is None:
             sizes = [3, 4, 5] if difficulty is None else sizes
-            return from_generator(lambda part, n: generated(n, seed, part, sizes), split, limit)
+
+            def made(part: str, n: int) -> list[Problem]:
+                return [generate(sizes[i % len(sizes)], [seed, SPLITS[part], i]) for i in range(n)]
+
+            return from_generator(made, split, limit)
         pairs = read_source(source)
         wanted = (plain for plain, _ in pairs if difficulty is None or plain.metadata["n_cities"] in sizes)
         asked = {plain.id: problem for plain, problem in pairs}
@@ -125,10 +127,7 @@ class TripPlanning:
         return Grade(kept / len(atoms), kept == len(atoms), "ok", f"{kept} of {len(atoms)} constraints kept")
 
     def verify(self, problem: Problem, text: str) -> float | None:
-        """The score of `grade`, which looks at no golden plan; None without a plan.
-
-        Pairs chosen by it have an advantage over those by a model's judgement that tasks without a checker lack.
-        """
+        """The score of `grade`, which looks at no golden plan; None without a plan. An advantage of trips alone."""
         grade = self.grade(problem, text)
         return grade.score if grade.status == "ok" else None
 

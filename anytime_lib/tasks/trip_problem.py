@@ -44,8 +44,8 @@ FLIGHTS = "Here are the cities that have direct flights:"
 
 def _pattern(template: str) -> re.Pattern[str]:
     """What matches a sentence of a template, with its blanks as named groups."""
-    blank = {"city": r"(?P<city>\S.*?)"}
-    return re.compile(re.sub(r"\\{(\w+)\\}", lambda m: blank.get(m[1], rf"(?P<{m[1]}>\d{{1,4}})"), re.escape(template)))
+    pattern = re.escape(template).replace(r"\{city\}", r"(?P<city>\S.*?)")
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d{1,4})", pattern))
 
 
 _OPENING, _SENTENCES = _pattern(OPENING), [_pattern(sentence) for sentence in (*WINDOWS, *STAYS)]
@@ -80,16 +80,12 @@ class Trip:
 
 @lru_cache(maxsize=4096)
 def read_trip(prompt: str) -> Trip:
-    """The constraints of a prompt (the last task in it, if worked examples stand before it).
-
-    DataError where a sentence or a flight could not be read; it shows it.
-    """
+    """The constraints of a prompt (of its last task, after worked examples); DataError shows what cannot be read."""
     *_, opening = [None, *_OPENING.finditer(prompt)]
     if opening is None:
         raise DataError(f"not a trip-planning prompt (no 'You plan to visit N European cities'): {prompt[:120]!r}")
     head, _, rest = prompt[opening.end() :].partition(FLIGHTS)
-    stays: dict[str, int] = {}
-    windows = []
+    stays, windows, flights = dict[str, int](), list[Stay](), set[tuple[str, str]]()
     for sentence in filter(None, _SENTENCE_END.split(head.strip())):
         match = next((m for p in _SENTENCES if (m := p.fullmatch(sentence))), None)
         if match and "first" in match.groupdict():
@@ -100,7 +96,6 @@ def read_trip(prompt: str) -> Trip:
             raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence[:300]!r}")
     if len(stays) != int(opening["cities"]):
         raise DataError(f"the prompt speaks of {opening['cities']} cities but says how long to stay in {len(stays)}")
-    flights: set[tuple[str, str]] = set()
     for entry in rest.strip().split("\n")[0].strip().removesuffix(".").split(","):
         match = re.fullmatch(r"\s*(from )?(.+) (?(1)to|and) (.+?)\s*", entry)
         if not match or not {match[2], match[3]} <= stays.keys():
@@ -118,11 +113,8 @@ def write_trip(trip: Trip, rng: np.random.Generator) -> str:
             if w.city == city:
                 sentences.append(str(rng.choice(WINDOWS)).format(city=city, first=w.first, last=w.last))
     both_ways = {(a, b) for a, b in trip.flights if (b, a) in trip.flights}
-    flights = [
-        f"{a} and {b}" if (a, b) in both_ways else f"from {a} to {b}"
-        for a, b in sorted(trip.flights)
-        if (a, b) not in both_ways or a < b
-    ]
+    listed = [(a, b) for a, b in sorted(trip.flights) if (a, b) not in both_ways or a < b]
+    flights = [f"{a} and {b}" if (a, b) in both_ways else f"from {a} to {b}" for a, b in listed]
     return (
         f"{' '.join(sentences)}\n\n{FLIGHTS}\n{', '.join(rng.permutation(flights))}.\n\n"
         f"Find a trip plan of visiting the cities for {trip.total_days} days by taking direct flights to commute "
@@ -176,9 +168,9 @@ def solve(problem: Problem) -> list[list[Stay]]:
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     """Every atomic constraint of a trip, by name, and whether the plan satisfies it.
 
-    Atoms: each city's stay has its length; each city is visited once (a city nobody asked for is an atom that
-    fails); each window is spent in its city; each leg is a direct flight; each leg joins up (the next stay starts
-    on the day the last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
+    Atoms: each city's stay has its length; each city is visited once (one nobody asked for is an atom that fails);
+    each window is spent in its city; each leg is a direct flight, and joins up (the next stay starts on the day the
+    last one ends); the plan covers day 1 to the last. A plan with too few legs fails the missing.
     """
     atoms: dict[str, bool] = {}
     for city, days in trip.stays.items():

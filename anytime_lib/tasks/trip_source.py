@@ -15,18 +15,14 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.tasks.base import SPLITS
 from anytime_lib.tasks.sources import read_table, split_source
 from anytime_lib.tasks.trip_problem import Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder, replace_file
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
 OFFICIAL = f"https://raw.githubusercontent.com/google-deepmind/natural-plan/{COMMIT}/data/trip_planning.json"
-BLOB = "de8f16dd532578efed5de226fbd8a998441b5f13"
-"""Git's own hash (SHA-1) of that file at that commit: what is fetched is this file or nothing."""
-
-SIZES = range(2, 11)
-"""Numbers of cities that a generated problem may have."""
+BLOB = "de8f16dd532578efed5de226fbd8a998441b5f13"  # git's own hash (SHA-1) of that file at that commit
+SIZES = range(2, 11)  # numbers of cities that a generated problem may have
 CITIES = (  # noqa: SIM905
     "Amsterdam Athens Barcelona Berlin Brussels Bucharest Budapest Copenhagen Dublin Dubrovnik Edinburgh Florence "
     "Frankfurt Geneva Hamburg Helsinki Istanbul Krakow Lisbon London Lyon Madrid Manchester Milan Munich Mykonos "
@@ -42,32 +38,26 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     a `datasets.Dataset` of its rows (columns id, prompt_0shot, cities, durations). `#5shot` asks a file's prompt_5shot.
     DataError where it cannot be read, or is not in the layout; it names the row.
     """
-    if not isinstance(source, str | Path):
-        return _problems(read_table(source), "0shot", source="dataset")
-    place, options = split_source(source, "5shot")
-    path = official_file() if place == "official" else Path(place).expanduser()
-    table, name = read_table(path, {".json": _by_id}), "official" if place == "official" else path.name
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    return _problems(table, "5shot" if options else "0shot", source=name, sha256=sha256)
-
-
-def _by_id(path: Path) -> pd.DataFrame:
-    rows = json.loads(path.read_bytes())
-    return pd.DataFrame([{"id": name, **row} for name, row in rows.items()], dtype=object)
-
-
-def _problems(table: pd.DataFrame, asked: str, **origin: str) -> list[tuple[Problem, Problem]]:
-    found = []
-    for row in table.to_dict("records"):
-        try:
+    if isinstance(source, str | Path):
+        place, options = split_source(source, "5shot")
+        path = official_file() if place == "official" else Path(place).expanduser()
+        by_id = {".json": lambda file: pd.DataFrame.from_dict(json.loads(file.read_bytes()), "index", dtype=object)}
+        table, asked = read_table(path, by_id).rename_axis("id").reset_index(), "5shot" if options else "0shot"
+        origin = {"source": "official" if place == "official" else path.name}
+        origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    else:
+        table, asked, origin = read_table(source), "0shot", {"source": "dataset"}
+    found, row = [], {}
+    try:
+        for row in table.to_dict("records"):
             cities, days = (row[column].split("**") for column in ("cities", "durations"))
             gold = list(zip(cities, map(int, days), strict=True))
             plain = parse_problem(row["prompt_0shot"], row["id"], gold, **origin)
             id = row["id"] if asked == "0shot" else f"{row['id']}_{asked}"
             found.append((plain, parse_problem(row[f"prompt_{asked}"], id, gold, **origin)))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            layout = "the layout is that of NATURAL PLAN's trip_planning.json"
-            raise DataError(f"{origin['source']}: {row.get('id')}: {error}; {layout}") from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        layout = "the layout is that of NATURAL PLAN's trip_planning.json"
+        raise DataError(f"{origin['source']}: {row.get('id')}: {error}; {layout}") from error
     return found
 
 
@@ -88,13 +78,7 @@ def official_file() -> Path:
     return path
 
 
-def generated(limit: int, seed: int, split: str, sizes: Sequence[int]) -> list[Problem]:
-    """New problems of those numbers of cities in turn; those of `test` and `pool` come from streams of their own."""
-    streams = (np.random.SeedSequence([seed, SPLITS[split], i]) for i in range(limit))
-    return [generate(sizes[i % len(sizes)], stream) for i, stream in enumerate(streams)]
-
-
-def generate(n_cities: int, seed: int | np.random.SeedSequence, unique: bool = False) -> Problem:
+def generate(n_cities: int, seed: int | Sequence[int], unique: bool = False) -> Problem:
     """A new problem of 2 to 10 cities in the official layout, the same for the same seed, and solvable by construction.
 
     Its golden plan is drawn first; stays, windows and flights (the plan's legs, plus others at random) are then read

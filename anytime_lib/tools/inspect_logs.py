@@ -37,12 +37,11 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
             _sample(gate, task, model, own, problems.get((task, id), {"text": "", "gold": None}))
             for (id, _), own in cells.groupby(["problem_id", "sample"], sort=False)
         ]
-        began, ended = (datetime.fromtimestamp(t, UTC).isoformat(timespec="seconds") for t in asked[str(arm[2])])
+        began, ended = (datetime.fromtimestamp(t, UTC).isoformat(timespec="seconds") for t in asked.get(task, (0, 0)))
         scores = []
         for budget, answers in cells.groupby("budget"):
-            own = (
-                answers[answers.status != "error"][["score", "correct"]].astype(float).rename(columns={"score": "mean"})
-            )
+            graded = answers[answers.status != "error"].rename(columns={"score": "mean"})
+            own = graded[["mean", "correct"]].astype(float)
             scores.append({
                 "name": f"at_{budget}", "scorer": f"at_{budget}", "scored_samples": len(own),
                 "unscored_samples": len(samples) - len(own),
