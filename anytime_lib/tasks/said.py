@@ -1,7 +1,4 @@
-"""What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?
-
-Shared by the readers of integers and letters. All patterns are bounded, so that reading takes linear time.
-"""
+"""What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?"""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ _SIGNS |= str.maketrans(
     "‘’“”«»【】。、−\u00a0\u202f\u3000", '\'\'""""[].,-   ', "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\xad"
 )
 _SIGNS |= {ord(cross): cross for cross in "❌✗✘❎➜"}
-_LETTERS = [chr(c) for c in (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))]
-_SIGNS |= {ord(c): plain for c in _LETTERS if (plain := unicodedata.normalize("NFKC", c)).isalpha()}  # 𝐂, Ⓒ, 🄲
+_LETTERS = (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))  # 𝐂, Ⓒ, 🄲
+_SIGNS |= {code: unicodedata.normalize("NFKC", chr(code)) for code in _LETTERS}
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
 _NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"

@@ -28,7 +28,6 @@ _BARE = re.compile(
     rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*(?:->|{_DASH})\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?i:day|night))"
 )
 _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
-_LETTER = re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
     r"(?i)[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
@@ -141,9 +140,8 @@ def _lines(text: str) -> Iterator[_Entry]:
     for line in filter(str.strip, text.splitlines()):
         alone, heading = heading, None
         days, cities = list(_DAYS.finditer(line)), _cities(line)[:1]
-        if alone and not days:
-            if cities:
-                yield _Entry(*alone, cities)
+        if alone and cities and not days:
+            yield _Entry(*alone, cities)
         elif "|" in line and not days:
             cells = [cell.strip(" *_`\t") for cell in line.split("|")]
             headed = zip(columns, cells, strict=False)
@@ -162,7 +160,7 @@ def _lines(text: str) -> Iterator[_Entry]:
             certain = "|" in line or city_first or days_at <= start
             if certain or days:
                 yield from _stated(line, spans, city_first, certain)
-            if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
+            if certain and len(spans) == 1 and not city_first and not re.search(r"[^\W\d_]", line[spans[0].end() :]):
                 heading = _span(spans[0])
 
 
@@ -173,12 +171,10 @@ def _stated(line: str, days: list[re.Match[str]], city_first: bool, certain: boo
         first, last = _span(match)
         part = line[edges[i] : match.start()] if city_first else line[match.end() : edges[i + 1]]
         cities, unasked = _cities(part), _UNASKED.search(part)
-        if first == last and _FLYING.search(part):
-            if cities:
-                yield _Entry(first, last, cities, certain, flight=True)
-        elif cities:
-            yield _Entry(first, last, cities[:1], certain)
-        elif certain and unasked and unasked[1][0].isupper():
+        flight = first == last and bool(_FLYING.search(part))
+        if cities:
+            yield _Entry(first, last, cities if flight else cities[:1], certain, flight)
+        elif certain and not flight and unasked and unasked[1][0].isupper():
             yield _Entry(first, last, [unasked[1]])
 
 
