@@ -33,8 +33,11 @@ _LEAD = re.compile(
     r"(?i)[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
     r"(?:(?:on|from|first|then|next|finally|the|visit|stay in|arrive in)\b[\W_]*){0,3}"
 )
-# What may stand between a city and its days.
-_LINK = re.compile(r"(?i).[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}")
+# A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
+_CITY_FIRST = re.compile(
+    rf"{_LEAD.pattern}[\U00013000-\U000133FF]"
+    r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}"
+)
 _FLYING = re.compile(r"(?i)(?:fly|flight|flying|travel|depart)\b")
 _UNASKED = re.compile(r"\b(?i:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+([^\W\d_]+)")
 # A table's column with a first, a last or a single day.
@@ -61,12 +64,11 @@ class _Entry(NamedTuple):
 def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     """The plan that an answer states, or None if nothing in it gives days in a city.
 
-    Read are lines that begin with days or a city (the official layout, lists, tables, "day 1 to 5" with any dash, in
-    any case, accents or not), several such pairs on one line, and JSON objects with `day_range` and `place`, in a list
-    however wrapped. A plan ends where the days start over, or its JSON list ends. The last complete plan (one with
-    every one of `cities`) counts, neither a draft before it nor one cut off after it. Days within a sentence are read
-    only where they complete a plan and nothing else does: a mention of an event is no plan. Without any complete plan,
-    the one with the most of `cities` counts, the last of equals. Cities nobody asked for keep the answer's spelling.
+    Read are lines that begin with days or a city (the official layout, lists, tables), several such pairs on one line,
+    and JSON objects with `day_range` and `place`. A plan ends where the days start over, or its JSON list ends. The
+    last complete plan (one with every one of `cities`) counts, neither a draft before it nor one cut off after it. Days
+    within a sentence are read only where they complete a plan and nothing else does: a mention of an event is no plan.
+    Without a complete plan, the one with the most of `cities` counts, the last of equals.
     """
     spelled = {chr(_FIRST + i): city for i, city in enumerate(sorted(cities, key=len, reverse=True))}
     names = [_plain(city) for city in spelled.values()]
@@ -152,12 +154,9 @@ def _lines(text: str) -> Iterator[_Entry]:
             elif any(map(_COLUMN.search, cells)):
                 columns = cells
         elif spans := days or list(_BARE.finditer(line)):
-            lead, days_at = _LEAD.match(line), spans[0].start()
-            start = lead.end() if lead else 0
-            # A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
-            named = _cities(line[start : start + 1]) and _LINK.fullmatch(line, start, days_at)
-            city_first = bool(_cities(line[:days_at]) if "|" in line else named)
-            certain = "|" in line or city_first or days_at <= start
+            before = line[: spans[0].start()]
+            city_first = bool(_cities(before) if "|" in line else _CITY_FIRST.fullmatch(before))
+            certain = "|" in line or city_first or bool(_LEAD.fullmatch(before))
             if certain or days:
                 yield from _stated(line, spans, city_first, certain)
             if certain and len(spans) == 1 and not city_first and not re.search(r"[^\W\d_]", line[spans[0].end() :]):
