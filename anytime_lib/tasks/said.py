@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-LONGEST = 10_000
-"""Characters of a reply that are read, its last: several times what an answer turn can hold."""
+LONGEST = 10_000  # characters of a reply that are read, its last: several times what an answer turn can hold
 
 # Full-width and typographic signs as plain ones; invisible ones go; pictures are spaces, but crosses stay.
 _SIGNS: dict[int, str | int | None] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}

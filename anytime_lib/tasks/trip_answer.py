@@ -70,7 +70,7 @@ def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     within a sentence are read only where they complete a plan and nothing else does: a mention of an event is no plan.
     Without a complete plan, the one with the most of `cities` counts, the last of equals.
     """
-    spelled = {chr(_FIRST + i): city for i, city in enumerate(sorted(cities, key=len, reverse=True))}
+    spelled = {chr(_FIRST + i): city for i, city in enumerate(sorted(set(cities), key=len, reverse=True))}
     names = [_plain(city) for city in spelled.values()]
     places = "|".join(f"({re.escape(name)})" for name in names) or "(?!)"
     asked = re.compile(rf"(?i)(?<!from )(?<![^\W\d_])(?:{places})(?!\w)")
