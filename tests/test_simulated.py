@@ -99,6 +99,9 @@ def test_a_larger_budget_only_extends_a_trace(config: Callable[..., RunConfig]) 
         assert (cut_.score == other.score).all() and (cut_.tokens_used == other.tokens_used).all()
     another = load_model(config(simulated={"solve": 0.02}))
     assert another.name not in set(cut_.model)  # other parameters are another respondent, also in keys
+    assert another.name.startswith("simulated-") and "simulation" in caveat(another.name)
+    price = price_of(another.name, another.endpoint_id)
+    assert price is not None and price.dollars(100, 0, 100) == 0
 
 
 def test_the_judge_is_as_good_as_stated_and_likes_the_first_place(config: Callable[..., RunConfig]) -> None:
@@ -164,13 +167,6 @@ def test_mistakes(settings: dict[str, Any], says: str) -> None:
         load_model(RunConfig(model="simulated", **{"simulated": settings}))
     with pytest.raises(ConfigError, match="is for `model: simulated`"):
         RunConfig(model="gpt-4o", **{"simulated": {}})
-
-
-def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:
-    model = load_model(config())
-    assert model.name.startswith("simulated-") and "simulation" in caveat(model.name)
-    price = price_of(model.name, model.endpoint_id)
-    assert price is not None and price.dollars(100, 0, 100) == 0
 
 
 rates = st.floats(0, 0.3)
