@@ -1,12 +1,11 @@
 """Which tasks, methods and rules of exclusion are known, by name?
 
-Built-in ones are imported when they are first asked for, so that naming one loads nothing. Objects are `Any` here:
-their types, `tasks.base.Task` and `methods.base.Method`, lie further up.
+Built-in ones are imported when first asked for. Their types lie further up: `tasks.base.Task`, `methods.base.Method`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pkgutil import resolve_name
 from typing import Any
@@ -15,14 +14,9 @@ from anytime_lib.errors import ConfigError, nearest
 
 _TASKS = {"natural_plan_trip": "trip", "aime": "aime", "gpqa": "gpqa"}
 _METHODS = {
-    **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot"), "simple"),
-    "self_consistency": "self_consistency",
-    "tree_of_thoughts": "tree_of_thoughts",
-    "leap": "leap",
-    **dict.fromkeys(("pdp", "pdp_plus"), "pdp"),
-    "pdp_per_problem": "pdp_per_problem",
-    **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
-    "imported": "simple",
+    **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot", "imported"), "simple"),
+    **{name: name for name in ("self_consistency", "tree_of_thoughts", "leap", "pdp_per_problem")},
+    **dict.fromkeys(("pdp", "pdp_plus", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
 }
 _NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 
@@ -31,12 +25,10 @@ _methods: dict[str, Any] = {}
 
 
 def task_names() -> list[str]:
-    """Names that `load_task` knows."""
     return [*_TASKS, *_tasks]
 
 
 def method_names() -> list[str]:
-    """Names that `load_method` knows."""
     return [*_METHODS, *_methods]
 
 
@@ -54,7 +46,7 @@ def method_name(method: Any) -> str:
 
 def rule_name(rule: Any) -> str:
     """As `task_name`, of a rule of exclusion; they stand in `stats.sensitivity`."""
-    return _known(rule, [*resolve_name("anytime_lib.stats.sensitivity:RULES")], "rule")
+    return _known(rule, resolve_name("anytime_lib.stats.sensitivity:RULES"), "rule")
 
 
 def load_task(name: Any) -> Any:
@@ -71,7 +63,7 @@ def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
     known = [field.name for field in fields(method)] if is_dataclass(method) else []
     for option, value in (options or {}).items():
         if option not in known:
-            raise ConfigError(f"options: {name} has no setting {option!r}{nearest(option, known) if known else ''}")
+            raise ConfigError(f"options: {name} has no setting {option!r}{nearest(option, known)}")
         if type(value) is not int or value < 1:
             raise ConfigError(f"options: {option} of {name} must be a whole number of at least 1, not {value!r:.80}")
     return replace(method, **options) if options else method
@@ -94,14 +86,14 @@ def register_method(method: Any) -> Any:
     return method
 
 
-def _own_name(given: Any, taken: Container[str]) -> str:
+def _own_name(given: Any, taken: Collection[str]) -> str:
     name = getattr(given, "name", None)
     if isinstance(given, type) or not isinstance(name, str) or not name.strip() or name in taken:
         raise ConfigError(f"give an instance with a `name` that is not built in, not {given!r:.80} named {name!r:.80}")
     return name
 
 
-def _known(name: str, names: list[str], kind: str) -> str:
+def _known(name: str, names: Collection[str], kind: str) -> str:
     if name not in names:
         raise ConfigError(f"unknown {kind} {name!r}{nearest(str(name), names)}")
     return name

@@ -1,8 +1,8 @@
 """What has been asked, answered and graded so far? One SQLite file per run; nothing is paid for twice.
 
-Every request is stored, under the hash of all that determines it, before it is used, and every time it was asked. Every
-write is committed before it returns: a kill at any moment loses nothing that was stored, and a power cut may take the
-last second. While a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
+Every request is stored under the hash of all that determines it, before it is used, and every time it was asked. Every
+write is committed before it returns: a kill loses nothing that was stored, a power cut may take the last second. While
+a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
@@ -27,8 +27,6 @@ from anytime_lib.redact import Redactor
 from anytime_lib.types import Problem
 
 T = TypeVar("T")
-NoteKind = Literal["capabilities", "mode", "settle", "bill"]
-"""What an endpoint can do; whether runs are fresh and why; the criteria of held-out tests; what preparations cost."""
 COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files("anytime_lib") / "data" / "columns.yaml").read_text())
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
@@ -44,9 +42,8 @@ _TABLES = f"""
     CREATE TABLE cells ({", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS["cells"].items())},
         PRIMARY KEY ({", ".join(CELL_KEY)})) WITHOUT ROWID"""
 _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cells ADD COLUMN grader INTEGER"
-_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: "SELECT 1"}
+_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
 """Schema of a file (0: it is empty) -> what makes it today's."""
-
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response, :status,
         :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
@@ -63,10 +60,8 @@ _ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, 
 
 PATIENCE = 120.0  # seconds to wait while another process writes
 _ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
-_ROOM = "the disk fails, or the disk is full; free some space and run again; what was stored before is kept"
 _HINTS = {
-    sqlite3.SQLITE_FULL: _ROOM,
-    sqlite3.SQLITE_IOERR: _ROOM,
+    sqlite3.SQLITE_FULL: "free some space and run again; what was stored before is kept",
     sqlite3.SQLITE_BUSY: f"another process has been writing to it for {PATIENCE:.0f} s; wait for it and run again",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a copy",
     sqlite3.SQLITE_NOTADB: "it is no store, or damaged; restore it from a copy",
@@ -82,7 +77,7 @@ class Store(AbstractContextManager["Store"]):
     """
 
     def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
-        self.path, self.read_only = Path(path), read_only
+        self.path = Path(path)
         self._redact = Redactor(os.environ.get(key_env, ""))
         with _in_words(self.path, "use"):
             self._writer = None if read_only else _open(self.path, False)
@@ -141,16 +136,15 @@ class Store(AbstractContextManager["Store"]):
 
     def billed(self, keys: Iterable[str]) -> dict[str, int]:
         """What was billed for requests, all attempts at them together: prompt, cached and completion tokens."""
-        names = ("prompt_tokens", "cached_tokens", "completion_tokens")
-        sums = ", ".join(f"coalesce(sum({name}), 0)" for name in names)
-        query = f"SELECT {sums} FROM attempts WHERE key IN (SELECT value FROM json_each(?))"
-        return dict(zip(names, *self._rows(query, json.dumps([*keys])), strict=True))
+        attempts = self.attempts()
+        tokens = attempts.loc[attempts.key.isin([*keys]), ["prompt_tokens", "cached_tokens", "completion_tokens"]]
+        return {str(name): int(total) for name, total in tokens.sum().items()}
 
-    def note(self, kind: NoteKind, about: str, value: Mapping[str, Any]) -> None:
-        """Keep a small fact, in place of what was noted of the same before."""
+    def note(self, kind: str, about: str, value: Mapping[str, Any]) -> None:
+        """Keep a small fact (`capabilities`, `mode`, `settle`, `bill`), in place of what was noted of the same."""
         self._replace("notes", [(self._redact(f"{kind} {about}"), self._json(dict(value)))])
 
-    def noted(self, kind: NoteKind, about: str) -> dict[str, Any] | None:
+    def noted(self, kind: str, about: str) -> dict[str, Any] | None:
         """What was noted, or None."""
         return self._value("SELECT value FROM notes WHERE key = ?", self._redact(f"{kind} {about}"))
 
@@ -161,23 +155,15 @@ class Store(AbstractContextManager["Store"]):
 
     def problems(self, task: str | None = None) -> list[Problem]:
         """The problems that the store has seen, of one task if it is named."""
-        rows = self._rows(
-            "SELECT id, task, payload FROM problems WHERE task = coalesce(?, task) ORDER BY task, id", task
-        )
-        return [Problem(id, name, *json.loads(payload)) for id, name, payload in rows]
-
-    def public_tasks(self) -> set[str]:
-        """Tasks of which no problem is private: a prompt may hold other problems of its task as examples."""
-        rows = self._rows("SELECT DISTINCT task, json_extract(payload, '$[2].private') FROM problems")
-        return {task for task, _ in rows} - {task for task, private in rows if private}
+        query = "SELECT id, task, payload FROM problems WHERE task = coalesce(?, task) ORDER BY task, id"
+        return [Problem(id, name, *json.loads(payload)) for id, name, payload in self._rows(query, task)]
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS; what is left out is missing); one with the same coordinates is replaced."""
-        rows = []
-        for cell in cells:
-            detail = self._redact(cell["detail"] or "").encode("utf-8", "replace").decode()
-            rows.append(tuple(map({**cell, "detail": detail}.get, CELL_COLUMNS)))
-        self._replace("cells", rows)
+        rows = [{**cell, "detail": self._redact(cell["detail"] or "")} for cell in cells]
+        for row in rows:  # half a surrogate pair cannot be written
+            row["detail"] = row["detail"].encode("utf-8", "replace").decode()
+        self._replace("cells", [tuple(map(row.get, CELL_COLUMNS)) for row in rows])
 
     def cells(self, **only: str) -> pd.DataFrame:
         """The tidy table: one row per (run, model, task, problem_id, method, sample, budget), in that order.
@@ -187,10 +173,6 @@ class Store(AbstractContextManager["Store"]):
         """
         where = " AND ".join(f"{name} = ?" for name in only) or "1"
         return tidy(self._frame(f"SELECT * FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}", *only.values()))
-
-    def graders(self) -> list[tuple[str, int | None]]:
-        """Tasks with the versions of their reader that graded their cells; None: one before versions were kept."""
-        return self._rows("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL")
 
     def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
         """Every cell (of a task) with an answer, and the stored response (JSON); cells may be written meanwhile."""
@@ -223,19 +205,21 @@ class Store(AbstractContextManager["Store"]):
         return pd.concat(parts, ignore_index=True)
 
     def _replace(self, table: str, rows: list[tuple[Any, ...]]) -> None:
-        query = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(rows[0]) if rows else '')})"
-        self._write(lambda db: db.executemany(query, rows) if rows else None).result()
+        if rows:
+            query = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
+            self._write(lambda db: db.executemany(query, rows)).result()
 
     def _write(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
         """Have the one thread that writes do a job, in a transaction of its own."""
-        if self._writer is None:
+        if (writer := self._writer) is None:
             raise DataError(f"{str(self.path)!r} is open for reading only; {_ELSEWHERE}")
-        return self._thread.submit(self._commit, self._writer, job)
 
-    def _commit(self, writer: sqlite3.Connection, job: Callable[[sqlite3.Connection], T]) -> T:
-        with _in_words(self.path, "write to"), writer as db:
-            db.execute("BEGIN IMMEDIATE")
-            return job(db)
+        def commit() -> T:
+            with _in_words(self.path, "write to"), writer as db:
+                db.execute("BEGIN IMMEDIATE")
+                return job(db)
+
+        return self._thread.submit(commit)
 
 
 def tidy(cells: pd.DataFrame) -> pd.DataFrame:
@@ -256,33 +240,28 @@ def _open(path: Path, read_only: bool) -> sqlite3.Connection:
     db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
         schema = _schema(db, path)
-        if not read_only:
-            _bring_up_to_date(db, path)
-        elif schema < SCHEMA:
+        if read_only and schema < SCHEMA:
             db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
+        elif not read_only:
+            db.execute("PRAGMA synchronous=NORMAL")
+            with suppress(sqlite3.OperationalError):  # another process is in the way, which does the same
+                db.execute("PRAGMA journal_mode=WAL")
+            with db:
+                db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
+                for statement in _STEPS[_schema(db, path)].split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version={SCHEMA}")
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _bring_up_to_date(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA synchronous=NORMAL")
-    with suppress(sqlite3.OperationalError):  # another process is in the way: it will do, or has done, the same
-        db.execute("PRAGMA journal_mode=WAL")
-    with db:
-        db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
-        for statement in _STEPS[_schema(db, path)].split(";"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version={SCHEMA}")
-
-
 def _schema(db: sqlite3.Connection, path: Path) -> int:
     """The schema of a store known here; 0 of an empty file."""
-    schema, tables, size = db.execute("""SELECT user_version, (SELECT count(*) FROM sqlite_master),
-        page_count * page_size FROM pragma_user_version, pragma_page_count, pragma_page_size""").fetchone()
-    if size > path.stat().st_size and not path.with_name(f"{path.name}-wal").exists():
-        raise DataError(f"{str(path)!r} is damaged: its end is missing; restore it from a copy")
+    (schema,), (tables,) = (
+        db.execute(query).fetchone() for query in ("PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
+    )
     if schema not in _STEPS or (schema == 0) != (tables == 0):
         raise DataError(f"{str(path)!r} (schema {schema}) is no store, or one of a newer version: update anytime-lib")
     return int(schema)

@@ -28,18 +28,14 @@ TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
 """Where token boundaries come from: the reply, the server's tokenizer, the user's, or (`proportional`) the count alone;
 `usage` where nothing is cut."""
 
-Message = dict[str, str]
-"""A chat message: `role` and `content`."""
+Message = dict[str, str]  # role, content
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One item of a task. Its `id` is unique within the task and stable for ever.
-
-    `text` is put to the model, without any instruction on how to answer; `gold` is the right answer in the task's own
-    form, and `metadata` whatever else is known, both of them JSON. `private: True` in it keeps the text from being
-    shown (see `shown`).
-    """
+    """One item of a task. Its `id` is unique within the task and stable for ever. `text` is put to the model, without
+    any instruction on how to answer; `gold` is the right answer in the task's own form, and `metadata` whatever else is
+    known, both of them JSON. `private: True` in it keeps the text from being shown (see `shown`)."""
 
     id: str
     task: str
@@ -66,8 +62,8 @@ class Grade:
 
 @dataclass(frozen=True)
 class ProblemSplit:
-    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool on which
-    preferences are synthesised or principles found (empty if no method needs it)."""
+    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool that
+    methods prepare on (empty if none does)."""
 
     test: list[Problem]
     shots: list[Problem]
@@ -99,7 +95,7 @@ class Trace:
 @dataclass(frozen=True)
 class Completion:
     """What the model said to one request; `first` has the log-probabilities (nats) of the alternatives for its first
-    token, where they were asked for and told, and `trace_key` names the reasoning that an answer was forced from."""
+    token, where they were asked for, and `trace_key` names the reasoning that an answer was forced from."""
 
     key: str
     text: str = field(repr=False)
@@ -125,19 +121,15 @@ class Attempt:
 
     @property
     def text(self) -> str:
-        """Reasoning and answer, as a judge or a prompt shows them."""
         return f"{self.reasoning}\n{self.answer}".strip()
 
 
 @dataclass(frozen=True)
 class Preference:
-    """Two attempts at one pool problem and the verdict on them.
+    """Two attempts at one pool problem and the verdict on them, `by` the judge or another (see `methods.judge`).
 
-    Attributes:
-        margin: by the judge in nats, averaged over both orders of presentation; by another a difference of scores.
-        verdict_keys: keys of the judging requests.
-        by: who preferred it (see `methods.judge`).
-        log_odds: the judge's, of the attempt shown first, with the winner shown first and second.
+    The judge's `margin` is in nats, averaged over both orders of presentation, another's is a difference of scores;
+    `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
     """
 
     problem: Problem
@@ -149,19 +141,15 @@ class Preference:
     log_odds: tuple[float | None, float | None] = (None, None)
 
 
-def canonical_json(value: object) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, Unicode kept. What hashes are taken of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
 def digest(value: object) -> str:
-    """SHA-256 (hex) of a value's canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+    """SHA-256 (hex) of a value's one JSON text: sorted keys, no spaces, Unicode kept."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def shown(problem: Problem, text: str | None = None) -> str:
-    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem (such as
-    GPQA's, which must never appear in plain text online) only the id, a hash and the length."""
+    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem only the
+    id, a hash and the length."""
     text = problem.text if text is None else text
     return withheld(problem.id, text) if problem.metadata.get("private") else text
 
@@ -169,8 +157,7 @@ def shown(problem: Problem, text: str | None = None) -> str:
 def assert_disjoint(
     test: Iterable[Problem], exemplars: Iterable[Problem], leak: str = "exemplars are also under test; use another pool"
 ) -> None:
-    """Raise DataError if any exemplar is also under test, by id or by text (whatever its white space and its gold
-    answer: "73" and "073" are answers to one problem)."""
+    """DataError if an exemplar is also under test, by id or by text, whatever its white space and its gold answer."""
     tested = {mark for problem in test for mark in (problem.id, " ".join(problem.text.split()))}
     if found := [p.id for p in exemplars if tested & {p.id, " ".join(p.text.split())}]:
         raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")

@@ -3,9 +3,9 @@
     python tests/crash_harness.py [--kills 1000] [--seed 0] [--folder DIR]
 
 Each round forks one or two writers on one store: they put requests (failures that succeed later, many waiting at once)
-and cells, and acknowledge each through a pipe once it returned. They are killed after a random time, from while the
-file is being made or an old one brought up to date, on. Then: every acknowledged row is there and whole, none is
-doubled, attempts, requests and cells agree, and the file is sound. Exits with 1 and says what was lost if anything was.
+and cells, and write each into a log once it returned. They are killed after a random time, from while the file is
+being made or an old one brought up to date, on. Then: every acknowledged row is there and whole, none is doubled,
+attempts, requests and cells agree, and the file is sound. Exits with 1 and says what was lost if anything was.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ import argparse
 import asyncio
 import itertools
 import json
+import multiprocessing
 import os
 import random
-import select
 import signal
 import sqlite3
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from anytime_lib.errors import DataError
-from anytime_lib.store import CELL_COLUMNS, Store
+from anytime_lib.store import Store
 from anytime_lib.types import digest
 
+FORK = multiprocessing.get_context("fork")
 PER_STORE, EARLY = 12, 5
 """Rounds on one file before a new one, and how many of them are killed while it is made or brought up to date."""
 
@@ -47,9 +48,8 @@ def columns(key: str, status: str, size: int) -> dict[str, Any]:
 
 
 def cell(key: str, sample: int) -> dict[str, Any]:
-    known = {"run": "r", "model": "x", "task": "t", "problem_id": key, "method": "m", "sample": sample, "budget": 1,
+    return {"run": "r", "model": "x", "task": "t", "problem_id": key, "method": "m", "sample": sample, "budget": 1,
              "score": 0.5, "correct": False, "status": "ok", "answer_key": key, "detail": ""}  # fmt: skip
-    return {c: known.get(c) for c in CELL_COLUMNS}
 
 
 def old_store(path: Path, n: int) -> list[str]:
@@ -65,20 +65,16 @@ def old_store(path: Path, n: int) -> list[str]:
     return keys
 
 
-async def write(path: Path, seed: int, pipe: int) -> None:
-    """Write until killed; every line into the pipe is a promise: `start KEY`, `done KEY STATUS`, `cell KEY`."""
-    rng = random.Random(seed)
+async def write(path: Path, log: Path, seed: int) -> None:
+    """Write until killed; every line of the log is a promise: `start KEY`, `done KEY STATUS`, `cell KEY`."""
+    rng, store, file = random.Random(seed), Store(path), os.open(log, os.O_WRONLY | os.O_APPEND)
 
     def say(*words: object) -> None:
-        os.write(pipe, (" ".join(map(str, words)) + "\n").encode())
-
-    say("open", path.name)
-    store = Store(path)
+        os.write(file, (" ".join(map(str, words)) + "\n").encode())
 
     async def one(n: int) -> None:
         key, size = digest([seed, n]), rng.randint(1, 60)
-        statuses = ["error", "ok"] if rng.random() < 0.3 else ["ok"]
-        for status in statuses:
+        for status in ["error", "ok"] if rng.random() < 0.3 else ["ok"]:
             say("start", key)
             if rng.random() < 0.5:
                 await store.aput(**columns(key, status, size))
@@ -92,70 +88,52 @@ async def write(path: Path, seed: int, pipe: int) -> None:
         await asyncio.gather(*(one(i) for i in range(n, n + 6)))
 
 
-def start(path: Path, seed: int) -> tuple[int, int]:
-    """Fork a writer; returns its process id and the pipe it speaks into."""
-    out, pipe = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            asyncio.run(write(path, seed, pipe))
-        finally:
-            os._exit(3)  # reached only if writing failed; what it raised is on stderr
-    os.close(pipe)
-    os.read(out, 1)  # the clock starts when it opens the store
-    os.set_blocking(out, False)
-    return child, out
+def written(path: Path, log: Path, seed: int) -> None:
+    asyncio.run(write(path, log, seed))
 
 
-def kill(writers: dict[int, int], seconds: list[float]) -> list[list[str]]:
-    """Kill each writer (process id -> pipe) after its seconds; returns what all of them had said."""
-    begun, alive, said = time.monotonic(), list(writers.values()), dict.fromkeys(writers.values(), b"")
-    for child, at in zip(writers, sorted(seconds), strict=True):
-        while (left := begun + at - time.monotonic()) > 0:
-            for out in select.select(alive, [], [], left)[0]:
-                said[out] += os.read(out, 1 << 16)
-        alive.remove(writers[child])
-        os.kill(child, signal.SIGKILL)
-        if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
+def killed(path: Path, rng: random.Random, seconds: float) -> list[list[str]]:
+    """Start one or two writers, and kill each in the midst of it; returns, of each, the lines it had written."""
+    logs = [path.with_suffix(f".{i}") for i in range(1 + (rng.random() < 0.3))]
+    writers = [FORK.Process(target=written, args=(path, log, rng.getrandbits(60))) for log in logs]
+    for log, writer in zip(logs, writers, strict=True):
+        log.write_text("")
+        writer.start()
+    for writer in writers:
+        time.sleep(seconds * rng.uniform(0.5, 1) / len(writers))
+        writer.kill()
+        writer.join()
+        if writer.exitcode != -signal.SIGKILL:
             raise SystemExit("a writer stopped by itself")
-    for out in said:
-        while more := os.read(out, 1 << 16):
-            said[out] += more
-        os.close(out)
-    return [line.split() for text in said.values() for line in text.decode().splitlines()]
+    return [log.read_text().splitlines() for log in logs]
 
 
 def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
     """What is wrong with a store, given all that its writers said."""
+    rows: dict[str, str] = {}
+    tried: dict[str, list[str]] = defaultdict(list)
     try:
-        with Store(path) as store:
-            yield from _faults(store._db, said)
-    except (sqlite3.Error, DataError) as error:
+        with Store(path) as store, store.snapshot() as db:
+            if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+                yield f"damaged: {found}"
+            for key, request, response, rows[key] in db.execute("SELECT key, request, response, status FROM requests"):
+                if digest(json.loads(request)["text"]) != json.loads(response)["sha"]:
+                    yield f"half: {key}"
+            for key, status in db.execute("SELECT key, status FROM attempts ORDER BY rowid"):
+                tried[key].append(status)
+            cells = dict(db.execute("SELECT answer_key, count(*) FROM cells GROUP BY answer_key").fetchall())
+    except DataError as error:
         yield f"unreadable: {error}"
-
-
-def _faults(db: sqlite3.Connection, said: list[list[str]]) -> Iterator[str]:
-    if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
-        yield f"damaged: {found}"
-    rows = {}
-    for key, request, response, status in db.execute("SELECT key, request, response, status FROM requests"):
-        rows[key] = status
-        if digest(json.loads(request)["text"]) != json.loads(response)["sha"]:
-            yield f"half: {key}"
-    promised = {key: rest[0] for what, key, *rest in said if what == "done"}
-    for key, status in promised.items():
+        return
+    for key, status in {key: rest[0] for what, key, *rest in said if what == "done"}.items():
         if key not in rows or (status == "ok" and rows[key] != "ok"):
             yield f"lost: {key} {status}"
     begun = Counter(key for what, key, *_ in said if what == "start")
-    tried: dict[str, list[str]] = {}
-    for key, status in db.execute("SELECT key, status FROM attempts ORDER BY rowid"):
-        tried.setdefault(key, []).append(status)
     if set(tried) != set(rows):
         yield "attempts and requests name different keys"
     for key, statuses in tried.items():
         if statuses[-1] != rows.get(key) or statuses.count("ok") > 1 or len(statuses) > max(1, begun[key]):
             yield f"attempts of {key}: {statuses}"
-    cells = dict(db.execute("SELECT answer_key, count(*) FROM cells GROUP BY answer_key").fetchall())
     if bad := [key for key, n in cells.items() if rows.get(key) != "ok" or n != 2]:
         yield f"cells without their answer, or half of a pair: {bad}"
     yield from (f"lost: cells of {key}" for what, key, *_ in said if what == "cell" and key not in cells)
@@ -176,10 +154,9 @@ def main() -> int:
             if nth == 0:
                 old = old_store(path, rng.randint(1, 500)) if n_stores % 2 else []
                 said = [line for key in old for line in (["start", key], ["done", key, "ok"], ["cell", key])]
-            seconds = rng.uniform(0, 0.01) if nth < EARLY else rng.uniform(0.01, 0.15)
-            writers = dict(start(path, rng.getrandbits(60)) for _ in range(1 + (rng.random() < 0.3)))
-            now = kill(writers, [seconds * rng.uniform(0.5, 1) for _ in writers])
-            kills, promises = kills + len(writers), promises + sum(line[0] in ("done", "cell") for line in now)
+            logs = killed(path, rng, rng.uniform(0, 0.02) if nth < EARLY else rng.uniform(0.01, 0.2))
+            now = [line.split() for log in logs for line in log]
+            kills, promises = kills + len(logs), promises + sum(line[0] in ("done", "cell") for line in now)
             said += now
             if wrong := list(faults(path, said)):
                 print("\n".join(wrong[:20]))

@@ -28,12 +28,9 @@ ROOT = Path(__file__).parent.parent
         ({"budgets": [16, 8]}, "increasing"),
         ({"budgets": [0, 8]}, "greater than or equal to 1"),
         ({"budgets": {"aime": [8]}, "tasks": ["aime"]}, "aime: .*at least 2"),
-        ({"budgets": [1, 10**20]}, "less than or equal to"),
         ({"n_samples": 0}, "'n_samples'.*greater than or equal to 1"),
-        ({"n_samples": 10**9}, "less than or equal to"),
         ({"tasks": ["amie"]}, "unknown task 'amie'; did you mean 'aime'"),
         ({"tasks": []}, "'tasks'"),
-        ({"tasks": "aime"}, "tasks must be a list"),
         ({"tasks": {"aime": 3}}, "tasks must be"),
         ({"tasks": {"aime": {"budget": [1, 2]}}}, "aime: unknown parameter 'budget'; did you mean 'budgets'"),
         ({"methods": ["bsae"]}, "unknown method 'bsae'; did you mean 'base'"),
@@ -41,15 +38,11 @@ ROOT = Path(__file__).parent.parent
         ({"n_shots": {"amie": 2}}, "unknown task 'amie'"),
         ({"answer_via": "magic"}, "'sampling.answer_via'"),
         ({"requests_per_minute": float("inf")}, "'endpoint.requests_per_minute'.*finite number"),
-        ({"run": "elsewhere/.."}, "run must be"),
-        ({"run": "a\x00b"}, "run must be"),
+        ({"run": ""}, "parameter 'run'"),
         ({"base_url": "localhost:8080"}, "base_url must be an address"),
-        ({"base_url": "https://"}, "base_url must be an address"),
         ({"base_url": "https://host/v1\n"}, "base_url must be an address"),
         ({"exclude": ["eror"]}, "unknown rule 'eror'; did you mean 'errors'"),
-        ({"exclude": ["errors", "errors"]}, "names one twice"),
         ({"family": [["base"]]}, "'analysis.family'.*at least 2"),
-        ({"family": [["base", "base"]]}, "names one twice"),
         ({"n_pairs": 0}, "'pool.n_pairs'.*greater than or equal to 1"),
         ({"endpoint": {"concurency": 3}}, "unknown parameter 'endpoint.concurency'; did you mean 'concurrency'"),
         ({"options": {"leap": {"tokens": 3}}}, "leap has no setting 'tokens'; did you mean 'principle_tokens'"),
@@ -98,7 +91,7 @@ def test_parameters_sees_what_was_set_between() -> None:
     parameters = Parameters(namespace)
     namespace |= {"model": "m", "n_samples": 3, "yaml": yaml}
     assert parameters.config().n_samples == 3
-    namespace |= {"cells": [1, 2], "n_samples": 4}  # made by later cells; the cell is run again
+    namespace |= {"cells": [1, 2], "n_samples": 4, "family": object()}  # made by later cells; the cell is run again
     assert parameters.config().n_samples == 4
     assert Parameters(namespace).config() == parameters.config()  # and when all is run again
     for _ in range(2):  # a typo is told again on a second run of all

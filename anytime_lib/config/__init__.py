@@ -8,8 +8,8 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -21,11 +21,8 @@ from anytime_lib.registry import load_method, load_task, task_name
 
 
 class RunConfig(Settings):
-    """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`.
-
-    Raises:
-        ConfigError: a setting is unknown (the message names the nearest), of the wrong type, or makes no sense.
-    """
+    """One experiment. Every field can be set in a YAML file of params/ or with `papermill -p`; ConfigError where one is
+    unknown (the message names the nearest), of the wrong type, or makes no sense."""
 
     def __init__(self, **settings: Any) -> None:
         try:
@@ -57,9 +54,9 @@ class RunConfig(Settings):
         tasks have of their own; tasks that are only listed keep the rest of theirs."""
         tasks = changes.pop("tasks", list(self.tasks))
         if isinstance(tasks, list):
+            kept = {name: self.tasks.get(name, {}) for name in map(task_name, tasks)}
             for_all = {name for name, value in changes.items() if not isinstance(value, Mapping)}
-            own = {name: self.tasks.get(name, {}) for name in map(task_name, tasks)}
-            tasks = {task: {name: own[task][name] for name in own[task].keys() - for_all} for task in own}
+            tasks = {task: {name: own[name] for name in own.keys() - for_all} for task, own in kept.items()}
         return type(self)(**{**self.model_dump(), **changes, "tasks": tasks})
 
     @property
@@ -128,12 +125,11 @@ def _grouped(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _tasks(tasks: Any) -> dict[str, dict[str, Any]]:
     """Tasks as a mapping from name to settings of its own, which are put in their groups as the run's are."""
     if isinstance(tasks, list | tuple):
-        tasks = dict.fromkeys(map(task_name, tasks))
+        return {task_name(task): {} for task in tasks}
     if not isinstance(tasks, Mapping) or not all(isinstance(own or {}, Mapping) for own in tasks.values()):
         raise ConfigError(f"tasks must be a list of names, or a mapping from names to mappings, not {tasks!r:.80}")
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {task: {} for task in tasks}
     for task, own in tasks.items():
-        found[task] = {}
         for name, value in (own or {}).items():
             found[task] = _merged(found[task], _nested(_PER_TASK.get(name, (name,)), value))
     return found
@@ -183,38 +179,28 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return found
 
 
-_READ = "_anytime_parameters"
-"""Where a notebook's namespace keeps the names that were parameters when its cells were last run."""
+_PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None
 
 
 class Parameters:
     """The parameters of a notebook: the names that its parameter cells set.
 
     Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
-    one that papermill injects, `config = parameters.config()`, it sees every name set in between. So a misspelt one,
-    of which papermill only warns, is an error.
+    one that papermill injects, `config = parameters.config()`. A name set in between that is no parameter is misspelt,
+    of which papermill only warns: here it is an error. Tables, figures and functions are no settings, whatever their
+    name.
     """
 
     def __init__(self, namespace: MutableMapping[str, Any]) -> None:
-        self._namespace, self._before = namespace, dict(namespace)
-        self._names: list[str] = []
+        self._namespace, self._before, self._checked = namespace, set(namespace), False
 
     def config(self, **overrides: Any) -> RunConfig:
         """The config those parameters make; running the cell again later reads the same names anew."""
-        self._names = self._names or self._found()
-        self._namespace[_READ] = self._names
-        return RunConfig(**({name: self._namespace[name] for name in self._names} | overrides))
-
-    def _found(self) -> list[str]:
-        """Names set in between, those that were parameters when the cells were last run, and all of `RunConfig`."""
-        known, read = parameter_names(), {*RunConfig.model_fields, *self._namespace.get(_READ, ())}
-        found = []
-        for name, value in list(self._namespace.items()):
-            if name.startswith("_") or isinstance(value, ModuleType | Parameters) or callable(value):
-                continue
-            if name not in known and name not in self._before:
+        plain = {name: value for name, value in self._namespace.items() if isinstance(value, _PLAIN)}
+        known = parameter_names()
+        for name in set() if self._checked else plain.keys() - known - self._before:
+            if not name.startswith("_"):
                 del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
                 raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
-            if name in known and (name in read or value is not self._before.get(name, _READ)):
-                found.append(name)
-        return found
+        self._checked = True
+        return RunConfig(**({name: plain[name] for name in plain.keys() & known} | overrides))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
@@ -17,30 +16,15 @@ def _increasing(budgets: list[int]) -> list[int]:
     return budgets
 
 
-def _distinct(names: list[Any]) -> list[Any]:
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{names} names one twice")
-    return names
-
-
 def _variable(name: str) -> str:
     if not (name.isupper() and name.isidentifier()):
         raise ConfigError("api_key_env must name an environment variable that holds the key, never be the key itself")
     return name
 
 
-def _folder(run: str) -> str:
-    if Path(run).name in ("", "..") or not run.isprintable():
-        raise ConfigError(f"run must be a folder's name or path, not {run!r}")
-    return run
-
-
 def check_url(url: str, name: str = "base_url") -> str:
-    """An endpoint's address as it may be stored: without a password or a key in it, and without a slash at its end.
-
-    Raises:
-        ConfigError: it is no http(s) address, or it carries a secret; the message does not repeat it.
-    """
+    """An endpoint's address without a slash at its end; ConfigError where it is none, or carries a password or a key,
+    which the message does not repeat."""
     try:
         parts = HttpUrl(url if url.isprintable() else "")
     except ValidationError:
@@ -50,20 +34,15 @@ def check_url(url: str, name: str = "base_url") -> str:
     return url.rstrip("/")
 
 
-Url = Annotated[str, AfterValidator(check_url)]
-Variable = Annotated[str, AfterValidator(_variable)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10**9)]
 Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasing)]
 TaskName = Annotated[str, BeforeValidator(task_name)]
 MethodName = Annotated[str, BeforeValidator(method_name)]
 """The name of a task or method, or one of the user's own, which is registered."""
-Rules = Annotated[list[Annotated[str, BeforeValidator(rule_name)]], AfterValidator(_distinct)]
-Tasks = Annotated[dict[TaskName, dict[str, Any]], Field(min_length=1)]
-RunName = Annotated[str, AfterValidator(_folder)]
-Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+RuleName = Annotated[str, BeforeValidator(rule_name)]
+Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2)]
 """A baseline and a treatment."""
-Pairs = Annotated[list[Pair], Field(min_length=1)]
 
 
 class Group(BaseModel):
@@ -73,8 +52,12 @@ class Group(BaseModel):
 class EndpointConfig(Group):
     """How the model is reached."""
 
-    base_url: Url | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
-    api_key_env: Variable = Field("OPENAI_API_KEY", description="environment variable that holds the key")
+    base_url: Annotated[str, AfterValidator(check_url)] | None = Field(
+        None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL"
+    )
+    api_key_env: Annotated[str, AfterValidator(_variable)] = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key"
+    )
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
     requests_per_minute: float | None = Field(None, gt=0, description="the endpoint's own limit; None: none known")
     tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
@@ -114,11 +97,15 @@ class AnalysisConfig(Group):
     """How the run is read."""
 
     baseline: MethodName = Field("base", description="the method that others are compared with")
-    family: Pairs | None = Field(None, description="pairs judged together (Holm); None: all against `baseline`")
+    family: list[Pair] | None = Field(
+        None, min_length=1, description="pairs judged together (Holm); None: all against `baseline`"
+    )
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
-    exclude: Rules = Field([], description="rules of exclusion, declared before the run (see stats.sensitivity)")
+    exclude: list[RuleName] = Field(
+        [], description="rules of exclusion, declared before the run (see stats.sensitivity)"
+    )
 
 
 class HeldOutConfig(Group):
@@ -171,11 +158,13 @@ class TaskConfig(Group):
 class Settings(TaskConfig):
     """Everything that can be set; `RunConfig` is what is made of it."""
 
-    run: RunName = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
+    run: str = Field("run", pattern=r"\w", description="the run's folder: a path, or a bare name for one in `outputs`")
     model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: Tasks = Field({"natural_plan_trip": {}}, description="names, or name -> settings of its own (TaskConfig)")
+    tasks: dict[TaskName, dict[str, Any]] = Field(
+        {"natural_plan_trip": {}}, min_length=1, description="names, or name -> settings of its own (TaskConfig)"
+    )
     endpoint: EndpointConfig = EndpointConfig()
     sampling: SamplingConfig = SamplingConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -37,7 +37,9 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
 
 def update_grades(store: Store) -> None:
     """Grade again what another version of a task's reader graded, so that no table mixes two, and say so."""
-    known = [(task, grader) for task, grader in store.graders() if task in task_names()]
+    with store.snapshot() as db:
+        graded = db.execute("SELECT DISTINCT task, grader FROM cells WHERE answer_key IS NOT NULL").fetchall()
+    known = [(task, grader) for task, grader in graded if task in task_names()]
     for task in sorted({t for t, grader in known if grader != getattr(load_task(t), "grader_version", 1)}):
         n = len(regrade(store, task))
         log.warning("%s: graded again, for another version of its reader did it before; %d grades changed", task, n)

@@ -34,7 +34,7 @@ class Aime:
         """
         if source is None:
             ladder = import_module("anytime_lib.tasks.ladder")  # by name: whoever follows a run need not know it
-            wanted = levels(difficulty, list(ladder.TEMPLATES), "levels of the ladder, 1 to 6")
+            wanted = levels(difficulty, list(ladder.LEVELS), "levels of the ladder, 1 to 6")
             return from_generator(lambda part, n: ladder.problems(n, seed, part, wanted), split, limit)
         if difficulty is not None:
             raise ConfigError("AIME has no levels: leave difficulty out, or source")

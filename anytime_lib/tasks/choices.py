@@ -27,7 +27,7 @@ _OPEN = r"[\s(\[⟦<>]{0,16}+"
 _FILLER = (
     r"(?:(?:the|options?|choice|letter|answer|therefore|thus|hence|clearly|definitely|most|likely|probably|indeed"
     r"|simply|just|still|now|then|so|it(?:'s|\sis)|I\s(?:think|believe|guess)"
-    rf"|la|el|die|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
+    rf"|la|el|die|opci[oó]n|opção|letra)\b,?:?{_OPEN}){{0,4}}+"
 )
 # A letter by itself; what follows it without a space in Chinese, Japanese or Korean is another word.
 _LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s?[)\]}]){0,8}+)"
@@ -54,7 +54,7 @@ _MARK = re.compile(
 _OPENS = re.compile(r"(?im)^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$")
 _TAIL = re.compile(
     rf"(?i){_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
-    r"|(?P<void>(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b)"
+    r"|(?P<void>(?:none|unknown|unclear|not (?:sure|known|clear|certain|listed|given))\b)"
     rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
@@ -70,11 +70,10 @@ _WHOLE = re.compile(rf"(?i){_OPEN}{_FILLER}{_LETTER}")
 _FRESH = re.compile(r"(?i)(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s(]*$")
 
 # After the letter.
-_REJECTS = r"(?!\s(?:is|isn't|has|gives|would|violates|fails|ignores)\b)"
+_REJECTS = r"(?!\s(?:is|isn't|has)\b)"
 _SECOND = re.compile(
-    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
-    rf"(?:(?:or|and|maybe|perhaps|possibly|even|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-'])"
-    rf"(?(clause){_REJECTS})"
+    r"(?i)(?:[ \t]{0,3}+[,–—-]|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
+    rf"(?:(?:or|and|maybe|perhaps|possibly|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-']){_REJECTS}"
 )
 # More options told: "(A) 5 or (B) 6", or each on its line.
 _MORE = re.compile(
@@ -88,8 +87,8 @@ _GOES_ON = re.compile(
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
-    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but|let"
-    r"|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b"
+    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|has|and|or|vs|but|let|we|if)\b"
+    r"|[(\[ ](?-i:[A-D])[)\]]"
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")
@@ -150,7 +149,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
     """The letter named by a match with `letter` and `close`: "" if it is none after all, "both" if it is two."""
     letter, upper, at = match["letter"], match["letter"].upper(), match.end("close")
     after = text[at : at + 400]
-    if option := _stated_option(after.lstrip(" .:,"), options):
+    if option := _stated_option(after, options):
         return upper if option == upper else "both"
     end = _END.match(after) is not None
     # A small second letter may be the article: "Answer: C, a good one".
@@ -179,7 +178,7 @@ def _whole_reply(text: str, options: Sequence[str]) -> str | None:
         sound = letter in {*"ABCD"} and not re.search(r"(?m)^\W{0,3}[A-D]\W{0,3}$", rest) and not RETRACTED.search(rest)
         return letter if sound else None
     match = _WHOLE.match(first)
-    if not match or len(first) > 300 or "⟦" in match[0]:  # a box cut short
+    if not match or "⟦" in match[0]:  # a box cut short
         return None
     after = first[match.end() :]
     # "A: ..." is how some models open any answer, whatever it says.
@@ -194,13 +193,9 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
     Capitals count only where options differ by nothing else. An option that is itself a lone letter is never read: it
     would be taken for its label.
     """
-    text = text[: 2 * max(map(len, options), default=0) + 40].lstrip()
-    for part in [text] if whole else [text.partition("\n")[0], text]:
-        reading, over = _plain(part), re.compile(r"[.!]?\Z") if whole else _OVER
-        found = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
-        found = [o for o in found if len(o) > 1 or o.isdigit()]
-        if len(found) > 1:
-            found = [o for o in found if reading.startswith(o)]
-        if len(found) == 1:
-            return "ABCD"[options.index(found[0])]
-    return None
+    reading = _plain(text if whole else text.lstrip().partition("\n")[0])
+    over = re.compile(r"[.!]?\Z") if whole else _OVER
+    said_so = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
+    found = [o for o in said_so if len(o) > 1 or o.isdigit()]
+    exact = [o for o in found if reading.startswith(o)] if len(found) > 1 else found
+    return "ABCD"[options.index(exact[0])] if len(exact) == 1 else None

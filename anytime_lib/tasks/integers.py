@@ -1,9 +1,9 @@
 r"""Which integer does a reply state as its answer?
 
-A number is read only where a reply says that it states an answer: in a box or between answer tags, on an answer line,
-or as the whole of the reply. A number that merely comes last is none: text cut in mid-thought always has one. Where
-several statements stand, the last complete one decides, even if no single integer can be read from it: a later `The
-answer is 80 or 81` withdraws an earlier box. A box that is never closed, and a line without a number, state nothing.
+A number is read only where a reply says that it states an answer: in a box or between answer tags, on an answer line
+(`**Answer:** 017`, `The answer is $17$, since ...`), or as the whole of the reply. A number that merely comes last is
+none: text cut in mid-thought always has one. The last complete statement decides, even if no single integer can be read
+from it: a later `The answer is 80 or 81` withdraws an earlier box. A box that is never closed states nothing.
 """
 
 from __future__ import annotations
@@ -61,11 +61,9 @@ _WHOLE = re.compile(r"[\s*\"'({\[=]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
 
 
 def extract_integer(text: str) -> int | None:
-    r"""The integer from 0 to 999 that the text states as its answer, or None.
+    """The integer from 0 to 999 that the text states as its answer, in digits of any script, or None.
 
-    Read are a complete `\boxed{...}`, `\fbox{...}` or `<answer>...</answer>`; a line such as `**Answer:** 017` or `The
-    answer is $17$, since ...`; and a text that is nothing but the integer, in digits of any script. Fractions, negative
-    numbers and alternatives are no integers, nor is what is thought (`said`), doubted or taken back.
+    Fractions, negative numbers and alternatives are none, nor is what is thought (`said`), doubted or taken back.
     """
     text = said(text).replace("–", "-").replace("—", "-")
     return _read(_CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text)))
@@ -75,8 +73,6 @@ def _read(text: str, in_box: bool = False) -> int | None:
     *_, found = [None, *_BOX.finditer(text)]
     end, box = (found.end(), found[1]) if found else (-1, "")
     for marker in reversed(list(_ANSWER.finditer(text))):
-        if marker.start() < end - 3 * WINDOW:
-            break
         at, value = _line(text, marker, end)
         if at >= max(end, 0):
             return value
@@ -98,10 +94,9 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     bare = link["bare"]
     if bare is not None and not ("\n" in bare and _HEADING.search(before)):
         return -1, None
-    rest = _plain(text[link.end() : link.end() + WINDOW])
-    gap = rest[: len(rest) - len(rest.lstrip(" \n\t*\"'({}["))]
-    stop = _END.search(rest, len(gap))
-    sentence = rest[len(gap) : stop.start() if stop else None]
+    _, gap, rest = re.split(r"\A([ \n\t*\"'({}\[]*)", _plain(text[link.end() : link.end() + WINDOW]))
+    stop = _END.search(rest)
+    sentence = rest[: stop.start()] if stop else rest
     if _HEDGE.match(sentence) and re.search(r"\d", sentence):
         # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
         full_stop = _END.search(text, link.end())
@@ -136,7 +131,5 @@ def _integer(sentence: str) -> int | None:
     value = _VALUE.fullmatch(claim)
     if value is None or _DENIED.search(sentence) or _OPEN_ENDED.search(value["unit"].rstrip(" -,;(")):
         return None
-    # A closing bracket without its opening one is the mark of a list: `1) First, ...`
-    if ")" in value["unit"] and "(" not in claim:
-        return None
-    return number if (number := int(value["number"])) <= 999 else None
+    of_a_list = ")" in value["unit"] and "(" not in claim  # `1) First, ...`
+    return number if (number := int(value["number"])) <= 999 and not of_a_list else None

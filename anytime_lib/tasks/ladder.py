@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import cycle, islice, product
+from itertools import product
 from math import comb, gcd, lcm, prod
 
 from numpy.random import Generator, default_rng
@@ -18,6 +18,7 @@ from anytime_lib.tasks.base import SPLITS
 from anytime_lib.types import Problem
 
 Draw = Callable[[Generator], list[int]]
+LEVELS = (1, 2, 3, 4, 5, 6)
 REDRAW = -1
 """An answer outside 0..999 means: draw other numbers."""
 PRIMES = (2, 3, 5, 7, 11, 13)
@@ -29,12 +30,13 @@ def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[P
     The last bit of a content's hash decides its split (`test` or `pool`): the splits share neither content nor id.
     """
     found: dict[str, Problem] = {}
-    for place, level in enumerate(islice(cycle(levels), limit)):
-        index = place // len(levels)
-        template = list(TEMPLATES[level])[index % len(TEMPLATES[level])]
+    for place in range(limit):
+        index, level = place // len(levels), levels[place % len(levels)]
+        names = [name for name, (of, _, _) in TEMPLATES.items() if of == level]
+        template = names[index % len(names)]
         rng = default_rng([seed, SPLITS[split], level, index])
         for _ in range(1000):
-            text, answer = generate(level, rng, template)
+            text, answer = generate(rng, template)
             content = Problem("", "aime", text, answer).content_hash[:8]
             name = f"ladder-L{level}-{content}"
             if int(content, 16) % 2 == SPLITS[split] and name not in found:
@@ -46,9 +48,9 @@ def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[P
     return list(found.values())
 
 
-def generate(level: int, rng: Generator, template: str) -> tuple[str, int]:
-    """The text and the answer of a problem of that level, by a named template."""
-    draw, write = TEMPLATES[level][template]
+def generate(rng: Generator, template: str) -> tuple[str, int]:
+    """The text and the answer of a problem by a named template."""
+    _, draw, write = TEMPLATES[template]
     while True:
         text, answer = write(*draw(rng))
         if 0 <= answer <= 999:
@@ -78,14 +80,10 @@ def _remainders(low: int, high: int, size: int) -> Draw:
     return draw
 
 
-def _least(moduli: Sequence[int], remainders: Sequence[int]) -> int:
-    """The least non-negative integer with those remainders."""
-    found, step = 0, 1
-    for modulus, remainder in zip(moduli, remainders, strict=True):
-        while found % modulus != remainder:
-            found += step
-        step *= modulus
-    return found
+def _least(*pairs: tuple[int, int]) -> int:
+    """The least non-negative integer with these (modulus, remainder), by the Chinese remainder theorem."""
+    n = prod(m for m, _ in pairs)
+    return sum(r * (n // m) * pow(n // m, -1, m) for m, r in pairs) % n
 
 
 def _recurrence(x: int, y: int, p: int, q: int, n: int) -> int:
@@ -101,104 +99,92 @@ def _not_square(a: int, b: int, c: int) -> int:
 
 
 # fmt: off
-# Level -> name -> how a problem's numbers are drawn, and what text and answer they make.
-TEMPLATES: dict[int, dict[str, tuple[Draw, Callable[..., tuple[str, int]]]]] = {
-1: {  # one operation
-    "loaves": (_ints((12, 480), (12, 480)), lambda a, b: (
+# Name -> level, how a problem's numbers are drawn, and what text and answer they make.
+TEMPLATES: dict[str, tuple[int, Draw, Callable[..., tuple[str, int]]]] = {
+    "loaves": (1, _ints((12, 480), (12, 480)), lambda a, b: (
         f"A bakery sold {a} loaves on Monday and {b} loaves on Tuesday. How many loaves is that?", a + b)),
-    "barrel": (_distinct(15, 990, 2), lambda a, b: (
+    "barrel": (1, _distinct(15, 990, 2), lambda a, b: (
         f"A barrel held {b} litres of water, and {a} litres were used. How many litres are left?", b - a)),
-    "seats": (_ints((3, 30), (5, 33)), lambda a, b: (
+    "seats": (1, _ints((3, 30), (5, 33)), lambda a, b: (
         f"A theatre has {a} rows with {b} seats in each row. How many seats does it have?", a * b)),
-    "crates": (_ints((3, 30), (4, 99)), lambda b, q: (
+    "crates": (1, _ints((3, 30), (4, 99)), lambda b, q: (
         f"A grower shares {b * q} kilograms of apples equally among {b} crates. "
         "How many kilograms of apples are in each crate?", q)),
-},
-2: {  # two operations
-    "museum": (_ints((9, 24), (3, 8), (2, 9), (2, 15)), lambda p, q, n, m: (
+    "museum": (2, _ints((9, 24), (3, 8), (2, 9), (2, 15)), lambda p, q, n, m: (
         f"A museum ticket costs {p} euros for an adult and {q} euros for a child. "
         f"How many euros do {n} adults and {m} children pay in all?", p * n + q * m)),
-    "tap": (_ints((50, 300), (4, 25), (3, 20), (10, 50)), lambda v, r, t, u: (
+    "tap": (2, _ints((50, 300), (4, 25), (3, 20), (10, 50)), lambda v, r, t, u: (
         f"A pool holds {v} litres of water. A tap adds {r} litres per minute for {t} minutes, and then {u} litres are "
         "drained. How many litres of water are in the pool now?", v + r * t - u)),
-    "eggs": (_ints((60, 400), (60, 400), (6, 15)), lambda a, b, k: (
+    "eggs": (2, _ints((60, 400), (60, 400), (6, 15)), lambda a, b, k: (
         f"A farm collects {a} eggs in the morning and {b} eggs in the afternoon and packs them in boxes of {k} eggs. "
         "How many boxes can be filled completely?", (a + b) // k)),
-    "fence": (_ints((100, 200), (10, 90), (2, 9)), lambda length, width, gate: (
+    "fence": (2, _ints((100, 200), (10, 90), (2, 9)), lambda length, width, gate: (
         f"A rectangular field is {length} metres long and {width} metres wide. A fence runs all the way around it "
         f"except for a gate {gate} metres wide. How many metres long is the fence?", 2 * (length + width) - gate)),
-},
-3: {  # several steps, an unknown, a rate or a percentage
-    "bicycle": (_ints((5, 49), (1, 15), (3, 30)), lambda p, x, d: (
+    "bicycle": (3, _ints((5, 49), (1, 15), (3, 30)), lambda p, x, d: (
         f"A bicycle costs {20 * p} euros. Its price is cut by {5 * x}%, and delivery then adds {d} euros. "
         "How many euros does the delivered bicycle cost?", 20 * p - p * x + d)),
-    "trees": (_ints((2, 6), (15, 120), (2, 14)), lambda k, pine, t: (
+    "trees": (3, _ints((2, 6), (15, 120), (2, 14)), lambda k, pine, t: (
         f"An oak is {(k - 1) * pine} years older than a pine. In {t} years the oak will be {k} times as old as the "
         "pine will be then. How many years old is the oak today?", k * pine - t)),
-    "cyclists": (_ints((10, 40), (10, 40), (2, 9)), lambda v, w, t: (
+    "cyclists": (3, _ints((10, 40), (10, 40), (2, 9)), lambda v, w, t: (
         f"Towns A and B are {(v + w) * t} kilometres apart. A cyclist leaves A for B at {v} kilometres per hour; at "
         f"the same moment another leaves B for A at {w} kilometres per hour, by the same road. "
         "How many kilometres from A do they meet?", v * t)),
-    "rabbits": (_ints((5, 150), (5, 150)), lambda hens, hares: (
+    "rabbits": (3, _ints((5, 150), (5, 150)), lambda hens, hares: (
         "A yard holds hens, with two legs each, and rabbits, with four legs each. Together they have "
         f"{hens + hares} heads and {2 * hens + 4 * hares} legs. How many rabbits are there?", hares)),
-},
-4: {  # a first theorem of counting or arithmetic
-    "hall": (_ints((8, 40), (2, 6), (5, 18)), lambda a, d, n: (
+    "hall": (4, _ints((8, 40), (2, 6), (5, 18)), lambda a, d, n: (
         f"The front row of a hall has {a} seats, and every other row has {d} seats more than the row in front of it. "
         f"How many seats are there in all {n} rows together?", n * a + d * comb(n, 2))),
-    "lamps": (_distinct(4, 40, 3), lambda a, b, c: (
+    "lamps": (4, _distinct(4, 40, 3), lambda a, b, c: (
         f"Three lamps flash at regular intervals of {a}, {b} and {c} seconds. All three have just flashed at the same "
         "moment. After how many seconds will that next happen?", lcm(a, b, c))),
-    "multiples": (_distinct(3, 20, 2, (100, 2500)), lambda a, b, n: (
+    "multiples": (4, _distinct(3, 20, 2, (100, 2500)), lambda a, b, n: (
         f"How many integers from 1 to {n} inclusive are divisible by {a}, by {b}, or by both?",
         n // a + n // b - n // lcm(a, b))),
-    "committee": (_ints((3, 20), (3, 20), (1, 3), (1, 3)), lambda w, m, j, i: (
+    "committee": (4, _ints((3, 20), (3, 20), (1, 3), (1, 3)), lambda w, m, j, i: (
         f"A club has {w} women and {m} men. In how many ways can a committee of {i + j} members be chosen so that the "
         f"number of women in it is exactly {j}?", comb(w, j) * comb(m, i))),
-},
-5: {  # where competitions begin
-    "square_divisors": (_ints((2, 16), (2, 16), (2, 16)), lambda a, b, c: (
+    "square_divisors": (5, _ints((2, 16), (2, 16), (2, 16)), lambda a, b, c: (
         rf"How many positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ are perfect squares?",
         prod(e // 2 + 1 for e in (a, b, c)))),
-    "boxes": (_ints((8, 70), (6, 40)), lambda n, k: (
+    "boxes": (5, _ints((8, 70), (6, 40)), lambda n, k: (
         f"In how many ways can {n} identical coins be put into three boxes labelled A, B and C so that no box holds "
         f"more than {k} coins? A box may be empty.",
         sum(0 <= n - i - j <= k for i in range(k + 1) for j in range(k + 1)) or REDRAW)),
-    "remainders": (_remainders(7, 36, 2), lambda m, q, r, s: (
+    "remainders": (5, _remainders(7, 36, 2), lambda m, q, r, s: (
         f"Find the least positive integer that leaves remainder {r} when divided by {m} and remainder {s} when "
-        f"divided by {q}.", _least((m, q), (r, s)) if r != s else REDRAW)),
-    "factorial_power": (_ints((50, 2000), (0, 5)), lambda n, i: (
+        f"divided by {q}.", _least((m, r), (q, s)) if r != s else REDRAW)),
+    "factorial_power": (5, _ints((50, 2000), (0, 5)), lambda n, i: (
         f"Find the largest integer $k$ for which ${PRIMES[i]}^k$ divides ${n}!$.",
         sum(n // PRIMES[i] ** power for power in range(1, 11)))),
-},
-6: {  # competition
-    "tower": (_ints((2, 40), (2, 12), (5, 40), (101, 999)), lambda a, b, c, m: (
+    "tower": (6, _ints((2, 40), (2, 12), (5, 40), (101, 999)), lambda a, b, c, m: (
         f"Find the remainder when ${a}^{{{b}^{{{c}}}}}$ is divided by ${m}$.",
         pow(a, b**c, m) if gcd(a, m) == 1 else REDRAW)),
-    "lattice": (_ints((5, 20), (5, 20), (1, 6)), lambda a, b, k: (
+    "lattice": (6, _ints((5, 20), (5, 20), (1, 6)), lambda a, b, k: (
         f"A path goes from $(0,0)$ to $({a},{b})$ in unit steps to the right or up and never rises above the line "
         f"$y=x+{k}$. Find the remainder when the number of such paths is divided by $1000$.",
         # Those that rise above it are, reflected, all paths to another corner.
         (comb(a + b, a) - comb(a + b, a + k + 1)) % 1000 if k < b <= a + k else REDRAW)),
-    "divisor_sum": (_ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
+    "divisor_sum": (6, _ints((2, 14), (2, 10), (2, 8)), lambda a, b, c: (
         rf"Let $S$ be the sum of all positive divisors of $2^{{{a}}} \cdot 3^{{{b}}} \cdot 5^{{{c}}}$ that are not "
         "perfect squares. Find the remainder when $S$ is divided by $1000$.", _not_square(a, b, c) % 1000)),
-    "three_remainders": (_remainders(7, 37, 3), lambda p, q, u, r, s, t: (
+    "three_remainders": (6, _remainders(7, 37, 3), lambda p, q, u, r, s, t: (
         f"Let $N$ be the least positive integer with remainders ${r}$, ${s}$ and ${t}$ when divided by ${p}$, ${q}$ "
         f"and ${u}$ respectively. Find the remainder when $N$ is divided by $1000$.",
-        _least((p, q, u), (r, s, t)) % 1000)),
-    "exactly_one": (_distinct(2, 20, 3, (300, 2500)), lambda a, b, c, n: (
+        _least((p, r), (q, s), (u, t)) % 1000)),
+    "exactly_one": (6, _distinct(2, 20, 3, (300, 2500)), lambda a, b, c, n: (
         f"How many integers from $1$ to ${n}$ inclusive are divisible by exactly one of ${a}$, ${b}$ and ${c}$?",
-        sum((i % a == 0) + (i % b == 0) + (i % c == 0) == 1 for i in range(1, n + 1)))),
-    "recurrence": (_ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
+        sum([i % a, i % b, i % c].count(0) == 1 for i in range(1, n + 1)))),
+    "recurrence": (6, _ints((1, 20), (1, 20), (2, 9), (2, 9), (200, 5000)), lambda a, b, p, q, n: (
         f"A sequence has $x_0={a}$, $x_1={b}$ and $x_{{k+2}}={p}x_{{k+1}}+{q}x_k$ for every integer "
         rf"$k \ge 0$. Find the remainder when $x_{{{n}}}$ is divided by $1000$.", _recurrence(a, b, p, q, n))),
-    "marbles": (_ints((3, 20), (3, 40), (2, 8)), lambda red, blue, k: (
+    "marbles": (6, _ints((3, 20), (3, 40), (2, 8)), lambda red, blue, k: (
         f"A bag holds {red} red and {blue} blue marbles. They are drawn at random one by one, without replacement, "
         f"until {k} red ones have been drawn. The expected number of draws is $m/n$, where $m$ and $n$ are relatively "
         "prime positive integers. Find $m+n$.",  # the red ones split the row into red + 1 equal gaps
         sum(Fraction(k * (red + blue + 1), red + 1).as_integer_ratio()) if k <= red else REDRAW)),
-},
 }
 # fmt: on

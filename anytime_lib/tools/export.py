@@ -25,7 +25,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.redact import Redactor, withheld
 from anytime_lib.store import COLUMNS, SCHEMA, Store
-from anytime_lib.types import canonical_json, replace_file
+from anytime_lib.types import replace_file
 
 FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
 _TEXTS = ("detail", "text", "reasoning", "error")
@@ -113,7 +113,9 @@ class Gate:
     """What of a store may leave it; in full, the texts of the tasks in `public`."""
 
     def __init__(self, store: Store) -> None:
-        self.store, self.public, self._redact = store, store.public_tasks(), Redactor()
+        problems = store.problems()
+        private = {p.task for p in problems if p.metadata.get("private")}  # a prompt may hold others as examples
+        self.store, self.public, self._redact = store, {p.task for p in problems} - private, Redactor()
 
     def name(self, text: object) -> str:
         """A name, of a model, a run, ...: shown for every task."""
@@ -143,7 +145,7 @@ class Gate:
             row["messages"] = [{"role": self.name(message["role"]), "content": self.text(task, message["content"])}
                                for message in asked.pop("messages", [])]  # fmt: skip
             numbers = {name: value for name, value in asked.items() if isinstance(value, int | float)}
-            row["settings"] = canonical_json(asked if public else numbers)
+            row["settings"] = json.dumps(asked if public else numbers)
         found: dict[str, Any] = {}
         for name, (kind, _) in COLUMNS[table].items():
             value = found[name] = row.get(name)
