@@ -62,8 +62,8 @@ class Grade:
 
 @dataclass(frozen=True)
 class ProblemSplit:
-    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool on which
-    preferences are synthesised or principles found (empty if no method needs it)."""
+    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool that
+    methods prepare on (empty if none does)."""
 
     test: list[Problem]
     shots: list[Problem]
@@ -95,7 +95,7 @@ class Trace:
 @dataclass(frozen=True)
 class Completion:
     """What the model said to one request; `first` has the log-probabilities (nats) of the alternatives for its first
-    token, where they were asked for and told, and `trace_key` names the reasoning that an answer was forced from."""
+    token, where they were asked for, and `trace_key` names the reasoning that an answer was forced from."""
 
     key: str
     text: str = field(repr=False)
@@ -148,8 +148,8 @@ def digest(value: object) -> str:
 
 
 def shown(problem: Problem, text: str | None = None) -> str:
-    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem (such as
-    GPQA's, which must never appear in plain text online) only the id, a hash and the length."""
+    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem only the
+    id, a hash and the length."""
     text = problem.text if text is None else text
     return withheld(problem.id, text) if problem.metadata.get("private") else text
 
@@ -157,8 +157,7 @@ def shown(problem: Problem, text: str | None = None) -> str:
 def assert_disjoint(
     test: Iterable[Problem], exemplars: Iterable[Problem], leak: str = "exemplars are also under test; use another pool"
 ) -> None:
-    """Raise DataError if any exemplar is also under test, by id or by text (whatever its white space and its gold
-    answer: "73" and "073" are answers to one problem)."""
+    """DataError if an exemplar is also under test, by id or by text, whatever its white space and its gold answer."""
     tested = {mark for problem in test for mark in (problem.id, " ".join(problem.text.split()))}
     if found := [p.id for p in exemplars if tested & {p.id, " ".join(p.text.split())}]:
         raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")

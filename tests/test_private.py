@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from fake_server import FakeServer, say_something
-from test_notebooks import anytime_run
+from test_notebooks import NOTEBOOKS, anytime_run, some_notebooks
 
 from anytime_lib import RunConfig, run_sweep
 from anytime_lib.tasks.gpqa import COLUMNS
@@ -49,7 +49,7 @@ def test_a_private_question_reaches_nothing_but_the_store(
                 "pool_budget": 40, "n_resamples": 100}  # fmt: skip
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump(settings))
-    done = anytime_run(params)
+    done = anytime_run(params, "--notebooks", some_notebooks(tmp_path, *(n.stem for n in NOTEBOOKS[:7])))
     assert done.returncode == 0, done.stderr[-2000:]
     with caplog.at_level(logging.INFO):
         run_sweep(RunConfig(**settings), progress=False)

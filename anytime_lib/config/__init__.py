@@ -8,8 +8,8 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from os import PathLike
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -179,12 +179,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return found
 
 
+_PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None
+
+
 class Parameters:
     """The parameters of a notebook: the names that its parameter cells set.
 
     Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
     one that papermill injects, `config = parameters.config()`. A name set in between that is no parameter is misspelt,
-    of which papermill only warns: here it is an error.
+    of which papermill only warns: here it is an error. Tables, figures and functions are no settings, whatever their
+    name.
     """
 
     def __init__(self, namespace: MutableMapping[str, Any]) -> None:
@@ -192,11 +196,11 @@ class Parameters:
 
     def config(self, **overrides: Any) -> RunConfig:
         """The config those parameters make; running the cell again later reads the same names anew."""
-        values = {name: value for name, value in self._namespace.items() if not callable(value)}
+        plain = {name: value for name, value in self._namespace.items() if isinstance(value, _PLAIN)}
         known = parameter_names()
-        for name in set() if self._checked else values.keys() - known - self._before:
-            if not (name.startswith("_") or isinstance(values[name], ModuleType | Parameters)):
+        for name in set() if self._checked else plain.keys() - known - self._before:
+            if not name.startswith("_"):
                 del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
                 raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
         self._checked = True
-        return RunConfig(**({name: values[name] for name in values.keys() & known} | overrides))
+        return RunConfig(**({name: plain[name] for name in plain.keys() & known} | overrides))

@@ -16,12 +16,6 @@ def _increasing(budgets: list[int]) -> list[int]:
     return budgets
 
 
-def _distinct(names: list[Any]) -> list[Any]:
-    if len(set(names)) < len(names):
-        raise ConfigError(f"{names} names one twice")
-    return names
-
-
 def _variable(name: str) -> str:
     if not (name.isupper() and name.isidentifier()):
         raise ConfigError("api_key_env must name an environment variable that holds the key, never be the key itself")
@@ -46,8 +40,8 @@ Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasin
 TaskName = Annotated[str, BeforeValidator(task_name)]
 MethodName = Annotated[str, BeforeValidator(method_name)]
 """The name of a task or method, or one of the user's own, which is registered."""
-Rules = Annotated[list[Annotated[str, BeforeValidator(rule_name)]], AfterValidator(_distinct)]
-Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2), AfterValidator(_distinct)]
+RuleName = Annotated[str, BeforeValidator(rule_name)]
+Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2)]
 """A baseline and a treatment."""
 
 
@@ -109,7 +103,9 @@ class AnalysisConfig(Group):
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
-    exclude: Rules = Field([], description="rules of exclusion, declared before the run (see stats.sensitivity)")
+    exclude: list[RuleName] = Field(
+        [], description="rules of exclusion, declared before the run (see stats.sensitivity)"
+    )
 
 
 class HeldOutConfig(Group):

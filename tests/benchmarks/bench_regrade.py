@@ -17,7 +17,6 @@ import numpy as np
 from common import options, seconds
 
 from anytime_lib import Store, load_task
-from anytime_lib.store import CELL_COLUMNS
 from anytime_lib.studies.grader_audit import extraction_matrix, trip_variants
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.types import Problem, digest
@@ -39,7 +38,7 @@ def fill(store: Store, task: str, n: int) -> None:
     for i, (problem, text) in enumerate(islice(made, n)):
         key = digest([task, i])
         response = {"text": text, "finish_reason": "stop", "reasoning": "", "usage": {}}
-        cell = dict.fromkeys(CELL_COLUMNS) | {
+        cell = {
             "run": "bench", "model": "m", "task": task, "problem_id": problem.id, "method": "base", "sample": i,
             "budget": 64, "score": 0.0, "correct": False, "status": "ok", "answer_key": key, "detail": "",
         }  # fmt: skip

@@ -1,20 +1,19 @@
 """An OpenAI-compatible server for load tests: answers every chat request after a fixed latency, and does little else.
 
-    python tests/benchmarks/load_server.py [--latency 1.0] [--slots 0]
+    python tests/benchmarks/load_server.py [--latency 1.0]
 
 Prints its port. Written on asyncio's protocols, without a web framework, so that it takes a small share of one core at
-hundreds of requests a second and is not what a benchmark measures. GET /stats tells how many requests it has seen and
-how many were open at most; with `--slots N` no more than N requests are worked on at once and the others wait.
+hundreds of requests a second and is not what a benchmark measures.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
-from collections import deque
 from typing import Any
+
+from common import options
 
 BODY = {
     "id": "x", "object": "chat.completion", "created": 0, "model": "fake",
@@ -24,36 +23,15 @@ BODY = {
 }  # fmt: skip
 
 
-def http(body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+def http(status: str, body: Any) -> bytes:
+    text = json.dumps(body).encode()
+    head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(text)}\r\n\r\n"
+    return head.encode() + text
 
 
-class Server:
-    """What all connections share."""
-
-    def __init__(self, latency: float, slots: int) -> None:
-        self.latency, self.slots = latency, slots
-        self.seen = self.open = self.peak = self.working = 0
-        self.waiting: deque[Connection] = deque()
-        self.reply = http(json.dumps(BODY).encode())
-
-    def arrived(self, connection: Connection) -> None:
-        self.seen += 1
-        self.open += 1
-        self.peak = max(self.peak, self.open)
-        self.waiting.append(connection)
-        self.work()
-
-    def work(self) -> None:
-        while self.waiting and (not self.slots or self.working < self.slots):
-            self.working += 1
-            asyncio.get_running_loop().call_later(self.latency, self.done, self.waiting.popleft())
-
-    def done(self, connection: Connection) -> None:
-        self.working -= 1
-        self.open -= 1
-        connection.transport.write(self.reply)
-        self.work()
+CHAT = http("200 OK", BODY)
+MODELS = http("200 OK", {"object": "list", "data": [{"id": "fake", "object": "model"}]})
+NONE = http("404 Not Found", {})
 
 
 class Connection(asyncio.Protocol):
@@ -61,8 +39,8 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: Server) -> None:
-        self.server, self.buffer = server, b""
+    def __init__(self, latency: float) -> None:
+        self.latency, self.buffer = latency, b""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -71,25 +49,22 @@ class Connection(asyncio.Protocol):
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].lower()
-            at = head.find(b"content-length:")
-            length = int(head[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+            _, _, rest = head.partition(b"content-length:")
+            length = int(rest.split(b"\r\n", 1)[0] or 0)
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]
             route = head.split(b"\r\n", 1)[0]
             if b"/chat/completions" in route:
-                self.server.arrived(self)
-            elif route.startswith(b"post"):
-                self.transport.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
-            elif b"/stats" in route:
-                self.transport.write(http(json.dumps({"seen": self.server.seen, "peak": self.server.peak}).encode()))
+                asyncio.get_running_loop().call_later(self.latency, self.transport.write, CHAT)
             else:
-                self.transport.write(http(b'{"object": "list", "data": [{"id": "fake", "object": "model"}]}'))
+                self.transport.write(NONE if route.startswith(b"post") else MODELS)
 
 
-async def serve(latency: float, slots: int) -> None:
-    server = Server(latency, slots)
-    listening = await asyncio.get_running_loop().create_server(lambda: Connection(server), "127.0.0.1", 0, backlog=2048)
+async def serve(latency: float) -> None:
+    listening = await asyncio.get_running_loop().create_server(
+        lambda: Connection(latency), "127.0.0.1", 0, backlog=2048
+    )
     print(listening.sockets[0].getsockname()[1], flush=True)
     parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - ends with whoever started it
@@ -97,8 +72,4 @@ async def serve(latency: float, slots: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--latency", type=float, default=1.0)
-    parser.add_argument("--slots", type=int, default=0)
-    context = parser.parse_args()
-    asyncio.run(serve(context.latency, context.slots))
+    asyncio.run(serve(options(__doc__, latency=1.0).latency))
