@@ -42,7 +42,7 @@ def flat(values: np.ndarray, method: str = "base") -> pd.DataFrame:
 
 
 def coins() -> pd.DataFrame:
-    """Cells of 30 problems x 4 samples x 3 budgets, right or wrong by chance."""
+    """Cells that are right or wrong by chance."""
     return cells_of((np.random.default_rng(0).random((30, 4, 3)) < 0.5).astype(float))
 
 
@@ -118,15 +118,12 @@ def test_a_pilot_that_cannot_tell_is_refused() -> None:
         assert power(steady, effect=effect, n_problems=5, n_samples=2).power == 0
 
 
-variances = st.floats(1e-3, 1)
-
-
 def error(split: VarianceSplit, n: float, k: float) -> float:
     """The standard error of a mean of n problems with k samples each."""
     return float(np.sqrt((split.between + split.samples / k) / n))
 
 
-@given(variances, variances, st.integers(2, 200), st.integers(1, 20), st.floats(0, 50))
+@given(st.floats(1e-3, 1), st.floats(1e-3, 1), st.integers(2, 200), st.integers(1, 20), st.floats(0, 50))
 def test_what_is_worth_more_is_by_the_derivatives(between: float, samples: float, n: int, k: int, cost: float) -> None:
     split, step = VarianceSplit("b - a", between, samples, k), 1e-5
     now, said = error(split, n, k), next_dollar(split, cost)
@@ -143,8 +140,6 @@ def test_the_best_number_of_samples_is_the_best() -> None:
     split = VarianceSplit("b - a", 0.01, 0.09, 4)
     assert min(range(1, 20), key=lambda k: error(split, 10_000 // (4 + k), k)) in (5, 6, 7)
     assert "6 samples of each" in next_dollar(split, 4)  # sqrt(.09 / .01 * 4)
-    assert "best spent on more problems" in next_dollar(split, 1)
-    assert "best spent on more samples" in next_dollar(split, 50)
     assert "nothing varied" in next_dollar(VarianceSplit("a", 0.0, 0.0, 4))
     assert "samples of each buys nothing" in next_dollar(VarianceSplit("a", 0.1, 0.0, 4))
     assert "problems do not differ" in next_dollar(VarianceSplit("a", 0.0, 0.1, 4), 5)
@@ -157,10 +152,7 @@ def test_the_effect_shrinks_with_problems_and_samples_and_needs_two() -> None:
     assert np.isnan(min_detectable_effect(1, 10))
 
 
-Config = Callable[..., RunConfig]
-
-
-def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: FakeServer) -> None:
+def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Callable[..., RunConfig], server: FakeServer) -> None:
     run = config(n_problems=8, n_samples=3)
     cells = run_sweep(run, progress=False)
     asked = len(server.requests)
@@ -169,7 +161,7 @@ def test_stored_cells_are_the_pilot_and_nobody_is_asked(config: Config, server: 
     assert "96 stored cells of fake" in told and set(pilot.task) == {"gpqa"} and "aime left out" in told
 
 
-def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: FakeServer) -> None:
+def test_else_the_simulated_respondent_is_and_says_so(config: Callable[..., RunConfig], server: FakeServer) -> None:
     rows = [{"text": f"What is {i} + {i}?", "gold": 2 * i} for i in range(9)]
     own = make_task("doubles", rows, lambda problem, text: str(problem.gold) in text)
     run = config(tasks=["aime", own])
@@ -183,13 +175,7 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Config, server: Fa
     assert sorted(pilot.budget.unique()) == run.task("aime").budgets
     assert 2 <= pilot[pilot.task == "doubles"].problem_id.nunique() < 9  # of a small task, what it has
     assert (run.folder.parent / "run-simulated" / "store.sqlite").is_file()
-    pilot, told = pilot_cells(config(run="nothing yet"))
-    assert set(pilot.task) == {"gpqa"} and "simulated" in told
-
-
-def table_of(**settings: Any) -> Any:
-    split = variance_split(coins(), "base")
-    return design_table(split, n_problems=[10, 40], n_samples=[1, 4], tokens_per_sample=100, **settings)
+    assert "simulated" in pilot_cells(config(run="nothing yet"))[1]
 
 
 def test_what_designs_cost_and_find() -> None:
@@ -198,20 +184,14 @@ def test_what_designs_cost_and_find() -> None:
     assert cost_of_a_sample(cells, ["base", "pdp"]) == 2 * 19  # an arm that the pilot lacks costs what the other does
     keys = [f"{c.problem_id} {c.sample} {min(c.budget, 2)}" for c in cells.itertuples()]  # had ended by budget 2
     assert cost_of_a_sample(cells.assign(answer_key=keys), ["base"]) == 4 + 2 * 5
-    table = table_of(price=Price("m", 1, 20)).set_index(["n_problems", "n_samples"])
+    split, sizes = variance_split(coins(), "base"), {"n_problems": [10, 40], "n_samples": [1, 4]}
+    priced = design_table(split, **sizes, tokens_per_sample=100, price=Price("m", 1, 20))
+    table = priced.set_index(["n_problems", "n_samples"])
     assert table.tokens[40, 4] == 16_000 and table.dollars[40, 4] == pytest.approx(0.32)
     assert table.detectable[40, 4] < table.detectable[40, 1] < table.detectable[10, 1]
-    assert table_of().dollars.isna().all()
-
-
-def test_figures_say_what_they_show() -> None:
-    powers = power_table(coins(), effect=0.1, n_problems=[10, 40], n_samples=[1, 4], n_simulations=100)
-    drawn = {
-        "how often a difference of 0.1": plot_power(powers, title="a title"),
-        "smallest true difference": plot_detectable(table_of(), title="a title"),
-    }
-    for words, figure in drawn.items():
+    assert design_table(split, **sizes, tokens_per_sample=100).dollars.isna().all()
+    powers = power_table(coins(), effect=0.1, **sizes, n_simulations=100)
+    found, smallest = plot_power(powers, title="a title"), plot_detectable(priced, title="a title")
+    for figure, words in ((found, "how often a difference of 0.1"), (smallest, "smallest true difference")):
         assert words in figure.get_suptitle() and "a title" in figure.get_suptitle() and figure.axes[0].get_xlabel()
         assert len(figure.legends[0].get_texts()) == 2
-    priced = plot_detectable(table_of(price=Price("m", 1, 20)), title="a title")
-    assert priced.axes[0].get_xlabel().startswith("dollars")

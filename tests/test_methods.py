@@ -176,9 +176,9 @@ def test_trips_elect_the_modal_valid_plan_and_else_the_medoid() -> None:
     trip = read_trip(problem.text)
     valid, cities = write_plan(next(plans(trip))), [*trip.stays]
     assert task.grade(problem, valid).correct
-    lines = [f"Day {i + 1}-{i + 1}: {city}" for i, city in enumerate(cities)]
-    wrong, close = "\n".join(lines), "\n".join([*lines[:2], f"Day 3-4: {cities[2]}"])
-    far = f"Day 4-4: {cities[0]}"
+    first, second, third = cities
+    wrong = f"Day 1-1: {first}\nDay 2-2: {second}\nDay 3-3: {third}"
+    close, far = wrong.replace("3-3", "3-4"), f"Day 4-4: {first}"
     assert elected(task, problem, [wrong, "no plan", wrong, valid]) == 3
     assert elected(task, problem, [far, "no plan", close, wrong]) == 2
     assert elected(task, problem, ["no plan", "none"]) == 0

@@ -29,11 +29,12 @@ from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
 
+Config = Callable[..., RunConfig]
 BUDGETS = [4, 16, 64, 256]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Callable[..., RunConfig]:
+def config(tmp_path: Path) -> Config:
     plain = {"outputs": str(tmp_path), "model": "simulated", "concurrency": 64, "tasks": ["aime"], "methods": ["base"],
              "n_problems": 12, "n_samples": 8, "budgets": BUDGETS}  # fmt: skip
     return lambda **settings: RunConfig(**(plain | settings))
@@ -47,7 +48,7 @@ def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarra
     return np.asarray((quality.mean(axis=(0, 1)) - true) / error)
 
 
-def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConfig]) -> None:
+def test_every_task_and_method_estimates_its_truth(config: Config) -> None:
     own = make_task("sums", sums, right)
     tasks, methods = ["natural_plan_trip", "aime", "gpqa", own], ["base", "pdp", "pdp_shuffled"]
     run = config(tasks=tasks, methods=methods, n_shots=1, pool_problems=3, pool_budget=16, n_problems=6, n_samples=12,
@@ -61,7 +62,7 @@ def test_every_task_and_method_estimates_its_truth(config: Callable[..., RunConf
     assert gain.iloc[1] > 0.1  # so the methods' truths are far enough apart for the test to tell them apart
 
 
-def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., RunConfig]) -> None:
+def test_the_truth_of_other_methods_goes_by_their_words(config: Config) -> None:
     """An arm that bears pdp's words has pdp's effect; `direct` answers from the first state; a search is refused."""
     run = config(simulated={"effects": {"pdp": 4.0}, "doubt": 0.02, "guess": 0.3})
     assert truth(run, "aime", "pdp_shuffled").equals(truth(run, "aime", "pdp"))
@@ -76,7 +77,7 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Callable[..., Ru
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
 
 
-def test_a_cut_gives_the_state_at_the_cut(config: Callable[..., RunConfig]) -> None:
+def test_a_cut_gives_the_state_at_the_cut(config: Config) -> None:
     """No luck in answers, much doubt: each forced answer is right just if the words given back end in a find."""
     run = config(simulated={"guess": 0, "unread": 0, "doubt": 0.05, "solve": 0.05, "stop": 0.01, "give_up": 0.001})
     cells = run_sweep(run, progress=False)
@@ -90,18 +91,21 @@ def test_a_cut_gives_the_state_at_the_cut(config: Callable[..., RunConfig]) -> N
     assert 0.2 < cells.correct.mean() < 0.9 and 0 < cells.stopped_naturally.mean() < 1
 
 
-def test_a_larger_budget_only_extends_a_trace(config: Callable[..., RunConfig]) -> None:
+def test_a_larger_budget_only_extends_a_trace(config: Config) -> None:
     """What `mode: fresh` relies on; and the same settings give the same run."""
     few = {"n_problems": 4, "n_samples": 3}
-    cut_ = run_sweep(config(run="cut", **few), progress=False)
-    for changed in ({}, {"mode": "fresh"}):
-        other = run_sweep(config(run=f"other{len(changed)}", **few, **changed), progress=False)
+    runs = [few | {"run": "cut"}, few | {"run": "again"}, few | {"run": "fresh", "mode": "fresh"}]
+    cut_, *others = (run_sweep(config(**settings), progress=False) for settings in runs)
+    for other in others:
         assert (cut_.score == other.score).all() and (cut_.tokens_used == other.tokens_used).all()
     another = load_model(config(simulated={"solve": 0.02}))
     assert another.name not in set(cut_.model)  # other parameters are another respondent, also in keys
+    assert another.name.startswith("simulated-") and "simulation" in caveat(another.name)
+    price = price_of(another.name, another.endpoint_id)
+    assert price is not None and price.dollars(100, 0, 100) == 0
 
 
-def test_the_judge_is_as_good_as_stated_and_likes_the_first_place(config: Callable[..., RunConfig]) -> None:
+def test_the_judge_is_as_good_as_stated_and_likes_the_first_place(config: Config) -> None:
     run = config(methods=["base", "pdp"], pool_problems=40, pool_samples=4, pool_budget=64,
                  simulated={"judge_accuracy": 0.9, "position_bias": 0.7, "unread": 0})  # fmt: skip
     found = run_synthesis(run, progress=False)["aime"].comparisons.dropna(subset="margin")
@@ -123,7 +127,7 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
         assert not any(task.grade(problem, w).correct for w in wrong)
 
 
-def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
+def test_what_else_it_may_be_asked(config: Config) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
     respondent, task = Respondent(run.options["simulated"]), load_task("aime")
@@ -140,9 +144,9 @@ def test_what_else_it_may_be_asked(config: Callable[..., RunConfig]) -> None:
         more = said(question, so_far, "Go on from there.")
         assert more.completion_tokens == 50 and FOUND.strip() not in more.text
         answer = said(question, so_far, "Go on from there.", more.text, asked)
-        assert task.grade(problem, answer.text).correct == right_
         value = said(f"{question}\n\nBEGINNING: {so_far}\n\nRight?", alternatives=20)
-        assert (value.text == "A") == right_ and (value.first["A"] > value.first["B"]) == right_
+        assert task.grade(problem, answer.text).correct == (value.text == "A") == right_
+        assert (value.first["A"] > value.first["B"]) == right_
     assert len(said("Sum these principles up.").text.split()) == 30
     for settings in ({"tokens": True}, {"alternatives": 20}):
         with pytest.raises(RequestFailed, match="problems of its config"):
@@ -164,13 +168,6 @@ def test_mistakes(settings: dict[str, Any], says: str) -> None:
         load_model(RunConfig(model="simulated", **{"simulated": settings}))
     with pytest.raises(ConfigError, match="is for `model: simulated`"):
         RunConfig(model="gpt-4o", **{"simulated": {}})
-
-
-def test_it_is_labelled_and_costs_nothing(config: Callable[..., RunConfig]) -> None:
-    model = load_model(config())
-    assert model.name.startswith("simulated-") and "simulation" in caveat(model.name)
-    price = price_of(model.name, model.endpoint_id)
-    assert price is not None and price.dollars(100, 0, 100) == 0
 
 
 rates = st.floats(0, 0.3)

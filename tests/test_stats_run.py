@@ -86,10 +86,8 @@ def test_variants_change_one_choice_at_a_time() -> None:
     found = difference_variants(arms(24, better=0.3), baseline="base", treatment="better", n_resamples=300)
     assert found.choice.iloc[0] == "default" and set(found.variant) >= {*ORDERS[1:], "log", "observed"}
     assert (found.says == "above").sum() >= 7  # a difference of .3 does not hang on the axis
-    single = difference_variants(
-        pd.concat([cells_of(scores(9, n_samples=1)), cells_of(scores(9, 0.1, 1, 1), "b")]), baseline="base",
-        treatment="b", n_resamples=100,
-    )  # fmt: skip
+    one = pd.concat([cells_of(scores(9, n_samples=1)), cells_of(scores(9, 0.1, 1, 1), "b")])
+    single = difference_variants(one, baseline="base", treatment="b", n_resamples=100)
     assert "crossfit" not in set(single.variant)
     two = difference_variants(arms(9, b=0.3).query("budget < 3"), baseline="base", treatment="b", n_resamples=100)
     assert "grid" not in set(two.choice) and "grid" in set(found.choice)

