@@ -156,7 +156,8 @@ class Store(AbstractContextManager["Store"]):
     def problems(self, task: str | None = None) -> list[Problem]:
         """The problems that the store has seen, of one task if it is named."""
         found = self._frame("SELECT * FROM problems WHERE task = coalesce(?, task) ORDER BY task, id", task)
-        return [Problem(row.id, row.task, *json.loads(row.payload)) for row in found.itertuples()]
+        rows = zip(found.id, found.task, found.payload, strict=True)
+        return [Problem(id, name, *json.loads(payload)) for id, name, payload in rows]
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS; what is left out is missing); one with the same coordinates is replaced."""
