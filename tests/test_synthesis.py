@@ -76,13 +76,13 @@ def judges(body: dict[str, Any]) -> bool:
     return "ATTEMPT A: " in body["messages"][-1]["content"]
 
 
+SMALL = {"tasks": [sums(verify=checked)], "pool_budget": 12, "n_shots": 1, "answer_tokens": 16}
+
+
 @pytest.fixture
 def run(server: FakeServer, config: Config) -> Config:
-    server.script = solver
-    return lambda **settings: config(
-        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 4, "pool_samples": 4,
-            "pool_budget": 12, "n_shots": 1, "answer_tokens": 16} | settings)
-    )  # fmt: skip
+    server.script, own = solver, SMALL | {"methods": ["base", "pdp"], "pool_problems": 4, "pool_samples": 4}
+    return lambda **settings: config(**(own | settings))
 
 
 def synthesised(config: RunConfig, by: Any = None) -> Any:
