@@ -46,7 +46,7 @@ def method_name(method: Any) -> str:
 
 def rule_name(rule: Any) -> str:
     """As `task_name`, of a rule of exclusion; they stand in `stats.sensitivity`."""
-    return _known(rule, resolve_name("anytime_lib.stats.sensitivity:RULES"), "rule")
+    return _known(rule, [*resolve_name("anytime_lib.stats.sensitivity:RULES")], "rule")
 
 
 def load_task(name: Any) -> Any:

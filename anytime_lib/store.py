@@ -155,8 +155,9 @@ class Store(AbstractContextManager["Store"]):
 
     def problems(self, task: str | None = None) -> list[Problem]:
         """The problems that the store has seen, of one task if it is named."""
-        query = "SELECT id, task, payload FROM problems WHERE task = coalesce(?, task) ORDER BY task, id"
-        return [Problem(id, name, *json.loads(payload)) for id, name, payload in self._rows(query, task)]
+        found = self._frame("SELECT * FROM problems WHERE task = coalesce(?, task) ORDER BY task, id", task)
+        rows = zip(found.id, found.task, found.payload, strict=True)
+        return [Problem(id, name, *json.loads(payload)) for id, name, payload in rows]
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS; what is left out is missing); one with the same coordinates is replaced."""
@@ -191,13 +192,10 @@ class Store(AbstractContextManager["Store"]):
     def _json(self, value: object) -> str:
         return self._redact(json.dumps(value))  # ASCII: half a surrogate pair stays escaped
 
-    def _rows(self, query: str, *values: Any) -> list[Any]:
-        with _in_words(self.path, "read"):
-            return self._db.execute(query, values).fetchall()
-
     def _value(self, query: str, key: str) -> dict[str, Any] | None:
-        rows = self._rows(query, key)
-        return json.loads(rows[0][0]) if rows else None
+        with _in_words(self.path, "read"):
+            row = self._db.execute(query, (key,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     def _frame(self, query: str, *values: Any) -> pd.DataFrame:
         with _in_words(self.path, "read"):
@@ -259,9 +257,8 @@ def _open(path: Path, read_only: bool) -> sqlite3.Connection:
 
 def _schema(db: sqlite3.Connection, path: Path) -> int:
     """The schema of a store known here; 0 of an empty file."""
-    (schema,), (tables,) = (
-        db.execute(query).fetchone() for query in ("PRAGMA user_version", "SELECT count(*) FROM sqlite_master")
-    )
+    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+    schema, tables = db.execute(query).fetchone()
     if schema not in _STEPS or (schema == 0) != (tables == 0):
         raise DataError(f"{str(path)!r} (schema {schema}) is no store, or one of a newer version: update anytime-lib")
     return int(schema)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from crash_harness import cell, columns, faults, old_store
+from crash_harness import FORK, cell, columns, faults, old_store
 from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,28 +141,23 @@ def test_a_store_that_may_only_be_read(path: Path, tmp_path: Path) -> None:
         Store(path / "not-a-folder.sqlite")
 
 
-WRITER = """
-import sys
-sys.path.insert(0, sys.argv[3])
-from crash_harness import columns, cell
-from anytime_lib import Store
-with Store(sys.argv[1]) as store:
-    print("ready", flush=True); sys.stdin.readline()
-    for n in range(80):
-        store.put(**columns(f"shared {n}", "ok", 1 + n % 7))
-        store.put(**columns(f"{sys.argv[2]} {n}", "ok", 1))
-        store.put_cells([cell(f"shared {n}", 0)])
-"""
+def write_eighty(path: Path, name: str, barrier: Any) -> None:
+    barrier.wait()
+    with Store(path) as store:
+        for n in range(80):
+            store.put(**columns(f"shared {n}", "ok", 1 + n % 7))
+            store.put(**columns(f"{name} {n}", "ok", 1))
+            store.put_cells([cell(f"shared {n}", 0)])
 
 
 def test_three_processes_write_one_store_from_its_first_moment(path: Path) -> None:
-    args = [sys.executable, "-c", WRITER, str(path)]
-    writers = [subprocess.Popen([*args, name, str(HARNESS.parent)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True) for name in "abc"]  # fmt: skip
+    barrier = FORK.Barrier(3)
+    writers = [FORK.Process(target=write_eighty, args=(path, name, barrier)) for name in "abc"]
     for writer in writers:
-        assert writer.stdout is not None and writer.stdout.readline() == "ready\n", writer.communicate()[1]
-    ends = [writer.communicate("go\n", timeout=100) for writer in writers]
-    assert [w.returncode for w in writers] == [0, 0, 0], ends
+        writer.start()
+    for writer in writers:
+        writer.join(100)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
     with Store(path) as store:
         keys = store.requests().key
         assert len(keys) == len(set(keys)) == 4 * 80 and len(store.cells()) == 80
@@ -201,9 +196,11 @@ def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
     with Store(path, read_only=True) as store:  # as it is
         assert store.get(key) and store.attempts().tokens.tolist() == [4] and store.noted("mode", "x") is None
         assert store.cells().prompt_tokens.isna().all() and len(list(store.answered())) == 2
-        assert store._rows("PRAGMA user_version") == [(2,)]
+        assert store._frame("PRAGMA user_version").user_version.tolist() == [2]
     with Store(path) as store:
-        assert store.cells().grader.isna().all() and store._rows("PRAGMA user_version") == [(SCHEMA,)]
+        assert store.cells().grader.isna().all() and store._frame("PRAGMA user_version").user_version.tolist() == [
+            SCHEMA
+        ]
         store.put_cells([cell(key, 0) | {"prompt_tokens": 7, "grader": 1}])
         store.note("mode", "x", {"fresh": True})
     with Store(path) as store:

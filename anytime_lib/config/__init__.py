@@ -179,7 +179,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return found
 
 
-_PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None
+_PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None  # a table or function is no setting
 
 
 class Parameters:
@@ -187,8 +187,7 @@ class Parameters:
 
     Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
     one that papermill injects, `config = parameters.config()`. A name set in between that is no parameter is misspelt,
-    of which papermill only warns: here it is an error. Tables, figures and functions are no settings, whatever their
-    name.
+    of which papermill only warns: here it is an error.
     """
 
     def __init__(self, namespace: MutableMapping[str, Any]) -> None:

@@ -27,7 +27,7 @@ _OPEN = r"[\s(\[⟦<>]{0,16}+"
 _FILLER = (
     r"(?:(?:the|options?|choice|letter|answer|therefore|thus|hence|clearly|definitely|most|likely|probably|indeed"
     r"|simply|just|still|now|then|so|it(?:'s|\sis)|I\s(?:think|believe|guess)"
-    rf"|la|el|die|opci[oó]n|opção|letra)\b,?:?{_OPEN}){{0,4}}+"
+    rf"|la|el|die|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
 )
 # A letter by itself; what follows it without a space in Chinese, Japanese or Korean is another word.
 _LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s?[)\]}]){0,8}+)"
@@ -43,37 +43,39 @@ _MARK = re.compile(
       (?:\s(?:to|for)\s[^.:;!?\n]{{1,60}}?(?=\s(?:is|should|must|would)\b))?
       [\s)\]]{{0,6}}+
       (?: (?P<never> isn't\b )
-        | (?P<link> (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
+        | (?: (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
             | [-–—](?=\s) | [是为為はが은는]:? | (?<=\])|(?<=\]\s) )
         | (?P<bare> \| | (?<=\s) ) )
-  | (?P<pick> \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
+  | (?: \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
       | \bI(?:'m|\sam)\sgoing\swith\b | (?:故|应|應|因此|所以)[选選](?![项項]):? )
     """
 )
 # Before a bare "answer", which states something only where it opens a line or a table's row.
 _OPENS = re.compile(r"(?im)^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$")
 _TAIL = re.compile(
-    rf"(?i){_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
-    r"|(?P<void>(?:none|unknown|unclear|not (?:sure|known|clear|certain|listed|given))\b)"
+    rf"(?i){_OPEN}{_FILLER}(?:(?P<none>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b"
+    r"|(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b)"
     rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
 _CALLED = re.compile(
-    rf"(?m)(?:\b(?P<noun>[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D])){_LETTER}"
+    rf"(?m)(?:\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?P<bare>(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D]))){_LETTER}"
     r"\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
     r"|(?:\w{1,12}ly\s|therefore\s|thus\s)?(?:(?:the|my)\s)?"
     r"(?:(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?|answer)\b"
     r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))"
 )
-_WHOLE = re.compile(rf"(?i){_OPEN}{_FILLER}{_LETTER}")
+# "A: ..." is how some models open any answer, whatever it says.
+_WHOLE = re.compile(rf"(?i)(?!\W*[A-D]:\s*\S){_OPEN}{_FILLER}{_LETTER}")
 # Before a bare "C is correct", so that "vitamin C" or "B or C" is not meant.
 _FRESH = re.compile(r"(?i)(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s(]*$")
 
 # After the letter.
-_REJECTS = r"(?!\s(?:is|isn't|has)\b)"
+_REJECTS = r"(?!\s(?:is|isn't|has|gives|would|violates|fails|ignores)\b)"
 _SECOND = re.compile(
-    r"(?i)(?:[ \t]{0,3}+[,–—-]|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
-    rf"(?:(?:or|and|maybe|perhaps|possibly|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-']){_REJECTS}"
+    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
+    rf"(?:(?:or|and|maybe|perhaps|possibly|even|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-'])"
+    rf"(?(clause){_REJECTS})"
 )
 # More options told: "(A) 5 or (B) 6", or each on its line.
 _MORE = re.compile(
@@ -87,8 +89,8 @@ _GOES_ON = re.compile(
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
-    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|has|and|or|vs|but|let|we|if)\b"
-    r"|[(\[ ](?-i:[A-D])[)\]]"
+    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but|let"
+    r"|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b"
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")
@@ -105,14 +107,13 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     taken_back: set[str] = set()
     for match in statements:
         before = text[max(0, match.start() - WINDOW) : match.start()]
-        if DOUBTED.search(before):
+        marked = match.re is _MARK
+        if DOUBTED.search(before) or (match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before)):
             continue
-        if match.re is _MARK:
+        if marked:
             letter, end, negated = _marked(text, match, options)
-        elif match["noun"] or _FRESH.search(before):
-            letter, end, negated = match["letter"].upper(), match.end(), bool(match["wrong"])
         else:
-            continue
+            letter, end, negated = match["letter"].upper(), match.end(), bool(match["wrong"])
         if negated:
             taken_back.add(letter)
         elif letter:
@@ -122,7 +123,6 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
 
 
 def _undressed(text: str) -> str:
-    """A text without emphasis, quotes and TeX."""
     return _DRESS.sub("", _APART.sub(r"(\1)", _SPACE.sub(" ", _BOX.sub("⟦", text.replace("{,}", ",")))))
 
 
@@ -131,13 +131,11 @@ def _plain(text: str) -> str:
 
 
 def _marked(text: str, mark: re.Match[str], options: Sequence[str]) -> tuple[str, int, bool]:
-    """Letter ("" for none, "both", "none"), where it ends, and whether it is negated, after "the answer is"."""
-    if mark["bare"] is not None and not _OPENS.search(text, max(0, mark.start() - WINDOW), mark.start()):
-        return "", mark.end(), False
-    tail, end, letter = _TAIL.match(text, mark.end()), mark.end(), ""
-    if tail:
+    """Letter ("" for nothing said, "none", "both"), where it ends, and whether it is negated, after "the answer is"."""
+    end, letter = mark.end(), ""
+    if tail := _TAIL.match(text, end):
         end = tail.end()
-        letter = "both" if tail["both"] else "none" if tail["void"] else _named(text, tail, options)
+        letter = "none" if tail["none"] else _named(text, tail, options)
         if mark["box"] and tail["letter"] and "}" not in text[tail.end("letter") : end + 5 * WINDOW]:
             letter = ""  # a box cut short
     if len(letter) != 1 and (option := _stated_option(text[mark.end() :], options)):
@@ -149,7 +147,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
     """The letter named by a match with `letter` and `close`: "" if it is none after all, "both" if it is two."""
     letter, upper, at = match["letter"], match["letter"].upper(), match.end("close")
     after = text[at : at + 400]
-    if option := _stated_option(after, options):
+    if option := _stated_option(after.lstrip(" .:,"), options):
         return upper if option == upper else "both"
     end = _END.match(after) is not None
     # A small second letter may be the article: "Answer: C, a good one".
@@ -163,8 +161,7 @@ def _named(text: str, match: re.Match[str], options: Sequence[str]) -> str:
     if match["close"] or (letter.isupper() and (end or _GOES_ON.match(after))):
         return upper
     # Text may be cut, or a line broken, after "the answer is a".
-    before = text[max(0, match.start("letter") - WINDOW) : match.start("letter")].rstrip()
-    article = letter == "a" and before[-1:].isalpha() and not after.startswith(".")
+    article = letter == "a" and text[: match.start("letter")].rstrip()[-1:].isalpha() and not after.startswith(".")
     return upper if letter.islower() and not article and (end or re.match(r"[.,;:](?!\w)", after)) else ""
 
 
@@ -178,13 +175,11 @@ def _whole_reply(text: str, options: Sequence[str]) -> str | None:
         sound = letter in {*"ABCD"} and not re.search(r"(?m)^\W{0,3}[A-D]\W{0,3}$", rest) and not RETRACTED.search(rest)
         return letter if sound else None
     match = _WHOLE.match(first)
-    if not match or "⟦" in match[0]:  # a box cut short
+    if not match or len(first) > 300 or "⟦" in match[0]:  # a box cut short
         return None
     after = first[match.end() :]
-    # "A: ..." is how some models open any answer, whatever it says.
-    speaker = not re.search("option|choice", match[0], re.IGNORECASE) and re.match(r":\s*\S", after)
-    letter = "" if speaker or _NOT_WHOLE.search(after) else _named(first, match, options)
-    return letter if len(letter) == 1 and not RETRACTED.search(after) else None
+    letter = "" if _NOT_WHOLE.search(after) or RETRACTED.search(after) else _named(first, match, options)
+    return letter if len(letter) == 1 else None
 
 
 def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> str | None:
@@ -193,7 +188,8 @@ def _stated_option(text: str, options: Sequence[str], whole: bool = False) -> st
     Capitals count only where options differ by nothing else. An option that is itself a lone letter is never read: it
     would be taken for its label.
     """
-    reading = _plain(text if whole else text.lstrip().partition("\n")[0])
+    text = text[: 2 * max(map(len, options), default=0) + 40].lstrip()
+    reading = _plain(text if whole else text.partition("\n")[0])
     over = re.compile(r"[.!]?\Z") if whole else _OVER
     said_so = [o for o in options if reading[: len(o)].casefold() == o.casefold() and over.match(reading, len(o))]
     found = [o for o in said_so if len(o) > 1 or o.isdigit()]

@@ -65,11 +65,7 @@ def extract_integer(text: str) -> int | None:
 
     Fractions, negative numbers and alternatives are none, nor is what is thought (`said`), doubted or taken back.
     """
-    text = said(text).replace("–", "-").replace("—", "-")
-    return _read(_CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text)))
-
-
-def _read(text: str, in_box: bool = False) -> int | None:
+    text = _CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", said(text).replace("–", "-").replace("—", "-")))
     *_, found = [None, *_BOX.finditer(text)]
     end, box = (found.end(), found[1]) if found else (-1, "")
     for marker in reversed(list(_ANSWER.finditer(text))):
@@ -80,7 +76,7 @@ def _read(text: str, in_box: bool = False) -> int | None:
         if RETRACTED.search(text[end:]):
             return None
         value = _integer(_plain(box).strip()) if len(box) <= WINDOW else None
-        return _read(box, in_box=True) if value is None and not in_box else value
+        return extract_integer(box) if value is None else value
     whole = _WHOLE.fullmatch(_plain(text).strip()) if len(text) <= WINDOW else None
     return _integer(whole[1]) if whole else None
 
@@ -89,10 +85,8 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     """Where the word `answer` found by `marker` states something (-1: nowhere), and the integer if it is one."""
     before = text[max(0, marker.start() - 60) : marker.start()]
     link = _LINK.match(text, marker.end(), marker.end() + WINDOW)
-    if link is None or DOUBTED.search(before):
-        return -1, None
-    bare = link["bare"]
-    if bare is not None and not ("\n" in bare and _HEADING.search(before)):
+    bare = link["bare"] if link else ""
+    if not link or DOUBTED.search(before) or (bare is not None and not ("\n" in bare and _HEADING.search(before))):
         return -1, None
     _, gap, rest = re.split(r"\A([ \n\t*\"'({}\[]*)", _plain(text[link.end() : link.end() + WINDOW]))
     stop = _END.search(rest)

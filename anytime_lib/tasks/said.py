@@ -1,15 +1,11 @@
-"""What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?
-
-Shared by the readers of integers and letters. All patterns are bounded, so that reading takes linear time.
-"""
+"""What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
-LONGEST = 10_000
-"""Characters of a reply that are read, its last: several times what an answer turn can hold."""
+LONGEST = 10_000  # characters of a reply that are read, its last: several times what an answer turn can hold
 
 # Full-width and typographic signs as plain ones; invisible ones go; pictures are spaces, but crosses stay.
 _SIGNS: dict[int, str | int | None] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
@@ -18,8 +14,8 @@ _SIGNS |= str.maketrans(
     "‘’“”«»【】。、−\u00a0\u202f\u3000", '\'\'""""[].,-   ', "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\xad"
 )
 _SIGNS |= {ord(cross): cross for cross in "❌✗✘❎➜"}
-_LETTERS = [chr(c) for c in (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))]
-_SIGNS |= {ord(c): plain for c in _LETTERS if (plain := unicodedata.normalize("NFKC", c)).isalpha()}  # 𝐂, Ⓒ, 🄲
+_LETTERS = (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))  # 𝐂, Ⓒ, 🄲
+_SIGNS |= {code: unicodedata.normalize("NFKC", chr(code)) for code in _LETTERS}
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
 _NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"

@@ -28,14 +28,16 @@ _BARE = re.compile(
     rf"(?<![\d.,-])(?P<first>\d{{1,3}})\s*(?:->|{_DASH})\s*(?P<last>\d{{1,3}})(?![\d.,]*\d|{_DASH}|\s*(?i:day|night))"
 )
 _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
-_LETTER = re.compile(r"[^\W\d_]")
 # What may stand before the days or the city of a line that states a stay: bullets, a number, a few small words.
 _LEAD = re.compile(
     r"(?i)[\W_]*(?:(?:step|stop|leg|city)\s+)?(?:\d{1,3}[.):][\W_]+)?"
     r"(?:(?:on|from|first|then|next|finally|the|visit|stay in|arrive in)\b[\W_]*){0,3}"
 )
-# What may stand between a city and its days.
-_LINK = re.compile(r"(?i).[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}")
+# A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
+_CITY_FIRST = re.compile(
+    rf"{_LEAD.pattern}[\U00013000-\U000133FF]"
+    r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}"
+)
 _FLYING = re.compile(r"(?i)(?:fly|flight|flying|travel|depart)\b")
 _UNASKED = re.compile(r"\b(?i:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+([^\W\d_]+)")
 # A table's column with a first, a last or a single day.
@@ -62,14 +64,13 @@ class _Entry(NamedTuple):
 def read_plan(text: str, cities: Sequence[str]) -> list[Stay] | None:
     """The plan that an answer states, or None if nothing in it gives days in a city.
 
-    Read are lines that begin with days or a city (the official layout, lists, tables, "day 1 to 5" with any dash, in
-    any case, accents or not), several such pairs on one line, and JSON objects with `day_range` and `place`, in a list
-    however wrapped. A plan ends where the days start over, or its JSON list ends. The last complete plan (one with
-    every one of `cities`) counts, neither a draft before it nor one cut off after it. Days within a sentence are read
-    only where they complete a plan and nothing else does: a mention of an event is no plan. Without any complete plan,
-    the one with the most of `cities` counts, the last of equals. Cities nobody asked for keep the answer's spelling.
+    Read are lines that begin with days or a city (the official layout, lists, tables), several such pairs on one line,
+    and JSON objects with `day_range` and `place`. A plan ends where the days start over, or its JSON list ends. The
+    last complete plan (one with every one of `cities`) counts, neither a draft before it nor one cut off after it. Days
+    within a sentence are read only where they complete a plan and nothing else does: a mention of an event is no plan.
+    Without a complete plan, the one with the most of `cities` counts, the last of equals.
     """
-    spelled = {chr(_FIRST + i): city for i, city in enumerate(sorted(cities, key=len, reverse=True))}
+    spelled = {chr(_FIRST + i): city for i, city in enumerate(sorted(set(cities), key=len, reverse=True))}
     names = [_plain(city) for city in spelled.values()]
     places = "|".join(f"({re.escape(name)})" for name in names) or "(?!)"
     asked = re.compile(rf"(?i)(?<!from )(?<![^\W\d_])(?:{places})(?!\w)")
@@ -141,9 +142,8 @@ def _lines(text: str) -> Iterator[_Entry]:
     for line in filter(str.strip, text.splitlines()):
         alone, heading = heading, None
         days, cities = list(_DAYS.finditer(line)), _cities(line)[:1]
-        if alone and not days:
-            if cities:
-                yield _Entry(*alone, cities)
+        if alone and cities and not days:
+            yield _Entry(*alone, cities)
         elif "|" in line and not days:
             cells = [cell.strip(" *_`\t") for cell in line.split("|")]
             headed = zip(columns, cells, strict=False)
@@ -154,15 +154,12 @@ def _lines(text: str) -> Iterator[_Entry]:
             elif any(map(_COLUMN.search, cells)):
                 columns = cells
         elif spans := days or list(_BARE.finditer(line)):
-            lead, days_at = _LEAD.match(line), spans[0].start()
-            start = lead.end() if lead else 0
-            # A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
-            named = _cities(line[start : start + 1]) and _LINK.fullmatch(line, start, days_at)
-            city_first = bool(_cities(line[:days_at]) if "|" in line else named)
-            certain = "|" in line or city_first or days_at <= start
+            before = line[: spans[0].start()]
+            city_first = bool(_cities(before) if "|" in line else _CITY_FIRST.fullmatch(before))
+            certain = "|" in line or city_first or bool(_LEAD.fullmatch(before))
             if certain or days:
                 yield from _stated(line, spans, city_first, certain)
-            if certain and len(spans) == 1 and not city_first and not _LETTER.search(line, spans[0].end()):
+            if certain and len(spans) == 1 and not city_first and not re.search(r"[^\W\d_]", line[spans[0].end() :]):
                 heading = _span(spans[0])
 
 
@@ -173,12 +170,10 @@ def _stated(line: str, days: list[re.Match[str]], city_first: bool, certain: boo
         first, last = _span(match)
         part = line[edges[i] : match.start()] if city_first else line[match.end() : edges[i + 1]]
         cities, unasked = _cities(part), _UNASKED.search(part)
-        if first == last and _FLYING.search(part):
-            if cities:
-                yield _Entry(first, last, cities, certain, flight=True)
-        elif cities:
-            yield _Entry(first, last, cities[:1], certain)
-        elif certain and unasked and unasked[1][0].isupper():
+        flight = first == last and bool(_FLYING.search(part))
+        if cities:
+            yield _Entry(first, last, cities if flight else cities[:1], certain, flight)
+        elif certain and not flight and unasked and unasked[1][0].isupper():
             yield _Entry(first, last, [unasked[1]])
 
 
