@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_held_out import HELD, helped
 from test_index import cells_of
-from test_synthesis import checked, sums
+from test_synthesis import SMALL
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
@@ -30,8 +30,8 @@ from anytime_lib.tools.estimate import estimate_run
 Config = Callable[..., RunConfig]
 
 ALL = [name for name in method_names() if name != "imported"]
-SMALL = {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "n_shots": 1, "answer_tokens": 16, "pool_problems": 3,
-         "pool_samples": 3, "pool_budget": 12, "difficulty": [0, 1]}  # fmt: skip
+TINY = SMALL | {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "pool_problems": 3, "pool_samples": 3,
+                "difficulty": [0, 1]}  # fmt: skip
 
 
 class Billing:
@@ -64,7 +64,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         server.script = billing = Billing(server)
         config = RunConfig(
             outputs=str(tmp_path_factory.mktemp("all")), model="fake", base_url=server.base_url, concurrency=8,
-            tasks=[sums(verify=checked)], methods=ALL, held_out=HELD | {"n_problems": 2}, **SMALL,
+            methods=ALL, held_out=HELD | {"n_problems": 2}, **TINY,
         )  # fmt: skip
         cells = run_sweep(config, progress=False)
         assert not np.isnan(settle(config, progress=False).difference)
@@ -119,9 +119,8 @@ SEARCHING = ["direct", "self_consistency", "tree_of_thoughts", "pdp_per_problem"
 def small(server: FakeServer, config: Config) -> Config:
     """Two problems of sums, one sample; every prompt is billed 10 tokens."""
     server.script, server.models = helped, ("fake", "other")
-    own = {"tasks": [sums(verify=checked)], "methods": SEARCHING, "vote_tokens": 12, "per_problem_tokens": 8,
-           "tree_step": 9}  # fmt: skip
-    return lambda **changed: config(**(SMALL | own | changed))
+    own = TINY | {"methods": SEARCHING, "vote_tokens": 12, "per_problem_tokens": 8, "tree_step": 9}
+    return lambda **changed: config(**(own | changed))
 
 
 def swept(config: RunConfig) -> pd.DataFrame:

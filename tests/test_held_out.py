@@ -13,7 +13,7 @@ from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_synthesis import checked, solver, sums
+from test_synthesis import SMALL, solver
 
 from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
 from anytime_lib.config.groups import HeldOutConfig
@@ -38,11 +38,9 @@ def helped(body: dict[str, Any], number: int) -> Any:
 @pytest.fixture
 def run(server: FakeServer, config: Config) -> Config:
     server.script = helped
-    return lambda **settings: config(
-        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp_grader"], "pool_problems": 3, "pool_samples": 3,
-            "pool_budget": 12, "n_shots": 1, "answer_tokens": 16, "budgets": [2, 5], "difficulty": [0, 1],
-            "settle": HELD} | settings)
-    )  # fmt: skip
+    own = SMALL | {"methods": ["base", "pdp_grader"], "pool_problems": 3, "pool_samples": 3, "budgets": [2, 5],
+                   "difficulty": [0, 1], "settle": HELD}  # fmt: skip
+    return lambda **settings: config(**(own | settings))
 
 
 def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Config) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import pandas as pd
 import pytest
 from fake_server import FakeServer, say_something
 from hypothesis import given, settings
@@ -44,9 +45,8 @@ class Respondent(Replies):
         n = chance.choice([most, chance.randint(0, most)])
         text = "".join(chance.choice("AB") for _ in range(n))
         self.steering += n * (request.kind != "answer" or most < 32)  # of answers, those that the judge is shown
-        return {"text": text, "reasoning": "", "reasoning_tokens": 0, "completion_tokens": n,
-                "ends": list(range(1, n + 1)), "first": {},
-                "finish_reason": "length" if n == most else "stop"}  # fmt: skip
+        ended = {"finish_reason": "length" if n == most else "stop", "completion_tokens": n}
+        return await super().complete(request) | ended | {"text": text, "ends": [*range(1, n + 1)]}
 
 
 budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(sorted)
@@ -107,9 +107,9 @@ def test_every_method_spends_and_asks_what_it_may(server: FakeServer, config: Co
     assert {"value", "explain", "principle", "judge", "synthesis"} < set(made)
 
 
-def one(config: Config, method: str, budgets: list[int], **settings: Any) -> RunConfig:
-    """One sample of one problem."""
-    return config(methods=[method], n_problems=1, n_samples=1, budgets=budgets, **settings)
+def cells_of_one(config: Config, method: str, budgets: list[int], **settings: Any) -> pd.DataFrame:
+    """Cells of one sample of one problem."""
+    return run_sweep(config(methods=[method], n_problems=1, n_samples=1, budgets=budgets, **settings), progress=False)
 
 
 def test_direct_is_one_answer_and_no_reasoning(server: FakeServer, config: Config) -> None:
@@ -130,8 +130,8 @@ def test_few_shot_shows_gold_of_the_pool(server: FakeServer, config: Config) -> 
     run = config(methods=["few_shot"], n_pairs=2)
     task, problems = load_task("gpqa"), split_problems(load_task("gpqa"), run.task("gpqa"), run.seed)
     run_sweep(run, progress=False)
-    for messages in [r["messages"] for r in server.requests]:
-        said = [m["content"] for m in messages if m["role"] == "assistant"]
+    for request in server.requests:
+        said = [m["content"] for m in request["messages"] if m["role"] == "assistant"]
         assert all(task.gold_answer(p) in said for p in problems.pool[:2])
 
 
@@ -148,10 +148,9 @@ def test_self_consistency_reads_traces_until_the_budget_is_used(server: FakeServ
         return next(a for r, a in reasonings.items() if r.startswith(body["messages"][-2]["content"]))
 
     server.script = script
-    run = one(config, "self_consistency", [2, 3, 5, 6, 8], vote_tokens=4)
-    cells = run_sweep(run, progress=False)
+    cells = cells_of_one(config, "self_consistency", [2, 3, 5, 6, 8], vote_tokens=4)
     assert cells.tokens_used.tolist() == [2, 3, 5, 6, 8]
-    with Store(run.folder / "store.sqlite") as store:
+    with Store(config().folder / "store.sqlite") as store:
         said = [(store.get(key) or {})["text"] for key in cells.answer_key]
     assert said == ["A", "A", "A", "A", "B"]  # a tie stays with the first, and what is not read has no vote
     traces = [r for r in server.requests if r.get("logprobs")]
@@ -197,8 +196,7 @@ def test_tree_of_thoughts_answers_from_the_leaf_that_it_values_most(server: Fake
         return f"{name}1 {name}2 {name}3"
 
     server.script = script
-    run = one(config, "tree_of_thoughts", [2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1)
-    cells = run_sweep(run, progress=False)
+    cells = cells_of_one(config, "tree_of_thoughts", [2, 3, 5, 8, 9, 16], tree_step=3, tree_width=1)
     context = [r["messages"][-2]["content"] for r in server.requests if "seed" not in r and len(r["messages"]) > 1]
     # a (3), its value (1), b (3), value (1), c after b (3), value (1), d after b (3), which nothing is left to value
     assert context == ["a1 a2", "a1 a2 a3", "b1 b2 b3", "b1 b2 b3\nc1 c2 c3"]
@@ -215,8 +213,7 @@ def test_pdp_per_problem_judges_its_own_attempts_within_the_budget(server: FakeS
         return next(texts) if number and body.get("seed") else "B"
 
     server.script = script
-    run = one(config, "pdp_per_problem", [2, 7, 10, 12, 40], per_problem_tokens=3)
-    cells = run_sweep(run, progress=False)
+    cells = cells_of_one(config, "pdp_per_problem", [2, 7, 10, 12, 40], per_problem_tokens=3)
     forced = [r for r in server.requests if "seed" not in r and len(r["messages"]) == 3]
     read = [r["messages"] for r in forced if r["max_tokens"] > 3]
     # p (3) + answer (1) + q (3) + answer (1) + two verdicts (1 each) = 10 before the reasoning r
@@ -341,6 +338,5 @@ def test_a_failed_answer_is_one_cell_s_error_and_a_failed_search_those_that_foll
         return "Zz one two" if body.get("seed") else "Answer: A"
 
     server.script = script
-    run = one(config, "tree_of_thoughts", [1, 2, 20, 30], tree_step=3)
-    cells = run_sweep(run, progress=False)
+    cells = cells_of_one(config, "tree_of_thoughts", [1, 2, 20, 30], tree_step=3)
     assert cells.status.tolist() == ["error", "ok", "error", "error"]

@@ -50,7 +50,7 @@ def solver(body: dict[str, Any], number: int) -> Any:
     """Reasons in words of chance; answers right where they begin with an even letter; judges by the answers, with its
     letters' log-probabilities, and a liking for A."""
     asked = body["messages"][-1]["content"]
-    if "ATTEMPT A: " in asked:
+    if judges(body):
         n = int(re.search(r"is (\d+)", asked)[1]) + 1  # type: ignore[index]
         a, b = asked.split("ATTEMPT A: ")[1].split("Which attempt")[0].split("ATTEMPT B: ")
         better = a.strip().endswith(f" {n}") - b.strip().endswith(f" {n}")
@@ -72,13 +72,17 @@ def judge_says(letter: str, odds: float) -> tuple[int, dict[str, Any]]:
     return 200, about | {"choices": [choice], "usage": usage}
 
 
+def judges(body: dict[str, Any]) -> bool:
+    return "ATTEMPT A: " in body["messages"][-1]["content"]
+
+
+SMALL = {"tasks": [sums(verify=checked)], "pool_budget": 12, "n_shots": 1, "answer_tokens": 16}
+
+
 @pytest.fixture
 def run(server: FakeServer, config: Config) -> Config:
-    server.script = solver
-    return lambda **settings: config(
-        **({"tasks": [sums(verify=checked)], "methods": ["base", "pdp"], "pool_problems": 4, "pool_samples": 4,
-            "pool_budget": 12, "n_shots": 1, "answer_tokens": 16} | settings)
-    )  # fmt: skip
+    server.script, own = solver, SMALL | {"methods": ["base", "pdp"], "pool_problems": 4, "pool_samples": 4}
+    return lambda **settings: config(**(own | settings))
 
 
 def synthesised(config: RunConfig, by: Any = None) -> Any:
@@ -89,9 +93,9 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     judge = synthesised(run(), "judge")
     assert judge.comparisons.outcome.isin(["first", "second", "tie", "identical"]).all()
     asked = len(server.requests)
-    judging = sum("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
+    assert any(map(judges, server.requests))
     found = {by: synthesised(run(), by) for by in PREFERENCE_SOURCES}
-    assert len(server.requests) == asked and judging > 0
+    assert len(server.requests) == asked
     decided = judge.comparisons[judge.comparisons.outcome.isin(["first", "second"])]
     better = decided.score_first > decided.score_second
     assert len(decided) and (better == (decided.outcome == "first")).all()  # this judge is right
@@ -109,17 +113,14 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
 
 def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
     assert synthesised(run(), "grader").preferences
-    assert not any("ATTEMPT A: " in r["messages"][-1]["content"] for r in server.requests)
+    assert not any(map(judges, server.requests))
     run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
     asked = [json.dumps(r, sort_keys=True) for r in server.requests]
-    assert len(set(asked)) == len(asked) and sum("ATTEMPT A: " in text for text in asked) > 0
+    assert len(set(asked)) == len(asked) and any(map(judges, server.requests))
 
 
 def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> None:
-    def unsure(body: dict[str, Any], n: int) -> Any:
-        return "Both are fine" if "ATTEMPT A: " in body["messages"][-1]["content"] else solver(body, n)
-
-    server.script = unsure
+    server.script = lambda body, n: "Both are fine" if judges(body) else solver(body, n)
     found = synthesised(run())
     assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
     assert "no usable preference pairs from 24 comparisons" in found.summary() and "unparsed" in found.summary()
@@ -304,7 +305,7 @@ def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run
 
     def explains(body: dict[str, Any], n: int) -> Any:
         said = solver(body, n)
-        if "ATTEMPT A: " in body["messages"][-1]["content"]:
+        if judges(body):
             said[1]["choices"][0]["message"]["content"] += ". Quagga"
         elif body.get("logprobs"):
             return f"Quagga: {say_something(body, n)}"

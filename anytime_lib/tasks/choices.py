@@ -43,18 +43,18 @@ _MARK = re.compile(
       (?:\s(?:to|for)\s[^.:;!?\n]{{1,60}}?(?=\s(?:is|should|must|would)\b))?
       [\s)\]]{{0,6}}+
       (?: (?P<never> isn't\b )
-        | (?P<link> (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
+        | (?: (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
             | [-–—](?=\s) | [是为為はが은는]:? | (?<=\])|(?<=\]\s) )
         | (?P<bare> \| | (?<=\s) ) )
-  | (?P<pick> \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
+  | (?: \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
       | \bI(?:'m|\sam)\sgoing\swith\b | (?:故|应|應|因此|所以)[选選](?![项項]):? )
     """
 )
 # Before a bare "answer", which states something only where it opens a line or a table's row.
 _OPENS = re.compile(r"(?im)^[\s|]{0,6}(?:(?:the|my|final|correct|best)\s){0,3}$")
 _TAIL = re.compile(
-    rf"(?i){_OPEN}{_FILLER}(?:(?P<both>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b)"
-    r"|(?P<void>(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b)"
+    rf"(?i){_OPEN}{_FILLER}(?:(?P<none>(?:either|both|neither|between)\b{_OPEN}{_FILLER}(?-i:[A-D])\b"
+    r"|(?:none|unknown|unclear|undetermined|not (?:sure|known|clear|certain|listed|given))\b)"
     rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
@@ -131,11 +131,11 @@ def _plain(text: str) -> str:
 
 
 def _marked(text: str, mark: re.Match[str], options: Sequence[str]) -> tuple[str, int, bool]:
-    """Letter ("" for none, "both", "none"), where it ends, and whether it is negated, after "the answer is"."""
-    tail, end, letter = _TAIL.match(text, mark.end()), mark.end(), ""
-    if tail:
+    """Letter ("" for nothing said, "none", "both"), where it ends, and whether it is negated, after "the answer is"."""
+    end, letter = mark.end(), ""
+    if tail := _TAIL.match(text, end):
         end = tail.end()
-        letter = "both" if tail["both"] else "none" if tail["void"] else _named(text, tail, options)
+        letter = "none" if tail["none"] else _named(text, tail, options)
         if mark["box"] and tail["letter"] and "}" not in text[tail.end("letter") : end + 5 * WINDOW]:
             letter = ""  # a box cut short
     if len(letter) != 1 and (option := _stated_option(text[mark.end() :], options)):
