@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from anytime_lib import Parameters, RunConfig
-from anytime_lib.cli import main
 from anytime_lib.config import parameter_names
 from anytime_lib.errors import ConfigError
 
@@ -61,12 +60,6 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
         with pytest.raises(ConfigError, match="environment variable") as error:
             RunConfig(**settings)
         assert "secret" not in str(error.value)
-
-
-def test_a_port_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "m.gguf").write_bytes(b"GGUF")
-    assert main(["serve", "--port=65536", f"--gguf={tmp_path / 'm.gguf'}"]) == 2
-    assert "port 65536 is none or taken" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])

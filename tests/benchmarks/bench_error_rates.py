@@ -166,7 +166,7 @@ def adverse(n: int, k: int, shape: str, curves: tuple[Floats, Floats], repetitio
 
 def main() -> None:
     args, rows = options(__doc__, repetitions=2_000, save=False), []
-    for n, k, shape in [*itertools.product((30, 198), (1, 4, 10), PROMISED_SHAPES)]:
+    for n, k, shape in itertools.product((30, 198), (1, 4, 10), PROMISED_SHAPES):
         rows.append(study(n, k, shape, args.repetitions) | {"curve": "rising", "shape_of_curves": SAME})
     for n in (30, 198):
         found = study(n, 4, "uniform", args.repetitions, curve=FALLING)
