@@ -50,10 +50,6 @@ class Judgement:
     log_odds: tuple[float | None, float | None] = (None, None)
     keys: tuple[str, ...] = ()
 
-    @property
-    def decided(self) -> bool:
-        return self.outcome in ("first", "second")
-
 
 def log_odds(text: str, alternatives: Mapping[str, float]) -> float | None:
     """The log-odds (nats) of A over B in a verdict; None if it cannot be read.
@@ -113,7 +109,7 @@ def _outcome(margin: float, tie: float) -> Outcome:
 def agreed(judge: Judgement, other: Judgement) -> Judgement:
     """The judge's verdict where another comes to the same; a tie of either is a tie."""
     for each in (judge, other):
-        if not each.decided:
+        if each.outcome not in ("first", "second"):
             return replace(judge, outcome=each.outcome, margin=None)
     return judge if judge.outcome == other.outcome else replace(judge, outcome="disagree")
 

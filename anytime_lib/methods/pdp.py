@@ -40,7 +40,6 @@ class Pairs(Preparation):
             raise ConfigError(f"{task.name} has no checker that works without gold answers; use pdp or pdp_agreement")
 
     async def __call__(self, client: Client, on: PrepTask) -> Synthesis:
-        """Raises DataError if the pool shares a problem with the test set, and what `check` does."""
         self.check(on.task)
         found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
         compared, pool = list(itertools.chain.from_iterable(found)), on.settings.pool

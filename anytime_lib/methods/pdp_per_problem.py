@@ -42,8 +42,8 @@ class PdpPerProblem(Searching):
         for asked in verdict_messages(problem, *texts) if texts[0] != texts[1] else []:
             said.append(await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20))
             yield Step(traces[0])
-        if said and (judgement := verdict(said)).decided:
-            winner, loser = (0, 1) if judgement.outcome == "first" else (1, 0)
+        if said and (outcome := verdict(said).outcome) in ("first", "second"):
+            winner, loser = (0, 1) if outcome == "first" else (1, 0)
             shown = {"winner": texts[winner], "loser": texts[loser], "question": context.task.question(problem)}
             question = prompt("pdp_per_problem.question", **shown)
             messages = chain_of_thought(context.task, problem, context.shots, question)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from anytime_lib.methods.base import BudgetAnswer, BudgetSpent, Context, Method, Session
@@ -37,7 +38,7 @@ class Searching(Method):
     ) -> AsyncIterator[BudgetAnswer]:
         budgets, spent, last = deque(session.budgets), 0, False
         held: tuple[Trace, int] | None = None  # a trace, and after how many of its tokens it is read
-        try:
+        with suppress(BudgetSpent):
             async for step in self.steps(problem, context, session):
                 while budgets and budgets[0] < session.spent:
                     budget = budgets.popleft()
@@ -47,8 +48,6 @@ class Searching(Method):
                 held, spent, last = (step.trace, step.trace.n_tokens), session.spent, step.last
                 if last or not budgets:
                     break
-        except BudgetSpent:
-            pass
         if held and budgets:
             answer = await session.read_out(*held)
             for budget in budgets:

@@ -60,6 +60,4 @@ class Imported(Base):
     name = "imported"
 
 
-METHODS: dict[str, Method] = {
-    method.name: method for method in (Direct(), Base(), FewShot(), BudgetPrompt(), Imported())
-}
+METHODS: dict[str, Method] = {m.name: m for m in (Direct(), Base(), FewShot(), BudgetPrompt(), Imported())}

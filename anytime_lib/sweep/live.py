@@ -50,8 +50,7 @@ class LiveBackend:
         endpoint = await self._endpoint()
         if (row := self.store.get(request.key)) is not None:  # another asked while the endpoint was reached
             return row
-        asking = self._asking.get(request.key)
-        if asking is None:
+        if (asking := self._asking.get(request.key)) is None:
             asking = self._asking[request.key] = asyncio.create_task(self._ask(endpoint, request))
             asking.add_done_callback(lambda ended: self._ended(request.key, ended))
         try:

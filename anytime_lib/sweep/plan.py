@@ -98,8 +98,6 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
     found = task.problems(source, wanted, seed, "all" if whole else part, settings.difficulty)
     if len(found) < wanted:
         keeps = "; some are kept for the other split: name a pool_source of its own" if source and not whole else ""
-        place = source or "the built-in set"
-        raise DataError(
-            f"{task.name}: {wanted} {part} problems wanted, {place} holds {len(found)}; ask for fewer{keeps}"
-        )
+        holds = f"{source or 'the built-in set'} holds {len(found)}"
+        raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")
     return found

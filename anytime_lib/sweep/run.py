@@ -86,8 +86,7 @@ def run_synthesis(config: RunConfig, *, by: PreferenceSource = "judge", progress
 
 @asynccontextmanager
 async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
-    """A run with its store and model. Where it ends in an error, what is in flight is paid for: it is let come back and
-    stored."""
+    """A run with its store and model. Where it ends in an error, what is in flight is let come back and stored."""
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:

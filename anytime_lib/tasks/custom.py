@@ -93,9 +93,8 @@ class CustomTask:
                 name = int(name)
             content = digest([self.name, text, gold])
             if content not in seen and (difficulty is None or known.get("difficulty") in difficulty):
-                yield Problem(
-                    f"{self.name}-{content[:10]}" if name is None else str(name), self.name, text, gold, known
-                )
+                id = f"{self.name}-{content[:10]}" if name is None else str(name)
+                yield Problem(id, self.name, text, gold, known)
             seen.add(content)
 
     def question(self, problem: Problem) -> str:
