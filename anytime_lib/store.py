@@ -175,14 +175,6 @@ class Store(AbstractContextManager["Store"]):
         where = " AND ".join(f"{name} = ?" for name in only) or "1"
         return tidy(self._frame(f"SELECT * FROM cells WHERE {where} ORDER BY {', '.join(CELL_KEY)}", *only.values()))
 
-    def answered(self, task: str | None = None) -> Iterator[tuple[dict[str, Any], str]]:
-        """Every cell (of a task) with an answer, and the stored response (JSON); cells may be written meanwhile."""
-        query = """SELECT cells.*, requests.response FROM cells JOIN requests ON requests.key = cells.answer_key
-            WHERE requests.status = 'ok' AND cells.task = coalesce(?, cells.task)"""
-        with self.snapshot() as db:
-            for *values, response in db.execute(query, (task,)):
-                yield dict(zip(CELL_COLUMNS, values, strict=True)), response
-
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, for one long read while others write."""

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks import aime_source
-from anytime_lib.tasks.aime import TASK, extract_integer
+from anytime_lib.tasks.aime import TASK
 from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.types import Problem
 
 PROBLEM = Problem("p", "aime", "What is ${x}$ if $a+b$?", 18)

@@ -205,7 +205,7 @@ def test_what_another_reader_graded_is_graded_again(
     with Store(run.folder / "store.sqlite") as store:
         now = store.cells()
         assert set(now.grader) == {1}
-        rows = [cell | {"run": "older", "grader": None, "score": 0.9} for cell, _ in store.answered()]
+        rows = [cell | {"run": "older", "grader": None, "score": 0.9} for cell, *_ in stored_answers(store)]
         store.put_cells(rows)
     run_sweep(run, progress=False)
     assert f"sums: graded again, for another version of its reader did it before; {len(rows)} grades" in caplog.text

@@ -19,7 +19,8 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.registry import load_task
 from anytime_lib.tasks import gpqa
 from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.gpqa import COLUMNS, LETTERS, OPTIONS, REPO, TASK, extract_choice
+from anytime_lib.tasks.choices import extract_choice
+from anytime_lib.tasks.gpqa import COLUMNS, LETTERS, OPTIONS, REPO, TASK
 from anytime_lib.types import Problem, digest
 
 SECRET = "whose-text-must-not-spread"

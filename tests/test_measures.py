@@ -77,10 +77,9 @@ def flat(loss: list[float], n: int = 300, k: int = 4, seed: int = 0) -> pd.DataF
 
 def test_the_least_budget_and_what_it_saves() -> None:
     cells = flat([0.3, 0.1, 0, 0, 0])
-    found = least_sufficient_budget(cells, margin=0.05, price=10).iloc[0]
+    found = least_sufficient_budget(cells, margin=0.05).iloc[0]
     assert (found.budget, found.tokens_saved, found.share_saved) == (4, 12, 0.75)
-    assert found.dollars_saved == pytest.approx(12 * 1000 * 10 / 1e6)
-    assert "4 tokens are enough" in found.says and "(75%, $0.12 per 1,000 traces)" in found.says
+    assert "4 tokens are enough" in found.says and "(75%)" in found.says
 
 
 def test_where_no_budget_is_shown_to_be_enough() -> None:

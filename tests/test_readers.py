@@ -14,8 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_lib.tasks.aime import extract_integer
-from anytime_lib.tasks.gpqa import LETTERS, extract_choice
+from anytime_lib.tasks.choices import extract_choice
+from anytime_lib.tasks.gpqa import LETTERS
+from anytime_lib.tasks.integers import extract_integer
 
 INTEGERS, CHOICES = (
     yaml.safe_load(Path(__file__).with_name(f"{kind}_cases.yaml").read_text(encoding="utf-8"))

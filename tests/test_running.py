@@ -260,4 +260,4 @@ def test_the_bar_tells_the_running_total_and_retries_with_their_reason(
 def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     run_sweep(config(tasks=["aime", "gpqa"], methods=["few_shot"], n_shots=1, pool_problems=3))
     told = capsys.readouterr().out
-    assert "aime: 3 problems are tested, 1 are examples, 3 make the pool; gpqa: 3 problems are tested" in told
+    assert "aime: 3 problems are tested, 1 are examples, 3 make the pool\ngpqa: 3 problems are tested" in told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_rare_losses_are_not_called_none(n: int, margin: float) -> None:
         quality[1, :lost] = 0
         found, chance = of(quality), scipy_stats.binom.pmf(lost, n, margin)
         wrong += chance * noninferior(found, margin).holds
-        by_draws += chance * (found.confidence_interval(0.9).low > -margin)
+        by_draws += chance * (replace(found, confidence_level=0.9).confidence_interval().low > -margin)
         exact = scipy_stats.binomtest(lost, n, margin, alternative="less").pvalue
         assert np.mean(possible_means(np.arange(n) < lost) >= margin) == pytest.approx(exact, abs=0.02)
         assert noninferior(found, margin).pvalue >= exact - 0.02
@@ -102,7 +103,7 @@ def test_rare_losses_are_not_called_none(n: int, margin: float) -> None:
 def test_margins_agree_with_the_interval() -> None:
     """Equivalence at alpha holds just when the 1 - 2 alpha interval lies inside the margins, and Gaffke's bounds do."""
     found = of(scores(60, 0.02), n_resamples=4_000)
-    low, high = found.confidence_interval(0.9)
+    low, high = replace(found, confidence_level=0.9).confidence_interval()
     low, high = min(low, -upper_bound(-found.contributions)), max(high, upper_bound(found.contributions))
     for margin in np.linspace(0.005, 0.2, 60):
         if min(abs(-margin - low), abs(margin - high)) > 1e-3:
@@ -240,7 +241,8 @@ def test_probability_of_improvement_and_profiles_are_rliables() -> None:
     cells = table(np.stack([base.T, better.T])[..., None].repeat(3, axis=-1))
     found = compare(cells, baseline="base", treatment="better", order="raw", n_resamples=50)
     assert probability_of_improvement(found).probability.item() == pytest.approx(0.6388888888888888, abs=1e-12)
-    profile = performance_profile(cells, [0.05, 0.25, 0.45, 0.65, 0.85], n_resamples=50)
+    profile = performance_profile(cells, n_resamples=50)
+    profile = profile[profile.tau.round(2).isin([0.05, 0.25, 0.45, 0.65, 0.85])]
     for name, kept in said.items():
         assert profile[profile.method == name].share.to_numpy() == pytest.approx(kept, abs=1e-8)
     assert np.all((profile.low <= profile.share) & (profile.share <= profile.high))
@@ -262,14 +264,14 @@ def test_probability_of_improvement_of_whole_traces_weighed_as_the_index_is() ->
     quality[1] += 0.1
     quality[:, :, :2, 3:] = np.nan  # the larger half of some traces is missing: they are in no pair
     found = probability_of_improvement(of(quality, budgets=[1, 2, 3, 4, 5])).iloc[0]
-    assert (found.probability, found.low, found.high) == (1, 1, 1) and "point" in found.note
+    assert (found.probability, found.low, found.high) == (1, 1, 1)
     quality = np.zeros((2, 20, 4, 6))
     quality[1][..., :4] = quality[0][..., 4:] = 1  # right at four small budgets, against two large ones
     late = of(quality, budgets=[1, 2, 4, 8, 512, 1024], order="raw")
     assert late.statistic < 0 and probability_of_improvement(late).probability.item() == 0
     one = probability_of_improvement(of(scores(1, 0.3))).iloc[0]
-    assert np.isnan([one.low, one.high]).all() and "one problem" in one.note
+    assert np.isnan([one.low, one.high]).all()
     quality = scores(5)
     quality[..., 0] = np.nan
     none = probability_of_improvement(of(quality)).iloc[0]
-    assert np.isnan(none.probability) and none.n_problems == 0 and "whole trace" in none.note
+    assert np.isnan(none.probability) and none.n_problems == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import traceback
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep, run_s
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
 from anytime_lib.methods.leap import Principles
-from anytime_lib.methods.pdp import choose, cost, shuffled
+from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
@@ -198,7 +199,8 @@ def test_pairs_fit_their_allowance_and_every_pair_is_accounted_for(
 ) -> None:
     chosen, left_out = choose(usable, n, allowance)
     assert len(chosen) <= n and len(chosen) + sum(left_out.values()) == len(usable)
-    assert allowance is None or sum(map(cost, chosen)) <= allowance
+    costs = [p.winner.tokens + p.loser.tokens + math.ceil(len(p.problem.text.encode()) / 3) for p in chosen]
+    assert allowance is None or sum(costs) <= allowance
     if allowance is None:
         problems = [p.problem.id for p in chosen]
         assert len(set(problems)) == min(len(problems), len({p.problem.id for p in usable}))

@@ -24,7 +24,7 @@ class Principles:
         low: a principle from each mistake, at most one a pool problem; left out where the request failed.
         high: these in short; "" where that failed.
         mistakes: pool problems with an attempt that could be read and is wrong.
-        attempts: how many were `made`, `failed`, or had `hidden` reasoning.
+        attempts: as `from_attempts` counts them.
     """
 
     task: str

@@ -78,22 +78,18 @@ def choose(
     while waiting and len(chosen) < n_pairs:
         best = min(waiting, key=rank)
         waiting.remove(best)
-        if cost(best) > left:
+        # Tokens of both attempts as they were counted, of the problem's text one every three bytes, on the high side.
+        cost = best.winner.tokens + best.loser.tokens + math.ceil(len(best.problem.text.encode()) / 3)
+        if cost > left:
             too_long += 1
             continue
         chosen.append(best)
-        left -= cost(best)
+        left -= cost
         problems[best.problem.id] += 1
         levels[level_of(best.problem)] += 1
         answers.add(best.winner.answer)
     reasons = {"over the token allowance": too_long, "not among the first": len(waiting)}
     return chosen, {why: n for why, n in reasons.items() if n}
-
-
-def cost(pair: Preference) -> int:
-    """Tokens a pair takes in a prompt: those of both attempts as they were counted, and of the problem's text a token
-    every three bytes, on the high side."""
-    return pair.winner.tokens + pair.loser.tokens + math.ceil(len(pair.problem.text.encode()) / 3)
 
 
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:

@@ -39,7 +39,7 @@ class Synthesis:
             reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
             that of the first attempt, outcome as in `Judgement`, score the gold one (only the grader chooses by it).
         usable: every pair with a verdict, chosen or not.
-        attempts: how many were `made`, `failed`, or had `hidden` reasoning.
+        attempts: as `from_attempts` counts them.
         left_out: usable pairs that were not chosen, by reason.
         made_with: model, endpoint, seed and the settings that determine the pairs.
     """

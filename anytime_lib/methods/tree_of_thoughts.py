@@ -14,7 +14,7 @@ from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
 from anytime_lib.methods.judge import log_odds
 from anytime_lib.methods.search import Searching, Step
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Message, Problem, Trace
+from anytime_lib.types import Problem, Trace
 
 VALUE_TOKENS = 4
 """Of a valuation: a letter, and room for what some models put around it."""
@@ -43,34 +43,24 @@ class TreeOfThoughts(Searching):
         while beam:
             grown: list[tuple[float, Trace]] = []
             for i, (_, node) in enumerate(beam):
+                asked, before = node.messages, f"{node.text}\n" if node.text else ""
+                if node.text:
+                    step = {"role": "user", "content": prompt("tree_of_thoughts.step")}
+                    asked = [*asked, {"role": "assistant", "content": node.text}, step]
                 for branch in range(self.branches):
-                    thought = await session.trace(_next(node), step_tokens, branch)
-                    leaf = _joined(node, thought)
+                    thought = await session.trace(asked, step_tokens, branch)
+                    ends = [*node.ends, *(len(before.encode()) + end for end in thought.ends)]
+                    leaf = replace(thought, messages=node.messages, text=before + thought.text, ends=ends)
                     yield Step(best or leaf, grows=best is None)
                     if thought.n_tokens:
-                        asked = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
-                        turn = {"role": "user", "content": asked}
+                        doubt = prompt("tree_of_thoughts.value", problem=problem.text, thoughts=leaf.text)
+                        turn = {"role": "user", "content": doubt}
                         said = await session.say([turn], VALUE_TOKENS, "value", alternatives=20)
                         value = log_odds(said.text, said.first)
                         grown.append((-math.inf if value is None else value, leaf))
                         best = max([*grown, *beam[i + 1 :]], key=lambda of: (of[0], of[1].n_tokens))[1]
                         yield Step(best)
             beam = sorted(grown, key=lambda of: -of[0])[: self.width]
-
-
-def _joined(first: Trace, second: Trace) -> Trace:
-    """A reasoning and its continuation as one trace, asked for as the first was."""
-    text = f"{first.text}\n" if first.text else ""
-    ends = [*first.ends, *(len(text.encode()) + end for end in second.ends)]
-    return replace(second, messages=first.messages, text=text + second.text, ends=ends)
-
-
-def _next(node: Trace) -> list[Message]:
-    """The conversation that asks for the next thought."""
-    if not node.text:
-        return node.messages
-    asked = {"role": "user", "content": prompt("tree_of_thoughts.step")}
-    return [*node.messages, {"role": "assistant", "content": node.text}, asked]
 
 
 METHODS: dict[str, Method] = {"tree_of_thoughts": TreeOfThoughts()}

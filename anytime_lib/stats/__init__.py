@@ -1,7 +1,4 @@
-"""How sure is a number, is a difference more than chance, and how large a study does it take?
-
-The names that most analyses need; each module of this package is one question, and has the rest.
-"""
+"""The statistics that most analyses need; each module of this package is one question, and has the rest."""
 
 from anytime_lib.stats.compare import Comparison, compare, min_detectable_effect
 from anytime_lib.stats.estimate import band, bounds, estimate

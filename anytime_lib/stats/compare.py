@@ -53,10 +53,10 @@ class Comparison:
     quality: Floats = field(repr=False, default_factory=lambda: np.full((2, 1, 1, 2), np.nan))
     budgets: list[int] = field(repr=False, default_factory=lambda: [1, 2])
 
-    def confidence_interval(self, confidence_level: float | None = None) -> Interval:
+    def confidence_interval(self) -> Interval:
         """The interval of the difference; a point when all draws are equal."""
-        level = confidence_level or self.confidence_level
-        return Interval(*map(float, interval(self.draws, self.statistic, n=self.n_problems, confidence_level=level)))
+        ends = interval(self.draws, self.statistic, n=self.n_problems, confidence_level=self.confidence_level)
+        return Interval(*map(float, ends))
 
     @property
     def direction(self) -> int:
@@ -163,8 +163,8 @@ def compare(
         settings: n_resamples, seed, confidence_level.
     """
     quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
-    names: dict[str, Any] = {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
-    return compare_arrays(quality, budgets, statistic or index_of(order), **names, **settings)
+    settings |= {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
+    return compare_arrays(quality, budgets, statistic or index_of(order), **settings)
 
 
 def compare_arrays(
@@ -202,19 +202,17 @@ def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
     problems. A trace that lacks a budget is in no pair.
 
     Returns:
-        One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces), note.
+        One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces).
     """
     first, second = np.round(index_of("raw").of(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
     better = np.sign(second[:, :, None] - first[:, None, :]).reshape(len(first), -1, 1)  # NaN where either is missing
     shares = average((better + 1) / 2)[:, 0]
     each = shares[~np.isnan(shares)]
-    n, value, half = len(each), float(each.mean()) if len(each) else np.nan, np.nan
-    note = "one problem has no spread to judge by" if n else "no problem has a whole trace in both arms"
-    if n > 1:
-        half = float(distributions.t.isf((1 - comparison.confidence_level) / 2, n - 1) * distributions.sem(each))
-        note = "" if half else "the same on every problem, so the interval is a point"
+    n, value = len(each), each.mean() if len(each) else np.nan
+    factor = distributions.t.isf((1 - comparison.confidence_level) / 2, n - 1)
+    half = factor * distributions.sem(each) if n > 1 else np.nan
     low, high = np.clip([value - half, value + half], 0.0, 1.0)
-    return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n, "note": note}])
+    return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n}])
 
 
 def min_detectable_effect(

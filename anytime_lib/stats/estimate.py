@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
@@ -81,15 +80,14 @@ def band(
 
 
 def index_variants(
-    cells: pd.DataFrame, *, n_resamples: int = 2_000, n_permutations: int = 100, seed: Seed = 0,
-    confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+    cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95
+) -> pd.DataFrame:
     """Every variant of the index for every arm, each beside what it would read if budgets made no difference: each
     trace's scores dealt to its budgets at random. What that reads above `raw` is made by the maximum alone.
 
     Returns:
-        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over permutations),
-        null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
+        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over 100 such
+        deals), null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
     """
     scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
     rows = []
@@ -100,7 +98,7 @@ def index_variants(
             resampling, permuting = generator(seed).spawn(2)
             curve = mean_curve(quality, order)
             drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
-            flat = [mean_curve(permuting.permuted(quality, axis=-1), order) for _ in range(n_permutations)]
+            flat = [mean_curve(permuting.permuted(quality, axis=-1), order) for _ in range(100)]
             for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
                 value, null = read(curve, budgets), read(np.array(flat), budgets)
@@ -112,18 +110,16 @@ def index_variants(
 
 
 def performance_profile(
-    cells: pd.DataFrame, taus: ArrayLike | None = None, *, n_resamples: int = 2_000, seed: Seed = 0,
-    confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+    cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95
+) -> pd.DataFrame:
     """The performance profile of every arm: the share of its traces (over all problems) whose index lies above each
-    threshold (101 from 0 to 1 by default). Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the
-    Statistical Precipice" (arXiv 2108.13264).
+    of 101 thresholds from 0 to 1. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
+    Precipice" (arXiv 2108.13264).
 
     Returns:
         One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
     """
-    thresholds = np.linspace(0, 1, 101) if taus is None else np.asarray(taus, float)
-    tables, mean = [], curve_of("raw")
+    thresholds, tables, mean = np.linspace(0, 1, 101), [], curve_of("raw")
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         scores = index_of("raw").of(quality, budgets)[..., None]  # of every trace by itself

@@ -1,6 +1,5 @@
 """What may be concluded of several methods? A family declared beforehand, margins, and verdicts by rule.
 
-A member that cannot be compared stays in the family with its reason, and counts as not rejected.
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
@@ -84,14 +83,13 @@ def compare_family(
     for place, part in cells.groupby(ARM[:3], sort=False):
         methods = [str(m) for m in part.method.unique()]
         against = [(baseline, m) for m in methods if m != baseline and baseline in methods]
-        run, model, task = map(str, place)
         for first, second in pairs or against:
             named: dict[str, Any] = {"baseline": first, "treatment": second, "confidence_level": confidence_level}
             try:
                 comparison = compare(part, **named, **settings)
             except DataError as error:
                 comparison = Comparison(reason=str(error), **named)
-            found[Member(run, model, task, first, second)] = comparison
+            found[Member._make([*map(str, place), first, second])] = comparison
     return Family(found, 1 - confidence_level)
 
 
@@ -117,14 +115,12 @@ def noninferior(comparison: Comparison, margin: float) -> MarginResult:
     The larger of two p-values: by the draws, which know only of losses that were seen, and by Gaffke's bound on the
     problems' contributions (see `upper_bound`), which allows for rare and large ones.
     """
-    claim = f"{comparison.treatment} is worse than {comparison.baseline} by less than {margin:g}"
-    return _against(comparison, margin, claim, [1])
+    return _against(comparison, margin, f"{comparison.treatment} is worse than {comparison.baseline} by", [1])
 
 
 def equivalent(comparison: Comparison, margin: float) -> MarginResult:
     """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
-    claim = f"{comparison.treatment} and {comparison.baseline} differ by less than {margin:g}"
-    return _against(comparison, margin, claim, [1, -1])
+    return _against(comparison, margin, f"{comparison.treatment} and {comparison.baseline} differ by", [1, -1])
 
 
 def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> MarginResult:
@@ -140,8 +136,8 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
             found.append((max(by_draws, by_bound), "by Gaffke's bound, for rare losses" * (by_bound > by_draws)))
         pvalue, note = max(found, key=lambda one: one[0])
     holds = bool(pvalue < 0.05)
-    says = f"{claim}: {'shown' if holds else 'not shown'} at alpha = 0.05 (p = {pvalue:.3g}{'; ' * bool(note)}{note})"
-    return MarginResult(pvalue, holds, says)
+    said = f"{'shown' if holds else 'not shown'} at alpha = 0.05 (p = {pvalue:.3g}{'; ' * bool(note)}{note})"
+    return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
 
 
 VERDICTS = {
@@ -161,25 +157,24 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
     """A verdict for every comparison of a family; `margin` is the largest difference in index that counts as nothing.
 
     Returns:
-        One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), small (the difference is shown to be
-        below the margin, whatever its sign), reading (a sentence).
+        One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (a sentence).
     """
     rows = []
     for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):
-        small = equivalent(comparison, margin).holds
-        verdict, sentence = _told(comparison, bool(adjusted < family.alpha), small, margin)
+        verdict, sentence = _told(comparison, bool(adjusted < family.alpha), margin)
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
-        rows.append((*member[2:], verdict, small, f"{member.task}: {sentence}.{few}"))
-    return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "small", "reading"])
+        rows.append((*member[2:], verdict, f"{member.task}: {sentence}.{few}"))
+    return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "reading"])
 
 
-def _told(comparison: Comparison, stands: bool, small: bool, margin: float) -> tuple[str, str]:
+def _told(comparison: Comparison, stands: bool, margin: float) -> tuple[str, str]:
     """The verdict on one comparison, and its sentence."""
     a, b, d = comparison.treatment, comparison.baseline, comparison.statistic
     low, high = comparison.confidence_interval()
     span, seems = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]", "better" if d > 0 else "worse"
     if np.isnan(d):
         return "not compared", comparison.summary()
+    small = equivalent(comparison, margin).holds
     point = low == high and not (stands and low)
     if not point and (low > 0 or high < 0):
         if not stands:

@@ -75,8 +75,8 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
 
     Returns:
         One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
-        `error`), budget (the smallest such), n_budgets (at which it held), baseline_key and treatment_key (of the
-        answers at that budget), sorted by kind, budget, problem and sample.
+        `error`), budget (the smallest such), answer_key_baseline and answer_key_treatment (there), sorted by kind,
+        budget, problem and sample.
     """
     if missing := {baseline, treatment} - set(cells.method):
         raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")
@@ -84,19 +84,17 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     columns = [*sample, "budget", "correct", "answer_key"]
     first, second = (known.loc[known.method == method, columns] for method in (baseline, treatment))
     both = first.merge(second, on=columns[:3], suffixes=("_baseline", "_treatment"))
-    both = both.rename(columns={f"answer_key_{arm}": f"{arm}_key" for arm in ("baseline", "treatment")})
     both = both.sort_values(columns[:3], ascending=False)  # so that all that follow come first
-    both["n_budgets"] = both.groupby(sample).cumcount() + 1
     final = both.groupby(sample).correct_treatment.transform("first")
     stays = (both.correct_treatment == final).astype(int).groupby([both[name] for name in sample]).cummin() == 1
     turned = both[stays & (both.correct_baseline != final)].drop_duplicates(sample, keep="last")
     turned = turned.assign(kind=np.where(turned.correct_treatment, "correction", "error"))
-    columns = [*sample, "kind", "budget", "n_budgets", "baseline_key", "treatment_key"]
+    columns = [*sample, "kind", "budget", "answer_key_baseline", "answer_key_treatment"]
     return turned[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
 
 
 def least_sufficient_budget(
-    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95, price: float | None = None
+    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95
 ) -> pd.DataFrame:
     """The least budget of every arm shown not to be inferior to the largest by `margin` or more, and what it saves.
 
@@ -106,12 +104,10 @@ def least_sufficient_budget(
 
     Args:
         margin: the loss in mean quality that counts as nothing, stated before looking.
-        price: dollars per million output tokens, if it is known.
 
     Returns:
         One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what
-        it spends at the largest budget), dollars_saved (for 1,000 traces; NaN without a price), n_problems, n_samples,
-        n_missing, says (a sentence).
+        it spends at the largest budget), n_problems, n_samples, n_missing, says (a sentence).
     """
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -120,13 +116,12 @@ def least_sufficient_budget(
         losses = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
         n, n_samples = int((~np.isnan(losses[:, -1])).sum()), quality.shape[1]
         upper = [float(upper_bound(lost[~np.isnan(lost)], confidence_level)) for lost in losses[:, :-1].T]
-        least = len(budgets) - 1
+        least, largest = len(budgets) - 1, budgets[-1]
         while least and upper[least - 1] < margin:
             least -= 1
         saved = float(used[-1] - used[least])
         share = saved / used[-1] if used[-1] else 0.0
-        dollars, size = saved * (price or np.nan) / 1000, f"({n} problems x {n_samples} samples)"
-        sure, largest = f"with {confidence_level:.0%} confidence", budgets[-1]
+        size, sure = f"({n} problems x {n_samples} samples)", f"with {confidence_level:.0%} confidence"
         if not n:
             says = "no cell at the largest budget was graded, so no budget can be compared with it"
         elif budgets[least] == largest:
@@ -134,12 +129,11 @@ def least_sufficient_budget(
             short = f"; so few problems cannot show a margin below {possible:.3f}" if possible >= margin else ""
             says = f"no budget below {largest} was shown to lose less than {margin:g} {sure}{short} {size}"
         else:
-            money = f", ${dollars:.2f} per 1,000 traces" if price else ""
             says = (
                 f"{budgets[least]} tokens are enough: against {largest} they lose at most {max(upper[least], 0.0):.3f} "
-                f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}{money}) {size}"
+                f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
             )
         says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
-        rows.append((*arm_of, budgets[least], saved, share, dollars, n, n_samples, missing, says))
-    names = ["budget", "tokens_saved", "share_saved", "dollars_saved", "n_problems", "n_samples", "n_missing", "says"]
+        rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))
+    names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]
     return pd.DataFrame(rows, columns=[*ARM, *names])

@@ -18,7 +18,9 @@ from anytime_lib.errors import DataError
 from anytime_lib.registry import load_task, task_names
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
-from anytime_lib.tasks import aime, gpqa, trip
+from anytime_lib.tasks import trip
+from anytime_lib.tasks.choices import extract_choice
+from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.trip_problem import plan_of, write_plan
 from anytime_lib.types import Problem, shown
 
@@ -32,8 +34,8 @@ def _last(pattern: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
-    "aime": {"extract_integer": aime.extract_integer, "last number": _last(r"\d{1,9}", int)},
-    "gpqa": {"extract_choice": gpqa.extract_choice, "last letter": _last(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", str)},
+    "aime": {"extract_integer": extract_integer, "last number": _last(r"\d{1,9}", int)},
+    "gpqa": {"extract_choice": extract_choice, "last letter": _last(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", str)},
 }
 
 

@@ -16,11 +16,11 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.methods.base import PrepTask
+from anytime_lib.methods.base import PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import CurveStatistic, index_of
 from anytime_lib.stats.compare import FEW, compare
-from anytime_lib.sweep.plan import Arm, drawn, samples_of, split_problems
+from anytime_lib.sweep.plan import Arm, drawn, split_problems
 from anytime_lib.sweep.run import held_out_run, note_criterion, opened, run_async, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
 
@@ -115,4 +115,6 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
     changes = {"methods": names, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}
     settings, problems = settings.model_copy(update=changes), ProblemSplit(held, run.shots, run.pool)
     methods = [load_method(name, settings.options.get(name)) for name in names]
-    return [Arm(task, settings, m, problems, samples_of(task, m, held, config.n_samples), on) for m in methods]
+    numbers = range(config.n_samples)
+    samples = {m.name: [Sample(task, m.name, p, n) for p in held for n in numbers] for m in methods}
+    return [Arm(task, settings, m, problems, samples[m.name], on) for m in methods]

@@ -1,7 +1,5 @@
 """How large must a study be, going by a pilot? Where its variance lies, what a study would find and cost.
 
-The variance of a mean is that between problems, divided by their number, and that between samples of a problem, divided
-by the number of all samples.
 Sources: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 3; Searle, Casella & McCulloch, "Variance
 Components" (1992), ch. 3 (the nested analysis of variance by the method of moments).
 """
@@ -42,8 +40,7 @@ class VarianceSplit:
         """The smallest true difference that so many problems and samples find (see `min_detectable_effect`). Of one
         arm's split, two such arms are taken, whose difference does not vary between problems."""
         between, within = (self.between, self.samples / 2) if " - " in self.what else (0.0, self.samples)
-        sd = {"sd_between": float(np.sqrt(between)), "sd_within": float(np.sqrt(within))}
-        return min_detectable_effect(n_problems, n_samples, **sd)
+        return min_detectable_effect(n_problems, n_samples, sd_between=between**0.5, sd_within=within**0.5)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per level: level, variance, sd, share (of the variance of one trace), of_the_mean (share of the
@@ -194,8 +191,9 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     """The cells that a run has stored, as a pilot, and a sentence on where they come from. No model is asked.
 
     A task can be planned from if at least two of its problems have two samples each that were graded at every budget,
-    and not all of them came out the same. Where there is none, the simulated respondent runs the config's tasks and
-    budgets on problems of our own, into a folder of its own (`<run>-simulated`).
+    and not all of them came out the same. Where there is none, the simulated respondent runs up to 24 problems of each
+    task, into a folder of its own (`<run>-simulated`): unless the config says otherwise, one that takes the tokens of
+    the middle budget for middling difficulty, with pdp half as fast again.
     """
     with Store(config.folder / "store.sqlite") as store:
         stored = store.cells(run=config.label)
@@ -203,31 +201,17 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     for name in config.tasks:
         settings = config.task(name)
         planned = stored.method.isin(settings.methods) & stored.budget.isin(settings.budgets)
-        part = stored[planned & (stored.task == name)].groupby("method", sort=False).filter(_varies)
-        if "base" in set(part.method):
-            found.append(part)
-    if not found:
-        cells = run_sweep(_simulated(config), progress=False)
-        return cells, (
-            f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
-            f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
-        )
-    cells = pd.concat(found, ignore_index=True)
-    told = f"pilot: {len(cells)} stored cells of {cells.model.iloc[0]} in the run {config.label!r}"
-    if lost := [task for task in config.tasks if task not in set(cells.task)]:
-        told += f"; {', '.join(lost)} left out (nothing stored that varies)"
-    return cells, told
-
-
-def _varies(arm: pd.DataFrame) -> bool:
-    whole = trace_scores(arm, arm.method.iloc[0]).dropna().to_numpy()
-    return min(whole.shape) > 1 and float(np.ptp(whole)) > 0
-
-
-def _simulated(config: RunConfig) -> RunConfig:
-    """The settings of a simulated pilot: up to 24 of each task's problems, and (unless the config says otherwise) a
-    respondent that takes the tokens of the budget in the middle for one of middling difficulty, pdp half as fast again.
-    """
+        part = stored[planned & (stored.task == name)]
+        wholes = {method: trace_scores(part, method).dropna().to_numpy() for method in part.method.unique()}
+        varied = [method for method, whole in wholes.items() if min(whole.shape) > 1 and np.ptp(whole) > 0]
+        if "base" in varied:
+            found.append(part[part.method.isin(varied)])
+    if found:
+        cells = pd.concat(found, ignore_index=True)
+        told = f"pilot: {len(cells)} stored cells of {cells.model.iloc[0]} in the run {config.label!r}"
+        if lost := [task for task in config.tasks if task not in set(cells.task)]:
+            told += f"; {', '.join(lost)} left out (nothing stored that varies)"
+        return cells, told
     tasks, middles = {}, []
     for name in config.tasks:
         own = config.task(name)
@@ -238,5 +222,9 @@ def _simulated(config: RunConfig) -> RunConfig:
         middles.append(np.sqrt(own.budgets[0] * own.budgets[-1]))
     simulated = {"solve": 1 / float(np.median(middles)), "effects": {"pdp": 1.5}}
     options = {"simulated": config.options.get("simulated") or simulated}
-    return RunConfig(run=f"{config.run}-simulated", model="simulated", seed=config.seed, n_samples=6, concurrency=64,
-                     tasks=tasks, options=options)  # fmt: skip
+    cells = run_sweep(RunConfig(run=f"{config.run}-simulated", model="simulated", seed=config.seed, n_samples=6,
+                                concurrency=64, tasks=tasks, options=options), progress=False)  # fmt: skip
+    return cells, (
+        f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
+        f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
+    )

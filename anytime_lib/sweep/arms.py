@@ -83,8 +83,7 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
 
 
 async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
-    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran. No
-    more traces, of all of them together, are at work than there are slots for requests."""
+    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
     done: list[Arm] = []
     made: dict[tuple[str, str], asyncio.Task[Any]] = {}
     async with asyncio.TaskGroup() as group:

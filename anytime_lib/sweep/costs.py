@@ -122,7 +122,13 @@ class SpendLimit:
         while self._closed or (self.spent + self._reserved + worst > self._caps + 1e-9).any():
             if self._closed or not self._in_flight:
                 self._closed = True  # nobody sends what the end of the run would cut off
-                raise SpendCapReached(self._sentence())
+                named = zip(("spend_cap_tokens ({:,.0f})", "spend_cap_dollars ({:.2f})"), self._caps, strict=True)
+                caps = " and ".join(name.format(cap) for name, cap in named if cap < np.inf)
+                spent = f"{self.spent[0]:,.0f} tokens" + (f" (${self.spent[1]:.4f})" if self.price else "")
+                raise SpendCapReached(
+                    f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored; raise the "
+                    "cap and run again to go on from here"
+                )
             self._settled.clear()
             await self._settled.wait()
         self._in_flight += 1
@@ -140,15 +146,6 @@ class SpendLimit:
         """Tokens and dollars of one try."""
         prompt, cached, completion = (usage.get(name) or 0 for name in TOKENS)
         return np.array([prompt + completion, self.price.dollars(prompt, cached, completion) if self.price else 0.0])
-
-    def _sentence(self) -> str:
-        named = zip(("spend_cap_tokens ({:,.0f})", "spend_cap_dollars ({:.2f})"), self._caps, strict=True)
-        caps = " and ".join(name.format(cap) for name, cap in named if cap < np.inf)
-        spent = f"{self.spent[0]:,.0f} tokens" + (f" (${self.spent[1]:.4f})" if self.price else "")
-        return (
-            f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored; raise the cap and "
-            "run again to go on from here"
-        )
 
 
 def spend_limit_of(limits: LimitsConfig, store: Store, model: str, endpoint: str) -> SpendLimit:

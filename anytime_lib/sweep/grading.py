@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -30,9 +31,13 @@ class StoredAnswer(NamedTuple):
 def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnswer]:
     """Every cell that has an answer, one at a time; of one task if it is named."""
     problems = {(p.task, p.id): p for p in store.problems(task)}
-    for cell, response in store.answered(task):
-        row = json.loads(response)
-        yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], row["text"], row["finish_reason"])
+    query = """SELECT cells.*, requests.response FROM cells JOIN requests ON requests.key = cells.answer_key
+        WHERE requests.status = 'ok' AND cells.task = coalesce(?, cells.task)"""
+    with store.snapshot() as db:  # so that cells may be written meanwhile
+        db.row_factory = sqlite3.Row
+        for cell in map(dict, db.execute(query, (task,))):
+            reply = json.loads(cell.pop("response"))
+            yield StoredAnswer(cell, problems[cell["task"], cell["problem_id"]], reply["text"], reply["finish_reason"])
 
 
 def update_grades(store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,7 +39,6 @@ class Arm:
 
     @property
     def prep_task(self) -> PrepTask:
-        """The task on whose pool the method is prepared."""
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
 
     def owns(self, cells: pd.DataFrame) -> pd.Series:
@@ -63,7 +61,7 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
             method.check(task)
-            samples = samples_of(task, method, problems.test, config.n_samples)
+            samples = [Sample(task, method.name, p, n) for p in problems.test for n in range(config.n_samples)]
             if method.name == "imported":
                 samples = [of for of in samples if store and store.get(recorded_key(of.problem, of.number))]
                 left_out = len(problems.test) - len({of.problem.id for of in samples})
@@ -73,15 +71,6 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
                     log.warning("%d problems have no recorded trace and are left out", left_out)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
-
-
-def split_summary(arms: Sequence[Arm]) -> str:
-    """How many problems of each task are tested, are examples, and make the pool: one sentence."""
-    parts = {arm.task.name: arm.problems for arm in arms}
-    return "; ".join(
-        f"{task}: {len(of.test)} problems are tested, {len(of.shots)} are examples, {len(of.pool)} make the pool"
-        for task, of in parts.items()
-    )
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
@@ -114,8 +103,3 @@ def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, w
             f"{task.name}: {wanted} {part} problems wanted, {place} holds {len(found)}; ask for fewer{keeps}"
         )
     return found
-
-
-def samples_of(task: Task, method: Method, problems: Sequence[Problem], n_samples: int) -> list[Sample]:
-    """Every sample of every problem."""
-    return [Sample(task, method.name, problem, n) for problem in problems for n in range(n_samples)]

@@ -23,8 +23,6 @@ from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.sources import hub_error, read_table, split_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = ["TASK", "Gpqa", "extract_choice"]
-
 REPO = "Idavidrein/gpqa"
 ZIP_PASSWORD = b"deserted-untie-orchid"  # public: it stands in the README of github.com/idavidrein/gpqa
 OWN = Path(__file__).with_name("data") / "science.csv"
@@ -96,7 +94,16 @@ def read(source: Any) -> list[Problem]:
     path, order_seed = Path(place or OWN), int(options.get("order", 0))
     origin = {"source": path.name, "private": True, "order_seed": order_seed} | ({"subset": subset} if subset else {})
     if place == "hub":
-        path = _fetch(f"gpqa_{subset}.csv", options.get("revision"))  # in the hub's cache: snapshots/COMMIT/FILE
+        from huggingface_hub import get_token, hf_hub_download
+
+        # `datasets.load_dataset` would guess types ("1.50" becomes 1.5) and leave a second copy of the text.
+        revision, file = options.get("revision"), f"gpqa_{subset}.csv"
+        token = True if get_token() else None  # True sends it even where it is not sent unasked: this is asked for
+        try:
+            path = Path(hf_hub_download(REPO, file, repo_type="dataset", revision=revision, token=token))
+        except Exception as error:  # of the hub's client, its HTTP client, or the disk: not shown with its request
+            raise hub_error(REPO, error) from None
+        # It lies in the user's hub cache as snapshots/COMMIT/FILE.
         origin |= {"source": REPO, "revision": path.parent.name}
     elif not place:
         origin = {"source": "anytime_lib science v1", "order_seed": order_seed}
@@ -110,20 +117,6 @@ def read(source: Any) -> list[Problem]:
 def _read_csv(file: Any) -> pd.DataFrame:
     """Every cell as its text: "None" and "1.50" are options."""
     return pd.read_csv(file, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig")
-
-
-def _fetch(name: str, revision: str | None) -> Path:
-    """A file of the set in the user's hub cache, fetched with the user's token if need be.
-
-    `datasets.load_dataset` would guess a type for each column ("1.50" becomes 1.5) and leave a second copy of the text.
-    """
-    from huggingface_hub import get_token, hf_hub_download
-
-    token = True if get_token() else None  # True sends it even where it is not sent unasked: this is asked for
-    try:
-        return Path(hf_hub_download(REPO, name, repo_type="dataset", revision=revision, token=token))
-    except Exception as error:  # of the hub's client, its HTTP client, or the disk: none must be shown with its request
-        raise hub_error(REPO, error) from None
 
 
 def _problems(table: pd.DataFrame, origin: Mapping[str, Any]) -> list[Problem]:

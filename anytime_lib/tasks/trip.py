@@ -13,11 +13,11 @@ from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import SPLITS, from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
-from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, solve, write_plan
+from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, write_plan
 from anytime_lib.tasks.trip_source import SIZES, generate, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
+__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan"]
 
 
 def grade_strict(problem: Problem, text: str) -> float:
@@ -75,11 +75,8 @@ class TripPlanning:
         windows = {w.city: w for w in read_trip(problem.text).windows}
         told, before = [], None
         for stay in plan_of(problem.gold):
-            start = (
-                f"From {before} there is a flight to {stay.city} on day {stay.first}"
-                if before
-                else f"Start in {stay.city}"
-            )
+            flown = f"From {before} there is a flight to {stay.city} on day {stay.first}"
+            start = flown if before else f"Start in {stay.city}"
             event = windows.get(stay.city)
             why = f", with an event on days {event.first}-{event.last}" if event else ""
             told.append(f"{start}: {stay.days} days{why}, so days {stay.first}-{stay.last}.")

@@ -160,11 +160,6 @@ def plans(trip: Trip) -> Iterator[list[Stay]]:
     yield from extend([], dict(trip.stays))
 
 
-def solve(problem: Problem) -> list[list[Stay]]:
-    """All valid plans of a problem, in a fixed order."""
-    return list(plans(read_trip(problem.text)))
-
-
 def check(trip: Trip, plan: Sequence[Stay]) -> dict[str, bool]:
     """Every atomic constraint of a trip, by name, and whether the plan satisfies it.
 
