@@ -27,20 +27,6 @@ from anytime_lib.tools.import_traces import import_traces
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the `anytime` command; returns the exit status (2 for a mistake that can be mended)."""
-    asked = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        _run(asked)
-        return 0
-    except AnytimeError as error:
-        print(f"anytime: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("anytime: stopped; what was stored is kept, and the same command goes on from there", file=sys.stderr)
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
     commands = parser.add_subparsers(dest="command", required=True)
 
@@ -72,7 +58,18 @@ def _parser() -> argparse.ArgumentParser:
     found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
     found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
     found.add_argument("--context", type=int, default=4096, help="tokens of prompt and reply that each may have")
-    return parser
+
+    asked = parser.parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        _run(asked)
+        return 0
+    except AnytimeError as error:
+        print(f"anytime: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("anytime: stopped; what was stored is kept, and the same command goes on from there", file=sys.stderr)
+        return 130
 
 
 def _run(asked: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from http_server import HttpServer, Request, probabilities, tokens_of
 
-from anytime_lib.models.probe import QUESTION
+from anytime_lib.models.model import QUESTION
 
 Script = Callable[[dict[str, Any], int], Any]
 """(request body, number of the request) -> text to say, or (HTTP status, body) to fail with."""

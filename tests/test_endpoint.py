@@ -26,7 +26,7 @@ from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError, ServerError, failure, retry_after
 from anytime_lib.models.limiter import Limiter, Timeouts
-from anytime_lib.models.probe import probe
+from anytime_lib.models.model import probe
 from anytime_lib.models.reply import Reply, ReplyParser, chunks_of
 from anytime_lib.sweep.client import stored_trace
 

@@ -1,7 +1,6 @@
 """How is a GGUF file served on this machine, and for how long?
 
-A child process runs llama.cpp's server on the loopback interface; it stops with its owner, however that one ends.
-Everything else reaches it through the `openai` client, like any other endpoint.
+A child process runs llama.cpp's server on the loopback interface, and is reached like any other endpoint.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -65,7 +65,8 @@ class Endpoint:
         self._client = openai.AsyncOpenAI(
             base_url=self.base_url, api_key=self.api_key, max_retries=0, http_client=http, timeout=wait
         )
-        self._tokenizer = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, self.tokenizer_file)
+        self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
+        self.tokenize = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, self.tokenizer_file).pieces
 
     async def close(self) -> None:
         await self._client.close()
@@ -135,15 +136,8 @@ class Endpoint:
         each = once if each_try is None else partial(each_try, once)
         return await retry(each, self.base_url, self.timeouts, self.limiter, self.on_retry)
 
-    async def tokenize(self, text: str) -> tuple[list[bytes] | None, bool]:
-        """The text's tokens, from the server's own tokenizer, else from the user's file (then True); None: there is
-        neither."""
-        found: tuple[list[bytes] | None, bool] = await self._tokenizer.pieces(text)
-        return found
-
     async def _try(self, messages: list[Message], settings: dict[str, Any]) -> Reply:
-        """One try, within the deadlines. A setting that the server does not know is dropped, and the request sent
-        without it."""
+        """One try, within the deadlines; and another without what the server does not know."""
         sent = {name: value for name, value in settings.items() if value is not None and name not in self.dropped}
         if "max_tokens" in self.dropped:
             sent["max_completion_tokens"] = settings["max_tokens"]

@@ -38,9 +38,6 @@ class RetryableError(Exception):
     final: bool = False  # there is no point in trying again
     unreachable: bool = False  # no connection came about
 
-    def __str__(self) -> str:
-        return self.words
-
 
 class ServerError(Exception):
     """An error in the server's own words, short and without keys: with an HTTP status, or in the midst of a reply."""
@@ -54,7 +51,14 @@ class ServerError(Exception):
         self.param, self.wait = error.get("param"), retry_after(headers or {})
         told = re.search(r"\b[45]\d\d\b", f"{error.get('code')} {error.get('status')} {error.get('status_code')}")
         self.status = status or (int(told[0]) if told else 429 if "rate_limit" in self.code else 500)
-        said = one_line(_message(error or body), redact) or "an error without words"
+        said: Any = error or body
+        if isinstance(said, dict):
+            more = said.get("metadata")
+            said = said.get("message") or said.get("detail") or said.get("error") or said.get("type") or said
+            if isinstance(more, dict) and more.get("raw"):  # OpenRouter quotes the provider behind it there
+                said = [said, more["raw"]]
+        plain = re.sub(r"<[^>]*>", " ", said if isinstance(said, str) else json.dumps(said, default=str))  # web pages
+        said = one_line(plain, redact) or "an error without words"
         self.words = f"{status} {said}" if status else said
         super().__init__(self.words)
 
@@ -130,13 +134,3 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return wait if 0 < wait < float("inf") else None
-
-
-def _message(error: Any) -> str:
-    """The words of an error, or of a web page in its place. OpenRouter puts those of the provider behind it into
-    `metadata.raw`."""
-    if isinstance(error, dict):
-        more = error.get("metadata")
-        said = error.get("message") or error.get("detail") or error.get("error") or error.get("type") or error
-        error = [said, more["raw"]] if isinstance(more, dict) and more.get("raw") else said
-    return re.sub(r"<[^>]*>", " ", error if isinstance(error, str) else json.dumps(error, default=str))

@@ -1,4 +1,4 @@
-"""Which model does a config mean, and how is it reached?"""
+"""Which model does a config mean, how is it reached, and what can its endpoint do?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from anytime_lib.config.groups import EndpointConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.limiter import Limiter, Timeouts
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.reply import Reply, hidden_reasoning
+from anytime_lib.models.tokens import ends_of
 from anytime_lib.redact import Key
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
@@ -29,6 +30,8 @@ OWN = {
     "simulated": "anytime_lib.models.simulated:SimulatedModel",
 }
 """Models that need no endpoint elsewhere -> the class that knows how they are reached."""
+QUESTION = "How many r are there in the word strawberry? Answer with one number."
+"""Asked once per endpoint and model, and what it tells is kept."""
 
 
 def load_model(config: RunConfig) -> Model:
@@ -93,8 +96,8 @@ class Model:
     async def capabilities(
         self, known: Mapping[str, Any] | None, ask: Callable[..., Awaitable[Reply]]
     ) -> Mapping[str, Any] | None:
-        """What an endpoint elsewhere can do: as `known` from before, else as a probe finds (see `probe.probe`). None
-        where the server is ours, and known anyway, or where it could not be probed."""
+        """What an endpoint elsewhere can do: as `known` from before, else as a `probe` finds. None where the server
+        is ours, and known anyway, or where it could not be probed."""
         endpoint = await self.endpoint()
         if self.endpoint_id in OWN:
             return None
@@ -102,8 +105,7 @@ class Model:
             endpoint.dropped |= {*known["dropped"]}
             return known
         try:
-            found: dict[str, Any] = await resolve_name("anytime_lib.models.probe:probe")(endpoint, ask)
-            return found
+            return await probe(endpoint, ask)
         except RequestFailed as failed:  # the run finds out on its way what it can, and the next one probes again
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
             return None
@@ -114,6 +116,29 @@ class Model:
     async def __aexit__(self, *error: object) -> None:
         if self._endpoint is not None:
             await self._endpoint.close()
+
+
+async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]]) -> dict[str, Any]:
+    """What an endpoint can do, as it is stored; `ask` makes the request in place of `endpoint.chat`, for it is paid.
+
+    Returns:
+        reasoning (returned apart from the text, `shown`; not at all though it is billed, `hidden`; or `none`), tokens
+        (how those of a reasoning are known: see `TokenMode`), dropped (settings and routes that were refused) and owner
+        (who serves).
+
+    Raises:
+        RequestFailed: it does not even answer a tiny request.
+    """
+    question, enough = [{"role": "user", "content": QUESTION}], 160  # for the beginning of a reasoning to show itself
+    reply = await ask(messages=question, max_tokens=enough, temperature=1.0, seed=1, tokens=True)
+    shown, tokens = reply.reasoning or reply.text, "stream"
+    if reply.ends is None or not shown:
+        pieces, by_file = await endpoint.tokenize(shown)
+        known = pieces and ends_of(pieces, shown) is not None
+        tokens = "proportional" if not known else "file" if by_file else "tokenizer"
+    hidden = hidden_reasoning(reply.to_json(), reply.ends)
+    reasoning = "hidden" if hidden else "shown" if reply.reasoning else "none"
+    return {"reasoning": reasoning, "tokens": tokens, "dropped": sorted(endpoint.dropped), "owner": endpoint.owner}
 
 
 def api_key(name: str, url: str) -> Key:

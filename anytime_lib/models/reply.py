@@ -107,13 +107,8 @@ class ReplyParser:
             self.finish_reason = "length" if reason in _LENGTH else one_line(reason, self.redact, 50)
 
     def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
-        """What was said; RetryableError if it is no reply at all.
-
-        Args:
-            messages: what was asked. From its length the prompt's tokens are estimated where nothing tells them; some
-                servers repeat an assistant's turn before they continue it.
-            partial: the reply died; what is there is taken.
-        """
+        """What was said to `messages`; RetryableError if it is no reply at all. One that died is `partial`: what is
+        there is taken."""
         text, apart = _encodable("".join(self.text)), _encodable("".join(self.reasoning))
         usage = self.usage
         of_prompt, of_completion = (_dict(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion"))
@@ -121,7 +116,7 @@ class ReplyParser:
         reasoning = _count(of_completion.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
         hits = (of_prompt.get("cached_tokens"), usage.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"))
         estimated = prompt is None or completion is None or partial
-        if prompt is None:
+        if prompt is None:  # nothing tells it, but the length of what was asked
             prompt = sum(len(message["content"]) for message in messages) // 4
         if completion is None or partial:
             completion = max(completion or 0, len(self.tokens) or (self.pieces if self.streamed else 0))
@@ -131,7 +126,7 @@ class ReplyParser:
         if not (text or apart or self.any_text or partial or hidden):
             billed = {} if estimated else {"prompt_tokens": prompt, "completion_tokens": completion}
             raise RetryableError("the server's reply holds no text", billed=billed)
-        if messages and messages[-1]["role"] == "assistant":
+        if messages and messages[-1]["role"] == "assistant":  # which some servers repeat before they continue it
             text = text.removeprefix(messages[-1]["content"])
         thought, answer = (apart, text) if apart else split_think(text)
         ends = None
@@ -142,21 +137,9 @@ class ReplyParser:
             ends = ends_of(pieces, thought or text, whole=not (thought or partial))
         rows = [(row.get("token"), row.get("logprob")) for row in dicts((self.tokens or [{}])[0].get("top_logprobs"))]
         first = {_encodable(str(said)): float(nats) for said, nats in rows if isinstance(nats, int | float)}
-        return Reply(
-            text=answer,
-            reasoning=thought,
-            finish_reason="interrupted" if partial else self.finish_reason,
-            ends=ends,
-            first=first,
-            usage=usage,
-            prompt_tokens=prompt,
-            cached_tokens=min(next(filter(None, map(_count, hits)), 0), prompt),
-            completion_tokens=completion,
-            reasoning_tokens=reasoning,
-            seconds=seconds,
-            model=self.model,
-            estimated=estimated,
-        )
+        finish, cached = "interrupted" if partial else self.finish_reason, next(filter(None, map(_count, hits)), 0)
+        counts = (prompt, min(cached, prompt), completion, reasoning)
+        return Reply(answer, thought, finish, ends, first, usage, *counts, seconds, self.model, estimated)
 
 
 def split_think(text: str) -> tuple[str, str]:
@@ -184,11 +167,8 @@ def expected_tokens(reply: Mapping[str, Any]) -> int:
 
 
 def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
-    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does.
-
-    Args:
-        ends: its token boundaries, if they are known; if not, a token has a byte at the least.
-    """
+    """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does. `ends`
+    are its token boundaries, if they are known; if not, a token has a byte at the least."""
     text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
     if (told and not reply["reasoning"] and not OPENED.search(text)) or (not text and billed > 1):
         return (

@@ -30,11 +30,11 @@ from anytime_lib.types import Message, Problem, digest
 FOUND, LOST = " Eureka!", " Alas!"
 """The words that carry the state: the last one of them in a reasoning says whether an answer is held."""
 UNREAD = "It is still open which way this goes."
-_FILLER = (
+_WORDS = re.findall(
+    r" \S+",
     " so then we look at this part once more and see what follows from it since the first case gives less than before"
-    " while each of those leaves one side free which naïve counting overlooks"
+    " while each of those leaves one side free which naïve counting overlooks",
 )
-_WORDS = re.findall(r" \S+", _FILLER)
 
 
 class SimulatedModel(Model):
@@ -108,7 +108,13 @@ class Respondent(Endpoint):
         drawn = int(digest([messages, seed, prefill])[:16], 16)
         rng, wording = (np.random.default_rng([drawn, stream]) for stream in (0, 1))
         first, ends, finish_reason = {}, None, "stop"
-        turn, known = self._about(messages)
+        turn, known = 0, None
+        for turn in reversed(range(len(messages))):  # the last of the user's that quotes a problem
+            content = messages[turn]["content"] if messages[turn]["role"] == "user" else ""
+            quoted = [(content.rfind(text) + len(text), len(text), text) for text in self._known if text in content]
+            if quoted:  # the one that ends last in it, and of two that end together the longer
+                known = self._known[max(quoted)[2]]
+                break
         holding = _holds("".join(m["content"] for m in messages[turn + 1 :] if m["role"] == "assistant"))
         if known is None:
             if more.get("tokens") or more.get("alternatives"):
@@ -141,16 +147,6 @@ class Respondent(Endpoint):
 
         each_try: EachTry | None = more.get("each_try")
         return await each_try(once) if each_try else reply
-
-    def _about(self, messages: Sequence[Message]) -> tuple[int, Known | None]:
-        """The last turn of the user's that quotes a problem, and the problem: the one that ends last in it, and of two
-        that end together the longer."""
-        for turn in reversed(range(len(messages))):
-            content = messages[turn]["content"] if messages[turn]["role"] == "user" else ""
-            quoted = [(content.rfind(text) + len(text), len(text), text) for text in self._known if text in content]
-            if quoted:
-                return turn, self._known[max(quoted)[2]]
-        return 0, None
 
     def _verdict(self, known: Known, asked: str, rng: np.random.Generator) -> dict[str, float]:
         """Log-probabilities of A and B: the better of two attempts, or (A) that one beginning holds the answer. How

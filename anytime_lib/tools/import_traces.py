@@ -1,7 +1,6 @@
 """How does reasoning that others recorded get into a run?
 
-`import_traces` reads a JSONL file, matches its rows to problems and stores them as traces; the method `imported` then
-cuts them at the budgets and has the run's model answer from them. Columns of a row:
+Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. Columns of a row:
 
     id          the problem's id (also: problem_id), or
     problem     its text (also: prompt), the same but for spaces
@@ -31,8 +30,8 @@ from anytime_lib.tasks.base import Task
 
 log = logging.getLogger(__name__)
 
+# It may be a number, which tables write as 4.0.
 Name = Annotated[str, BeforeValidator(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value))]
-"""It may be a number, which tables write as 4.0."""
 
 
 class Recorded(BaseModel):
@@ -100,33 +99,34 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
 def read_rows(path: Path) -> list[Recorded]:
     """The rows of a JSONL file."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:  # lines end at newlines alone, not at those of Unicode
-            rows = [_read(f"row {i} of {path}", i, line) for i, line in enumerate(lines, 1) if line.strip()]
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at the line ends of Unicode
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the traces {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"row {number} of {path}"
+        try:
+            row = {k: v for k, v in json.loads(line).items() if str(v).strip() not in ("", "None", "nan")}
+        except (ValueError, RecursionError, AttributeError):
+            raise DataError(f"{where} is no JSON object") from None
+        whole = next((row[name] for name in ("response", "completion") if "</think>" in str(row.get(name))), "")
+        thought = str(row.get("reasoning", row.get("reasoning_content", whole))).strip()
+        reasoning = thought.partition("</think>")[0].split("<think>", 1)[-1]
+        if not reasoning.strip():
+            raise DataError(
+                f"{where}: no reasoning can be read; it must be in reasoning or reasoning_content, or within "
+                f"<think>...</think> in response or completion; the row's columns are: {', '.join(row) or 'none'}"
+            )
+        try:
+            rows.append(Recorded.model_validate(row | {"row": number, "reasoning": reasoning}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"{where}, {first['loc'][0]!r}: {first['msg']}; correct it or leave it out") from None
     if not rows:
         raise DataError(f"{path} holds no traces")
     return rows
-
-
-def _read(where: str, number: int, line: str) -> Recorded:
-    try:
-        row = {k: v for k, v in json.loads(line).items() if str(v).strip() not in ("", "None", "nan")}  # missing ones
-    except (ValueError, RecursionError, AttributeError):
-        raise DataError(f"{where} is no JSON object") from None
-    whole = next((row[name] for name in ("response", "completion") if "</think>" in str(row.get(name))), "")
-    thought = str(row.get("reasoning", row.get("reasoning_content", whole))).strip()
-    reasoning = thought.partition("</think>")[0].split("<think>", 1)[-1]
-    if not reasoning.strip():
-        raise DataError(
-            f"{where}: no reasoning can be read; it must be in reasoning or reasoning_content, or within "
-            f"<think>...</think> in response or completion; the row's columns are: {', '.join(row) or 'none'}"
-        )
-    try:
-        return Recorded.model_validate(row | {"row": number, "reasoning": reasoning})
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise DataError(f"{where}, {first['loc'][0]!r}: {first['msg']}; correct it or leave it out") from None
 
 
 def _squeezed(text: str) -> str:
