@@ -19,8 +19,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
-STRIDE = 10_000
-"""Further traces of a sample are stored as samples this far apart, so that more samples never share one."""
+STRIDE = 10_000  # further traces of a sample are stored as samples this far apart, so more samples never share one
 
 
 @dataclass(frozen=True)

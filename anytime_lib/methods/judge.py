@@ -27,8 +27,7 @@ PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
 Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed", "error"]
 
 VERDICT_TOKENS = 4
-TIE = 0.05
-"""The judge's preferences weaker than this, in nats of log-odds, count as ties."""
+TIE = 0.05  # the judge's preferences weaker than this, in nats of log-odds, count as ties
 _LETTER = re.compile(r"\W*(?:(?:attempt|answer|option|better)\b\W*)?([AB])\W*(?:\Z|[.,:;\n])", re.IGNORECASE)
 
 

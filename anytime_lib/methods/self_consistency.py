@@ -16,8 +16,7 @@ from anytime_lib.methods.search import Searching
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Problem, Trace
 
-MOST = 40
-"""Traces at the most, as in the paper; more budget then changes nothing."""
+MOST = 40  # traces, as in the paper; more budget then changes nothing
 
 
 def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:

@@ -16,8 +16,7 @@ from anytime_lib.methods.search import Searching, Step
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Problem, Trace
 
-VALUE_TOKENS = 4
-"""Of a valuation: a letter, and room for what some models put around it."""
+VALUE_TOKENS = 4  # of a valuation: a letter, and room for what some models put around it
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,7 @@ from anytime_lib.types import Completion, Message, Trace
 
 log = logging.getLogger(__name__)
 
-Cell = dict[str, Any]
-"""A row of the tidy table on its way to the store."""
+Cell = dict[str, Any]  # a row of the tidy table on its way to the store
 
 
 @dataclass

@@ -18,8 +18,7 @@ from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.types import Grade, Problem
 
 SPLITS = {"test": 0, "pool": 1}
-LONGEST = 200_000
-"""Characters of an answer that are graded, its last: a cap on the answer's tokens keeps real ones far shorter."""
+LONGEST = 200_000  # characters of an answer that are graded, its last: the cap on its tokens keeps it far shorter
 _REFUSAL = re.compile(
     r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"
     r"|\bI (?:cannot|can['’]t|can not|won['’]t|will not) (?:answer|help|assist|provide)"
