@@ -84,7 +84,7 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
     server: MisbehavingServer, kind: str, settings: dict[str, Any]
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
-    timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, limited=0.05, backoff=0.001, longest=0.01)
+    timeouts = Timeouts(connect=0.5, first_token=0.2, whole=20, retries=2, limited=0.3, backoff=0.001, longest=0.01)
     tries: list[RetryableError] = []
 
     async def each_try(once: Any) -> Reply:

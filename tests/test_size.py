@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 10_860, "spine": 4_600, "spine modules": 31, "tests": 10_240, "fmt: skip": 48}
-"""Lines and counts as they stand, which may only fall. The goals of the redesign: 10,500; 3,800; 28; 9,500; tables."""
+LIMITS = {"library": 10_500, "spine": 4_500, "spine modules": 31, "tests": 9_850, "fmt: skip": 44}
+"""The library at its goal; the rest as it stands, which may only fall (goals: 3,800; 28; 9,500; tables of data)."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 
 
@@ -90,6 +91,22 @@ def test_the_tests() -> None:
 
 def test_the_top_level() -> None:
     assert len([*LIBRARY.glob("*.py")]) <= 10
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("", "RunConfig run_sweep load_task anytime_index anytime_curve make_task run_synthesis Parameters Store"),
+        (".tasks.trip", "grade_official parse_problem solve generate"),
+        (".tasks.aime", "extract_integer"),
+        (".tasks.gpqa", "extract_choice"),
+        (".stats", "compare min_detectable_effect"),
+        (".store", "Store"),
+    ],
+)
+def test_names_that_others_build_on(module: str, names: str) -> None:
+    found = import_module(f"anytime_lib{module}")
+    assert [name for name in names.split() if not hasattr(found, name)] == []
 
 
 @pytest.mark.parametrize("name", ["anytime_lib.index", "anytime_lib.stats"])

@@ -16,14 +16,9 @@ from hypothesis import strategies as st
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks.base import Task
-from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_strict, parse_problem, read_plan
-from anytime_lib.tasks.trip_problem import Stay, check, plan_of, plans, read_trip
+from anytime_lib.tasks.trip import TASK, generate, grade_official, grade_strict, parse_problem, read_plan, solve
+from anytime_lib.tasks.trip_problem import Stay, check, plan_of, read_trip
 from anytime_lib.types import Problem
-
-
-def solve(problem: Problem) -> list[list[Stay]]:
-    return list(plans(read_trip(problem.text)))
-
 
 DATA = Path(os.environ.get("ANYTIME_BENCH_DATA", "")) / "trip_planning_subset.json"
 real = pytest.mark.skipif(

@@ -14,6 +14,8 @@ from anytime_lib.tasks.base import from_generator, levels, right_or_wrong, selec
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.types import Grade, Problem
 
+__all__ = ["TASK", "Aime", "extract_integer"]
+
 
 class Aime:
     """The task `aime`. Quality is 1 for the right integer, else 0."""

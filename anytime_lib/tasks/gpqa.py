@@ -23,6 +23,8 @@ from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.sources import hub_error, read_table, split_source
 from anytime_lib.types import Grade, Problem
 
+__all__ = ["TASK", "Gpqa", "extract_choice"]
+
 REPO = "Idavidrein/gpqa"
 ZIP_PASSWORD = b"deserted-untie-orchid"  # public: it stands in the README of github.com/idavidrein/gpqa
 OWN = Path(__file__).with_name("data") / "science.csv"

@@ -13,11 +13,11 @@ from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import SPLITS, from_generator, levels, no_answer, select
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
-from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, write_plan
+from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, solve, write_plan
 from anytime_lib.tasks.trip_source import SIZES, generate, read_source
 from anytime_lib.types import Grade, Problem
 
-__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan"]
+__all__ = ["TASK", "generate", "grade_official", "grade_partial", "grade_strict", "parse_problem", "read_plan", "solve"]
 
 
 def grade_strict(problem: Problem, text: str) -> float:

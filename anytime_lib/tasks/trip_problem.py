@@ -142,6 +142,11 @@ def plan_of(order: Iterable[tuple[str, int]]) -> list[Stay]:
     return plan
 
 
+def solve(problem: Problem) -> list[list[Stay]]:
+    """All valid plans of a problem, in a fixed order."""
+    return list(plans(read_trip(problem.text)))
+
+
 def plans(trip: Trip) -> Iterator[list[Stay]]:
     """All plans that satisfy every constraint, each once, in the order of the prompt's cities."""
 
