@@ -25,7 +25,7 @@ _HOMES = {
     "register_task": "registry",
     "run_sweep": "sweep.run",
     "run_sweep_async": "sweep.run",
-    "run_synthesis": "sweep.run",
+    "run_synthesis": "sweep.synthesis",
 }
 """Name -> the module it comes from. Loaded when first used, so that statistics alone need no client of a model."""
 

@@ -16,19 +16,14 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.methods.base import PrepTask
-from anytime_lib.methods.judge import PreferenceSource
-from anytime_lib.methods.pdp import Pairs
-from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.models.model import Model, load_model
-from anytime_lib.registry import load_task
 from anytime_lib.store import Store
-from anytime_lib.sweep.arms import Run, prepare, run_arms
+from anytime_lib.sweep.arms import Run, run_arms
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, plan, split_problems
+from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
@@ -65,23 +60,6 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
                 test, shots, pool = len(of.test), len(of.shots), len(of.pool)
                 print(f"{name}: {test} problems are tested, {shots} are examples, {pool} make the pool")
         return await sweep_arms(run, arms, store, model)
-
-
-def run_synthesis(config: RunConfig, *, by: PreferenceSource = "judge", progress: bool = True) -> dict[str, Synthesis]:
-    """Synthesise preference pairs for every task of a config, without a sweep: task name -> `Synthesis`. Their files
-    are written into the run's folder (see `preference_file`). `by` is who prefers (see `judge.PreferenceSource`)."""
-
-    async def whole() -> dict[str, Synthesis]:
-        found = {}
-        async with opened(config, progress) as (run, _, model):
-            for name in config.tasks:
-                task, settings = load_task(name), config.task(name)
-                problems = split_problems(task, settings, config.seed)
-                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-                found[name] = await first_error(prepare(run, PrepTask(task, settings, problems), Pairs(by)))
-        return found
-
-    return run_async(whole())
 
 
 @asynccontextmanager
