@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -65,24 +66,28 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    # Kernels are spoken to over sockets in the file system where there are any: nobody else can listen, and two
-    # kernels never reach for the same port.
-    transport = Config({"KernelManager": {"transport": "ipc" if os.name == "posix" else "tcp"}})
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that a cell does not list
     logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     try:
-        papermill.execute_notebook(
-            str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",
-            cwd=str(Path.cwd()),  # relative paths in the params mean the same here and in the kernel
-            extra_arguments=["--log-level=50"],  # a kernel says in the user's terminal that it is shut down
-            config=transport,
-        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as sockets:
+            papermill.execute_notebook(
+                str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",
+                cwd=str(Path.cwd()),  # relative paths in the params mean the same here and in the kernel
+                extra_arguments=["--log-level=50"],  # a kernel says in the user's terminal that it is shut down
+                config=Config({"KernelManager": _private(sockets)}),
+            )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
         raise AnytimeError(f"{notebook.name}: {why}") from None
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
     page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
     target.with_suffix(".html").write_text(page, encoding="utf-8")
+
+
+def _private(folder: str) -> dict[str, str]:
+    """How a kernel is spoken to: by sockets in a folder of its own, where the system has such, so that nobody else can
+    listen, and no two kernels that start at once, in whatever process, take the same ones."""
+    return {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
 
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:

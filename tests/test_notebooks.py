@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 import pytest
 import yaml
 from fake_server import FakeServer, say_something
+
+from anytime_lib.report import _execute
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -138,6 +141,15 @@ def anytime_run(params: Path, *arguments: str) -> subprocess.CompletedProcess[st
         [sys.executable, "-m", "anytime_lib.cli", "run", str(params), *arguments],
         capture_output=True, text=True, cwd=ROOT, check=False,
     )  # fmt: skip
+
+
+def test_each_kernel_has_sockets_of_its_own(tmp_path: Path) -> None:
+    """Runs begun in one folder at once: jupyter_client would give all of them the first name that is free there."""
+    told = nbformat.v4.new_code_cell("from ipykernel import get_connection_info\nprint(get_connection_info())")
+    nbformat.write(nbformat.v4.new_notebook(cells=[told]), tmp_path / "told.ipynb")
+    _execute(tmp_path / "told.ipynb", tmp_path / "out.ipynb", {})
+    about = json.loads(printed(tmp_path / "out.ipynb"))
+    assert about["transport"] == "ipc" and Path(about["ip"]).is_absolute()
 
 
 def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path) -> None:
