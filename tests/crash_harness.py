@@ -8,8 +8,6 @@ being made or an old one brought up to date, on. Then: every acknowledged row is
 attempts, requests and cells agree, and the file is sound.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import itertools

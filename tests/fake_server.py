@@ -1,7 +1,5 @@
 """A small OpenAI-compatible server on a real socket, which answers at once and misbehaves on demand."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading

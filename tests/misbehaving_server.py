@@ -5,8 +5,6 @@ against its well-behaved self (rate 0). Which try of which request fails, and ho
 of the order in which requests come.
 """
 
-from __future__ import annotations
-
 import contextlib
 import email.utils
 import hashlib

@@ -4,8 +4,6 @@ Each is a row of facts (`PROVIDERS`), read from the providers' documentation and
 server acts on them. A model that reasons says twenty to ninety words of it and then answers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import zlib

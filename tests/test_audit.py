@@ -1,7 +1,5 @@
 """The audit: our extractors read every adversarial response as a person would; labels and grades are compared."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Settings: every mistake is one sentence that names the field."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -1,7 +1,5 @@
 """A task of the user's own, and reasoning of somebody else's: both go through the whole pipeline."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

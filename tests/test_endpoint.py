@@ -1,7 +1,5 @@
 """Endpoints as they are: what each provider's quirks become, and what hostile replies do not do."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import json

@@ -1,7 +1,5 @@
 """A server that misbehaves in every way: what is asked arrives all the same, or fails in one sentence."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

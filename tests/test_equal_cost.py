@@ -1,7 +1,5 @@
 """Accounts: every token of every method, against what the server itself counted; gains at equal cost."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator

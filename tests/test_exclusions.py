@@ -1,7 +1,5 @@
 """Rules of exclusion: what each takes, how it is counted, and that nothing is left out unsaid."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The settling test: held-out problems, a criterion that is written before, and a verdict by the interval alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Does Math-Verify give its opinion within its limits, whatever the answer does to it?"""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What is paid for is stored and counted, whatever ends a try or the run; and the key that pays is never written."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging

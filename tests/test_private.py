@@ -1,7 +1,5 @@
 """A canary: the text of a private question stays in the run's store, and reaches nothing else that is written."""
 
-from __future__ import annotations
-
 import csv
 import logging
 from pathlib import Path

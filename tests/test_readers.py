@@ -3,8 +3,6 @@
 The cases stand in integer_cases.yaml and choice_cases.yaml, one a line.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A key is written nowhere, whoever quotes it, and shows itself in no traceback."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """How a sweep runs: own runs per budget, scheduling, caps on spending, interrupts, the bar."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

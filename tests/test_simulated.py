@@ -1,7 +1,5 @@
 """The simulated respondent: its runs estimate the truth that is stated, whatever the task, and say what they are."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Is the library small: a spine that reads in an afternoon and imports no leaf, modules of a few screens?"""
 
-from __future__ import annotations
-
 import ast
 import json
 import subprocess

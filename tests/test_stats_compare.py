@@ -1,7 +1,5 @@
 """Tests, margins, families, bounds and profiles: against scipy and rliable, and through the traps others fell into."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

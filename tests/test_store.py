@@ -1,7 +1,5 @@
 """The store: nothing lost, nothing doubled, whatever happens to the process, the disk, the file or the neighbours."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

@@ -1,7 +1,5 @@
 """Why was that not cached? The fields are named, and nothing private is shown."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

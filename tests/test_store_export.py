@@ -1,7 +1,5 @@
 """What leaves a store: everything that may, nothing that must not, whoever wrote the texts."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

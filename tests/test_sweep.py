@@ -1,7 +1,5 @@
 """The sweep against a server on a real socket: what is asked, stored, cut, graded, and what happens when it fails."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import socket

@@ -1,7 +1,5 @@
 """Cutting: pieces join to the text, a cut is a prefix, characters stay whole."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Answers in every layout are read as the plan they state; hostile ones as anything, but without an exception."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 

@@ -3,8 +3,6 @@
 Set ANYTIME_NATURAL_PLAN to the folder of a checkout of google-deepmind/natural-plan at commit ca76db3.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

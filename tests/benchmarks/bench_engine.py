@@ -9,8 +9,6 @@ in the environment of `--peer-python`). The machine may be shared, so ratios wit
 over the whole sweep, the climb and the last stragglers included; `steady` is that of the middle half.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

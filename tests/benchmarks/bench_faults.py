@@ -8,8 +8,6 @@ tests/misbehaving_server.py knows. The second is run again for as long as cells 
 succeeded. Lost is a cell that differs in any column from the well-behaved run's; the target is 0.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """How long do `extract_integer` and Math-Verify take per answer, and what is their ratio? One run, one machine."""
 
-from __future__ import annotations
-
 import platform
 import random
 import statistics

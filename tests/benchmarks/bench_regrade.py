@@ -6,8 +6,6 @@ is graded again by `regrade`; reading the same rows without grading is timed bes
     python tests/benchmarks/bench_regrade.py [--answers 100000]
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from itertools import cycle, islice

@@ -7,8 +7,6 @@ peak memory is that of a process of its own. Then all pairs of 8 methods on 3 ta
     python tests/benchmarks/bench_stats.py
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from itertools import combinations

@@ -6,8 +6,6 @@ Writing: requests per second of 2 KB each, beside JSON lines with a flush per li
 event loop, as a sweep does. Reading: `cells()` of `--cells` cells in a fresh process, beside `pandas.read_sql_query`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json

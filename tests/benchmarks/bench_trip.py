@@ -6,8 +6,6 @@ Graded are NATURAL PLAN's recorded predictions and golden plans where ANYTIME_BE
 of generated problems.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -6,8 +6,6 @@ Prints its port. Written on asyncio's protocols, without a web framework, so tha
 hundreds of requests a second and is not what a benchmark measures.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
