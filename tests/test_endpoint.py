@@ -64,29 +64,12 @@ async def probed(endpoint: Endpoint) -> dict[str, Any]:
 
 # What the probe finds at each provider.
 
-FOUND: dict[str, dict[str, Any]] = {
-    "gpt-4.1": {"reasoning": "none", "tokens": "stream"},
-    "gpt-5": {"reasoning": "hidden", "tokens": "proportional",
-              "dropped": ["logprobs", "max_tokens", "temperature", "tokenize", "top_logprobs", "top_p"]},
-    "grok-3": {"reasoning": "none", "tokens": "stream"},
-    "grok-3-mini": {"reasoning": "shown", "tokens": "proportional"},
-    "gpt-oss": {"reasoning": "shown", "tokens": "proportional"},
-    "gpt-oss-vllm": {"reasoning": "shown", "tokens": "tokenizer", "owner": "vllm"},
-    "llama-3": {"reasoning": "none", "tokens": "proportional"},
-    "local-vllm": {"reasoning": "shown", "tokens": "stream"},
-    "vllm-without-parser": {"reasoning": "shown", "tokens": "stream"},
-    "sglang": {"reasoning": "shown", "tokens": "tokenizer"},
-    "local-gguf": {"reasoning": "none", "tokens": "tokenizer", "owner": "llamacpp"},
-    "ollama": {"reasoning": "shown", "tokens": "proportional"},
-    "ollama-old": {"reasoning": "shown", "tokens": "proportional"},
-}  # fmt: skip
 
-
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", PROVIDERS)
 def test_the_probe(serve: Callable[[str], ProviderServer], name: str, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(name)
     found = on(server, probed)
-    assert found | FOUND[name] == json.loads(json.dumps(found))
+    assert found | PROVIDERS[name].found == json.loads(json.dumps(found))
     assert len(server.requests) == 1 + caplog.text.count("does not take")
     asked = len(server.requests)
 
@@ -120,7 +103,7 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     assert (cells[cells.budget == 400].tokens_used > 15).all()
     with Store(config.folder / "store.sqlite") as store:
         traces = [stored_trace(store, key) for key in cells.trace_key.unique()]
-    expected = FOUND.get(name, FOUND["gpt-4.1"])["tokens"]
+    expected = PROVIDERS[name].found["tokens"]
     assert {t.token_mode for t in traces} == {expected}
     for trace in traces:
         assert trace.ends[-1] == len(trace.text.encode())
@@ -128,19 +111,6 @@ def test_a_tiny_sweep_with_the_params_we_ship(
             assert trace.n_tokens == len(tokens_of(trace.text))
     asked = len(server.requests)
     assert run_sweep(config, progress=False).equals(cells) and len(server.requests) == asked
-
-
-def test_hidden_reasoning_gets_fresh_runs_and_is_never_cut_at_zero(
-    serve: Callable[[str], ProviderServer], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = serve("gpt-5")
-    config = RunConfig(model="gpt-5", base_url=server.base_url, outputs=str(tmp_path), tasks=["gpqa"], methods=["base"],
-                       n_problems=1, n_samples=1, budgets=[5, 400])  # fmt: skip
-    cells = run_sweep(config, progress=False)
-    assert len([r for r in caplog.records if "each budget gets a run of its own" in r.message]) == 1
-    # Five tokens are not enough to say anything: stopped there, the model has no answer.
-    assert cells.status.tolist() == ["empty", "ok"] and cells.score[0] == 0
-    assert cells.tokens_used[0] == 5 < cells.tokens_used[1]
 
 
 # Refusals.
