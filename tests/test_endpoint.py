@@ -116,9 +116,9 @@ def test_a_tiny_sweep_with_the_params_we_ship(
 # Refusals.
 
 
-def chat(endpoint: Endpoint, **more: Any) -> Any:
-    return endpoint.chat([{"role": "user", "content": "a question"}],
-                         **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})  # fmt: skip
+def chat(endpoint: Endpoint, asked: str = "a question", **more: Any) -> Any:
+    turns = [{"role": "user", "content": asked}]
+    return endpoint.chat(turns, **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})
 
 
 @pytest.mark.parametrize("name", ["gpt-oss-vllm", "local-gguf", "ollama"])
@@ -176,9 +176,7 @@ def test_refusals(serve: Any, status: int, body: Any, error: type[Exception], sa
     assert "\n" not in str(raised.value)
 
 
-def test_a_setting_is_dropped_once_however_many_requests_run_into_it(
-    serve: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_setting_is_dropped_once_however_many_requests_meet_it(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     def picky(body: dict[str, Any], number: int) -> Any:
         if "seed" in body:
             return 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]}
@@ -199,10 +197,7 @@ def test_a_refusal_narrows_the_limit_and_a_breakdown_does_not(serve: Any) -> Non
 
 def test_an_unsendable_request_is_one_sentence(serve: Any) -> None:
     with pytest.raises(RequestFailed, match="could not be sent"):
-        on(
-            serve(say_something),
-            lambda e: e.chat([{"role": "user", "content": "\ud800"}], max_tokens=9, temperature=0.0),
-        )
+        on(serve(say_something), lambda e: chat(e, "\ud800"))
 
 
 def test_retry_after() -> None:
@@ -257,9 +252,7 @@ STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_t
 @settings(max_examples=60, deadline=None)
 def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -> None:
     raw = json.dumps(value).encode()
-    reply = read(
-        b"data: " + raw + b"\n\n" if streamed else raw, "text/event-stream" if streamed else "application/json"
-    )
+    reply = read(b"data: " + raw + b"\n\n") if streamed else read(raw, "application/json")
     if isinstance(reply, str):
         assert reply and "\n" not in reply and len(reply) < 300
         return

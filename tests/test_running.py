@@ -15,16 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Config
 from fake_server import FakeServer, say_something
 from jupyter_client.manager import start_new_kernel
 
-from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib import Store, run_sweep
 from anytime_lib.errors import ConfigError
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
-
-Config = Callable[..., RunConfig]
-
 
 # Runs of their own for every budget.
 
@@ -80,9 +78,7 @@ def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer,
     assert cut[cut.budget == 500].trace_key.tolist() == cells[cells.budget == 500].trace_key.tolist()
 
 
-def test_reasoning_returned_apart_is_given_back_only_where_no_answer_was_said(
-    server: FakeServer, config: Config
-) -> None:
+def test_reasoning_returned_apart_is_given_back_where_no_answer_was_said(server: FakeServer, config: Config) -> None:
     def apart(body: dict[str, Any], n: int) -> Any:
         if not body.get("logprobs"):
             return say_something(body, n)

@@ -1,12 +1,12 @@
 """The simulated respondent: its runs estimate the truth that is stated, whatever the task, and say what they are."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -27,7 +27,6 @@ from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
 
-Config = Callable[..., RunConfig]
 BUDGETS = [4, 16, 64, 256]
 
 

@@ -39,9 +39,8 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
         async def worker() -> None:
             for i in numbers:
                 turns = [{"role": "user", "content": QUESTION.format(i)}]
-                await client.chat.completions.create(
-                    model="fake", messages=turns, max_tokens=32, temperature=0.7, seed=i
-                )
+                asked = {"messages": turns, "max_tokens": 32, "temperature": 0.7, "seed": i}
+                await client.chat.completions.create(model="fake", **asked)
 
         await asyncio.gather(*(worker() for _ in range(slots)))
         await client.close()

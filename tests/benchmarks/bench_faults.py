@@ -46,12 +46,7 @@ def main() -> None:
     told = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # an answer without counts is kept, as 0 tokens
     server = MisbehavingServer(rate=0.0, seed=context.seed, only=told)
     settings: dict[str, Any] = {"run": "run", "model": "fake", "base_url": server.base_url, "n_samples": SAMPLES}
-    settings |= {
-        "tasks": [make_task("letters", numbers, share)],
-        "methods": ["base"],
-        "budgets": BUDGETS,
-        "timeout": 1.0,
-    }
+    settings |= {"tasks": [make_task("letters", numbers, share)], "methods": ["base"], "budgets": BUDGETS}
     settings |= {"n_problems": context.problems, "timeout": 1.0}
     settings |= {"concurrency": context.concurrency, "retries": context.retries}
     with tempfile.TemporaryDirectory() as folder:
