@@ -252,12 +252,9 @@ def test_recorded_traces_are_cut_and_answered_from(server: FakeServer, config: C
         import_traces(other, run, task)
 
 
-CITIES = [
-    {"text": "Which country is Rome in?", "gold": "Italy", "id": "c0"},
-    {"text": "Which country is Oslo in?", "gold": "Norway", "id": "c1"},
-    {"text": "Which country is Paris in?", "gold": "France", "id": "c2"},
-    {"text": "Add 3 + 4", "gold": 7, "id": "n"},
-]
+LANDS = (("Rome", "Italy"), ("Oslo", "Norway"), ("Paris", "France"))
+CITIES = [{"text": f"Which country is {c} in?", "gold": land, "id": f"c{i}"} for i, (c, land) in enumerate(LANDS)]
+CITIES.append({"text": "Add 3 + 4", "gold": 7, "id": "n"})
 
 
 @pytest.fixture

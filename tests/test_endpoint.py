@@ -12,6 +12,7 @@ from typing import Any
 
 import openai
 import pytest
+import yaml
 from fake_server import FakeServer, say_something
 from http_server import tokens_of
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from anytime_lib.sweep.client import stored_trace
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""
 PARAMS = Path(__file__).parent.parent / "params"
+CASES = yaml.safe_load(Path(__file__).with_name("endpoint_cases.yaml").read_text(encoding="utf-8"))
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
 
 
@@ -151,27 +153,9 @@ def test_fewer_alternatives_where_the_server_lists_fewer(serve: Callable[[str], 
     assert reply.first == {"A": -0.1} and [r["top_logprobs"] for r in server.requests] == [20, 5]
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "error", "says"),
-    [
-        (400, {"error": {"message": "This model's maximum context length is 4096 tokens; 'max_tokens' or "
-                                    "'max_completion_tokens' is too large"}}, RequestFailed, "maximum context length"),
-        (400, {"error": "x is not a valid model ID"}, EndpointError, "does not know the model"),
-        (402, {"error": {"message": "Insufficient credits"}}, EndpointError, "no credit left"),
-        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, EndpointError,
-         "no credit left"),
-        (403, {"error": {"message": "Project has no access to model fake"}}, EndpointError, "does not know the model"),
-        (403, {"error": {"message": "forbidden"}}, EndpointError, "refuses the key"),
-        (403, {"error": {"message": "your input was flagged by moderation"}}, RequestFailed, "flagged"),
-        (413, {"error": {"message": "too large"}}, RequestFailed, "413 too large"),
-        (422, {"detail": [{"type": "missing", "loc": ["body", "x"]}]}, RequestFailed, "missing"),
-        (200, "<html>sign in</html>", RequestFailed, "web page"),
-        (200, [1, 2], RequestFailed, "no object"),
-        (500, "<!doctype html><title>Oops</title>", RequestFailed, "500 Oops.*3 tries"),
-    ],
-)  # fmt: skip
-def test_refusals(serve: Any, status: int, body: Any, error: type[Exception], says: str) -> None:
-    with pytest.raises(error, match=says) as raised:
+@pytest.mark.parametrize(("status", "body", "error", "says"), CASES["refusals"])
+def test_refusals(serve: Any, status: int, body: Any, error: str, says: str) -> None:
+    with pytest.raises(EndpointError if error == "endpoint" else RequestFailed, match=says) as raised:
         on(serve(lambda *_: (status, body)), chat)
     assert "\n" not in str(raised.value)
 
@@ -241,13 +225,6 @@ def frames(*chunks: Any) -> bytes:
     return b"".join(b"data: %s\r\n\r\n" % text for text in texts) + b": a comment\n\ndata: [DONE]\n\n"
 
 
-def saying(content: Any, **more: Any) -> dict[str, Any]:
-    return {"choices": [{"delta": {"content": content, **more}}]}
-
-
-STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
-
-
 @given(anything | st.fixed_dictionaries({"choices": st.lists(anything, max_size=2), "usage": anything}), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -> None:
@@ -268,30 +245,10 @@ def test_bytes_at_random(data: bytes, kind: str) -> None:
     assert isinstance(reply, str) and "\n" not in reply
 
 
-SAID: dict[str, tuple[list[Any], dict[str, Any]]] = {
-    "a surrogate pair in two pieces": (
-        [saying("\ud83d"), saying("\ude00"), saying("\ud83d"), STOP], {"text": "😀\ufffd"}),
-    "a last chunk that repeats it all": (
-        [saying("Answer"), saying(": C"), {"choices": [{"delta": {}, "finish_reason": "stop",
-         "message": {"content": "Answer: C"}}]}], {"text": "Answer: C"}),
-    "thinking in parts": (
-        [saying([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
-         saying([{"type": "text", "text": "C"}]), STOP], {"text": "C", "reasoning": "hm"}),
-    "reasoning_details": (
-        [saying("", reasoning_details=[{"type": "reasoning.text", "text": "hm"}]), saying("C"), STOP],
-        {"text": "C", "reasoning": "hm"}),
-    "another name of length": (
-        [saying("C"), {"choices": [{"delta": {}, "finish_reason": "max_tokens"}]}], {"finish_reason": "length"}),
-    "a refusal": ([saying(None, refusal="I cannot"), STOP], {"text": "I cannot"}),
-    "usage with the last choice": ([saying("C"), STOP], {"prompt_tokens": 5, "estimated": False}),
-    "NUL and separators": ([saying("a\x00\u2028b"), STOP], {"text": "a\x00\u2028b"}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", SAID)
+@pytest.mark.parametrize("case", CASES["streams"])
 @pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
 def test_what_a_stream_says(case: str, kind: str) -> None:
-    chunks, expected = SAID[case]
+    chunks, expected = CASES["streams"][case].values()
     reply = read(frames(*chunks), kind)
     assert isinstance(reply, Reply), reply
     assert {name: getattr(reply, name) for name in expected} == expected

@@ -26,6 +26,7 @@ INTEGERS, CHOICES = (
     for kind in ("integer", "choice")
 )
 FISH = ["one fish", "two fish", "red fish", "blue fish"]
+OPINIONS = INTEGERS.pop("second opinions")
 OPTIONS = {name: rows[0]["options"] for name, rows in CHOICES.items() if isinstance(rows[0], dict)}
 
 
@@ -96,28 +97,12 @@ def test_time_is_linear(unit: str) -> None:
 # Math-Verify gives its opinion within its limits, whatever the answer does to it.
 
 BOMBS = [r"\boxed{9^{9^{9^9}}}", r"\boxed{10000000!}"]
-OPINIONS = [
-    (r"So $\boxed{17}$.", 17, "both right"),
-    ("**Final answer:** 017", 17, "both right"),
-    (r"\boxed{m+n=17}", 17, "both right"),
-    (r"\boxed{\text{017}}", 17, "both right"),
-    (r"\boxed{18}", 17, "both wrong"),
-    ("80 but will check 81 and 82", 82, "only theirs reads"),
-    ("we get 3 + 14 = 17", 17, "only theirs reads"),
-    (r"\boxed{1,024}", 17, "only theirs reads"),
-    ("no number here", 17, "neither reads"),
-    (r"\boxed{m+n=18}", 17, "both wrong"),
-    (r"\boxed{12}. I withdraw that: Answer: 18", 18, "differ"),
-    ("\ud800 \\boxed{17}", 17, "both right"),
-    ("", 17, "neither reads"),
-    ("secret " * 50 + "we get 17", 17, "only theirs reads"),
-]
 
 
 @pytest.fixture(scope="module")
 def opinions() -> pd.DataFrame:
     """Of all answers, with the bombs among them."""
-    return second_opinions([(text, gold) for text, gold, _ in OPINIONS] + [(bomb, 17) for bomb in BOMBS], timeout=1)
+    return second_opinions([(text, gold) for gold, text, _ in OPINIONS] + [(bomb, 17) for bomb in BOMBS], timeout=1)
 
 
 def test_kinds(opinions: pd.DataFrame) -> None:

@@ -1,7 +1,6 @@
 """The simulated respondent: its runs estimate the truth that is stated, whatever the task, and say what they are."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,10 @@ BUDGETS = [4, 16, 64, 256]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    plain = {"outputs": str(tmp_path), "model": "simulated", "concurrency": 64, "tasks": ["aime"], "methods": ["base"],
-             "n_problems": 12, "n_samples": 8, "budgets": BUDGETS}  # fmt: skip
-    return lambda **settings: RunConfig(**(plain | settings))
+def config(config: Config) -> Config:
+    plain: dict[str, Any] = {"model": "simulated", "base_url": None, "concurrency": 64, "tasks": ["aime"]}
+    plain |= {"n_problems": 12, "n_samples": 8, "budgets": BUDGETS}
+    return lambda **settings: config(**(plain | settings))
 
 
 def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarray:

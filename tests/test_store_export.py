@@ -207,7 +207,7 @@ def put(store: Store, problem: int = 0, sample: int = 0, status: str = "ok", **m
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Store]:
-    with Store(tmp_path / "asked.sqlite") as found:
+    with Store(tmp_path / "store.sqlite") as found:
         for problem in range(3):
             for sample in range(2):
                 put(found, problem, sample)
