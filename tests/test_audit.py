@@ -1,10 +1,12 @@
 """The audit: our extractors read every adversarial response as a person would; labels and grades are compared."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from conftest import Config
+from fake_server import FakeServer
 
 from anytime_lib import Store, run_sweep
 from anytime_lib.errors import DataError
@@ -39,6 +41,21 @@ def test_kappa() -> None:
     assert audit.cohen_kappa(first, second) == pytest.approx(0.4)
     assert audit.cohen_kappa(first[:3], first[:3]) == 1
     assert audit.cohen_kappa(first[24:26], pd.Series(["wrong", "right"], index=[24, 25])) == -1
+
+
+def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Config, server: FakeServer) -> None:
+    """At a budget of 2 tokens it repeats the beginning of what it is asked, at 4 it answers in words of its own."""
+
+    def reply(body: dict[str, Any], n: int) -> str:
+        *_, reasoning, asked = ["", *(message["content"] for message in body["messages"])]
+        turns = len(body["messages"])
+        return "one two three four five" if turns == 1 else asked[:60] if "three" not in reasoning else "Option B."
+
+    server.script = reply
+    run_sweep(settings := config(budgets=[2, 4]), progress=False)
+    with Store(settings.folder / "store.sqlite") as store:
+        found = store.cells().assign(echo=lambda cells: cells.answer_key.map(audit.echoes(store)))
+    assert found.groupby("budget").echo.agg(list).tolist() == [[True] * 6, [False] * 6]
 
 
 def test_a_person_labels_and_is_compared(config: Config, tmp_path: Path) -> None:
