@@ -46,8 +46,9 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
         ids = {"eval_id": digest(list(arm))[:22], "task_id": digest(list(arm[:3]))[:22], "created": began}
         who = {"task": task, "task_args": {"run": run, "method": method}, "solver": method, "model": model}
         dataset, epochs = {"name": task, "samples": cells.problem_id.nunique()}, cells["sample"].nunique()
-        whole = {"status": "success", "eval": ids | who | {"dataset": dataset, "config": {"epochs": epochs}}}
-        whole |= {"stats": {"started_at": began, "completed_at": ended}, "samples": samples}
+        whole: dict[str, Any] = {"status": "success", "samples": samples}
+        whole["eval"] = ids | who | {"dataset": dataset, "config": {"epochs": epochs}}
+        whole["stats"] = {"started_at": began, "completed_at": ended}
         completed = sum(not sample["error"] for sample in samples)
         whole["results"] = {"total_samples": len(samples), "completed_samples": completed, "scores": scores}
         log = EvalLog.model_validate(whole)
