@@ -65,7 +65,7 @@ PROVIDERS = {
     "grok-3-mini": Provider(
         ("grok-3", "grok-3-mini"), "xai", {"logprobs": _NO_LOGPROBS}, "reasoning_content", "", "apart", wrong_key=400
     ),
-    "gpt-oss": Provider(("openai/gpt-oss-120b", "x-ai/grok-3"), None, {}, "reasoning", "", noise=True),
+    "gpt-oss": Provider(("openai/gpt-oss-120b", "openai/gpt-oss-20b"), None, {}, "reasoning", "", noise=True),
     "gpt-oss-vllm": Provider(
         ("openai/gpt-oss-120b",), "vllm", {}, "reasoning_content", "content", "bare", "vllm", "continue"
     ),
