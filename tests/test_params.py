@@ -1,7 +1,5 @@
 """Does every file of params/ work, as shipped and on the data that it names? What it would cost can be told of each."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
