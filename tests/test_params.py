@@ -1,6 +1,7 @@
 """Does every file of params/ work, as shipped and on the data that it names? What it would cost can be told of each."""
 
 import json
+import math
 import os
 import re
 import socket
@@ -13,6 +14,7 @@ from anytime_lib import RunConfig
 from anytime_lib.cli import main
 from anytime_lib.errors import DataError
 from anytime_lib.registry import load_task
+from anytime_lib.stats import min_detectable_effect
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.trip_source import generate
 
@@ -93,6 +95,14 @@ def test_the_models_of_the_paper_share_its_design() -> None:
     most = {name: settings["budgets"][-1] for name, settings in designs[0].items()}
     assert most == {"natural_plan_trip": 4096, "aime": 16384, "gpqa": 16384}
     assert all(settings["methods"] == ["base", "leap", "pdp", "pdp_plus"] for settings in designs[0].values())
+
+
+def test_the_readme_tells_what_such_a_run_finds() -> None:
+    config, readme = RunConfig.from_yaml(PAPER["paper/grok-3"]), (PARAMS.parent / "README.md").read_text()
+    told = re.findall(r"^\| (?:trips|AIME|GPQA|mean of the three) \| ([\d.]+) \|", readme, re.MULTILINE)
+    found = [100 * min_detectable_effect(config.task(task).n_problems, config.n_samples) for task in config.tasks]
+    assert told == [f"{points:.1f}" for points in (*found, math.hypot(*found) / 3)]
+    assert [path.name for path in PAPER.values() if f"`params/paper/{path.name}`" not in readme] == []
 
 
 def test_the_pool_is_what_its_source_has_beside_those_under_test(stand_ins: dict[str, Path]) -> None:

@@ -4,8 +4,6 @@ The run itself is gone through, by the same engine and methods, with a backend t
 and makes up a reply to it, as long as it may be. The lower figures suppose that replies end earlier.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from contextlib import nullcontext
@@ -132,8 +130,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
             lengths = traces.completion_tokens.mean().items()
             taken = {task: min(1.0, length / config.task(str(task)).budgets[-1]) for task, length in lengths}
     table = pd.DataFrame(backend.asked.values(), columns=["task", "method", "kind", "bytes", "made_up", "cap"])
-    groups = table.groupby(["task", "method", "kind"], sort=False)
-    table, sums = groups.size().to_frame("calls"), groups.sum().astype(float)
+    sums = table.assign(calls=1).groupby(["task", "method", "kind"], sort=False).sum()
+    table = sums[["calls"]].copy()
     price = price_of(model.name, model.endpoint_id, config.limits.prices)
     answers = sums.index.get_level_values("kind") == "answer"
     for end, (per_byte, plain) in ENDS.items():
