@@ -1,7 +1,5 @@
 """What a run costs, before and after: the estimate, the ledger, prices, and the smallest effect a design finds."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable
 from pathlib import Path
