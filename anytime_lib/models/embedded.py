@@ -46,11 +46,7 @@ class EmbeddedModel(Model):
         return server.__enter__().base_url
 
     async def address(self) -> str:
-        try:
-            return await asyncio.to_thread(self._url)
-        except asyncio.CancelledError:
-            self._stop.set()  # the thread would go on with a download for which nobody waits any more
-            raise
+        return await asyncio.to_thread(self._url)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -64,6 +60,7 @@ class EmbeddedModel(Model):
                 os.environ |= before
 
     async def __aexit__(self, *error: object) -> None:
+        self._stop.set()  # else a thread would go on with a download for which nobody waits any more
         await super().__aexit__(*error)
         await asyncio.to_thread(self._servers.close)
 

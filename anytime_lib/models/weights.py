@@ -25,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import huggingface_hub
 import yaml
+from huggingface_hub.utils import WeakFileLock
 from tqdm import tqdm
 
 from anytime_lib.errors import DataError
@@ -52,6 +54,8 @@ class Weights:
 _ROWS = yaml.safe_load((files("anytime_lib") / "data" / "weights.yaml").read_text("utf-8"))
 WEIGHTS: dict[str, Weights] = {name: Weights(**row) for name, row in _ROWS.items()}
 """The embedded models by name; `embedded` means the first."""
+PATIENCE = 10.0
+"""Seconds that the hub may be silent, and after which it must have sent 30 kB a second."""
 
 
 def resolve(model: str = "embedded", stop: threading.Event | None = None) -> Path:
@@ -101,8 +105,6 @@ def alias(file: str, sha256: str) -> str:
 def fetch(model: Weights, stop: threading.Event | None = None) -> Path:
     """A model's file in the cache folder, downloaded once; its hash is checked at every use (about 1 GB/s). A download
     that was interrupted, by setting `stop` or otherwise, goes on from where it was."""
-    from huggingface_hub.utils import WeakFileLock  # slow to import
-
     target = cache_folder() / "models" / model.file
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,12 +158,10 @@ def _download(model: Weights, target: Path, stop: threading.Event) -> None:
 
 def _from_hub(model: Weights, part: Path, came: Callable[[int], None]) -> None:
     """Append what `part` lacks. (`hf_hub_download` begins anew, and where there is no hub it tries for minutes.)"""
-    from huggingface_hub import constants, hf_hub_url
-
-    if constants.HF_HUB_OFFLINE:
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
         raise OSError("HF_HUB_OFFLINE is set")
-    url, have = hf_hub_url(model.repo, model.file, revision=model.revision), part.stat().st_size
-    asked, limit = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"}, httpx.Timeout(10, connect=5)
+    url, have = huggingface_hub.hf_hub_url(model.repo, model.file, revision=model.revision), part.stat().st_size
+    asked, limit = {"Range": f"bytes={have}-", "Accept-Encoding": "identity"}, httpx.Timeout(PATIENCE, connect=5)
     begun = time.monotonic()
     with httpx.stream("GET", url, headers=asked, timeout=limit, follow_redirects=True) as reply, part.open("r+b") as at:
         have = have if reply.status_code == 206 else 0
@@ -172,7 +172,7 @@ def _from_hub(model: Weights, part: Path, came: Callable[[int], None]) -> None:
         for chunk in reply.iter_raw():
             at.write(chunk)
             came(at.tell())
-            if at.tell() - have < 30_000 * (time.monotonic() - begun - 10):
+            if at.tell() - have < 30_000 * (time.monotonic() - begun - PATIENCE):
                 raise OSError("slower than 30 kB/s")
 
 
