@@ -71,9 +71,9 @@ class EmbeddedServer:
 
     Args:
         port: 0 for any free port.
-        slots: requests that are worked on at the same time, each with `context` tokens; by default with an even share
-            of 32,768, at least 4,096 and at most those that one of `WEIGHTS` was trained for. At 28 KB a token, as the
-            largest of them needs, that is 0.9 GB for up to 8 slots and 1.9 GB for 16.
+        slots: requests that are worked on at the same time, each with `context` tokens.
+        context: by default 32,768 in all, but at least 4,096 for each slot, and at most what one of `WEIGHTS` was
+            trained for (4,096 for other files); a token takes up to 28 KB.
 
     Raises:
         EndpointError: the port is taken; or, when the context is entered, the file cannot be loaded.

@@ -31,8 +31,6 @@ OWN = {
     "simulated": "anytime_lib.models.simulated:SimulatedModel",
 }
 """Models that need no endpoint elsewhere -> the class that knows how they are reached."""
-EMBEDDED = "anytime_lib.models.weights:WEIGHTS"
-"""The table whose names are reached as `embedded` is."""
 QUESTION = "How many r are there in the word strawberry? Answer with one number."
 """Asked once per endpoint and model, and what it tells is kept."""
 
@@ -42,12 +40,12 @@ def load_model(config: RunConfig) -> Model:
     respondent. ConfigError where no endpoint is set and the name is almost one of ours: OpenAI would not know it."""
     name, url = config.model, config.endpoint.base_url
     if url is None:
-        ours = {*OWN, *resolve_name(EMBEDDED)}
-        kind = "embedded" if name in ours - {*OWN} or name.endswith(".gguf") else name
+        embedded = resolve_name("anytime_lib.models.weights:WEIGHTS")
+        kind = "embedded" if name in embedded or name.endswith(".gguf") else name
         if kind in OWN:
             own: Model = resolve_name(OWN[kind])(config)
             return own
-        url = os.environ.get("OPENAI_BASE_URL")
+        url, ours = os.environ.get("OPENAI_BASE_URL"), [*OWN, *embedded]
         if not url and difflib.get_close_matches(name.lower(), ours, cutoff=0.7):
             raise ConfigError(f"model {name!r} is not embedded and base_url is not set{nearest(name.lower(), ours)}")
         url = check_url(url or OPENAI_URL, "OPENAI_BASE_URL")

