@@ -108,8 +108,8 @@ class Completion:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The `sample`-th attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there;
-    `tokens` are those of both, `grade` is by the pool's gold."""
+    """The `sample`-th attempt at a pool problem: its reasoning, cut at `budget` tokens, and the answer forced there;
+    `tokens` are those of both, `reasoning_tokens` of the one, `grade` is by the pool's gold."""
 
     reasoning: str = field(repr=False)
     answer: str = field(repr=False)
@@ -118,6 +118,8 @@ class Attempt:
     sample: int = 0
     tokens: int = 0
     grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
+    budget: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def text(self) -> str:
@@ -128,7 +130,7 @@ class Attempt:
 class Preference:
     """Two attempts at one pool problem and the verdict on them, `by` the judge or another (see `methods.judge`).
 
-    The judge's `margin` is in nats, averaged over both orders of presentation, another's is a difference of scores;
+    The judge's `margin` is in nats (of its verdict, or between strengths), another's is a difference of scores;
     `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
     """
 
@@ -139,6 +141,11 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def budget(self) -> int:
+        """The checkpoint at which both attempts were cut."""
+        return self.winner.budget
 
 
 def digest(value: object) -> str:

@@ -59,9 +59,9 @@ class Learning(Preparation):
             except RequestFailed:
                 return ""
 
-        async def learned(problem: Problem, attempts: list[Attempt]) -> str | None:
+        async def learned(problem: Problem, attempts: list[list[Attempt]]) -> str | None:
             """The principle drawn from the first attempt that is wrong, if there is one."""
-            wrong = next((a.text for a in attempts if a.grade.status == "ok" and not a.grade.correct), None)
+            wrong = next((a.text for a in attempts[0] if a.grade.status == "ok" and not a.grade.correct), None)
             if wrong is None:
                 return None
             gold = on.task.gold_answer(problem)
@@ -70,7 +70,7 @@ class Learning(Preparation):
             asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
             return await say(problem, "principle", asked) if explanation else ""
 
-        found, attempts = await from_attempts(client, on, learned)
+        found, attempts = await from_attempts(client, on, [on.settings.pool_budget], learned)
         low, high = [principle for principle in found if principle], ""
         mistaken = [p for p, principle in zip(on.problems.pool, found, strict=True) if principle is not None]
         if low:

@@ -1,16 +1,14 @@
 """Which of its own attempts does the model prefer?
 
-Attempts at pool problems are sampled like any trace, cut at one budget and answered; every two of them are then
-compared (`judge`). Attempts and verdicts that several preparations share are paid for once.
+Attempts at pool problems are sampled like any trace, cut at checkpoints and answered there; pairs of them are then
+compared (`comparing`). Attempts and verdicts that several preparations share are paid for once.
 """
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -18,14 +16,14 @@ import pandas as pd
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
-from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, PreferenceSource, agreed, judged, scored, verified
+from anytime_lib.methods.comparing import together
+from anytime_lib.methods.judge import PREFERENCE_SOURCES, PreferenceSource
+from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_method
-from anytime_lib.tasks.base import Task, grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
-COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
-            "margin", "outcome", "score_first", "score_second"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,14 @@ class Synthesis:
     Attributes:
         by: who compared.
         preferences: the pairs chosen as exemplars, in the order of the prompt.
-        comparisons: one row per compared pair, `COLUMNS`: first and second are sample numbers, tokens those of
-            reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
-            that of the first attempt, outcome as in `Judgement`, score the gold one (only the grader chooses by it).
-        usable: every pair with a verdict, chosen or not.
+        comparisons: one row per compared pair, `COLUMNS`: budget is the checkpoint, first and second are sample
+            numbers, tokens those of reasoning and answer, log_odds of preferring the attempt shown first, in either
+            order (judge only), margin that of the first attempt, outcome as in `Judgement`, score the gold one.
+        usable: the chosen pairs and every other compared one with a verdict; of those with the same texts the first.
         attempts: as `from_attempts` counts them.
-        left_out: usable pairs that were not chosen, by reason.
+        left_out: how many pairs were not put in the prompt, or checkpoints had none, by reason.
+        at_budget: the pair of each checkpoint, where it has one that fits by itself; empty where pairs are not chosen
+            by checkpoint.
         made_with: model, endpoint, seed and the settings that determine the pairs.
     """
 
@@ -52,6 +52,7 @@ class Synthesis:
     attempts: dict[str, int]
     left_out: dict[str, int]
     made_with: dict[str, Any]
+    at_budget: dict[int, Preference] = field(default_factory=dict, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.preferences)
@@ -64,7 +65,7 @@ class Synthesis:
             f"{len(self.comparisons)} comparisons (attempts {listed(self.attempts)}; outcomes {listed(outcomes)}; "
             f"left out {listed(self.left_out)})"
         )
-        mend = "more pool problems or samples, n_pairs of 2 or more, a larger pair_tokens or another judge may help"
+        mend = "more pool problems or samples, more budgets or pairs, a larger pair_tokens or another judge may help"
         return found if self.preferences else f"{found}; methods that need them are left out; {mend}"
 
 
@@ -80,68 +81,44 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
 
 
 async def from_attempts(
-    client: Client, on: PrepTask, work: Callable[[Problem, list[Attempt]], Awaitable[T]]
+    client: Client,
+    on: PrepTask,
+    checkpoints: Sequence[int],
+    work: Callable[[Problem, list[list[Attempt]]], Awaitable[T]],
 ) -> tuple[list[T], dict[str, int]]:
-    """What a piece of work makes of the attempts at each pool problem, and how many attempts were `made`, `failed`, or
-    had `hidden` reasoning. Attempts are requests of `synthesis`, whoever asks, so that preparations share them.
-    DataError if the pool shares a problem with the test set."""
+    """What a piece of work makes of the attempts at each pool problem, at each checkpoint (ascending); how many attempts
+    were `made`, `failed`, or had `hidden` reasoning; and how many cuts of those that were made have no answer.
+    Attempts are requests of `synthesis`, whoever asks, so that preparations share them. DataError if the pool shares a
+    problem with the test set."""
     task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
     counts = Counter(made=0)
 
-    async def attempt(problem: Problem, sample: int) -> Attempt:
-        of, budget = Sample(task, "synthesis", problem, sample), settings.pool.budget
-        trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), budget)
-        answer = await client.answer(of, trace, budget, settings.answer_cap)
-        tokens = trace.used(budget) + answer.tokens
-        grade = grade_answer(task, problem, answer.text, answer.finish_reason)
-        return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens, grade)
+    async def attempt(problem: Problem, number: int) -> dict[int, Attempt]:
+        """By checkpoint, where an answer could be had."""
+        of, found = Sample(task, "synthesis", problem, number), dict[int, Attempt]()
+        async with client.trace_slots:
+            try:
+                trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), checkpoints[-1])
+            except RequestFailed as error:
+                counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
+                return found
+            for budget in checkpoints:
+                try:
+                    answer = await client.answer(of, trace, budget, settings.answer_cap)
+                except RequestFailed:
+                    continue
+                used, grade = trace.used(budget), grade_answer(task, problem, answer.text, answer.finish_reason)
+                reasoning, tokens = cut(trace.text, trace.ends, used), used + answer.tokens
+                keys = trace.key, answer.key
+                found[budget] = Attempt(reasoning, answer.text, *keys, number, tokens, grade, budget, used)
+        counts["made" if found else "failed"] += 1
+        if found and len(found) < len(checkpoints):
+            counts["cuts without an answer"] += len(checkpoints) - len(found)
+        return found
 
     async def one(problem: Problem) -> T:
-        attempts = []
-        async with client.trace_slots:
-            for sample in range(settings.pool.samples):
-                try:
-                    attempts.append(await attempt(problem, sample))
-                    counts["made"] += 1
-                except RequestFailed as error:
-                    counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
-            return await work(problem, attempts)
+        made = await together(attempt(problem, number) for number in range(settings.pool.samples))
+        return await work(problem, [[cuts[budget] for cuts in made if budget in cuts] for budget in checkpoints])
 
-    async with asyncio.TaskGroup() as group:
-        jobs = [group.create_task(one(p)) for p in problems.pool]
-    return [job.result() for job in jobs], counts
-
-
-async def compare_all(
-    client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: list[Attempt]
-) -> list[tuple[tuple[Any, ...], Preference | None]]:
-    """Of every two attempts at a pool problem a row of `COLUMNS`, and the pair where there is a verdict."""
-    scores: list[float | None] = [a.grade.score for a in attempts]
-    if by == "verifier" or (by == "agreement" and getattr(task, "verify", None)):
-        scores = [verified(task, problem, a.answer) for a in attempts]
-    compared: list[tuple[tuple[Any, ...], Preference | None]] = []
-    for (a, score_a), (b, score_b) in itertools.combinations(zip(attempts, scores, strict=True), 2):
-        if (a.reasoning, a.answer) == (b.reasoning, b.answer):
-            found = Judgement("identical")
-        elif by in ("grader", "verifier"):
-            found = scored(score_a, score_b)
-        else:
-            found = await judged(client, task, problem, a, b)
-            found = agreed(found, scored(score_a, score_b)) if by == "agreement" else found
-        row = (problem.id, level_of(problem), a.sample, b.sample, a.tokens, b.tokens, *found.log_odds, found.margin,
-               found.outcome, a.grade.score, b.grade.score)  # fmt: skip
-        pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
-        compared.append((row, {"first": pair, "second": turned(pair)}.get(found.outcome)))
-    return compared
-
-
-def turned(pair: Preference) -> Preference:
-    """A pair with better and worse swapped, and with them what was said of the two."""
-    return replace(pair, winner=pair.loser, loser=pair.winner, margin=-pair.margin,
-                   verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])  # fmt: skip
-
-
-def level_of(problem: Problem) -> str:
-    """A problem's difficulty as a word, in the task's own terms; empty where none is told."""
-    return str(problem.metadata.get("difficulty", problem.metadata.get("n_cities", "")))
+    return await together(map(one, problems.pool)), counts
