@@ -1,7 +1,5 @@
 """What went wrong, in one sentence that says what to do?"""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

@@ -10,8 +10,6 @@ taken the source does not say, and it matters (see `anytime_curve`).
 Source: Zhang et al., "Budget-Aware Anytime Reasoning with LLM-Synthesized Preference Data" (arXiv 2601.11038).
 """
 
-from __future__ import annotations
-
 from functools import cache
 from itertools import combinations
 from math import comb
@@ -78,6 +76,13 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list
     values = np.full([len(n) for n in names], np.nan)
     values[codes] = cells[value].astype(float).to_numpy()
     return values, list(map(str, names[0])), list(names[1]), list(map(int, names[3]))
+
+
+def of_methods(cells: pd.DataFrame, *methods: str) -> pd.DataFrame:
+    """The cells of these methods; DataError where there are none of one."""
+    if missing := [method for method in methods if method not in {*cells.method}]:
+        raise DataError(f"no cells of method {missing[0]!r}; the table holds {', '.join(cells.method.unique())}")
+    return cells[cells.method.isin(methods)]
 
 
 def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[int]]:

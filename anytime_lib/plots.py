@@ -1,7 +1,5 @@
 """What do curves, costs, differences and studies look like? Functions of tables that return a matplotlib figure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -127,8 +125,8 @@ def plot_curves(
         for ax in axes:
             ax.axhline(chance, **_LINE, label="guessing")
     axes[0].set_ylim(0, 1.08 * max(0.2, *(float(curve.high.max()) for curve in curves.values())))
-    title = (f"Quality at each budget: {cells.task.iloc[0]}\n{cells.model.iloc[0]}\nbest so far (pooled), "
-             f"{confidence_level:.0%} bootstrap bands over problems, {_size_of(cells)}")  # fmt: skip
+    title = f"Quality at each budget: {cells.task.iloc[0]}\n{cells.model.iloc[0]}\nbest so far (pooled), "
+    title += f"{confidence_level:.0%} bootstrap bands over problems, {_size_of(cells)}"
     return _finish(figure, axes, x=X, y=Y, title=title)
 
 
@@ -154,8 +152,8 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     ax.minorticks_off()
     ax.tick_params(axis="x", labelsize=8, rotation=30)
     ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
-    title = (f"What quality costs: {table.task.iloc[0]}\nall tokens, preparation shared by this run's problems; "
-             f"best so far (pooled), n = {table.n_problems.iloc[0]} problems")  # fmt: skip
+    title = f"What quality costs: {table.task.iloc[0]}\nall tokens, preparation shared by this run's problems; "
+    title += f"best so far (pooled), n = {table.n_problems.iloc[0]} problems"
     return _finish(figure, [ax], x="tokens per problem (log scale)", y=Y, title=title)
 
 
@@ -215,8 +213,8 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     ax.axhline(0.8, **_LINE)
     _budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
-    title += (f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
-              f"{first.n_simulations:,.0f} simulated studies a point")  # fmt: skip
+    title += f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
+    title += f"{first.n_simulations:,.0f} simulated studies a point"
     return _finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
 
 

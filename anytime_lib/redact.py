@@ -4,8 +4,6 @@ A server may quote the key in its error, and a prompt may be made from a file th
 logged, raised or exported goes through a `Redactor` first.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -31,9 +29,7 @@ class Redactor:
 
     def __init__(self, *keys: str) -> None:
         known = {key for key in keys if len(key.strip()) >= 8}
-        known |= {
-            value for name, value in os.environ.items() if _NAMES.search(name.upper()) and _VALUE.fullmatch(value)
-        }
+        known |= {v for name, v in os.environ.items() if _NAMES.search(name.upper()) and _VALUE.fullmatch(v)}
         known |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in known for ascii in (True, False)}
         self._known = sorted(known, key=len, reverse=True)
 

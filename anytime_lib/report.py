@@ -1,7 +1,5 @@
 """What does a reader see of a run? Executed notebooks, their HTML, figures, the cells, provenance, a first page."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -69,12 +67,15 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that a cell does not list
     logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     try:
-        with tempfile.TemporaryDirectory() as sockets:
+        # A kernel is spoken to by sockets in a folder of its own, where the system has such: nobody else can listen,
+        # and no two kernels that start at once, in whatever process, take the same ones.
+        with tempfile.TemporaryDirectory() as folder:
+            sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
             papermill.execute_notebook(
                 str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",
                 cwd=str(Path.cwd()),  # relative paths in the params mean the same here and in the kernel
                 extra_arguments=["--log-level=50"],  # a kernel says in the user's terminal that it is shut down
-                config=Config({"KernelManager": _private(sockets)}),
+                config=Config({"KernelManager": sockets}),
             )  # fmt: skip
     except papermill.PapermillExecutionError as error:
         why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
@@ -82,12 +83,6 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
     page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
     target.with_suffix(".html").write_text(page, encoding="utf-8")
-
-
-def _private(folder: str) -> dict[str, str]:
-    """How a kernel is spoken to: by sockets in a folder of its own, where the system has such, so that nobody else can
-    listen, and no two kernels that start at once, in whatever process, take the same ones."""
-    return {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
 
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:

@@ -5,8 +5,6 @@ write is committed before it returns: a kill loses nothing that was stored, a po
 a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os

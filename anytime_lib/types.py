@@ -4,8 +4,6 @@
 whatever else the model said, `Preference` two attempts at a pool problem and the verdict on them. All are frozen.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
@@ -104,9 +102,7 @@ class AnalysisConfig(Group):
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")
-    exclude: list[RuleName] = Field(
-        [], description="rules of exclusion, declared before the run (see stats.sensitivity)"
-    )
+    exclude: list[RuleName] = Field([], description="rules of exclusion, declared beforehand (see stats.sensitivity)")
 
 
 class HeldOutConfig(Group):

@@ -5,8 +5,6 @@ server streams. What a server rejects as unknown is dropped once, with a note; e
 request with the server's words.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable

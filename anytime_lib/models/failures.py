@@ -3,8 +3,6 @@
 `RetryableError` may pass and is tried again; `RequestFailed` is this request's end, `EndpointError` every request's.
 """
 
-from __future__ import annotations
-
 import email.utils
 import json
 import re

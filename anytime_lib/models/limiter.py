@@ -5,8 +5,6 @@ the server says 429 (once per cool-down, for the refusals of one burst are one p
 which says nothing about load. A `Retry-After` holds every start back, whoever heard it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import random

@@ -4,8 +4,6 @@ llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, 
 process says its port in one line on its standard output and lives only as long as its owner.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import sys

@@ -5,8 +5,6 @@ came whole, and makes a `Reply` of them. Whatever is missing or of the wrong typ
 used at all is an error in one sentence.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress

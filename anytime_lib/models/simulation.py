@@ -4,8 +4,6 @@ A trace is a Markov chain with one step a token: the respondent searches, finds 
 again, and may stop. What a sweep estimates of it is known exactly (`Simulation.held`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """What are a text's tokens, where the reply did not say?"""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from contextlib import suppress

@@ -6,8 +6,6 @@ the user names, scaled to the token count billed (`file`); else they are spread 
 that count (`proportional`). Every trace says which.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate
 

@@ -1,7 +1,5 @@
 """What exactly is said to the model? One plain text file per prompt, read here."""
 
-from __future__ import annotations
-
 import re
 from functools import cache
 from importlib.resources import files

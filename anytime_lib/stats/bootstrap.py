@@ -5,8 +5,6 @@ Sources: Davison & Hinkley, "Bootstrap Methods and their Application" (1997), ch
 Evals" (arXiv 2411.00640).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass

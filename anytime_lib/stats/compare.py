@@ -16,7 +16,7 @@ from scipy import optimize
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, average, cells_array, problem_curves
+from anytime_lib.index import Floats, Order, average, cells_array, of_methods, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.intervals import Interval, interval
@@ -134,11 +134,7 @@ def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[F
         (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets;
         how many cells of the two are left out.
     """
-    present = [str(m) for m in cells.method.unique()]
-    for name in (baseline, treatment):
-        if name not in present:
-            raise DataError(f"no cells of method {name!r}; the table holds {', '.join(present)}")
-    asked = cells[cells.method.isin([baseline, treatment])]
+    asked = of_methods(cells, baseline, treatment)
     values, methods, _, budgets = cells_array(asked)
     if asked.groupby("method").budget.nunique().min() < len(budgets):
         raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")

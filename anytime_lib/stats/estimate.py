@@ -1,7 +1,5 @@
 """How good is each arm, and how sure is that? Tables of indices, curves with bands, variants, and worst cases."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 
@@ -152,9 +150,10 @@ def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str |
     table = pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])
     if not (baseline and treatment):
         return table
-    first, second = (table[table.method == method] for method in (baseline, treatment))
-    both = first.merge(second, on=place, suffixes=("", "_2")).rename(columns={"method": "baseline"})
-    both = both.assign(n_missing=both.n_missing + both.n_missing_2, treatment=treatment,
-                       share_missing=(both.share_missing + both.share_missing_2) / 2,
-                       worst=both.worst_2 - both.best, best=both.best_2 - both.worst)  # fmt: skip
-    return both[[*place, "baseline", "treatment", "n_missing", "share_missing", "worst", "best"]]
+    first, second = (table[table.method == method].set_index(place) for method in (baseline, treatment))
+    both = pd.DataFrame({"n_missing": first.n_missing + second.n_missing})
+    both["share_missing"] = (first.share_missing + second.share_missing) / 2
+    both["worst"], both["best"] = second.worst - first.best, second.best - first.worst
+    both.insert(0, "baseline", baseline)
+    both.insert(1, "treatment", treatment)
+    return both.dropna().astype({"n_missing": int}).reset_index()

@@ -3,8 +3,6 @@
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -69,28 +67,26 @@ class Family:
 
 
 def compare_family(
-    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base",
-    confidence_level: float = 0.95, **settings: Any,
-) -> Family:  # fmt: skip
+    cells: pd.DataFrame, pairs: Sequence[Sequence[str]] | None = None, *, baseline: str = "base", **settings: Any
+) -> Family:
     """Compare methods pair by pair on every (run, model, task) in the cells, and adjust for their number.
 
     Args:
         pairs: (baseline, treatment), declared before the run. None: every method of a task against `baseline`.
-        confidence_level: of each interval; what it leaves is the family-wise error.
-        settings: of `compare` (n_resamples, seed, order, ...), the same for each.
+        settings: of `compare` (n_resamples, seed, order, ...), the same for each. What `confidence_level` (.95) leaves
+            is the family-wise error.
     """
-    found = {}
+    found, level = {}, settings.setdefault("confidence_level", 0.95)
     for place, part in cells.groupby(ARM[:3], sort=False):
         methods = [str(m) for m in part.method.unique()]
         against = [(baseline, m) for m in methods if m != baseline and baseline in methods]
         for first, second in pairs or against:
-            named: dict[str, Any] = {"baseline": first, "treatment": second, "confidence_level": confidence_level}
             try:
-                comparison = compare(part, **named, **settings)
+                comparison = compare(part, baseline=first, treatment=second, **settings)
             except DataError as error:
-                comparison = Comparison(reason=str(error), **named)
+                comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
-    return Family(found, 1 - confidence_level)
+    return Family(found, 1 - level)
 
 
 def holm(pvalues: ArrayLike) -> Floats:

@@ -6,8 +6,6 @@ own percentiles it is wider for few problems. With 30 of them 95 % intervals of 
 Source: Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), sections 4-5.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

@@ -3,13 +3,10 @@
 A guess that happens to be right counts as right, so where guessing pays (four options) overthinking reads too large.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
+from anytime_lib.index import ARM, Floats, anytime_index, average, of_methods, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.stats.intervals import interval, upper_bound, widen_near_limits
 
@@ -78,9 +75,8 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
         `error`), budget (the smallest such), answer_key_baseline and answer_key_treatment (there), sorted by kind,
         budget, problem and sample.
     """
-    if missing := {baseline, treatment} - set(cells.method):
-        raise DataError(f"no cells of {' and '.join(sorted(missing))}, so nothing can have turned")
-    sample, known = ["problem_id", "sample"], cells[cells.status != "error"].astype({"correct": bool})
+    both = of_methods(cells, baseline, treatment)
+    sample, known = ["problem_id", "sample"], both[both.status != "error"].astype({"correct": bool})
     columns = [*sample, "budget", "correct", "answer_key"]
     first, second = (known.loc[known.method == method, columns] for method in (baseline, treatment))
     both = first.merge(second, on=columns[:3], suffixes=("_baseline", "_treatment"))

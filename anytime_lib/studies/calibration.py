@@ -4,8 +4,6 @@ Whole experiments are drawn from the simulated respondent, whose truth is known 
 `tests/benchmarks/bench_error_rates.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace

@@ -5,8 +5,6 @@ the pool. So methods are compared at equal reasoning budget, and at equal total 
 server counted them). Retries count in the preparation, not in what a problem costs.
 """
 
-from __future__ import annotations
-
 from importlib.resources import files
 from typing import Any
 
@@ -64,8 +62,8 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     return table[[*at, "quality", "best", *costs, "per_problem", "preparation", *list(AXES)[1:], "n_problems"]]
 
 
-GAINS = ["task", "method", "axis", "budget", "tokens", "points", "low", "high", "saved", "saved_low", "saved_high",
-         "n_problems"]  # fmt: skip
+POINTS, SAVED = ["points", "low", "high"], ["saved", "saved_low", "saved_high"]
+GAINS = ["task", "method", "axis", "budget", "tokens", *POINTS, *SAVED, "n_problems"]
 
 
 def gains(
@@ -104,7 +102,7 @@ def gains(
             points[:, x < base_x[0]] = np.nan
             saved = [[_reached(base, base_x, q) - _reached(curve, x, q) for q in base] for base, curve in curves]
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x})
-            for values, names in ((points, GAINS[5:8]), (np.array(saved), GAINS[8:11])):
+            for values, names in ((points, POINTS), (np.array(saved), SAVED)):
                 ends = np.quantile(values[1:], tails, axis=0, method="inverted_cdf")  # some are infinite
                 part[names] = np.array([values[0], *ends]).T
             found.append(part.assign(n_problems=quality.shape[1]))

@@ -1,7 +1,5 @@
 """Can the graders be trusted? Adversarial responses, grades that disagree, and a person's own labels beside them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import defaultdict

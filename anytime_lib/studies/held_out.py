@@ -5,8 +5,6 @@ from the interval of the paired difference alone: `supported` if all of it is ab
 is below, else `undecided`; it says so where the criterion was first seen after held-out results were there.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -57,14 +55,11 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     c, outcome, difference, low, high = criterion, "undecided", np.nan, np.nan, np.nan
-    statistic = index_of("pooled")
-    if c.statistic == "quality":
-        statistic = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
+    mean = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
+    how: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": c.confidence_level}
+    how["statistic"] = mean if c.statistic == "quality" else index_of("pooled")
     try:
-        found = compare(
-            cells, baseline=c.baseline, treatment=c.treatment, n_resamples=n_resamples, seed=seed,
-            confidence_level=c.confidence_level, statistic=statistic,
-        )  # fmt: skip
+        found = compare(cells, baseline=c.baseline, treatment=c.treatment, **how)
     except DataError as error:
         told = str(error)
     else:

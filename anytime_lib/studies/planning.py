@@ -4,8 +4,6 @@ Sources: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 3; Sea
 Components" (1992), ch. 3 (the nested analysis of variance by the method of moments).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
@@ -16,7 +14,7 @@ from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.index import quality_array
+from anytime_lib.index import of_methods, quality_array
 from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import index_of
 from anytime_lib.stats.compare import min_detectable_effect
@@ -91,10 +89,7 @@ def variance_split(cells: pd.DataFrame, baseline: str, treatment: str | None = N
 def trace_scores(cells: pd.DataFrame, method: str) -> pd.DataFrame:
     """The area under each trace's curve, a row per problem and a column per sample; NaN where it cannot be had. A
     method that is missing is a DataError."""
-    arm = cells[cells.method == method]
-    if arm.empty:
-        raise DataError(f"no cells of method {method!r}; the table holds {', '.join(cells.method.unique())}")
-    quality, problems, budgets = quality_array(arm)
+    quality, problems, budgets = quality_array(of_methods(cells, method))
     return pd.DataFrame(index_of("raw").of(quality, budgets), index=problems)
 
 
@@ -214,16 +209,15 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
         return cells, told
     tasks, middles = {}, []
     for name in config.tasks:
-        own = config.task(name)
-        test, pool = (len(load_task(name).problems(limit=most, seed=config.seed, split=part))
-                      for part, most in (("test", 24), ("pool", 4)))  # fmt: skip
-        tasks[name] = {"budgets": own.budgets, "n_problems": test, "methods": ["base", "pdp"] if pool else ["base"],
-                       "pool": own.pool.model_dump() | {"problems": max(1, pool), "samples": 2}}  # fmt: skip
+        own, drawn = config.task(name), load_task(name).problems
+        n_test, n_pool = (len(drawn(None, most, config.seed, part)) for part, most in (("test", 24), ("pool", 4)))
+        tasks[name] = {"budgets": own.budgets, "n_problems": n_test, "methods": ["base", "pdp"][: 1 + bool(n_pool)]}
+        tasks[name]["pool"] = own.pool.model_dump() | {"problems": max(1, n_pool), "samples": 2}
         middles.append(np.sqrt(own.budgets[0] * own.budgets[-1]))
     simulated = {"solve": 1 / float(np.median(middles)), "effects": {"pdp": 1.5}}
     options = {"simulated": config.options.get("simulated") or simulated}
-    cells = run_sweep(RunConfig(run=f"{config.run}-simulated", model="simulated", seed=config.seed, n_samples=6,
-                                concurrency=64, tasks=tasks, options=options), progress=False)  # fmt: skip
+    asked = {"tasks": tasks, "options": options, "seed": config.seed, "n_samples": 6, "concurrency": 64}
+    cells = run_sweep(RunConfig(run=f"{config.run}-simulated", model="simulated", **asked), progress=False)
     return cells, (
         f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
         f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"

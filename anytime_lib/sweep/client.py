@@ -4,8 +4,6 @@ Every call of a model goes through a `CachedClient`, which looks it up by the ha
 not known its backend completes: `live.LiveBackend` asks, pays and stores; the estimate's counts and makes things up.
 """
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property

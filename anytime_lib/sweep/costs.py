@@ -1,7 +1,5 @@
 """What does a token cost, and may the next call still be paid for?"""
 
-from __future__ import annotations
-
 import asyncio
 import datetime
 import math

@@ -1,7 +1,5 @@
 """What is each stored answer worth? Grades are derived from the store; grading again never calls a model."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sqlite3

@@ -1,7 +1,5 @@
 """What was a run billed, and what would runs of their own for every budget have cost?"""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from anytime_lib.methods.base import Prompted

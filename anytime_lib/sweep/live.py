@@ -105,16 +105,17 @@ class LiveBackend:
             asking.exception()  # looked at: whoever waited has raised it, or nobody waits any more
 
     async def _ask(self, endpoint: Endpoint, request: Request) -> Row:
+        stored: Row = {}  # what counts: another run may have been first
         try:
-            reply = await endpoint.chat(**request.body, each_try=partial(self._try, request))
+            reply = await endpoint.chat(**request.body, each_try=partial(self._try, request, stored))
         except RequestFailed as error:
             await self._put(request, {"error": str(error)}, status="error")
             raise
         self._asked, self._tokens = self._asked + 1, self._tokens + reply.completion_tokens
         self._tell()
-        return self.store.get(request.key) or reply.to_json()  # another run may have been first
+        return stored
 
-    async def _try(self, request: Request, once: Callable[[], Awaitable[Reply]]) -> Reply:
+    async def _try(self, request: Request, stored: Row, once: Callable[[], Awaitable[Reply]]) -> Reply:
         """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
         async with self.spend_limit.reserve(request.body["messages"], request.body["max_tokens"]) as bill:
             try:
@@ -128,7 +129,7 @@ class LiveBackend:
                     await self._put(request, {"error": str(lost)}, bill, "error")
                 raise
             bill.update(said := reply.to_json())
-            await self._put(request, said, bill)
+            stored |= await self._put(request, said, bill)
             return reply
 
     async def _endpoint(self) -> Endpoint:
@@ -146,7 +147,8 @@ class LiveBackend:
 
     async def _probe(self, endpoint: Endpoint, at: dict[str, float], **body: Any) -> Reply:
         """The request of a probe, paid for as any; another probe is another request."""
-        return await endpoint.chat(**body, each_try=partial(self._try, Request("probe", "", "probe", body, at | body)))
+        request = Request("probe", "", "probe", body, at | body)
+        return await endpoint.chat(**body, each_try=partial(self._try, request, {}))
 
     async def _put(
         self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"

@@ -1,7 +1,5 @@
 """Which problems are run, which are shown as examples, and by which arms?"""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence

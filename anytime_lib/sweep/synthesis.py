@@ -1,7 +1,5 @@
 """Which preference pairs does a config's model make, without a sweep?"""
 
-from __future__ import annotations
-
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import PrepTask
 from anytime_lib.methods.judge import PreferenceSource

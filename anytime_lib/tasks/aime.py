@@ -3,8 +3,6 @@
 The task `aime`: AIME's own problems, from a file or the Hugging Face hub, or the ladder's, which need neither.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

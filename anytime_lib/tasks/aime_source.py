@@ -4,8 +4,6 @@ Copies with wrong answers go round (384 for 385), so those of 2024 and 2025 are 
 `data/aime_answers.csv` holds salted hashes: by contest (`2024-I-12`), and by year of its 30 in order.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import re

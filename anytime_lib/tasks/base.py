@@ -4,8 +4,6 @@ A task is any object with the attributes of `Task`; the built-in ones are found 
 `make_task` makes one of the user's own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter

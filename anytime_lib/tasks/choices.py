@@ -6,8 +6,6 @@ mid-thought always mentions some. Of several statements the last decides, even i
 read); "the answer is not C", "option C is wrong" or "wait" takes it back. "Answer: yes" is no statement.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """How does a user make a task of their own in a few lines? Rows, a question, and a function that grades an answer."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import KW_ONLY, dataclass, replace

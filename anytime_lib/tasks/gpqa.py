@@ -5,8 +5,6 @@ text online. So a question and its options stand in `Problem.text` and nowhere e
 the metadata of every such problem says `private: True` to whatever shows or exports problems.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 import zipfile

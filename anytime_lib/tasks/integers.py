@@ -6,8 +6,6 @@ none: text cut in mid-thought always has one. The last complete statement decide
 from it: a later `The answer is 80 or 81` withdraws an earlier box. A box that is never closed states nothing.
 """
 
-from __future__ import annotations
-
 import re
 
 from anytime_lib.tasks.said import DOUBTED, FOREIGN, RETRACTED, said

@@ -4,8 +4,6 @@ Six levels, from one-step word problems (1) to competition level (6). As in AIME
 999. A text is a function of its numbers, so that two different texts of one template never ask the same thing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from math import comb, gcd, lcm, prod

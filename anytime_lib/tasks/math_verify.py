@@ -5,8 +5,6 @@ that are nobody's answer ("80 but will check 81 and 82" is 82 to it). An answer 
 for ever or fill the memory, so it runs in a process of its own, which is ended and started again where it must be.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import multiprocessing

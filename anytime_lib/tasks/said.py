@@ -1,7 +1,5 @@
 """What does a reply say outside its thinking, and in which words does it state, doubt or take back an answer?"""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """How is a source read: the text that names it, the table it is, and what the hub said if it gave none?"""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

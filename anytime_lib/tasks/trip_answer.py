@@ -3,8 +3,6 @@
 The answer is a model's: it is never evaluated, read in time linear in its length, and no text makes this raise.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ The behaviour of `evaluate_trip_planning.py` (google-deepmind/natural-plan at co
 of our own that takes linear time: tests/test_trip_official.py compares the two on mutated answers.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

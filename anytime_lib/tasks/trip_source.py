@@ -1,7 +1,5 @@
 """Which trip problems are there: generated ones, and those of NATURAL PLAN's file?"""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
@@ -41,9 +39,7 @@ def read_source(source: Any) -> list[tuple[Problem, Problem]]:
     if isinstance(source, str | Path):
         place, options = split_source(source, "5shot")
         path = official_file() if place == "official" else Path(place).expanduser()
-        by_id = {
-            ".json": lambda file: pd.DataFrame.from_dict(dict(json.loads(file.read_bytes())), "index", dtype=object)
-        }
+        by_id = {".json": lambda p: pd.DataFrame.from_dict(dict(json.loads(p.read_bytes())), "index", dtype=object)}
         table, asked = read_table(path, by_id).rename_axis("id").reset_index(), "5shot" if options else "0shot"
         origin = {"source": "official" if place == "official" else path.name}
         origin["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -1,7 +1,5 @@
 """Why was a request not answered from the store? Which of its fields differ from the nearest stored one?"""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

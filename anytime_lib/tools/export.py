@@ -5,8 +5,6 @@ length and hash (a prompt may hold other problems of its task as examples, so th
 out; what no encoding can hold is replaced. Numbers, hashes and names leave as they are.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -10,8 +10,6 @@ Stored as traces, which the method `imported` cuts at the budgets and has the ru
     model       whose it is; may be missing
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from pathlib import Path

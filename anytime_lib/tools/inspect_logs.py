@@ -5,8 +5,6 @@ Needs the extra `anytime-lib[inspect]`. A sample is one trace: the problem is it
 for what was not scored; a sample whose every cell is one has the error. Texts pass the same gate as in every export.
 """
 
-from __future__ import annotations
-
 import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
