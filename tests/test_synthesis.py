@@ -101,10 +101,11 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     better = decided.score_first > decided.score_second
     assert len(decided) and (better == (decided.outcome == "first")).all()  # this judge is right
     for by in ("grader", "verifier", "agreement"):
-        same = found[by].comparisons
-        assert (same.outcome == judge.comparisons.outcome).all()
-        pairs = [{(p.winner.trace_key, p.loser.trace_key) for p in made.usable} for made in (found[by], judge)]
-        assert pairs[0] == pairs[1]
+        assert (found[by].comparisons.outcome == judge.comparisons.outcome).all()
+        assert [p.budget for p in found[by].preferences] == [2, 5, 9] and found[by].preferences == [
+            *found[by].at_budget.values()
+        ]
+        assert all(p.winner.grade.score == 1 > p.loser.grade.score == 0 for p in found[by].usable)
     assert found["grader"].comparisons.log_odds_ab.isna().all() and not found["grader"].usable[0].verdict_keys
     table = judge.comparisons.dropna(subset="log_odds_ab")  # the bias for a place cancels between the two orders
     assert ((table.log_odds_ab + table.log_odds_ba) / 2).round(6).eq(0.5).all()
@@ -116,15 +117,16 @@ def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server:
     assert synthesised(run(), "grader").preferences
     assert not any(map(judges, server.requests))
     run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
-    asked = [json.dumps(r, sort_keys=True) for r in server.requests]
-    assert len(set(asked)) == len(asked) and any(map(judges, server.requests))
+    with Store(run().folder / "store.sqlite") as store:
+        assert (store.requests().kind != "probe").sum() == len(server.requests) and any(map(judges, server.requests))
 
 
 def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: "Both are fine" if judges(body) else solver(body, n)
     found = synthesised(run())
-    assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pairs from 24 comparisons" in found.summary() and "unparsed" in found.summary()
+    assert not found.preferences and not found.usable and set(found.comparisons.outcome) == {"unparsed"}
+    assert f"no usable preference pairs from {len(found.comparisons)} comparisons" in found.summary()
+    assert "left out 3 checkpoints without a pair" in found.summary()
     server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
     found = synthesised(run(run="failing"))
     assert found.attempts["failed"] == 16
@@ -234,10 +236,10 @@ def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_roun
 
 
 def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog: pytest.LogCaptureFixture) -> None:
-    config = run(methods=["base", "pdp", "pdp_shuffled"], n_pairs=1)
+    config = run(methods=["base", "pdp", "pdp_shuffled"], budgets=[9, 500])
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
-    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "n_pairs of 2 or more" in caplog.text
+    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "more budgets or pairs" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 

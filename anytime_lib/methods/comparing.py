@@ -4,8 +4,6 @@ Comparing every two of n attempts takes n (n - 1) / 2 verdicts. So a `ring` of p
 them is turned into a strength of each attempt (`strengths`).
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Coroutine, Iterable, Mapping, Sequence

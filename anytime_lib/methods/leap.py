@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
+from anytime_lib.methods.comparing import together
 from anytime_lib.methods.synthesis import from_attempts, listed
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Attempt, Message, Problem
@@ -59,9 +60,9 @@ class Learning(Preparation):
             except RequestFailed:
                 return ""
 
-        async def learned(problem: Problem, attempts: list[list[Attempt]]) -> str | None:
+        async def learned(problem: Problem, attempts: list[Attempt]) -> str | None:
             """The principle drawn from the first attempt that is wrong, if there is one."""
-            wrong = next((a.text for a in attempts[0] if a.grade.status == "ok" and not a.grade.correct), None)
+            wrong = next((a.text for a in attempts if a.grade.status == "ok" and not a.grade.correct), None)
             if wrong is None:
                 return None
             gold = on.task.gold_answer(problem)
@@ -70,7 +71,9 @@ class Learning(Preparation):
             asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
             return await say(problem, "principle", asked) if explanation else ""
 
-        found, attempts = await from_attempts(client, on, [on.settings.pool_budget], learned)
+        budget = on.settings.pool_budget
+        cuts, attempts = await from_attempts(client, on, [budget])
+        found = await together(map(learned, on.problems.pool, cuts[budget]))
         low, high = [principle for principle in found if principle], ""
         mistaken = [p for p, principle in zip(on.problems.pool, found, strict=True) if principle is not None]
         if low:

@@ -4,14 +4,13 @@ Preference Data Prompting (Zhang et al., arXiv 2601.11038): pairs of the model's
 each budget, the preferred one beside the other, before the question. PDP(+) shows the preferred attempts alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from itertools import chain, combinations
+from itertools import chain
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -26,22 +25,24 @@ from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Attempt, Message, Preference, Problem
 
+T = TypeVar("T")
+
 
 class Pairs(Preparation):
     """Of every checkpoint the one pair of attempts with the largest gap in quality, `by` the judge or another.
 
-    Each pool problem has `pool.samples` attempts, one trace each, cut and answered at every budget up to `pool.budget`.
-    For grader and verifier quality is the score of the answer. The judge, shown reasoning and answer, compares each
-    attempt with `pool.opponents` others at the same checkpoint (`ring`): of n attempts n * ceil(opponents / 2)
-    comparisons, never more than every two, for each pool problem and checkpoint, two requests each; strengths by least
-    squares. By `agreement` only pairs count that the checker (where there is none, gold) orders in the same way;
-    `shuffled` swaps half of the judge's. Of equal gaps the first in the order of the pool and the samples is taken; a
-    tie is none. Pairs enter the prompt from the smallest checkpoint to the largest, while they fit in
-    `pool.pair_tokens`; two attempts that had both ended at a smaller checkpoint are shown once.
+    Each pool problem has `pool.samples` attempts, one trace each, cut and answered at every budget up to `pool.budget`;
+    attempts that are the same so far count as one. For grader and verifier quality is the score of the answer. The
+    judge, shown reasoning and answer, compares each attempt with `pool.opponents` others at the same checkpoint: for
+    each pool problem and checkpoint n * ceil(opponents / 2) comparisons of n attempts (never more than every two), of
+    two requests each; quality is the strength by least squares. By `agreement` only pairs count that the checker (where
+    there is none, gold) orders in the same way; `shuffled` swaps half of the judge's. A gap that is a tie is none; of
+    equal gaps the first in the order of pool and samples is taken. Pairs enter the prompt from the smallest checkpoint
+    to the largest, while they fit in `pool.pair_tokens`; two attempts that both end early are shown once.
 
     What is known of the paper leaves open whether a checkpoint has one pair, as here, or one for each pool problem; how
-    attempts are compared (every two, with `pool.opponents` of `pool.samples` - 1); whether the judge sees answers; how
-    many pool problems there are (`pool.problems`); and whether a prompt holds the pairs of all checkpoints (`pdp`) or
+    attempts are compared (every two: `pool.opponents` of `pool.samples` - 1); whether the judge sees answers; how many
+    pool problems there are (`pool.problems`); and whether a prompt holds the pairs of all checkpoints (`pdp`) or that
     of its own budget (`pdp_at_budget`).
 
     With `answers` (`pdp_answers`) attempts are cut at `pool.budget` alone, every two are compared, and `pool.n_pairs`
@@ -63,26 +64,30 @@ class Pairs(Preparation):
         if self.answers:
             checkpoints = [on.settings.pool_budget]
 
-        async def compared(problem: Problem, cuts: list[list[Attempt]]) -> list[Compared]:
-            sizes = [len(attempts) for attempts in cuts]
-            asked = [[*combinations(range(n), 2)] if self.answers else ring(n, pool.opponents) for n in sizes]
-            work = (compare(client, on.task, self.by, problem, *each) for each in zip(cuts, asked, strict=True))
-            return await together(work)
+        def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
+            some = attempts if self.answers else distinct(attempts, lambda attempt: attempt.reasoning)
+            if len(some) < len(attempts):
+                counts["cuts like another"] += len(attempts) - len(some)
+            asked = ring(len(some), len(some) if self.answers else pool.opponents)
+            return compare(client, on.task, self.by, problem, some, asked)
 
-        found, attempts = await from_attempts(client, on, checkpoints, compared)
+        cuts, counts = await from_attempts(client, on, checkpoints)
+        found = [await together(map(compared, on.problems.pool, cuts[budget])) for budget in checkpoints]
         every = list(chain.from_iterable(found))
         usable, at_budget = [pair for each in every for pair in each.usable], dict[int, Preference]()
         if self.answers:
             preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
         else:
-            widest = [[each.widest for each in at if each.widest] for at in zip(*found, strict=True)]
+            widest = [[each.widest for each in at if each.widest] for at in found]
             best = [max(pairs, key=lambda pair: pair.margin) for pairs in widest if pairs]
             at_budget = {pair.budget: pair for pair in best if fitting([pair], pool.pair_tokens)}
-            preferences = fitting(once := distinct(best), pool.pair_tokens)
-            left_out = {"checkpoints without a pair": len(checkpoints) - len(best)}
-            left_out |= {"shown at a smaller checkpoint": len(best) - len(once)}
-            left_out |= {"over the token allowance": len(once) - len(preferences)}
-            usable = distinct([*preferences, *best, *usable])
+            preferences = fitting(once := distinct(best, _texts), pool.pair_tokens)
+            left_out = {
+                "checkpoints without a pair": len(checkpoints) - len(best),
+                "shown at a smaller checkpoint": len(best) - len(once),
+                "over the token allowance": len(once) - len(preferences),
+            }
+            usable = distinct([*preferences, *best, *usable], _texts)
         if self.by == "shuffled":
             left_out["without a second pair to swap"] = int(len(preferences) == 1)
             usable = preferences = shuffled(preferences, client.seed)
@@ -90,8 +95,8 @@ class Pairs(Preparation):
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
         made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints}
         table = pd.DataFrame([row for each in every for row in each.rows], columns=COLUMNS)
-        left_out = {why: n for why, n in left_out.items() if n}
-        return Synthesis(on.task.name, self.by, preferences, table, usable, attempts, left_out, made_with, at_budget)
+        told = on.task.name, self.by, preferences, table, usable, counts, dict(+Counter(left_out)), made_with
+        return Synthesis(*told, at_budget)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
         preference_file.save(prepared, folder, answers=self.answers)
@@ -111,12 +116,16 @@ def fitting(pairs: Iterable[Preference], allowance: int | None, answers: bool = 
     return found
 
 
-def distinct(pairs: Iterable[Preference]) -> list[Preference]:
-    """Of the pairs with the same two texts, whichever is preferred, the first."""
-    found: dict[object, Preference] = {}
-    for pair in pairs:
-        found.setdefault((pair.problem.id, frozenset((pair.winner.text, pair.loser.text))), pair)
+def distinct(some: Iterable[T], key: Callable[[T], object]) -> list[T]:
+    """The first of those that have the same key."""
+    found: dict[object, T] = {}
+    for each in some:
+        found.setdefault(key(each), each)
     return list(found.values())
+
+
+def _texts(pair: Preference) -> object:
+    return pair.problem.id, frozenset((pair.winner.text, pair.loser.text))
 
 
 def choose(

@@ -4,12 +4,10 @@ Attempts at pool problems are sampled like any trace, cut at checkpoints and ans
 compared (`comparing`). Attempts and verdicts that several preparations share are paid for once.
 """
 
-from __future__ import annotations
-
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
@@ -23,8 +21,6 @@ from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class Synthesis:
@@ -37,7 +33,7 @@ class Synthesis:
             numbers, tokens those of reasoning and answer, log_odds of preferring the attempt shown first, in either
             order (judge only), margin that of the first attempt, outcome as in `Judgement`, score the gold one.
         usable: the chosen pairs and every other compared one with a verdict; of those with the same texts the first.
-        attempts: as `from_attempts` counts them.
+        attempts: as `from_attempts` counts them, and how many of their cuts read like another's.
         left_out: how many pairs were not put in the prompt, or checkpoints had none, by reason.
         at_budget: the pair of each checkpoint, where it has one that fits by itself; empty where pairs are not chosen
             by checkpoint.
@@ -81,18 +77,14 @@ def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
 
 
 async def from_attempts(
-    client: Client,
-    on: PrepTask,
-    checkpoints: Sequence[int],
-    work: Callable[[Problem, list[list[Attempt]]], Awaitable[T]],
-) -> tuple[list[T], dict[str, int]]:
-    """What a piece of work makes of the attempts at each pool problem, at each checkpoint (ascending); how many attempts
-    were `made`, `failed`, or had `hidden` reasoning; and how many cuts of those that were made have no answer.
-    Attempts are requests of `synthesis`, whoever asks, so that preparations share them. DataError if the pool shares a
-    problem with the test set."""
+    client: Client, on: PrepTask, checkpoints: Sequence[int]
+) -> tuple[dict[int, list[list[Attempt]]], Counter[str]]:
+    """The attempts at each pool problem, by checkpoint (which ascend); how many of them were `made`, `failed`, or had
+    `hidden` reasoning; and how many cuts of those that were made have no answer. Attempts are requests of `synthesis`,
+    whoever asks, so that preparations share them. DataError if the pool shares a problem with the test set."""
     task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    counts = Counter(made=0)
+    counts = Counter[str](made=0)
 
     async def attempt(problem: Problem, number: int) -> dict[int, Attempt]:
         """By checkpoint, where an answer could be had."""
@@ -117,8 +109,6 @@ async def from_attempts(
             counts["cuts without an answer"] += len(checkpoints) - len(found)
         return found
 
-    async def one(problem: Problem) -> T:
-        made = await together(attempt(problem, number) for number in range(settings.pool.samples))
-        return await work(problem, [[cuts[budget] for cuts in made if budget in cuts] for budget in checkpoints])
-
-    return await together(map(one, problems.pool)), counts
+    made = await together(attempt(p, number) for p in problems.pool for number in range(settings.pool.samples))
+    of_problem = [made[i : i + settings.pool.samples] for i in range(0, len(made), settings.pool.samples)]
+    return {b: [[cuts[b] for cuts in some if b in cuts] for some in of_problem] for b in checkpoints}, counts
