@@ -28,10 +28,10 @@ def comparisons(
             ab, ba = (sign * lean + place + noise * rng.normal() for sign in (1, -1))
             margin = (ab - ba) / 2
             outcome = "tie" if abs(margin) < 0.05 else "first" if margin > 0 else "second"
-            rows.append({"problem_id": f"p{p}", "level": str(p % 2), "budget": 8, "first": i, "second": j, "tokens_first": tokens[i],
+            rows.append({"problem_id": f"p{p}", "level": str(p % 2), "first": i, "second": j, "tokens_first": tokens[i],
                          "tokens_second": tokens[j], "log_odds_ab": ab, "log_odds_ba": ba, "margin": margin,
                          "outcome": outcome, "score_first": score[i], "score_second": score[j]})  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(budget=8)
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +68,7 @@ def test_attempts_that_nobody_compared_have_no_rank() -> None:
     """Of three attempts one verdict can be read, and it is right: the third has no strength to be right or wrong."""
     table = comparisons(3, k=3)
     gold = {0: 1.0, 1: 0.0, 2: 0.5}
-    table = table.assign(score_first=table["first"].map(gold), score_second=table["second"].map(gold))
+    table = table.assign(score_first=table["first"].map(gold), score_second=table["second"].map(gold), margin=1.0)
     read = (table["first"] == 0) & (table["second"] == 1)
     table["outcome"] = np.where(read, "first", "unparsed")
     assert measured(table).loc["auc", ["value", "n"]].tolist() == [1.0, 3]
