@@ -46,6 +46,11 @@ class Problem:
         """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
         return digest([self.task, self.text, self.gold])
 
+    @property
+    def level(self) -> str:
+        """Its difficulty as a word, in the task's own terms; empty where none is told."""
+        return str(self.metadata.get("difficulty", self.metadata.get("n_cities", "")))
+
 
 @dataclass(frozen=True)
 class Grade:

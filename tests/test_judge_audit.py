@@ -153,5 +153,5 @@ def test_examples_are_chosen_by_rule(base: str, pdp: str, kind: str | None, budg
     ])  # fmt: skip
     found = flips(cells, baseline="base", treatment="pdp")
     assert [(r.kind, r.budget) for r in found.itertuples()] == ([(kind, budget)] if kind else [])
-    with pytest.raises(DataError, match="no cells of leap"):
+    with pytest.raises(DataError, match="no cells of method 'leap'"):
         flips(cells, baseline="base", treatment="leap")

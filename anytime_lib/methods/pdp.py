@@ -18,9 +18,8 @@ import pandas as pd
 from anytime_lib.errors import ConfigError
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
-from anytime_lib.methods.comparing import COLUMNS, Compared, compare, level_of, ring, together, turned
 from anytime_lib.methods.judge import PreferenceSource
-from anytime_lib.methods.synthesis import Synthesis, from_attempts
+from anytime_lib.methods.synthesis import COLUMNS, Compared, Synthesis, compare, from_attempts, ring, together, turned
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Attempt, Message, Preference, Problem
@@ -138,22 +137,18 @@ def choose(
     has been shown least; then whose better answer has not been shown; then whose margin is largest.
     """
     waiting, chosen, too_long = list(usable), list[Preference](), 0
-    problems, levels, answers = Counter[str](), Counter[str](), set[str]()
 
     def rank(pair: Preference) -> tuple[float, ...]:
-        shown = problems[pair.problem.id], levels[level_of(pair.problem)]
-        return *shown, pair.winner.answer in answers, -pair.margin
+        problems = sum(other.problem.id == pair.problem.id for other in chosen)
+        levels = sum(other.problem.level == pair.problem.level for other in chosen)
+        return problems, levels, any(other.winner.answer == pair.winner.answer for other in chosen), -pair.margin
 
     while waiting and len(chosen) < n_pairs:
         best = min(waiting, key=rank)
         waiting.remove(best)
-        if len(fitting([*chosen, best], allowance, answers=True)) <= len(chosen):
-            too_long += 1
-            continue
-        chosen.append(best)
-        problems[best.problem.id] += 1
-        levels[level_of(best.problem)] += 1
-        answers.add(best.winner.answer)
+        fit = fitting([*chosen, best], allowance, answers=True)
+        too_long += len(fit) == len(chosen)
+        chosen = fit
     return chosen, {"over the token allowance": too_long, "not among the first": len(waiting)}
 
 

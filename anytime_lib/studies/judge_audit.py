@@ -1,7 +1,7 @@
 """Is the judge right? The model's preferences between its own attempts, held against the gold quality of both.
 
 Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.00640). Strengths are those by which
-pairs are chosen (`methods.comparing`).
+pairs are chosen (`methods.synthesis`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Floats
-from anytime_lib.methods.comparing import strengths
+from anytime_lib.methods.synthesis import strengths
 from anytime_lib.stats.compare import FEW
 
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
