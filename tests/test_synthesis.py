@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from datasets import load_dataset
@@ -24,6 +25,7 @@ from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log
 from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
+from anytime_lib.methods.synthesis import ring, strengths, widest_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
@@ -119,6 +121,94 @@ def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server:
     run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
     with Store(run().folder / "store.sqlite") as store:
         assert (store.requests().kind != "probe").sum() == len(server.requests) and any(map(judges, server.requests))
+
+
+@given(st.integers(0, 70), st.integers(1, 80))
+def test_a_ring_costs_what_is_stated_and_links_all(n: int, opponents: int) -> None:
+    pairs = ring(n, opponents)
+    assert len(set(pairs)) == len(pairs) == min(n * math.ceil(opponents / 2), n * (n - 1) // 2)
+    assert all(0 <= i < j < n for i, j in pairs)
+    assert n < 2 or all(sum(k in pair for pair in pairs) >= min(opponents, n - 1) for k in range(n))
+    assert not len(set(strengths(n, dict.fromkeys(pairs, 0.0))[1])) > 1
+
+
+@given(st.lists(st.floats(-9, 9), min_size=2, max_size=30), st.integers(1, 6), st.sets(st.integers(0, 29)))
+def test_noiseless_verdicts_give_the_strengths_they_come_from(true: list[float], k: int, unread: set[int]) -> None:
+    """Also where some could not be read: within each group that the others link."""
+    pairs = [pair for number, pair in enumerate(ring(len(true), k)) if number not in unread]
+    found, group = strengths(len(true), {(i, j): true[i] - true[j] for i, j in pairs})
+    for of in set(group):
+        here, got = np.array(true)[group == of], found[group == of]
+        assert np.allclose(got, here - here.mean(), atol=1e-9) if len(here) > 1 else np.isnan(got).all()
+
+
+gold = st.sampled_from([0.0, 0.5, 1.0, float("nan")])
+
+
+@given(st.lists(st.tuples(gold, st.floats(-1, 1)), max_size=12), st.sampled_from(["judge", "grader", "agreement"]))
+def test_the_widest_gap_is_taken_and_a_tie_is_none(attempts: list[tuple[float, float]], by: Any) -> None:
+    scores, judged = ([a[k] for a in attempts] for k in (0, 1))
+    quality, tie = (scores, 1e-9) if by == "grader" else (judged, 0.05)
+    n = len(attempts)
+    found = widest_of(by, np.array(scores), {(i, j): judged[i] - judged[j] for i, j in ring(n, n)})
+    gaps = {
+        (i, j): round(quality[i] - quality[j], 6) for i in range(n) for j in range(n)
+        if quality[i] - quality[j] > tie + 1e-8 and (by != "agreement" or scores[i] > scores[j])
+    }  # fmt: skip
+    if not gaps:
+        assert found is None or found[2] == pytest.approx(tie, abs=1e-7)
+        return
+    assert found and found[2] == pytest.approx(max(gaps.values()), abs=1e-6)
+    assert gaps[found[:2]] == pytest.approx(max(gaps.values()), abs=1e-6)
+    if by == "grader":  # where nothing is rounded
+        assert found[:2] == min(pair for pair, gap in gaps.items() if gap == found[2])
+
+
+def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer, run: Config) -> None:
+    table = synthesised(run(pool_samples=6)).comparisons
+    asked = [r["messages"][0]["content"] for r in server.requests if judges(r)]
+    assert len(asked) == len(set(asked)) == 2 * len(table)
+    for _, at in table.groupby(["problem_id", "budget"]):  # those that are the same so far count as one
+        assert len(at) == len(ring(len({*at["first"], *at["second"]}), 2))
+    assert table.budget.unique().tolist() == [2, 5, 9]
+
+
+@pytest.mark.parametrize("method", ["pdp", "pdp_at_budget", "pdp_plus", "pdp_answers"])
+def test_prompts_show_reasoning_cut_at_each_checkpoint(server: FakeServer, run: Config, method: str) -> None:
+    """From the smallest to the largest, without answers; `pdp_at_budget` its own checkpoint's or the nearest's."""
+    config = run(methods=["base", method])
+    made = synthesised(config)
+    run_sweep(config, progress=False)
+    asked = [(r["max_tokens"], r["messages"][-1]["content"].split("Now the new problem.")) for r in server.requests]
+    shown = {most: {text for of, (text, *more) in asked if of == most and more} for most in (2, 5, 9, 500)}
+    wanted = {500: made.preferences}
+    if method == "pdp_at_budget":
+        wanted = {budget: [made.at_budget[min(budget, 9)]] for budget in shown}
+    assert {budget: len(texts) for budget, texts in shown.items() if texts} == dict.fromkeys(wanted, 1)
+    for budget, pairs in wanted.items():
+        (text,) = shown[budget]
+        assert ("Sum: " in text) == (method == "pdp_answers")
+        if method == "pdp_answers":
+            assert text.count("BETTER ATTEMPT: ") == 2
+            continue
+        order = [text.index(f" ATTEMPT: {pair.winner.reasoning}\n") for pair in pairs]
+        assert order == sorted(order) and len(order) == text.count("PROBLEM: ")
+        assert all((f"WORSE ATTEMPT: {pair.loser.reasoning}\n" in text) == (method != "pdp_plus") for pair in pairs)
+
+
+def test_a_pair_of_ended_attempts_is_shown_once(server: FakeServer, run: Config) -> None:
+    """Traces of three tokens, cut at 2, 5 and 9: the pair of 9 is that of 5."""
+
+    def ends(body: dict[str, Any], number: int) -> Any:
+        return f"on {body['seed'] % 50} so" if body.get("seed") else solver(body, number)
+
+    server.script = ends
+    made = synthesised(run())
+    assert [p.budget for p in made.preferences] == [2, 5] and made.left_out == {"shown at a smaller checkpoint": 1}
+    assert made.at_budget[9].winner.reasoning == made.at_budget[5].winner.reasoning
+    assert len({frozenset((p.problem.id, p.winner.text, p.loser.text)) for p in made.usable}) == len(made.usable)
+    few = synthesised(run(pair_tokens=made.preferences[0].winner.reasoning_tokens * 2 + 6))
+    assert [p.budget for p in few.preferences] == [2] and few.left_out["over the token allowance"] == 1
 
 
 def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> None:
