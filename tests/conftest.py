@@ -8,12 +8,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import Template
 
 import matplotlib
 import pytest
 from fake_server import FakeServer
 
-from anytime_lib import RunConfig
+from anytime_lib import RunConfig, prompts
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer
 
@@ -30,6 +31,18 @@ def embedded() -> Iterator[EmbeddedServer]:
     """The embedded model, served for the whole test session (mark the test with `model`)."""
     with EmbeddedServer(weights.resolve(), context=2048) as server:
         yield server
+
+
+@pytest.fixture
+def old_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prompts as an older version worded them, so that what it asked can be asked again."""
+    now, folder = prompts._template, Path(__file__).parent / "data" / "wordings_old"
+
+    def template(name: str) -> Template:
+        path = folder / f"{name}.txt"
+        return Template(path.read_text(encoding="utf-8").rstrip("\n")) if path.is_file() else now(name)
+
+    monkeypatch.setattr(prompts, "_template", template)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -45,8 +46,8 @@ def test_turns() -> None:
     turn = TASK.question(PROBLEM)
     assert isinstance(TASK, Task)
     assert turn.startswith("What is ${x}$ if $a+b$?")
-    assert turn.endswith(r"Final answer: \boxed{N}") and "18" not in turn
-    assert TASK.answer_prompt(PROBLEM).endswith(r"\boxed{N}")
+    assert turn.endswith(r"put it in \boxed{} at the end.") and "18" not in turn
+    assert not re.search(r"\d|\bN\b|Answer:", TASK.answer_prompt(PROBLEM))  # nothing to be copied for an answer
     assert extract_integer(TASK.answer_prompt(PROBLEM)) is None  # an echo of the prompt is no answer
 
 

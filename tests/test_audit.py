@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.studies.grader_audit import (
     cohen_kappa,
+    echoes,
     extraction_matrix,
     label_sheet,
     labelled,
@@ -48,6 +51,21 @@ def test_kappa() -> None:
     assert cohen_kappa(first, second) == pytest.approx(0.4)
     assert cohen_kappa(first[:3], first[:3]) == 1
     assert cohen_kappa(first[24:26], pd.Series(["wrong", "right"], index=[24, 25])) == -1
+
+
+def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Callable[..., RunConfig], server: FakeServer) -> None:
+    """At a budget of 2 tokens it repeats the beginning of what it is asked, at 4 it answers in words of its own."""
+
+    def reply(body: dict[str, Any], n: int) -> str:
+        *_, reasoning, asked = ["", *(message["content"] for message in body["messages"])]
+        turns = len(body["messages"])
+        return "one two three four five" if turns == 1 else asked[:60] if "three" not in reasoning else "Option B."
+
+    server.script = reply
+    run_sweep(settings := config(budgets=[2, 4]), progress=False)
+    with Store(settings.folder / "store.sqlite") as store:
+        found = store.cells().assign(echo=lambda cells: cells.answer_key.map(echoes(store)))
+    assert found.groupby("budget").echo.agg(list).tolist() == [[True] * 6, [False] * 6]
 
 
 def test_a_person_labels_and_is_compared(tmp_path: Path) -> None:

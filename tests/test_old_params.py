@@ -55,7 +55,7 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_old_params_give_the_same_plan(name: str) -> None:
+def test_old_params_give_the_same_plan(name: str, old_wordings: None) -> None:
     then, (file, way) = PLANS[name], name.split(", ")
     config = RunConfig.from_yaml(DATA / "params_old" / file, **(SMALLER if way == "smaller" else {}))
     if then["error"]:

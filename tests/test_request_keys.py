@@ -104,8 +104,8 @@ def test_keys_of_what_is_not_asked_of_the_model() -> None:
 
 
 @pytest.fixture
-def old(tmp_path: Path) -> RunConfig:
-    """A run whose store an older version wrote."""
+def old(tmp_path: Path, old_wordings: None) -> RunConfig:
+    """A run whose store an older version wrote, in its words."""
     folder = tmp_path / "fixture"
     folder.mkdir()
     (folder / "store.sqlite").write_bytes(lzma.decompress((DATA / "fixture_store.sqlite.xz").read_bytes()))

@@ -113,6 +113,23 @@ def labelled(store: Store, path: Path) -> pd.DataFrame:
     return both[["answer_key", "task", "label", "grader"]]
 
 
+def echoes(store: Store, n_words: int = 4) -> pd.Series:
+    """Which stored answers repeat the prompt that asked for them, by their key: those that share `n_words` words in a
+    row with it. A small model copies an instruction rather than heed it; a placeholder in one comes back as an answer.
+    """
+
+    def runs(text: str) -> set[tuple[str, ...]]:
+        words = re.findall(r"[\w\\{}]+", text.lower())
+        return {*zip(*(words[start:] for start in range(n_words)), strict=False)}
+
+    found = {}
+    for task in {problem.task for problem in store.problems()} & {*task_names()}:
+        for answer in stored_answers(store, task):
+            asked = load_task(task).answer_prompt(answer.problem)
+            found[answer.cell["answer_key"]] = bool(runs(asked) & runs(answer.text))
+    return pd.Series(found, dtype=object)
+
+
 def cohen_kappa(first: pd.Series, second: pd.Series) -> float:
     """Cohen's kappa of two raters ("A coefficient of agreement for nominal scales", 1960): agreement beyond chance, 1
     at most; 1 too where both only ever say the same thing."""
