@@ -151,17 +151,14 @@ def test_the_widest_gap_is_taken_and_a_tie_is_none(attempts: list[tuple[float, f
     quality, tie = (scores, 1e-9) if by == "grader" else (judged, 0.05)
     n = len(attempts)
     found = widest_of(by, np.array(scores), {(i, j): judged[i] - judged[j] for i, j in ring(n, n)})
-    gaps = {
-        (i, j): round(quality[i] - quality[j], 6) for i in range(n) for j in range(n)
-        if quality[i] - quality[j] > tie + 1e-8 and (by != "agreement" or scores[i] > scores[j])
-    }  # fmt: skip
-    if not gaps:
-        assert found is None or found[2] == pytest.approx(tie, abs=1e-7)
-        return
-    assert found and found[2] == pytest.approx(max(gaps.values()), abs=1e-6)
-    assert gaps[found[:2]] == pytest.approx(max(gaps.values()), abs=1e-6)
-    if by == "grader":  # where nothing is rounded
-        assert found[:2] == min(pair for pair, gap in gaps.items() if gap == found[2])
+    differ = {(i, j): quality[i] - quality[j] for i in range(n) for j in range(i + 1, n)}
+    agree = {(i, j) for i, j in differ if by != "agreement" or differ[i, j] * (scores[i] - scores[j]) > 0}
+    gaps = {pair: gap for pair, gap in differ.items() if abs(gap) > tie + 1e-8 and pair in agree}
+    most = max(map(abs, gaps.values()), default=tie)
+    assert found is None or abs(found[2]) == pytest.approx(most, abs=1e-6)
+    assert not gaps or (found and gaps[found[:2]] == pytest.approx(found[2], abs=1e-6))
+    if by == "grader" and found:  # where nothing is rounded
+        assert found[:2] == min(pair for pair, gap in gaps.items() if abs(gap) == most)
 
 
 def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer, run: Config) -> None:

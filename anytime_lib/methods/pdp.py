@@ -64,11 +64,12 @@ class Pairs(Preparation):
             checkpoints = [on.settings.pool_budget]
 
         def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
-            some = attempts if self.answers else distinct(attempts, lambda attempt: attempt.reasoning)
+            if self.answers:
+                return compare(client, on.task, self.by, problem, attempts, ring(len(attempts), len(attempts)))
+            some = _distinct(attempts, lambda attempt: attempt.reasoning)
             if len(some) < len(attempts):
                 counts["cuts like another"] += len(attempts) - len(some)
-            asked = ring(len(some), len(some) if self.answers else pool.opponents)
-            return compare(client, on.task, self.by, problem, some, asked)
+            return compare(client, on.task, self.by, problem, some, ring(len(some), pool.opponents))
 
         cuts, counts = await from_attempts(client, on, checkpoints)
         found = [await together(map(compared, on.problems.pool, cuts[budget])) for budget in checkpoints]
@@ -80,13 +81,13 @@ class Pairs(Preparation):
             widest = [[each.widest for each in at if each.widest] for at in found]
             best = [max(pairs, key=lambda pair: pair.margin) for pairs in widest if pairs]
             at_budget = {pair.budget: pair for pair in best if fitting([pair], pool.pair_tokens)}
-            preferences = fitting(once := distinct(best, _texts), pool.pair_tokens)
+            preferences = fitting(once := _distinct(best, _texts), pool.pair_tokens)
             left_out = {
                 "checkpoints without a pair": len(checkpoints) - len(best),
                 "shown at a smaller checkpoint": len(best) - len(once),
                 "over the token allowance": len(once) - len(preferences),
             }
-            usable = distinct([*preferences, *best, *usable], _texts)
+            usable = _distinct([*preferences, *best, *usable], _texts)
         if self.by == "shuffled":
             left_out["without a second pair to swap"] = int(len(preferences) == 1)
             usable = preferences = shuffled(preferences, client.seed)
@@ -115,12 +116,10 @@ def fitting(pairs: Iterable[Preference], allowance: int | None, answers: bool = 
     return found
 
 
-def distinct(some: Iterable[T], key: Callable[[T], object]) -> list[T]:
+def _distinct(some: Iterable[T], key: Callable[[T], object]) -> list[T]:
     """The first of those that have the same key."""
     found: dict[object, T] = {}
-    for each in some:
-        found.setdefault(key(each), each)
-    return list(found.values())
+    return [found.setdefault(key(each), each) for each in some if key(each) not in found]
 
 
 def _texts(pair: Preference) -> object:

@@ -26,6 +26,7 @@ from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
 Pair = tuple[int, int]
+Floats = NDArray[np.float64]
 COLUMNS = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second", "log_odds_ab",
            "log_odds_ba", "margin", "outcome", "score_first", "score_second"]  # fmt: skip
 
@@ -130,7 +131,7 @@ def ring(n: int, opponents: int) -> list[Pair]:
     return sorted({(min(i, j), max(i, j)) for i in range(n) for step in steps for j in [(i + step) % n]})
 
 
-def strengths(n: int, margins: Mapping[Pair, float]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+def strengths(n: int, margins: Mapping[Pair, float]) -> tuple[Floats, Floats]:
     """The strengths (n,) whose differences come closest, by least squares, to the margins of the compared pairs: of
     mean 0 in each group of attempts that comparisons link, NaN where none touches one. And the group (n,) of each:
     strengths of two groups cannot be compared."""
@@ -139,7 +140,7 @@ def strengths(n: int, margins: Mapping[Pair, float]) -> tuple[NDArray[np.float64
         row[[i, j]] = 1, -1
     found = np.linalg.lstsq(design, np.array([*margins.values()]), rcond=None)[0]  # of all that fit, the shortest
     found[~design.any(axis=0)] = np.nan
-    return found, connected_components(design.T @ design)[1]
+    return found, connected_components(design.T @ design)[1].astype(float)
 
 
 class Compared(NamedTuple):
@@ -155,58 +156,51 @@ async def compare(
     client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: Sequence[Attempt], pairs: list[Pair]
 ) -> Compared:
     """Have these pairs of attempts compared; identical texts are not asked about, and tie."""
-    told: list[float | None] = [a.grade.score for a in attempts]
-    if by == "verifier" or (by == "agreement" and getattr(task, "verify", None)):
-        told = [verified(task, problem, a.answer) for a in attempts]
-    scores = np.array([np.nan if score is None or not math.isfinite(score) else score for score in told])
+    checked = by == "verifier" or (by == "agreement" and getattr(task, "verify", None))
+    told = [verified(task, problem, a.answer) if checked else a.grade.score for a in attempts]
+    scores = np.array(told, dtype=float)
+    scores[~np.isfinite(scores)] = np.nan
 
     async def verdict(i: int, j: int) -> Judgement:
         if attempts[i].text == attempts[j].text:
             return Judgement("identical", 0.0)
         if by in ("grader", "verifier"):
-            return scored(scores[i], scores[j])
+            return scored(told[i], told[j])
         async with client.trace_slots:
             return await judged(client, task, problem, attempts[i], attempts[j])
 
     said = dict(zip(pairs, await together(verdict(i, j) for i, j in pairs), strict=True))
     margins = {pair: each.margin for pair, each in said.items() if each.margin is not None}
     if by == "agreement":
-        said = {(i, j): agreed(each, scored(scores[i], scores[j])) for (i, j), each in said.items()}
+        said = {(i, j): agreed(each, scored(told[i], told[j])) for (i, j), each in said.items()}
 
-    def preference(better: int, worse: int, margin: float | None) -> Preference:
-        i, j = sorted((better, worse))
-        known, sign = said.get((i, j), Judgement("unparsed")), 1 if i == better else -1
-        pair = Preference(problem, attempts[i], attempts[j], sign * (margin or 0.0), known.keys, by, known.log_odds)
-        return pair if i == better else turned(pair)
+    def preference(i: int, j: int, margin: float) -> Preference:
+        known = said.get((i, j), Judgement("unparsed"))
+        pair = Preference(problem, attempts[i], attempts[j], margin, known.keys, by, known.log_odds)
+        return pair if margin > 0 else turned(pair)
 
-    rows, usable = [], []
+    rows = []
     for (i, j), each in said.items():
         a, b = attempts[i], attempts[j]
         rows.append((problem.id, problem.level, a.budget, a.sample, b.sample, a.tokens, b.tokens, *each.log_odds,
                      each.margin, each.outcome, a.grade.score, b.grade.score))  # fmt: skip
-        if each.outcome in ("first", "second"):
-            usable.append(preference(*((i, j) if each.outcome == "first" else (j, i)), abs(each.margin or 0.0)))
+    usable = [preference(*pair, v.margin or 0.0) for pair, v in said.items() if v.outcome in ("first", "second")]
     widest = widest_of(by, scores, margins)
-    return Compared(rows, usable, preference(*widest) if widest else None)
+    return Compared(rows, usable, widest and preference(*widest))
 
 
-def widest_of(
-    by: PreferenceSource, scores: NDArray[np.float64], margins: Mapping[Pair, float]
-) -> tuple[int, int, float] | None:
-    """Better, worse and the gap of the two attempts that differ most in quality, where that is no tie; of equals the
-    first. Quality is the scores (n,), or the strengths by the judge's margins; by `agreement`, of those pairs that both
-    order in the same way."""
-    quality, group, tie = scores, np.zeros(len(scores), np.int32), SAME
+def widest_of(by: PreferenceSource, scores: Floats, margins: Mapping[Pair, float]) -> tuple[int, int, float] | None:
+    """The two attempts that differ most in quality, and by how much, where that is no tie; of equals the first. Quality
+    is the scores (n,), or the strengths by the judge's margins; by `agreement`, of pairs that both order in one way."""
+    n, quality, group, tie = len(scores), scores, np.zeros(len(scores)), SAME
     if by not in ("grader", "verifier"):
-        (quality, group), tie = strengths(len(scores), margins), TIE
-    gaps = np.subtract.outer(quality, quality).round(9)
-    allowed = (gaps > tie) & np.equal.outer(group, group)
+        (quality, group), tie = strengths(n, margins), TIE
+    gaps = np.triu(np.subtract.outer(quality, quality)).round(9)
+    allowed = (np.abs(gaps) > tie) & np.equal.outer(group, group)
     if by == "agreement":
-        allowed &= np.subtract.outer(scores, scores) > SAME
-    if not allowed.any():
-        return None
-    better, worse = divmod(int(np.where(allowed, gaps, 0).argmax()), len(scores))
-    return better, worse, float(gaps[better, worse])
+        allowed &= gaps * np.subtract.outer(scores, scores).round(9) > 0
+    i, j = divmod(int(np.where(allowed, np.abs(gaps), 0).argmax()), n) if n else (0, 0)
+    return (i, j, float(gaps[i, j])) if allowed.any() else None
 
 
 def turned(pair: Preference) -> Preference:
