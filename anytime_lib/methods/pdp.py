@@ -6,11 +6,12 @@ each budget, the preferred one beside the other, before the question. PDP(+) sho
 
 import math
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,8 +24,6 @@ from anytime_lib.methods.synthesis import COLUMNS, Compared, Synthesis, compare,
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Attempt, Message, Preference, Problem
-
-T = TypeVar("T")
 
 
 class Pairs(Preparation):
@@ -66,7 +65,7 @@ class Pairs(Preparation):
         def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
             if self.answers:
                 return compare(client, on.task, self.by, problem, attempts, ring(len(attempts), len(attempts)))
-            some = _distinct(attempts, lambda attempt: attempt.reasoning)
+            some = sorted({a.reasoning: a for a in reversed(attempts)}.values(), key=attrgetter("sample"))
             if len(some) < len(attempts):
                 counts["cuts like another"] += len(attempts) - len(some)
             return compare(client, on.task, self.by, problem, some, ring(len(some), pool.opponents))
@@ -81,16 +80,17 @@ class Pairs(Preparation):
             widest = [[each.widest for each in at if each.widest] for at in found]
             best = [max(pairs, key=lambda pair: pair.margin) for pairs in widest if pairs]
             at_budget = {pair.budget: pair for pair in best if fitting([pair], pool.pair_tokens)}
-            preferences = fitting(once := _distinct(best, _texts), pool.pair_tokens)
+            preferences = fitting(once := _distinct(best), pool.pair_tokens)
             left_out = {
                 "checkpoints without a pair": len(checkpoints) - len(best),
                 "shown at a smaller checkpoint": len(best) - len(once),
                 "over the token allowance": len(once) - len(preferences),
             }
-            usable = _distinct([*preferences, *best, *usable], _texts)
+            usable = _distinct([*preferences, *best, *usable])
         if self.by == "shuffled":
             left_out["without a second pair to swap"] = int(len(preferences) == 1)
             usable = preferences = shuffled(preferences, client.seed)
+            at_budget = {pair.budget: pair for pair in preferences}
         made_with = {"model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed}
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
         made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints}
@@ -116,14 +116,12 @@ def fitting(pairs: Iterable[Preference], allowance: int | None, answers: bool = 
     return found
 
 
-def _distinct(some: Iterable[T], key: Callable[[T], object]) -> list[T]:
-    """The first of those that have the same key."""
-    found: dict[object, T] = {}
-    return [found.setdefault(key(each), each) for each in some if key(each) not in found]
-
-
-def _texts(pair: Preference) -> object:
-    return pair.problem.id, frozenset((pair.winner.text, pair.loser.text))
+def _distinct(pairs: Iterable[Preference]) -> list[Preference]:
+    """The first of those with the same two texts, whichever is preferred."""
+    found: dict[object, Preference] = {}
+    for pair in pairs:
+        found.setdefault((pair.problem.id, frozenset((pair.winner.text, pair.loser.text))), pair)
+    return list(found.values())
 
 
 def choose(
@@ -187,14 +185,9 @@ class Pdp(Prompted):
         if self.per_budget:
             at = context.prepared.at_budget
             pairs = [at[b] for b in sorted(at, key=lambda b: (b > context.budget, abs(b - context.budget)))][:1]
-        text = "text" if self.preparation.answers else "reasoning"
+        shown = attrgetter("text" if self.preparation.answers else "reasoning")
         exemplars = "\n\n".join(
-            prompt(
-                f"{self.prompt}.exemplar",
-                problem=p.problem.text,
-                winner=getattr(p.winner, text),
-                loser=getattr(p.loser, text),
-            )
+            prompt(f"{self.prompt}.exemplar", problem=p.problem.text, winner=shown(p.winner), loser=shown(p.loser))
             for p in pairs
         )
         question = prompt(f"{self.prompt}.question", exemplars=exemplars, question=context.task.question(problem))
