@@ -188,9 +188,8 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         graded = (~np.isnan(quality)).sum(axis=(0, 1))
-        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | {
-            "order": order, "budget": budgets, "quality": mean_curve(quality, order),
-            "tokens_used": arm.groupby("budget").tokens_used.mean().to_numpy(float), "n_problems": len(problems),
-            "n_cells": graded, "n_missing": quality.shape[0] * quality.shape[1] - graded,
-        }))  # fmt: skip
+        used = arm.groupby("budget").tokens_used.mean().to_numpy(float)
+        curve = {"order": order, "budget": budgets, "quality": mean_curve(quality, order), "tokens_used": used}
+        counts = {"n_problems": len(problems), "n_cells": graded, "n_missing": quality[..., 0].size - graded}
+        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | curve | counts))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -1,7 +1,5 @@
 """What do the tests share?"""
 
-from __future__ import annotations
-
 import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
@@ -18,6 +16,8 @@ from anytime_lib import RunConfig, prompts
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer
 
+Config = Callable[..., RunConfig]
+"""Makes configs of a small sweep, with what is given changed."""
 matplotlib.use("agg")  # figures are looked at, never shown
 
 
@@ -54,7 +54,7 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def config(server: FakeServer, tmp_path: Path) -> Callable[..., RunConfig]:
+def config(server: FakeServer, tmp_path: Path) -> Config:
     """Makes configs of a small sweep on `server`: 3 problems x 2 samples x 4 budgets, with what is given changed."""
     plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
              "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip

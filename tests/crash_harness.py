@@ -8,8 +8,6 @@ being made or an old one brought up to date, on. Then: every acknowledged row is
 attempts, requests and cells agree, and the file is sound.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import itertools
@@ -36,19 +34,20 @@ PER_STORE, EARLY = 12, 5
 """Rounds on one file before a new one, and how many of them are killed while it is made or brought up to date."""
 
 
+WHO = {"model": "x", "task": "t", "method": "m"}
+
+
 def columns(key: str, status: str, size: int) -> dict[str, Any]:
     """A request whose parts can be checked against each other."""
     text = f"é{key}" * size
-    return {
-        "key": key, "kind": "answer", "task": "t", "method": "m", "model": "x", "endpoint": "e",
-        "request": {"key": key, "text": text}, "response": {"status": status, "sha": digest(text)}, "status": status,
-        "prompt_tokens": size, "cached_tokens": 0, "completion_tokens": 1, "seconds": 0.5,
-    }  # fmt: skip
+    usage = {"prompt_tokens": size, "cached_tokens": 0, "completion_tokens": 1, "seconds": 0.5}
+    parts = {"request": {"key": key, "text": text}, "response": {"status": status, "sha": digest(text)}}
+    return {"key": key, "kind": "answer", "endpoint": "e", "status": status, **WHO, **parts, **usage}
 
 
 def cell(key: str, sample: int) -> dict[str, Any]:
-    return {"run": "r", "model": "x", "task": "t", "problem_id": key, "method": "m", "sample": sample, "budget": 1,
-             "score": 0.5, "correct": False, "status": "ok", "answer_key": key, "detail": ""}  # fmt: skip
+    place = {"run": "r", "problem_id": key, "sample": sample, "budget": 1, "answer_key": key}
+    return WHO | place | {"score": 0.5, "correct": False, "status": "ok", "detail": ""}
 
 
 def old_store(path: Path, n: int) -> list[str]:

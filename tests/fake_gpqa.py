@@ -1,7 +1,5 @@
 """Rows made up in GPQA's layout, and a zip as its authors lock it."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 It speaks what `huggingface_hub` and `datasets` ask for: info of a set, paths, trees and files of a revision.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping

@@ -1,14 +1,12 @@
 """A small OpenAI-compatible server on a real socket, which answers at once and misbehaves on demand."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from http_server import HttpServer, Request, probabilities, tokens_of
+from http_server import ChatServer, Request, frame, limit_of, probabilities, tokens_of, usage_of
 
 from anytime_lib.models.model import QUESTION
 
@@ -28,26 +26,16 @@ def say_something(body: dict[str, Any], number: int) -> str:
     return f"Answer: {'ABCD'[seed[0] % 4]}"
 
 
-class FakeServer(HttpServer):
+class FakeServer(ChatServer):
     """Serves until `close`; `requests` and `probes` hold the bodies of chat requests, `keys` the keys sent."""
 
-    def __init__(
-        self, script: Script = say_something, models: tuple[str, ...] = ("fake",), tokens: bool = True
-    ) -> None:
-        self.script, self.models, self.tokens = script, models, tokens
-        self.requests: list[dict[str, Any]] = []
-        self.probes: list[dict[str, Any]] = []
-        self.keys: set[str] = set()
+    def __init__(self, script: Script = say_something, models: tuple[str, ...] = ("fake",)) -> None:
+        self.script, self.models, self.keys = script, models, set[str]()
+        self.requests, self.probes = list[dict[str, Any]](), list[dict[str, Any]]()
         self._lock = threading.Lock()
         super().__init__()
 
-    def answer(self, request: Request) -> None:
-        if request.command == "GET":
-            rows = [{"id": m, "object": "model", "created": 0, "owned_by": "fake"} for m in self.models]
-            return request.reply(200, {"object": "list", "data": rows})
-        if not request.path.endswith("/chat/completions"):
-            return request.reply(404, {"error": {"message": "no such route"}})
-        body = json.loads(request.body)
+    def chat(self, request: Request, body: dict[str, Any]) -> None:
         probing = body["messages"][0]["content"] == QUESTION
         with self._lock:
             (self.probes if probing else self.requests).append(body)
@@ -59,12 +47,8 @@ class FakeServer(HttpServer):
     def completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
         """A chat completion of at most max_tokens tokens."""
         pieces = tokens_of(text)
-        limit = body.get("max_tokens") or body.get("max_completion_tokens") or 10**6
-        said = pieces[:limit]
+        said = pieces[: limit_of(body)]
         message = {"role": "assistant", "content": b"".join(said).decode(errors="ignore")}
-        return {
-            "id": "x", "object": "chat.completion", "created": 0, "model": body["model"],
-            "choices": [{"index": 0, "finish_reason": "length" if len(pieces) > limit else "stop", "message": message,
-                         "logprobs": probabilities(said) if self.tokens and body.get("logprobs") else None}],
-            "usage": {"prompt_tokens": 10, "completion_tokens": len(said), "total_tokens": 10 + len(said)},
-        }  # fmt: skip
+        choice = {"message": message, "finish_reason": "length" if len(pieces) > len(said) else "stop"}
+        logprobs = probabilities(said) if body.get("logprobs") else None
+        return frame(body, choice | {"logprobs": logprobs}, usage=usage_of(len(said)))

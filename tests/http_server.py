@@ -1,17 +1,16 @@
-"""What the fake servers share: an HTTP server on a real socket, and how a text falls into tokens."""
-
-from __future__ import annotations
+"""What the fake servers share: an HTTP server on a real socket, chat completions, and how a text falls into tokens."""
 
 import contextlib
 import json
 import re
 import threading
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
 class Request(BaseHTTPRequestHandler):
-    """One request, with its `body` (read) and headers in `headers`; answered by `reply`."""
+    """One request, with its `body` (read) and headers in `headers`; answered by `reply`, or after `start`."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -24,15 +23,18 @@ class Request(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_GET
 
-    def reply(self, status: int, body: Any, **headers: str) -> None:
-        """Send JSON, or text or bytes as they are; `X_Name` is the header X-Name."""
-        raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+    def start(self, status: int, kind: str, **headers: object) -> None:
+        """Send the head; `X_Name` is the header X-Name."""
         self.send_response(status)
-        self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
-        self.send_header("Content-Length", str(len(raw)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
+        for name, value in ({"Content_Type": kind} | headers).items():
+            self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
+
+    def reply(self, status: int, body: Any, **headers: str) -> None:
+        """Send JSON, or text or bytes as they are."""
+        raw = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
+        kind = "text/html" if isinstance(body, str) else "application/json"
+        self.start(status, kind, Content_Length=len(raw), **headers)
         if self.command != "HEAD":
             self.wfile.write(raw)
 
@@ -41,7 +43,7 @@ class Request(BaseHTTPRequestHandler):
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 1024
-    owner: HttpServer
+    owner: "HttpServer"
 
 
 class HttpServer:
@@ -62,13 +64,50 @@ class HttpServer:
         self._server.server_close()
 
 
+class ChatServer(HttpServer):
+    """An OpenAI-compatible server of `models`; a subclass says what it answers to a chat request, and what other routes
+    it has."""
+
+    models: tuple[str, ...] = ("fake",)
+    owner: str | None = "fake"
+
+    def answer(self, request: Request) -> None:
+        if request.command == "GET":
+            about = {"object": "model", "owned_by": self.owner} if self.owner else {}
+            return request.reply(200, {"object": "list", "data": [{"id": model} | about for model in self.models]})
+        body = json.loads(request.body)
+        if request.path.endswith("/chat/completions"):
+            return self.chat(request, body)
+        return request.reply(*self.route(request, body))
+
+    def route(self, request: Request, body: dict[str, Any]) -> tuple[int, Any]:
+        return 404, {"error": {"message": "no such route"}}
+
+    def chat(self, request: Request, body: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+def limit_of(body: dict[str, Any]) -> int:
+    """The most tokens that a request allows."""
+    return int(body.get("max_tokens") or body.get("max_completion_tokens") or 10**6)
+
+
+def frame(body: dict[str, Any], *choices: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A reply, or a chunk of one."""
+    listed = [{"index": 0, "finish_reason": None, **choice} for choice in choices]
+    return {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": listed} | more
+
+
+def usage_of(completion: int, prompt: int = 10) -> dict[str, Any]:
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
 def tokens_of(text: str) -> list[bytes]:
     """Words with the space before them; characters that are not ASCII fall into their bytes."""
     return [m.group() for m in re.finditer(rb" ?[\x21-\x7e]+| ?[\x80-\xff]|\s", text.encode())]
 
 
-def probabilities(pieces: list[bytes], alternatives: int = 0, **more: Any) -> dict[str, Any]:
+def probabilities(pieces: Iterable[bytes], alternatives: int = 0, **more: Any) -> dict[str, Any]:
     """Log-probabilities of tokens as OpenAI writes them."""
-    listed = [{"token": "A", "logprob": -0.1}] * alternatives
-    return {"content": [{"token": p.decode(errors="replace"), "bytes": list(p), "logprob": -0.1,
-                         "top_logprobs": listed, **more} for p in pieces]}  # fmt: skip
+    more |= {"logprob": -0.1, "top_logprobs": [{"token": "A", "logprob": -0.1}] * alternatives}
+    return {"content": [{"token": p.decode(errors="replace"), "bytes": list(p), **more} for p in pieces]}

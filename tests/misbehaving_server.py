@@ -5,8 +5,6 @@ against its well-behaved self (rate 0). Which try of which request fails, and ho
 of the order in which requests come.
 """
 
-from __future__ import annotations
-
 import contextlib
 import email.utils
 import hashlib
@@ -19,7 +17,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from http_server import HttpServer, Request, probabilities, tokens_of
+from http_server import ChatServer, Request, frame, limit_of, probabilities, tokens_of, usage_of
 
 HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments", "no_end")
 """Faults that a client can look through; after all others the request has to be sent again."""
@@ -37,6 +35,7 @@ USAGES: tuple[Any, ...] = (
 WHOLE: dict[str, tuple[Any, ...]] = {
     "429": (429, {"error": {"message": "rate limit reached"}}),
     "429_retry_after": (429, {"error": {"message": "slow down"}}, "0.05"),
+    "429_retry_after_date": (429, {"error": {"message": "slow down"}}, email.utils.formatdate(usegmt=True)),
     "500": (500, {"error": {"message": "internal error"}}),
     "502_html": (502, "<html><head><title>502 Bad Gateway</title></head></html>"),
     "503_retry_after": (503, {"error": "overloaded"}, "0.05"),
@@ -57,10 +56,10 @@ def answer(body: dict[str, Any]) -> list[bytes]:
     text = f"Answer: {'ABCD'[seed[0] % 4]}"
     if body.get("logprobs"):
         text = " ".join(("so", "Zürich", "then", "17", "nö", "日本", "😀")[b % 7] for b in seed) * 3
-    return tokens_of(text)[: body.get("max_tokens") or body.get("max_completion_tokens")]
+    return tokens_of(text)[: limit_of(body)]
 
 
-class MisbehavingServer(HttpServer):
+class MisbehavingServer(ChatServer):
     """Serves until `close`. `rate` may be changed while it runs; `sent` counts faults by kind, `requests` tries."""
 
     def __init__(self, rate: float = 0.3, seed: int = 0, only: tuple[str, ...] = FAULTS) -> None:
@@ -74,16 +73,9 @@ class MisbehavingServer(HttpServer):
         key = canonical(body)
         self.tries[key] += 1
         dice = random.Random(f"{self.seed} {self.tries[key]} {key}")
-        if dice.random() >= self.rate:
-            return "", dice
-        return dice.choice(self.only), dice
+        return "" if dice.random() >= self.rate else dice.choice(self.only), dice
 
-    def answer(self, request: Request) -> None:
-        if request.command == "GET":
-            return request.reply(200, {"data": [{"id": "fake", "object": "model", "owned_by": "fake"}]})
-        if not request.path.endswith("/chat/completions"):
-            return request.reply(404, {"error": {"message": "no such route"}})
-        body = json.loads(request.body)
+    def chat(self, request: Request, body: dict[str, Any]) -> None:
         with self._lock:
             self.requests += 1
             kind, dice = self.fault(body)
@@ -91,121 +83,96 @@ class MisbehavingServer(HttpServer):
         if kind in WHOLE:
             status, said, *wait = WHOLE[kind]
             return request.reply(status, said, **({"Retry_After": wait[0]} if wait else {}))
-        if kind == "429_retry_after_date":
-            date = email.utils.formatdate(time.time(), usegmt=True)
-            return request.reply(429, {"error": {"message": "slow down"}}, Retry_After=date)
-        if kind == "reset_before":
-            return _reset(request)
-        if kind == "stall_before":
-            return _stall(request)
+        if kind.endswith("_before"):
+            return _break(request, kind)
         return (_stream if body.get("stream") else _at_once)(request, kind, dice, body)
 
 
 def _at_once(request: Request, kind: str, dice: random.Random, body: dict[str, Any]) -> None:
     pieces = answer(body)
-    said = b"".join(pieces).decode(errors="ignore")
-    choice = {"index": 0, "finish_reason": _reason(body, pieces), "logprobs": _probabilities(body, pieces),
-              "message": {"role": "assistant", "content": None if kind == "null_content" else said}}  # fmt: skip
-    usage = _usage(kind, dice, pieces)
-    whole = _frame(kind, body) | {"choices": [choice] * (kind != "no_choices"), "usage": usage}
-    raw = json.dumps(whole).encode()
+    said = None if kind == "null_content" else b"".join(pieces).decode(errors="ignore")
+    choice = _end(body, pieces) | {"message": {"role": "assistant", "content": said}} | _probabilities(body, pieces)
+    raw = json.dumps(_frame(kind, body, choice, usage=_usage(kind, dice, pieces))).encode()
     if kind == "malformed_json":
         raw = raw.replace(b":", b"=", 3)
     if kind == "truncated_json":
         raw = raw[: len(raw) // 2]
-    request.send_response(200)
-    request.send_header("Content-Type", "application/json")
-    request.send_header("Content-Length", str(len(raw)))
-    request.end_headers()
-    if kind == "slow_drip":
-        for at in range(0, len(raw), len(raw) // 20):
-            request.wfile.write(raw[at : at + len(raw) // 20])
-            time.sleep(0.01)
-    elif kind.endswith("_inside"):
+    request.start(200, "application/json", Content_Length=len(raw))
+    if kind.endswith("_inside"):
         request.wfile.write(raw[: len(raw) // 2])
-        request.close_connection = True
-        if kind != "closed_inside":
-            (_stall if kind == "stall_inside" else _reset)(request)
-    else:
-        request.wfile.write(raw)
+        return _break(request, kind)
+    step = len(raw) // 20 if kind == "slow_drip" else len(raw)
+    for at in range(0, len(raw), step):
+        request.wfile.write(raw[at : at + step])
+        time.sleep(0.01 * (kind == "slow_drip"))
 
 
 def _stream(request: Request, kind: str, dice: random.Random, body: dict[str, Any]) -> None:
     pieces, held, lines = answer(body), b"", list[str]()
     dies = dice.randrange(1, max(2, len(pieces)))
-    request.send_response(200)
-    request.send_header("Content-Type", "text/event-stream")
-    request.send_header("Transfer-Encoding", "chunked")
-    request.end_headers()
-    frame = _frame(kind, body)
+    request.start(200, "text/event-stream", Transfer_Encoding="chunked")
     for number, piece in enumerate(pieces if kind != "no_choices" else []):
         held += piece
         try:
             said, held = held.decode(), b""
         except UnicodeDecodeError:
             said = ""  # a character that is not whole yet is held back
-        choice = {"index": 0, "delta": {"content": None if kind == "null_content" else said}, "finish_reason": None,
-                  "logprobs": _probabilities(body, [piece])}  # fmt: skip
-        line = f"data: {json.dumps(frame | {'choices': [choice]})}\n\n"
+        delta = {"content": None if kind == "null_content" else said}
+        line = _event(_frame(kind, body, {"delta": delta} | _probabilities(body, [piece])))
         if kind == "keep_alive_comments" and number % 5 == 0:
             line = f": still working\n\n{line}"
         if number == dies and kind == "malformed_json":
             line = line.replace(":", "=", 5).replace("data=", "data:")
         if number == dies and kind == "error_inside":
-            line = 'data: {"error": {"message": "the worker died", "code": 500}}\n\n'
+            line = _event({"error": {"message": "the worker died", "code": 500}})
         lines.append(line[:40] if number == dies and kind == "truncated_json" else line)
         if number == dies and (kind == "truncated_json" or kind.endswith("_inside")):
             break
     else:
-        end = {"index": 0, "delta": {}, "finish_reason": _reason(body, pieces)}
-        lines.append(f"data: {json.dumps(frame | {'choices': [end] * (kind != 'no_choices')})}\n\n")
+        lines.append(_event(_frame(kind, body, {"delta": {}} | _end(body, pieces))))
         if (body.get("stream_options") or {}).get("include_usage"):
-            usage = {"choices": [], "usage": _usage(kind, dice, pieces)}
-            lines.append(f"data: {json.dumps(frame | usage)}\n\n")
+            lines.append(_event(_frame(kind, body, usage=_usage(kind, dice, pieces))))
         lines += ["data: [DONE]\n\n"] * (kind != "no_end")
     together = 1 if kind == "slow_drip" else 16
     for at in range(0, len(lines), together):
         part = "".join(lines[at : at + together]).encode()
         request.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
         time.sleep(0.003 * (kind == "slow_drip"))
-    if kind == "reset_inside":
-        return _reset(request)
-    if kind in ("stall_inside", "no_end"):
-        return _stall(request)
+    if kind in ("reset_inside", "stall_inside", "no_end"):
+        return _break(request, kind)
     request.wfile.write(b"0\r\n\r\n")  # a proxy ends a stream whose source has died as if it were whole
 
 
-def _frame(kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    model = "another-model-7b" if kind == "wrong_model" else body["model"]
+def _event(chunk: dict[str, Any]) -> str:
+    return f"data: {json.dumps(chunk)}\n\n"
+
+
+def _frame(kind: str, body: dict[str, Any], *choices: dict[str, Any], **more: Any) -> dict[str, Any]:
     number = 7 if kind == "duplicate_id" else random.getrandbits(32)
-    return {"id": f"chatcmpl-{number}", "object": "chat.completion", "created": 0, "model": model}
+    more |= {"id": f"chatcmpl-{number}"} | ({"model": "another-model-7b"} if kind == "wrong_model" else {})
+    return frame(body, *(choices if kind != "no_choices" else []), **more)
 
 
-def _reason(body: dict[str, Any], pieces: list[bytes]) -> str:
-    return "length" if len(pieces) == (body.get("max_tokens") or body.get("max_completion_tokens")) else "stop"
+def _end(body: dict[str, Any], pieces: list[bytes]) -> dict[str, Any]:
+    return {"finish_reason": "length" if len(pieces) == limit_of(body) else "stop"}
 
 
-def _probabilities(body: dict[str, Any], pieces: list[bytes]) -> dict[str, Any] | None:
-    return probabilities(pieces) if body.get("logprobs") else None
+def _probabilities(body: dict[str, Any], pieces: list[bytes]) -> dict[str, Any]:
+    return {"logprobs": probabilities(pieces) if body.get("logprobs") else None}
 
 
 def _usage(kind: str, dice: random.Random, pieces: list[bytes]) -> Any:
-    if kind == "wrong_usage":
-        return dice.choice(USAGES)
-    return {"prompt_tokens": 10, "completion_tokens": len(pieces), "total_tokens": 10 + len(pieces)}
+    return dice.choice(USAGES) if kind == "wrong_usage" else usage_of(len(pieces))
 
 
-def _stall(request: Request) -> None:
-    """Say nothing until the client gives up."""
+def _break(request: Request, kind: str) -> None:
+    """Close the connection, with a reset and not with a proper end, or after the client has given up waiting."""
     request.close_connection = True
-    with contextlib.suppress(OSError):
-        request.connection.settimeout(60)
-        request.connection.recv(1)
-
-
-def _reset(request: Request) -> None:
-    """End the connection with a reset, not with a proper end."""
-    request.close_connection = True
-    request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.rfile.close()
-    request.connection.close()
+    if kind.startswith(("reset", "error")):
+        request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.rfile.close()
+        request.connection.close()
+    elif kind != "closed_inside":
+        with contextlib.suppress(OSError):
+            request.connection.settimeout(60)
+            request.connection.recv(1)

@@ -1,22 +1,24 @@
 """Servers on real sockets that behave as each provider does: what they take, refuse, hide, and where they put it.
 
-Each is a row of facts (`PROVIDERS`), read from the providers' documentation and their users' bug reports; one small
-server acts on them. A model that reasons says twenty to ninety words of it and then answers.
+Each is a row of facts (providers.yaml); one small server acts on them. A model that reasons says twenty to ninety words
+of it and then answers.
 """
-
-from __future__ import annotations
 
 import hashlib
 import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from http_server import HttpServer, Request, probabilities, tokens_of
+import yaml
+from http_server import ChatServer, Request, frame, limit_of, probabilities, tokens_of, usage_of
 from misbehaving_server import canonical
 
 REASONED = ("so", "Zürich", "then", "17", "maybe", "日本", "hence", "nö")
+Part = tuple[str, bytes]
+"""Where a token is said (`reasoning`, `content`, or `tag`: in the token stream alone), and its bytes."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,9 @@ class Provider:
     """How one provider's endpoint behaves."""
 
     models: tuple[str, ...]  # what its list names
+    found: Mapping[str, Any]  # by a probe
     owner: str | None = None  # as it says there; None: the list has no owners
-    refuses: Mapping[str, tuple[int, Any]] = field(default_factory=dict)  # setting -> (status, body)
+    refuses: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # setting -> status, and the body's fields
     reasoning: str = ""  # none, a field's name, `think`, `think_open` (the template opened the tag), or `hidden`
     # `full`, `content` (not of the reasoning), `marked` (split characters read as U+FFFD), `joined` (llama.cpp), or
     # asked for in vain
@@ -38,71 +41,26 @@ class Provider:
     wrong_key: int = 401  # the status of one
 
 
-def _openai(name: str, words: str, code: str, status: int = 400) -> tuple[int, Any]:
-    return status, {"error": {"message": words, "type": "invalid_request_error", "param": name, "code": code}}
+FACTS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("providers.yaml").read_text())
+PROVIDERS = {name: Provider(**facts) for name, facts in FACTS.items()}
 
 
-_GPT5 = {
-    "max_tokens": _openai(
-        "max_tokens", "Unsupported parameter: 'max_tokens' is not supported with this model. Use "
-        "'max_completion_tokens' instead.", "unsupported_parameter"),
-    "temperature": _openai(
-        "temperature", "Unsupported value: 'temperature' does not support 0.7 with this model. Only the default (1) "
-        "value is supported.", "unsupported_value"),
-    "top_p": _openai("top_p", "Unsupported parameter: 'top_p' is not supported with this model.",
-                     "unsupported_parameter"),
-    "logprobs": (403, {"error": {"message": "You are not allowed to request logprobs from this model",
-                                 "type": "invalid_request_error", "param": None, "code": None}}),
-}  # fmt: skip
-_NO_LOGPROBS = (400, {"code": "Client specified an invalid argument",
-                      "error": "Model grok-3-mini does not support parameter logprobs."})  # fmt: skip
-
-PROVIDERS = {
-    "gpt-4.1": Provider(("gpt-4.1", "gpt-4o"), "system"),
-    "gpt-4o": Provider(("gpt-4.1", "gpt-4o"), "system"),
-    "gpt-5": Provider(("gpt-5",), "system", _GPT5, "hidden", ""),
-    "grok-3": Provider(("grok-3", "grok-3-mini"), "xai", alternatives=8, wrong_key=400),
-    "grok-3-mini": Provider(
-        ("grok-3", "grok-3-mini"), "xai", {"logprobs": _NO_LOGPROBS}, "reasoning_content", "", "apart", wrong_key=400
-    ),
-    "gpt-oss": Provider(("openai/gpt-oss-120b", "x-ai/grok-3"), None, {}, "reasoning", "", noise=True),
-    "gpt-oss-vllm": Provider(
-        ("openai/gpt-oss-120b",), "vllm", {}, "reasoning_content", "content", "bare", "vllm", "continue"
-    ),
-    "llama-3": Provider(("meta-llama/llama-3.3-70b-instruct",), None, {}, "", "", noise=True),
-    "local-vllm": Provider(("Qwen/Qwen3-8B",), "vllm", {}, "reasoning", "marked", "bare", "vllm", "continue"),
-    "vllm-without-parser": Provider(
-        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",), "vllm", {}, "think_open", "full", "bare", "vllm", "continue"
-    ),
-    "sglang": Provider(("Qwen/Qwen3-8B",), "sglang", {}, "reasoning_content", "content", "bare", "sglang", "continue"),
-    "local-gguf": Provider(("model.gguf",), "llamacpp", {}, "", "joined", "openai", "llamacpp", "echo"),
-    "ollama": Provider(("qwen3:8b",), "library", {}, "reasoning", "", "bare"),
-    "ollama-old": Provider(("deepseek-r1:7b",), "library", {}, "think", "", "bare"),
-}
-
-
-class ProviderServer(HttpServer):
+class ProviderServer(ChatServer):
     """Serves one provider's facts until `close`; `requests` holds the body of every chat request."""
 
     def __init__(self, provider: Provider) -> None:
-        self.provider, self.requests, self._vocabulary = provider, list[dict[str, Any]](), dict[int, bytes]()
+        self.provider, self.models, self.owner = provider, provider.models, provider.owner
+        self.requests, self._vocabulary = list[dict[str, Any]](), dict[int, bytes]()
         super().__init__()
 
     def answer(self, request: Request) -> None:
-        if request.command == "GET":
-            owner = {"owned_by": self.provider.owner} if self.provider.owner else {}
-            return request.reply(200, {"object": "list", "data": [{"id": m} | owner for m in self.provider.models]})
-        if "wrong" in request.headers["Authorization"]:
+        if request.command == "POST" and "wrong" in request.headers["Authorization"]:
             words = {"code": "Client specified an invalid argument", "error": "Incorrect API key provided: wr***g."}
             return request.reply(self.provider.wrong_key, words)
-        body = json.loads(request.body)
-        if request.path != "/v1/chat/completions":
-            return request.reply(*self.route(request.path, body))
-        self.requests.append(body)
-        return self.chat(body, request)
+        return super().answer(request)
 
-    def route(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        kind = self.provider.tokenize
+    def route(self, request: Request, body: dict[str, Any]) -> tuple[int, Any]:
+        path, kind = request.path, self.provider.tokenize
         if path == "/tokenize" and kind == "llamacpp" and "content" in body:
             return 200, {"tokens": [{"id": 1, "piece": _text_or_bytes(p)} for p in tokens_of(body["content"])]}
         if path == "/tokenize" and kind == "vllm" and body.get("add_special_tokens") is False:
@@ -117,120 +75,110 @@ class ProviderServer(HttpServer):
             return 200, {"text": [self._vocabulary[i].decode(errors="replace") for (i,) in body["tokens"]]}
         return 404, "404 page not found"
 
-    def chat(self, body: dict[str, Any], handler: Any) -> None:
-        facts = self.provider
-        for name, (status, words) in facts.refuses.items():
+    def chat(self, request: Request, body: dict[str, Any]) -> None:
+        self.requests.append(body)
+        facts, last = self.provider, body["messages"][-1]
+        for name, refusal in facts.refuses.items():
             if name in body:
-                return handler.reply(status, words)
+                return request.reply(refusal["status"], {key: refusal[key] for key in refusal.keys() - {"status"}})
         if body.get("top_logprobs", 0) > facts.alternatives:
-            return handler.reply(400, {"error": f"top_logprobs must be at most {facts.alternatives}"})
-        last = body["messages"][-1]
+            return request.reply(400, {"error": f"top_logprobs must be at most {facts.alternatives}"})
         if last["role"] == "assistant" and facts.prefill == "continue" and not body.get("continue_final_message"):
-            return handler.reply(400, {"error": {"message": "Cannot set `add_generation_prompt` to True when the last "
-                                                            "message is from the assistant."}})  # fmt: skip
-        seed = hashlib.sha256(canonical(body).encode()).digest()
-        answering = len(body["messages"]) > 1
-        words = 8 if answering else 20 + seed[1] % 70
-        thought = " ".join(REASONED[b % 8] for b in (seed * 3)[:words]) + "\n"
-        said = f"Answer: {'ABCD'[seed[0] % 4]}"
-        if not facts.reasoning:
-            thought, said = "", (said if answering else thought + said)
-        opened = b"<think>" if facts.reasoning == "think" or facts.probabilities == "marked" else b""
-        closed = b"</think>"
-        limit = body.get("max_tokens") or body.get("max_completion_tokens")
-        inner = tokens_of(thought)[:limit]
-        outer = tokens_of(said)[: limit - len(inner)]
-        reason = "length" if len(inner) + len(outer) == limit else "stop"
+            words = "Cannot set `add_generation_prompt` to True when the last message is from the assistant."
+            return request.reply(400, {"error": {"message": words}})
+        thought, said = self._said(body)
+        inner = tokens_of(thought)[: limit_of(body)]
+        outer = tokens_of(said)[: limit_of(body) - len(inner)]
+        reason = "length" if len(inner) + len(outer) == limit_of(body) else "stop"
         if facts.prefill == "echo" and last["role"] == "assistant":
             outer = [last["content"].encode(), *outer]
-        parts = [("reasoning", p) for p in inner] + [("content", p) for p in outer]
-        if facts.reasoning.startswith("think") and inner:
-            over = [("content", closed + b"\n\n")] if outer else []
-            start = [("content", opened)] if facts.reasoning == "think" else []
-            parts = [*start, *(("content", p) for p in inner), *over, *(("content", p) for p in outer)]
-        elif opened and inner:  # a parser takes the tags away, and the token stream keeps them
-            parts = [("tag", opened), *parts[: len(inner)], ("tag", closed), *parts[len(inner) :]]
+        tags = facts.reasoning.startswith("think")
+        parts = [("content" if tags else "reasoning", p) for p in inner] + [("content", p) for p in outer]
+        if tags and inner:
+            over = [("content", b"</think>\n\n")] if outer else []
+            start = [("content", b"<think>")] if facts.reasoning == "think" else []
+            parts = [*start, *parts[: len(inner)], *over, *parts[len(inner) :]]
+        elif facts.probabilities == "marked" and inner:  # a parser takes the tags away, and the token stream keeps them
+            parts = [("tag", b"<think>"), *parts[: len(inner)], ("tag", b"</think>"), *parts[len(inner) :]]
         usage = self._usage(len(inner), len(parts))
         if body.get("stream"):
-            return self._stream(body, handler, parts, reason, usage)
-        message: dict[str, Any] = {"role": "assistant", "content": _joined(parts, "content")}
+            return self._stream(request, body, parts, reason, usage)
+        message = {"role": "assistant", "content": _joined(parts, "content")}
         if facts.reasoning.startswith("reasoning"):
             message[facts.reasoning] = _joined(parts, "reasoning")
-        choice = {"index": 0, "message": message, "finish_reason": reason, "logprobs": self._probabilities(body, parts)}
-        handler.reply(200, self._frame(body, "chat.completion") | {"choices": [choice], "usage": usage})
+        choice = {"message": message, "finish_reason": reason, "logprobs": self._probabilities(body, parts)}
+        request.reply(200, self._frame(body, choice, usage=usage))
 
-    def _stream(
-        self, body: dict[str, Any], handler: Any, parts: list[tuple[str, bytes]], reason: str, usage: Any
-    ) -> None:
-        facts, held = self.provider, b""
-        handler.send_response(200)
-        handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
-        handler.send_header("Connection", "close")
-        handler.end_headers()
-        frame = self._frame(body, "chat.completion.chunk")
+    def _said(self, body: dict[str, Any]) -> tuple[str, str]:
+        """What the model thinks, and what it says then."""
+        seed = hashlib.sha256(canonical(body).encode()).digest()
+        answering = len(body["messages"]) > 1
+        thought = " ".join(REASONED[b % 8] for b in (seed * 3)[: 8 if answering else 20 + seed[1] % 70]) + "\n"
+        said = f"Answer: {'ABCD'[seed[0] % 4]}"
+        return (thought, said) if self.provider.reasoning else ("", said if answering else thought + said)
 
-        def send(**more: Any) -> None:
-            handler.wfile.write(f"data: {json.dumps(frame | more, ensure_ascii=False)}\n\n".encode())
+    def _stream(self, request: Request, body: dict[str, Any], parts: list[Part], reason: str, usage: Any) -> None:
+        facts, waiting = self.provider, list[Part]()
 
-        send(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}])
-        waiting: list[tuple[str, bytes]] = []
+        def send(*choices: dict[str, Any], **more: Any) -> None:
+            chunk = self._frame(body, *choices, object="chat.completion.chunk", **more)
+            request.wfile.write(f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode())
+
+        request.start(200, "text/event-stream; charset=utf-8", Connection="close")
+        send({"delta": {"role": "assistant", "content": ""}})
         for number, (where, piece) in enumerate(parts):
             if facts.noise and number % 7 == 0:
-                handler.wfile.write(b": OPENROUTER PROCESSING\n\n")
-            held += piece
+                request.wfile.write(b": OPENROUTER PROCESSING\n\n")
             waiting.append((where, piece))
             try:
-                text, held = held.decode(), b""
+                text = b"".join(p for _, p in waiting).decode()
             except UnicodeDecodeError:
                 continue  # not a whole character yet
             delta = {"content": text} if where == "content" else {}
             if where == "reasoning" and facts.reasoning.startswith("reasoning"):
                 delta = {facts.reasoning: text}
             if where != "reasoning" or facts.reasoning != "hidden":
-                send(choices=[{"index": 0, "delta": delta, "finish_reason": None,
-                               "logprobs": self._probabilities(body, waiting)}])  # fmt: skip
+                send({"delta": delta, "logprobs": self._probabilities(body, waiting)})
             waiting = []
-        send(choices=[{"index": 0, "delta": {}, "finish_reason": reason}])
+        send({"delta": {}, "finish_reason": reason})
         if (body.get("stream_options") or {}).get("include_usage"):
-            send(choices=[], usage=usage)
-        handler.wfile.write(b"data: [DONE]\n\n")
-        handler.close_connection = True
+            send(usage=usage)
+        request.wfile.write(b"data: [DONE]\n\n")
+        request.close_connection = True
 
-    def _frame(self, body: dict[str, Any], shape: str) -> dict[str, Any]:
+    def _frame(self, body: dict[str, Any], *choices: dict[str, Any], **more: Any) -> dict[str, Any]:
         dated = f"{body['model']}-2025-04-14" if self.provider.owner == "system" else body["model"]
-        return {"id": "x", "object": shape, "created": 0, "model": dated}
+        return frame(body, *choices, model=dated, **more)
 
     def _usage(self, inner: int, whole: int) -> dict[str, Any]:
-        facts = self.provider
-        thought = inner if facts.reasoning else 0
-        counts: dict[str, Any] = {"prompt_tokens": 50, "completion_tokens": whole, "total_tokens": 50 + whole}
-        if facts.usage == "apart":
-            counts |= {"completion_tokens": whole - thought}
-        if facts.usage != "bare":
-            counts |= {"prompt_tokens_details": {"cached_tokens": 32},
-                       "completion_tokens_details": {"reasoning_tokens": thought}}  # fmt: skip
+        kind, thought = self.provider.usage, inner if self.provider.reasoning else 0
+        counts = usage_of(whole, 50)
+        if kind == "apart":
+            counts["completion_tokens"] -= thought
+        if kind != "bare":
+            counts["prompt_tokens_details"] = {"cached_tokens": 32}
+            counts["completion_tokens_details"] = {"reasoning_tokens": thought}
         return counts
 
-    def _probabilities(self, body: dict[str, Any], parts: list[tuple[str, bytes]]) -> dict[str, Any] | None:
+    def _probabilities(self, body: dict[str, Any], parts: list[Part]) -> dict[str, Any] | None:
         kind = self.provider.probabilities
         if not body.get("logprobs") or not kind:
             return None
         pieces = [p for where, p in parts if kind != "content" or where == "content"]
         if kind == "marked":
             pieces = [p.decode(errors="replace").encode() for p in pieces]
-        if kind == "joined":
-            joined: list[bytes] = []
-            for piece in pieces:
-                if joined and isinstance(_text_or_bytes(joined[-1]), list):
-                    joined[-1] += piece
-                else:
-                    joined.append(piece)
-            pieces = joined
-        more = {"id": 5} if kind == "joined" else {}
-        return probabilities(pieces, body.get("top_logprobs", 0), **more)
+        if kind != "joined":
+            return probabilities(pieces, body.get("top_logprobs", 0))
+        joined: list[bytes] = []
+        for piece in pieces:
+            if joined and isinstance(_text_or_bytes(joined[-1]), list):
+                joined[-1] += piece
+            else:
+                joined.append(piece)
+        return probabilities(joined, body.get("top_logprobs", 0), id=5)
 
 
-def _joined(parts: list[tuple[str, bytes]], wanted: str) -> str:
+def _joined(parts: list[Part], wanted: str) -> str:
     return b"".join(p for where, p in parts if where == wanted).decode(errors="ignore")
 
 

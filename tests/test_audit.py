@@ -1,40 +1,30 @@
 """The audit: our extractors read every adversarial response as a person would; labels and grades are compared."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import Config
 from fake_server import FakeServer
 
-from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib import Store, run_sweep
 from anytime_lib.errors import DataError
-from anytime_lib.studies.grader_audit import (
-    cohen_kappa,
-    echoes,
-    extraction_matrix,
-    label_sheet,
-    labelled,
-    trip_grades,
-    trip_variants,
-    verdicts,
-)
+from anytime_lib.studies import grader_audit as audit
 from anytime_lib.tasks.trip import generate
 
 
 @pytest.mark.parametrize("task", ["aime", "gpqa"])
 def test_ours_is_right_and_unanchored_reading_is_not(task: str) -> None:
-    judged = verdicts(extraction_matrix(task))
+    judged = audit.verdicts(audit.extraction_matrix(task))
     assert (judged.iloc[:, 0] == "right").all()
     assert (judged.iloc[:, 1] == "invented").sum() >= 3
 
 
 def test_the_three_grades_part_where_they_should() -> None:
     problem = generate(4, 2)
-    table = trip_grades((name, problem, text) for name, text in trip_variants(problem).items()).set_index("label")
+    variants = audit.trip_variants(problem).items()
+    table = audit.trip_grades((name, problem, text) for name, text in variants).set_index("label")
     same = ["golden plan", "en dashes", "lower-case day", "prose before", "JSON", "a table"]
     assert (table.loc[same, ["strict", "partial"]] == 1).all(axis=None)
     assert table.official.loc[["golden plan", "en dashes", "lower-case day", "JSON"]].tolist() == [1, 0, 0, 0]
@@ -48,12 +38,12 @@ def test_kappa() -> None:
     # Cohen (1960) by hand: 35 of 50 agree, .5 by chance
     first = pd.Series(["right"] * 25 + ["wrong"] * 25)
     second = pd.Series(["right"] * 20 + ["wrong"] * 5 + ["right"] * 10 + ["wrong"] * 15)
-    assert cohen_kappa(first, second) == pytest.approx(0.4)
-    assert cohen_kappa(first[:3], first[:3]) == 1
-    assert cohen_kappa(first[24:26], pd.Series(["wrong", "right"], index=[24, 25])) == -1
+    assert audit.cohen_kappa(first, second) == pytest.approx(0.4)
+    assert audit.cohen_kappa(first[:3], first[:3]) == 1
+    assert audit.cohen_kappa(first[24:26], pd.Series(["wrong", "right"], index=[24, 25])) == -1
 
 
-def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Callable[..., RunConfig], server: FakeServer) -> None:
+def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Config, server: FakeServer) -> None:
     """At a budget of 2 tokens it repeats the beginning of what it is asked, at 4 it answers in words of its own."""
 
     def reply(body: dict[str, Any], n: int) -> str:
@@ -64,19 +54,16 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Callable[..., RunC
     server.script = reply
     run_sweep(settings := config(budgets=[2, 4]), progress=False)
     with Store(settings.folder / "store.sqlite") as store:
-        found = store.cells().assign(echo=lambda cells: cells.answer_key.map(echoes(store)))
+        found = store.cells().assign(echo=lambda cells: cells.answer_key.map(audit.echoes(store)))
     assert found.groupby("budget").echo.agg(list).tolist() == [[True] * 6, [False] * 6]
 
 
-def test_a_person_labels_and_is_compared(tmp_path: Path) -> None:
-    server = FakeServer()
-    config = RunConfig(outputs=str(tmp_path), model="fake", base_url=server.base_url, tasks=["gpqa"], methods=["base"],
-                       n_problems=4, n_samples=2, budgets=[4, 9])  # fmt: skip
-    run_sweep(config, progress=False)
-    server.close()
-    with Store(config.folder / "store.sqlite") as store:
-        path = label_sheet(store, tmp_path / "labels.csv", n=6)
-        assert len(labelled(store, path)) == 0
+def test_a_person_labels_and_is_compared(config: Config, tmp_path: Path) -> None:
+    run = config(n_problems=4, budgets=[4, 9])
+    run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite") as store:
+        path = audit.label_sheet(store, tmp_path / "labels.csv", n=6)
+        assert len(audit.labelled(store, path)) == 0
         sheet = pd.read_csv(path, dtype=str)
         assert len(sheet) == 6 and sheet.response.str.startswith('"').all() and "score" not in sheet
         cells = store.cells().drop_duplicates("answer_key").set_index("answer_key")
@@ -84,10 +71,10 @@ def test_a_person_labels_and_is_compared(tmp_path: Path) -> None:
         sheet["label"] = ["right " if r else "Wrong" for r in right]
         sheet.loc[5, "label"] = None
         sheet.to_csv(path, index=False)
-        assert label_sheet(store, path, n=6) == path  # labels are not overwritten
-        yours = labelled(store, path)
+        assert audit.label_sheet(store, path, n=6) == path  # labels are not overwritten
+        yours = audit.labelled(store, path)
         assert len(yours) == 5 and (yours.label == yours.grader).all()
         sheet.loc[0, "label"] = "maybe"
         sheet.to_csv(path, index=False)
         with pytest.raises(DataError, match="'maybe' is none of right, wrong, none"):
-            labelled(store, path)
+            audit.labelled(store, path)

@@ -1,7 +1,5 @@
 """Settings: every mistake is one sentence that names the field."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
@@ -16,38 +14,10 @@ from anytime_lib import Parameters, RunConfig
 from anytime_lib.config import parameter_names
 from anytime_lib.errors import ConfigError
 
-ROOT = Path(__file__).parent.parent
+ROOT, CASES = Path(__file__).parent.parent, Path(__file__).with_name("config_cases.yaml")
 
 
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"modle": "x"}, "unknown parameter 'modle'; did you mean 'model'"),
-        ({"model": 1000.0}, "'model'.*papermill's -r"),
-        ({"budgets": [16, 8]}, "increasing"),
-        ({"budgets": [0, 8]}, "greater than or equal to 1"),
-        ({"budgets": {"aime": [8]}, "tasks": ["aime"]}, "aime: .*at least 2"),
-        ({"n_samples": 0}, "'n_samples'.*greater than or equal to 1"),
-        ({"tasks": ["amie"]}, "unknown task 'amie'; did you mean 'aime'"),
-        ({"tasks": []}, "'tasks'"),
-        ({"tasks": {"aime": 3}}, "tasks must be"),
-        ({"tasks": {"aime": {"budget": [1, 2]}}}, "aime: unknown parameter 'budget'; did you mean 'budgets'"),
-        ({"methods": ["bsae"]}, "unknown method 'bsae'; did you mean 'base'"),
-        ({"methods": {"natural_plan_trip": []}}, "natural_plan_trip: .*'methods'.*at least 1"),
-        ({"n_shots": {"amie": 2}}, "unknown task 'amie'"),
-        ({"answer_via": "magic"}, "'sampling.answer_via'"),
-        ({"requests_per_minute": float("inf")}, "'endpoint.requests_per_minute'.*finite number"),
-        ({"run": ""}, "parameter 'run'"),
-        ({"base_url": "localhost:8080"}, "base_url must be an address"),
-        ({"base_url": "https://host/v1\n"}, "base_url must be an address"),
-        ({"exclude": ["eror"]}, "unknown rule 'eror'; did you mean 'errors'"),
-        ({"family": [["base"]]}, "'analysis.family'.*at least 2"),
-        ({"n_pairs": 0}, "'pool.n_pairs'.*greater than or equal to 1"),
-        ({"endpoint": {"concurency": 3}}, "unknown parameter 'endpoint.concurency'; did you mean 'concurrency'"),
-        ({"options": {"leap": {"tokens": 3}}}, "leap has no setting 'tokens'; did you mean 'principle_tokens'"),
-        ({"tasks": {"aime": {"tree_width": 0}}}, "width of tree_of_thoughts must be a whole number"),
-    ],
-)
+@pytest.mark.parametrize(("settings", "says"), yaml.safe_load(CASES.read_text(encoding="utf-8")))
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says) as error:
         RunConfig(**settings)

@@ -1,7 +1,5 @@
 """A task of the user's own, and reasoning of somebody else's: both go through the whole pipeline."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Config
 from fake_server import FakeServer
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
@@ -33,11 +32,11 @@ def right(problem: Problem, text: str) -> bool | None:
 
 
 @pytest.fixture
-def config(config: Callable[..., RunConfig]) -> Callable[..., RunConfig]:
+def config(config: Config) -> Config:
     return lambda **settings: config(**({"n_problems": 4, "budgets": [2, 5, 9]} | settings))
 
 
-def test_every_method_figure_and_statistic_takes_it(config: Callable[..., RunConfig]) -> None:
+def test_every_method_figure_and_statistic_takes_it(config: Config) -> None:
     task = make_task("sums", sums, right)
     run = config(tasks=[task], methods=["base", "pdp", "pdp_plus"], n_shots=1)
     assert list(run.tasks) == ["sums"]
@@ -96,9 +95,7 @@ def test_gold_is_kept_as_json_gives_it_back(tmp_path: Path, gold: Any, plain: An
      {"text": " "}, {"text": 5}],
 )  # fmt: skip
 def test_a_row_that_cannot_be_used_is_named_and_not_quoted(row: dict[str, Any]) -> None:
-    with pytest.raises(
-        DataError, match="row 2 must be a mapping with 'text', 'gold' and what else JSON can hold"
-    ) as error:
+    with pytest.raises(DataError, match="row 2 must be a mapping with 'text', 'gold' and what else JSON") as error:
         listed([{"text": "fine", "gold": 1}, {"text": "secret", "gold": "secret", "private": True} | row])
     assert "secret" not in str(error.value)
 
@@ -137,7 +134,7 @@ def test_what_a_grade_function_may_say() -> None:
         assert task.grade(problem, "  ").status == "empty"
 
 
-def test_a_grade_function_that_fails_loses_no_answer(config: Callable[..., RunConfig]) -> None:
+def test_a_grade_function_that_fails_loses_no_answer(config: Config) -> None:
     run = config(tasks=[make_task("sums", sums, lambda p, t: 1 / 0)], methods=["base"])
     with pytest.raises(DataError, match=r"the grade function of sums .* sums-"):
         run_sweep(run, progress=False)
@@ -179,9 +176,8 @@ def test_registering() -> None:
 
 
 def test_grading_again_calls_no_model(
-    server: FakeServer, config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     run = config(tasks=[make_task("sums", sums, right)], methods=["base"])
     run_sweep(run, progress=False)
     asked = len(server.requests)
@@ -197,9 +193,7 @@ def test_grading_again_calls_no_model(
     assert len(server.requests) == asked
 
 
-def test_what_another_reader_graded_is_graded_again(
-    config: Callable[..., RunConfig], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_another_reader_graded_is_graded_again(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     run = config(tasks=[make_task("sums", sums, right)], methods=["base"])
     run_sweep(run, progress=False)
     with Store(run.folder / "store.sqlite") as store:
@@ -225,9 +219,7 @@ def records(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-def test_recorded_traces_are_cut_and_answered_from(
-    server: FakeServer, config: Callable[..., RunConfig], tmp_path: Path
-) -> None:
+def test_recorded_traces_are_cut_and_answered_from(server: FakeServer, config: Config, tmp_path: Path) -> None:
     task = make_task("sums", sums, right)
     run = config(tasks=[task], methods=["imported"], n_samples=3, budgets=[2, 4, 50])
     problems = task.problems(limit=4, seed=run.seed)
@@ -260,22 +252,18 @@ def test_recorded_traces_are_cut_and_answered_from(
         import_traces(other, run, task)
 
 
-CITIES = [
-    {"text": "Which country is Rome in?", "gold": "Italy", "id": "c0"},
-    {"text": "Which country is Oslo in?", "gold": "Norway", "id": "c1"},
-    {"text": "Which country is Paris in?", "gold": "France", "id": "c2"},
-    {"text": "Add 3 + 4", "gold": 7, "id": "n"},
-]
+LANDS = (("Rome", "Italy"), ("Oslo", "Norway"), ("Paris", "France"))
+CITIES = [{"text": f"Which country is {c} in?", "gold": land, "id": f"c{i}"} for i, (c, land) in enumerate(LANDS)]
+CITIES.append({"text": "Add 3 + 4", "gold": 7, "id": "n"})
 
 
 @pytest.fixture
-def imported(config: Callable[..., RunConfig], tmp_path: Path) -> Callable[[list[dict[str, Any]]], pd.DataFrame]:
+def imported(config: Config, tmp_path: Path) -> Callable[[list[dict[str, Any]]], pd.DataFrame]:
     """Imports rows into a run of the problems CITIES, all of them."""
     source = records(tmp_path / "cities.jsonl", CITIES)
     run = config(tasks=[make_task("cities", CITIES, right)], methods=["imported"], source=str(source))
-    return lambda rows: import_traces(
-        records(tmp_path / "t.jsonl", [{"reasoning": "hm"} | r for r in rows]), run, "cities"
-    )
+    path = tmp_path / "t.jsonl"
+    return lambda rows: import_traces(records(path, [{"reasoning": "hm"} | r for r in rows]), run, "cities")
 
 
 def test_rows_are_matched_by_id_or_by_the_exact_text(imported: Callable[..., pd.DataFrame]) -> None:
@@ -331,7 +319,7 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
      ('{"reasoning": ""}', "row 1"), ("[1]", "row 1"), ("[" * 100_000, "row 1"),
      ('{"id": "x", "reasoning": "hm"}', "none of the 1 rows")],
 )  # fmt: skip
-def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: Path, text: str, says: str) -> None:
+def test_traces_that_cannot_be_used(config: Config, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.jsonl").write_text(text)
     with pytest.raises(DataError, match=says) as error:
         import_traces(tmp_path / "t.jsonl", config(tasks=["aime"]), "aime")
@@ -340,6 +328,6 @@ def test_traces_that_cannot_be_used(config: Callable[..., RunConfig], tmp_path: 
         import_traces(tmp_path / "none.jsonl", config(tasks=["aime"]), "aime")
 
 
-def test_without_recorded_traces_the_method_says_so(config: Callable[..., RunConfig]) -> None:
+def test_without_recorded_traces_the_method_says_so(config: Config) -> None:
     with pytest.raises(DataError, match="anytime import"):
         run_sweep(config(tasks=["aime"], methods=["imported"]), progress=False)

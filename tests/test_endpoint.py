@@ -1,7 +1,5 @@
 """Endpoints as they are: what each provider's quirks become, and what hostile replies do not do."""
 
-from __future__ import annotations
-
 import asyncio
 import email.utils
 import json
@@ -14,6 +12,7 @@ from typing import Any
 
 import openai
 import pytest
+import yaml
 from fake_server import FakeServer, say_something
 from http_server import tokens_of
 from hypothesis import given, settings
@@ -33,6 +32,7 @@ from anytime_lib.sweep.client import stored_trace
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""
 PARAMS = Path(__file__).parent.parent / "params"
+CASES = yaml.safe_load(Path(__file__).with_name("endpoint_cases.yaml").read_text(encoding="utf-8"))
 QUICK = Timeouts(connect=2, first_token=5, whole=20, retries=2, backoff=0.001, longest=0.01)
 
 
@@ -66,29 +66,12 @@ async def probed(endpoint: Endpoint) -> dict[str, Any]:
 
 # What the probe finds at each provider.
 
-FOUND: dict[str, dict[str, Any]] = {
-    "gpt-4.1": {"reasoning": "none", "tokens": "stream"},
-    "gpt-5": {"reasoning": "hidden", "tokens": "proportional",
-              "dropped": ["logprobs", "max_tokens", "temperature", "tokenize", "top_logprobs", "top_p"]},
-    "grok-3": {"reasoning": "none", "tokens": "stream"},
-    "grok-3-mini": {"reasoning": "shown", "tokens": "proportional"},
-    "gpt-oss": {"reasoning": "shown", "tokens": "proportional"},
-    "gpt-oss-vllm": {"reasoning": "shown", "tokens": "tokenizer", "owner": "vllm"},
-    "llama-3": {"reasoning": "none", "tokens": "proportional"},
-    "local-vllm": {"reasoning": "shown", "tokens": "stream"},
-    "vllm-without-parser": {"reasoning": "shown", "tokens": "stream"},
-    "sglang": {"reasoning": "shown", "tokens": "tokenizer"},
-    "local-gguf": {"reasoning": "none", "tokens": "tokenizer", "owner": "llamacpp"},
-    "ollama": {"reasoning": "shown", "tokens": "proportional"},
-    "ollama-old": {"reasoning": "shown", "tokens": "proportional"},
-}  # fmt: skip
 
-
-@pytest.mark.parametrize("name", FOUND)
+@pytest.mark.parametrize("name", PROVIDERS)
 def test_the_probe(serve: Callable[[str], ProviderServer], name: str, caplog: pytest.LogCaptureFixture) -> None:
     server = serve(name)
     found = on(server, probed)
-    assert found | FOUND[name] == json.loads(json.dumps(found))
+    assert found | PROVIDERS[name].found == json.loads(json.dumps(found))
     assert len(server.requests) == 1 + caplog.text.count("does not take")
     asked = len(server.requests)
 
@@ -122,7 +105,7 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     assert (cells[cells.budget == 400].tokens_used > 15).all()
     with Store(config.folder / "store.sqlite") as store:
         traces = [stored_trace(store, key) for key in cells.trace_key.unique()]
-    expected = FOUND.get(name, FOUND["gpt-4.1"])["tokens"]
+    expected = PROVIDERS[name].found["tokens"]
     assert {t.token_mode for t in traces} == {expected}
     for trace in traces:
         assert trace.ends[-1] == len(trace.text.encode())
@@ -132,25 +115,12 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     assert run_sweep(config, progress=False).equals(cells) and len(server.requests) == asked
 
 
-def test_hidden_reasoning_gets_fresh_runs_and_is_never_cut_at_zero(
-    serve: Callable[[str], ProviderServer], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    server = serve("gpt-5")
-    config = RunConfig(model="gpt-5", base_url=server.base_url, outputs=str(tmp_path), tasks=["gpqa"], methods=["base"],
-                       n_problems=1, n_samples=1, budgets=[5, 400])  # fmt: skip
-    cells = run_sweep(config, progress=False)
-    assert len([r for r in caplog.records if "each budget gets a run of its own" in r.message]) == 1
-    # Five tokens are not enough to say anything: stopped there, the model has no answer.
-    assert cells.status.tolist() == ["empty", "ok"] and cells.score[0] == 0
-    assert cells.tokens_used[0] == 5 < cells.tokens_used[1]
-
-
 # Refusals.
 
 
-def chat(endpoint: Endpoint, **more: Any) -> Any:
-    return endpoint.chat([{"role": "user", "content": "a question"}],
-                         **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})  # fmt: skip
+def chat(endpoint: Endpoint, asked: str = "a question", **more: Any) -> Any:
+    turns = [{"role": "user", "content": asked}]
+    return endpoint.chat(turns, **{"max_tokens": 100, "temperature": 0.5, "seed": 1, **more})
 
 
 @pytest.mark.parametrize("name", ["gpt-oss-vllm", "local-gguf", "ollama"])
@@ -183,34 +153,14 @@ def test_fewer_alternatives_where_the_server_lists_fewer(serve: Callable[[str], 
     assert reply.first == {"A": -0.1} and [r["top_logprobs"] for r in server.requests] == [20, 5]
 
 
-@pytest.mark.parametrize(
-    ("status", "body", "error", "says"),
-    [
-        (400, {"error": {"message": "This model's maximum context length is 4096 tokens; 'max_tokens' or "
-                                    "'max_completion_tokens' is too large"}}, RequestFailed, "maximum context length"),
-        (400, {"error": "x is not a valid model ID"}, EndpointError, "does not know the model"),
-        (402, {"error": {"message": "Insufficient credits"}}, EndpointError, "no credit left"),
-        (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}, EndpointError,
-         "no credit left"),
-        (403, {"error": {"message": "Project has no access to model fake"}}, EndpointError, "does not know the model"),
-        (403, {"error": {"message": "forbidden"}}, EndpointError, "refuses the key"),
-        (403, {"error": {"message": "your input was flagged by moderation"}}, RequestFailed, "flagged"),
-        (413, {"error": {"message": "too large"}}, RequestFailed, "413 too large"),
-        (422, {"detail": [{"type": "missing", "loc": ["body", "x"]}]}, RequestFailed, "missing"),
-        (200, "<html>sign in</html>", RequestFailed, "web page"),
-        (200, [1, 2], RequestFailed, "no object"),
-        (500, "<!doctype html><title>Oops</title>", RequestFailed, "500 Oops.*3 tries"),
-    ],
-)  # fmt: skip
-def test_refusals(serve: Any, status: int, body: Any, error: type[Exception], says: str) -> None:
-    with pytest.raises(error, match=says) as raised:
+@pytest.mark.parametrize(("status", "body", "error", "says"), CASES["refusals"])
+def test_refusals(serve: Any, status: int, body: Any, error: str, says: str) -> None:
+    with pytest.raises(EndpointError if error == "endpoint" else RequestFailed, match=says) as raised:
         on(serve(lambda *_: (status, body)), chat)
     assert "\n" not in str(raised.value)
 
 
-def test_a_setting_is_dropped_once_however_many_requests_run_into_it(
-    serve: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_setting_is_dropped_once_however_many_requests_meet_it(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     def picky(body: dict[str, Any], number: int) -> Any:
         if "seed" in body:
             return 422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "msg": "Extra inputs"}]}
@@ -231,10 +181,7 @@ def test_a_refusal_narrows_the_limit_and_a_breakdown_does_not(serve: Any) -> Non
 
 def test_an_unsendable_request_is_one_sentence(serve: Any) -> None:
     with pytest.raises(RequestFailed, match="could not be sent"):
-        on(
-            serve(say_something),
-            lambda e: e.chat([{"role": "user", "content": "\ud800"}], max_tokens=9, temperature=0.0),
-        )
+        on(serve(say_something), lambda e: chat(e, "\ud800"))
 
 
 def test_retry_after() -> None:
@@ -278,20 +225,11 @@ def frames(*chunks: Any) -> bytes:
     return b"".join(b"data: %s\r\n\r\n" % text for text in texts) + b": a comment\n\ndata: [DONE]\n\n"
 
 
-def saying(content: Any, **more: Any) -> dict[str, Any]:
-    return {"choices": [{"delta": {"content": content, **more}}]}
-
-
-STOP = {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 5, "completion_tokens": 3}}
-
-
 @given(anything | st.fixed_dictionaries({"choices": st.lists(anything, max_size=2), "usage": anything}), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -> None:
     raw = json.dumps(value).encode()
-    reply = read(
-        b"data: " + raw + b"\n\n" if streamed else raw, "text/event-stream" if streamed else "application/json"
-    )
+    reply = read(b"data: " + raw + b"\n\n") if streamed else read(raw, "application/json")
     if isinstance(reply, str):
         assert reply and "\n" not in reply and len(reply) < 300
         return
@@ -307,30 +245,10 @@ def test_bytes_at_random(data: bytes, kind: str) -> None:
     assert isinstance(reply, str) and "\n" not in reply
 
 
-SAID: dict[str, tuple[list[Any], dict[str, Any]]] = {
-    "a surrogate pair in two pieces": (
-        [saying("\ud83d"), saying("\ude00"), saying("\ud83d"), STOP], {"text": "😀\ufffd"}),
-    "a last chunk that repeats it all": (
-        [saying("Answer"), saying(": C"), {"choices": [{"delta": {}, "finish_reason": "stop",
-         "message": {"content": "Answer: C"}}]}], {"text": "Answer: C"}),
-    "thinking in parts": (
-        [saying([{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
-         saying([{"type": "text", "text": "C"}]), STOP], {"text": "C", "reasoning": "hm"}),
-    "reasoning_details": (
-        [saying("", reasoning_details=[{"type": "reasoning.text", "text": "hm"}]), saying("C"), STOP],
-        {"text": "C", "reasoning": "hm"}),
-    "another name of length": (
-        [saying("C"), {"choices": [{"delta": {}, "finish_reason": "max_tokens"}]}], {"finish_reason": "length"}),
-    "a refusal": ([saying(None, refusal="I cannot"), STOP], {"text": "I cannot"}),
-    "usage with the last choice": ([saying("C"), STOP], {"prompt_tokens": 5, "estimated": False}),
-    "NUL and separators": ([saying("a\x00\u2028b"), STOP], {"text": "a\x00\u2028b"}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", SAID)
+@pytest.mark.parametrize("case", CASES["streams"])
 @pytest.mark.parametrize("kind", ["text/event-stream", "text/plain"])
 def test_what_a_stream_says(case: str, kind: str) -> None:
-    chunks, expected = SAID[case]
+    chunks, expected = CASES["streams"][case].values()
     reply = read(frames(*chunks), kind)
     assert isinstance(reply, Reply), reply
     assert {name: getattr(reply, name) for name in expected} == expected

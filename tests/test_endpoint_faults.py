@@ -1,9 +1,6 @@
 """A server that misbehaves in every way: what is asked arrives all the same, or fails in one sentence."""
 
-from __future__ import annotations
-
 import asyncio
-import logging
 import random
 import re
 import socket
@@ -16,9 +13,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conftest import Config
 from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer, canonical
 
-from anytime_lib import RunConfig, run_sweep
+from anytime_lib import run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
@@ -130,20 +128,15 @@ def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
 
 
 def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
-    server: MisbehavingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: MisbehavingServer, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Model, "timeouts", QUICK)
-    settings = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
-                "methods": ["base"], "n_problems": 5, "n_samples": 4, "budgets": [20, 50, 80],
-                "concurrency": 8, "timeout": 0.5}  # fmt: skip
-    well = run_sweep(RunConfig(run="run", **settings), progress=False)
+    run = config(n_problems=5, n_samples=4, budgets=[20, 50, 80], concurrency=8, timeout=0.5)
+    well = run_sweep(run, progress=False)
     server.rate, server.seed = 0.3, 2
     server.only = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # short replies' counts are then not known
     (tmp_path / "run").rename(tmp_path / "well")
-    with caplog.at_level(logging.WARNING):
-        cells = run_sweep(RunConfig(run="run", **settings), progress=False)
-    assert sum(server.sent.values()) > 20
-    assert cells.equals(well)
+    assert run_sweep(run, progress=False).equals(well) and sum(server.sent.values()) > 20
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills a queue of connections as Linux keeps it")

@@ -1,16 +1,15 @@
 """Accounts: every token of every method, against what the server itself counted; gains at equal cost."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Config
 from fake_server import FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,8 +25,6 @@ from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.ledger import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
-
-Config = Callable[..., RunConfig]
 
 ALL = [name for name in method_names() if name != "imported"]
 TINY = SMALL | {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "pool_budget": 40, "pool_problems": 3,

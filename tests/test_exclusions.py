@@ -1,13 +1,11 @@
 """Rules of exclusion: what each takes, how it is counted, and that nothing is left out unsaid."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Config
 from test_index import cells_of
 
 from anytime_lib import RunConfig, Store, run_sweep
@@ -97,7 +95,7 @@ def test_a_result_with_and_without() -> None:
     assert left.excluded.tolist() == ["nothing", "errors"] and left.drop(columns="excluded").isna().all().all()
 
 
-def test_twins_are_found_by_their_words(config: Callable[..., RunConfig], server: Any) -> None:
+def test_twins_are_found_by_their_words(config: Config, server: Any) -> None:
     server.script = lambda body, n: "so it is C, I think" if body.get("logprobs") else "Answer: C"
     run = config(n_samples=3)
     cells = run_sweep(run, progress=False)

@@ -1,27 +1,24 @@
 """The settling test: held-out problems, a criterion that is written before, and a verdict by the interval alone."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Config
 from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from test_synthesis import SMALL, solver
 
-from anytime_lib import RunConfig, Store, make_task, register_task, run_sweep
+from anytime_lib import Store, make_task, register_task, run_sweep
 from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, settle
 from anytime_lib.sweep.run import note_criterion
 
-Config = Callable[..., RunConfig]
 HELD = {"treatment": "pdp_grader", "task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0,
         "statistic": "quality"}  # fmt: skip
 SEEN = {"first_seen": "2026-01-01", "after_results": 0, "after_run": 0}

@@ -1,7 +1,5 @@
 """The Anytime Index and the curve: hand-computed cases and the properties the formula promises."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

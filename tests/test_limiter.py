@@ -1,7 +1,5 @@
 """The limiter against simulated servers, in virtual time."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps

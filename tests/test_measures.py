@@ -1,7 +1,5 @@
 """Measures of single traces, and the least budget that is enough: hand-made cells, properties, error rates."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

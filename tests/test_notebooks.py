@@ -1,7 +1,5 @@
 """The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -9,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from fake_server import FakeServer, say_something
 from anytime_lib.report import _execute
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SMALL = {"run": "small", "model": "fake", "n_problems": 3, "n_samples": 2, "n_shots": 1, "budgets": [4, 8, 16],
          "tasks": {"natural_plan_trip": {"difficulty": [3]}, "aime": {"difficulty": [1]}, "gpqa": {}},
          "pool": {"problems": 2, "samples": 2, "budget": 8}, "analysis": {"n_resamples": 200},
@@ -29,35 +28,57 @@ SMALL = {"run": "small", "model": "fake", "n_problems": 3, "n_samples": 2, "n_sh
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeServer]:
-    found = FakeServer()
-    yield found
-    found.close()
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """The settings of a small run on a server that answers."""
+    with closing(FakeServer()) as server:
+        yield SMALL | {"base_url": server.base_url, "outputs": str(tmp_path_factory.mktemp("run")), "server": server}
 
 
-@pytest.fixture(scope="module")
-def params(server: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    path = folder / "small.yaml"
-    here = {"endpoint": {"base_url": server.base_url}, "outputs": str(folder / "outputs")}
-    path.write_text(yaml.safe_dump(SMALL | here))
-    return path
+def written(folder: Path, settings: dict[str, Any]) -> str:
+    """The path of a params file."""
+    (path := folder / "params.yaml").write_text(yaml.safe_dump({k: v for k, v in settings.items() if k != "server"}))
+    return str(path)
 
 
-def papermill(notebook: Path, target: Path, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "papermill", str(notebook), str(target), "-k", "python3", *arguments],
-        capture_output=True, text=True, cwd=cwd, check=False,
-    )  # fmt: skip
+def papermill(stem: str, folder: Path, settings: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
+    """A notebook, run alone into out.ipynb."""
+    paths = [str(ROOT / "notebooks" / f"{stem}.ipynb"), str(folder / "out.ipynb"), "-f", written(folder, settings)]
+    command = [sys.executable, "-m", "papermill", *paths, "-k", "python3", *more]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def said(stem: str, folder: Path, settings: dict[str, Any]) -> str:
+    """What a notebook says that is run alone."""
+    done = papermill(stem, folder, {"outputs": str(folder / "o")} | settings)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return printed(folder / "out.ipynb")
+
+
+def anytime_run(folder: Path, settings: dict[str, Any], *stems: str) -> subprocess.CompletedProcess[str]:
+    """`anytime run`, of these notebooks alone if any are named."""
+    command = [sys.executable, "-m", "anytime_lib.cli", "run", written(folder, settings)]
+    if stems:
+        (few := folder / "notebooks").mkdir()
+        for stem in stems:
+            shutil.copy(ROOT / "notebooks" / f"{stem}.ipynb", few)
+        command += ["--notebooks", str(few)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def printed(notebook: Path) -> str:
+    """All that the cells of an executed notebook printed or showed as text."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = [o for c in cells for o in c.get("outputs", [])]
+    return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in outputs)
 
 
 NEEDS_NO_RUN = "08_running_maximum"  # reads no store, so that running it alone is what `anytime run` does already
 
 
-@pytest.mark.parametrize("notebook", [n for n in NOTEBOOKS if n.stem != NEEDS_NO_RUN], ids=lambda p: p.stem)
-def test_each_notebook_runs_alone_under_plain_papermill(notebook: Path, params: Path, tmp_path: Path) -> None:
-    alone = {"outputs": str(tmp_path / "alone"), "tasks": ["natural_plan_trip"], "n_resamples": 100}
-    done = papermill(notebook, tmp_path / "out.ipynb", "-f", str(params), "-y", yaml.safe_dump(alone))
+@pytest.mark.parametrize("stem", [stem for stem in STEMS if stem != NEEDS_NO_RUN])
+def test_each_notebook_runs_alone_under_plain_papermill(stem: str, small: dict[str, Any], tmp_path: Path) -> None:
+    alone = yaml.safe_dump({"outputs": str(tmp_path / "alone"), "tasks": ["natural_plan_trip"], "n_resamples": 100})
+    done = papermill(stem, tmp_path, small, "-y", alone)
     assert done.returncode == 0, done.stderr[-2000:]
     cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
     listed = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
@@ -74,73 +95,47 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(tmp_path: Path) -> None:
         short = body["messages"][-1]["content"].startswith(("Now", "Give")) and len(context) < 25
         return (400, {"error": {"message": "too short for me"}}) if short or n == 20 else say_something(body, n)
 
-    server = FakeServer(fails)
-    path = tmp_path / "failing.yaml"
-    longer = {"base_url": server.base_url, "outputs": str(tmp_path / "o"), "budgets": [4, 32, 64], "pool_budget": 32}
-    path.write_text(yaml.safe_dump(SMALL | longer))
-    done = anytime_run(path, "--notebooks", some_notebooks(tmp_path, *(n.stem for n in NOTEBOOKS[:7])))
-    server.close()
+    with closing(FakeServer(fails)) as server:
+        longer = {"base_url": server.base_url, "outputs": str(tmp_path), "budgets": [4, 32, 64], "pool_budget": 32}
+        done = anytime_run(tmp_path, SMALL | longer, *STEMS[:7])
     assert done.returncode == 0, done.stderr[-2000:]
-    cells = pd.read_parquet(tmp_path / "o" / "small" / "cells.parquet")
+    cells = pd.read_parquet(tmp_path / "small" / "cells.parquet")
     assert (cells[cells.budget == 4].status == "error").all() and (cells[cells.budget == 32].status != "error").any()
-    assert "cannot be compared" in (tmp_path / "o" / "small" / "index.html").read_text()
+    assert "cannot be compared" in (tmp_path / "small" / "index.html").read_text()
 
 
 def test_the_baseline_is_that_of_the_settings(tmp_path: Path) -> None:
     """Notebook 03 compares with `baseline`, and says so where it did not run."""
-
-    def said(notebook: str, settings: str) -> str:
-        small = f"{{tasks: [aime, gpqa], n_problems: 4, n_resamples: 200, budgets: [32, 128], {settings}}}"
-        where = ["-p", "outputs", str(tmp_path / "o"), "-f", str(ROOT / "params" / "simulated.yaml"), "-y", small]
-        done = papermill(ROOT / "notebooks" / notebook, tmp_path / notebook, *where)
-        assert done.returncode == 0, done.stderr[-2000:]
-        return printed(tmp_path / notebook)
-
-    compared = said("03_improved_runs.ipynb", "methods: {aime: [base, direct], gpqa: [base]}, baseline: direct")
+    methods = {"aime": ["base", "direct"], "gpqa": ["base"]}
+    few = {"tasks": ["aime", "gpqa"], "n_problems": 4, "n_resamples": 200, "budgets": [32, 128], "baseline": "direct"}
+    simulated = yaml.safe_load((ROOT / "params" / "simulated.yaml").read_text())
+    compared = said("03_improved_runs", tmp_path, simulated | few | {"methods": methods})
     assert "aime: base is " in compared and "aime: direct is " not in compared
     assert "gpqa: the baseline, direct, did not run" in compared
 
 
-def test_a_parameter_nobody_knows_is_an_error(params: Path, tmp_path: Path) -> None:
-    done = papermill(NOTEBOOKS[1], tmp_path / "out.ipynb", "-f", str(params), "-p", "n_sample", "3")
+def test_a_parameter_nobody_knows_is_an_error(small: dict[str, Any], tmp_path: Path) -> None:
+    done = papermill(STEMS[1], tmp_path, small, "-p", "n_sample", "3")
     assert done.returncode != 0
     assert "unknown parameter 'n_sample'; did you mean 'n_samples'" in done.stderr
 
 
 @pytest.fixture(scope="module")
-def report(params: Path, server: FakeServer) -> Path:
-    done = anytime_run(params)
+def report(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    done = anytime_run(tmp_path_factory.mktemp("params"), small)
     assert done.returncode == 0, done.stderr[-2000:]
     page = Path(done.stdout.strip().splitlines()[-1])
     assert page.is_file()
     return page
 
 
-def some_notebooks(folder: Path, *names: str) -> str:
-    """A folder that holds only these notebooks."""
-    target = folder / "notebooks"
-    target.mkdir()
-    for name in names:
-        shutil.copy(ROOT / "notebooks" / f"{name}.ipynb", target)
-    return str(target)
-
-
-def test_a_second_run_asks_nothing(report: Path, params: Path, server: FakeServer, tmp_path: Path) -> None:
-    shutil.copytree(report.parent, tmp_path / "o" / "small")
-    path = tmp_path / "again.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(params.read_text()) | {"outputs": str(tmp_path / "o")}))
+def test_a_second_run_asks_nothing(report: Path, small: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copytree(report.parent, tmp_path / "small")
     asking = ("00_tour", "01_baseline_sweeps", "02_preference_synthesis", "03_improved_runs", "05_is_the_judge_right")
-    before = len(server.requests)
-    done = anytime_run(path, "--notebooks", some_notebooks(tmp_path, *asking))
+    before = len(small["server"].requests)
+    done = anytime_run(tmp_path, small | {"outputs": str(tmp_path)}, *asking)
     assert done.returncode == 0 and "model calls this time: 0" in done.stdout
-    assert len(server.requests) == before, "the second run asked the model"
-
-
-def anytime_run(params: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "anytime_lib.cli", "run", str(params), *arguments],
-        capture_output=True, text=True, cwd=ROOT, check=False,
-    )  # fmt: skip
+    assert len(small["server"].requests) == before, "the second run asked the model"
 
 
 def test_each_kernel_has_sockets_of_its_own(tmp_path: Path) -> None:
@@ -159,40 +154,24 @@ def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path) -> None:
         told = any("tokens for your reasoning and no more" in str(m["content"]) for m in body["messages"])
         return (400, {"error": {"message": "not that one"}}) if told else say_something(body, n)
 
-    server = FakeServer(fails)
-    path = tmp_path / "dead_arm.yaml"
-    settings = {"base_url": server.base_url, "outputs": str(tmp_path / "outputs"), "tasks": ["gpqa"], "held_out": None,
-                "methods": ["base", "direct", "budget_prompt"]}  # fmt: skip
-    path.write_text(yaml.safe_dump(SMALL | settings))
-    done = papermill(ROOT / "notebooks" / "04_statistical_analysis.ipynb", tmp_path / "out.ipynb", "-f", str(path))
-    server.close()
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = printed(tmp_path / "out.ipynb")
-    assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in said
-    assert "direct is " in said and "Of 2 comparisons (1 of which could not be made)" in said
+    with closing(FakeServer(fails)) as server:
+        own = {"base_url": server.base_url, "tasks": ["gpqa"], "methods": ["base", "direct", "budget_prompt"]}
+        told = said("04_statistical_analysis", tmp_path, SMALL | own | {"held_out": None})
+    assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in told
+    assert "direct is " in told and "Of 2 comparisons (1 of which could not be made)" in told
 
 
 def test_what_a_run_leaves(report: Path) -> None:
     folder = report.parent
-    for notebook in NOTEBOOKS:
-        assert (folder / notebook.name).is_file()
-        assert (folder / notebook.with_suffix(".html").name).stat().st_size > 50_000
+    for stem in STEMS:
+        assert (folder / f"{stem}.ipynb").is_file() and (folder / f"{stem}.html").stat().st_size > 50_000
     cells = pd.read_parquet(folder / "cells.parquet")
     assert len(cells) == 3 * 3 * 3 * 2 * 3  # tasks, methods, problems, samples, budgets
     about = json.loads((folder / "provenance.json").read_text())
     assert about["seed"] == 0 and about["params"]["run"] == "small"
     assert about["versions"]["numpy"] and about["platform"]["cpus"] >= 1
-    assert {p.name for p in (folder / "figures").glob("*.png")} >= {
-        "01_aime.png", "03_gpqa.png", "04_differences.png", "04_curves_gpqa.png", "04_sensitivity_aime.png",
-        "08_bias_samples.png", "08_error_rates.png",
-    }  # fmt: skip
-
-
-def printed(notebook: Path) -> str:
-    """All that the cells of an executed notebook printed or showed as text."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    outputs = [o for c in cells for o in c.get("outputs", [])]
-    return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in outputs)
+    figures = "01_aime 03_gpqa 04_differences 04_curves_gpqa 04_sensitivity_aime 08_bias_samples 08_error_rates"
+    assert {p.stem for p in (folder / "figures").glob("*.png")} >= {*figures.split()}
 
 
 def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
@@ -208,31 +187,22 @@ def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
 
 
 def test_the_analysis_of_one_method_with_one_sample(tmp_path: Path) -> None:
-    path = tmp_path / "tiny.yaml"
-    few = {"model": "simulated", "outputs": str(tmp_path), "n_samples": 1, "tasks": ["aime"], "methods": ["base"],
-           "n_problems": 3, "budgets": [8, 32], "n_resamples": 100, "exclude": ["errors", "refused"]}  # fmt: skip
-    path.write_text(yaml.safe_dump(few))
-    done = papermill(ROOT / "notebooks" / "04_statistical_analysis.ipynb", tmp_path / "out.ipynb", "-f", str(path))
-    assert done.returncode == 0, done.stderr[-2000:]
-    said = printed(tmp_path / "out.ipynb")
-    assert "One sample a problem: cross-fit is left out" in said and "One method was run" in said
+    few = {"model": "simulated", "tasks": ["aime"], "methods": ["base"], "n_problems": 3, "n_samples": 1}
+    few |= {"budgets": [8, 32], "n_resamples": 100, "exclude": ["errors", "refused"]}
+    told = said("04_statistical_analysis", tmp_path, few)
+    assert "One sample a problem: cross-fit is left out" in told and "One method was run" in told
 
 
 def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
-    path = tmp_path / "dead.yaml"
-    path.write_text(yaml.safe_dump(SMALL | {"base_url": "http://127.0.0.1:9/v1", "outputs": str(tmp_path / "o")}))
-    done = anytime_run(path)
+    done = anytime_run(tmp_path, SMALL | {"base_url": "http://127.0.0.1:9/v1", "outputs": str(tmp_path)})
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert "00_tour.ipynb: no answer from http://127.0.0.1:9/v1" in done.stderr
-    path.write_text(yaml.safe_dump(SMALL | {"outputs": str(path)}))
-    done = anytime_run(path)
+    done = anytime_run(tmp_path, SMALL | {"outputs": written(tmp_path, SMALL)})  # a file
     assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
 
 
-needs_browser = pytest.mark.skipif(
-    not (shutil.which("chromium") and shutil.which("chromedriver")),
-    reason="chromium and chromedriver are not installed",
-)
+CHROME = shutil.which("chromium") and shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(not CHROME, reason="chromium and chromedriver are not installed")
 
 
 @pytest.fixture(scope="module")
@@ -280,14 +250,11 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
 def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     owned = "document.title='owned'"
     hostile = f'</pre></div><script>{owned}</script><img src=x onerror="{owned}"> Answer: A'
-    server = FakeServer(script=lambda body, n: hostile)
-    path = tmp_path / "hostile.yaml"
-    settings = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path / "o")}
-    path.write_text(yaml.safe_dump(SMALL | settings | {"held_out": None}))
     talking = ("00_tour", "02_preference_synthesis", "05_is_the_judge_right", "06_grader_audit")
-    done = anytime_run(path, "--notebooks", some_notebooks(tmp_path, *talking))  # those that show what a model said
-    server.close()
+    with closing(FakeServer(script=lambda body, n: hostile)) as server:
+        own = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path)}
+        done = anytime_run(tmp_path, SMALL | own | {"held_out": None}, *talking)  # those that show what a model said
     assert done.returncode == 0, done.stderr[-2000:]
-    for page in sorted((tmp_path / "o" / "small").glob("*.html")):
+    for page in sorted((tmp_path / "small").glob("*.html")):
         browser.get(page.as_uri())
         assert browser.title != "owned", page.name

@@ -1,16 +1,14 @@
 """A canary: the text of a private question stays in the run's store, and reaches nothing else that is written."""
 
-from __future__ import annotations
-
 import csv
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from fake_server import FakeServer, say_something
-from test_notebooks import NOTEBOOKS, anytime_run, some_notebooks
+from test_notebooks import STEMS, anytime_run
 
 from anytime_lib import RunConfig, run_sweep
 from anytime_lib.tasks.gpqa import COLUMNS
@@ -42,19 +40,15 @@ def quoting(body: dict[str, Any], number: int) -> Any:
 def test_a_private_question_reaches_nothing_but_the_store(
     questions: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = FakeServer(quoting)
-    settings = {"run": "private", "outputs": str(tmp_path / "outputs"), "model": "fake", "base_url": server.base_url,
-                "tasks": ["gpqa"], "methods": ["base", "pdp"], "source": str(questions), "n_problems": 3,
-                "n_samples": 2, "n_shots": 1, "budgets": [8, 40], "pool_problems": 2, "pool_samples": 2,
-                "pool_budget": 40, "n_resamples": 100}  # fmt: skip
-    params = tmp_path / "params.yaml"
-    params.write_text(yaml.safe_dump(settings))
-    done = anytime_run(params, "--notebooks", some_notebooks(tmp_path, *(n.stem for n in NOTEBOOKS[:7])))
-    assert done.returncode == 0, done.stderr[-2000:]
-    with caplog.at_level(logging.INFO):
+    settings = {"run": "private", "outputs": str(tmp_path), "model": "fake", "tasks": ["gpqa"], "n_problems": 3,
+                "methods": ["base", "pdp"], "source": str(questions), "n_samples": 2, "n_shots": 1, "budgets": [8, 40],
+                "pool_problems": 2, "pool_samples": 2, "pool_budget": 40, "n_resamples": 100}  # fmt: skip
+    with closing(FakeServer(quoting)) as server, caplog.at_level(logging.INFO):
+        settings["base_url"] = server.base_url
+        done = anytime_run(tmp_path, settings, *STEMS[:7])
+        assert done.returncode == 0, done.stderr[-2000:]
         run_sweep(RunConfig(**settings), progress=False)
-    server.close()
-    folder = tmp_path / "outputs" / "private"
+    folder = tmp_path / "private"
     written = [f for f in folder.rglob("*") if f.is_file() and not f.name.startswith("store.sqlite")]
     assert len(written) > 12
     word = CANARY.split()[1]  # a piece of it would be a leak as well

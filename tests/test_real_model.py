@@ -1,7 +1,5 @@
 """The sweep on the embedded model: real sockets, real tokens, both ways of forcing an answer, nothing asked twice."""
 
-from __future__ import annotations
-
 import json
 import os
 import urllib.request

@@ -1,7 +1,5 @@
 """How a sweep runs: own runs per budget, scheduling, caps on spending, interrupts, the bar."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -17,31 +15,25 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Config
 from fake_server import FakeServer, say_something
+from http_server import frame, limit_of, usage_of
 from jupyter_client.manager import start_new_kernel
 
-from anytime_lib import RunConfig, Store, run_sweep
+from anytime_lib import Store, run_sweep
 from anytime_lib.errors import ConfigError
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
 
-Config = Callable[..., RunConfig]
-
-
 # Runs of their own for every budget.
 
 
-def hides(body: dict[str, Any], reasoning: int = 40, told: bool = True) -> dict[str, Any]:
-    """A model that reasons out of sight for some tokens and then answers, all within max_tokens."""
-    cap = body.get("max_tokens") or 0
-    said = cap > reasoning
-    spent = reasoning if said else cap
-    usage = {"prompt_tokens": 10, "completion_tokens": spent + 2 * said}
-    usage |= {"completion_tokens_details": {"reasoning_tokens": spent}} if told else {}
-    choice = {"index": 0, "finish_reason": "stop" if said else "length", "logprobs": None,
-              "message": {"role": "assistant", "content": "Answer: B" if said else ""}}  # fmt: skip
-    return {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice],
-            "usage": usage}  # fmt: skip
+def hides(body: dict[str, Any], told: bool = True) -> dict[str, Any]:
+    """A model that reasons out of sight for 40 tokens and then answers, all within max_tokens."""
+    said, spent = limit_of(body) > 40, min(limit_of(body), 40)
+    usage = usage_of(spent + 2 * said) | ({"completion_tokens_details": {"reasoning_tokens": spent}} if told else {})
+    message = {"role": "assistant", "content": "Answer: B" if said else ""}
+    return frame(body, {"message": message, "finish_reason": "stop" if said else "length"}, usage=usage)
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -64,9 +56,7 @@ def test_hidden_reasoning_gets_a_run_for_every_budget_and_says_so_once(
     assert (starved.trace_key == starved.answer_key).all()
     runs = [r["max_tokens"] for r in server.requests]  # no answer is forced from what is not shown
     assert sorted(runs) == sorted([8, 32, 64, 128] * 6)  # the trace that was to be cut is the largest run
-    before = len(server.requests)
-    assert run_sweep(settings, progress=False).equals(cells)
-    assert len(server.requests) == before
+    assert run_sweep(settings, progress=False).equals(cells) and len(server.requests) == len(runs)
     assert estimate_run(settings).table.calls.sum() == 0
 
 
@@ -82,9 +72,7 @@ def test_fresh_runs_of_visible_reasoning_are_forced_as_usual(server: FakeServer,
     assert cut[cut.budget == 500].trace_key.tolist() == cells[cells.budget == 500].trace_key.tolist()
 
 
-def test_reasoning_returned_apart_is_given_back_only_where_no_answer_was_said(
-    server: FakeServer, config: Config
-) -> None:
+def test_reasoning_returned_apart_is_given_back_where_no_answer_was_said(server: FakeServer, config: Config) -> None:
     def apart(body: dict[str, Any], n: int) -> Any:
         if not body.get("logprobs"):
             return say_something(body, n)

@@ -1,14 +1,11 @@
 """The simulated respondent: its runs estimate the truth that is stated, whatever the task, and say what they are."""
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Config
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
@@ -29,15 +26,14 @@ from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
 
-Config = Callable[..., RunConfig]
 BUDGETS = [4, 16, 64, 256]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Config:
-    plain = {"outputs": str(tmp_path), "model": "simulated", "concurrency": 64, "tasks": ["aime"], "methods": ["base"],
-             "n_problems": 12, "n_samples": 8, "budgets": BUDGETS}  # fmt: skip
-    return lambda **settings: RunConfig(**(plain | settings))
+def config(config: Config) -> Config:
+    plain: dict[str, Any] = {"model": "simulated", "base_url": None, "concurrency": 64, "tasks": ["aime"]}
+    plain |= {"n_problems": 12, "n_samples": 8, "budgets": BUDGETS}
+    return lambda **settings: config(**(plain | settings))
 
 
 def surprise(config: RunConfig, task: str, method: str, cells: Any) -> np.ndarray:

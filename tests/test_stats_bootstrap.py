@@ -1,7 +1,5 @@
 """Resamples and intervals: against scipy and arch on the same draws, against known truth, and where nothing varies."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the notebooks of statistics are made of: variants, verdicts, null runs, and the bias of each maximum."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What leaves a store: everything that may, nothing that must not, whoever wrote the texts."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -20,6 +18,7 @@ from anytime_lib import Store
 from anytime_lib.cli import main
 from anytime_lib.errors import DataError
 from anytime_lib.store import CELL_COLUMNS, COLUMNS, tidy
+from anytime_lib.tools.explain import explain
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.types import Problem, digest
 
@@ -190,3 +189,50 @@ def test_what_cannot_be_written_leaves_no_half_file(store: Store, tmp_path: Path
     with pytest.raises(DataError, match="No space left"):
         export(store, tmp_path / "out", "jsonl")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# Why was that not cached? The fields are named, and nothing private is shown.
+
+
+def put(store: Store, problem: int = 0, sample: int = 0, status: str = "ok", **more: Any) -> str:
+    text = f"Canary question number {problem} about a very long trip through Europe, please plan it."
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    about = {"kind": "trace", "model": "m", "endpoint": "e"}
+    request = about | {"sample": sample, "messages": messages, "max_tokens": 64, "temperature": 0.7} | more
+    usage = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 1)
+    row = about | {"kind": request["kind"], "task": "open", "method": "base", "status": status}
+    store.put(key=(key := digest(request)), request=request, response={}, **row, **usage)
+    return key
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Iterator[Store]:
+    with Store(tmp_path / "store.sqlite") as found:
+        for problem in range(3):
+            for sample in range(2):
+                put(found, problem, sample)
+        yield found
+
+
+def test_a_changed_setting_is_named(asked: Store) -> None:
+    key = put(asked, 2, 1, "error", temperature=0.6, top_p=0.9)
+    told = explain(asked, key).splitlines()
+    assert "is asked again" in told[0] and put(asked, 2, 1)[:12] in told[1]
+    assert told[2:] == ["  temperature: here 0.6, there 0.7", "  top_p: here 0.9, there (not there)"]
+
+
+def test_texts_are_told_by_length_and_hash(asked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "canary-4711-canary")
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Canary of another kind"}]
+    told = explain(asked, put(asked, 1, 1, model="canary-4711-canary", messages=messages))
+    assert "messages[1]: here [text of the user withheld: 22 characters, sha256 " in told and "model: here" in told
+    assert not any(word in told for word in ("Canary", "trip", "4711"))
+
+
+def test_by_the_start_of_a_key(asked: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    key = put(asked, kind="judge")
+    main(["explain", key[:20], str(asked.path)])
+    assert "no other request of its kind" in capsys.readouterr().out
+    for start, match in (("zz", "no request whose key starts"), ("", "more than one"), ("%", "no request")):
+        with pytest.raises(DataError, match=match):
+            explain(asked, start)

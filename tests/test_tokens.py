@@ -1,7 +1,5 @@
 """Cutting: pieces join to the text, a cut is a prefix, characters stay whole."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from pathlib import Path
@@ -58,9 +56,7 @@ def test_proportional_boundaries_give_every_token_its_share(text: str, n: int) -
 
 
 @given(tokenised(), st.integers(1, 12))
-def test_characters_that_tokens_split_may_come_as_replacement_marks(
-    given_: tuple[str, list[bytes]], budget: int
-) -> None:
+def test_characters_that_tokens_split_may_come_as_marks(given_: tuple[str, list[bytes]], budget: int) -> None:
     """vLLM decodes each token by itself: the parts of a split character read as U+FFFD. Cuts stay the same."""
     text, pieces = given_
     marked = [p.decode(errors="replace").encode() for p in pieces]

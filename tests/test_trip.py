@@ -1,7 +1,5 @@
 """Trips: prompts read and written, solved, graded; against real data where it is given."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

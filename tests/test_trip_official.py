@@ -3,8 +3,6 @@
 Set ANYTIME_NATURAL_PLAN to the folder of a checkout of google-deepmind/natural-plan at commit ca76db3.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -78,9 +76,7 @@ def answers() -> list[tuple[Problem, str]]:
     return found
 
 
-@pytest.mark.skipif(
-    "ANYTIME_NATURAL_PLAN" not in os.environ, reason="ANYTIME_NATURAL_PLAN names no checkout of natural-plan"
-)
+@pytest.mark.skipif("ANYTIME_NATURAL_PLAN" not in os.environ, reason="it names no checkout of natural-plan")
 def test_same_verdict_as_the_official_program() -> None:
     r, known = Random(0), answers()
     cases = []

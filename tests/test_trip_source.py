@@ -1,7 +1,5 @@
 """Where trip problems come from: files, the official one over a real socket, and data sets."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

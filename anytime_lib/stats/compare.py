@@ -180,12 +180,11 @@ def compare_arrays(
         value = float(np.diff(of(quality, budgets))[0])
         left_out = np.diff(bootstrap.jackknifed(quality, budgets, of))[:, 0]
         pull = (n - 1) * (left_out.mean() - left_out)
-        return Comparison(
-            statistic=value, n_problems=n, n_samples=quality.shape[2], quality=quality, budgets=budgets, raw=raw,
-            pvalue=bootstrap.sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs),
-            draws=np.diff(bootstrap.reweighted(quality, budgets, of, weights))[:, 0],
-            contributions=np.round(value + pull, 12), **fields,  # so that equal problems tie, which ranks depend on
-        )  # fmt: skip
+        parts = np.round(value + pull, 12)  # so that equal problems tie, which ranks depend on
+        draws = np.diff(bootstrap.reweighted(quality, budgets, of, weights))[:, 0]
+        pvalue = bootstrap.sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs)
+        paired = {"quality": quality, "budgets": budgets, "n_problems": n, "n_samples": quality.shape[2]} | fields
+        return Comparison(statistic=value, pvalue=pvalue, draws=draws, contributions=parts, raw=raw, **paired)
 
     bare = with_raw and statistic.order in ("pooled", "problem", "trace")
     return compared(statistic, compared(replace(statistic, order="raw")) if bare else None)

@@ -15,6 +15,7 @@ from anytime_lib.stats.bootstrap import Seed, index_of
 from anytime_lib.stats.compare import compare
 
 Mask: TypeAlias = "pd.Series[bool]"
+Result: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
 _PROBLEM = ["run", "model", "task", "problem_id"]
 _TRACE = [*ARM, "problem_id", "sample"]
 
@@ -114,9 +115,8 @@ def apply_exclusions(
 
 
 def with_and_without(
-    cells: pd.DataFrame, rules: Sequence[str], result: Callable[[pd.DataFrame], pd.DataFrame],
-    texts: pd.Series[str] | None = None,
-) -> pd.DataFrame:  # fmt: skip
+    cells: pd.DataFrame, rules: Sequence[str], result: Result, texts: pd.Series[str] | None = None
+) -> pd.DataFrame:
     """A result (cells -> a table) on all cells, without what each rule takes, and without what any takes: one table,
     with a first column `excluded`. A rule that leaves nothing to compute on has a row without values."""
     found, together = [], [("all rules", list(rules))] if len(rules) > 1 else []

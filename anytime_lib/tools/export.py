@@ -134,8 +134,8 @@ class Gate:
         elif table == "requests":
             asked = json.loads(row["request"])
             row = json.loads(row["response"]) | row
-            row["messages"] = [{"role": self.name(message["role"]), "content": self.text(task, message["content"])}
-                               for message in asked.pop("messages", [])]  # fmt: skip
+            said = asked.pop("messages", [])
+            row["messages"] = [{"role": self.name(m["role"]), "content": self.text(task, m["content"])} for m in said]
             numbers = {name: value for name, value in asked.items() if isinstance(value, int | float)}
             row["settings"] = json.dumps(asked if public else numbers)
         found: dict[str, Any] = {}

@@ -80,12 +80,11 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             if (known["reasoning"], known["reasoning_tokens"]) != (row["reasoning"], row["tokens"]):
                 which = f"sample {row['sample']} of {problem.id}"
                 raise DataError(f"{store.path} has another trace for {which}; import into a run of its own")
-            requests.append({
-                "key": key, "kind": "trace", "task": task.name, "method": "imported", "model": row["model"],
-                "endpoint": "recorded", "request": {"messages": [{"role": "user", "content": task.question(problem)}]},
-                "response": reply, "status": "ok",
-                **dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0),
-            })  # fmt: skip
+            who = {"task": task.name, "method": "imported", "model": row["model"], "endpoint": "recorded"}
+            asked = {"messages": [{"role": "user", "content": task.question(problem)}]}
+            nothing = dict.fromkeys(("prompt_tokens", "cached_tokens", "completion_tokens", "seconds"), 0)
+            what = {"key": key, "kind": "trace", "request": asked, "response": reply, "status": "ok"}
+            requests.append(what | who | nothing)
         store.add_problems(problems[id] for id in matched.problem_id.unique())
         for request in requests:
             store.put(**request)

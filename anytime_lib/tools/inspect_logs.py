@@ -40,26 +40,18 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
         for budget, answers in cells.groupby("budget"):
             graded = answers[answers.status != "error"].rename(columns={"score": "mean"})
             own = graded[["mean", "correct"]].astype(float)
-            scores.append({
-                "name": f"at_{budget}", "scorer": f"at_{budget}", "scored_samples": len(own),
-                "unscored_samples": len(samples) - len(own),
-                "metrics": {name: {"name": name, "value": value} for name, value in own.mean().dropna().items()},
-            })  # fmt: skip
-        log = EvalLog.model_validate({
-            "status": "success",
-            "eval": {
-                "eval_id": digest(list(arm))[:22], "task_id": digest(list(arm[:3]))[:22], "created": began,
-                "task": task, "task_args": {"run": run, "method": method}, "solver": method, "model": model,
-                "config": {"epochs": cells["sample"].nunique()},
-                "dataset": {"name": task, "samples": cells.problem_id.nunique()},
-            },
-            "stats": {"started_at": began, "completed_at": ended},
-            "results": {
-                "total_samples": len(samples), "completed_samples": sum(not sample["error"] for sample in samples),
-                "scores": scores,
-            },
-            "samples": samples,
-        })  # fmt: skip
+            metrics = {name: {"name": name, "value": value} for name, value in own.mean().dropna().items()}
+            counts = {"scored_samples": len(own), "unscored_samples": len(samples) - len(own)}
+            scores.append({"name": f"at_{budget}", "scorer": f"at_{budget}", "metrics": metrics} | counts)
+        ids = {"eval_id": digest(list(arm))[:22], "task_id": digest(list(arm[:3]))[:22], "created": began}
+        who = {"task": task, "task_args": {"run": run, "method": method}, "solver": method, "model": model}
+        dataset, epochs = {"name": task, "samples": cells.problem_id.nunique()}, cells["sample"].nunique()
+        whole: dict[str, Any] = {"status": "success", "samples": samples}
+        whole["eval"] = ids | who | {"dataset": dataset, "config": {"epochs": epochs}}
+        whole["stats"] = {"started_at": began, "completed_at": ended}
+        completed = sum(not sample["error"] for sample in samples)
+        whole["results"] = {"total_samples": len(samples), "completed_samples": completed, "scores": scores}
+        log = EvalLog.model_validate(whole)
         words = re.sub(r"[^A-Za-z0-9.]+", "-", f"{task}-{method}")
         paths.append(folder / f"{began.replace(':', '-')}_{words}_{log.eval.eval_id}.eval")
         with replace_file(paths[-1]) as part, ThreadPoolExecutor(1) as thread:  # its own loop, also in a notebook
@@ -91,8 +83,8 @@ def _sample(gate: Gate, task: str, model: str, cells: pd.DataFrame, problem: dic
         sum(row.get(f"{name}_tokens") or 0 for row in (trace or {}, *answers.values()))
         for name in ("prompt", "cached", "completion", "reasoning")
     )
-    usage = {"input_tokens": prompt - cached, "input_tokens_cache_read": cached, "output_tokens": written,
-             "total_tokens": prompt + written, "reasoning_tokens": reasoning}  # fmt: skip
+    usage = {"input_tokens": prompt - cached, "input_tokens_cache_read": cached, "output_tokens": written}
+    usage |= {"total_tokens": prompt + written, "reasoning_tokens": reasoning}
     error = None if scores else {"message": next(iter(failed.values())), "traceback": "", "traceback_ansi": ""}
     return {
         "id": gate.name(first["problem_id"]), "epoch": first["sample"] + 1, "input": problem["text"],

@@ -9,8 +9,6 @@ in the environment of `--peer-python`). The machine may be shared, so ratios wit
 over the whole sweep, the climb and the last stragglers included; `steady` is that of the middle half.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import os
@@ -41,9 +39,8 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
         async def worker() -> None:
             for i in numbers:
                 turns = [{"role": "user", "content": QUESTION.format(i)}]
-                await client.chat.completions.create(
-                    model="fake", messages=turns, max_tokens=32, temperature=0.7, seed=i
-                )
+                asked = {"messages": turns, "max_tokens": 32, "temperature": 0.7, "seed": i}
+                await client.chat.completions.create(model="fake", **asked)
 
         await asyncio.gather(*(worker() for _ in range(slots)))
         await client.close()

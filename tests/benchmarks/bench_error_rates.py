@@ -21,8 +21,6 @@ difference less the true one) are of the pooled index, `.._raw` and `.._crossfit
 --save writes the table to anytime_lib/data/error_rates.csv, which notebook 08 shows. One process.
 """
 
-from __future__ import annotations
-
 import datetime
 import itertools
 import platform

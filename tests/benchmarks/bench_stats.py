@@ -7,8 +7,6 @@ peak memory is that of a process of its own. Then all pairs of 8 methods on 3 ta
     python tests/benchmarks/bench_stats.py
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from itertools import combinations
@@ -78,9 +76,8 @@ def main() -> None:
     mine, loop = best["ours"], best["loop"] * N_RESAMPLES / LOOPED
     print("standard error of the difference (ours, loop):", np.diff(ours()).std(), np.diff(looped()).std())
     print(f"plain loop  {loop:8.2f} s (scaled from {LOOPED} resamples)")
-    print(
-        f"ours        {mine:8.2f} s: {loop / mine:5.1f} x the loop (target 15), peak {peak():.0f} MB (target under 500)"
-    )
+    ours_is = f"{loop / mine:5.1f} x the loop (target 15), peak {peak():.0f} MB (target under 500)"
+    print(f"ours        {mine:8.2f} s: {ours_is}")
     cells = table_of(3, 8)
     spent = seconds(lambda: compare_family(cells, list(combinations(cells.method.unique(), 2))))
     print(f"all pairs of 8 methods on 3 tasks: {spent:.1f} s of {N_RESAMPLES:,} resamples each (target: a few)")

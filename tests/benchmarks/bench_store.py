@@ -6,8 +6,6 @@ Writing: requests per second of 2 KB each, beside JSON lines with a flush per li
 event loop, as a sweep does. Reading: `cells()` of `--cells` cells in a fresh process, beside `pandas.read_sql_query`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import json
@@ -19,8 +17,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
 from common import options
 from common import seconds as timed
+from crash_harness import cell, columns
 
 from anytime_lib import Store
 from anytime_lib.types import digest
@@ -29,26 +29,14 @@ SLOTS = 256
 BUDGETS, SAMPLES = 8, 8
 
 
-def request(n: int) -> dict[str, Any]:
-    return {
-        "key": digest(n), "kind": "answer", "task": "t", "method": "m", "model": "x", "endpoint": "e",
-        "request": {"messages": [{"role": "user", "content": "a plan of ten cities " * 70}], "n": n},
-        "response": {"text": "Berlin, then Rome. " * 20, "usage": {"completion_tokens": 7}}, "status": "ok",
-        "prompt_tokens": 400, "cached_tokens": 0, "completion_tokens": 90, "seconds": 1.0,
-    }  # fmt: skip
-
-
 def cells(n: int) -> Iterable[dict[str, Any]]:
     for i in range(n):
         trace, b = divmod(i, BUDGETS)
         problem, sample = divmod(trace, SAMPLES)
-        yield {
-            "run": "main", "model": "grok-3-mini", "task": "natural_plan_trip", "problem_id": f"trip-{problem:07d}",
-            "method": "base", "sample": sample, "budget": 2**b * 32, "tokens_used": 2**b * 32, "answer_tokens": 60,
-            "score": (i % 10) / 10, "correct": i % 10 == 0, "status": "ok" if i % 50 else "error",
-            "stopped_naturally": b > 5, "trace_key": digest([0, trace]), "answer_key": digest([1, i]),
-            "detail": f"Berlin 1-{i % 9}, Rome {i % 9}-12",
-        }  # fmt: skip
+        graded = {"score": (i % 10) / 10, "correct": i % 10 == 0, "detail": f"Berlin 1-{i % 9}, Rome {i % 9}-12"}
+        told = {"tokens_used": 2**b * 32, "answer_tokens": 60, "stopped_naturally": b > 5, "budget": 2**b * 32}
+        keys = {"trace_key": digest([0, trace]), "answer_key": digest([1, i])}
+        yield cell(f"trip-{problem:07d}", sample) | graded | told | keys
 
 
 def fill(store: Store, rows: Iterable[dict[str, Any]]) -> None:
@@ -76,7 +64,7 @@ async def waiting(store: Store, rows: list[dict[str, Any]]) -> None:
 
 
 def writing(folder: Path, n: int) -> None:
-    rows = [request(i) for i in range(n)]
+    rows = [columns(digest(i), "ok", 30) for i in range(n)]  # of 2 KB each
     found = {"JSON lines, flushed": timed(lambda: lines(folder / "b.jsonl", rows))}
     with Store(folder / "f.sqlite") as store:
         found["Store.put"] = timed(lambda: [store.put(**r) for r in rows])

@@ -1,7 +1,5 @@
 """What the benchmarks share."""
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections.abc import Callable

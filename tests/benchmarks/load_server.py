@@ -2,25 +2,23 @@
 
     python tests/benchmarks/load_server.py [--latency 1.0]
 
-Prints its port. Written on asyncio's protocols, without a web framework, so that it takes a small share of one core at
+Prints its port. Written on asyncio's streams, without a web framework, so that it takes a small share of one core at
 hundreds of requests a second and is not what a benchmark measures.
 """
 
-from __future__ import annotations
-
 import asyncio
+import contextlib
 import json
 import os
+import re
 from typing import Any
 
 from common import options
 
-BODY = {
-    "id": "x", "object": "chat.completion", "created": 0, "model": "fake",
-    "choices": [{"index": 0, "finish_reason": "length", "logprobs": None,
-                 "message": {"role": "assistant", "content": "so we think on and then " * 4 + "Answer: C"}}],
-    "usage": {"prompt_tokens": 80, "completion_tokens": 32, "total_tokens": 112},
-}  # fmt: skip
+SAID = {"role": "assistant", "content": "so we think on and then " * 4 + "Answer: C"}
+CHOICE = {"index": 0, "finish_reason": "length", "logprobs": None, "message": SAID}
+USAGE = {"prompt_tokens": 80, "completion_tokens": 32, "total_tokens": 112}
+MODEL = {"id": "fake", "object": "model"}
 
 
 def http(status: str, body: Any) -> bytes:
@@ -29,42 +27,23 @@ def http(status: str, body: Any) -> bytes:
     return head.encode() + text
 
 
-CHAT = http("200 OK", BODY)
-MODELS = http("200 OK", {"object": "list", "data": [{"id": "fake", "object": "model"}]})
-NONE = http("404 Not Found", {})
-
-
-class Connection(asyncio.Protocol):
-    """One keep-alive connection; requests are not read beyond their length."""
-
-    transport: asyncio.Transport
-
-    def __init__(self, latency: float) -> None:
-        self.latency, self.buffer = latency, b""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.buffer += data
-        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            _, _, rest = head.partition(b"content-length:")
-            length = int(rest.split(b"\r\n", 1)[0] or 0)
-            if len(self.buffer) < end + 4 + length:
-                return
-            self.buffer = self.buffer[end + 4 + length :]
-            route = head.split(b"\r\n", 1)[0]
-            if b"/chat/completions" in route:
-                asyncio.get_running_loop().call_later(self.latency, self.transport.write, CHAT)
-            else:
-                self.transport.write(NONE if route.startswith(b"post") else MODELS)
+CHAT = http("200 OK", {"id": "x", "object": "chat.completion", "created": 0, "model": "fake", "usage": USAGE,
+                       "choices": [CHOICE]})  # fmt: skip
+MODELS, NONE = http("200 OK", {"object": "list", "data": [MODEL]}), http("404 Not Found", {})
 
 
 async def serve(latency: float) -> None:
-    listening = await asyncio.get_running_loop().create_server(
-        lambda: Connection(latency), "127.0.0.1", 0, backlog=2048
-    )
+    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One keep-alive connection; requests are not read beyond their length."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client is gone
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                if length := re.search(rb"(?i)content-length: *(\d+)", head):
+                    await reader.readexactly(int(length[1]))
+                if asked := b"/chat/completions " in head:
+                    await asyncio.sleep(latency)
+                writer.write(CHAT if asked else NONE if head.startswith(b"POST") else MODELS)
+
+    listening = await asyncio.start_server(connection, "127.0.0.1", 0, backlog=2048)
     print(listening.sockets[0].getsockname()[1], flush=True)
     parent = os.getppid()
     while os.getppid() == parent:  # noqa: ASYNC110 - ends with whoever started it
