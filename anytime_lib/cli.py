@@ -53,11 +53,14 @@ def main(argv: list[str] | None = None) -> int:
     command("explain", "which field made a request a new one", key=key, run=run)
     found = command("export", "write a run's tables for others", run=run, folder="where to write")
     found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
-    found = command("serve", "keep the embedded model (or any GGUF file) running for notebooks")
-    found.add_argument("--gguf", help="path of a GGUF file; the embedded model by default")
+    found = command("serve", "keep an embedded model (or any GGUF file) running for notebooks")
+    models = f"{', '.join(weights.WEIGHTS)}, or the path of a .gguf file; %(default)s, the first, by default"
+    found.add_argument("--model", "--gguf", default="embedded", help=models)
     found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
     found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
-    found.add_argument("--context", type=int, default=4096, help="tokens of prompt and reply that each may have")
+    found.add_argument(
+        "--context", type=int, help="tokens of prompt and reply that each may have; 4096 or more by default"
+    )
 
     asked = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -111,7 +114,7 @@ def _run(asked: argparse.Namespace) -> None:
             with _store(_config(asked.run)) as store:
                 print(*export(store, asked.folder, asked.format), sep="\n")
         case "serve":
-            serve_forever(weights.resolve(asked.gguf), asked.port, asked.slots, asked.context)
+            serve_forever(weights.resolve(asked.model), asked.port, asked.slots, asked.context)
 
 
 def _config(run: str) -> RunConfig:

@@ -1,7 +1,5 @@
 """Where the variance lies, what a study would find and cost, where the next dollar goes, from which cells."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from typing import Any

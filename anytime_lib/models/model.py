@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 
 from anytime_lib.config import RunConfig
 from anytime_lib.config.groups import EndpointConfig, check_url
-from anytime_lib.errors import ConfigError, RequestFailed
+from anytime_lib.errors import ConfigError, RequestFailed, nearest
 from anytime_lib.models.endpoint import Endpoint, is_loopback
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.reply import Reply, hidden_reasoning
@@ -35,13 +36,20 @@ QUESTION = "How many r are there in the word strawberry? Answer with one number.
 
 
 def load_model(config: RunConfig) -> Model:
-    """The model that a config names: one at an endpoint, a GGUF file served here, or the simulated respondent."""
-    url, kind = config.endpoint.base_url, "embedded" if config.model.endswith(".gguf") else config.model
-    if url is None and kind in OWN:
-        own: Model = resolve_name(OWN[kind])(config)
-        return own
-    address = url or check_url(os.environ.get("OPENAI_BASE_URL") or OPENAI_URL, "OPENAI_BASE_URL")
-    return Model(config.endpoint, config.model, address)
+    """The model that a config names: one at an endpoint, an embedded one or a GGUF file served here, or the simulated
+    respondent. ConfigError where no endpoint is set and the name is almost one of ours: OpenAI would not know it."""
+    name, url = config.model, config.endpoint.base_url
+    if url is None:
+        embedded = resolve_name("anytime_lib.models.weights:WEIGHTS")
+        kind = "embedded" if name in embedded or name.endswith(".gguf") else name
+        if kind in OWN:
+            own: Model = resolve_name(OWN[kind])(config)
+            return own
+        url, ours = os.environ.get("OPENAI_BASE_URL"), [*OWN, *embedded]
+        if not url and difflib.get_close_matches(name.lower(), ours, cutoff=0.7):
+            raise ConfigError(f"model {name!r} is not embedded and base_url is not set{nearest(name.lower(), ours)}")
+        url = check_url(url or OPENAI_URL, "OPENAI_BASE_URL")
+    return Model(config.endpoint, name, url)
 
 
 class Model:

@@ -1,6 +1,7 @@
 """Which problems are run, which are shown as examples, and by which arms?"""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,19 +84,24 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     if settings.pool_source == "none" and n_pool:
         raise DataError(f"{task.name}: examples, pairs and principles come from a pool, and pool_source is 'none'")
     test = drawn(task, settings, seed, "test", settings.source, settings.n_problems)
-    pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool)
+    pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool, test)
     assert_disjoint(test, pool)
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
 
 
-def drawn(task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int) -> list[Problem]:
-    """So many problems of one part. With a pool from a source of its own, neither source is split."""
+def drawn(
+    task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int, tested: Sequence[Problem] = ()
+) -> list[Problem]:
+    """So many problems of one part. With a pool from a source of its own, neither source is split, and the pool is of
+    what that source holds beside those `tested`."""
     if not wanted:
         return []
     whole = source and settings.pool_source is not None
-    found = task.problems(source, wanted, seed, "all" if whole else part, settings.difficulty)
+    known = {mark for p in tested if whole for mark in (p.id, p.content_hash)}
+    found = task.problems(source, None if known else wanted, seed, "all" if whole else part, settings.difficulty)
+    found = [p for p in found if not known & {p.id, p.content_hash}][:wanted]
     if len(found) < wanted:
         keeps = "; some are kept for the other split: name a pool_source of its own" if source and not whole else ""
-        holds = f"{source or 'the built-in set'} holds {len(found)}"
+        holds = f"{source or 'the built-in set'} holds {len(found)}{' beside those under test' if known else ''}"
         raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")
     return found

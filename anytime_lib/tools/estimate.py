@@ -1,18 +1,19 @@
 """What will a run cost, how long will it take, and what could it find out? Nobody is asked.
 
 The run itself is gone through, by the same engine and methods, with a backend that counts what the store does not know
-and makes up a reply to it, as long as it may be. The low figures suppose that replies end early.
+and makes up a reply to it, as long as it may be. The lower figures suppose that replies end earlier.
 """
-
-from __future__ import annotations
 
 import copy
 import logging
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -30,15 +31,16 @@ from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.run import first_error, run_async
 from anytime_lib.types import Grade, Problem, digest
 
-ENDS = {"low": (1 / 5, 0.25), "high": (1 / 3, 1.0)}
-"""Tokens per byte of a prompt (prose takes about a quarter), and the share of its cap that a reply takes."""
-MADE_UP = "\ue000"
-"""One token of a made-up reply: a character for private use, three bytes long, that nobody else writes."""
+ENDS = {"low": (1 / 5, 0.25), "high": (1 / 3, 1.0), "middle": (1 / 4, 0.5)}
+"""Tokens per byte of a prompt (prose takes about a quarter), and the share of its cap that a reply takes: in the middle
+as stored traces of the baseline do, if there are any. Prompts of answers are cached, but for the high end."""
+MARK = 0xE000
+"""Of a made-up reply: the character for private use at MARK + k, three bytes that nobody else writes, is 2^k tokens."""
 
 
 class Estimate(NamedTuple):
-    """A row per (task, method, kind): calls still to be made if replies run to their caps; prompt_low, prompt_high,
-    output_low, output_high (tokens); dollars_low, dollars_high (NaN without a price). And the sum of it in words."""
+    """A row per (task, method, kind): calls still to be made if replies run to their caps; prompt, output (tokens) and
+    dollars (NaN without a price), each _low, _high and _middle. And the sum of it in words."""
 
     table: pd.DataFrame
     summary: str
@@ -62,16 +64,17 @@ class CountingBackend:
     async def complete(self, request: Request) -> dict[str, Any]:
         messages, cap = request.body["messages"], request.body["max_tokens"]
         prompt = "".join(message["content"] for message in messages)
-        made_up, size = prompt.count(MADE_UP), len(prompt.encode()) + 24 * len(messages)
+        marks = marks_in(prompt)
+        size = len(prompt.encode()) + 24 * len(messages) - 3 * len(marks)
         # Prompts that hold made-up text may come out alike where real ones do not: methods do not share those.
-        about = digest([request.method if made_up else "", request.key])
+        about = digest([request.method if len(marks) else "", request.key])
         attempt = request.method == "synthesis" and request.kind in ("trace", "answer")
         place = (request.task, request.method, "synthesis" if attempt else request.kind)
-        self.asked[about] = (*place, size - 3 * made_up, made_up, cap)
+        self.asked[about] = (*place, size, int((2**marks).sum()), cap)
         lot = int(about[:8], 16) if request.kind == "judge" else 0  # decides for whom it is
         first = {"AB"[lot % 2]: -0.1 - lot % 97 / 100, "BA"[lot % 2]: -3.0}
-        ends = [8 + 3 * token for token in range(1, cap + 1)]
-        return Reply(about[:8] + MADE_UP * cap, "", "length", ends, first, completion_tokens=cap).to_json()
+        text, ends = made_up_reply(cap)
+        return Reply(about[:8] + text, "", "length", ends, first, completion_tokens=cap).to_json()
 
     async def tokenise(self, request: Request, text: str) -> dict[str, Any]:
         return {"ends": None}
@@ -80,13 +83,33 @@ class CountingBackend:
         return False  # a probe would ask
 
 
+@cache
+def made_up_reply(cap: int) -> tuple[str, list[int]]:
+    """So many tokens, and where each ends, after eight bytes more. From 128 on a mark is a 64th of what is before it,
+    at most: text as long as a reply's would take long to copy."""
+    marks, ends = "", list[int]()
+    while len(ends) < cap:
+        power = max(0, len(ends).bit_length() - 7)
+        ends += [8 + 3 * len(marks)] * (2**power - 1) + [11 + 3 * len(marks)]
+        marks += chr(MARK + power)
+    return marks, ends[:cap]
+
+
+def marks_in(text: str) -> np.ndarray[Any, Any]:
+    """The made-up tokens of a text, each mark by its k."""
+    codes = np.frombuffer(text.encode("utf-16-le"), np.uint16).astype(int) - MARK
+    return codes[(codes >= 0) & (codes < 32)]
+
+
 def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
     """Count what a sweep, and the held-out test if there is one, would ask that the store does not have.
 
     Args:
         tokens_per_second: of one request, for the time; None: as measured on the stored ones.
     """
-    path, model, rate = config.folder / "store.sqlite", load_model(config), tokens_per_second
+    path, rate = config.folder / "store.sqlite", tokens_per_second
+    missing = config.model.endswith(".gguf") and not config.endpoint.base_url and not Path(config.model).is_file()
+    model = load_model(config.but(model="embedded") if missing else config)  # any file costs the same
     with Store(path, read_only=True) if path.is_file() else nullcontext() as store:
         backend = CountingBackend(model, store)
         arms = plan(config, store)
@@ -99,32 +122,40 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
             run_async(first_error(run_arms(run, [_lenient(arm) for arm in arms])))
         finally:
             logging.disable(logging.NOTSET)
-        if store and rate is None:
+        taken: dict[Any, float] = {}
+        if store:
             asked = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
-            rate = asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None
+            rate = rate or (asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None)
+            traces = asked[(asked.kind == "trace") & (asked.method == config.analysis.baseline)].groupby("task")
+            lengths = traces.completion_tokens.mean().items()
+            taken = {task: min(1.0, length / config.task(str(task)).budgets[-1]) for task, length in lengths}
     table = pd.DataFrame(backend.asked.values(), columns=["task", "method", "kind", "bytes", "made_up", "cap"])
-    groups = table.groupby(["task", "method", "kind"], sort=False)
-    table, sums = groups.size().to_frame("calls"), groups.sum().astype(float)
+    sums = table.assign(calls=1).groupby(["task", "method", "kind"], sort=False).sum()
+    table = sums[["calls"]].copy()
     price = price_of(model.name, model.endpoint_id, config.limits.prices)
-    for end, (per_byte, share) in ENDS.items():
+    answers = sums.index.get_level_values("kind") == "answer"
+    for end, (per_byte, plain) in ENDS.items():
+        share = pd.Series([taken.get(of[0], plain) if end == "middle" else plain for of in sums.index], sums.index)
         prompt, output = per_byte * sums["bytes"] + share * sums.made_up, share * sums.cap
+        paid: Any = prompt, prompt * (answers & (end != "high")), output
         table[f"prompt_{end}"], table[f"output_{end}"] = prompt, output
-        table[f"dollars_{end}"] = price.dollars(prompt, 0, output) if price else float("nan")  # type: ignore[arg-type]
-    total = table.sum()
+        table[f"dollars_{end}"] = price.dollars(*paid) if price else float("nan")
+    total, about = table.sum(), "{:,.0f} to {:,.0f}, about {:,.0f}"
     dollars = f"no price is known for {config.model!r}; name a file with it in `prices`"
     time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
-        dollars = f"{total.dollars_low:.2f} to {total.dollars_high:.2f} (price of {by})"
+        dollars = f"{about.replace('.0f', '.2f').format(*total.filter(like='dollars_'))} (price of {by})"
     if rate:
-        times = (total[["output_low", "output_high"]] / rate / config.endpoint.concurrency).round()
-        time = "{} to {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
+        times = (total.filter(like="output_") / rate / config.endpoint.concurrency).round()
+        time = "{} to {}, about {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
     lines = [
         f"{total.calls:,.0f} calls to make ({len(backend.stored):,} of the plan are stored already)",
-        f"prompt tokens: {total.prompt_low:,.0f} to {total.prompt_high:,.0f}, less what prefix caches take",
-        f"output tokens: {total.output_low:,.0f} to {total.output_high:,.0f}",
+        f"prompt tokens: {about.format(*total.filter(like='prompt_'))}, less what prefix caches take",
+        f"output tokens: {about.format(*total.filter(like='output_'))}",
         f"dollars: {dollars}",
         f"time: {time}",
+        f"about: with replies as long as stored traces of {', '.join(taken) or 'no task'}, else half their caps",
     ]
     for task in config.tasks:
         n = config.task(task).n_problems
@@ -142,10 +173,10 @@ def _lenient(arm: Arm) -> Arm:
         return int(digest(text)[:8], 16) / 2**33
 
     def graded(problem: Problem, text: str) -> Grade:
-        return Grade(score(text), False, "ok") if MADE_UP in text else real.grade(problem, text)
+        return Grade(score(text), False, "ok") if len(marks_in(text)) else real.grade(problem, text)
 
     def verified(problem: Problem, text: str) -> float | None:
-        return score(text) if MADE_UP in text or not verify else verify(problem, text)
+        return score(text) if len(marks_in(text)) or not verify else verify(problem, text)
 
     vars(task).update(grade=graded, verify=verify and verified)
     return replace(arm, task=task, samples=[replace(of, task=task) for of in arm.samples])
