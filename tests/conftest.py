@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from string import Template
 
@@ -48,9 +49,8 @@ def old_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def server() -> Iterator[FakeServer]:
     """A well-behaved endpoint on a socket, for one test."""
-    found = FakeServer()
-    yield found
-    found.close()
+    with closing(FakeServer()) as found:
+        yield found
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Does the task `aime` ask what it says, find its problems wherever they are kept, and find wrong answers out?"""
 
-from __future__ import annotations
-
 import io
 import json
 import os

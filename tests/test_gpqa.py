@@ -1,7 +1,5 @@
 """Are the questions of the multiple-choice task loaded whole, kept to themselves, and sound? Are answers graded?"""
 
-from __future__ import annotations
-
 import csv
 import logging
 import traceback

@@ -1,7 +1,5 @@
 """Are the ladder's answers what counting gives, and its problems the same for any limit?"""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from fractions import Fraction

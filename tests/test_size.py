@@ -22,8 +22,9 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 10_500, "spine": 4_500, "spine modules": 31, "tests": 9_700, "fmt: skip": 32}
-"""The library at its goal; the rest as it stands, which may only fall (goals: 3,800; 28; 9,500; tables of data)."""
+LIMITS = {"library": 10_500, "spine": 4_450, "spine modules": 31, "tests": 9_700, "fmt: skip": 30, "top level": 10}
+"""The library at its goal; the rest as it stands, which may only fall (goals: 3,800; 28; 9,500; tables of data). A
+module has 300 lines at most."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 
 
@@ -52,31 +53,17 @@ def spine() -> list[Path]:
     return found
 
 
-def test_the_spine_is_an_afternoon_s_reading() -> None:
-    found = spine()
-    assert [p for p in found if not p.is_file()] == []
-    assert len(found) <= LIMITS["spine modules"] and sum(map(n_lines, found)) <= LIMITS["spine"]
+def test_the_limits_hold() -> None:
+    found = {"library": sum(map(n_lines, modules())), "tests": sum(map(n_lines, TESTS.rglob("*.py")))}
+    found |= {"spine": sum(map(n_lines, spine())), "spine modules": len(spine())}
+    found["fmt: skip"] = sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in modules())
+    found |= {name_of(path): n_lines(path) for path in modules()} | {"top level": len([*LIBRARY.glob("*.py")])}
+    assert {name: n for name, n in found.items() if n > LIMITS.get(name, 300)} == {}
 
 
 def test_the_spine_imports_no_leaf() -> None:
     graph, own = grimp.build_graph("anytime_lib"), {name_of(p) for p in spine()}
     assert {name: leaves for name in own if (leaves := graph.find_modules_directly_imported_by(name) - own)} == {}
-
-
-def test_the_whole_library() -> None:
-    assert sum(map(n_lines, modules())) <= LIMITS["library"]
-
-
-def test_every_module() -> None:
-    assert {name_of(p): n_lines(p) for p in modules() if n_lines(p) > 300} == {}
-
-
-def test_the_tests() -> None:
-    assert sum(n_lines(p) for p in TESTS.rglob("*.py")) <= LIMITS["tests"]
-
-
-def test_the_top_level() -> None:
-    assert len([*LIBRARY.glob("*.py")]) <= 10
 
 
 @pytest.mark.parametrize(
@@ -102,7 +89,3 @@ def test_statistics_load_no_client_and_no_store(name: str) -> None:
     code += "print(json.dumps(sorted(set(sys.modules) - before)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=LIBRARY.parent)
     assert {module for module in json.loads(done.stdout) if module.split(".")[0] in HEAVY} == set()
-
-
-def test_the_formatter_is_seldom_off() -> None:
-    assert sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in modules()) <= LIMITS["fmt: skip"]

@@ -5,8 +5,6 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 `papermill -f x.yaml -p concurrency 8` keeps the file's `base_url`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, MutableMapping
 from os import PathLike
 from pathlib import Path
@@ -31,7 +29,7 @@ class RunConfig(Settings):
             raise ConfigError(in_words(error)) from None
 
     @model_validator(mode="after")
-    def _check_tasks(self) -> RunConfig:
+    def _check_tasks(self) -> "RunConfig":
         if "simulated" in self.options and self.model != "simulated":
             raise ConfigError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
         for settings in map(self.task, self.tasks):
@@ -49,7 +47,7 @@ class RunConfig(Settings):
         except ValidationError as error:
             raise ConfigError(f"{name}: {in_words(error)}") from None
 
-    def but(self, **changes: Any) -> RunConfig:
+    def but(self, **changes: Any) -> "RunConfig":
         """The same config with some settings changed, checked again. A value for all tasks takes the place of what
         tasks have of their own; tasks that are only listed keep the rest of theirs."""
         tasks = changes.pop("tasks", list(self.tasks))
@@ -77,7 +75,7 @@ class RunConfig(Settings):
         return Path(self.run).name
 
     @classmethod
-    def from_yaml(cls, path: str | Path, **overrides: Any) -> RunConfig:
+    def from_yaml(cls, path: str | Path, **overrides: Any) -> "RunConfig":
         """A config from a YAML file, `overrides` on top."""
         return cls(**{**read_yaml(path), **overrides})
 

@@ -5,8 +5,6 @@ there. Any other (see `search`) asks as it goes: several traces, valuations, ver
 method before it is stopped counts against the budget; the answers forced then are counted apart, as are prompts.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Sequence

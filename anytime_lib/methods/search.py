@@ -1,7 +1,5 @@
 """What would a method that asks as it goes answer at every budget?"""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress

@@ -4,8 +4,6 @@ Self-consistency (Wang et al., arXiv 2203.11171), under a token budget: traces a
 budget is used, the last one is cut, and the answers forced at their ends vote.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What does the model do by itself, without reasoning, after examples, told its budget, or from others' reasoning?"""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 from anytime_lib.methods.base import BudgetAnswer, Context, Method, Prompted, Session, chain_of_thought

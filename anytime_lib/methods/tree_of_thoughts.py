@@ -4,8 +4,6 @@ Tree of thoughts (Yao et al., arXiv 2305.10601): the model proposes next thought
 and a beam of the best is carried on. Thoughts and valuations share one budget.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace

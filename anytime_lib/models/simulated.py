@@ -4,8 +4,6 @@ It knows a problem by its text, a method by the wording of its prompt, and how f
 cut its trace anywhere, and the answer is what it held there. What a sweep of it must find: `studies.calibration.truth`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

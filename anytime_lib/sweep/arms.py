@@ -1,7 +1,5 @@
 """What does each arm ask, and what do its cells say? From the preparation to the graded answer."""
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import logging
@@ -39,7 +37,7 @@ class Run:
 
     label: str
     client: CachedClient
-    bar: tqdm[Any]
+    bar: "tqdm[Any]"
     store: Store | None = None
     folder: Path | None = None
     said_fresh: bool = False

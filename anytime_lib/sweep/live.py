@@ -1,7 +1,5 @@
 """How is a request asked, paid for, and stored before anybody uses it? And how many were there?"""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -29,7 +27,7 @@ class LiveBackend:
     """Asks the endpoint of `model`, pays from `spend_limit`, keeps everything in `store`, and tells the running total
     beside `bar`."""
 
-    def __init__(self, store: Store, model: Model, bar: tqdm[Any], spend_limit: SpendLimit) -> None:
+    def __init__(self, store: Store, model: Model, bar: "tqdm[Any]", spend_limit: SpendLimit) -> None:
         self.store, self.model, self.bar, self.spend_limit = store, model, bar, spend_limit
         model.on_retry = self._retry
         self._hides: bool | None = None

@@ -1,7 +1,7 @@
 """What verdict does NATURAL PLAN's own evaluator give on a text?
 
 The behaviour of `evaluate_trip_planning.py` (google-deepmind/natural-plan at commit ca76db3), quirks included, by code
-of our own that takes linear time: tests/test_trip_official.py compares the two on mutated answers.
+of our own that takes linear time: tests/test_trip.py compares the two on mutated answers.
 """
 
 import re

@@ -5,8 +5,6 @@ solved completely (`plans`) and checked one by one (`check`). A day on which one
 that join up share that day.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -63,7 +61,7 @@ class Stay(NamedTuple):
     def days(self) -> int:
         return self.last - self.first + 1
 
-    def covers(self, window: Stay) -> bool:
+    def covers(self, window: "Stay") -> bool:
         return self.city == window.city and self.first <= window.first and window.last <= self.last
 
 
