@@ -16,7 +16,8 @@ _TASKS = {"natural_plan_trip": "trip", "aime": "aime", "gpqa": "gpqa"}
 _METHODS = {
     **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot", "imported"), "simple"),
     **{name: name for name in ("self_consistency", "tree_of_thoughts", "leap", "pdp_per_problem")},
-    **dict.fromkeys(("pdp", "pdp_plus", "pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
+    **dict.fromkeys(("pdp", "pdp_plus", "pdp_at_budget", "pdp_answers"), "pdp"),
+    **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
 }
 _NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 

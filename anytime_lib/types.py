@@ -46,6 +46,11 @@ class Problem:
         """SHA-256 of task, text and gold: two problems with the same content share it whatever their ids."""
         return digest([self.task, self.text, self.gold])
 
+    @property
+    def level(self) -> str:
+        """Its difficulty as a word, in the task's own terms; empty where none is told."""
+        return str(self.metadata.get("difficulty", self.metadata.get("n_cities", "")))
+
 
 @dataclass(frozen=True)
 class Grade:
@@ -106,8 +111,8 @@ class Completion:
 
 @dataclass(frozen=True)
 class Attempt:
-    """The `sample`-th attempt at a pool problem: its reasoning, cut at the pool budget, and the answer forced there;
-    `tokens` are those of both, `grade` is by the pool's gold."""
+    """The `sample`-th attempt at a pool problem: its reasoning, cut at `budget` tokens, and the answer forced there;
+    `tokens` are those of both, `reasoning_tokens` of the one, `grade` is by the pool's gold."""
 
     reasoning: str = field(repr=False)
     answer: str = field(repr=False)
@@ -116,6 +121,8 @@ class Attempt:
     sample: int = 0
     tokens: int = 0
     grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
+    budget: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def text(self) -> str:
@@ -126,7 +133,7 @@ class Attempt:
 class Preference:
     """Two attempts at one pool problem and the verdict on them, `by` the judge or another (see `methods.judge`).
 
-    The judge's `margin` is in nats, averaged over both orders of presentation, another's is a difference of scores;
+    The judge's `margin` is in nats (of its verdict, or between strengths), another's is a difference of scores;
     `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
     """
 
@@ -137,6 +144,11 @@ class Preference:
     verdict_keys: tuple[str, ...] = ()
     by: str = "judge"
     log_odds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def budget(self) -> int:
+        """The checkpoint at which both attempts were cut."""
+        return self.winner.budget
 
 
 def digest(value: object) -> str:

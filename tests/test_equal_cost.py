@@ -27,8 +27,8 @@ from anytime_lib.sweep.ledger import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
 ALL = [name for name in method_names() if name != "imported"]
-TINY = SMALL | {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "pool_problems": 3, "pool_samples": 3,
-                "difficulty": [0, 1]}  # fmt: skip
+TINY = SMALL | {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "pool_budget": 40, "pool_problems": 3,
+                "pool_samples": 3, "difficulty": [0, 1]}  # fmt: skip
 
 
 class Billing:

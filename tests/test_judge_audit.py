@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from anytime_lib.errors import DataError
 from anytime_lib.stats.measures import flips
-from anytime_lib.studies.judge_audit import MEASURES, RIDGE, audit, strengths, summaries
+from anytime_lib.studies.judge_audit import MEASURES, audit, summaries
 
 
 def comparisons(
@@ -31,7 +31,7 @@ def comparisons(
             rows.append({"problem_id": f"p{p}", "level": str(p % 2), "first": i, "second": j, "tokens_first": tokens[i],
                          "tokens_second": tokens[j], "log_odds_ab": ab, "log_odds_ba": ba, "margin": margin,
                          "outcome": outcome, "score_first": score[i], "score_second": score[j]})  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(budget=8)
 
 
 def measured(table: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +68,7 @@ def test_attempts_that_nobody_compared_have_no_rank() -> None:
     """Of three attempts one verdict can be read, and it is right: the third has no strength to be right or wrong."""
     table = comparisons(3, k=3)
     gold = {0: 1.0, 1: 0.0, 2: 0.5}
-    table = table.assign(score_first=table["first"].map(gold), score_second=table["second"].map(gold))
+    table = table.assign(score_first=table["first"].map(gold), score_second=table["second"].map(gold), margin=1.0)
     read = (table["first"] == 0) & (table["second"] == 1)
     table["outcome"] = np.where(read, "first", "unparsed")
     assert measured(table).loc["auc", ["value", "n"]].tolist() == [1.0, 3]
@@ -127,18 +127,16 @@ def test_summaries_follow_from_the_interval() -> None:
     assert "not told apart from what coins would give (0.50)" in unsure[0]
 
 
-@settings(deadline=None)
-@given(st.integers(2, 6), st.integers(0, 10**6))
-def test_strengths_order_attempts_as_their_wins_do(n: int, seed: int) -> None:
-    order = np.random.default_rng(seed).permutation(n)
-    i, j = np.array([*itertools.combinations(range(n), 2)]).T
-    found = strengths(n, i, j, np.where(order[i] > order[j], 1.0, -1.0))
-    assert found.sum() == pytest.approx(0, abs=1e-6)
-    assert (np.argsort(found) == np.argsort(order)).all()
-    one, other = np.zeros(4, int), np.ones(4, int)
-    assert strengths(2, one, other, np.zeros(4)) == pytest.approx([0, 0], abs=1e-9)
-    ahead, _ = strengths(2, one, other, np.array([1.0, 1, 1, -1]))  # the penalised likelihood's slope is 0 there
-    assert 4 * (0.75 - 1 / (1 + np.exp(-2 * ahead))) == pytest.approx(RIDGE * ahead, abs=1e-4)
+def test_checkpoints_are_ranked_by_themselves() -> None:
+    """The same attempts cut at two checkpoints: twice the pairs and triads, the same share of them right."""
+    table = comparisons(12, seed=2)
+    later = table.assign(budget=64, score_first=1 - table.score_first, score_second=1 - table.score_second)
+    later[["log_odds_ab", "log_odds_ba", "margin"]] *= -1
+    later["outcome"] = later.outcome.replace({"first": "second", "second": "first"})
+    once, twice = measured(table), measured(pd.concat([table, later]))
+    names = ["accuracy", "auc", "cycles"]
+    assert twice.value[names].tolist() == pytest.approx(once.value[names].tolist())
+    assert (twice.n[names] == 2 * once.n[names]).all() and (twice.n_problems == once.n_problems).all()
 
 
 @pytest.mark.parametrize(
@@ -155,5 +153,5 @@ def test_examples_are_chosen_by_rule(base: str, pdp: str, kind: str | None, budg
     ])  # fmt: skip
     found = flips(cells, baseline="base", treatment="pdp")
     assert [(r.kind, r.budget) for r in found.itertuples()] == ([(kind, budget)] if kind else [])
-    with pytest.raises(DataError, match="no cells of leap"):
+    with pytest.raises(DataError, match="no cells of method 'leap'"):
         flips(cells, baseline="base", treatment="leap")

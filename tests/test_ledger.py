@@ -49,7 +49,7 @@ def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
     t = found.table.set_index(["method", "kind"])
     assert t.calls["base", "trace"] == t.calls["pdp", "trace"] == 6
     assert t.calls["base", "answer"] == 24
-    assert (t.calls["synthesis", "synthesis"], t.calls["synthesis", "judge"]) == (2 * 3 * 2, 2 * 3 * 2)
+    assert (t.calls["synthesis", "synthesis"], t.calls["synthesis", "judge"]) == (2 * 3 * 5, 2 * 3 * 2 * 4)
     assert t.output_high["base", "trace"] == 6 * 500
     assert "no price is known for 'fake'" in found.summary and "time: 0:00:" in found.summary
     run_sweep(config(), progress=False)
@@ -66,7 +66,7 @@ def test_an_estimate_fetches_no_weights(config: Config, monkeypatch: pytest.Monk
 
 def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config) -> None:
     run_sweep(config(), progress=False)
-    for more, new in (({"n_samples": 3}, 2 * 3 * 5), ({"budgets": [2, 5, 9, 12, 500]}, 2 * 6)):
+    for more, new in (({"n_samples": 3}, 2 * 3 * 5), ({"budgets": [2, 5, 9, 12, 500], "methods": ["base"]}, 6)):
         before = len(server.requests)
         told = calls(config(**more))
         run_sweep(config(**more), progress=False)

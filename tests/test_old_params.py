@@ -32,7 +32,7 @@ def short(value: object) -> str:
 
 
 def pool_of(arm: Arm) -> dict[str, Any]:
-    pool = arm.settings.pool.model_dump(exclude={"samples"})
+    pool = arm.settings.pool.model_dump(exclude={"samples", "opponents"})
     return {name if "pair" in name else f"pool_{name}": value for name, value in pool.items()}
 
 

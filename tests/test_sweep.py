@@ -146,7 +146,7 @@ def test_a_secret_in_the_address_is_refused(config: Config, monkeypatch: pytest.
 def test_synthesis_and_pdp(server: FakeServer, config: Config, tmp_path: Path) -> None:
     settings = config(methods=["base", "pdp", "pdp_plus"], pool_problems=3, n_shots=1)
     found = run_synthesis(settings, progress=False)["gpqa"]
-    assert 0 < len(found.preferences) <= settings.task("gpqa").pool.n_pairs
+    assert 0 < len(found.preferences) <= 4
     assert (tmp_path / "run" / "preferences_gpqa.jsonl").read_text().count("\n") == len(found.usable)
     cells = run_sweep(settings, progress=False)
     assert set(cells.method) == {"base", "pdp", "pdp_plus"}
@@ -165,7 +165,7 @@ def test_without_usable_pairs_the_run_goes_on_and_says_so(
     with caplog.at_level(logging.WARNING):
         cells = run_sweep(config(methods=["base", "pdp"]), progress=False)
     assert set(cells.method) == {"base"}
-    assert "no usable preference pair" in caplog.text and "identical" in caplog.text
+    assert "no usable preference pair" in caplog.text and "18 made, 48 cuts like another" in caplog.text
     with pytest.raises(DataError, match="no method could be run"):
         run_sweep(config(methods=["pdp"]), progress=False)
 

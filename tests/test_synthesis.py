@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from datasets import load_dataset
@@ -24,6 +25,7 @@ from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log
 from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
+from anytime_lib.methods.synthesis import ring, strengths, widest_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
@@ -101,10 +103,11 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     better = decided.score_first > decided.score_second
     assert len(decided) and (better == (decided.outcome == "first")).all()  # this judge is right
     for by in ("grader", "verifier", "agreement"):
-        same = found[by].comparisons
-        assert (same.outcome == judge.comparisons.outcome).all()
-        pairs = [{(p.winner.trace_key, p.loser.trace_key) for p in made.usable} for made in (found[by], judge)]
-        assert pairs[0] == pairs[1]
+        assert (found[by].comparisons.outcome == judge.comparisons.outcome).all()
+        assert [p.budget for p in found[by].preferences] == [2, 5, 9] and found[by].preferences == [
+            *found[by].at_budget.values()
+        ]
+        assert all(p.winner.grade.score == 1 > p.loser.grade.score == 0 for p in found[by].usable)
     assert found["grader"].comparisons.log_odds_ab.isna().all() and not found["grader"].usable[0].verdict_keys
     table = judge.comparisons.dropna(subset="log_odds_ab")  # the bias for a place cancels between the two orders
     assert ((table.log_odds_ab + table.log_odds_ba) / 2).round(6).eq(0.5).all()
@@ -116,15 +119,101 @@ def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server:
     assert synthesised(run(), "grader").preferences
     assert not any(map(judges, server.requests))
     run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
-    asked = [json.dumps(r, sort_keys=True) for r in server.requests]
-    assert len(set(asked)) == len(asked) and any(map(judges, server.requests))
+    with Store(run().folder / "store.sqlite") as store:
+        assert (store.requests().kind != "probe").sum() == len(server.requests) and any(map(judges, server.requests))
+
+
+@given(st.integers(0, 70), st.integers(1, 80))
+def test_a_ring_costs_what_is_stated_and_links_all(n: int, opponents: int) -> None:
+    pairs = ring(n, opponents)
+    assert len(set(pairs)) == len(pairs) == min(n * math.ceil(opponents / 2), n * (n - 1) // 2)
+    assert all(0 <= i < j < n for i, j in pairs)
+    assert n < 2 or all(sum(k in pair for pair in pairs) >= min(opponents, n - 1) for k in range(n))
+    assert not len(set(strengths(n, dict.fromkeys(pairs, 0.0))[1])) > 1
+
+
+@given(st.lists(st.floats(-9, 9), min_size=2, max_size=30), st.integers(1, 6), st.sets(st.integers(0, 29)))
+def test_noiseless_verdicts_give_the_strengths_they_come_from(true: list[float], k: int, unread: set[int]) -> None:
+    """Also where some could not be read: within each group that the others link."""
+    pairs = [pair for number, pair in enumerate(ring(len(true), k)) if number not in unread]
+    found, group = strengths(len(true), {(i, j): true[i] - true[j] for i, j in pairs})
+    for of in set(group):
+        here, got = np.array(true)[group == of], found[group == of]
+        assert np.allclose(got, here - here.mean(), atol=1e-9) if len(here) > 1 else np.isnan(got).all()
+
+
+gold = st.sampled_from([0.0, 0.5, 1.0, float("nan")])
+
+
+@given(st.lists(st.tuples(gold, st.floats(-1, 1)), max_size=12), st.sampled_from(["judge", "grader", "agreement"]))
+def test_the_widest_gap_is_taken_and_a_tie_is_none(attempts: list[tuple[float, float]], by: Any) -> None:
+    scores, judged = ([a[k] for a in attempts] for k in (0, 1))
+    quality, tie = (scores, 1e-9) if by == "grader" else (judged, 0.05)
+    n = len(attempts)
+    found = widest_of(by, np.array(scores), {(i, j): judged[i] - judged[j] for i, j in ring(n, n)})
+    differ = {(i, j): quality[i] - quality[j] for i in range(n) for j in range(i + 1, n)}
+    agree = {(i, j) for i, j in differ if by != "agreement" or differ[i, j] * (scores[i] - scores[j]) > 0}
+    gaps = {pair: gap for pair, gap in differ.items() if abs(gap) > tie + 1e-8 and pair in agree}
+    most = max(map(abs, gaps.values()), default=tie)
+    assert found is None or abs(found[2]) == pytest.approx(most, abs=1e-6)
+    assert not gaps or (found and gaps[found[:2]] == pytest.approx(found[2], abs=1e-6))
+    if by == "grader" and found:  # where nothing is rounded
+        assert found[:2] == min(pair for pair, gap in gaps.items() if abs(gap) == most)
+
+
+def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer, run: Config) -> None:
+    table = synthesised(run(pool_samples=6)).comparisons
+    asked = [r["messages"][0]["content"] for r in server.requests if judges(r)]
+    assert len(asked) == len(set(asked)) == 2 * len(table)
+    for _, at in table.groupby(["problem_id", "budget"]):  # those that are the same so far count as one
+        assert len(at) == len(ring(len({*at["first"], *at["second"]}), 2))
+    assert table.budget.unique().tolist() == [2, 5, 9]
+
+
+@pytest.mark.parametrize("method", ["pdp", "pdp_at_budget", "pdp_plus", "pdp_answers"])
+def test_prompts_show_reasoning_cut_at_each_checkpoint(server: FakeServer, run: Config, method: str) -> None:
+    """From the smallest to the largest, without answers; `pdp_at_budget` its own checkpoint's or the nearest's."""
+    config = run(methods=["base", method])
+    made = synthesised(config)
+    run_sweep(config, progress=False)
+    asked = [(r["max_tokens"], r["messages"][-1]["content"].split("Now the new problem.")) for r in server.requests]
+    shown = {most: {text for of, (text, *more) in asked if of == most and more} for most in (2, 5, 9, 500)}
+    wanted = {500: made.preferences}
+    if method == "pdp_at_budget":
+        wanted = {budget: [made.at_budget[min(budget, 9)]] for budget in shown}
+    assert {budget: len(texts) for budget, texts in shown.items() if texts} == dict.fromkeys(wanted, 1)
+    for budget, pairs in wanted.items():
+        (text,) = shown[budget]
+        assert ("Sum: " in text) == (method == "pdp_answers")
+        if method == "pdp_answers":
+            assert text.count("BETTER ATTEMPT: ") == 2
+            continue
+        order = [text.index(f" ATTEMPT: {pair.winner.reasoning}\n") for pair in pairs]
+        assert order == sorted(order) and len(order) == text.count("PROBLEM: ")
+        assert all((f"WORSE ATTEMPT: {pair.loser.reasoning}\n" in text) == (method != "pdp_plus") for pair in pairs)
+
+
+def test_a_pair_of_ended_attempts_is_shown_once(server: FakeServer, run: Config) -> None:
+    """Traces of three tokens, cut at 2, 5 and 9: the pair of 9 is that of 5."""
+
+    def ends(body: dict[str, Any], number: int) -> Any:
+        return f"on {body['seed'] % 50} so" if body.get("seed") else solver(body, number)
+
+    server.script = ends
+    made = synthesised(run())
+    assert [p.budget for p in made.preferences] == [2, 5] and made.left_out == {"shown at a smaller checkpoint": 1}
+    assert made.at_budget[9].winner.reasoning == made.at_budget[5].winner.reasoning
+    assert len({frozenset((p.problem.id, p.winner.text, p.loser.text)) for p in made.usable}) == len(made.usable)
+    few = synthesised(run(pair_tokens=made.preferences[0].winner.reasoning_tokens * 2 + 6))
+    assert [p.budget for p in few.preferences] == [2] and few.left_out["over the token allowance"] == 1
 
 
 def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> None:
     server.script = lambda body, n: "Both are fine" if judges(body) else solver(body, n)
     found = synthesised(run())
-    assert not found.preferences and set(found.comparisons.outcome) <= {"unparsed", "identical"}
-    assert "no usable preference pairs from 24 comparisons" in found.summary() and "unparsed" in found.summary()
+    assert not found.preferences and not found.usable and set(found.comparisons.outcome) == {"unparsed"}
+    assert f"no usable preference pairs from {len(found.comparisons)} comparisons" in found.summary()
+    assert "left out 3 checkpoints without a pair" in found.summary()
     server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
     found = synthesised(run(run="failing"))
     assert found.attempts["failed"] == 16
@@ -234,10 +323,10 @@ def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_roun
 
 
 def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog: pytest.LogCaptureFixture) -> None:
-    config = run(methods=["base", "pdp", "pdp_shuffled"], n_pairs=1)
+    config = run(methods=["base", "pdp", "pdp_shuffled"], budgets=[9, 500])
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
-    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "n_pairs of 2 or more" in caplog.text
+    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "more budgets or pairs" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 

@@ -75,9 +75,10 @@ class PoolConfig(Group):
     """What methods prepare from: attempts at problems that are not under test."""
 
     problems: Count = Field(6, description="pool problems on which preferences are synthesised")
-    samples: int = Field(3, ge=2, le=1_000_000, description="traces per pool problem")
-    budget: Count = Field(64, description="reasoning tokens of the pool's traces")
-    n_pairs: Count = Field(2, description="preference pairs put in context")
+    samples: int = Field(3, ge=2, le=1_000_000, description="attempts per pool problem (64 in the paper)")
+    budget: Count | None = Field(None, description="reasoning tokens of an attempt at most; None: the largest budget")
+    opponents: Count = Field(2, description="other attempts that the judge compares each with, at every checkpoint")
+    n_pairs: Count = Field(2, description="pairs that pdp_answers shows, and further worked examples of few_shot")
     pair_tokens: int | None = Field(None, description="tokens that the pairs in context may take; None: any")
 
 
@@ -145,6 +146,16 @@ class TaskConfig(Group):
         """`answer_tokens`, once `RunConfig.task` has filled it in."""
         assert self.answer_tokens is not None
         return self.answer_tokens
+
+    @property
+    def pool_budget(self) -> int:
+        """Reasoning tokens of an attempt at the pool: `pool.budget`, or else the largest budget."""
+        return self.pool.budget or self.budgets[-1]
+
+    @property
+    def checkpoints(self) -> list[int]:
+        """Where attempts at the pool are cut: at every budget up to `pool_budget`; there, if all are larger."""
+        return [budget for budget in self.budgets if budget <= self.pool_budget] or [self.pool_budget]
 
 
 class Settings(TaskConfig):

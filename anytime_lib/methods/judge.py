@@ -28,6 +28,7 @@ Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed",
 
 VERDICT_TOKENS = 4
 TIE = 0.05  # the judge's preferences weaker than this, in nats of log-odds, count as ties
+SAME = 1e-9  # scores no further apart count as equal
 _LETTER = re.compile(r"\W*(?:(?:attempt|answer|option|better)\b\W*)?([AB])\W*(?:\Z|[.,:;\n])", re.IGNORECASE)
 
 
@@ -38,8 +39,8 @@ class Judgement:
     Attributes:
         outcome: `first` or `second` is better, `tie`, `disagree` (two judges contradict each other), `identical`
             (there is nothing to compare), `unparsed`, or `error` (a request failed).
-        margin: of the first over the second; None where there is no verdict. The judge's is in nats, averaged over both
-            orders of presentation, the others' is a difference of scores in [0, 1].
+        margin: of the first over the second; 0 of identical ones, None where there is no verdict. The judge's is in
+            nats, averaged over both orders of presentation, the others' is a difference of scores in [0, 1].
         log_odds: of preferring the attempt shown first, in the order (first, second) and in the other; judge only.
         keys: of the judging requests, in those orders.
     """
@@ -98,7 +99,7 @@ def scored(first: float | None, second: float | None) -> Judgement:
     """The verdict of two scores; `unparsed` where either could not be had, or is no finite number."""
     if first is None or second is None or not math.isfinite(first - second):
         return Judgement("unparsed")
-    return Judgement(_outcome(first - second, 1e-9), first - second)
+    return Judgement(_outcome(first - second, SAME), first - second)
 
 
 def _outcome(margin: float, tie: float) -> Outcome:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
-from anytime_lib.methods.synthesis import from_attempts, listed
+from anytime_lib.methods.synthesis import from_attempts, listed, together
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Attempt, Message, Problem
 
@@ -70,7 +70,9 @@ class Learning(Preparation):
             asked = prompt("leap.principle", problem=problem.text, explanation=explanation)
             return await say(problem, "principle", asked) if explanation else ""
 
-        found, attempts = await from_attempts(client, on, learned)
+        budget = on.settings.pool_budget
+        cuts, attempts = await from_attempts(client, on, [budget])
+        found = await together(map(learned, on.problems.pool, cuts[budget]))
         low, high = [principle for principle in found if principle], ""
         mistaken = [p for p, principle in zip(on.problems.pool, found, strict=True) if principle is not None]
         if low:

@@ -1,18 +1,17 @@
 """Do the model's own preferences, put in context, make good answers come earlier?
 
-Preference Data Prompting (Zhang et al., arXiv 2601.11038): pairs of the model's own attempts at pool problems,
-the preferred one beside the other, before the question. PDP(+) shows the preferred attempts alone.
+Preference Data Prompting (Zhang et al., arXiv 2601.11038): pairs of the model's own attempts at pool problems, one for
+each budget, the preferred one beside the other, before the question. PDP(+) shows the preferred attempts alone.
 """
 
-from __future__ import annotations
-
-import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,18 +20,36 @@ from anytime_lib.errors import ConfigError
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
 from anytime_lib.methods.judge import PreferenceSource
-from anytime_lib.methods.synthesis import COLUMNS, Synthesis, compare_all, from_attempts, level_of, turned
+from anytime_lib.methods.synthesis import COLUMNS, Compared, Synthesis, compare, from_attempts, ring, together, turned
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Message, Preference, Problem
+from anytime_lib.types import Attempt, Message, Preference, Problem
 
 
 class Pairs(Preparation):
-    """Attempts at the pool problems, compared by `judge`, `grader`, ..., and the pairs chosen from them."""
+    """Of every checkpoint the one pair of attempts with the largest gap in quality, `by` the judge or another.
 
-    def __init__(self, by: PreferenceSource) -> None:
-        self.by = by
-        self.name = f"pairs:{by}"
+    Each pool problem has `pool.samples` attempts, one trace each, cut and answered at every budget up to `pool.budget`;
+    attempts that are the same so far count as one. For grader and verifier quality is the score of the answer. The
+    judge, shown reasoning and answer, compares each attempt with `pool.opponents` others at the same checkpoint: for
+    each pool problem and checkpoint n * ceil(opponents / 2) comparisons of n attempts (never more than every two), of
+    two requests each; quality is the strength by least squares. By `agreement` only pairs count that the checker (where
+    there is none, gold) orders in the same way; `shuffled` swaps half of the judge's. A gap that is a tie is none; of
+    equal gaps the first in the order of pool and samples is taken. Pairs enter the prompt from the smallest checkpoint
+    to the largest, while they fit in `pool.pair_tokens`; two attempts that both end early are shown once.
+
+    What is known of the paper leaves open whether a checkpoint has one pair, as here, or one for each pool problem; how
+    attempts are compared (every two: `pool.opponents` of `pool.samples` - 1); whether the judge sees answers; how many
+    pool problems there are (`pool.problems`); and whether a prompt holds the pairs of all checkpoints (`pdp`) or that
+    of its own budget (`pdp_at_budget`).
+
+    With `answers` (`pdp_answers`) attempts are cut at `pool.budget` alone, every two are compared, and `pool.n_pairs`
+    of the pairs are chosen for margin and variety (`choose`), to be shown with their answers.
+    """
+
+    def __init__(self, by: PreferenceSource, answers: bool = False) -> None:
+        self.by, self.answers = by, answers
+        self.name = "pairs with answers" if answers else f"pairs:{by}"
 
     def check(self, task: Task) -> None:
         """Raise ConfigError where pairs by `verifier` are wanted of a task without a checker."""
@@ -41,54 +58,95 @@ class Pairs(Preparation):
 
     async def __call__(self, client: Client, on: PrepTask) -> Synthesis:
         self.check(on.task)
-        found, attempts = await from_attempts(client, on, partial(compare_all, client, on.task, self.by))
-        compared, pool = list(itertools.chain.from_iterable(found)), on.settings.pool
-        usable = [pair for _, pair in compared if pair]
-        preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
+        pool, checkpoints = on.settings.pool, on.settings.checkpoints
+        if self.answers:
+            checkpoints = [on.settings.pool_budget]
+
+        def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
+            if self.answers:
+                return compare(client, on.task, self.by, problem, attempts, ring(len(attempts), len(attempts)))
+            some = sorted({a.reasoning: a for a in reversed(attempts)}.values(), key=attrgetter("sample"))
+            if len(some) < len(attempts):
+                counts["cuts like another"] += len(attempts) - len(some)
+            return compare(client, on.task, self.by, problem, some, ring(len(some), pool.opponents))
+
+        cuts, counts = await from_attempts(client, on, checkpoints)
+        found = [await together(map(compared, on.problems.pool, cuts[budget])) for budget in checkpoints]
+        every = list(chain.from_iterable(found))
+        usable, at_budget = [pair for each in every for pair in each.usable], dict[int, Preference]()
+        if self.answers:
+            preferences, left_out = choose(usable, pool.n_pairs, pool.pair_tokens)
+        else:
+            widest = [[each.widest for each in at if each.widest] for at in found]
+            best = [max(pairs, key=lambda pair: pair.margin) for pairs in widest if pairs]
+            at_budget = {pair.budget: pair for pair in best if fitting([pair], pool.pair_tokens)}
+            preferences = fitting(once := _distinct(best), pool.pair_tokens)
+            left_out = {
+                "checkpoints without a pair": len(checkpoints) - len(best),
+                "shown at a smaller checkpoint": len(best) - len(once),
+                "over the token allowance": len(once) - len(preferences),
+            }
+            usable = _distinct([*preferences, *best, *usable])
         if self.by == "shuffled":
-            left_out |= {"without a second pair to swap": 1} if len(preferences) == 1 else {}
+            left_out["without a second pair to swap"] = int(len(preferences) == 1)
             usable = preferences = shuffled(preferences, client.seed)
+            at_budget = {pair.budget: pair for pair in preferences}
         made_with = {"model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed}
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
-        comparisons = pd.DataFrame([row for row, _ in compared], columns=COLUMNS)
-        return Synthesis(on.task.name, self.by, preferences, comparisons, usable, attempts, left_out, made_with)
+        made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints}
+        table = pd.DataFrame([row for each in every for row in each.rows], columns=COLUMNS)
+        told = on.task.name, self.by, preferences, table, usable, counts, dict(+Counter(left_out)), made_with
+        return Synthesis(*told, at_budget)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        preference_file.save(prepared, folder)
+        preference_file.save(prepared, folder, answers=self.answers)
+
+
+def fitting(pairs: Iterable[Preference], allowance: int | None, answers: bool = False) -> list[Preference]:
+    """The pairs that together take at most `allowance` tokens (None: any number), each as it comes if it still fits:
+    tokens of both attempts, with or without their answers, as they were counted; of the problem's text one every three
+    bytes, on the high side."""
+    found, left = list[Preference](), math.inf if allowance is None else allowance
+    for pair in pairs:
+        tokens = [each.tokens if answers else each.reasoning_tokens for each in (pair.winner, pair.loser)]
+        cost = sum(tokens) + math.ceil(len(pair.problem.text.encode()) / 3)
+        if cost <= left:
+            found.append(pair)
+            left -= cost
+    return found
+
+
+def _distinct(pairs: Iterable[Preference]) -> list[Preference]:
+    """The first of those with the same two texts, whichever is preferred."""
+    found: dict[object, Preference] = {}
+    for pair in pairs:
+        found.setdefault((pair.problem.id, frozenset((pair.winner.text, pair.loser.text))), pair)
+    return list(found.values())
 
 
 def choose(
     usable: Sequence[Preference], n_pairs: int, allowance: int | None
 ) -> tuple[list[Preference], dict[str, int]]:
     """Choose at most `n_pairs` of the pairs with a verdict, in the pool's order, which together take at most
-    `allowance` tokens (None: any number); and tell how many others were left out, by reason.
+    `allowance` tokens, answers included; and tell how many others were left out, by reason.
 
     For margin and variety: the next pair is the one whose problem has given the fewest so far; then whose difficulty
     has been shown least; then whose better answer has not been shown; then whose margin is largest.
     """
     waiting, chosen, too_long = list(usable), list[Preference](), 0
-    left = math.inf if allowance is None else allowance
-    problems, levels, answers = Counter[str](), Counter[str](), set[str]()
 
     def rank(pair: Preference) -> tuple[float, ...]:
-        shown = problems[pair.problem.id], levels[level_of(pair.problem)]
-        return *shown, pair.winner.answer in answers, -pair.margin
+        problems = sum(other.problem.id == pair.problem.id for other in chosen)
+        levels = sum(other.problem.level == pair.problem.level for other in chosen)
+        return problems, levels, any(other.winner.answer == pair.winner.answer for other in chosen), -pair.margin
 
     while waiting and len(chosen) < n_pairs:
         best = min(waiting, key=rank)
         waiting.remove(best)
-        # Tokens of both attempts as they were counted, of the problem's text one every three bytes, on the high side.
-        cost = best.winner.tokens + best.loser.tokens + math.ceil(len(best.problem.text.encode()) / 3)
-        if cost > left:
-            too_long += 1
-            continue
-        chosen.append(best)
-        left -= cost
-        problems[best.problem.id] += 1
-        levels[level_of(best.problem)] += 1
-        answers.add(best.winner.answer)
-    reasons = {"over the token allowance": too_long, "not among the first": len(waiting)}
-    return chosen, {why: n for why, n in reasons.items() if n}
+        fit = fitting([*chosen, best], allowance, answers=True)
+        too_long += len(fit) == len(chosen)
+        chosen = fit
+    return chosen, {"over the token allowance": too_long, "not among the first": len(waiting)}
 
 
 def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
@@ -102,21 +160,35 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 
 
 class Pdp(Prompted):
-    """Pairs in context (`plus`: the winners alone), after the same worked examples as `base`; `by` is who prefers."""
+    """Pairs in context, reasoning only, after the same worked examples as `base`; `by` is who prefers. See `Pairs` for
+    how they are made, and for `answers`.
+
+    Attributes:
+        prompt: `pdp_plus` shows the winners alone.
+        per_budget: the prompt of a budget holds its own checkpoint's pair alone, so that each budget has a trace of its
+            own; where there is none, the nearest smaller checkpoint's, else the nearest larger one's.
+    """
 
     preparation: Pairs
 
-    def __init__(self, name: str, by: PreferenceSource = "judge", plus: bool = False) -> None:
-        self.name, self.preparation = name, Pairs(by)
-        self.prompt = "pdp_plus" if plus else "pdp"
+    def __init__(
+        self, name: str, by: PreferenceSource = "judge", prompt: str = "pdp", per_budget: bool = False
+    ) -> None:
+        self.name, self.prompt, self.per_budget = name, prompt, per_budget
+        self.preparation = Pairs(by, answers=prompt == "pdp_answers")
 
     def check(self, task: Task) -> None:
         self.preparation.check(task)
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
+        pairs = context.prepared.preferences
+        if self.per_budget:
+            at = context.prepared.at_budget
+            pairs = [at[b] for b in sorted(at, key=lambda b: (b > context.budget, abs(b - context.budget)))][:1]
+        shown = attrgetter("text" if self.preparation.answers else "reasoning")
         exemplars = "\n\n".join(
-            prompt(f"{self.prompt}.exemplar", problem=p.problem.text, winner=p.winner.text, loser=p.loser.text)
-            for p in context.prepared.preferences
+            prompt(f"{self.prompt}.exemplar", problem=p.problem.text, winner=shown(p.winner), loser=shown(p.loser))
+            for p in pairs
         )
         question = prompt(f"{self.prompt}.question", exemplars=exemplars, question=context.task.question(problem))
         return chain_of_thought(context.task, problem, context.shots, question)
@@ -124,6 +196,8 @@ class Pdp(Prompted):
 
 METHODS: dict[str, Method] = {
     "pdp": Pdp("pdp"),
-    "pdp_plus": Pdp("pdp_plus", plus=True),
+    "pdp_plus": Pdp("pdp_plus", prompt="pdp_plus"),
+    "pdp_at_budget": Pdp("pdp_at_budget", per_budget=True),
+    "pdp_answers": Pdp("pdp_answers", prompt="pdp_answers"),
     **{f"pdp_{by}": Pdp(f"pdp_{by}", by) for by in ("grader", "shuffled", "verifier", "agreement")},
 }

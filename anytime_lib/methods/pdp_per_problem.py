@@ -23,7 +23,9 @@ class PdpPerProblem(Searching):
     eighth of the largest budget).
 
     Stopped before the verdict, it answers from the first attempt; then from the better one; then from the reasoning, as
-    far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts.
+    far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts. The
+    judge sees reasoning and answers, the prompt shows reasoning only, as `pdp` does: an answer to the very problem
+    would be repeated rather than reasoned about.
     """
 
     name = "pdp_per_problem"
@@ -44,8 +46,8 @@ class PdpPerProblem(Searching):
             yield Step(traces[0])
         if said and (outcome := verdict(said).outcome) in ("first", "second"):
             winner, loser = (0, 1) if outcome == "first" else (1, 0)
-            shown = {"winner": texts[winner], "loser": texts[loser], "question": context.task.question(problem)}
-            question = prompt("pdp_per_problem.question", **shown)
+            shown = {"winner": traces[winner].text, "loser": traces[loser].text}
+            question = prompt("pdp_per_problem.question", question=context.task.question(problem), **shown)
             messages = chain_of_thought(context.task, problem, context.shots, question)
             yield Step(traces[winner])
         final = await session.trace(messages, context.budget, 2)

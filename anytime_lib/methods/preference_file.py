@@ -22,13 +22,13 @@ from anytime_lib.registry import load_task
 from anytime_lib.types import Attempt, Preference, replace_file, shown
 
 
-def save(made: Synthesis, folder: Path) -> None:
+def save(made: Synthesis, folder: Path, answers: bool = False) -> None:
     """Write the files into the run's folder; those of private problems hold no text, and no file for trainers is made
-    of them. Their names end in who preferred, where that was not the judge."""
-    name = f"preferences_{made.task}" + ("" if made.by == "judge" else f"_{made.by}")
+    of them. Their names end in who preferred, where that was not the judge, or in `answers` where these are shown."""
+    name = f"preferences_{made.task}" + ("_answers" if answers else "" if made.by == "judge" else f"_{made.by}")
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
     card = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
-    about = {"made": made, "name": name, "n_open": len(open_), "version": version("anytime-lib")}
+    about = {"made": made, "name": name, "n_open": len(open_), "version": version("anytime-lib"), "answers": answers}
     texts = {
         f"{name}.jsonl": _lines(_lineage(made, p) for p in made.usable),
         f"{name}_trl.jsonl": _lines(map(_for_trainers, open_)),
@@ -55,7 +55,7 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
     return {
         "task": made.task, "problem_id": pair.problem.id, "problem_hash": pair.problem.content_hash,
         "prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser),
-        "by": pair.by, "margin": pair.margin, "in_context": pair in made.preferences,
+        "by": pair.by, "margin": pair.margin, "budget": pair.budget, "in_context": pair in made.preferences,
         "verdicts": [{"order": o, "key": key, "log_odds_of_first": odds} for o, key, odds in verdicts],
         **made.made_with, "package_version": version("anytime-lib"),
     }  # fmt: skip

@@ -1,31 +1,34 @@
 """Which of its own attempts does the model prefer?
 
-Attempts at pool problems are sampled like any trace, cut at one budget and answered; every two of them are then
-compared (`judge`). Attempts and verdicts that several preparations share are paid for once.
+Attempts at pool problems are sampled like any trace, cut at checkpoints and answered there. Comparing every two of n
+takes n (n - 1) / 2 verdicts: so a `ring` of pairs is compared (`judge`), and what was said of them is turned into a
+strength of each attempt. Attempts and verdicts that several preparations share are paid for once.
 """
 
-from __future__ import annotations
-
 import asyncio
-import itertools
+import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
-from anytime_lib.config import RunConfig
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
-from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, PreferenceSource, agreed, judged, scored, verified
-from anytime_lib.registry import load_method
+from anytime_lib.methods.judge import SAME, TIE, Judgement, PreferenceSource, agreed, judged, scored, verified
+from anytime_lib.models.tokens import cut
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
-COLUMNS = ["problem_id", "level", "first", "second", "tokens_first", "tokens_second", "log_odds_ab", "log_odds_ba",
-            "margin", "outcome", "score_first", "score_second"]  # fmt: skip
+Pair = tuple[int, int]
+Floats = NDArray[np.float64]
+COLUMNS = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second", "log_odds_ab",
+           "log_odds_ba", "margin", "outcome", "score_first", "score_second"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Synthesis:
     Attributes:
         by: who compared.
         preferences: the pairs chosen as exemplars, in the order of the prompt.
-        comparisons: one row per compared pair, `COLUMNS`: first and second are sample numbers, tokens those of
-            reasoning and answer, log_odds of preferring the attempt shown first, in either order (judge only), margin
-            that of the first attempt, outcome as in `Judgement`, score the gold one (only the grader chooses by it).
-        usable: every pair with a verdict, chosen or not.
-        attempts: as `from_attempts` counts them.
-        left_out: usable pairs that were not chosen, by reason.
+        comparisons: one row per compared pair, `COLUMNS`: budget is the checkpoint, first and second are sample
+            numbers, tokens those of reasoning and answer, log_odds of preferring the attempt shown first, in either
+            order (judge only), margin that of the first attempt, outcome as in `Judgement`, score the gold one.
+        usable: the chosen pairs and every other compared one with a verdict; of those with the same texts the first.
+        attempts: as `from_attempts` counts them, and how many of their cuts read like another's.
+        left_out: how many pairs were not put in the prompt, or checkpoints had none, by reason.
+        at_budget: the pair of each checkpoint, where it has one that fits by itself; empty where pairs are not chosen
+            by checkpoint.
         made_with: model, endpoint, seed and the settings that determine the pairs.
     """
 
@@ -52,6 +57,7 @@ class Synthesis:
     attempts: dict[str, int]
     left_out: dict[str, int]
     made_with: dict[str, Any]
+    at_budget: dict[int, Preference] = field(default_factory=dict, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.preferences)
@@ -64,7 +70,7 @@ class Synthesis:
             f"{len(self.comparisons)} comparisons (attempts {listed(self.attempts)}; outcomes {listed(outcomes)}; "
             f"left out {listed(self.left_out)})"
         )
-        mend = "more pool problems or samples, n_pairs of 2 or more, a larger pair_tokens or another judge may help"
+        mend = "more pool problems or samples, more budgets or pairs, a larger pair_tokens or another judge may help"
         return found if self.preferences else f"{found}; methods that need them are left out; {mend}"
 
 
@@ -73,75 +79,131 @@ def listed(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{n} {what}" for what, n in counts.items()) or "none"
 
 
-def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
-    """Who prefers, for the methods that a config runs on a task."""
-    made = {preparation.name for m in config.task(task).methods if (preparation := load_method(m).preparation)}
-    return [by for by in PREFERENCE_SOURCES if f"pairs:{by}" in made]
+async def together(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """What pieces of work return that are done side by side."""
+    async with asyncio.TaskGroup() as group:
+        jobs = [group.create_task(piece) for piece in work]
+    return [job.result() for job in jobs]
 
 
 async def from_attempts(
-    client: Client, on: PrepTask, work: Callable[[Problem, list[Attempt]], Awaitable[T]]
-) -> tuple[list[T], dict[str, int]]:
-    """What a piece of work makes of the attempts at each pool problem, and how many attempts were `made`, `failed`, or
-    had `hidden` reasoning. Attempts are requests of `synthesis`, whoever asks, so that preparations share them.
-    DataError if the pool shares a problem with the test set."""
+    client: Client, on: PrepTask, checkpoints: Sequence[int]
+) -> tuple[dict[int, list[list[Attempt]]], Counter[str]]:
+    """The attempts at each pool problem, by checkpoint (which ascend); how many of them were `made`, `failed`, or had
+    `hidden` reasoning; and how many cuts of those that were made have no answer. Attempts are requests of `synthesis`,
+    whoever asks, so that preparations share them. DataError if the pool shares a problem with the test set."""
     task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
-    counts = Counter(made=0)
+    counts = Counter[str](made=0)
 
-    async def attempt(problem: Problem, sample: int) -> Attempt:
-        of, budget = Sample(task, "synthesis", problem, sample), settings.pool.budget
-        trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), budget)
-        answer = await client.answer(of, trace, budget, settings.answer_cap)
-        tokens = trace.used(budget) + answer.tokens
-        grade = grade_answer(task, problem, answer.text, answer.finish_reason)
-        return Attempt(trace.text, answer.text, trace.key, answer.key, sample, tokens, grade)
-
-    async def one(problem: Problem) -> T:
-        attempts = []
+    async def attempt(problem: Problem, number: int) -> dict[int, Attempt]:
+        """By checkpoint, where an answer could be had."""
+        of, found = Sample(task, "synthesis", problem, number), dict[int, Attempt]()
         async with client.trace_slots:
-            for sample in range(settings.pool.samples):
+            try:
+                trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), checkpoints[-1])
+            except RequestFailed as error:
+                counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
+                return found
+            for budget in checkpoints:
                 try:
-                    attempts.append(await attempt(problem, sample))
-                    counts["made"] += 1
-                except RequestFailed as error:
-                    counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
-            return await work(problem, attempts)
+                    answer = await client.answer(of, trace, budget, settings.answer_cap)
+                except RequestFailed:
+                    continue
+                used, grade = trace.used(budget), grade_answer(task, problem, answer.text, answer.finish_reason)
+                reasoning, tokens = cut(trace.text, trace.ends, used), used + answer.tokens
+                keys = trace.key, answer.key
+                found[budget] = Attempt(reasoning, answer.text, *keys, number, tokens, grade, budget, used)
+        counts["made" if found else "failed"] += 1
+        if found and len(found) < len(checkpoints):
+            counts["cuts without an answer"] += len(checkpoints) - len(found)
+        return found
 
-    async with asyncio.TaskGroup() as group:
-        jobs = [group.create_task(one(p)) for p in problems.pool]
-    return [job.result() for job in jobs], counts
+    made = await together(attempt(p, number) for p in problems.pool for number in range(settings.pool.samples))
+    of_problem = [made[i : i + settings.pool.samples] for i in range(0, len(made), settings.pool.samples)]
+    return {b: [[cuts[b] for cuts in some if b in cuts] for some in of_problem] for b in checkpoints}, counts
 
 
-async def compare_all(
-    client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: list[Attempt]
-) -> list[tuple[tuple[Any, ...], Preference | None]]:
-    """Of every two attempts at a pool problem a row of `COLUMNS`, and the pair where there is a verdict."""
-    scores: list[float | None] = [a.grade.score for a in attempts]
-    if by == "verifier" or (by == "agreement" and getattr(task, "verify", None)):
-        scores = [verified(task, problem, a.answer) for a in attempts]
-    compared: list[tuple[tuple[Any, ...], Preference | None]] = []
-    for (a, score_a), (b, score_b) in itertools.combinations(zip(attempts, scores, strict=True), 2):
-        if (a.reasoning, a.answer) == (b.reasoning, b.answer):
-            found = Judgement("identical")
-        elif by in ("grader", "verifier"):
-            found = scored(score_a, score_b)
-        else:
-            found = await judged(client, task, problem, a, b)
-            found = agreed(found, scored(score_a, score_b)) if by == "agreement" else found
-        row = (problem.id, level_of(problem), a.sample, b.sample, a.tokens, b.tokens, *found.log_odds, found.margin,
-               found.outcome, a.grade.score, b.grade.score)  # fmt: skip
-        pair = Preference(problem, a, b, found.margin or 0.0, found.keys, by, found.log_odds)
-        compared.append((row, {"first": pair, "second": turned(pair)}.get(found.outcome)))
-    return compared
+def ring(n: int, opponents: int) -> list[Pair]:
+    """The pairs compared of n attempts: each with the next `ceil(opponents / 2)` in a ring, so that a chain of
+    comparisons leads from every attempt to every other. They are n * ceil(opponents / 2), and never more than all."""
+    steps = range(1, min(n, math.ceil(opponents / 2) + 1))
+    return sorted({(min(i, j), max(i, j)) for i in range(n) for step in steps for j in [(i + step) % n]})
+
+
+def strengths(n: int, margins: Mapping[Pair, float]) -> tuple[Floats, Floats]:
+    """The strengths (n,) whose differences come closest, by least squares, to the margins of the compared pairs: of
+    mean 0 in each group of attempts that comparisons link, NaN where none touches one. And the group (n,) of each:
+    strengths of two groups cannot be compared."""
+    design = np.zeros((len(margins), n))
+    for row, (i, j) in zip(design, margins, strict=True):
+        row[[i, j]] = 1, -1
+    found = np.linalg.lstsq(design, np.array([*margins.values()]), rcond=None)[0]  # of all that fit, the shortest
+    found[~design.any(axis=0)] = np.nan
+    return found, connected_components(design.T @ design)[1].astype(float)
+
+
+class Compared(NamedTuple):
+    """What came of comparing attempts at one pool problem, cut at one checkpoint: a row of `COLUMNS` for each compared
+    pair; the pairs with a verdict; and the widest: the pair, compared or not, that differs most in quality."""
+
+    rows: list[tuple[Any, ...]]
+    usable: list[Preference]
+    widest: Preference | None
+
+
+async def compare(
+    client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: Sequence[Attempt], pairs: list[Pair]
+) -> Compared:
+    """Have these pairs of attempts compared; identical texts are not asked about, and tie."""
+    checked = by == "verifier" or (by == "agreement" and getattr(task, "verify", None))
+    told = [verified(task, problem, a.answer) if checked else a.grade.score for a in attempts]
+    scores = np.array(told, dtype=float)
+    scores[~np.isfinite(scores)] = np.nan
+
+    async def verdict(i: int, j: int) -> Judgement:
+        if attempts[i].text == attempts[j].text:
+            return Judgement("identical", 0.0)
+        if by in ("grader", "verifier"):
+            return scored(told[i], told[j])
+        async with client.trace_slots:
+            return await judged(client, task, problem, attempts[i], attempts[j])
+
+    said = dict(zip(pairs, await together(verdict(i, j) for i, j in pairs), strict=True))
+    margins = {pair: each.margin for pair, each in said.items() if each.margin is not None}
+    if by == "agreement":
+        said = {(i, j): agreed(each, scored(told[i], told[j])) for (i, j), each in said.items()}
+
+    def preference(i: int, j: int, margin: float) -> Preference:
+        known = said.get((i, j), Judgement("unparsed"))
+        pair = Preference(problem, attempts[i], attempts[j], margin, known.keys, by, known.log_odds)
+        return pair if margin > 0 else turned(pair)
+
+    rows = []
+    for (i, j), each in said.items():
+        a, b = attempts[i], attempts[j]
+        rows.append((problem.id, problem.level, a.budget, a.sample, b.sample, a.tokens, b.tokens, *each.log_odds,
+                     each.margin, each.outcome, a.grade.score, b.grade.score))  # fmt: skip
+    usable = [preference(*pair, v.margin or 0.0) for pair, v in said.items() if v.outcome in ("first", "second")]
+    widest = widest_of(by, scores, margins)
+    return Compared(rows, usable, widest and preference(*widest))
+
+
+def widest_of(by: PreferenceSource, scores: Floats, margins: Mapping[Pair, float]) -> tuple[int, int, float] | None:
+    """The two attempts that differ most in quality, and by how much, where that is no tie; of equals the first. Quality
+    is the scores (n,), or the strengths by the judge's margins; by `agreement`, of pairs that both order in one way."""
+    n, quality, group, tie = len(scores), scores, np.zeros(len(scores)), SAME
+    if by not in ("grader", "verifier"):
+        (quality, group), tie = strengths(n, margins), TIE
+    gaps = np.triu(np.subtract.outer(quality, quality)).round(9)
+    allowed = (np.abs(gaps) > tie) & np.equal.outer(group, group)
+    if by == "agreement":
+        allowed &= gaps * np.subtract.outer(scores, scores).round(9) > 0
+    i, j = divmod(int(np.where(allowed, np.abs(gaps), 0).argmax()), n) if n else (0, 0)
+    return (i, j, float(gaps[i, j])) if allowed.any() else None
 
 
 def turned(pair: Preference) -> Preference:
     """A pair with better and worse swapped, and with them what was said of the two."""
     return replace(pair, winner=pair.loser, loser=pair.winner, margin=-pair.margin,
                    verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])  # fmt: skip
-
-
-def level_of(problem: Problem) -> str:
-    """A problem's difficulty as a word, in the task's own terms; empty where none is told."""
-    return str(problem.metadata.get("difficulty", problem.metadata.get("n_cities", "")))

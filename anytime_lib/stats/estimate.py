@@ -19,7 +19,7 @@ def estimate(
 
     Returns:
         One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget),
-        n_problems, n_samples, n_missing, note (what to beware of in the interval, "" if nothing).
+        average (over the budgets), n_problems, n_samples, n_missing, note (what to beware of in the interval).
     """
     of, rows = index_of(order), []
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -28,10 +28,21 @@ def estimate(
         draws = resampled(quality[None], budgets, of, n_resamples, seed)[:, 0]
         ends = interval(draws, value, n=len(values), confidence_level=confidence_level)
         low, high, note = widen_near_limits(ends, values, confidence_level)
-        final, missing = float(mean_curve(quality, "raw")[-1]), int(np.isnan(quality).sum())
-        rows.append((*arm_of, order, value, low, high, final, len(problems), quality.shape[1], missing, note))
-    names = ["order", "index", "low", "high", "final", "n_problems", "n_samples", "n_missing", "note"]
+        raw, missing = mean_curve(quality, "raw"), int(np.isnan(quality).sum())
+        found = value, low, high, float(raw[-1]), float(raw.mean())
+        rows.append((*arm_of, order, *found, len(problems), quality.shape[1], missing, note))
+    names = ["order", "index", "low", "high", "final", "average", "n_problems", "n_samples", "n_missing", "note"]
     return pd.DataFrame(rows, columns=[*ARM, *names])
+
+
+def with_overall(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of `estimate` and, where it has several tasks, the mean over them (task `overall`; index, final, average)
+    of every method that has an index on all of them."""
+    tasks, arms = table.task.nunique(), table.groupby(["run", "model", "method", "order"], sort=False)
+    how = dict.fromkeys(["index", "final", "average"], "mean") | dict.fromkeys(["n_problems", "n_missing"], "sum")
+    means = arms.agg(how | {"n_samples": "min"})[arms["index"].count() == tasks].reset_index()
+    means = means.assign(task="overall", note=f"mean of {tasks} tasks, without an interval")
+    return pd.concat([table, means], ignore_index=True) if tasks > 1 else table
 
 
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:

@@ -118,7 +118,9 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     if not isinstance(asks, Prompted) or method == "imported":
         raise DataError(f"the truth of {method} is not known: its answers come from no single trace of the respondent")
     problems = split_problems(found, settings, config.seed)
-    nothing = SimpleNamespace(preferences=[], low=[], summary="")  # of what a method shows, only its own words count
+    nothing = SimpleNamespace(
+        preferences=[], at_budget={}, low=[], summary=""
+    )  # of what a method shows, only its own words count
     context = Context(found, settings, problems.shots, problems.pool, nothing, settings.budgets[-1])
     effect = respondent.effect_in(asks.messages(problems.test[0], context))
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)

@@ -117,6 +117,6 @@ def _reached(curve: Floats, x: Floats, quality: float) -> float:
 
 
 def published() -> pd.DataFrame:
-    """What the paper reports (arXiv 2601.11038), in percent: model, method, measure (`final` quality or Anytime
-    `index`), and a column per task (`overall` where none is told)."""
+    """What the paper reports (arXiv 2601.11038), in percent: model, method, measure (`final` quality, Anytime `index`,
+    or a gain, in words), and a column per task and for all of them, `overall`."""
     return pd.DataFrame(yaml.safe_load((files("anytime_lib") / "data" / "published.yaml").read_text("utf-8")))

@@ -1,8 +1,7 @@
 """Is the judge right? The model's preferences between its own attempts, held against the gold quality of both.
 
-Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.00640). Bradley-Terry strengths: P(i
-beats j) = 1 / (1 + exp(s_j - s_i)), a tie as half a win of each ("Rank analysis of incomplete block designs",
-Biometrika 39, 1952).
+Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.00640). Strengths are those by which
+pairs are chosen (`methods.synthesis`).
 """
 
 from __future__ import annotations
@@ -11,14 +10,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import optimize, special
 
 from anytime_lib.index import Floats
+from anytime_lib.methods.synthesis import strengths
 from anytime_lib.stats.compare import FEW
 
-RIDGE = 0.1
-"""Of the squared strengths: keeps them finite where an attempt wins or loses every comparison."""
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
 """Verdicts, as the sign of the judged margin; whatever else came out is none."""
 MEASURES = {
@@ -34,29 +30,14 @@ MEASURES = {
 """In the order in which they are told: what it is where the judge tosses coins, and the words that state it."""
 
 
-def strengths(n: int, i: NDArray[np.int64], j: NDArray[np.int64], said: Floats) -> Floats:
-    """Bradley-Terry strengths of n attempts by penalised maximum likelihood: (n,) in nats, of mean 0. In each
-    comparison (C,) of i with j, `said` is 1 where i won, -1 where j did, 0 for a tie."""
-    won = (1 + said) / 2
-
-    def loss(s: Floats) -> tuple[float, Floats]:
-        gap = s[i] - s[j]
-        value = float(np.sum(np.logaddexp(0, gap) - won * gap) + RIDGE / 2 * s @ s)
-        slope = special.expit(gap) - won
-        return value, RIDGE * s + np.bincount(i, slope, n) - np.bincount(j, slope, n)
-
-    found: Floats = optimize.minimize(loss, np.zeros(n), jac=True, method="L-BFGS-B").x
-    return found - found.mean()
-
-
 def audit(
     comparisons: pd.DataFrame, *, n_resamples: int = 10_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
     """Every measure of one task's comparisons (of a `Synthesis` by `judge`), on all of them and by difficulty.
 
     See `MEASURES`. A pair is decisive where both the judge and the gold scores prefer one; `kappa` is Cohen's, of first
-    / second / tie; `auc` goes by Bradley-Terry strength, over attempts at the same problem, ties as half. A gold score
-    that is NaN counts in no measure that needs it.
+    / second / tie; `auc` goes by strength, over attempts at one problem cut at one checkpoint, ties as half. A gold
+    score that is NaN counts in no measure that needs it.
 
     Returns:
         One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs
@@ -102,7 +83,8 @@ def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
         "longer_is_better": _agree(gold, longer),
     })  # fmt: skip
     problems = each.astype(float).groupby(pairs.problem_id, sort=False)
-    within = {problem: _within(part) for problem, part in pairs.groupby("problem_id", sort=False)}
+    cuts = {problem: its.groupby("budget") for problem, its in pairs.groupby("problem_id", sort=False)}
+    within = {problem: np.sum([_within(part) for _, part in its], axis=0) for problem, its in cuts.items()}
     columns = pd.MultiIndex.from_product([["auc", "cycles"], ["sum", "count"]])
     ranks = pd.DataFrame.from_dict(within, orient="index", columns=columns, dtype=float)
     return pd.concat([problems.agg(["sum", "count"]).astype(float), ranks], axis=1)
@@ -125,16 +107,16 @@ def _value(sums: Floats) -> Floats:
 
 
 def _within(pairs: pd.DataFrame) -> tuple[float, float, float, float]:
-    """Of one problem's attempts with a verdict: how many pairs of unequal gold score are ranked right by strength, of
-    how many; how many triads are cyclic, of how many whose verdicts are all decisive."""
-    known = pairs[pairs.outcome.isin(_SAID)]
-    if known.empty:
-        return 0, 0, 0, 0
+    """Of one problem's attempts at one checkpoint: how many pairs of unequal gold score are ranked right by strength,
+    of how many; how many triads are cyclic, of how many whose verdicts are all decisive."""
+    known = pairs[pairs.outcome.isin([*_SAID, "identical"])]
     places, samples = pd.factorize(np.concatenate([known["first"], known["second"]]), sort=True)
-    (i, j), n, said = places.reshape(2, -1), len(samples), np.array([_SAID[outcome] for outcome in known.outcome])
-    score, strength, wins = np.empty(n), strengths(n, i, j, said), np.zeros((n, n))
+    (i, j), n, said = places.reshape(2, -1), len(samples), known.outcome.map(_SAID)
+    score, wins = np.empty(n), np.zeros((n, n))
+    strength, group = strengths(n, dict(zip(zip(i, j, strict=True), known.margin.fillna(0.0), strict=True)))
     score[i], score[j] = known.score_first, known.score_second
-    gap = np.subtract.outer(strength, strength)[np.subtract.outer(score, score) > 0]
+    linked = np.equal.outer(group, group) & (np.subtract.outer(score, score) > 0)
+    gap = np.subtract.outer(strength, strength)[linked]
     right = np.where(np.abs(gap) < 1e-6, 0.5, gap > 0).sum()
     wins[i[said > 0], j[said > 0]] = wins[j[said < 0], i[said < 0]] = 1
     cyclic, decisive = (np.trace(np.linalg.matrix_power(m, 3)) for m in (wins, wins + wins.T))

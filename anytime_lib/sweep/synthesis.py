@@ -2,13 +2,19 @@
 
 from anytime_lib.config import RunConfig
 from anytime_lib.methods.base import PrepTask
-from anytime_lib.methods.judge import PreferenceSource
+from anytime_lib.methods.judge import PREFERENCE_SOURCES, PreferenceSource
 from anytime_lib.methods.pdp import Pairs
 from anytime_lib.methods.synthesis import Synthesis
-from anytime_lib.registry import load_task
+from anytime_lib.registry import load_method, load_task
 from anytime_lib.sweep.arms import prepare
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.sweep.run import first_error, opened, run_async
+
+
+def preference_sources(config: RunConfig, task: str) -> list[PreferenceSource]:
+    """Who prefers, for the methods that a config runs on a task."""
+    made = {preparation.name for m in config.task(task).methods if (preparation := load_method(m).preparation)}
+    return [by for by in PREFERENCE_SOURCES if f"pairs:{by}" in made]
 
 
 def run_synthesis(config: RunConfig, *, by: PreferenceSource = "judge", progress: bool = True) -> dict[str, Synthesis]:

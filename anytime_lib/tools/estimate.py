@@ -102,11 +102,8 @@ def marks_in(text: str) -> np.ndarray[Any, Any]:
 
 
 def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
-    """Count what a sweep, and the held-out test if there is one, would ask that the store does not have.
-
-    Args:
-        tokens_per_second: of one request, for the time; None: as measured on the stored ones.
-    """
+    """Count what a sweep, and the held-out test if there is one, would ask that the store does not have; the time is at
+    `tokens_per_second` of one request, or as measured on the stored ones."""
     path, rate = config.folder / "store.sqlite", tokens_per_second
     missing = config.model.endswith(".gguf") and not config.endpoint.base_url and not Path(config.model).is_file()
     model = load_model(config.but(model="embedded") if missing else config)  # any file costs the same
@@ -145,7 +142,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
-        dollars = f"{about.replace('.0f', '.2f').format(*total.filter(like='dollars_'))} (price of {by})"
+        dollars = f"{about.replace('0f', '2f').format(*total.filter(like='dollars_'))} (price of {by})"
     if rate:
         times = (total.filter(like="output_") / rate / config.endpoint.concurrency).round()
         time = "{} to {}, about {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
