@@ -180,9 +180,8 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
     problems, 8 samples) the index reads .51 when the maximum is taken of the pooled curve, .69 of each problem's mean,
     .92 of each trace; .50 without any. So its level, `order` (see `mean_curve`), is always named.
 
-    Returns:
-        One row per arm and budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
-        n_cells (graded), n_missing (errors).
+    One row per arm and budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
+    n_cells (graded), n_missing (errors).
     """
     tables = []
     for arm_of, arm in cells.groupby(ARM, sort=False):

@@ -68,11 +68,8 @@ class Endpoint:
         await self._client.close()
 
     async def check(self) -> None:
-        """Ask the server who it is, and whether it lists the model; if not, the first request tells.
-
-        Raises:
-            EndpointError: nobody is there, or a list of models has none like it.
-        """
+        """Ask the server who it is, and whether it lists the model; if not, the first request tells. EndpointError
+        where nobody is there, or a list of models has none like it."""
         with suppress(RequestFailed):  # no list at this endpoint, or not for this key
             page = await self.ask(f"{self.base_url}/models")
             known = dicts(page.get("data") if isinstance(page, dict) else page)
@@ -96,16 +93,13 @@ class Endpoint:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """One chat completion.
+        """One chat completion. RequestFailed where this request failed for good; EndpointError where no request can
+        succeed (down, wrong key, unknown model, no credit).
 
         Args:
             messages: the conversation; with `prefill` its last message is the assistant's, to be continued.
             tokens: ask for the token stream.
             alternatives: ask for the log-probabilities of that many alternatives to the first token.
-
-        Raises:
-            RequestFailed: this request failed for good.
-            EndpointError: no request can succeed (down, wrong key, unknown model, no credit).
         """
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
@@ -189,10 +183,7 @@ class Endpoint:
 
     async def ask(self, url: str, body: object = None) -> Any:
         """What a route beside chat answers with, got or (with a body) posted to; None: the server does not have it.
-
-        Raises:
-            RequestFailed: it refuses, for whatever reason: the first chat request will tell.
-        """
+        RequestFailed where it refuses, for whatever reason: the first chat request will tell."""
 
         async def once() -> Any:
             try:

@@ -102,11 +102,7 @@ async def retry(
     once: Callable[[], Awaitable[T]], place: str, limits: Timeouts, limiter: Limiter, tell: Listener | None = None
 ) -> T:
     """What a call of an endpoint (`place`, in messages) returns, in the end; `tell` hears why it is tried again.
-
-    Raises:
-        RequestFailed: the call is given up.
-        EndpointError: no try found anybody there.
-    """
+    RequestFailed where the call is given up, EndpointError where no try found anybody there."""
     clock = asyncio.get_running_loop().time
     until, tries, failures, reached = clock() + limits.limited, 0, 0, False
     while True:

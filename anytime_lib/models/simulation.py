@@ -91,9 +91,8 @@ class Simulation(BaseModel):
     def walk(self, chance: float, uniforms: Floats, holding: bool = False) -> tuple[list[tuple[int, bool]], int, bool]:
         """One trace by (n, 2) draws in [0, 1), more of which extend it; `chance` is that of a token to find the answer.
 
-        Returns:
-            The tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether
-            the trace stopped by itself.
+        Returns the tokens at which the answer was found (True) or lost (False); how many tokens there are; and whether
+        the trace stopped by itself.
         """
         turns: list[tuple[int, bool]] = []
         for token, (turn, end) in enumerate(uniforms.tolist()):

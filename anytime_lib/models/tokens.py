@@ -17,10 +17,8 @@ def ends_of(pieces: Sequence[bytes], text: str, *, whole: bool = True) -> list[i
     """Token boundaries of a text from the tokens' bytes; None if the pieces do not join to it.
 
     A server may strip white space at either end, return an end token without bytes, or leave out a character that the
-    end cut off: boundaries are moved by what was stripped and clamped to the text.
-
-    Args:
-        whole: nothing but such remains stands around the text; else it is a part of what the tokens join to.
+    end cut off: boundaries are moved by what was stripped and clamped to the text. `whole`: nothing but such remains
+    stands around the text; else it is a part of what the tokens join to.
     """
     raw, joined = text.encode(), b"".join(pieces)
     if not raw:

@@ -128,9 +128,8 @@ class Comparison:
 def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
     """What both methods have, in cells of one run, model and task.
 
-    Returns:
-        (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T budgets;
-        how many cells of the two are left out.
+    Returns (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T
+    budgets; how many cells of the two are left out.
     """
     asked = of_methods(cells, baseline, treatment)
     values, methods, _, budgets = cells_array(asked)
@@ -194,8 +193,7 @@ def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
     The Mann-Whitney statistic of the traces' raw indices per problem, averaged over problems, with the t interval over
     problems. A trace that lacks a budget is in no pair.
 
-    Returns:
-        One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces).
+    One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces).
     """
     first, second = np.round(index_of("raw").of(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
     better = np.sign(second[:, :, None] - first[:, None, :]).reshape(len(first), -1, 1)  # NaN where either is missing

@@ -17,9 +17,8 @@ def estimate(
 ) -> pd.DataFrame:  # fmt: skip
     """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them.
 
-    Returns:
-        One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget),
-        average (over the budgets), n_problems, n_samples, n_missing, note (what to beware of in the interval).
+    One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget), average
+    (over the budgets), n_problems, n_samples, n_missing, note (what to beware of in the interval).
     """
     of, rows = index_of(order), []
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -62,10 +61,9 @@ def band(
 ) -> pd.DataFrame:  # fmt: skip
     """Bootstrap bands of one arm's curve, pointwise and simultaneous, cut off and widened as in `estimate`.
 
-    Returns:
-        One row per budget: budget, quality, low, high (each budget by itself), low_all, high_all (the whole curve at
-        once, judged by the fewest problems of any budget with two or more), n_problems (graded at the budget; with a
-        running maximum, at the least so far), note.
+    One row per budget: budget, quality, low, high (each budget by itself), low_all, high_all (the whole curve at once,
+    judged by the fewest problems of any budget with two or more), n_problems (graded at the budget; with a running
+    maximum, at the least so far), note.
     """
     quality, _, budgets = quality_array(cells)
     curve, last = mean_curve(quality, order), CurveStatistic(lambda curve, _: curve[..., -1], order)
@@ -94,9 +92,8 @@ def index_variants(
     """Every variant of the index for every arm, each beside what it would read if budgets made no difference: each
     trace's scores dealt to its budgets at random. What that reads above `raw` is made by the maximum alone.
 
-    Returns:
-        One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over 100 such
-        deals), null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
+    One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over 100 such deals),
+    null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
     """
     scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
     rows = []
@@ -125,8 +122,7 @@ def performance_profile(
     of 101 thresholds from 0 to 1. Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical
     Precipice" (arXiv 2108.13264).
 
-    Returns:
-        One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
+    One row per arm and threshold: run, model, task, method, tau, share, low, high (pointwise, problems resampled).
     """
     thresholds, tables, mean = np.linspace(0, 1, 101), [], curve_of("raw")
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -145,10 +141,9 @@ def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str |
     """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them, whatever
     the answers that never came would have been: each scored 0 or 1, against the arm or for it (Manski's bounds).
 
-    Returns:
-        Of arms: run, model, task, method, n_missing (without a score, or not there while other arms have the budget,
-        sample or problem), share_missing, worst, index (of the cells there are), best. Of differences: baseline and
-        treatment for method, and no index.
+    One row per arm: run, model, task, method, n_missing (without a score, or not there while other arms have the
+    budget, sample or problem), share_missing, worst, index (of the cells there are), best. Per difference: baseline and
+    treatment for method, and no index.
     """
     place, rows = ARM[:3], []
     for where, part in cells.groupby(place, sort=False):

@@ -152,8 +152,7 @@ VERDICTS = {
 def conclude(family: Family, margin: float) -> pd.DataFrame:
     """A verdict for every comparison of a family; `margin` is the largest difference in index that counts as nothing.
 
-    Returns:
-        One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (a sentence).
+    One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (a sentence).
     """
     rows = []
     for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):

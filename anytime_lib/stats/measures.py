@@ -44,9 +44,8 @@ def measures(
     """The measures of every arm (see `trace_measures`): means over problems of means over the traces for which one is
     defined, with bootstrap intervals over problems.
 
-    Returns:
-        One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for
-        which it is defined), n_missing (traces that could not be measured), note (see `widen_near_limits`).
+    One row per arm and measure: run, model, task, method, measure, value, low, high, n_problems and n_traces (for which
+    it is defined), n_missing (traces that could not be measured), note (see `widen_near_limits`).
     """
     rows, mean = [], curve_of("raw")  # the mean over problems of means over samples, whatever the last axis holds
     for arm_of, arm in cells.groupby(ARM, sort=False):
@@ -70,10 +69,9 @@ def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame
     """Samples on which a method corrected the baseline, or made it worse, from some budget on: there the baseline is
     wrong, and the treatment right there and at every larger budget (or the other way round).
 
-    Returns:
-        One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
-        `error`), budget (the smallest such), answer_key_baseline and answer_key_treatment (there), sorted by kind,
-        budget, problem and sample.
+    One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
+    `error`), budget (the smallest such), answer_key_baseline and answer_key_treatment (there), sorted by kind, budget,
+    problem and sample.
     """
     both = of_methods(cells, baseline, treatment)
     sample, known = ["problem_id", "sample"], both[both.status != "error"].astype({"correct": bool})
@@ -96,14 +94,11 @@ def least_sufficient_budget(
 
     Budgets are tested from the largest down, and the first that fails ends it, so that the chance that the budget found
     loses more than the margin stays at 1 - confidence_level, however many there are (fixed-sequence testing: Maurer,
-    Hothorn & Lehmacher 1995; Westfall & Krishen 2001).
+    Hothorn & Lehmacher 1995; Westfall & Krishen 2001). `margin` is the loss in mean quality that counts as nothing,
+    stated before looking.
 
-    Args:
-        margin: the loss in mean quality that counts as nothing, stated before looking.
-
-    Returns:
-        One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what
-        it spends at the largest budget), n_problems, n_samples, n_missing, says (a sentence).
+    One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what it
+    spends at the largest budget), n_problems, n_samples, n_missing, says (a sentence).
     """
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):

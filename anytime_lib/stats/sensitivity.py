@@ -25,9 +25,8 @@ def difference_variants(
     """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time; `grades`
     are the cells under other graders.
 
-    Returns:
-        One row per variant, the default first: choice (what was changed), variant, difference, low, high, pvalue, says
-        (where the interval lies: `above`, `below` or `around` zero). A variant that has no value here is left out.
+    One row per variant, the default first: choice (what was changed), variant, difference, low, high, pvalue, says
+    (where the interval lies: `above`, `below` or `around` zero). A variant that has no value here is left out.
     """
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
     settings |= {"baseline": baseline, "treatment": treatment, "with_raw": False}
@@ -93,10 +92,9 @@ def apply_exclusions(
     """Leave out what the named rules of `RULES` take, each by all cells; `texts` is a hash of each trace's text by its
     trace_key, for the rule that compares them.
 
-    Returns:
-        The cells that are kept; and a report with one row per rule and one for them together: rule, takes (in words),
-        cells, traces and problems (that lost a cell), untold (problems with cells of which it cannot be told), share
-        (of all cells), problem_ids.
+    Returns the cells that are kept, and a report with one row per rule and one for them together: rule, takes (in
+    words), cells, traces and problems (that lost a cell), untold (problems with cells of which it cannot be told),
+    share (of all cells), problem_ids.
     """
     known = cells if texts is None else cells.assign(text=cells.trace_key.map(texts))
     found = pd.DataFrame({name: RULES[name][1](known).astype("boolean") for name in rules}, index=cells.index)

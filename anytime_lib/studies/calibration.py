@@ -40,10 +40,9 @@ def maximum_bias(
     """How far the index lies above the truth at each level of the maximum, over many experiments on the same problems
     (evenly spread over the distribution of difficulty).
 
-    Returns:
-        One row per order (`crossfit` needs two samples): order, n_problems, n_samples, n_budgets, truth (see
-        `true_index`), mean, bias (mean less truth), low, high (95 % interval of the bias), sd (of the index between
-        experiments), n_repetitions.
+    One row per order (`crossfit` needs two samples): order, n_problems, n_samples, n_budgets, truth (see `true_index`),
+    mean, bias (mean less truth), low, high (95 % interval of the bias), sd (of the index between experiments),
+    n_repetitions.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
     true = pd.DataFrame(simulation.quality(b, u), columns=b)
@@ -74,8 +73,7 @@ def error_rates(
     """How often do the tests cry wolf, and do the intervals hold the truth? In experiments with 30 problems (of their
     own) x 4 samples: a baseline, three methods that change nothing, one that doubles the hazard of finding the answer.
 
-    Returns:
-        One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
+    One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
     """
     b, rows = list(budgets), []
     everyone = (np.arange(4_001) + 0.5) / 4_001  # midpoints of the distribution of difficulty

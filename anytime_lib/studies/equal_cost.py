@@ -33,11 +33,10 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model. Cells of
     an older version, which noted no costs, are a DataError: run the sweep again, which calls nobody.
 
-    Returns:
-        One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning,
-        and all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens,
-        once, as if nobody shared its requests, retries included), total_1, total_100, total_all (per problem, with its
-        share of the preparation), n_problems.
+    One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning, and
+    all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens, once, as if
+    nobody shared its requests, retries included), total_1, total_100, total_all (per problem, with its share of the
+    preparation), n_problems.
     """
     at, costs = ["task", "method", "budget"], ["used", "prompt", "answer"]
     names = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
@@ -78,10 +77,9 @@ def gains(
     tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
     Problems are resampled with the same draws for both; costs are taken as they are.
 
-    Returns:
-        One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below
-        the baseline's first) with low and high, saved (tokens; -inf where the method never reaches the quality) with
-        saved_low and saved_high, n_problems. Methods that share no cell with the baseline are left out.
+    One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below the
+    baseline's first) with low and high, saved (tokens; -inf where the method never reaches the quality) with saved_low
+    and saved_high, n_problems. Methods that share no cell with the baseline are left out.
     """
     found, tails = [pd.DataFrame(columns=GAINS)], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     costs = {arm: part.set_index("budget", drop=False) for arm, part in table.groupby(["task", "method"])}

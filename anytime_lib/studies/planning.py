@@ -128,9 +128,8 @@ def power_table(
     samples vary around their problem's mean with the variance of an unbiased estimate, and problems in their true
     difference with what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
 
-    Returns:
-        One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
-        nothing), standard_error (of `power`), effect, n_simulations.
+    One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
+    nothing), standard_error (of `power`), effect, n_simulations.
     """
     arms = [trace_scores(cells, method).dropna() for method in ("base", treatment or "base")]
     shared = arms[0].index.intersection(arms[1].index)

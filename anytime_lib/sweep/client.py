@@ -168,12 +168,8 @@ def recorded_key(problem: Problem, sample: int) -> str:
 
 def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None) -> Trace:
     """A stored reply as a trace, with its token boundaries: the stream's, else the server's tokenizer's, else those of
-    the user's tokenizer scaled to what was billed, else in proportion.
-
-    Raises:
-        HiddenReasoning: the server hides it, wholly or in part.
-        RequestFailed: nothing tells how many tokens there are.
-    """
+    the user's tokenizer scaled to what was billed, else in proportion. HiddenReasoning where the server hides it,
+    wholly or in part; RequestFailed where nothing tells how many tokens there are."""
     text, billed, ends = reasoning_of(row), expected_tokens(row), row["ends"]
     mode: TokenMode = "stream"
     if ends is None and tokenised:

@@ -89,12 +89,9 @@ class SpendLimit:
     """The account of a run: what was spent and what is in flight, at worst, stay below its caps.
 
     Args:
-        price: of the model; None if unknown.
+        price: of the model; None if unknown, and then a cap in dollars is a ConfigError.
         caps: on the run's whole store: (tokens of prompts and completions, dollars), None: none.
         spent: what that store has been charged for already: (tokens, dollars).
-
-    Raises:
-        ConfigError: a cap in dollars on a model without a price.
     """
 
     def __init__(

@@ -53,8 +53,7 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
 
     Answers of a task that is not known here (one of the user's own, not registered) keep their grades, with a note.
 
-    Returns:
-        One row per changed cell: its coordinates, score_before, score, status_before, status.
+    One row per changed cell: its coordinates, score_before, score, status_before, status.
     """
     wanted = {problem.task for problem in store.problems(task)}
     known = {name: load_task(name) for name in wanted & {*task_names()}}

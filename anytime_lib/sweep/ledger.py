@@ -16,10 +16,8 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     `value` (of a thought), `explain` and `principle` (of LEAP), whatever a method of the user's own names, `probe`,
     and `retry`: whatever was billed for requests that came to nothing or had to be asked again.
 
-    Returns:
-        One row per (task, method, kind): requests, prompt_tokens (cached ones included), cached_tokens,
-        completion_tokens, seconds (summed over requests), dollars (NaN where no price is known) and share (of all
-        tokens).
+    One row per (task, method, kind): requests, prompt_tokens (cached ones included), cached_tokens, completion_tokens,
+    seconds (summed over requests), dollars (NaN where no price is known) and share (of all tokens).
     """
     rows = billed(store, prices)
     counted = ~rows.duplicated("key", keep="last") & (rows.status == "ok")
@@ -50,9 +48,8 @@ def against_fresh(store: Store, prices: str | None = None) -> pd.DataFrame:
     answer would have been asked for as it was; both are read off the stored cells. Cached prompt tokens are taken as
     they came, for the fresh runs in the same proportion.
 
-    Returns:
-        One row per (task, method) that cuts traces: reasoning_tokens, total (prompts and answers included), dollars
-        (NaN where no price is known), the same of fresh runs (fresh_...), and ratio (total / fresh_total).
+    One row per (task, method) that cuts traces: reasoning_tokens, total (prompts and answers included), dollars (NaN
+    where no price is known), the same of fresh runs (fresh_...), and ratio (total / fresh_total).
     """
     usage = store.requests().set_index("key")
     cells = store.cells().dropna(subset=["trace_key", "answer_key"])

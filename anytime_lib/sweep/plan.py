@@ -49,11 +49,8 @@ class Arm:
 
 
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
-    """The arms of a config, in the order in which they are started: those that need a preparation come last.
-
-    Raises:
-        DataError: there are too few problems, or no recorded trace for the method `imported`.
-    """
+    """The arms of a config, in the order in which they are started: those that need a preparation come last. DataError
+    where there are too few problems, or no recorded trace for the method `imported`."""
     arms = []
     for name in config.tasks:
         task, settings = load_task(name), config.task(name)
@@ -73,11 +70,8 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
-    """Draw a task's test problems, worked examples and pool, and assert that they share nothing.
-
-    Raises:
-        DataError: there are too few problems, or the pool shares an id or a text with the test set.
-    """
+    """Draw a task's test problems, worked examples and pool; DataError where there are too few problems, or the pool
+    shares an id or a text with the test set."""
     methods = [load_method(name) for name in settings.methods]
     needs_pool = any(method.needs_pool or method.preparation for method in methods)
     n_pool = settings.n_shots + (settings.pool.problems if needs_pool else 0)

@@ -32,17 +32,11 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     """Run every (task, method) of a config, in a script or a notebook cell, and return its cells.
 
     All that is asked is stored before it is used: run again, it calls no model; after a kill or an interrupt it goes on
-    where it was.
+    where it was. `progress` shows a bar, and tells how many problems are tested, are examples and make the pool.
 
-    Args:
-        progress: show a bar, and print how many problems are tested, are examples and make the pool.
-
-    Returns:
-        The tidy table (columns of `Store.cells()`), one row per model, task, problem, method, sample and budget.
-        Cells whose requests failed have status `error` and score NaN; they are tried again by the next run.
-
-    Raises:
-        EndpointError, DataError, ConfigError, SpendCapReached: nothing can go on; what was stored is kept.
+    Returns the tidy table (columns of `Store.cells()`), one row per model, task, problem, method, sample and budget.
+    Cells whose requests failed have status `error` and score NaN; they are tried again by the next run. EndpointError,
+    DataError, ConfigError or SpendCapReached where nothing can go on; what was stored is kept.
     """
     return run_async(run_sweep_async(config, progress=progress))
 
@@ -110,9 +104,8 @@ def held_out_run(config: RunConfig) -> str:
 def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any] | None:
     """Note the held-out test's criterion, and the hash of all that its verdict depends on, when it is first seen.
 
-    Returns:
-        The note: criterion, first_seen (UTC, ISO), after_results and after_run (how many held-out answers, and answers
-        of the run's own treatment, were there then); None if the config has no criterion for a task that it runs.
+    Returns the note: criterion, first_seen (UTC, ISO), after_results and after_run (how many held-out answers, and
+    answers of the run's own treatment, were there then); None if the config has no criterion for a task that it runs.
     """
     wanted = config.held_out
     if wanted is None or wanted.pool_task not in config.tasks:

@@ -127,12 +127,9 @@ def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
 
 @contextmanager
 def user_code(who: str, problem: Problem) -> Iterator[None]:
-    """Run inside it what may be the user's own code: a grader, a checker, a method.
-
-    Raises:
-        DataError: it failed. What the exception says may quote the problem: it is left to the traceback, and of a
-            private problem it is left out there too. An error of ours passes as it is.
-    """
+    """Run inside it what may be the user's own code: a grader, a checker, a method. DataError where it fails: what its
+    exception says may quote the problem, so that is left to the traceback, and of a private problem it is left out
+    there too. An error of ours passes as it is."""
     try:
         yield
     except AnytimeError:

@@ -41,10 +41,8 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
     """Write a run for others to use, in one of `FORMATS`; returns the files written. The store is only read.
 
     `parquet` and `jsonl` are a file for each table of `store.COLUMNS`; `huggingface` is a folder with a card, for
-    `datasets.load_dataset`; `inspect` are logs for `inspect view` (see `inspect_logs`).
-
-    Raises:
-        DataError: an unknown format, a folder that cannot be written to, or `inspect_ai` is not installed.
+    `datasets.load_dataset`; `inspect` are logs for `inspect view` (see `inspect_logs`). DataError where the format is
+    unknown, the folder cannot be written to, or `inspect_ai` is not installed.
     """
     folder = Path(folder)
     try:

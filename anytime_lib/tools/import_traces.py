@@ -50,9 +50,8 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
     row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
-    Returns:
-        One row per row of the file: row, problem_id (missing where no problem matches), sample, model, tokens (as
-        billed; 0 where not told).
+    One row per row of the file: row, problem_id (missing where no problem matches), sample, model, tokens (as billed; 0
+    where not told).
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path))
     settings = config.task(task.name)
