@@ -26,20 +26,13 @@ Cell = dict[str, Any]  # a row of the tidy table on its way to the store
 
 @dataclass
 class Run:
-    """What the parts of one run share.
+    """What the parts of one run share."""
 
-    Attributes:
-        label: the run's name in its cells.
-        bar: counts cells.
-        store: where cells, problems and bills go; None: nothing is kept (an estimate).
-        folder: where preparations keep their files; None: nowhere.
-    """
-
-    label: str
+    label: str  # the run's name in its cells
     client: CachedClient
-    bar: "tqdm[Any]"
-    store: Store | None = None
-    folder: Path | None = None
+    bar: "tqdm[Any]"  # counts cells
+    store: Store | None = None  # where cells, problems and bills go; None: nothing is kept (an estimate)
+    folder: Path | None = None  # where preparations keep their files; None: nowhere
     said_fresh: bool = False
     _pending: list[Cell] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)

@@ -55,18 +55,14 @@ class Backend(Protocol):
 
 
 class CachedClient:
-    """What methods and the runner ask (see `methods.base.Client`, which tells what is raised).
-
-    Attributes:
-        keys: of what was asked for, in vain or not; None: they are not kept.
-    """
+    """What methods and the runner ask (see `methods.base.Client`, which tells what is raised)."""
 
     def __init__(
         self, backend: Backend, sampling: SamplingConfig, seed: int, trace_slots: asyncio.Semaphore | None = None
     ) -> None:
         self.backend, self.model, self.sampling, self.seed = backend, backend.model, sampling, seed
         self.trace_slots = trace_slots or asyncio.Semaphore()
-        self.keys: set[str] | None = None
+        self.keys: set[str] | None = None  # of what was asked for, in vain or not; None: they are not kept
 
     def request(self, of: Sample, kind: str, body: dict[str, Any]) -> Request:
         """A request with all that determines its reply."""

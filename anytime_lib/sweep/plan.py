@@ -22,19 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Arm:
-    """One method on one task.
-
-    Attributes:
-        problems: the task's split: under test, worked examples, pool.
-        other_prep: the task on whose pool the method is prepared, where it is not the arm's own.
-    """
+    """One method on one task."""
 
     task: Task
     settings: TaskConfig
     method: Method
-    problems: ProblemSplit
+    problems: ProblemSplit  # of the task: under test, worked examples, pool
     samples: list[Sample]
-    other_prep: PrepTask | None = None
+    other_prep: PrepTask | None = None  # on whose pool the method is prepared, where it is not the arm's own
 
     @property
     def prep_task(self) -> PrepTask:
