@@ -14,18 +14,13 @@ from typing import Any
 
 _HOMES = {
     "AnytimeError": "errors",
-    "Parameters": "config",
-    "RunConfig": "config",
     "Store": "store",
-    "anytime_curve": "index",
-    "anytime_index": "index",
-    "load_task": "registry",
     "make_task": "tasks.custom",
-    "register_method": "registry",
-    "register_task": "registry",
-    "run_sweep": "sweep.run",
-    "run_sweep_async": "sweep.run",
     "run_synthesis": "sweep.synthesis",
+    **dict.fromkeys(("Parameters", "RunConfig"), "config"),
+    **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
+    **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
+    **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),
 }
 """Name -> the module it comes from. Loaded when first used, so that statistics alone need no client of a model."""
 

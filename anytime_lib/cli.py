@@ -1,7 +1,5 @@
 """What can be done from the command line?"""
 
-from __future__ import annotations
-
 import argparse
 import logging
 import sys

@@ -35,6 +35,8 @@ def check_url(url: str, name: str = "base_url") -> str:
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Tokens = Annotated[int, Field(ge=1, le=10**9)]
 Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasing)]
+Url = Annotated[str, AfterValidator(check_url)]
+Variable = Annotated[str, AfterValidator(_variable)]
 TaskName = Annotated[str, BeforeValidator(task_name)]
 MethodName = Annotated[str, BeforeValidator(method_name)]
 """The name of a task or method, or one of the user's own, which is registered."""
@@ -50,12 +52,8 @@ class Group(BaseModel):
 class EndpointConfig(Group):
     """How the model is reached."""
 
-    base_url: Annotated[str, AfterValidator(check_url)] | None = Field(
-        None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL"
-    )
-    api_key_env: Annotated[str, AfterValidator(_variable)] = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the key"
-    )
+    base_url: Url | None = Field(None, description="OpenAI-compatible endpoint; None: OPENAI_BASE_URL")
+    api_key_env: Variable = Field("OPENAI_API_KEY", description="environment variable that holds the key")
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
     requests_per_minute: float | None = Field(None, gt=0, description="the endpoint's own limit; None: none known")
     tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
@@ -96,9 +94,7 @@ class AnalysisConfig(Group):
     """How the run is read."""
 
     baseline: MethodName = Field("base", description="the method that others are compared with")
-    family: list[Pair] | None = Field(
-        None, min_length=1, description="pairs judged together (Holm); None: all against `baseline`"
-    )
+    family: list[Pair] | None = Field(None, min_length=1, description="judged together; None: all against `baseline`")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
     margin: float = Field(0.05, gt=0, lt=1, description="a difference in index, or a loss of quality, that is nothing")

@@ -21,7 +21,7 @@ import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
 from anytime_lib.models.failures import RetryableError, ServerError, failure, one_line
-from anytime_lib.models.limiter import Limiter, Timeouts, retry
+from anytime_lib.models.limiter import Limiter, Listener, Timeouts, retry
 from anytime_lib.models.reply import EachTry, Reply, ReplyParser, chunks_of, dicts
 from anytime_lib.redact import Redactor
 from anytime_lib.types import Message
@@ -46,7 +46,7 @@ class Endpoint:
     api_key: str = field(repr=False)  # never stored or logged
     key_name: str = "the API key"  # where it came from, in errors
     timeouts: Timeouts = field(default_factory=Timeouts)
-    on_retry: Callable[[str], None] | None = None  # hears why a request is tried again
+    on_retry: Listener | None = None  # hears why a request is tried again
     limiter: Limiter = field(default_factory=lambda: Limiter(32))
     tokenizer_file: str | Path | None = None  # a `tokenizer.json`, for where the server tells no tokens
     dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
@@ -59,10 +59,8 @@ class Endpoint:
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
         http = openai.DefaultAioHttpClient(trust_env=not is_loopback(self.base_url))
-        wait = openai.Timeout(None, connect=self.timeouts.connect)
-        self._client = openai.AsyncOpenAI(
-            base_url=self.base_url, api_key=self.api_key, max_retries=0, http_client=http, timeout=wait
-        )
+        how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
+        self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
         self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
         self.tokenize = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, self.tokenizer_file).pieces
 
@@ -150,10 +148,8 @@ class Endpoint:
         try:
             # Posted as it is: `chat.completions.create` looks at each message under every type that it may have, which
             # takes longer than all else that a request needs.
-            body = {"model": self.model, "messages": messages, **sent}
-            asked = self._client.post(
-                "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=openai.AsyncStream[object]
-            )
+            body, parsed = {"model": self.model, "messages": messages, **sent}, openai.AsyncStream[object]
+            asked = self._client.post("/chat/completions", cast_to=object, body=body, stream=True, stream_cls=parsed)
             async with asyncio.timeout_at(first) as deadline, await asked as stream:
                 begun = True
                 async for chunk in chunks_of(stream):

@@ -21,6 +21,7 @@ from anytime_lib.models.failures import RetryableError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Listener = Callable[[str], None]
 
 START = 256
 """Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
@@ -98,11 +99,7 @@ class Timeouts:
 
 
 async def retry(
-    once: Callable[[], Awaitable[T]],
-    place: str,
-    limits: Timeouts,
-    limiter: Limiter,
-    tell: Callable[[str], None] | None = None,
+    once: Callable[[], Awaitable[T]], place: str, limits: Timeouts, limiter: Limiter, tell: Listener | None = None
 ) -> T:
     """What a call of an endpoint (`place`, in messages) returns, in the end; `tell` hears why it is tried again.
 

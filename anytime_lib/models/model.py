@@ -1,7 +1,5 @@
 """Which model does a config mean, how is it reached, and what can its endpoint do?"""
 
-from __future__ import annotations
-
 import asyncio
 import difflib
 import logging
@@ -35,7 +33,7 @@ QUESTION = "How many r are there in the word strawberry? Answer with one number.
 """Asked once per endpoint and model, and what it tells is kept."""
 
 
-def load_model(config: RunConfig) -> Model:
+def load_model(config: RunConfig) -> "Model":
     """The model that a config names: one at an endpoint, an embedded one or a GGUF file served here, or the simulated
     respondent. ConfigError where no endpoint is set and the name is almost one of ours: OpenAI would not know it."""
     name, url = config.model, config.endpoint.base_url
@@ -118,7 +116,7 @@ class Model:
             log.warning("%s could not be probed: %s", self.endpoint_id, failed)
             return None
 
-    async def __aenter__(self) -> Model:
+    async def __aenter__(self) -> "Model":
         return self
 
     async def __aexit__(self, *error: object) -> None:

@@ -169,10 +169,7 @@ def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
     are its token boundaries, if they are known; if not, a token has a byte at the least."""
     text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
     if (told and not reply["reasoning"] and not OPENED.search(text)) or (not text and billed > 1):
-        return (
-            f"the model spent {told or billed} reasoning tokens that the server does not show; hidden reasoning "
-            "cannot be cut"
-        )
+        return f"the model spent {told or billed} tokens of reasoning that the server does not show; it cannot be cut"
     expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
     if expected - shown > max(16, expected // 4):
         return f"the server bills {expected} tokens of reasoning and shows about {shown}; what is hidden cannot be cut"

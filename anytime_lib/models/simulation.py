@@ -5,11 +5,11 @@ again, and may stop. What a sweep estimates of it is known exactly (`Simulation.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
 from scipy.special import ndtri
 
 from anytime_lib.config.groups import MethodName
@@ -32,9 +32,7 @@ class Simulation(BaseModel):
     give_up: float = Field(0.0, ge=0, lt=1, description="chance to stop by itself while searching")
     guess: float = Field(0.1, ge=0, le=1, description="chance that an answer forced while searching is right")
     unread: float = Field(0.02, ge=0, le=1, description="share of answers that no grader can read")
-    effects: dict[MethodName, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="method -> what it multiplies the hazard by; others leave it"
-    )
+    effects: dict[MethodName, PositiveFloat] = Field({}, description="method -> what it multiplies the hazard by")
     judge_accuracy: float = Field(0.75, ge=0, le=1, description="share of pairs whose better attempt it prefers")
     position_bias: float = Field(0.3, description="log-odds (nats) in favour of the attempt shown first")
 

@@ -5,8 +5,6 @@ The running maximum favours flat and noisy curves: where one arm is flat and the
 comparison with a maximum carries the same one without (`Comparison.raw`), which is to be trusted where they disagree.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -47,7 +45,7 @@ class Comparison:
     n_samples: int = 0
     n_missing: int = 0
     reason: str = ""
-    raw: Comparison | None = field(repr=False, default=None)
+    raw: "Comparison | None" = field(repr=False, default=None)
     draws: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
     contributions: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
     quality: Floats = field(repr=False, default_factory=lambda: np.full((2, 1, 1, 2), np.nan))

@@ -1,7 +1,5 @@
 """Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, TypeAlias
@@ -90,7 +88,7 @@ RULES: dict[str, tuple[str, Callable[[pd.DataFrame], Mask]]] = {
 
 
 def apply_exclusions(
-    cells: pd.DataFrame, rules: Sequence[str], texts: pd.Series[str] | None = None
+    cells: pd.DataFrame, rules: Sequence[str], texts: "pd.Series[str] | None" = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave out what the named rules of `RULES` take, each by all cells; `texts` is a hash of each trace's text by its
     trace_key, for the rule that compares them.
@@ -115,7 +113,7 @@ def apply_exclusions(
 
 
 def with_and_without(
-    cells: pd.DataFrame, rules: Sequence[str], result: Result, texts: pd.Series[str] | None = None
+    cells: pd.DataFrame, rules: Sequence[str], result: Result, texts: "pd.Series[str] | None" = None
 ) -> pd.DataFrame:
     """A result (cells -> a table) on all cells, without what each rule takes, and without what any takes: one table,
     with a first column `excluded`. A rule that leaves nothing to compute on has a row without values."""

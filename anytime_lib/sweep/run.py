@@ -126,12 +126,9 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         return known
     held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
     own = store.cells(run=config.label, model=model, task=wanted.task, method=wanted.treatment)
-    note = {
-        "criterion": wanted.model_dump(mode="json"),
-        "first_seen": datetime.now(UTC).isoformat(timespec="seconds"),
-        "after_results": int((held.status != "error").sum()),
-        "after_run": int((own.status != "error").sum()),
-    }
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    note: dict[str, Any] = {"criterion": wanted.model_dump(mode="json"), "first_seen": now}
+    note |= {"after_results": int((held.status != "error").sum()), "after_run": int((own.status != "error").sum())}
     store.note("settle", about, note)
     return note
 

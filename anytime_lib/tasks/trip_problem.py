@@ -11,33 +11,20 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.types import Problem
 
 NAME = "natural_plan_trip"
 
-# The sentences of the data set: one opens, one is about flights, three tell a stay, seven tell a window.
-OPENING = "You plan to visit {cities} European cities for {days} days in total."
-TRANSPORT = "You only take direct flights to commute between cities."
-STAYS = (
-    "You would like to visit {city} for {days} days.",
-    "You plan to stay in {city} for {days} days.",
-    "You want to spend {days} days in {city}.",
-)
-WINDOWS = (
-    "You plan to visit relatives in {city} between day {first} and day {last}.",
-    "You are going to attend a wedding in {city} between day {first} and day {last}.",
-    "From day {first} to day {last}, there is a annual show you want to attend in {city}.",
-    "During day {first} and day {last}, you have to attend a conference in {city}.",
-    "You have to attend a workshop in {city} between day {first} and day {last}.",
-    "You want to meet a friend in {city} between day {first} and day {last}.",
-    "You would like to meet your friends at {city} between day {first} and day {last} to tour together.",
-)
-FLIGHTS = "Here are the cities that have direct flights:"
+WORDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("data").joinpath("trip.yaml").read_text("utf-8"))
+"""The sentences of the data set, and the cities of generated problems."""
+FLIGHTS = WORDS["flights"]
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -46,7 +33,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d{1,4})", pattern))
 
 
-_OPENING, _SENTENCES = _pattern(OPENING), [_pattern(sentence) for sentence in (*WINDOWS, *STAYS)]
+_OPENING, _SENTENCES = _pattern(WORDS["opening"]), [*map(_pattern, WORDS["windows"] + WORDS["stays"])]
 _SENTENCE_END = re.compile(r"(?<=\.)(?<!\bSt\.)\s+")  # "St. Gallen" is a city, not a sentence's end
 
 
@@ -90,7 +77,7 @@ def read_trip(prompt: str) -> Trip:
             windows.append(Stay(match["city"], int(match["first"]), int(match["last"])))
         elif match:
             stays[match["city"]] = int(match["days"])
-        elif sentence != TRANSPORT:
+        elif sentence != WORDS["transport"]:
             raise DataError(f"cannot read this sentence of a trip-planning prompt: {sentence[:300]!r}")
     if len(stays) != int(opening["cities"]):
         raise DataError(f"the prompt speaks of {opening['cities']} cities but says how long to stay in {len(stays)}")
@@ -104,12 +91,12 @@ def read_trip(prompt: str) -> Trip:
 
 def write_trip(trip: Trip, rng: np.random.Generator) -> str:
     """The prompt, in the data set's layout, of a trip; wording and the order of flights are drawn from `rng`."""
-    sentences = [OPENING.format(cities=len(trip.stays), days=trip.total_days), TRANSPORT]
+    sentences = [WORDS["opening"].format(cities=len(trip.stays), days=trip.total_days), WORDS["transport"]]
     for city, days in trip.stays.items():
-        sentences.append(str(rng.choice(STAYS)).format(city=city, days=days))
+        sentences.append(str(rng.choice(WORDS["stays"])).format(city=city, days=days))
         for w in trip.windows:
             if w.city == city:
-                sentences.append(str(rng.choice(WINDOWS)).format(city=city, first=w.first, last=w.last))
+                sentences.append(str(rng.choice(WORDS["windows"])).format(city=city, first=w.first, last=w.last))
     both_ways = {(a, b) for a, b in trip.flights if (b, a) in trip.flights}
     listed = [(a, b) for a, b in sorted(trip.flights) if (a, b) not in both_ways or a < b]
     flights = [f"{a} and {b}" if (a, b) in both_ways else f"from {a} to {b}" for a, b in listed]

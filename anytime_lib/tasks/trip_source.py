@@ -14,19 +14,13 @@ import pandas as pd
 
 from anytime_lib.errors import DataError
 from anytime_lib.tasks.sources import read_table, split_source
-from anytime_lib.tasks.trip_problem import Trip, parse_problem, plan_of, plans, write_trip
+from anytime_lib.tasks.trip_problem import WORDS, Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder, replace_file
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
 OFFICIAL = f"https://raw.githubusercontent.com/google-deepmind/natural-plan/{COMMIT}/data/trip_planning.json"
 BLOB = "de8f16dd532578efed5de226fbd8a998441b5f13"  # git's own hash (SHA-1) of that file at that commit
 SIZES = range(2, 11)  # numbers of cities that a generated problem may have
-CITIES = (  # noqa: SIM905
-    "Amsterdam Athens Barcelona Berlin Brussels Bucharest Budapest Copenhagen Dublin Dubrovnik Edinburgh Florence "
-    "Frankfurt Geneva Hamburg Helsinki Istanbul Krakow Lisbon London Lyon Madrid Manchester Milan Munich Mykonos "
-    "Naples Nice Oslo Paris Porto Prague Reykjavik Riga Rome Salzburg Santorini Seville Split Stockholm Stuttgart "
-    "Tallinn Valencia Venice Vienna Vilnius Warsaw Zurich"
-).split()
 
 
 def read_source(source: Any) -> list[tuple[Problem, Problem]]:
@@ -84,7 +78,7 @@ def generate(n_cities: int, seed: int | Sequence[int], unique: bool = False) -> 
     `unique` more events, drawn at random, rule out every other plan.
     """
     rng = np.random.default_rng(seed)
-    route = [str(c) for c in rng.choice(CITIES, n_cities, replace=False)]
+    route = [str(c) for c in rng.choice(WORDS["cities"], n_cities, replace=False)]
     order = [(city, int(rng.integers(2, 6 if n_cities > 3 else 8))) for city in route]
     plan = plan_of(order)
     events = tuple(s for s in plan if rng.random() < 0.4)
