@@ -6,8 +6,6 @@ checker (where there is none, judge and grader) say the same. `shuffled`: the ju
 placebo. What cannot be read is counted, never guessed.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

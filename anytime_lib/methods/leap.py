@@ -5,8 +5,6 @@ gold answers show to be wrong, an explanation of each by the model, given the ri
 level), and a summary of them all (high level).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from anytime_lib.errors import RequestFailed

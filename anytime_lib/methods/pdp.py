@@ -160,13 +160,11 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 
 
 class Pdp(Prompted):
-    """Pairs in context, reasoning only, after the same worked examples as `base`; `by` is who prefers. See `Pairs` for
-    how they are made, and for `answers`.
+    """Pairs in context, reasoning only (see `Pairs`), after the same worked examples as `base`; `by` is who prefers.
 
-    Attributes:
-        prompt: `pdp_plus` shows the winners alone.
-        per_budget: the prompt of a budget holds its own checkpoint's pair alone, so that each budget has a trace of its
-            own; where there is none, the nearest smaller checkpoint's, else the nearest larger one's.
+    The `prompt` pdp_plus shows the winners alone. With `per_budget` the prompt of a budget holds its own checkpoint's
+    pair alone, so that each budget has a trace of its own; where there is none, that of the nearest smaller checkpoint,
+    else of the nearest larger one.
     """
 
     preparation: Pairs

@@ -5,8 +5,6 @@ model's own verdict on them in both orders, then a reasoning with the worse and 
 answer is looked at, and every token of it is inside the budget.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -24,8 +22,7 @@ class PdpPerProblem(Searching):
 
     Stopped before the verdict, it answers from the first attempt; then from the better one; then from the reasoning, as
     far as it got. Where the verdict is a tie or cannot be read, it reasons as `base` does, without the attempts. The
-    judge sees reasoning and answers, the prompt shows reasoning only, as `pdp` does: an answer to the very problem
-    would be repeated rather than reasoned about.
+    judge sees answers, the prompt does not, as in `pdp`: an answer to the very problem would only be repeated.
     """
 
     name = "pdp_per_problem"

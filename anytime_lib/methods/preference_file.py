@@ -5,8 +5,6 @@ Three files in the run's folder: `preferences_<task>.jsonl`, every usable pair w
 trainers such as TRL's; and `preferences_<task>.md`, a card that says how they were made.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import asdict

@@ -4,8 +4,6 @@ Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.0
 pairs are chosen (`methods.synthesis`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
