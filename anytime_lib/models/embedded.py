@@ -3,8 +3,6 @@
 A child process runs llama.cpp's server on the loopback interface, and is reached like any other endpoint.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
@@ -95,7 +93,7 @@ class EmbeddedServer:
             [sys.executable, "-P", *map(str, asked)], stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True
         )
 
-    def __enter__(self) -> EmbeddedServer:
+    def __enter__(self) -> "EmbeddedServer":
         assert self.process.stdout is not None
         limit = threading.Timer(START, self.process.kill)
         limit.start()
