@@ -1,7 +1,5 @@
 """Preference pairs: who prefers, which pairs are chosen, what is written of them, and what is counted, not guessed."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
