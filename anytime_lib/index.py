@@ -80,8 +80,9 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list
 
 def of_methods(cells: pd.DataFrame, *methods: str) -> pd.DataFrame:
     """The cells of these methods; DataError where there are none of one."""
-    if missing := [method for method in methods if method not in {*cells.method}]:
-        raise DataError(f"no cells of method {missing[0]!r}; the table holds {', '.join(cells.method.unique())}")
+    held = list(cells.method.unique())
+    if missing := [method for method in methods if method not in held]:
+        raise DataError(f"no cells of method {missing[0]!r}; the table holds {', '.join(held)}")
     return cells[cells.method.isin(methods)]
 
 

@@ -3,10 +3,11 @@
 import itertools
 import json
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,17 +33,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 # Tries that fail and are billed.
 
 
-class Dice(random.Random):
-    """Every stream dies after a hundred tokens."""
-
-    def randrange(self, *_: Any, **__: Any) -> int:
-        return 99
-
-
 def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config) -> None:
-    server = MisbehavingServer()
-    try:
-        server.fault = lambda body: ("closed_inside" * (body["max_tokens"] == 110), Dice())  # type: ignore[method-assign]
+    dice: Any = SimpleNamespace(randrange=lambda *_: 99)  # every stream dies after a hundred tokens
+    with closing(MisbehavingServer()) as server:
+        server.fault = lambda body: ("closed_inside" * (body["max_tokens"] == 110), dice)  # type: ignore[method-assign]
         settings = config(base_url=server.base_url, budgets=[20, 110], spend_cap_tokens=(cap := 2_000), concurrency=2)
         for _ in range(2):  # what the first run was billed binds the second
             with pytest.raises(SpendCapReached, match="raise the cap"):
@@ -54,8 +48,6 @@ def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config) -> N
             parts = store.requests().query("kind == 'trace'")
         assert len(billed) == tries + 1 and cap / 2 < billed.tokens.sum() <= cap
         assert set(parts.status) == {"partial"} and set(parts.completion_tokens) == {100}
-    finally:
-        server.close()
 
 
 def test_tries_of_a_probe_are_on_the_ledger_too(server: FakeServer, config: Config) -> None:

@@ -31,29 +31,18 @@ def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeSe
             assert trace.tokens_used.tolist() == [2, 5, 9, row.n_tokens]
             assert trace.stopped_naturally.tolist() == [False, False, False, True]
             for cell in trace.itertuples():
-                (sent,) = [r for r in server.requests if not r.get("logprobs") and _answers(store, cell.answer_key, r)]
-                context = sent["messages"][-2]
-                assert context["role"] == "assistant"
-                assert row.text.startswith(context["content"])
-                whole = row.text.encode()[: row.ends[cell.tokens_used - 1]]
-                assert context["content"] == whole.decode(errors="ignore")
+                asked = (store.request(cell.answer_key) or {})["messages"]
+                whole = row.text.encode()[: row.ends[cell.tokens_used - 1]].decode(errors="ignore")
+                assert asked[-2] == {"role": "assistant", "content": whole} and row.text.startswith(whole)
+                assert sum(r["messages"] == asked for r in server.requests) == 1
     before = len(server.requests)
-    again = run_sweep(config(), progress=False)
-    assert len(server.requests) == before
-    assert again.equals(cells)
-
-
-def _answers(store: Store, key: str, request: dict[str, Any]) -> bool:
-    asked = store.request(key)
-    return asked is not None and bool(asked["messages"] == request["messages"])
+    assert run_sweep(config(), progress=False).equals(cells) and len(server.requests) == before
 
 
 def test_a_larger_run_pays_for_what_is_new_alone(server: FakeServer, config: Config) -> None:
     run_sweep(config(), progress=False)
     before = len(server.requests)
-    cells = run_sweep(config(n_samples=3), progress=False)
-    assert len(server.requests) - before == 3 * (1 + 4)
-    assert len(cells) == 3 * 3 * 4
+    assert len(run_sweep(config(n_samples=3), progress=False)) == 3 * 3 * 4
     assert len(run_sweep(config(), progress=False)) == 3 * 2 * 4  # the smaller plan's cells alone
     assert len(server.requests) - before == 3 * (1 + 4)
 
@@ -99,8 +88,7 @@ def test_failed_requests_are_errors_not_wrong_answers(
     assert "exceeds the context size" in caplog.text and "run again" in caplog.text
     server.script = say_something
     before = len(server.requests)
-    healed = run_sweep(config(), progress=False)
-    assert "error" not in set(healed.status)
+    assert "error" not in set(run_sweep(config(), progress=False).status)
     assert len(server.requests) - before == failed.groupby(["problem_id", "sample"]).tokens_used.nunique().sum()
 
 
