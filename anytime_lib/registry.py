@@ -3,8 +3,6 @@
 Built-in ones are imported when first asked for. Their types lie further up: `tasks.base.Task`, `methods.base.Method`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pkgutil import resolve_name

@@ -16,15 +16,8 @@ from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.plots import plot_detectable, plot_power
 from anytime_lib.stats import min_detectable_effect
-from anytime_lib.studies.planning import (
-    VarianceSplit,
-    cost_of_a_sample,
-    design_table,
-    next_dollar,
-    pilot_cells,
-    power_table,
-    variance_split,
-)
+from anytime_lib.studies import planning
+from anytime_lib.studies.planning import VarianceSplit, pilot_cells, power_table, variance_split
 from anytime_lib.sweep.costs import Price
 
 
@@ -124,7 +117,7 @@ def error(split: VarianceSplit, n: float, k: float) -> float:
 @given(st.floats(1e-3, 1), st.floats(1e-3, 1), st.integers(2, 200), st.integers(1, 20), st.floats(0, 50))
 def test_what_is_worth_more_is_by_the_derivatives(between: float, samples: float, n: int, k: int, cost: float) -> None:
     split, step = VarianceSplit("b - a", between, samples, k), 1e-5
-    now, said = error(split, n, k), next_dollar(split, cost)
+    now, said = error(split, n, k), planning.next_dollar(split, cost)
     by_problem = (now - error(split, n * (1 + step), k)) / (n * step * (cost + k))
     by_sample = (now - error(split, n, k * (1 + step))) / (k * step * n)
     worth = float(re.findall(r"worth (\S+) times", said)[0])
@@ -137,10 +130,10 @@ def test_what_is_worth_more_is_by_the_derivatives(between: float, samples: float
 def test_the_best_number_of_samples_is_the_best() -> None:
     split = VarianceSplit("b - a", 0.01, 0.09, 4)
     assert min(range(1, 20), key=lambda k: error(split, 10_000 // (4 + k), k)) in (5, 6, 7)
-    assert "6 samples of each" in next_dollar(split, 4)  # sqrt(.09 / .01 * 4)
-    assert "nothing varied" in next_dollar(VarianceSplit("a", 0.0, 0.0, 4))
-    assert "samples of each buys nothing" in next_dollar(VarianceSplit("a", 0.1, 0.0, 4))
-    assert "problems do not differ" in next_dollar(VarianceSplit("a", 0.0, 0.1, 4), 5)
+    assert "6 samples of each" in planning.next_dollar(split, 4)  # sqrt(.09 / .01 * 4)
+    assert "nothing varied" in planning.next_dollar(VarianceSplit("a", 0.0, 0.0, 4))
+    assert "samples of each buys nothing" in planning.next_dollar(VarianceSplit("a", 0.1, 0.0, 4))
+    assert "problems do not differ" in planning.next_dollar(VarianceSplit("a", 0.0, 0.1, 4), 5)
 
 
 def test_the_effect_shrinks_with_problems_and_samples_and_needs_two() -> None:
@@ -178,16 +171,16 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Callable[..., RunC
 
 def test_what_designs_cost_and_find() -> None:
     cells = cells_of(np.ones((2, 2, 3))).assign(answer_tokens=5)
-    assert cost_of_a_sample(cells, ["base"]) == 4 + 3 * 5  # the trace to its largest budget, an answer at each
-    assert cost_of_a_sample(cells, ["base", "pdp"]) == 2 * 19  # an arm that the pilot lacks costs what the other does
+    assert planning.cost_of_a_sample(cells, ["base"]) == 4 + 3 * 5  # the trace to its end, an answer at each budget
+    assert planning.cost_of_a_sample(cells, ["base", "pdp"]) == 2 * 19  # an arm that it lacks costs what the other does
     keys = [f"{c.problem_id} {c.sample} {min(c.budget, 2)}" for c in cells.itertuples()]  # had ended by budget 2
-    assert cost_of_a_sample(cells.assign(answer_key=keys), ["base"]) == 4 + 2 * 5
+    assert planning.cost_of_a_sample(cells.assign(answer_key=keys), ["base"]) == 4 + 2 * 5
     split, sizes = variance_split(coins(), "base"), {"n_problems": [10, 40], "n_samples": [1, 4]}
-    priced = design_table(split, **sizes, tokens_per_sample=100, price=Price("m", 1, 20))
+    priced = planning.design_table(split, **sizes, tokens_per_sample=100, price=Price("m", 1, 20))
     table = priced.set_index(["n_problems", "n_samples"])
     assert table.tokens[40, 4] == 16_000 and table.dollars[40, 4] == pytest.approx(0.32)
     assert table.detectable[40, 4] < table.detectable[40, 1] < table.detectable[10, 1]
-    assert design_table(split, **sizes, tokens_per_sample=100).dollars.isna().all()
+    assert planning.design_table(split, **sizes, tokens_per_sample=100).dollars.isna().all()
     powers = power_table(coins(), effect=0.1, **sizes, n_simulations=100)
     found, smallest = plot_power(powers, title="a title"), plot_detectable(priced, title="a title")
     for figure, words in ((found, "how often a difference of 0.1"), (smallest, "smallest true difference")):

@@ -21,6 +21,7 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.methods.leap import Leap
 from anytime_lib.registry import method_names
+from anytime_lib.stats.estimate import estimate, with_overall
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.ledger import billed, ledger_table
@@ -210,3 +211,16 @@ def test_published_figures_are_there_with_their_tasks() -> None:
     final = published().query("measure == 'final'").set_index(["model", "method"]).natural_plan_trip
     assert final["grok-3", "base"] == 74.7 and final["grok-3-mini", "pdp"] == 90.7
     assert published().query("measure == 'index'").overall.tolist() == [85.4, 88.7]
+    whole = published().query("measure == 'final'")[["natural_plan_trip", "aime", "gpqa", "overall"]].T
+    assert (whole.iloc[:3].mean() - whole.loc["overall"]).abs().max() < 0.1
+
+
+def test_the_mean_of_tasks_is_that_of_methods_that_ran_on_all() -> None:
+    both = {"base": [0.0, 0.5, 1.0], "pdp": [0.5, 0.5, 1.0]}
+    trips, sums = ([cells_of(np.tile(curve, (3, 1, 1)), m).assign(task=t) for m, curve in both.items()] for t in "ab")
+    sums[0].score = 0.0
+    table = with_overall(estimate(pd.concat([*trips, sums[0]]), n_resamples=50))
+    (row,) = table[table.task == "overall"].itertuples()
+    assert (row.method, row.final, row.average, row.n_problems) == ("base", 0.5, 0.25, 6) and np.isnan(row.low)
+    one = estimate(pd.concat(trips), n_resamples=50)
+    assert with_overall(one) is one

@@ -1,7 +1,5 @@
 """The judge's audit: judges that are known to be right, wrong, biased or contradictory are found to be so."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

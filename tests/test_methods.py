@@ -1,7 +1,5 @@
 """The methods: what each asks, what it spends at every budget, and how a user adds one."""
 
-from __future__ import annotations
-
 import asyncio
 import random
 from collections import Counter

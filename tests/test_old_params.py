@@ -4,8 +4,6 @@
 method, budgets, number of traces, and hashes of its samples, problems, worked examples, pool and traces' keys.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -5,8 +5,6 @@ twelve methods on three tasks against a fake endpoint on a port where nothing li
 `pdp` then are `pdp_answers` now, and four methods ask otherwise.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import lzma

@@ -1,7 +1,5 @@
 """Preference pairs: who prefers, which pairs are chosen, what is written of them, and what is counted, not guessed."""
 
-from __future__ import annotations
-
 import json
 import math
 import re
@@ -9,6 +7,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,13 @@ from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import Context
 from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
 from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.methods.synthesis import ring, strengths, widest_of
+from anytime_lib.registry import load_method
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
@@ -159,6 +160,23 @@ def test_the_widest_gap_is_taken_and_a_tie_is_none(attempts: list[tuple[float, f
     assert not gaps or (found and gaps[found[:2]] == pytest.approx(found[2], abs=1e-6))
     if by == "grader" and found:  # where nothing is rounded
         assert found[:2] == min(pair for pair, gap in gaps.items() if abs(gap) == most)
+
+
+def test_strengths_of_two_groups_are_not_compared() -> None:
+    scores = np.full(5, np.nan)
+    assert widest_of("judge", scores, {(0, 1): 4.0, (2, 3): -5.0}) == (2, 3, -5.0)  # the gap of 0 and 2 is not known
+    assert widest_of("judge", scores, {}) is None and widest_of("judge", scores[:0], {}) is None
+
+
+@pytest.mark.parametrize(("budget", "shown"), [(2, 5), (5, 5), (8, 5), (9, 9), (500, 9)])
+def test_a_budget_without_a_pair_shows_the_nearest_smaller_one(budget: int, shown: int) -> None:
+    task, tried = sums(), Attempt("worse", "", "", "")
+    at = {b: Preference(Problem("p", "sums", "", 0), replace(tried, reasoning=f"cut at {b}"), tried, 1) for b in (9, 5)}
+    context = Context(
+        task, RunConfig().task("aime"), prepared=SimpleNamespace(at_budget=at, preferences=[]), budget=budget
+    )
+    (turn,) = load_method("pdp_at_budget").messages(task.problems(limit=1)[0], context)
+    assert turn["content"].count("ATTEMPT: cut at") == 1 and f"ATTEMPT: cut at {shown}\n" in turn["content"]
 
 
 def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer, run: Config) -> None:

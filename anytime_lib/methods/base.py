@@ -66,14 +66,9 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a method is given beside the problem.
-
-    Attributes:
-        shots: worked examples from the pool, the same for every method.
-        pool: the other problems of the pool; empty unless a method of the run needs them.
-        prepared: what the method's preparation made.
-        budget: the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`).
-    """
+    """What a method is given beside the problem: `shots`, worked examples from the pool, the same for every method;
+    `pool`, its other problems, none unless a method of the run needs them; what its preparation `prepared`; and as
+    `budget` the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`)."""
 
     task: Task
     settings: TaskConfig
@@ -104,11 +99,8 @@ class Session:
     """What a method asks of the model for one sample of one problem; everything is stored and on the ledger.
 
     All but `read_out` count against the budget. They raise BudgetSpent where too little of it is left, which ends a
-    search, and RequestFailed where the reply could not be had, which makes the cells that follow errors.
-
-    Attributes:
-        budgets: at which it is stopped, ascending.
-        spent: tokens so far.
+    search, and RequestFailed where the reply could not be had, which makes the cells that follow errors. `budgets`, at
+    which it is stopped, ascend; `spent` counts the tokens so far.
     """
 
     def __init__(self, client: Client, context: Context, of: Sample) -> None:
@@ -166,14 +158,10 @@ class Session:
 
 @dataclass(frozen=True)
 class BudgetAnswer:
-    """What a method answers when it is stopped at a budget.
-
-    Attributes:
-        used: tokens spent by then, of reasoning and of all else that steered the method; never above `budget`.
-        answer: what it answers, or the failure that kept it from being asked: that cell is then an `error`.
-        stopped: more tokens would change nothing.
-        votes: answers that were read out for it; (): `answer` alone.
-    """
+    """What a method answers when it is stopped at a budget; where a failure kept it from being asked, that: its cell
+    is an `error` then. `used` are the tokens spent by then, of reasoning and of all else that steered it, never
+    above `budget`; `stopped`, whether more tokens would change nothing; `votes`, the answers that were read out for it
+    (none: `answer` alone)."""
 
     budget: int
     used: int

@@ -12,11 +12,8 @@ from anytime_lib.types import Problem, Trace
 @dataclass(frozen=True)
 class Step:
     """What a search holds after it has asked for something: the answer is read out of this trace until the next step.
-
-    Attributes:
-        grows: this trace was being written: stopped meanwhile, its tokens so far answer, else what was held before.
-        last: more tokens would change nothing.
-    """
+    If it `grows`, it was being written: stopped meanwhile, its tokens so far answer, else what was held before. After
+    the `last`, more tokens would change nothing."""
 
     trace: Trace
     grows: bool = False

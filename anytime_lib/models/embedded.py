@@ -3,8 +3,6 @@
 A child process runs llama.cpp's server on the loopback interface, and is reached like any other endpoint.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket
@@ -68,15 +66,13 @@ class EmbeddedModel(Model):
 class EmbeddedServer:
     """A GGUF file behind an OpenAI-compatible server of its own, which is up, at `base_url`, within the context that
     this manages. It also stops when the object is collected, the interpreter ends, or the owning process is killed.
+    EndpointError where the port is taken, or, when the context is entered, the file cannot be loaded.
 
     Args:
         port: 0 for any free port.
         slots: requests that are worked on at the same time, each with `context` tokens.
         context: by default 32,768 in all, but at least 4,096 for each slot, and at most what one of `WEIGHTS` was
             trained for (4,096 for other files); a token takes up to 28 KB.
-
-    Raises:
-        EndpointError: the port is taken; or, when the context is entered, the file cannot be loaded.
     """
 
     def __init__(self, gguf: Path, port: int = 0, slots: int = 4, context: int | None = None) -> None:
@@ -95,7 +91,7 @@ class EmbeddedServer:
             [sys.executable, "-P", *map(str, asked)], stdin=pipe, stdout=pipe, stderr=self._log, start_new_session=True
         )
 
-    def __enter__(self) -> EmbeddedServer:
+    def __enter__(self) -> "EmbeddedServer":
         assert self.process.stdout is not None
         limit = threading.Timer(START, self.process.kill)
         limit.start()

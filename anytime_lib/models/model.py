@@ -127,13 +127,9 @@ class Model:
 async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]]) -> dict[str, Any]:
     """What an endpoint can do, as it is stored; `ask` makes the request in place of `endpoint.chat`, for it is paid.
 
-    Returns:
-        reasoning (returned apart from the text, `shown`; not at all though it is billed, `hidden`; or `none`), tokens
-        (how those of a reasoning are known: see `TokenMode`), dropped (settings and routes that were refused) and owner
-        (who serves).
-
-    Raises:
-        RequestFailed: it does not even answer a tiny request.
+    Returns reasoning (returned apart from the text, `shown`; not at all though it is billed, `hidden`; or `none`),
+    tokens (how those of a reasoning are known: see `TokenMode`), dropped (settings and routes that were refused) and
+    owner (who serves). RequestFailed where it does not even answer a tiny request.
     """
     question, enough = [{"role": "user", "content": QUESTION}], 160  # for the beginning of a reasoning to show itself
     reply = await ask(messages=question, max_tokens=enough, temperature=1.0, seed=1, tokens=True)

@@ -37,9 +37,8 @@ def audit(
     / second / tie; `auc` goes by strength, over attempts at one problem cut at one checkpoint, ties as half. A gold
     score that is NaN counts in no measure that needs it.
 
-    Returns:
-        One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs
-        or triads), n_problems, note.
+    One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs or
+    triads), n_problems, note.
     """
     parts, levels = _parts(comparisons), comparisons.groupby("problem_id", sort=False)["level"].first()
     groups = {"all": levels.index}
