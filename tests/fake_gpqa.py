@@ -2,17 +2,15 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 from anytime_lib.tasks.gpqa import COLUMNS
 
+OFFICIAL = (*COLUMNS, "Canary String")
 
-def official(
-    path: Path,
-    columns: tuple[str, ...] = (*COLUMNS, "Canary String"),
-    n: int = 30,
-    change: dict[str, str] | None = None,
-) -> Path:
-    """A file of `n` rows; `change` puts other cells into its first one."""
+
+def official(path: Path, columns: tuple[str, ...] = OFFICIAL, n: int = 30, change: Any = None) -> Path:
+    """A file of `n` rows; `change` (column -> cell) puts other cells into its first one."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(columns)

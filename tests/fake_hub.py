@@ -14,22 +14,22 @@ import pytest
 from http_server import HttpServer, Request
 from huggingface_hub import constants
 
+Sets = Mapping[str, Mapping[str, bytes]]
 
-def use_hub(
-    monkeypatch: pytest.MonkeyPatch, url: str, home: Path, offline: bool = False, implicit: bool = True
-) -> None:
+
+def use_hub(patch: pytest.MonkeyPatch, url: str, home: Path, offline: bool = False, implicit: bool = True) -> None:
     """Have the hub's clients take `url` for the hub, and keep cache and token in `home`."""
     for key in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(key, raising=False)
+        patch.delenv(key, raising=False)
     for name, value in {
         "ENDPOINT": url, "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_CACHE": str(home / "hub"), "HF_TOKEN_PATH": str(home / "token"), "HF_HUB_OFFLINE": offline,
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": not implicit, "HF_HUB_DISABLE_TELEMETRY": True,
     }.items():  # fmt: skip
-        monkeypatch.setattr(constants, name, value)
+        patch.setattr(constants, name, value)
     for name, value in {"HF_ENDPOINT": url, "HF_DATASETS_CACHE": home / "datasets", "HF_HUB_OFFLINE": offline}.items():
-        monkeypatch.setattr(datasets.config, name, value)
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # the hub's client waits between its tries
+        patch.setattr(datasets.config, name, value)
+    patch.setattr("time.sleep", lambda seconds: None)  # the hub's client waits between its tries
 
 
 class FakeHub(HttpServer):
@@ -39,13 +39,7 @@ class FakeHub(HttpServer):
     bearer of another is told that the terms are not accepted, and all others to log in.
     """
 
-    def __init__(
-        self,
-        sets: Mapping[str, Mapping[str, bytes]],
-        commit: str = "c" * 40,
-        gated: tuple[str, ...] = (),
-        token: str = "",
-    ) -> None:
+    def __init__(self, sets: Sets, commit: str = "c" * 40, gated: tuple[str, ...] = (), token: str = "") -> None:
         self.sets, self.commit, self.gated, self.token = sets, commit, gated, token
         self.asked: list[tuple[str, str, str]] = []
         super().__init__()
@@ -71,9 +65,8 @@ class FakeHub(HttpServer):
             asked = map(unquote, re.findall(r"paths=([^&]*)", request.body.decode()))
             wanted = files if verb == "tree" else [file for file in asked if file in files]
             oid = {file: hashlib.sha1(files[file]).hexdigest() for file in wanted}
-            return request.reply(
-                200, [{"type": "file", "path": f, "size": len(files[f]), "oid": oid[f]} for f in wanted]
-            )
+            listed = [{"type": "file", "path": f, "size": len(files[f]), "oid": oid[f]} for f in wanted]
+            return request.reply(200, listed)
         if verb == "resolve" and rest in files:
             etag = f'"{hashlib.sha256(files[rest]).hexdigest()}"'
             return request.reply(200, files[rest], ETag=etag, X_Repo_Commit=revision)

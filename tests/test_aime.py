@@ -162,9 +162,7 @@ def test_every_wrong_row_that_names_its_contest_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("own_answers")
-def test_a_whole_year_is_compared_where_no_row_names_its_contest(
-    tmp_path: Path,
-) -> None:
+def test_a_whole_year_is_compared_where_no_row_names_its_contest(tmp_path: Path) -> None:
     rows = [{"problem": f"What is {name}?", "answer": answer} for name, answer in reversed(RIGHT.items())]
     path = write(tmp_path / "aime_2024.jsonl", rows)
     assert len(aime_source.read(path)) == 30 and len(aime_source.read(f"{path}#2024")) == 30
@@ -238,32 +236,21 @@ NEW = [
     {"id": 60 + n, "problem": f"2024, {n}?", "answer": 114 + n, "url": f"{WIKI}2024_AIME_II_Problems/Problem_{n}"}
     for n in (1, 2)
 ]
-INDEXED = "".join(
-    json.dumps({"problem_idx": n, "problem": f"2025, {n}?", "answer": n}) + "\n" for n in (15, 16)
-).encode()
+LINES = [json.dumps({"problem_idx": n, "problem": f"2025, {n}?", "answer": n}) for n in (15, 16)]
+INDEXED = "\n".join(LINES).encode()
 PARQUET = io.BytesIO()
 pd.DataFrame(NEW).to_parquet(PARQUET)
 SETS = {
     "gneubig/aime-1983-2024": {"AIME.csv": pd.DataFrame(OLD).to_csv(index=False).encode()},
-    "HuggingFaceH4/aime_2024": {
-        "README.md": b"# AIME",
-        "train-00000-of-00001.parquet": PARQUET.getvalue(),
-    },
+    "HuggingFaceH4/aime_2024": {"README.md": b"# AIME", "train-00000-of-00001.parquet": PARQUET.getvalue()},
     "MathArena/aime_2025": {"train.jsonl": INDEXED},
     "own/two": {"train.jsonl": INDEXED, "test.jsonl": INDEXED},
     "own/gated": {"train.jsonl": INDEXED},
     "own/none": {"README.md": b"# nothing here"},
 }
 
-TROUBLES = (
-    "own/gated",
-    "own/gone",
-    "own/none",
-    "own/two#split=dev",
-    "own/two#config=z",
-    "own/two#revision=v9",
-    "no name",
-)
+TROUBLES = ("own/gated", "own/gone", "own/none", "no name", *(f"own/two#{x}" for x in ("split=dev", "config=z")))
+TROUBLES += ("own/two#revision=v9",)
 
 
 @pytest.mark.usefixtures("own_answers")

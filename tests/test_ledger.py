@@ -153,9 +153,8 @@ def test_the_ledger_adds_up(server: FakeServer, config: Config, prices: str) -> 
     assert len(server.requests) + len(server.probes) == table.requests.sum()
     assert kinds["retry"] == kinds["probe"] == len(server.probes) == 1
     assert table.share.sum() == pytest.approx(1)
-    assert table.dollars.sum() == pytest.approx(
-        (2 * table.prompt_tokens.sum() + 10 * table.completion_tokens.sum()) / 1e6
-    )
+    spent = 2 * table.prompt_tokens.sum() + 10 * table.completion_tokens.sum()
+    assert table.dollars.sum() == pytest.approx(spent / 1e6)
     base = fresh.set_index("method").loc["base"]
     assert base.fresh_reasoning_tokens == 6 * (2 + 5 + 9) + base.reasoning_tokens  # all traces ended by themselves
     answers = table.set_index(["method", "kind"]).completion_tokens["base", "answer"]

@@ -6,9 +6,11 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_gpqa import official
+from test_trip_source import official_row
 
 from anytime_lib import RunConfig
 from anytime_lib.cli import main
@@ -30,14 +32,7 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Files as long as the sources that are fetched: 1,600 trips, 30 problems of a year, 198 questions among 448."""
     folder = tmp_path_factory.mktemp("data")
     trips = [generate(3 + i // 200, i) for i in range(1600)]
-    rows = {
-        f"trip_planning_example_{i}": {
-            "prompt_0shot": trip.text,
-            "cities": "**".join(city for city, _ in trip.gold),
-            "durations": "**".join(str(days) for _, days in trip.gold),
-        }
-        for i, trip in enumerate(trips)
-    }
+    rows = {f"trip_planning_example_{i}": official_row(trip) for i, trip in enumerate(trips)}
     (folder / "trips.json").write_text(json.dumps(rows))
     years = {year: Path(os.environ.get("ANYTIME_BENCH_DATA", ""), f"aime_20{year}.jsonl") for year in (24, 25)}
     for year, path in years.items():
@@ -63,12 +58,7 @@ CASES = [(name, on) for name, path in FILES.items() for on in (False, True)
 
 @pytest.mark.parametrize(("name", "on"), CASES)
 def test_what_it_would_cost_can_be_told(
-    name: str,
-    on: bool,
-    stand_ins: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    name: str, on: bool, stand_ins: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Of all its problems; but one sample of each, and four attempts, are enough to see that they are there."""
     text = switched_on(FILES[name], stand_ins) if on else FILES[name].read_text()

@@ -15,19 +15,20 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks import trip_source
 from anytime_lib.tasks.trip import TASK, grade_official, grade_strict
 from anytime_lib.tasks.trip_problem import read_trip
+from anytime_lib.types import Problem
 
 PROBLEMS = TASK.problems(limit=12, seed=1, difficulty=[3, 10])
 EXAMPLES = "".join(f"TASK: {p.text}\nSOLUTION:\n{TASK.gold_answer(p)}\n\n" for p in PROBLEMS[:5])
-ROWS = {
-    p.id: {
-        "num_cities": str(len(p.gold)),
-        "cities": "**".join(city for city, _ in p.gold),
-        "durations": "**".join(str(days) for _, days in p.gold),
-        "prompt_0shot": p.text,
-        "prompt_5shot": f"{EXAMPLES}TASK: {p.text}\nSOLUTION:\n",
-    }
-    for p in PROBLEMS
-}
+
+
+def official_row(problem: Problem) -> dict[str, str]:
+    """A problem as NATURAL PLAN's file has it."""
+    cities, days = zip(*problem.gold, strict=True)
+    told = {"cities": "**".join(cities), "durations": "**".join(map(str, days)), "num_cities": str(len(cities))}
+    return told | {"prompt_0shot": problem.text, "prompt_5shot": f"{EXAMPLES}TASK: {problem.text}\nSOLUTION:\n"}
+
+
+ROWS = {p.id: official_row(p) for p in PROBLEMS}
 
 
 @pytest.fixture
