@@ -246,6 +246,16 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
     return _finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
 
 
+def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
+    """The judge's accuracy at each checkpoint (rows of `audit`, with columns task and budget): a line for each task."""
+    figure, (ax,) = _panels(width=6.0, height=3.2)
+    _lines(ax, table, "task", x="budget", y="value")
+    ax.axhline(0.5, **_LINE, label="coins")
+    _budget_axis(ax, table.budget.unique())
+    title += f"\nintervals resample problems; n = {table.n.sum()} decisive pairs"
+    return _finish(figure, [ax], x="attempts cut at (tokens, log scale)", y="share that gold agrees with", title=title)
+
+
 def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
     """The bias of every level of the maximum: a panel for each heading and its rows of `maximum_bias` at several values
     of the column `along` (`n_samples`, `n_budgets`)."""

@@ -65,6 +65,14 @@ def test_a_sweep(embedded: EmbeddedServer, tmp_path: Path) -> None:
     assert counters(embedded) == before
 
 
+def test_what_the_server_keeps_of_a_trace_serves_all_its_answers(embedded: EmbeddedServer, tmp_path: Path) -> None:
+    """Of a forced answer's prompt it reads only the turn that asks for it."""
+    run_sweep(settings := config(embedded, tmp_path, budgets=[8, 40, 72]), progress=False)
+    with Store(settings.folder / "store.sqlite") as store:
+        answers = store.requests().query("kind == 'answer'")
+    assert answers.prompt_tokens.max() > 72 and (answers.prompt_tokens - answers.cached_tokens).max() < 32
+
+
 def test_prefill(embedded: EmbeddedServer, tmp_path: Path) -> None:
     cells = run_sweep(config(embedded, tmp_path, answer_via="prefill"), progress=False)
     with Store(tmp_path / "run" / "store.sqlite") as store:

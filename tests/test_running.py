@@ -107,13 +107,13 @@ def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Con
     assert not together.broken
 
 
-def test_checkpoints_of_a_trace_follow_it_in_ascending_order(server: FakeServer, config: Config) -> None:
+def test_checkpoints_of_a_trace_follow_it_from_the_last_to_the_first(server: FakeServer, config: Config) -> None:
     run_sweep(config(concurrency=1), progress=False)
     sent = iter(server.requests)
     for trace in sent:
         assert trace.get("logprobs")
         lengths = [len(next(sent)["messages"][-2]["content"]) for _ in range(4)]
-        assert lengths == sorted(lengths)
+        assert lengths == sorted(lengths, reverse=True)
 
 
 # Caps on spending.

@@ -105,7 +105,7 @@ async def from_attempts(
             except RequestFailed as error:
                 counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
                 return found
-            for budget in checkpoints:
+            for budget in reversed(checkpoints):  # as in a sweep: the longest prompt holds the beginning of all others
                 try:
                     answer = await client.answer(of, trace, budget, settings.answer_cap)
                 except RequestFailed:

@@ -126,7 +126,7 @@ async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Conte
         whole = await _trace(run, of, messages, context.budget)
     except RequestFailed as error:
         return run.finish(*(cell | {"detail": str(error)} for cell in cells))
-    for cell in cells:  # ascending: each answer's prompt begins with the one before, so that prefix caches hit
+    for cell in reversed(cells):  # the longest first: what a server keeps of a prompt, all shorter ones begin with
         budget, trace, answer = cell["budget"], whole, None
         try:
             if trace is None:
