@@ -22,7 +22,7 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 10_500, "spine": 4_450, "spine modules": 31, "tests": 9_650, "fmt: skip": 30, "top level": 10}
+LIMITS = {"library": 10_500, "spine": 4_400, "spine modules": 31, "tests": 9_650, "fmt: skip": 28, "top level": 10}
 """The library at its goal; the rest as it stands, which may only fall (goals: 3,800; 28; 9,500; tables of data). A
 module has 300 lines at most."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
