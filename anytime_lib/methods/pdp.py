@@ -34,9 +34,9 @@ class Pairs(Preparation):
     judge, shown reasoning and answer, compares each attempt with `pool.opponents` others at the same checkpoint: for
     each pool problem and checkpoint n * ceil(opponents / 2) comparisons of n attempts (never more than every two), of
     two requests each; quality is the strength by least squares. By `agreement` only pairs count that the checker (where
-    there is none, gold) orders in the same way; `shuffled` swaps half of the judge's. A gap that is a tie is none; of
-    equal gaps the first in the order of pool and samples is taken. Pairs enter the prompt from the smallest checkpoint
-    to the largest, while they fit in `pool.pair_tokens`; two attempts that both end early are shown once.
+    there is none, gold) orders in the same way; `shuffled` swaps half of the judge's. The largest gap counts however
+    small it is; of equal ones the first in the order of pool and samples. Pairs enter the prompt from the smallest
+    checkpoint to the largest, while they fit in `pool.pair_tokens`; two attempts that both end early are shown once.
 
     What is known of the paper leaves open whether a checkpoint has one pair, as here, or one for each pool problem; how
     attempts are compared (every two: `pool.opponents` of `pool.samples` - 1); whether the judge sees answers; how many

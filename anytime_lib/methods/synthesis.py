@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
-from anytime_lib.methods.judge import SAME, TIE, Judgement, PreferenceSource, agreed, judged, scored, verified
+from anytime_lib.methods.judge import SAME, Judgement, PreferenceSource, agreed, judged, scored, verified
 from anytime_lib.models.tokens import cut
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
@@ -190,13 +190,13 @@ async def compare(
 
 
 def widest_of(by: PreferenceSource, scores: Floats, margins: Mapping[Pair, float]) -> tuple[int, int, float] | None:
-    """The two attempts that differ most in quality, and by how much, where that is no tie; of equals the first. Quality
+    """The two attempts that differ most in quality, and by how much, unless all are equal; of equals the first. Quality
     is the scores (n,), or the strengths by the judge's margins; by `agreement`, of pairs that both order in one way."""
-    n, quality, group, tie = len(scores), scores, np.zeros(len(scores)), SAME
+    n, quality, group = len(scores), scores, np.zeros(len(scores))
     if by not in ("grader", "verifier"):
-        (quality, group), tie = strengths(n, margins), TIE
+        quality, group = strengths(n, margins)
     gaps = np.triu(np.subtract.outer(quality, quality)).round(9)
-    allowed = (np.abs(gaps) > tie) & np.equal.outer(group, group)
+    allowed = (np.abs(gaps) > SAME) & np.equal.outer(group, group)
     if by == "agreement":
         allowed &= gaps * np.subtract.outer(scores, scores).round(9) > 0
     i, j = divmod(int(np.where(allowed, np.abs(gaps), 0).argmax()), n) if n else (0, 0)
