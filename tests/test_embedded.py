@@ -206,13 +206,19 @@ def test_a_stopped_download_goes_on_and_one_fetches_for_all(
     assert at.asked == ["0", *map(str, had)] and had[0] < had[1]
 
 
-def test_no_room(cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_and_no_leave_to_write(
+    cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
     at = places(CONTENT)
-    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=120_000))
-    with refused(DataError, rf"needs 139,604 bytes of disk.* 120,000 are free in {cache / 'models'}; .*ANYTIME_CACHE"):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=160_000))
+    with refused(DataError, rf"needs 179,604 bytes of disk.* 160,000 are free in {cache / 'models'}; .*ANYTIME_CACHE"):
         weights.fetch(ROW)
     part_of(cache, CONTENT[:20_000])
     assert weights.fetch(ROW).read_bytes() == CONTENT and at.asked == ["20000"]
+    monkeypatch.setattr(weights, "WeakFileLock", lambda path: Path("/").mkdir())  # as where nobody may write
+    assert weights.fetch(ROW).read_bytes() == CONTENT  # it is only read
+    with refused(DataError, "cannot write to .*; set ANYTIME_CACHE to a folder"):
+        weights.fetch(replace(ROW, file="another"))
 
 
 def test_names(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

