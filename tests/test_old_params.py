@@ -30,7 +30,7 @@ def short(value: object) -> str:
 
 
 def pool_of(arm: Arm) -> dict[str, Any]:
-    pool = arm.settings.pool.model_dump(exclude={"samples", "opponents"})
+    pool = arm.settings.pool.model_dump(exclude={"samples", "opponents", "verdict_tokens"})
     return {name if "pair" in name else f"pool_{name}": value for name, value in pool.items()}
 
 

@@ -80,10 +80,13 @@ def test_the_models_of_the_paper_share_its_design() -> None:
     """Seven files that differ in model, endpoint, what their authors advise, and room for an answer; no more."""
     configs = [RunConfig.from_yaml(path) for path in PAPER.values()]
     assert len({config.model for config in configs}) == len({config.run for config in configs}) == 7
-    designs = [{name: c.task(name).model_dump(exclude={"answer_tokens"}) for name in c.tasks} for c in configs]
+    caps: Any = {"answer_tokens": True, "options": True, "pool": {"verdict_tokens"}}
+    designs = [{name: c.task(name).model_dump(exclude=caps) for name in c.tasks} for c in configs]
     assert designs == designs[:1] * 7 and {config.n_samples for config in configs} == {configs[0].n_samples}
     most = {name: settings["budgets"][-1] for name, settings in designs[0].items()}
     assert most == {"natural_plan_trip": 4096, "aime": 16384, "gpqa": 16384}
+    room = {None: (4, {}), 2048: (2048, {"leap": {"principle_tokens": 2048}})}  # for reasoning, in whatever is said
+    assert all((config.pool.verdict_tokens, config.options) == room[config.answer_tokens] for config in configs)
     assert all(settings["methods"] == ["base", "leap", "pdp", "pdp_plus"] for settings in designs[0].values())
 
 

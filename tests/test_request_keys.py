@@ -71,7 +71,7 @@ def trace(client: CachedClient) -> Awaitable[Any]:
         (PREFILL, answer(NOTHING, 8), "d9999674c434764838619eae1a23ae306848bf5f4508c75fe9895fdd31bf9249"),
         (
             {},
-            lambda client: judged(client, TASK, PROBLEM, A, B),
+            lambda client: judged(client, TASK, PROBLEM, A, B, 4),
             "c873300cf6644a485fbdd9bcd7173376e89991da78f7317f098d81297ae94b29",
         ),
         (

@@ -119,9 +119,12 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
 def test_preparations_side_by_side_pay_once_and_the_grader_asks_no_judge(server: FakeServer, run: Config) -> None:
     assert synthesised(run(), "grader").preferences
     assert not any(map(judges, server.requests))
-    run_sweep(run(methods=["pdp", "pdp_plus", *(f"pdp_{by}" for by in PREFERENCE_SOURCES[1:])]), progress=False)
+    others = [f"pdp_{by}" for by in ("answers", *PREFERENCE_SOURCES[1:])]
+    run_sweep(run(methods=["pdp", "pdp_plus", "leap", *others]), progress=False)
     with Store(run().folder / "store.sqlite") as store:
-        assert (store.requests().kind != "probe").sum() == len(server.requests) and any(map(judges, server.requests))
+        asked = store.requests().query("kind != 'probe'")
+    assert len(asked) == len(server.requests) and any(map(judges, server.requests))
+    assert len(asked.query("kind == 'trace' and method == 'synthesis'")) == 16  # though 12 tokens are no checkpoint
 
 
 @given(st.integers(0, 70), st.integers(1, 80))
@@ -169,14 +172,34 @@ def test_strengths_of_two_groups_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(("budget", "shown"), [(2, 5), (5, 5), (8, 5), (9, 9), (500, 9)])
-def test_a_budget_without_a_pair_shows_the_nearest_smaller_one(budget: int, shown: int) -> None:
-    task, tried = sums(), Attempt("worse", "", "", "")
-    at = {b: Preference(Problem("p", "sums", "", 0), replace(tried, reasoning=f"cut at {b}"), tried, 1) for b in (9, 5)}
-    context = Context(
-        task, RunConfig().task("aime"), prepared=SimpleNamespace(at_budget=at, preferences=[]), budget=budget
-    )
-    (turn,) = load_method("pdp_at_budget").messages(task.problems(limit=1)[0], context)
-    assert turn["content"].count("ATTEMPT: cut at") == 1 and f"ATTEMPT: cut at {shown}\n" in turn["content"]
+def test_a_budget_without_a_pair_shows_the_nearest_smaller_one_and_no_winner_is_shown_twice(
+    budget: int, shown: int
+) -> None:
+    won, lost = (Attempt(text, "", "", "") for text in ("ended early", ""))
+    at = {b: Preference(Problem("p", "sums", "", 0), won, replace(lost, reasoning=f"cut at {b}"), 1) for b in (5, 9)}
+    prepared = SimpleNamespace(at_budget=dict(reversed(at.items())), preferences=[*at.values()])
+    context = Context(sums(), RunConfig().task("aime"), prepared=prepared, budget=budget)
+    (problem,) = context.task.problems(limit=1)
+    turns = [load_method(f"pdp{end}").messages(problem, context)[0]["content"] for end in ("_at_budget", "", "_plus")]
+    assert [turn.count("ATTEMPT: ended early") for turn in turns] == [1, 2, 1]
+    assert turns[0].count("ATTEMPT: cut at") == 1 and f"ATTEMPT: cut at {shown}\n" in turns[0]
+
+
+def test_a_judge_that_reasons_first_is_read_by_its_letter_if_its_cap_leaves_one(
+    server: FakeServer, run: Config
+) -> None:
+    def reasons(body: dict[str, Any], number: int) -> Any:
+        said = solver(body, number)
+        if judges(body):
+            ((choice,), message) = said[1]["choices"], said[1]["choices"][0]["message"]
+            message |= {"reasoning_content": "A or B", "content": message["content"] if body["max_tokens"] > 9 else ""}
+            choice["logprobs"] = judge_says("A", 3)[1]["choices"][0]["logprobs"]  # of the reasoning's first token
+        return said
+
+    server.script = reasons
+    few, enough = synthesised(run()), synthesised(run(run="more", pool_verdict_tokens=10))
+    assert set(few.comparisons.outcome) == {"unparsed"} and "verdict_tokens" in few.summary()
+    assert enough.preferences and all(p.winner.grade.score > p.loser.grade.score for p in enough.usable)
 
 
 def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer, run: Config) -> None:
@@ -344,7 +367,7 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     config = run(methods=["base", "pdp", "pdp_shuffled"], budgets=[9, 500])
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
-    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "more budgets or pairs" in caplog.text
+    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "budgets or pairs" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
 

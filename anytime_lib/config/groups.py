@@ -77,7 +77,8 @@ class PoolConfig(Group):
     problems: Count = Field(6, description="pool problems on which preferences are synthesised")
     samples: int = Field(3, ge=2, le=1_000_000, description="attempts per pool problem (64 in the paper)")
     budget: Count | None = Field(None, description="reasoning tokens of an attempt at most; None: the largest budget")
-    opponents: Count = Field(2, description="other attempts that the judge compares each with, at every checkpoint")
+    opponents: Count = Field(2, description="other attempts that the judge compares each with; odd: one more")
+    verdict_tokens: Count = Field(4, description="cap on a verdict; as `answer_tokens` where a model reasons first")
     n_pairs: Count = Field(2, description="pairs that pdp_answers shows, and further worked examples of few_shot")
     pair_tokens: int | None = Field(None, description="tokens that the pairs in context may take; None: any")
 

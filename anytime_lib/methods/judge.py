@@ -24,7 +24,6 @@ PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled
 PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
 Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed", "error"]
 
-VERDICT_TOKENS = 4
 TIE = 0.05  # the judge's preferences weaker than this, in nats of log-odds, count as ties
 SAME = 1e-9  # scores no further apart count as equal
 _LETTER = re.compile(r"\W*(?:(?:attempt|answer|option|better)\b\W*)?([AB])\W*(?:\Z|[.,:;\n])", re.IGNORECASE)
@@ -84,11 +83,11 @@ def verdict(said: Sequence[Completion]) -> Judgement:
     return Judgement(_outcome(margin, TIE), margin, (ab, ba), keys)
 
 
-async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt) -> Judgement:
-    """The model's verdict on two attempts."""
+async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt, cap: int) -> Judgement:
+    """The model's verdict on two attempts, each reply of at most `cap` tokens."""
     of, asked = Sample(task, "synthesis", problem), verdict_messages(problem, first.text, second.text)
     try:
-        return verdict([await client.say(of, "judge", order, VERDICT_TOKENS, alternatives=20) for order in asked])
+        return verdict([await client.say(of, "judge", order, cap, alternatives=20) for order in asked])
     except RequestFailed:
         return Judgement("error")
 

@@ -64,11 +64,11 @@ class Pairs(Preparation):
 
         def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
             if self.answers:
-                return compare(client, on.task, self.by, problem, attempts, ring(len(attempts), len(attempts)))
+                return compare(client, on, self.by, problem, attempts, ring(len(attempts), len(attempts)))
             some = sorted({a.reasoning: a for a in reversed(attempts)}.values(), key=attrgetter("sample"))
             if len(some) < len(attempts):
                 counts["cuts like another"] += len(attempts) - len(some)
-            return compare(client, on.task, self.by, problem, some, ring(len(some), pool.opponents))
+            return compare(client, on, self.by, problem, some, ring(len(some), pool.opponents))
 
         cuts, counts = await from_attempts(client, on, checkpoints)
         found = [await together(map(compared, on.problems.pool, cuts[budget])) for budget in checkpoints]
@@ -162,9 +162,9 @@ def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
 class Pdp(Prompted):
     """Pairs in context, reasoning only (see `Pairs`), after the same worked examples as `base`; `by` is who prefers.
 
-    The `prompt` pdp_plus shows the winners alone. With `per_budget` the prompt of a budget holds its own checkpoint's
-    pair alone, so that each budget has a trace of its own; where there is none, that of the nearest smaller checkpoint,
-    else of the nearest larger one.
+    The `prompt` pdp_plus shows the winners alone, each once. With `per_budget` the prompt of a budget holds its own
+    checkpoint's pair alone, so that each budget has a trace of its own; where there is none, that of the nearest
+    smaller checkpoint, else of the nearest larger one.
     """
 
     preparation: Pairs
@@ -184,11 +184,12 @@ class Pdp(Prompted):
             at = context.prepared.at_budget
             pairs = [at[b] for b in sorted(at, key=lambda b: (b > context.budget, abs(b - context.budget)))][:1]
         shown = attrgetter("text" if self.preparation.answers else "reasoning")
-        exemplars = "\n\n".join(
+        exemplars = (
             prompt(f"{self.prompt}.exemplar", problem=p.problem.text, winner=shown(p.winner), loser=shown(p.loser))
             for p in pairs
         )
-        question = prompt(f"{self.prompt}.question", exemplars=exemplars, question=context.task.question(problem))
+        together, asked = "\n\n".join(dict.fromkeys(exemplars)), context.task.question(problem)
+        question = prompt(f"{self.prompt}.question", exemplars=together, question=asked)
         return chain_of_thought(context.task, problem, context.shots, question)
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from anytime_lib.methods.base import Context, Method, Session, chain_of_thought
-from anytime_lib.methods.judge import VERDICT_TOKENS, verdict, verdict_messages
+from anytime_lib.methods.judge import verdict, verdict_messages
 from anytime_lib.methods.search import Searching, Step
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Completion, Problem, Trace
@@ -29,7 +29,7 @@ class PdpPerProblem(Searching):
     attempt_tokens: int | None = None
 
     async def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        most = self.attempt_tokens or max(1, session.budgets[-1] // 8)
+        most, cap = self.attempt_tokens or max(1, session.budgets[-1] // 8), context.settings.pool.verdict_tokens
         messages = chain_of_thought(context.task, problem, context.shots)
         traces, texts, said = list[Trace](), list[str](), list[Completion]()
         for number in range(2):
@@ -39,7 +39,7 @@ class PdpPerProblem(Searching):
             yield Step(traces[0])
             texts.append(f"{traces[number].text}\n{answer.text}".strip())
         for asked in verdict_messages(problem, *texts) if texts[0] != texts[1] else []:
-            said.append(await session.say(asked, VERDICT_TOKENS, "judge", alternatives=20))
+            said.append(await session.say(asked, cap, "judge", alternatives=20))
             yield Step(traces[0])
         if said and (outcome := verdict(said).outcome) in ("first", "second"):
             winner, loser = (0, 1) if outcome == "first" else (1, 0)

@@ -21,7 +21,7 @@ from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
 from anytime_lib.methods.judge import SAME, Judgement, PreferenceSource, agreed, judged, scored, verified
 from anytime_lib.models.tokens import cut
-from anytime_lib.tasks.base import Task, grade_answer
+from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 
 T = TypeVar("T")
@@ -70,8 +70,8 @@ class Synthesis:
             f"{len(self.comparisons)} comparisons (attempts {listed(self.attempts)}; outcomes {listed(outcomes)}; "
             f"left out {listed(self.left_out)})"
         )
-        mend = "more pool problems or samples, more budgets or pairs, a larger pair_tokens or another judge may help"
-        return found if self.preferences else f"{found}; methods that need them are left out; {mend}"
+        mend = "more pool problems, samples, budgets or pairs, a larger pair_tokens or verdict_tokens, or another judge"
+        return found if self.preferences else f"{found}; methods that need them are left out; {mend} may help"
 
 
 def listed(counts: Mapping[Any, int]) -> str:
@@ -90,8 +90,9 @@ async def from_attempts(
     client: Client, on: PrepTask, checkpoints: Sequence[int]
 ) -> tuple[dict[int, list[list[Attempt]]], Counter[str]]:
     """The attempts at each pool problem, by checkpoint (which ascend); how many of them were `made`, `failed`, or had
-    `hidden` reasoning; and how many cuts of those that were made have no answer. Attempts are requests of `synthesis`,
-    whoever asks, so that preparations share them. DataError if the pool shares a problem with the test set."""
+    `hidden` reasoning; and how many cuts of those that were made have no answer. Attempts are requests of `synthesis`
+    of `pool_budget` tokens, whoever asks, so that preparations share them. DataError if the pool shares a problem with
+    the test set."""
     task, settings, problems = on
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
     counts = Counter[str](made=0)
@@ -101,7 +102,8 @@ async def from_attempts(
         of, found = Sample(task, "synthesis", problem, number), dict[int, Attempt]()
         async with client.trace_slots:
             try:
-                trace = await client.trace(of, chain_of_thought(task, problem, problems.shots), checkpoints[-1])
+                asked = chain_of_thought(task, problem, problems.shots)
+                trace = await client.trace(of, asked, settings.pool_budget)
             except RequestFailed as error:
                 counts["hidden" if isinstance(error, HiddenReasoning) else "failed"] += 1
                 return found
@@ -153,9 +155,10 @@ class Compared(NamedTuple):
 
 
 async def compare(
-    client: Client, task: Task, by: PreferenceSource, problem: Problem, attempts: Sequence[Attempt], pairs: list[Pair]
+    client: Client, on: PrepTask, by: PreferenceSource, problem: Problem, attempts: Sequence[Attempt], pairs: list[Pair]
 ) -> Compared:
     """Have these pairs of attempts compared; identical texts are not asked about, and tie."""
+    task, cap = on.task, on.settings.pool.verdict_tokens
     checked = by == "verifier" or (by == "agreement" and getattr(task, "verify", None))
     told = [verified(task, problem, a.answer) if checked else a.grade.score for a in attempts]
     scores = np.array(told, dtype=float)
@@ -167,7 +170,7 @@ async def compare(
         if by in ("grader", "verifier"):
             return scored(told[i], told[j])
         async with client.trace_slots:
-            return await judged(client, task, problem, attempts[i], attempts[j])
+            return await judged(client, task, problem, attempts[i], attempts[j], cap)
 
     said = dict(zip(pairs, await together(verdict(i, j) for i, j in pairs), strict=True))
     margins = {pair: each.margin for pair, each in said.items() if each.margin is not None}

@@ -33,7 +33,7 @@ class Reply:
     reasoning: str = ""  # what came apart from the text, in a field of its own or within tags such as `<think>`
     finish_reason: str = ""  # `stop`, `length` or the server's own word; `interrupted` where the stream died
     ends: list[int] | None = None
-    first: dict[str, float] = field(default_factory=dict)  # the first token's alternatives: text -> nats
+    first: dict[str, float] = field(default_factory=dict)  # of the first token, if nothing was reasoned: text -> nats
     usage: dict[str, Any] = field(default_factory=dict)  # the server's own object; normalised it is:
     prompt_tokens: int = 0
     cached_tokens: int = 0  # part of the prompt's
@@ -137,7 +137,9 @@ class ReplyParser:
         first = {_encodable(str(said)): float(nats) for said, nats in rows if isinstance(nats, int | float)}
         finish, cached = "interrupted" if partial else self.finish_reason, next(filter(None, map(_count, hits)), 0)
         counts = (prompt, min(cached, prompt), completion, reasoning)
-        return Reply(answer, thought, finish, ends, first, usage, *counts, seconds, self.model, estimated)
+        return Reply(
+            answer, thought, finish, ends, {} if thought else first, usage, *counts, seconds, self.model, estimated
+        )
 
 
 def split_think(text: str) -> tuple[str, str]:
