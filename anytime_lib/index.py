@@ -24,15 +24,15 @@ from anytime_lib.errors import DataError
 Order = Literal["pooled", "problem", "trace", "raw", "crossfit"]
 ORDERS: tuple[Order, ...] = ("pooled", "problem", "trace", "raw", "crossfit")
 Axis = Literal["linear", "log"]
+Top = float | Literal["observed"]
 ARM = ["run", "model", "task", "method"]
 """What names an arm: the columns of the cells that tell one curve from another."""
 Floats = NDArray[np.float64]
 
 
 def anytime_index(
-    budgets: ArrayLike, quality: ArrayLike, *, q_max: float | Literal["observed"] = 1.0, running_max: bool = True,
-    axis: Axis = "linear",
-) -> Floats | float:  # fmt: skip
+    budgets: ArrayLike, quality: ArrayLike, *, q_max: Top = 1.0, running_max: bool = True, axis: Axis = "linear"
+) -> Floats | float:
     """The Anytime Index of one or many quality curves: (...) in [0, 1]; a float for a single curve.
 
     Args:

@@ -94,9 +94,15 @@ def _finish(figure: Figure, axes: Sequence[Axes], *, x: str, y: str, title: str)
 
 
 def plot_curves(
-    cells: pd.DataFrame, *, baseline: str = "base", chance: float | None = None, apart: bool = False,
-    simultaneous: bool = False, confidence_level: float = 0.95, **settings: Any,
-) -> Figure:  # fmt: skip
+    cells: pd.DataFrame,
+    *,
+    baseline: str = "base",
+    chance: float | None = None,
+    apart: bool = False,
+    simultaneous: bool = False,
+    confidence_level: float = 0.95,
+    **settings: Any,
+) -> Figure:
     """Quality against budget for every method of one (run, model, task): the best so far of the mean, with bootstrap
     bands, and the mean before the maximum, dotted.
 

@@ -30,6 +30,8 @@ INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_sam
 CAVEATS = {
     "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
     "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
+    "qwen2.5-coder": "Qwen2.5-Coder is a small model, embedded so that everything runs without a key. It reasons, and "
+    "its curves rise; what helps it or does not says nothing about large models.",
     "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
     "finds a truth that is known; they say nothing about any model.",
 }
@@ -71,12 +73,10 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
         # and no two kernels that start at once, in whatever process, take the same ones.
         with tempfile.TemporaryDirectory() as folder:
             sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
-            papermill.execute_notebook(
-                str(notebook), str(target), parameters=settings, progress_bar=False, kernel_name="python3",
-                cwd=str(Path.cwd()),  # relative paths in the params mean the same here and in the kernel
-                extra_arguments=["--log-level=50"],  # a kernel says in the user's terminal that it is shut down
-                config=Config({"KernelManager": sockets}),
-            )  # fmt: skip
+            # A kernel says in the user's terminal that it is shut down; relative paths mean the same in it and here.
+            how: dict[str, Any] = {"extra_arguments": ["--log-level=50"], "cwd": str(Path.cwd()), "progress_bar": False}
+            how |= {"kernel_name": "python3", "config": Config({"KernelManager": sockets})}
+            papermill.execute_notebook(str(notebook), str(target), parameters=settings, **how)
     except papermill.PapermillExecutionError as error:
         why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
         raise AnytimeError(f"{notebook.name}: {why}") from None
@@ -104,12 +104,11 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
     shown: Any = {"index": False, "border": 0, "float_format": lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}"}
     of, again = config.analysis, config.resampling
-    text = page.render(
-        about=about, analysis=of, run=config.label, caveat=caveat(model.name), notebooks=notebooks, calls=calls,
-        figures=sorted(path.stem for path in (folder / "figures").glob("*.png")), seconds=time.time() - since,
-        index=estimate(cells, **again)[INDEX].to_html(**shown), ledger=ledger.to_html(**shown),
-        family=compare_family(cells, of.family, baseline=of.baseline, **again),
-    )  # fmt: skip
+    told = {"about": about, "run": config.label, "caveat": caveat(model.name), "notebooks": notebooks, "calls": calls}
+    told["figures"] = sorted(path.stem for path in (folder / "figures").glob("*.png"))
+    told["index"] = estimate(cells, **again)[INDEX].to_html(**shown)
+    told["family"] = compare_family(cells, of.family, baseline=of.baseline, **again)
+    text = page.render(told, analysis=of, ledger=ledger.to_html(**shown), seconds=time.time() - since)
     cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
@@ -131,9 +130,10 @@ def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFra
 
     failed = cells.status == "error"
     arms = cells.assign(failed=failed, read=(cells.status == "ok").astype(float).mask(failed)).merge(known)
-    return arms.groupby(["task", "method"], sort=False).agg(
-        n=("problem_id", "nunique"), N=("sample", "nunique"), T=("budget", "nunique"),
-        budgets=("budget", lambda budgets: f"{budgets.min()} to {budgets.max()}"), cells=("budget", "size"),
-        missing=("failed", "sum"), read=("read", "mean"), source=("source", listed), revision=("revision", listed),
-        problems_hash=("hash", lambda hashes: digest(sorted(set(hashes)))[:8]),
-    ).round({"read": 3}).assign(seed=config.seed)  # fmt: skip
+    told: dict[str, Any] = {"n": ("problem_id", "nunique"), "N": ("sample", "nunique"), "T": ("budget", "nunique")}
+    told["budgets"] = ("budget", lambda budgets: f"{budgets.min()} to {budgets.max()}")
+    told |= {"cells": ("budget", "size"), "missing": ("failed", "sum"), "read": ("read", "mean")}
+    told |= {"source": ("source", listed), "revision": ("revision", listed)}
+    told["problems_hash"] = ("hash", lambda hashes: digest(sorted(set(hashes)))[:8])
+    table = arms.groupby(["task", "method"], sort=False).agg(**told)
+    return table.round({"read": 3}).assign(seed=config.seed)

@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from string import Template
 
@@ -20,6 +20,14 @@ from anytime_lib.models.embedded import EmbeddedServer
 Config = Callable[..., RunConfig]
 """Makes configs of a small sweep, with what is given changed."""
 matplotlib.use("agg")  # figures are looked at, never shown
+
+
+@contextmanager
+def refused(kind: type[Exception], says: str) -> Iterator[None]:
+    """With one sentence, in which this is found."""
+    with pytest.raises(kind, match=says) as error:
+        yield
+    assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

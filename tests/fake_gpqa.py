@@ -9,13 +9,13 @@ from anytime_lib.tasks.gpqa import COLUMNS
 OFFICIAL = (*COLUMNS, "Canary String")
 
 
-def official(path: Path, columns: tuple[str, ...] = OFFICIAL, n: int = 30, change: Any = None) -> Path:
-    """A file of `n` rows; `change` (column -> cell) puts other cells into its first one."""
+def official(path: Path, columns: tuple[str, ...] = OFFICIAL, n: int = 30, change: Any = None, words: str = "") -> Path:
+    """A file of `n` rows with these words in all cells but domains; `change` (column -> cell) changes the first row."""
     with path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(columns)
         for i in range(n):
-            row = {c: f"rec{i}" if c == "Record ID" else f"{c}, {i} \n" for c in columns}
+            row = {c: f"{c}, {i} {'' if 'domain' in c else words}\n" for c in columns} | {"Record ID": f"rec{i}"}
             if i == 0:
                 row |= {c: cell for c, cell in (change or {}).items() if c in columns}
             rows.writerow(row.values())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import refused
 
 from anytime_lib import Parameters, RunConfig
 from anytime_lib.config import parameter_names
@@ -19,9 +20,8 @@ ROOT, CASES = Path(__file__).parent.parent, Path(__file__).with_name("config_cas
 
 @pytest.mark.parametrize(("settings", "says"), yaml.safe_load(CASES.read_text(encoding="utf-8")))
 def test_mistakes(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says) as error:
+    with refused(ConfigError, says):
         RunConfig(**settings)
-    assert "\n" not in str(error.value)
 
 
 def test_a_pasted_key_is_refused_and_not_repeated() -> None:
@@ -36,9 +36,8 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
 def test_bad_yaml(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.yaml"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"p\.yaml") as error:
+    with refused(ConfigError, r"p\.yaml"):
         RunConfig.from_yaml(path)
-    assert "\n" not in str(error.value)
 
 
 def test_values_per_task() -> None:

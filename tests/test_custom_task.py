@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Config
+from conftest import Config, refused
 from fake_server import FakeServer
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
@@ -132,14 +132,6 @@ def test_what_a_grade_function_may_say() -> None:
         assert (found.score, found.status, found.correct) == (score, status, score == 1)
         assert type(found.score) is float and type(found.correct) is bool
         assert task.grade(problem, "  ").status == "empty"
-
-
-def test_a_grade_function_that_fails_loses_no_answer(config: Config) -> None:
-    run = config(tasks=[make_task("sums", sums, lambda p, t: 1 / 0)], methods=["base"])
-    with pytest.raises(DataError, match=r"the grade function of sums .* sums-"):
-        run_sweep(run, progress=False)
-    with Store(run.folder / "store.sqlite") as store:
-        assert (store.requests().kind == "answer").any()
 
 
 @pytest.mark.parametrize(
@@ -321,9 +313,8 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_traces_that_cannot_be_used(config: Config, tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "t.jsonl").write_text(text)
-    with pytest.raises(DataError, match=says) as error:
+    with refused(DataError, says):
         import_traces(tmp_path / "t.jsonl", config(tasks=["aime"]), "aime")
-    assert "\n" not in str(error.value)
     with pytest.raises(DataError, match="No such file"):
         import_traces(tmp_path / "none.jsonl", config(tasks=["aime"]), "aime")
 

@@ -11,7 +11,6 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +20,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from conftest import refused
 from http_server import HttpServer, Request
 
 from anytime_lib import RunConfig
@@ -36,14 +36,6 @@ DIGEST = sha256(CONTENT).hexdigest()
 ROW = replace(
     weights.WEIGHTS["smollm2-135m"], sha256=DIGEST, bytes=len(CONTENT), part=40_000, packages=["a==1", "b==1", "c==1"]
 )
-
-
-@contextmanager
-def refused(kind: type[Exception], says: str) -> Iterator[None]:
-    """With one sentence, in which this is found."""
-    with pytest.raises(kind, match=says) as error:
-        yield
-    assert "\n" not in str(error.value) and len(str(error.value)) < 600
 
 
 @pytest.fixture
@@ -206,9 +198,7 @@ def test_a_stopped_download_goes_on_and_one_fetches_for_all(
     assert at.asked == ["0", *map(str, had)] and had[0] < had[1]
 
 
-def test_no_room_and_no_leave_to_write(
-    cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_room_and_no_leave(cache: Path, places: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> None:
     at = places(CONTENT)
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=160_000))
     with refused(DataError, rf"needs 179,604 bytes of disk.* 160,000 are free in {cache / 'models'}; .*ANYTIME_CACHE"):

@@ -15,19 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_held_out import HELD, helped
 from test_index import cells_of
+from test_methods import ALL
 from test_synthesis import SMALL
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.methods.leap import Leap
-from anytime_lib.registry import method_names
 from anytime_lib.stats.estimate import estimate, with_overall
 from anytime_lib.studies.equal_cost import AXES, accounts, gains, published
 from anytime_lib.studies.held_out import settle
 from anytime_lib.sweep.ledger import billed, ledger_table
 from anytime_lib.tools.estimate import estimate_run
 
-ALL = [name for name in method_names() if name != "imported"]
 TINY = SMALL | {"n_problems": 2, "n_samples": 1, "budgets": [8, 40], "pool_budget": 40, "pool_problems": 3,
                 "pool_samples": 3, "difficulty": [0, 1]}  # fmt: skip
 

@@ -11,6 +11,7 @@ from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from test_index import cells_of
 from test_synthesis import SMALL, solver
 
 from anytime_lib import Store, make_task, register_task, run_sweep
@@ -114,14 +115,10 @@ def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Con
 @given(st.integers(0, 10**6), st.sampled_from(["index", "quality"]), st.floats(0, 60), st.integers(2, 12))
 def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margin: float, n: int) -> None:
     rng = np.random.default_rng(seed)
-    lift = rng.random()
-    rows = [
-        {"run": "r", "model": "m", "task": "aime", "problem_id": f"p{p}", "method": m, "sample": s, "budget": b,
-         "score": float(rng.random() < 0.3 + (0.6 * lift if m == "pdp" else 0)), "status": "ok"}
-        for p in range(n) for m in ("base", "pdp") for s in range(2) for b in (4, 8)
-    ]  # fmt: skip
+    chances = {"base": 0.3, "pdp": 0.3 + 0.6 * rng.random()}
+    arms = [cells_of((rng.random((n, 2, 2)) < chance).astype(float), m) for m, chance in chances.items()]
     wanted = HeldOutConfig(task="aime", seed=0, n_problems=n, margin=margin, statistic=statistic)
-    found = judge(pd.DataFrame(rows), wanted, SEEN, n_resamples=200)
+    found = judge(pd.concat(arms).assign(task="aime"), wanted, SEEN, n_resamples=200)
     expected = "supported" if found.low > margin else "refuted" if found.high < margin else "undecided"
     expected = "undecided" if found.low == found.high else expected  # a point says nothing of chance
     assert found.outcome == expected and found.low <= found.difference <= found.high

@@ -1,12 +1,12 @@
 """What a run costs, before and after: the estimate, the ledger, prices, and the smallest effect a design finds."""
 
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from conftest import Config
 from fake_server import FakeServer, say_something
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +18,6 @@ from anytime_lib.models.tokens import cut
 from anytime_lib.sweep.costs import Price, load_prices, price_of
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.tools.estimate import estimate_run, made_up_reply, marks_in
-
-Config = Callable[..., RunConfig]
 
 
 @pytest.fixture
@@ -83,7 +81,7 @@ def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config
 @pytest.mark.parametrize("stopped_at", [3, 17, 29])
 def test_an_estimate_of_a_run_that_was_stopped(server: FakeServer, config: Config, stopped_at: int) -> None:
     server.script = lambda body, n: say_something(body, n) if n <= stopped_at else (401, {"error": {"message": "no"}})
-    settings = config(methods=["base"], concurrency=1)
+    settings = config(methods=["base"], concurrency=2)
     with pytest.raises(Exception, match="refuses the key"):
         run_sweep(settings, progress=False)
     server.script = say_something

@@ -5,7 +5,6 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import beta
 from test_index import cells_of
 
 from anytime_lib import anytime_index
@@ -97,12 +96,6 @@ def test_what_was_not_reasoned_saves_nothing_and_what_was_not_graded_is_not_enou
     quality[:, :, 1] = NAN
     found = least_sufficient_budget(cells_of(quality)).iloc[0]
     assert found.budget == 4 and found.n_missing == 200
-
-
-def test_the_bound_is_the_exact_binomial_one_where_nothing_was_lost() -> None:
-    assert upper_bound(np.zeros(30), n_draws=100_000) == pytest.approx(1 - 0.05 ** (1 / 30), abs=2e-3)
-    hits = np.array([1.0] * 3 + [0.0] * 27)
-    assert upper_bound(hits, n_draws=100_000) == pytest.approx(beta.ppf(0.95, 4, 27), abs=3e-3)  # Clopper-Pearson
 
 
 @pytest.mark.parametrize("shape", ["rare", "spread", "skewed"])

@@ -3,11 +3,12 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import Config
 from fake_server import FakeServer, say_something
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,7 +28,6 @@ from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
-Config = Callable[..., RunConfig]
 ALL = [name for name in method_names() if name != "imported"]
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 

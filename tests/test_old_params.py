@@ -39,11 +39,8 @@ def keys_of(config: RunConfig, arm: Arm, model: str, endpoint: str) -> str:
     if not isinstance(arm.method, Prompted) or arm.method.preparation:
         return ""
     nobody: Any = SimpleNamespace(model=SimpleNamespace(name=model, endpoint_id=endpoint))
-    client, context, budgets = (
-        CachedClient(nobody, config.sampling, config.seed),
-        Context(arm.task, arm.settings, arm.problems.shots, arm.problems.pool),
-        arm.settings.budgets,
-    )
+    client, budgets = CachedClient(nobody, config.sampling, config.seed), arm.settings.budgets
+    context = Context(arm.task, arm.settings, arm.problems.shots, arm.problems.pool)
     keys = [
         client.trace_request(of, arm.method.messages(of.problem, replace(context, budget=budget)), budget).key
         for of in arm.samples

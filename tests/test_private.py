@@ -1,32 +1,18 @@
 """A canary: the text of a private question stays in the run's store, and reaches nothing else that is written."""
 
-import csv
 import logging
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_gpqa import OFFICIAL, official
 from fake_server import FakeServer, say_something
 from test_notebooks import STEMS, anytime_run
 
 from anytime_lib import RunConfig, run_sweep
-from anytime_lib.tasks.gpqa import COLUMNS
 
 CANARY = "the chartreuse zeppelin of Ouagadougou"
-
-
-@pytest.fixture
-def questions(tmp_path: Path) -> Path:
-    """A file in GPQA's official columns, made up, with the canary in questions, options and explanations."""
-    path = tmp_path / "gpqa_diamond.csv"
-    with path.open("w", newline="") as file:
-        rows = csv.DictWriter(file, [*COLUMNS, "Explanation", "Canary String"])
-        rows.writeheader()
-        for i in range(24):
-            row = {name: f"{name} {i}: {CANARY}" for name in rows.fieldnames} | {"Record ID": f"rec{i}"}
-            rows.writerow(row | {"Subdomain": "Optics", "High-level domain": "Physics"})
-    return path
 
 
 def quoting(body: dict[str, Any], number: int) -> Any:
@@ -37,9 +23,9 @@ def quoting(body: dict[str, Any], number: int) -> Any:
     return f"{CANARY}: {body['messages'][0]['content'][:150]} {said}" if body.get("logprobs") else f"{said}, {CANARY}"
 
 
-def test_a_private_question_reaches_nothing_but_the_store(
-    questions: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_private_question_reaches_nothing_but_the_store(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The canary is in questions, options and explanations."""
+    questions = official(tmp_path / "gpqa_diamond.csv", (*OFFICIAL, "Explanation"), 24, words=CANARY)
     settings = {"run": "private", "outputs": str(tmp_path), "model": "fake", "tasks": ["gpqa"], "n_problems": 3,
                 "methods": ["base", "pdp"], "source": str(questions), "n_samples": 2, "n_shots": 1, "budgets": [8, 40],
                 "pool_problems": 2, "pool_samples": 2, "pool_budget": 40, "n_resamples": 100}  # fmt: skip

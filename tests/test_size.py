@@ -22,9 +22,9 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 10_500, "spine": 4_400, "spine modules": 31, "tests": 9_650, "fmt: skip": 28, "top level": 10}
-"""The library at its goal; the rest as it stands, which may only fall (goals: 3,800; 28; 9,500; tables of data). A
-module has 300 lines at most."""
+LIMITS = {"library": 10_500, "spine": 4_400, "spine modules": 31, "tests": 9_500, "fmt": 3, "top level": 10}
+"""The library and the tests at their goals; the spine as it stands, which may only fall (goals: 3,800 lines, 28
+modules). What the formatter leaves alone are tables of data, all three. A module has 300 lines at most."""
 HEAVY = {"openai", "pyarrow", "aiohttp", "pydantic", "tokenizers", "sqlite3"}
 
 
@@ -56,7 +56,8 @@ def spine() -> list[Path]:
 def test_the_limits_hold() -> None:
     found = {"library": sum(map(n_lines, modules())), "tests": sum(map(n_lines, TESTS.rglob("*.py")))}
     found |= {"spine": sum(map(n_lines, spine())), "spine modules": len(spine())}
-    found["fmt: skip"] = sum(path.read_text(encoding="utf-8").count("# fmt: skip") for path in modules())
+    texts = "".join(path.read_text(encoding="utf-8") for path in modules())
+    found["fmt"] = texts.count("# fmt: skip") + texts.count("# fmt: off")
     found |= {name_of(path): n_lines(path) for path in modules()} | {"top level": len([*LIBRARY.glob("*.py")])}
     assert {name: n for name, n in found.items() if n > LIMITS.get(name, 300)} == {}
 

@@ -4,7 +4,6 @@ import json
 import math
 import re
 import traceback
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from conftest import Config
 from datasets import load_dataset
 from fake_server import FakeServer, say_something
 from hypothesis import given, settings
@@ -30,8 +30,6 @@ from anytime_lib.registry import load_method
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
-
-Config = Callable[..., RunConfig]
 
 
 def sums(name: str = "sums", private: bool = False, **options: Any) -> CustomTask:
@@ -105,9 +103,8 @@ def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServe
     assert len(decided) and (better == (decided.outcome == "first")).all()  # this judge is right
     for by in ("grader", "verifier", "agreement"):
         assert (found[by].comparisons.outcome == judge.comparisons.outcome).all()
-        assert [p.budget for p in found[by].preferences] == [2, 5, 9] and found[by].preferences == [
-            *found[by].at_budget.values()
-        ]
+        assert [p.budget for p in found[by].preferences] == [*found[by].at_budget] == [2, 5, 9]
+        assert found[by].preferences == [*found[by].at_budget.values()]
         assert all(p.winner.grade.score == 1 > p.loser.grade.score == 0 for p in found[by].usable)
     assert found["grader"].comparisons.log_odds_ab.isna().all() and not found["grader"].usable[0].verdict_keys
     table = judge.comparisons.dropna(subset="log_odds_ab")  # the bias for a place cancels between the two orders
@@ -172,9 +169,7 @@ def test_strengths_of_two_groups_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(("budget", "shown"), [(2, 5), (5, 5), (8, 5), (9, 9), (500, 9)])
-def test_a_budget_without_a_pair_shows_the_nearest_smaller_one_and_no_winner_is_shown_twice(
-    budget: int, shown: int
-) -> None:
+def test_the_nearest_smaller_pair_is_shown_and_no_winner_twice(budget: int, shown: int) -> None:
     won, lost = (Attempt(text, "", "", "") for text in ("ended early", ""))
     at = {b: Preference(Problem("p", "sums", "", 0), won, replace(lost, reasoning=f"cut at {b}"), 1) for b in (5, 9)}
     prepared = SimpleNamespace(at_budget=dict(reversed(at.items())), preferences=[*at.values()])
@@ -185,9 +180,7 @@ def test_a_budget_without_a_pair_shows_the_nearest_smaller_one_and_no_winner_is_
     assert turns[0].count("ATTEMPT: cut at") == 1 and f"ATTEMPT: cut at {shown}\n" in turns[0]
 
 
-def test_a_judge_that_reasons_first_is_read_by_its_letter_if_its_cap_leaves_one(
-    server: FakeServer, run: Config
-) -> None:
+def test_a_judge_that_reasons_first_is_read_by_its_letter(server: FakeServer, run: Config) -> None:
     def reasons(body: dict[str, Any], number: int) -> Any:
         said = solver(body, number)
         if judges(body):
@@ -216,7 +209,9 @@ def test_prompts_show_reasoning_cut_at_each_checkpoint(server: FakeServer, run: 
     """From the smallest to the largest, without answers; `pdp_at_budget` its own checkpoint's or the nearest's."""
     config = run(methods=["base", method])
     made = synthesised(config)
-    run_sweep(config, progress=False)
+    cells = run_sweep(config, progress=False)
+    assert set(cells.method) == {"base", method}
+    assert not {pair.problem.id for pair in made.usable} & set(cells.problem_id)
     asked = [(r["max_tokens"], r["messages"][-1]["content"].split("Now the new problem.")) for r in server.requests]
     shown = {most: {text for of, (text, *more) in asked if of == most and more} for most in (2, 5, 9, 500)}
     wanted = {500: made.preferences}
@@ -407,10 +402,8 @@ def test_the_same_text_is_the_same_problem_whatever_its_gold_and_its_spaces() ->
 def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run: Config, tmp_path: Path) -> None:
     config = run()
     found, folder = synthesised(config), config.folder
-    whole, trl = (
-        load_dataset("json", data_files=str(folder / f), split="train", cache_dir=str(tmp_path / "cache"))
-        for f in ("preferences_sums.jsonl", "preferences_sums_trl.jsonl")
-    )
+    files = [str(folder / f"preferences_{name}.jsonl") for name in ("sums", "sums_trl")]
+    whole, trl = (load_dataset("json", data_files=f, split="train", cache_dir=str(tmp_path / "c")) for f in files)
     assert len(whole) == len(trl) == len(found.usable) > len(found.preferences) > 0
     assert trl.column_names == ["prompt", "chosen", "rejected"]
     for row, p in zip(trl, found.usable, strict=True):

@@ -10,6 +10,7 @@ from threading import Thread
 
 import datasets
 import pytest
+from conftest import refused
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.tasks import trip_source
@@ -81,9 +82,8 @@ def test_bad_files(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "trips.json"
     if content is not None:
         path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(DataError, match=r"trips\.json") as caught:
+    with refused(DataError, r"trips\.json"):
         TASK.problems(str(path))
-    assert "\n" not in str(caught.value)
 
 
 @pytest.fixture
@@ -133,7 +133,6 @@ def test_a_failed_fetch_says_what_to_do(
         monkeypatch.setenv("ANYTIME_CACHE", str(site))  # a file, where the folder should be
     else:
         site.write_bytes(site.read_bytes()[:1000])
-    with pytest.raises(DataError, match=says) as caught:
+    with refused(DataError, says):
         TASK.problems("official")
-    assert "\n" not in str(caught.value)
     assert not list(tmp_path.glob("cache/**/*.json"))  # nothing half is kept

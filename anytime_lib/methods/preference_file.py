@@ -50,13 +50,11 @@ def _lineage(made: Synthesis, pair: Preference) -> dict[str, Any]:
         return asdict(found) | texts | {"grade": found.grade.status, "gold_score": found.grade.score}
 
     verdicts = zip(("chosen first", "rejected first"), pair.verdict_keys, pair.log_odds, strict=False)
-    return {
-        "task": made.task, "problem_id": pair.problem.id, "problem_hash": pair.problem.content_hash,
-        "prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser),
-        "by": pair.by, "margin": pair.margin, "budget": pair.budget, "in_context": pair in made.preferences,
-        "verdicts": [{"order": o, "key": key, "log_odds_of_first": odds} for o, key, odds in verdicts],
-        **made.made_with, "package_version": version("anytime-lib"),
-    }  # fmt: skip
+    row: dict[str, Any] = {"task": made.task, "problem_id": pair.problem.id, "problem_hash": pair.problem.content_hash}
+    row |= {"prompt": shown(pair.problem), "chosen": attempt(pair.winner), "rejected": attempt(pair.loser)}
+    row |= {"by": pair.by, "margin": pair.margin, "budget": pair.budget, "in_context": pair in made.preferences}
+    row["verdicts"] = [{"order": o, "key": key, "log_odds_of_first": odds} for o, key, odds in verdicts]
+    return row | made.made_with | {"package_version": version("anytime-lib")}
 
 
 def _for_trainers(pair: Preference) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
 T = TypeVar("T")
 Pair = tuple[int, int]
 Floats = NDArray[np.float64]
-COLUMNS = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second", "log_odds_ab",
-           "log_odds_ba", "margin", "outcome", "score_first", "score_second"]  # fmt: skip
+_PAIR = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second"]
+COLUMNS = [*_PAIR, "log_odds_ab", "log_odds_ba", "margin", "outcome", "score_first", "score_second"]
 
 
 @dataclass(frozen=True)
@@ -185,8 +185,8 @@ async def compare(
     rows = []
     for (i, j), each in said.items():
         a, b = attempts[i], attempts[j]
-        rows.append((problem.id, problem.level, a.budget, a.sample, b.sample, a.tokens, b.tokens, *each.log_odds,
-                     each.margin, each.outcome, a.grade.score, b.grade.score))  # fmt: skip
+        pair = problem.id, problem.level, a.budget, a.sample, b.sample, a.tokens, b.tokens
+        rows.append((*pair, *each.log_odds, each.margin, each.outcome, a.grade.score, b.grade.score))
     usable = [preference(*pair, v.margin or 0.0) for pair, v in said.items() if v.outcome in ("first", "second")]
     widest = widest_of(by, scores, margins)
     return Compared(rows, usable, widest and preference(*widest))
@@ -208,5 +208,5 @@ def widest_of(by: PreferenceSource, scores: Floats, margins: Mapping[Pair, float
 
 def turned(pair: Preference) -> Preference:
     """A pair with better and worse swapped, and with them what was said of the two."""
-    return replace(pair, winner=pair.loser, loser=pair.winner, margin=-pair.margin,
-                   verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])  # fmt: skip
+    said = replace(pair, margin=-pair.margin, verdict_keys=pair.verdict_keys[::-1], log_odds=pair.log_odds[::-1])
+    return replace(said, winner=pair.loser, loser=pair.winner)

@@ -106,10 +106,8 @@ class Endpoint:
         if max_tokens > STREAM_FROM:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
         if prefill and self.owner not in PREFILL:
-            raise EndpointError(
-                f"{self.base_url} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do); "
-                "set answer_via: turn"
-            )
+            why = f"{self.base_url} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
+            raise EndpointError(f"{why}; set answer_via: turn")
         settings |= PREFILL[self.owner] if prefill else {}
         size = sum(len(message["content"]) for message in messages) // 4 + max_tokens
 

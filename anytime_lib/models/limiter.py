@@ -116,10 +116,8 @@ async def retry(
             limiter.rate_limited(limits.longest if too_long else last.wait)
         if last.final or too_long or failures > limits.retries or (last.limited and clock() > until):
             if not reached:
-                raise EndpointError(
-                    f"no answer from {place} after {tries} tries ({last}); is the server running and the address "
-                    "right? What was stored is kept: run again to go on"
-                )
+                why = f"no answer from {place} after {tries} tries ({last}); is the server running and at that address?"
+                raise EndpointError(f"{why} What was stored is kept: run again to go on")
             advice = f"; the server asks to wait {last.wait:.0f} s: run again after that" if too_long else ""
             raise RequestFailed(f"{last}{advice}{f' ({tries} tries)' if tries > 1 else ''}")
         pause = min(limits.longest, limits.backoff * 2.0 ** (tries - 1)) * (1 + random.random() / 4)

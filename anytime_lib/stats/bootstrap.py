@@ -8,12 +8,11 @@ Evals" (arXiv 2411.00640).
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anytime_lib.index import Axis, Floats, Order, anytime_index, from_means, mean_curve, problem_curves
+from anytime_lib.index import Axis, Floats, Order, Top, anytime_index, from_means, mean_curve, problem_curves
 
 Seed = int | np.random.Generator
 
@@ -35,9 +34,7 @@ class CurveStatistic:
         return self.of(mean_curve(quality, self.order), budgets)
 
 
-def index_of(
-    order: Order = "pooled", *, q_max: float | Literal["observed"] = 1.0, axis: Axis = "linear"
-) -> CurveStatistic:
+def index_of(order: Order = "pooled", *, q_max: Top = 1.0, axis: Axis = "linear") -> CurveStatistic:
     """The Anytime Index, its maximum taken at the level `order` names; NaN where a budget has no graded cell."""
 
     def of(curve: Floats, budgets: list[int]) -> Floats:

@@ -103,10 +103,8 @@ class Comparison:
         said = {1: "better than", -1: "worse than", 0: "not distinguishable from"}[self.direction]
         low, high = self.confidence_interval()
         size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
-        text = (
-            f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
-            f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size})"
-        )
+        text = f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
+        text += f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size})"
         if self.raw is not None:
             low, high = self.raw.confidence_interval()
             text += f"; without the maximum {self.raw.statistic:+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -116,13 +114,12 @@ class Comparison:
     def to_frame(self) -> pd.DataFrame:
         """One row; raw_difference, raw_low and raw_high are those without a maximum."""
         bare = self.raw or self
-        (low, high), (raw_low, raw_high) = self.confidence_interval(), bare.confidence_interval()
-        return pd.DataFrame([{
-            "baseline": self.baseline, "treatment": self.treatment, "difference": self.statistic, "low": low,
-            "high": high, "pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic,
-            "raw_low": raw_low, "raw_high": raw_high, "n_problems": self.n_problems, "n_samples": self.n_samples,
-            "n_missing": self.n_missing, "notes": "; ".join(self.notes),
-        }])  # fmt: skip
+        row: dict[str, Any] = {"baseline": self.baseline, "treatment": self.treatment, "difference": self.statistic}
+        row["low"], row["high"] = self.confidence_interval()
+        row |= {"pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic}
+        row["raw_low"], row["raw_high"] = bare.confidence_interval()
+        row |= {"n_problems": self.n_problems, "n_samples": self.n_samples, "n_missing": self.n_missing}
+        return pd.DataFrame([row | {"notes": "; ".join(self.notes)}])
 
 
 def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
@@ -144,9 +141,14 @@ def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[F
 
 
 def compare(
-    cells: pd.DataFrame, *, baseline: str, treatment: str, order: Order = "pooled",
-    statistic: CurveStatistic | None = None, **settings: Any,
-) -> Comparison:  # fmt: skip
+    cells: pd.DataFrame,
+    *,
+    baseline: str,
+    treatment: str,
+    order: Order = "pooled",
+    statistic: CurveStatistic | None = None,
+    **settings: Any,
+) -> Comparison:
     """The difference in Anytime Index between two methods on the same problems.
 
     Args:
@@ -161,9 +163,15 @@ def compare(
 
 
 def compare_arrays(
-    quality: Floats, budgets: list[int], statistic: CurveStatistic, *, n_resamples: int = 10_000, seed: Seed = 0,
-    with_raw: bool = True, **fields: Any,
-) -> Comparison:  # fmt: skip
+    quality: Floats,
+    budgets: list[int],
+    statistic: CurveStatistic,
+    *,
+    n_resamples: int = 10_000,
+    seed: Seed = 0,
+    with_raw: bool = True,
+    **fields: Any,
+) -> Comparison:
     """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one.
 
     Resamples and random exchanges are of whole problems, the same for both arms; `fields` are of the `Comparison`.

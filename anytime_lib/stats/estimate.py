@@ -12,9 +12,13 @@ from anytime_lib.stats.intervals import interval, simultaneous_interval, widen_n
 
 
 def estimate(
-    cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 10_000, seed: Seed = 0,
+    cells: pd.DataFrame,
+    *,
+    order: Order = "pooled",
+    n_resamples: int = 10_000,
+    seed: Seed = 0,
     confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them.
 
     One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget), average
@@ -56,9 +60,13 @@ def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatisti
 
 
 def band(
-    cells: pd.DataFrame, *, order: Order = "pooled", n_resamples: int = 2_000, seed: Seed = 0,
+    cells: pd.DataFrame,
+    *,
+    order: Order = "pooled",
+    n_resamples: int = 2_000,
+    seed: Seed = 0,
     confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Bootstrap bands of one arm's curve, pointwise and simultaneous, cut off and widened as in `estimate`.
 
     One row per budget: budget, quality, low, high (each budget by itself), low_all, high_all (the whole curve at once,

@@ -122,8 +122,8 @@ def least_sufficient_budget(
         else:
             says = (
                 f"{budgets[least]} tokens are enough: against {largest} they lose at most {max(upper[least], 0.0):.3f} "
-                f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
             )
+            says += f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
         says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
         rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))
     names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]

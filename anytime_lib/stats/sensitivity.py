@@ -19,9 +19,15 @@ _TRACE = [*ARM, "problem_id", "sample"]
 
 
 def difference_variants(
-    cells: pd.DataFrame, *, baseline: str, treatment: str, grades: Mapping[str, pd.DataFrame] | None = None,
-    n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+    cells: pd.DataFrame,
+    *,
+    baseline: str,
+    treatment: str,
+    grades: Mapping[str, pd.DataFrame] | None = None,
+    n_resamples: int = 2_000,
+    seed: Seed = 0,
+    confidence_level: float = 0.95,
+) -> pd.DataFrame:
     """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time; `grades`
     are the cells under other graders.
 

@@ -34,9 +34,14 @@ def true_index(quality: pd.DataFrame, order: Order = "pooled") -> float:
 
 
 def maximum_bias(
-    simulation: Simulation, budgets: Sequence[int], *, n_problems: int = 30, n_samples: int = 8,
-    n_repetitions: int = 200, seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+    simulation: Simulation,
+    budgets: Sequence[int],
+    *,
+    n_problems: int = 30,
+    n_samples: int = 8,
+    n_repetitions: int = 200,
+    seed: int = 0,
+) -> pd.DataFrame:
     """How far the index lies above the truth at each level of the maximum, over many experiments on the same problems
     (evenly spread over the distribution of difficulty).
 
@@ -85,13 +90,14 @@ def error_rates(
         draws: dict[str, Any] = {"n_resamples": n_resamples, "seed": rng, "with_raw": False}
         *nulls, real = (compare_arrays(cells[[0, a]], b, index_of(), **draws) for a in (1, 2, 3, 4))
         none, some = nulls[0].confidence_interval(), real.confidence_interval()
-        rows.append({
+        found = {
             ("alarms: p < .05 without an effect", "5 %"): nulls[0].pvalue < 0.05,
             ("alarms: any of three, Holm", "5 %"): holm([null.pvalue for null in nulls]).min() < 0.05,
             ("interval holds the truth, no effect", "95 %"): none.low <= 0 <= none.high,
             ("interval holds the truth, effect", "95 %"): some.low <= truth <= some.high,
             ("effect found (power)", ""): real.pvalue < 0.05,
-        })  # fmt: skip
+        }
+        rows.append(found)
     share = pd.DataFrame(rows).mean()
     ends = [distributions.binomtest(round(p * n_repetitions), n_repetitions).proportion_ci() for p in share]
     table = pd.DataFrame(list(share.index), columns=["rate", "promised"]).assign(share=share.to_numpy())
@@ -116,9 +122,8 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     if not isinstance(asks, Prompted) or method == "imported":
         raise DataError(f"the truth of {method} is not known: its answers come from no single trace of the respondent")
     problems = split_problems(found, settings, config.seed)
-    nothing = SimpleNamespace(
-        preferences=[], at_budget={}, low=[], summary=""
-    )  # of what a method shows, only its own words count
+    # Of what a method shows, only its own words count.
+    nothing = SimpleNamespace(preferences=[], at_budget={}, low=[], summary="")
     context = Context(found, settings, problems.shots, problems.pool, nothing, settings.budgets[-1])
     effect = respondent.effect_in(asks.messages(problems.test[0], context))
     reached = settings.budgets if method != "direct" else [0] * len(settings.budgets)

@@ -47,10 +47,8 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
         if needed := load_method(method).preparation:
             bill = store.noted("bill", bill_of(run, model, task, needed.name))
         if bill is None or arm.prompt.isna().any():
-            raise DataError(
-                f"what {method} on {task} cost was not noted when it was run; run the sweep again: it calls no model "
-                "for what is stored, and notes it"
-            )
+            why = f"what {method} on {task} cost was not noted when it was run"
+            raise DataError(f"{why}; run the sweep again: it calls no model for what is stored, and notes it")
         once[task, method] = bill["prompt_tokens"] + bill["completion_tokens"]
     spent = graded.astype(dict.fromkeys(costs, float)).groupby(at)[costs].mean()
     table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality).join(spent, on=at)
@@ -66,9 +64,14 @@ GAINS = ["task", "method", "axis", "budget", "tokens", *POINTS, *SAVED, "n_probl
 
 
 def gains(
-    cells: pd.DataFrame, table: pd.DataFrame, *, baseline: str = "base", n_resamples: int = 2_000, seed: int = 0,
+    cells: pd.DataFrame,
+    table: pd.DataFrame,
+    *,
+    baseline: str = "base",
+    n_resamples: int = 2_000,
+    seed: int = 0,
     confidence_level: float = 0.95,
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """What every other method gains on a baseline at each of its budgets, on each account of `AXES`; `cells` are of one
     run, and `table` is what `accounts` made of them.
 

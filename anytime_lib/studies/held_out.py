@@ -80,10 +80,8 @@ def judge(
         when = f"AFTER {n} held-out answers were there: it does not count as written before"
     elif n := seen["after_run"]:
         when = f"after {n} answers of the run itself, before any held-out one"
-    says = (
-        f"{outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} points of "
-        f"{c.statistic} ({told}; criterion first seen {seen['first_seen']}, {when})."
-    )
+    says = f"{outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} points of "
+    says += f"{c.statistic} ({told}; criterion first seen {seen['first_seen']}, {when})."
     return Verdict(outcome, says, difference, low, high)
 
 

@@ -69,7 +69,7 @@ def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
     gold = (pairs.score_first - pairs.score_second).astype(float).apply(np.sign)
     longer = (pairs.tokens_first - pairs.tokens_second).astype(float).apply(np.sign)
     both = (said + gold).notna()
-    each = pd.DataFrame({  # a pair counts where it is not NaN
+    each = {  # a pair counts where it is not NaN
         "accuracy": _agree(said, gold),
         "kappa": (said == gold).where(both),
         "judge_tied": (said == 0).where(both),
@@ -78,8 +78,8 @@ def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
         "order_consistency": (ab * ba < 0).where((ab * ba).notna()),
         "longer_wins": _agree(said, longer),
         "longer_is_better": _agree(gold, longer),
-    })  # fmt: skip
-    problems = each.astype(float).groupby(pairs.problem_id, sort=False)
+    }
+    problems = pd.DataFrame(each, dtype=float).groupby(pairs.problem_id, sort=False)
     cuts = {problem: its.groupby("budget") for problem, its in pairs.groupby("problem_id", sort=False)}
     within = {problem: np.sum([_within(part) for _, part in its], axis=0) for problem, its in cuts.items()}
     columns = pd.MultiIndex.from_product([["auc", "cycles"], ["sum", "count"]])
@@ -133,7 +133,5 @@ def _summary(row: Any) -> str:
         return f"{said} ({row.note})."
     against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
     few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
-    return (
-        f"{said}, interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} what coins would "
-        f"give ({row.chance:.2f}){few}."
-    )
+    said += f", interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} what coins would "
+    return f"{said}give ({row.chance:.2f}){few}."

@@ -22,6 +22,8 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
 
+Sizes = Iterable[int]
+
 
 @dataclass(frozen=True)
 class VarianceSplit:
@@ -51,10 +53,8 @@ class VarianceSplit:
     def summary(self) -> str:
         """One sentence that says where the variance lies."""
         (problems, samples), (of_mean, _) = self.to_frame()[["share", "of_the_mean"]].to_numpy().T
-        said = (
-            f"{problems:.0%} of the variance lies between problems, {samples:.0%} between samples of a problem; of the "
-            f"variance of the mean, {of_mean:.0%} is the problems'"
-        )
+        said = f"{problems:.0%} of the variance lies between problems, {samples:.0%} between samples of a problem; "
+        said += f"of the variance of the mean, {of_mean:.0%} is the problems'"
         return "; ".join([f"{self.what}: {'nothing varies' if np.isnan(problems) else said}", *self.notes])
 
 
@@ -115,9 +115,15 @@ def next_dollar(split: VarianceSplit, cost_problem: float = 0.0) -> str:
 
 
 def power_table(
-    cells: pd.DataFrame, *, effect: float, n_problems: Iterable[int], n_samples: Iterable[int],
-    treatment: str | None = None, n_simulations: int = 1_000, seed: int = 0,
-) -> pd.DataFrame:  # fmt: skip
+    cells: pd.DataFrame,
+    *,
+    effect: float,
+    n_problems: Sizes,
+    n_samples: Sizes,
+    treatment: str | None = None,
+    n_simulations: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
     """How often studies of every size would find a true difference (`effect`, in mean area), by simulation from a
     pilot's cells of one run, model and task, in which the treatment is compared with `base`. Without a treatment both
     arms are drawn from `base`, and problems do not vary in their true difference, the best case.
@@ -169,9 +175,8 @@ def cost_of_a_sample(cells: pd.DataFrame, methods: Collection[str]) -> float:
 
 
 def design_table(
-    split: VarianceSplit, *, n_problems: Iterable[int], n_samples: Iterable[int], tokens_per_sample: float,
-    price: Price | None = None,
-) -> pd.DataFrame:  # fmt: skip
+    split: VarianceSplit, *, n_problems: Sizes, n_samples: Sizes, tokens_per_sample: float, price: Price | None = None
+) -> pd.DataFrame:
     """What each design could find and what it would take, going by the split of the pilot's difference (or of one arm)
     and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with power .8), tokens (output,
     all arms), dollars (of those; NaN where no price is known)."""
@@ -217,7 +222,6 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     options = {"simulated": config.options.get("simulated") or simulated}
     asked = {"tasks": tasks, "options": options, "seed": config.seed, "n_samples": 6, "concurrency": 64}
     cells = run_sweep(RunConfig(run=f"{config.run}-simulated", model="simulated", **asked), progress=False)
-    return cells, (
-        f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
-        f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
-    )
+    told = f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
+    told += f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
+    return cells, told

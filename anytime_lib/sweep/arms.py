@@ -118,10 +118,9 @@ async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Conte
     with user_code(f"the method {method.name}", of.problem):
         messages = method.messages(of.problem, context)
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
-        raise DataError(
-            f"a bug of the method {method.name}: `messages` must return a list of chat messages, each with the texts "
-            f"`role` and `content`; on {of.problem.id} it returned a {type(messages).__name__} that is none"
-        )
+        must = "`messages` must return a list of chat messages, each with the texts `role` and `content`"
+        did = f"on {of.problem.id} it returned a {type(messages).__name__} that is none"
+        raise DataError(f"a bug of the method {method.name}: {must}; {did}")
     try:
         whole = await _trace(run, of, messages, context.budget)
     except RequestFailed as error:
@@ -172,10 +171,9 @@ async def _ask_as_it_goes(run: Run, method: Method, of: Sample, context: Context
         try:
             async for stop in method.answers_by_budget(of.problem, context, session):
                 if not cells or stop.budget != cells[0]["budget"] or not spent <= stop.used <= stop.budget:
-                    raise DataError(
-                        f"{bug} it spent {stop.used} tokens at the budget {stop.budget}, after {spent} before; its "
-                        "stops must be the budgets in ascending order, and none may spend more than its own"
-                    )
+                    must = "its stops must be the budgets in ascending order, and none may spend more than its own"
+                    did = f"it spent {stop.used} tokens at the budget {stop.budget}, after {spent} before"
+                    raise DataError(f"{bug} {did}; {must}")
                 cell, spent, answer = cells.pop(0), stop.used, stop.answer
                 cell |= {"tokens_used": spent, "stopped_naturally": stop.stopped}
                 if isinstance(answer, RequestFailed):

@@ -52,10 +52,8 @@ def load_prices(path: str | None = None) -> tuple[Price, ...]:
         raw = (files("anytime_lib") / "data" / "prices.yaml" if path is None else Path(path)).read_text("utf-8")
         return TypeAdapter(tuple[Price, ...]).validate_python(yaml.safe_load(raw))
     except (OSError, yaml.YAMLError, ValueError) as error:
-        raise ConfigError(
-            f"cannot read the prices in {path!r} ({type(error).__name__}): it must list model, input and output, in "
-            "dollars per million tokens, as anytime_lib/data/prices.yaml does"
-        ) from None
+        must = "list model, input and output, in dollars per million tokens, as anytime_lib/data/prices.yaml does"
+        raise ConfigError(f"cannot read the prices in {path!r} ({type(error).__name__}): it must {must}") from None
 
 
 def price_of(model: str, endpoint: str, prices: str | None = None) -> Price | None:
@@ -98,10 +96,8 @@ class SpendLimit:
         self, price: Price | None, caps: tuple[int | None, float | None], spent: tuple[float, float] = (0, 0)
     ) -> None:
         if caps[1] is not None and price is None:
-            raise ConfigError(
-                "spend_cap_dollars needs a price, and none is known for this model; name a file with its price in "
-                "`prices`, or set spend_cap_tokens"
-            )
+            why = "spend_cap_dollars needs a price, and none is known for this model"
+            raise ConfigError(f"{why}; name a file with its price in `prices`, or set spend_cap_tokens")
         self.price, self.spent, self._reserved = price, np.array(spent, float), np.zeros(2)
         self._caps = np.array([np.inf if cap is None else cap for cap in caps])
         self._in_flight, self._closed, self._settled = 0, False, asyncio.Event()
@@ -120,10 +116,8 @@ class SpendLimit:
                 named = zip(("spend_cap_tokens ({:,.0f})", "spend_cap_dollars ({:.2f})"), self._caps, strict=True)
                 caps = " and ".join(name.format(cap) for name, cap in named if cap < np.inf)
                 spent = f"{self.spent[0]:,.0f} tokens" + (f" (${self.spent[1]:.4f})" if self.price else "")
-                raise SpendCapReached(
-                    f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored; raise the "
-                    "cap and run again to go on from here"
-                )
+                why = f"stopped before a call that could break {caps}: {spent} spent so far, all of it stored"
+                raise SpendCapReached(f"{why}; raise the cap and run again to go on from here")
             self._settled.clear()
             await self._settled.wait()
         self._in_flight += 1

@@ -123,10 +123,8 @@ class CustomTask:
             return no_answer(text, "the grade function read no answer")
         grade = said if isinstance(said, Grade) else Grade(said, said == 1, "ok")
         if not isinstance(grade.score, int | float | np.number | np.bool_) or not 0 <= grade.score <= 1:
-            raise DataError(
-                f"{where} gave a {type(said).__name__} that is no grade on {problem.id}; it must give True, False, a "
-                "score in [0, 1], None, or a Grade with such a score"
-            )
+            must = "it must give True, False, a score in [0, 1], None, or a Grade with such a score"
+            raise DataError(f"{where} gave a {type(said).__name__} that is no grade on {problem.id}; {must}")
         return replace(grade, score=float(grade.score), correct=bool(grade.correct))
 
 

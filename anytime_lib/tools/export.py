@@ -70,9 +70,8 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
     except ImportError:
         raise DataError("Inspect logs need inspect_ai; install it with: pip install 'anytime-lib[inspect]'") from None
     except OSError as error:
-        raise DataError(
-            f"cannot export to {str(folder)!r}: {error.strerror or error}; choose another folder or free some space"
-        ) from None
+        why = f"cannot export to {str(folder)!r}: {error.strerror or error}"
+        raise DataError(f"{why}; choose another folder or free some space") from None
 
 
 def _card(store: Store) -> DatasetCard:
@@ -86,17 +85,13 @@ def _card(store: Store) -> DatasetCard:
         arms = db.execute("""SELECT run, model, task, method, count(DISTINCT problem_id), count(DISTINCT sample),
             count(DISTINCT budget), count(*), sum(status = 'error') FROM cells GROUP BY 1, 2, 3, 4""").fetchall()
         tasks = {name for (name,) in db.execute("SELECT task FROM problems UNION SELECT task FROM requests")}
-    data = DatasetCardData(
-        pretty_name="Anytime reasoning run", license="other", license_name="to-be-chosen",
-        tags=["anytime-reasoning", "llm-evaluation"],
-        configs=[{"config_name": table, "data_files": f"data/{table}.parquet", "default": table == "cells"}
-                 for table in COLUMNS],
-    )  # fmt: skip
-    return DatasetCard.from_template(
-        data, template_str=(files("anytime_lib") / "data" / "dataset_card.md.jinja").read_text("utf-8"),
-        arms=[[*map(shown, arm)] for arm in arms], hidden=[*map(shown, sorted(tasks - gate.public))], tables=COLUMNS,
-        schema=SCHEMA, version=version("anytime-lib"),
-    )  # fmt: skip
+    parts = [{"config_name": t, "data_files": f"data/{t}.parquet", "default": t == "cells"} for t in COLUMNS]
+    about = {"pretty_name": "Anytime reasoning run", "tags": ["anytime-reasoning", "llm-evaluation"]}
+    data = DatasetCardData(**about, license="other", license_name="to-be-chosen", configs=parts)
+    template = (files("anytime_lib") / "data" / "dataset_card.md.jinja").read_text("utf-8")
+    told = {"arms": [[*map(shown, arm)] for arm in arms], "hidden": [*map(shown, sorted(tasks - gate.public))]}
+    told |= {"tables": COLUMNS, "schema": SCHEMA, "version": version("anytime-lib")}
+    return DatasetCard.from_template(data, template_str=template, **told)
 
 
 class Gate:

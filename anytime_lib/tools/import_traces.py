@@ -63,10 +63,8 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     found["sample"] = found["sample"].astype("Int64").fillna(found.groupby("problem_id").cumcount().astype("Int64"))
     matched = found.dropna(subset="problem_id")
     if matched.empty:
-        raise DataError(
-            f"none of the {len(rows)} rows of {path} matches one of the {len(problems)} problems of {task.name}, by id "
-            "or by text; is this the right source?"
-        )
+        why = f"none of the {len(rows)} rows of {path} matches one of the {len(problems)} problems of {task.name}"
+        raise DataError(f"{why}, by id or by text; is this the right source?")
     for again in matched[matched.duplicated(["problem_id", "sample"])].itertuples():
         raise DataError(f"row {again.row} repeats sample {again.sample} of {again.problem_id}")
     requests = []

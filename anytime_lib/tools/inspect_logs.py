@@ -86,9 +86,7 @@ def _sample(gate: Gate, task: str, model: str, cells: pd.DataFrame, problem: dic
     usage = {"input_tokens": prompt - cached, "input_tokens_cache_read": cached, "output_tokens": written}
     usage |= {"total_tokens": prompt + written, "reasoning_tokens": reasoning}
     error = None if scores else {"message": next(iter(failed.values())), "traceback": "", "traceback_ansi": ""}
-    return {
-        "id": gate.name(first["problem_id"]), "epoch": first["sample"] + 1, "input": problem["text"],
-        "target": problem["gold"] or "", "messages": messages, "output": {"model": model, "choices": choices},
-        "scores": scores, "model_usage": {model: usage}, "metadata": {"trace_key": key, "errors": failed},
-        "error": error,
-    }  # fmt: skip
+    sample = {"id": gate.name(first["problem_id"]), "epoch": first["sample"] + 1, "input": problem["text"]}
+    sample |= {"target": problem["gold"] or "", "messages": messages, "scores": scores, "model_usage": {model: usage}}
+    sample |= {"output": {"model": model, "choices": choices}, "metadata": {"trace_key": key, "errors": failed}}
+    return sample | {"error": error}
