@@ -72,7 +72,11 @@ def test_what_it_would_cost_can_be_told(
     told, config = capsys.readouterr().out, RunConfig.from_yaml(params)
     for task in config.tasks:
         assert f"{task}: differences of about" in told
-        assert [m for m in config.task(task).methods if not re.search(rf"{task} +{m} ", told)] == []
+        its = config.task(task)
+        assert [m for m in its.methods if not re.search(rf"{task} +{m} ", told)] == []
+        context = {"paper": 128_000, "local-vllm": 40_960}.get(name.split("/")[0], 4096)  # of a slot, at the least
+        pairs = its.pool.pair_tokens or 2 * sum(its.checkpoints)  # which, with what is written after them, must fit
+        assert pairs + its.budgets[-1] + its.answer_cap < context
     assert name not in PAPER or "no price is known" not in told
 
 
