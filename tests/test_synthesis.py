@@ -201,7 +201,6 @@ def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer,
     assert len(asked) == len(set(asked)) == 2 * len(table)
     for _, at in table.groupby(["problem_id", "budget"]):  # those that are the same so far count as one
         assert len(at) == len(ring(len({*at["first"], *at["second"]}), 2))
-    assert table.budget.unique().tolist() == [2, 5, 9]
 
 
 @pytest.mark.parametrize("method", ["pdp", "pdp_at_budget", "pdp_plus", "pdp_answers"])
@@ -248,12 +247,14 @@ def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> Non
     server.script = lambda body, n: "Both are fine" if judges(body) else solver(body, n)
     found = synthesised(run())
     assert not found.preferences and not found.usable and set(found.comparisons.outcome) == {"unparsed"}
-    assert f"no usable preference pairs from {len(found.comparisons)} comparisons" in found.summary()
-    assert "left out 3 checkpoints without a pair" in found.summary()
-    server.script = lambda body, n: (400, {"error": {"message": "no"}}) if body.get("logprobs") else solver(body, n)
-    found = synthesised(run(run="failing"))
-    assert found.attempts["failed"] == 16
-    assert "0 comparisons (attempts 0 made, 16 failed; outcomes none" in found.summary()
+    assert re.search(f"no usable .* {len(found.comparisons)} comparisons .* 3 checkpoints without a", found.summary())
+    spent = {"prompt_tokens": 1, "completion_tokens": 99, "completion_tokens_details": {"reasoning_tokens": 99}}
+    hides = server.completion({"max_tokens": 9, "model": "fake"}, "so") | {"usage": spent}
+    for kind, reply in {"failed": (400, {"error": {"message": "no"}}), "hidden": (200, hides)}.items():
+        server.script = lambda body, n, reply=reply: reply if body.get("logprobs") else solver(body, n)
+        found = synthesised(run(run=kind))
+        assert f"0 comparisons (attempts 0 made, 16 {kind}; outcomes none" in found.summary()
+        assert ("a server that shows its reasoning may help" in found.summary()) == (kind == "hidden")
 
 
 def test_a_checker_is_needed_for_pairs_by_verifier(run: Config) -> None:

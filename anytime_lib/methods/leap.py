@@ -38,7 +38,9 @@ class Principles:
         """One sentence on what was learned, or why nothing was."""
         attempts = listed(self.attempts)
         found = f"{self.task}: {len(self.low)} principles from {self.mistakes} mistakes (attempts {attempts})"
-        return found if self else f"{found}, so leap is left out. More pool problems or samples may help"
+        return (
+            found if self else f"{found}, so leap is left out; more pool problems, samples or principle_tokens may help"
+        )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,7 @@ class Synthesis:
             f"left out {listed(self.left_out)})"
         )
         mend = "more pool problems, samples, budgets or pairs, a larger pair_tokens or verdict_tokens, or another judge"
+        mend = "a server that shows its reasoning" if self.attempts.get("hidden") else mend
         return found if self.preferences else f"{found}; methods that need them are left out; {mend} may help"
 
 
