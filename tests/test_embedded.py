@@ -192,6 +192,8 @@ def test_a_stopped_download_goes_on_and_one_fetches_for_all(
     stop.set()  # as where nobody waits for it any more
     with pytest.raises(asyncio.CancelledError):
         weights.fetch(ROW, stop)
+    with weights.WeakFileLock(part.with_suffix(".lock")), ThreadPoolExecutor(1) as thread:  # another fetches
+        assert isinstance(thread.submit(weights.fetch, ROW, stop).exception(), asyncio.CancelledError)
     had, at.stops = [*had, part.stat().st_size], 10**6
     with ThreadPoolExecutor(3) as threads:
         assert {path.read_bytes() for path in threads.map(weights.fetch, [ROW] * 3)} == {CONTENT}
@@ -205,7 +207,7 @@ def test_no_room_and_no_leave(cache: Path, places: Callable[..., Hub], monkeypat
         weights.fetch(ROW)
     part_of(cache, CONTENT[:20_000])
     assert weights.fetch(ROW).read_bytes() == CONTENT and at.asked == ["20000"]
-    monkeypatch.setattr(weights, "WeakFileLock", lambda path: Path("/").mkdir())  # as where nobody may write
+    monkeypatch.setattr(weights, "WeakFileLock", lambda path, timeout: Path("/").mkdir())  # as where nobody may write
     assert weights.fetch(ROW).read_bytes() == CONTENT  # it is only read
     with refused(DataError, "cannot write to .*; set ANYTIME_CACHE to a folder"):
         weights.fetch(replace(ROW, file="another"))

@@ -103,17 +103,19 @@ def alias(file: str, sha256: str) -> str:
 def fetch(model: Weights, stop: threading.Event | None = None) -> Path:
     """A model's file in the cache folder, downloaded once; its hash is checked at every use (about 1 GB/s). A download
     that was interrupted, by setting `stop` or otherwise, goes on from where it was."""
-    target = cache_folder() / "models" / model.file
+    target, stop = cache_folder() / "models" / model.file, stop or threading.Event()
 
     def there() -> bool:
         return target.is_file() and sha256_of(target) == model.sha256
 
     try:
-        if not there():
+        while not there():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with WeakFileLock(target.with_suffix(".lock")):  # one process downloads, the others wait for its file
+            with suppress(TimeoutError), WeakFileLock(target.with_suffix(".lock"), timeout=1):  # one fetches for all
                 if not there():
-                    _download(model, target, stop or threading.Event())
+                    _download(model, target, stop)
+            if stop.is_set():
+                raise asyncio.CancelledError
     except OSError as error:
         says = f"cannot write to {target.parent} ({error.strerror or error})"
         raise DataError(f"{says}; set ANYTIME_CACHE to a folder") from None
