@@ -44,7 +44,7 @@ def test_turns() -> None:
     turn = TASK.question(PROBLEM)
     assert isinstance(TASK, Task)
     assert turn.startswith("What is ${x}$ if $a+b$?")
-    assert turn.endswith(r"put it in \boxed{} at the end.") and "18" not in turn
+    assert turn.endswith("an integer from 0 to 999.") and "18" not in turn
     assert not re.search(r"\d|\bN\b|Answer:", TASK.answer_prompt(PROBLEM))  # nothing to be copied for an answer
     assert extract_integer(TASK.answer_prompt(PROBLEM)) is None  # an echo of the prompt is no answer
 
