@@ -16,7 +16,7 @@ import openai
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.failures import RetryableError, ServerError, one_line
 from anytime_lib.models.tokens import ends_of
-from anytime_lib.tasks.said import CLOSED, OPENED
+from anytime_lib.tasks.said import split_thinking
 from anytime_lib.types import Message
 
 _BROKEN = ("error", "abort", "network_error", "insufficient_system_resource")
@@ -126,7 +126,7 @@ class ReplyParser:
             raise RetryableError("the server's reply holds no text", billed=billed)
         if messages and messages[-1]["role"] == "assistant":  # which some servers repeat before they continue it
             text = text.removeprefix(messages[-1]["content"])
-        thought, answer = (apart, text) if apart else split_think(text)
+        thought, answer = (apart, text) if apart else split_thinking(text)
         ends = None
         # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
         joined = completion - len(self.tokens) > 1 and all("id" in token for token in self.tokens)
@@ -140,17 +140,6 @@ class ReplyParser:
         return Reply(
             answer, thought, finish, ends, {} if thought else first, usage, *counts, seconds, self.model, estimated
         )
-
-
-def split_think(text: str) -> tuple[str, str]:
-    """(reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat templates that
-    open the tag themselves). A text that only mentions the tag is an answer."""
-    opened = OPENED.match(text.lstrip())
-    inside = text.lstrip()[opened.end() :] if opened else text
-    closed = CLOSED.search(inside)
-    if closed and (opened or not OPENED.search(inside, 0, closed.start())):
-        return inside[: closed.start()], inside[closed.end() :].lstrip()
-    return (inside, "") if opened else ("", text)
 
 
 def reasoning_of(reply: Mapping[str, Any]) -> str:
@@ -170,7 +159,7 @@ def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
     """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does. `ends`
     are its token boundaries, if they are known; if not, a token has a byte at the least."""
     text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and not OPENED.search(text)) or (not text and billed > 1):
+    if (told and not reply["reasoning"] and not split_thinking(text)[0]) or (not text and billed > 1):
         return f"the model spent {told or billed} tokens of reasoning that the server does not show; it cannot be cut"
     expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
     if expected - shown > max(16, expected // 4):

@@ -16,19 +16,55 @@ _LETTERS = (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x
 _SIGNS |= {code: unicodedata.normalize("NFKC", chr(code)) for code in _LETTERS}
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
-_NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reasoning)"
-OPENED = re.compile(rf"(?i)<{_NAMES}>|◁think▷|\[THINK\]|<\|begin_of_thought\|>|<\|channel\|>analysis")
-CLOSED = re.compile(rf"(?i)</{_NAMES}>|◁/think▷|\[/THINK\]|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>")
+_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale)"
+# Around thinking: <think>, <seed:think>, <|begin_of_thought|>, ◁think▷, [THINK], <|channel>thought, and the channels of
+# harmony, with their tokens ("<|channel|>analysis<|message|>") or stripped of them ("analysisWe need").
+_TAG = re.compile(
+    rf"""(?ix)
+    (?P<opened> (?:<\|?|&lt;|◁) (?!end_)(?:\w{{1,20}}[:_])? {_NAME} (?:\s[^<>]{{0,99}})? (?:\|?>|&gt;|▷)
+      | \[think(?:ing)?\] | <\|channel>thought | \A\s{{0,9}}analysis(?-i:(?=[A-Z]))
+      | (?:<\|start\|>assistant)? <\|channel\|>\s?(?:analysis|commentary)
+        (?: [^<]{{0,80}} (?:<\|constrain\|>\w*)? <\|message\|> )? )
+  | (?P<closed> (?:<\|?/|&lt;/|◁/) (?:\w{{1,20}}[:_])? {_NAME} \s? (?:\|?>|&gt;|▷)
+      | \[/think(?:ing)?\] | <\|?end_(?:of_)?{_NAME}\|?> | <channel\|> | (?-i:assistantfinal)
+      | (?:<\|end\|>\s?)? (?:<\|start\|>assistant)? <\|channel\|>\s?final (?: [^<]{{0,80}} <\|message\|> )? )"""
+)
+_MENTIONING = re.compile(r"(?i)(?:\b(?:the|an?|tags?|tokens?|write|use)\s|[`“‘])\Z")
 _STOP = re.compile(r"(?:<\|(?:im_end|eot_id|endoftext|end)\|>|</s>)\s*\Z")
 _HTML = re.compile(
     r"(?i)<\|(?:begin|end)_of_solution\|>|<(?:/?(?:b|i|u|em|strong|span|code|mark|sup)|(?P<block>/?(?:br|p|div|li|td|tr|h[1-6])))(?:\s[^<>]{0,80})?/?>"
 )
 
 
+def split_thinking(text: str) -> tuple[str, str]:
+    """What of a text was thought and what was said, by its tags, whatever they are called; ("", text) if it has none.
+
+    Thinking that never ends goes to the end of the text; thinking that ends without a beginning (chat templates open it
+    in the prompt) began with the text. What is said before and after stands on lines of its own. A tag that is only
+    mentioned ("the tag <think>") is part of what is said.
+    """
+    parts, at, begun, inside, mentioned = list[tuple[bool, str]](), 0, 0, False, False
+    for tag in _TAG.finditer(text):
+        if tag["opened"]:
+            mentioned = not inside and bool(_MENTIONING.search(text[max(0, tag.start() - 9) : tag.start()]))
+            skipped = inside or mentioned
+        else:
+            skipped, mentioned = mentioned, False
+        if not skipped:
+            parts.append((inside, text[at : tag.start()]))
+            if tag["closed"] and not inside:
+                begun = len(parts)  # all of these were thought
+            at, inside = tag.end(), bool(tag["opened"])
+    if not parts:
+        return "", text
+    parts.append((inside, text[at:]))
+    thought = "".join(part for i, (thinking, part) in enumerate(parts) if thinking or i < begun)
+    return thought, "\n".join(part for thinking, part in parts[begun:] if not thinking and part.strip()).lstrip()
+
+
 def said(text: str) -> str:
-    """What is said after any thinking, in plain signs. Thinking that does not end leaves what stands before it."""
-    *_, text = CLOSED.split(text)
-    text = OPENED.split(text, maxsplit=1)[0].strip()
+    """What is said outside of any thinking, in plain signs."""
+    text = split_thinking(text)[1].strip()
     text = ("…" * (len(text) > LONGEST) + text[-LONGEST:]).translate(_SIGNS)
     return _STOP.sub("", _HTML.sub(lambda tag: "\n" if tag["block"] else "", text)).strip()
 
