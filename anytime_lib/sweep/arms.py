@@ -66,7 +66,8 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
         attempts = run.store.attempts()
-        run.store.note("bill", about, attempts.loc[attempts.key.isin(client.keys), TOKENS].sum().to_dict())
+        spent = attempts.loc[attempts.key.isin(client.keys), TOKENS].sum().tolist()
+        run.store.note("bill", about, dict(zip(TOKENS, spent, strict=True)))
     if run.folder:
         preparation.save(made, run.folder)
     if not made:
