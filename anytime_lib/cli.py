@@ -101,6 +101,9 @@ def _run(asked: argparse.Namespace) -> None:
             rows = import_traces(asked.traces, config, asked.task)
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
+            for model, own in rows.dropna(subset="problem_id").groupby("model"):
+                said = f"mean score {own.score.mean():.3f} of {own.score.count()} answers recorded with them"
+                print(f"{model or 'traces'}: {said}, {own.score.isna().sum()} traces have none")
             print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:

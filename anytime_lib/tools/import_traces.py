@@ -1,19 +1,27 @@
 """How does reasoning that others recorded get into a run?
 
-Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. Columns of a row:
+Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row may have:
 
     id          the problem's id (also: problem_id), or
-    problem     its text (also: prompt), the same but for spaces
-    reasoning   what was thought (also: reasoning_content); `response` or `completion` if it holds <think>...</think>
-    tokens      its length as billed (also: reasoning_tokens); may be missing
+    problem     its text (also: TEXTS), if need be in another copy's TeX
+    reasoning   what was thought (also: THOUGHTS); or within the whole reply (WHOLES) between tags such as <think>
+    prediction  what was said (also: SAID), where nothing is said after the thinking
+    tokens      length of the reasoning as billed (also: reasoning_tokens)
     sample      its number; else rows are counted in their order
-    model       whose it is; may be missing
+    model       whose it is
+
+Many public sets call the right answer `answer` or `final_answer`: a column of that name that is right in every row is
+taken for that, and so is `answer` beside whole replies.
 """
 
 import json
 import logging
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from functools import cache
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import pandas as pd
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
@@ -24,21 +32,33 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
-from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.base import Task, grade_answer
+from anytime_lib.tasks.said import split_thinking
 
 log = logging.getLogger(__name__)
 
-# It may be a number, which tables write as 4.0.
+CHATS = ("messages", "conversations")
+TEXTS = ("problem", "question", "prompt", "instruction", "input", *CHATS)
+THOUGHTS = ("reasoning", "reasoning_content", "thinking", "deepseek_reasoning", "deepseek_thinking_trajectory")
+THOUGHTS += ("gemini_thinking_trajectory", "thinking_trajectories", "reasoning_trace", "trace")
+WHOLES = ("completion", "response", "generation", "generations", "output", "model_output", "model_answer")
+WHOLES += ("model_response", "generated_text", "generated_solution", "text", *CHATS)
+SAID = ("prediction", "final_answer", "model_answer", "response", "completion", "content", "deepseek_solution")
+SAID += ("deepseek_attempt", "gemini_attempt", "answer")
+
+# It may be a number, which tables write as 4.0, or a plan in JSON.
 Name = Annotated[str, BeforeValidator(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value))]
 
 
 class Recorded(BaseModel):
-    """One row of a file, by its number."""
+    """One trace of a file, by the number of its row; with what was said, and in which column ("": in the reply)."""
 
     row: int
     reasoning: str
+    said: Name = ""
+    said_in: str = ""
     id: Name = Field("", validation_alias=AliasChoices("id", "problem_id"))
-    text: str = Field("", validation_alias=AliasChoices("problem", "prompt"))
+    text: str = ""
     tokens: int = Field(0, ge=0, lt=2**31, validation_alias=AliasChoices("tokens", "reasoning_tokens"))
     sample: int | None = Field(None, ge=0, lt=2**31)
     model: Name = ""
@@ -50,16 +70,16 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
     row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
-    One row per row of the file: row, problem_id (missing where no problem matches), sample, model, tokens (as billed; 0
-    where not told).
+    One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
+    billed; 0 where not told), score and status of what the model itself said (missing where it said nothing).
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path))
     settings = config.task(task.name)
     limit, part = (None, "all") if settings.source else (settings.n_problems, "test")
     problems = {p.id: p for p in task.problems(settings.source, limit, config.seed, part, settings.difficulty)}
-    by_text = {_squeezed(problem.text): id for id, problem in problems.items()}
+    texts = {id: problem.text for id, problem in problems.items()}
     found = pd.DataFrame([row.model_dump() for row in rows])
-    found["problem_id"] = [row.id if row.id in problems else by_text.get(_squeezed(row.text)) for row in rows]
+    found["problem_id"] = [row.id if row.id in problems else _named(row.text, texts) for row in rows]
     found["sample"] = found["sample"].astype("Int64").fillna(found.groupby("problem_id").cumcount().astype("Int64"))
     matched = found.dropna(subset="problem_id")
     if matched.empty:
@@ -67,6 +87,15 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         raise DataError(f"{why}, by id or by text; is this the right source?")
     for again in matched[matched.duplicated(["problem_id", "sample"])].itertuples():
         raise DataError(f"row {again.row} repeats sample {again.sample} of {again.problem_id}")
+    found["score"], found["status"] = float("nan"), None
+    for row in matched[matched.said != ""].itertuples():
+        grade = grade_answer(task, problems[str(row.problem_id)], str(row.said), "stop")
+        found.loc[row.Index, ["score", "status"]] = grade.score, grade.status
+    for column in ("answer", "final_answer"):
+        own = (found.said_in == column) & found.score.notna()
+        if own.any() and (found.score[own] == 1).all():
+            log.warning("%s: %r is right in every row, so it is not taken for what the model said", path, column)
+            found.loc[own, ["score", "status"]] = None
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -87,41 +116,72 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    return found[["row", "problem_id", "sample", "model", "tokens"]]
+    return found[["row", "problem_id", "sample", "model", "tokens", "score", "status"]]
 
 
 def read_rows(path: Path) -> list[Recorded]:
-    """The rows of a JSONL file."""
+    """The traces of a JSONL file."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at the line ends of Unicode
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the traces {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
-    rows = []
+    rows = dict[int, dict[str, Any]]()
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"row {number} of {path}"
         try:
-            row = {k: v for k, v in json.loads(line).items() if str(v).strip() not in ("", "None", "nan")}
+            if line.strip():
+                row = json.loads(line)
+                rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
-            raise DataError(f"{where} is no JSON object") from None
-        whole = next((row[name] for name in ("response", "completion") if "</think>" in str(row.get(name))), "")
-        thought = str(row.get("reasoning", row.get("reasoning_content", whole))).strip()
-        reasoning = thought.partition("</think>")[0].split("<think>", 1)[-1]
-        if not reasoning.strip():
-            raise DataError(
-                f"{where}: no reasoning can be read; it must be in reasoning or reasoning_content, or within "
-                f"<think>...</think> in response or completion; the row's columns are: {', '.join(row) or 'none'}"
-            )
-        try:
-            rows.append(Recorded.model_validate(row | {"row": number, "reasoning": reasoning}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise DataError(f"{where}, {first['loc'][0]!r}: {first['msg']}; correct it or leave it out") from None
-    if not rows:
+            raise DataError(f"row {number} of {path} is no JSON object") from None
+    thinks = {name for row in rows.values() for name in WHOLES for t in _texts(row, name) if split_thinking(t)[0]}
+    whole = next((name for name in WHOLES if name in thinks), "")
+    found = []
+    for number, row in rows.items():
+        apart = next(filter(None, (_texts(row, name) for name in THOUGHTS)), [])
+        if not (apart or _texts(row, whole)):
+            must = "it must be in `reasoning`, or within <think>...</think> in `completion`; the row's columns are"
+            raise DataError(f"row {number} of {path}: no reasoning can be read; {must}: {', '.join(row)[:200]}")
+        problem = next((text for name in TEXTS for text in _texts(row, name, "user", "human")), "")
+        beside = [name for name in SAID if name in row and (apart or name not in (whole, "answer"))]
+        for text in apart or _texts(row, whole):
+            thought, said = split_thinking(text)  # one without tags, among others that have them, never ended
+            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said if thought else ""}
+            if not about["said"] and beside:
+                about |= {"said": row[beside[0]], "said_in": beside[0]}
+            try:
+                found.append(Recorded.model_validate(row | about))
+            except ValidationError as error:
+                first = error.errors()[0]
+                why = f"{first['loc'][0]!r}: {first['msg']}; correct it or leave it out"
+                raise DataError(f"row {number} of {path}, {why}") from None
+    if not found:
         raise DataError(f"{path} holds no traces")
-    return rows
+    return found
 
 
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
+def _texts(row: dict[str, Any], name: str, *roles: str) -> list[str]:
+    """The texts in a column, which may be a list of them; of a chat, what one of `roles` (the model) said last."""
+    value = row.get(name)
+    values = value if isinstance(value, list) else [value]
+    if turns := [turn for turn in values if isinstance(turn, dict)]:
+        of = [turn for turn in turns if turn.get("role", turn.get("from")) in (roles or ("assistant", "gpt", "model"))]
+        values = [turn.get("content", turn.get("value")) for turn in of[-1:]]
+    return [text for text in values if isinstance(text, str) and text.strip()]
+
+
+@cache
+def _plain(text: str) -> tuple[str, list[str]]:
+    """The letters and digits of a text without figures and TeX, and its numbers."""
+    words = re.sub(r"(?i)\[asy\].*?\[/asy\]|\\[a-z]+", " ", unicodedata.normalize("NFKC", text)).lower()
+    return re.sub(r"[\W_]+", "", words), re.findall(r"\d+", words)
+
+
+def _named(text: str, texts: dict[str, str]) -> str | None:
+    """The problem that a text puts: the same but for white space, or else, if it is long enough, the only one that has
+    the same numbers in the same order and nearly the same letters."""
+    same = [id for id, other in texts.items() if other.split() == text.split()]
+    letters, numbers = _plain(text)
+    if not same and len(letters) > 50 and len(numbers) > 1:
+        near = {id: _plain(other)[0] for id, other in texts.items() if _plain(other)[1] == numbers}
+        same = [id for id, its in near.items() if SequenceMatcher(None, letters, its, autojunk=False).ratio() > 0.9]
+    return same[0] if len(same) == 1 else None
