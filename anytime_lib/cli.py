@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> int:
     )
 
     asked = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of schedulers and containers: it is as Ctrl-C
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         _run(asked)

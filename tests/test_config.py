@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,22 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
         assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])
-def test_bad_yaml(tmp_path: Path, text: str) -> None:
+BOMB = "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("1: 2", ""), ("a: [", ""), ("- 1\n- 2", ""), ("just words", ""), ("\x00", ""), ("[" * 5000, ""), (BOMB, "alias"),
+     ("seed: 1\nseed: 2", "'seed' is given twice"), ("endpoint: {retries: 1, retries: 2}", "'retries' is given twice"),
+     ("seed: 010", "'010' is read in several ways"), ("seed: 1:30", "in several ways"), ("seed: 0x1F", "in several ways")],
+)  # fmt: skip
+def test_bad_yaml(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "p.yaml"
-    path.write_text(text)
-    with refused(ConfigError, r"p\.yaml"):
+    path.write_text(text, encoding="utf-8")
+    with refused(ConfigError, rf"p\.yaml.*{says}"):
         RunConfig.from_yaml(path)
+    with refused(ConfigError, "null byte"):
+        RunConfig.from_yaml("a\0b")
 
 
 def test_values_per_task() -> None:

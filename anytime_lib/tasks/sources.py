@@ -22,11 +22,14 @@ READERS: Readers = {
 
 
 def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
-    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value ""; a Path none).
+    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value ""; a Path, and what
+    is a file as it stands, none).
 
     `known` are patterns of the options with `|` between them; another is a ConfigError that names the nearest.
     """
-    place, _, tail = (str(source), "", "") if isinstance(source, Path) else source.partition("#")
+    place, mark, tail = str(source).rpartition("#")
+    if not mark or isinstance(source, Path) or Path(source).expanduser().is_file():
+        place, tail = str(source), ""
     options = dict(part.strip().partition("=")[::2] for part in tail.split(",") if part.strip())
     for name in options:
         if not re.fullmatch(known, name):
@@ -46,7 +49,8 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
         try:
             table = reader(path)
         except Exception as error:  # of pandas, pyarrow, zipfile or the disk: whatever it is, the file is at fault
-            raise DataError(f"cannot read {path} ({' '.join(str(error).split())}); fetch or write it again") from None
+            why = " ".join(str(error).split())
+            raise DataError(f"cannot read {str(path)!r} ({why}); fetch or write it again") from None
     else:
         from datasets import Dataset  # slow to import
 

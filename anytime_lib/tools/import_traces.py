@@ -73,7 +73,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
     billed; 0 where not told), score and status of what the model itself said (missing where it said nothing).
     """
-    task, rows = cast(Task, load_task(task)), read_rows(Path(path))
+    task, rows = cast(Task, load_task(task)), read_rows(Path(path).expanduser())
     settings = config.task(task.name)
     limit, part = (None, "all") if settings.source else (settings.n_problems, "test")
     problems = {p.id: p for p in task.problems(settings.source, limit, config.seed, part, settings.difficulty)}
@@ -170,18 +170,18 @@ def _texts(row: dict[str, Any], name: str, *roles: str) -> list[str]:
 
 
 @cache
-def _plain(text: str) -> tuple[str, list[str]]:
-    """The letters and digits of a text without figures and TeX, and its numbers."""
-    words = re.sub(r"(?i)\[asy\].*?\[/asy\]|\\[a-z]+", " ", unicodedata.normalize("NFKC", text)).lower()
-    return re.sub(r"[\W_]+", "", words), re.findall(r"\d+", words)
+def _plain(text: str) -> tuple[str, str, list[str]]:
+    """A text without white space; and without figures and TeX its letters and digits, and its numbers."""
+    words = re.sub(r"(?is)\[asy\].*?\[/asy\]|\\[a-z]+", " ", unicodedata.normalize("NFKC", text)).lower()
+    return "".join(text.split()), re.sub(r"[\W_]+", "", words), re.findall(r"\d+", words)
 
 
 def _named(text: str, texts: dict[str, str]) -> str | None:
     """The problem that a text puts: the same but for white space, or else, if it is long enough, the only one that has
     the same numbers in the same order and nearly the same letters."""
-    same = [id for id, other in texts.items() if other.split() == text.split()]
-    letters, numbers = _plain(text)
+    squeezed, letters, numbers = _plain(text)
+    same = [id for id, other in texts.items() if _plain(other)[0] == squeezed]
     if not same and len(letters) > 50 and len(numbers) > 1:
-        near = {id: _plain(other)[0] for id, other in texts.items() if _plain(other)[1] == numbers}
+        near = {id: _plain(other)[1] for id, other in texts.items() if _plain(other)[2] == numbers}
         same = [id for id, its in near.items() if SequenceMatcher(None, letters, its, autojunk=False).ratio() > 0.9]
     return same[0] if len(same) == 1 else None
