@@ -209,7 +209,7 @@ def test_what_another_reader_graded_is_graded_again(config: Config, caplog: pyte
 
 
 def records(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("\n".join(json.dumps(r) for r in rows))
+    path.write_text("\n".join(json.dumps(r) for r in rows), "utf-8")
     return path
 
 
@@ -350,7 +350,7 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
      ('{"id": "x", "reasoning": "hm"}', "none of the 1 rows")],
 )  # fmt: skip
 def test_traces_that_cannot_be_used(config: Config, tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "t.jsonl").write_text(text)
+    (tmp_path / "t.jsonl").write_text(text, "utf-8")
     with refused(DataError, says):
         import_traces(tmp_path / "t.jsonl", config(tasks=["aime"]), "aime")
     with pytest.raises(DataError, match="No such file"):

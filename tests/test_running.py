@@ -142,10 +142,10 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
     with pytest.raises(ConfigError, match="spend_cap_dollars needs a price"):
         run_sweep(config(spend_cap_dollars=1.0), progress=False)
     prices = tmp_path / "prices.yaml"
-    prices.write_text("- {model: fake, input: 1000, output: 1000}")
+    prices.write_text("- {model: fake, input: 1000, output: 1000}", "utf-8")
     with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
-    prices.write_text("- {model: fake}")
+    prices.write_text("- {model: fake}", "utf-8")
     with pytest.raises(ConfigError, match="it must list model, input and output"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
 
@@ -202,7 +202,7 @@ def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
     server: FakeServer, config: Config, hanging: Callable[[], None], over: threading.Event, tmp_path: Path, sent: Any
 ) -> None:
     settings, params = config(concurrency=4), tmp_path / "p.yaml"
-    params.write_text(yaml.safe_dump(settings.model_dump(exclude_none=True)))
+    params.write_text(yaml.safe_dump(settings.model_dump(exclude_none=True)), "utf-8")
     child = subprocess.Popen(
         [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
