@@ -124,14 +124,8 @@ class Store(AbstractContextManager["Store"]):
 
     def _put(self, request: Mapping[str, Any]) -> Future[dict[str, Any]]:
         safe = {name: self._json(request[name]) for name in ("request", "response")}
-        result = "error" if request.get("status") == "unconfirmed" else request.get("status")
-        row = {
-            "created": time.time(),
-            "result": result,
-            **request,
-            **safe,
-            "endpoint": self._redact(request["endpoint"]),
-        }
+        row = {"created": time.time(), **request, **safe, "endpoint": self._redact(request["endpoint"])}
+        row["result"] = "error" if request.get("status") == "unconfirmed" else request.get("status")
 
         def stored(db: sqlite3.Connection) -> dict[str, Any]:
             db.execute(_ATTEMPT, row)

@@ -125,8 +125,9 @@ class ReplyParser:
         found = (part.get("content"), part.get("refusal"), choice.get("text"))
         content = next((value for value in found if value is not None), None)
         self.any_text |= isinstance(content, str | list)
-        inner = [item for item in dicts(content) if re.search("think|reason", str(item.get("type")))]
-        said = _text_of([item for item in content if item not in inner] if inner else content)
+        parts = content if isinstance(content, list) else [content]
+        inner = [item for item in dicts(parts) if re.search("think|reason", str(item.get("type")))]
+        said = _text_of([item for item in parts if item not in inner])
         thought = next(filter(None, map(_text_of, (*(part.get(name) for name in DIALECTS["reasoning"]), inner))), "")
         self.text.append(said)
         self.reasoning.append(thought)
