@@ -47,11 +47,11 @@ _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cel
 _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
 """Schema of a file (0: it is empty) -> what makes it today's."""
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
-_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response, :result,
-        :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
+        iif(:status = 'unconfirmed', 'error', :status), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     ON CONFLICT (key) DO UPDATE SET
         (response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created) =
-        (:response, :result, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+        (:response, excluded.status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     WHERE requests.status = 'error' OR (requests.status = 'partial' AND (excluded.status = 'ok'
         OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens)))"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
@@ -125,7 +125,6 @@ class Store(AbstractContextManager["Store"]):
     def _put(self, request: Mapping[str, Any]) -> Future[dict[str, Any]]:
         safe = {name: self._json(request[name]) for name in ("request", "response")}
         row = {"created": time.time(), **request, **safe, "endpoint": self._redact(request["endpoint"])}
-        row["result"] = "error" if request.get("status") == "unconfirmed" else request.get("status")
 
         def stored(db: sqlite3.Connection) -> dict[str, Any]:
             db.execute(_ATTEMPT, row)
@@ -141,8 +140,7 @@ class Store(AbstractContextManager["Store"]):
             completion_tokens, seconds, created FROM requests ORDER BY rowid""")
 
     def attempts(self) -> pd.DataFrame:
-        """Every try that was billed, may have been (status `unconfirmed`: what is not known of its bill, at most), or
-        ended a request, in order: as `requests`, and `tokens`, of prompt and completion."""
+        """Every try that was billed or may have been (`unconfirmed`): as `requests`, and `tokens` of both kinds."""
         return self._frame("""SELECT a.*, model, endpoint, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
 
