@@ -48,7 +48,7 @@ _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
 """Schema of a file (0: it is empty) -> what makes it today's."""
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
-        iif(:status = 'unconfirmed', 'error', :status), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     ON CONFLICT (key) DO UPDATE SET
         (response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created) =
         (:response, excluded.status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
