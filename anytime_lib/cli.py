@@ -59,9 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     found.add_argument("--model", "--gguf", default="embedded", help=models)
     found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
     found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
-    found.add_argument(
-        "--context", type=int, help="tokens of prompt and reply that each may have; 4096 or more by default"
-    )
+    found.add_argument("--context", type=int, help="tokens of prompt and reply of each; 4096 or more by default")
 
     asked = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of schedulers and containers: it is as Ctrl-C
@@ -104,8 +102,8 @@ def _run(asked: argparse.Namespace) -> None:
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
             for model, own in rows.dropna(subset="problem_id").groupby("model"):
-                said = f"mean score {own.score.mean():.3f} of {own.score.count()} answers recorded with them"
-                print(f"{model or 'traces'}: {said}, {own.score.isna().sum()} traces have none")
+                n, none = own.score.count(), own.score.isna().sum()
+                print(f"{model or 'traces'}: mean score {own.score.mean():.3f} of {n} answers; {none} traces have none")
             print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:

@@ -89,8 +89,7 @@ def _own_name(given: Any, taken: Collection[str]) -> str:
     name = getattr(given, "name", None)
     plain = isinstance(name, str) and name.strip() and name.isprintable() and not {*name} & {*"/\\"}
     if isinstance(given, type) or not plain or name in taken:
-        must = "a `name` that is not built in, has no / or \\ and can be printed"
-        raise ConfigError(f"give an instance with {must}, not {given!r:.80} named {name!r:.80}")
+        raise ConfigError(f"give an instance with a plain `name` that is not built in, not {given!r:.80}: {name!r:.80}")
     return name
 
 

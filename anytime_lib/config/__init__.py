@@ -94,9 +94,8 @@ _PER_TASK: dict[str, tuple[str, ...]] = {
     "principle_tokens": ("options", "leap", "principle_tokens"),
 }
 """Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
-_GROUPS: dict[str, type[Group]] = {
-    name: type(f.default) for name, f in RunConfig.model_fields.items() if isinstance(f.default, Group)
-}
+_DEFAULTS = {name: field.default for name, field in RunConfig.model_fields.items()}
+_GROUPS = {name: type(default) for name, default in _DEFAULTS.items() if isinstance(default, Group)}
 _FLAT: dict[str, tuple[str, ...]] = {
     **_PER_TASK,
     **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},
@@ -174,16 +173,6 @@ def in_words(error: ValidationError, fields: Iterable[str] = ()) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what YAML does not read as it looks, and aliases, with which a few lines make terabytes."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name); write out what that stands for")
-        if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _ODD_NUMBER.fullmatch(event.value):
-            raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, as a word '010'")
-        return super().compose_node(parent, index)
-
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [name.value for name, _ in node.value]
         if twice := [name for name in names if names.count(name) > 1]:
@@ -191,13 +180,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_ODD_NUMBER = re.compile(r"[-+]?(0[box]?[\da-fA-F_]+|\d+(:\d+)+)|[\d_]{100,}")
-
-
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; ConfigError in one sentence if there is none."""
+    """The mapping in a YAML file; ConfigError in one sentence if there is none, or if it is not read as it looks."""
     try:
-        found = yaml.load(Path(path).expanduser().read_text(encoding="utf-8"), _Loader)
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+        for event in yaml.parse(text):
+            if isinstance(event, yaml.AliasEvent):  # with which a few lines make terabytes
+                raise yaml.YAMLError("it has an alias (*name); write out what that stands for")
+            if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _ODD_NUMBER.fullmatch(event.value):
+                raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, else '010'")
+        found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
@@ -205,6 +197,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return found
 
 
+_ODD_NUMBER = re.compile(r"[-+]?(0[box]?[\da-fA-F_]+|\d+(:\d+)+)|[\d_]{100,}")
 _PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None  # a table or function is no setting
 
 

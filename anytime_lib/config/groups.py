@@ -1,6 +1,5 @@
 """Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
 
-import re
 from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +17,7 @@ def _increasing(budgets: list[int]) -> list[int]:
 
 
 def _folder(run: str) -> str:
-    if not run.isprintable() or "\\" in run or not re.search(r"\w", Path(run).name):
+    if not run.isprintable() or "\\" in run or not any(map(str.isalnum, Path(run).name)):
         raise ConfigError(f"run must name a folder, without backslashes or invisible letters, not {run!r:.80}")
     return run
 
@@ -178,9 +177,7 @@ class Settings(TaskConfig):
     model: Place = Field("embedded", description="or one of data/weights.yaml, `simulated`, a .gguf, one at `base_url`")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: dict[TaskName, dict[str, Any]] = Field(
-        {"natural_plan_trip": {}}, min_length=1, description="names, or name -> settings of its own (TaskConfig)"
-    )
+    tasks: dict[TaskName, dict[str, Any]] = Field({"natural_plan_trip": {}}, min_length=1, description="-> TaskConfig")
     endpoint: EndpointConfig = EndpointConfig()
     sampling: SamplingConfig = SamplingConfig()
     limits: LimitsConfig = LimitsConfig()

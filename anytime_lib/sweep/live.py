@@ -74,8 +74,7 @@ class LiveBackend:
         asking = list(self._asking.values())
         if not asking:
             return
-        words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
-        log.warning(words, len(asking), seconds)
+        log.warning("stopping; %d requests are with the server, and get %.0f s to come back", len(asking), seconds)
         with suppress(asyncio.CancelledError):
             await asyncio.wait(asking, timeout=seconds)
         if lost := sum(one.cancel() for one in asking):

@@ -81,8 +81,7 @@ def _of_hub(name: str, options: Mapping[str, str]) -> list[Problem]:
 
 def _problems(table: pd.DataFrame, place: str, origin: Mapping[str, Any]) -> list[Problem]:
     """The problems in the rows of `place`, of its year where its name tells a single one."""
-    table = table.rename(columns=lambda name: str(name).lower())
-    table = table.loc[:, ~table.columns.duplicated()]
+    table = table.rename(columns=str.lower).loc[:, lambda lower: ~lower.columns.duplicated()]
     texts = [name for name in TEXTS if name in table and isinstance(table[name].iloc[0], str)]  # a prompt may be a chat
     text, answer, key = (next((n for n in names if n in table), None) for names in (texts, ANSWERS, IDS))
     if text is None or answer is None:

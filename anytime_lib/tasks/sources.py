@@ -22,8 +22,7 @@ READERS: Readers = {
 
 
 def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
-    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value ""; a Path, and what
-    is a file as it stands, none).
+    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option is ""; in a file's name, none).
 
     `known` are patterns of the options with `|` between them; another is a ConfigError that names the nearest.
     """
@@ -49,8 +48,7 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
         try:
             table = reader(path)
         except Exception as error:  # of pandas, pyarrow, zipfile or the disk: whatever it is, the file is at fault
-            why = " ".join(str(error).split())
-            raise DataError(f"cannot read {str(path)!r} ({why}); fetch or write it again") from None
+            raise DataError(f"cannot read {path} ({' '.join(str(error).split())}); fetch or write it again") from None
     else:
         from datasets import Dataset  # slow to import
 

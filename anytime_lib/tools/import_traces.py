@@ -1,17 +1,10 @@
 """How does reasoning that others recorded get into a run?
 
-Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row may have:
-
-    id          the problem's id (also: problem_id), or
-    problem     its text (also: TEXTS), if need be in another copy's TeX
-    reasoning   what was thought (also: THOUGHTS); or within the whole reply (WHOLES) between tags such as <think>
-    prediction  what was said (also: SAID), where nothing is said after the thinking
-    tokens      length of the reasoning as billed (also: reasoning_tokens)
-    sample      its number; else rows are counted in their order
-    model       whose it is
-
-Many public sets call the right answer `answer` or `final_answer`: a column of that name that is right in every row is
-taken for that, and so is `answer` beside whole replies.
+Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row names its
+problem, by `id` or `problem_id` or its text, and has the reasoning; it may have `tokens` (its length as billed; also
+`reasoning_tokens`), `sample` (else rows are counted in their order) and `model`. The columns for texts that public sets
+use are known (data/traces.yaml). `answer` and `final_answer` are the right answer in many of them: such a column is
+taken for that where it is right in every row, and so is `answer` beside whole replies.
 """
 
 import json
@@ -20,10 +13,12 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pandas as pd
+import yaml
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from anytime_lib.config import RunConfig
@@ -37,15 +32,8 @@ from anytime_lib.tasks.said import split_thinking
 
 log = logging.getLogger(__name__)
 
-CHATS = ("messages", "conversations")
-TEXTS = ("problem", "question", "prompt", "instruction", "input", *CHATS)
-THOUGHTS = ("reasoning", "reasoning_content", "thinking", "deepseek_reasoning", "deepseek_thinking_trajectory")
-THOUGHTS += ("gemini_thinking_trajectory", "thinking_trajectories", "reasoning_trace", "trace")
-WHOLES = ("completion", "response", "generation", "generations", "output", "model_output", "model_answer")
-WHOLES += ("model_response", "generated_text", "generated_solution", "text", *CHATS)
-SAID = ("prediction", "final_answer", "model_answer", "response", "completion", "content", "deepseek_solution")
-SAID += ("deepseek_attempt", "gemini_attempt", "answer")
-
+COLUMNS: dict[str, list[str]] = yaml.safe_load((files("anytime_lib") / "data" / "traces.yaml").read_text("utf-8"))
+"""What a text is -> the columns that may hold it."""
 # It may be a number, which tables write as 4.0, or a plan in JSON.
 Name = Annotated[str, BeforeValidator(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value))]
 
@@ -133,16 +121,17 @@ def read_rows(path: Path) -> list[Recorded]:
                 rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
             raise DataError(f"row {number} of {path} is no JSON object") from None
-    thinks = {name for row in rows.values() for name in WHOLES for t in _texts(row, name) if split_thinking(t)[0]}
-    whole = next((name for name in WHOLES if name in thinks), "")
+    whole = ""  # the first column in which some reply has thinking
+    for name in reversed(COLUMNS["reply"]):
+        whole = name if any(split_thinking(text)[0] for r in rows.values() for text in _texts(r, name)) else whole
     found = []
     for number, row in rows.items():
-        apart = next(filter(None, (_texts(row, name) for name in THOUGHTS)), [])
+        apart = next(filter(None, (_texts(row, name) for name in COLUMNS["reasoning"])), [])
         if not (apart or _texts(row, whole)):
             must = "it must be in `reasoning`, or within <think>...</think> in `completion`; the row's columns are"
             raise DataError(f"row {number} of {path}: no reasoning can be read; {must}: {', '.join(row)[:200]}")
-        problem = next((text for name in TEXTS for text in _texts(row, name, "user", "human")), "")
-        beside = [name for name in SAID if name in row and (apart or name not in (whole, "answer"))]
+        problem = next((text for name in COLUMNS["text"] for text in _texts(row, name, "user", "human")), "")
+        beside = [name for name in COLUMNS["said"] if name in row and (apart or name not in (whole, "answer"))]
         for text in apart or _texts(row, whole):
             thought, said = split_thinking(text)  # one without tags, among others that have them, never ended
             about = {"row": number, "text": problem, "reasoning": thought or text, "said": said if thought else ""}
