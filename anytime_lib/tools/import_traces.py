@@ -76,14 +76,13 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     for again in matched[matched.duplicated(["problem_id", "sample"])].itertuples():
         raise DataError(f"row {again.row} repeats sample {again.sample} of {again.problem_id}")
     found["score"], found["status"] = float("nan"), None
-    for row in matched[matched.said != ""].itertuples():
-        grade = grade_answer(task, problems[str(row.problem_id)], str(row.said), "stop")
-        found.loc[row.Index, ["score", "status"]] = grade.score, grade.status
-    for column in ("answer", "final_answer"):
-        own = (found.said_in == column) & found.score.notna()
-        if own.any() and (found.score[own] == 1).all():
+    for column, own in matched[matched.said != ""].groupby("said_in"):
+        grades = [grade_answer(task, problems[row.problem_id], row.said, "stop") for row in own.itertuples()]
+        if column in ("answer", "final_answer") and all(grade.correct for grade in grades):
             log.warning("%s: %r is right in every row, so it is not taken for what the model said", path, column)
-            found.loc[own, ["score", "status"]] = None
+        else:
+            found.loc[own.index, "score"] = [grade.score for grade in grades]
+            found.loc[own.index, "status"] = [grade.status for grade in grades]
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -121,6 +120,8 @@ def read_rows(path: Path) -> list[Recorded]:
                 rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
             raise DataError(f"row {number} of {path} is no JSON object") from None
+    if not rows:
+        raise DataError(f"{path} holds no traces")
     whole = ""  # the first column in which some reply has thinking
     for name in reversed(COLUMNS["reply"]):
         whole = name if any(split_thinking(text)[0] for r in rows.values() for text in _texts(r, name)) else whole
@@ -140,11 +141,8 @@ def read_rows(path: Path) -> list[Recorded]:
             try:
                 found.append(Recorded.model_validate(row | about))
             except ValidationError as error:
-                first = error.errors()[0]
-                why = f"{first['loc'][0]!r}: {first['msg']}; correct it or leave it out"
+                why = "{loc[0]!r}: {msg}; correct it or leave it out".format(**error.errors()[0])
                 raise DataError(f"row {number} of {path}, {why}") from None
-    if not found:
-        raise DataError(f"{path} holds no traces")
     return found
 
 
