@@ -153,7 +153,7 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
     where = asked[["problem_id", "sample"]].apply(lambda names: pd.factorize(names, sort=True)[0]).to_numpy()
     there = np.zeros(values.shape[:3], dtype=bool)
     there[pd.factorize(asked.method, sort=True)[0], where[:, 0], where[:, 1]] = True
-    shared = there.all(axis=0)
+    shared = np.asarray(there.all(axis=0))
     quality = values[[methods.index(baseline), methods.index(treatment)]]
     seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
     return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets)
@@ -218,7 +218,9 @@ def compare_arrays(
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     known = BESIDE if pairs.shape[2] > 1 else ("pooled", "raw")
     curve, means = bootstrap.curve_of("raw")(pairs, budgets), index_of("raw")(pairs, budgets)
-    beside = {o: float(np.diff(index_of(o)(pairs, budgets))[0]) for o in known if index_of(o).name != of.name}
+    beside: dict[str, float] = {
+        o: float(np.diff(index_of(o)(pairs, budgets))[0]) for o in known if index_of(o).name != of.name
+    }
     return Comparison(
         statistic=value,
         estimand=of.name,

@@ -3,7 +3,7 @@
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -173,15 +173,16 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
     stands = family.alpha > np.array([holm(pvalues) for pvalues in tests]).T
     rows = []
     for (member, comparison), shown in zip(family.comparisons.items(), stands, strict=True):
-        verdict, sentence = _told(comparison, *map(bool, shown), margin)
+        verdict, sentence = _told(comparison, shown, margin)
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
         rows.append((*member[2:], verdict, f"{member.task}: {sentence}.{few}"))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "reading"])
 
 
-def _told(c: Comparison, differs: bool, equal: bool, no_worse: bool, margin: float) -> tuple[str, str]:
-    """The verdict on one comparison, by what stands after adjustment, and its sentence."""
-    a, b = c.treatment, c.baseline
+def _told(c: Comparison, shown: Iterable[bool], margin: float) -> tuple[str, str]:
+    """The verdict on one comparison, by what stands after adjustment (a difference, equivalence, being no worse), and
+    its sentence."""
+    (differs, equal, no_worse), a, b = shown, c.treatment, c.baseline
     low, high = c.confidence_interval()
     span = f"{c.statistic:+.3f} in {c.estimand}, interval [{low:+.3f}, {high:+.3f}]"
     if np.isnan(c.statistic):

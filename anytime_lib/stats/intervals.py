@@ -105,7 +105,7 @@ def widen_few(
 ) -> tuple[float, float, str]:
     """The interval by resamples of a mean of (n,) problems' differences, each in [-1, 1], widened by Gaffke's bound
     where fewer than `APART` of them differ from the rest: both ends, and what is to be said of them ("" if nothing)."""
-    low, high = map(float, ends)
+    low, high = (float(end) for end in np.asarray(ends, dtype=float))
     if np.isnan(values).any() or (apart := n_apart(values)) >= APART:
         return low, high, ""
     level = (1 + confidence_level) / 2

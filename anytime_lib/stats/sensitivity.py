@@ -104,8 +104,8 @@ def apply_exclusions(
     words), cells, traces and problems (that lost a cell), untold (problems with cells of which it cannot be told),
     share (of all cells), problem_ids.
     """
-    if unknown := [name for name in rules if name not in RULES]:
-        raise DataError(f"unknown rule {unknown[0]!r}{nearest(unknown[0], RULES)}")
+    if strange := [name for name in rules if name not in RULES]:
+        raise DataError(f"unknown rule {strange[0]!r}{nearest(strange[0], RULES)}")
     known = cells if texts is None else cells.assign(text=cells.trace_key.map(texts))
     found = pd.DataFrame({name: RULES[name][1](known).astype("boolean") for name in rules}, index=cells.index)
     masks, untold = found.fillna(False).astype(bool), found.isna()
