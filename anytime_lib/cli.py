@@ -101,9 +101,9 @@ def _run(asked: argparse.Namespace) -> None:
             rows = import_traces(asked.traces, config, asked.task)
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
-            for model, own in rows.dropna(subset="problem_id").groupby("model"):
-                n, none = own.score.count(), own.score.isna().sum()
-                print(f"{model or 'traces'}: mean score {own.score.mean():.3f} of {n} answers; {none} traces have none")
+            for model, own in rows.dropna(subset="problem_id").groupby("model").score:
+                told = f"mean score {own.mean():.3f} of {own.count()} answers; {own.isna().sum()} traces have none"
+                print(f"{str(model) or 'traces'}: {told}")
             print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:

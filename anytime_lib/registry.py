@@ -90,7 +90,7 @@ def _own_name(given: Any, taken: Collection[str]) -> str:
     plain = isinstance(name, str) and name.strip() and name.isprintable() and not {*name} & {*"/\\"}
     if isinstance(given, type) or not plain or name in taken:
         raise ConfigError(f"give an instance with a plain `name` that is not built in, not {given!r:.80}: {name!r:.80}")
-    return name
+    return str(name)
 
 
 def _known(name: str, names: Collection[str], kind: str) -> str:

@@ -77,7 +77,8 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         raise DataError(f"row {again.row} repeats sample {again.sample} of {again.problem_id}")
     found["score"], found["status"] = float("nan"), None
     for column, own in matched[matched.said != ""].groupby("said_in"):
-        grades = [grade_answer(task, problems[row.problem_id], row.said, "stop") for row in own.itertuples()]
+        answers = zip(own.problem_id, own.said, strict=True)
+        grades = [grade_answer(task, problems[id], said, "stop") for id, said in answers]
         if column in ("answer", "final_answer") and all(grade.correct for grade in grades):
             log.warning("%s: %r is right in every row, so it is not taken for what the model said", path, column)
         else:
