@@ -17,24 +17,25 @@ _LETTERS = (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x
 _SIGNS |= {code: unicodedata.normalize("NFKC", chr(code)) for code in _LETTERS}
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
-_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale)"
+_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale|monologue|cot)"
 # Around thinking: <think>, <seed:think>, <|begin_of_thought|>, ◁think▷, [THINK], <|channel>thought, and the channels of
 # harmony, with their tokens ("<|channel|>analysis<|message|>") or stripped of them ("analysisWe need", "think\n").
 _TAG = re.compile(
     rf"""(?ix)
     (?P<opened> (?:<\|?|&lt;|◁) (?!end_)(?:\w{{1,20}}[:_])? {_NAME} (?:\s[^<>]{{0,99}})? (?:\|?>|&gt;|▷)
-      | \[think(?:ing)?\] | <\|channel>thought | \A\s{{0,9}}(?:think\n|analysis(?-i:(?=[A-Z])))
+      | \[(?:think(?:ing)?|reasoning)\] | <\|channel>thought | \A\s{{0,9}}(?:think\n|analysis(?-i:(?=[A-Z])))
       | (?:<\|start\|>assistant)? <\|channel\|>\s?(?:analysis|commentary)
         (?: [^<]{{0,80}} (?:<\|constrain\|>\w*)? <\|message\|> )? )
   | (?P<closed> (?:<\|?/|&lt;/|◁/) (?:\w{{1,20}}[:_])? {_NAME} \s? (?:\|?>|&gt;|▷)
-      | \[/think(?:ing)?\] | <\|?end_(?:of_)?{_NAME}\|?> | <channel\|> | (?-i:assistantfinal) | (?P<ends>\nanswer\n)
+      | \[/(?:think(?:ing)?|reasoning)\] | <\|?end_(?:of_)?{_NAME}\|?> | <channel\|> | (?-i:assistantfinal)
+      | (?P<ends>\nanswer\n)
       | (?:<\|end\|>\s?)? (?:<\|start\|>assistant)? <\|channel\|>\s?final (?: [^<]{{0,80}} <\|message\|> )? )"""
 )
 _MENTIONING = re.compile(r"(?i)(?:\b(?:the|an?|tags?|tokens?|write|use)\s|[`“‘])\Z")
 # Where a turn ends, and where one begins.
 _STOP = re.compile(
     r"(?i)<\|(?:im_(?:start|end)|eot_id|eom_id|start_header_id|endoftext|end[_▁](?:of[_▁])?(?:text|turn|sentence)|end"
-    r"|return|user)\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|eot)>|\[eos\]|</s>\s*\Z|\A\s*<s>"
+    r"|return|user)\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|eot|pad)>|\[(?:eos|/?inst)\]|</s>\s*(?:\Z|<s>)|\A\s*<s>"
 )
 _HTML = re.compile(
     r"(?i)<\|(?:begin|end)_of_solution\|>"
