@@ -47,11 +47,11 @@ _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cel
 _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
 """Schema of a file (0: it is empty) -> what makes it today's."""
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
-_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response, :status,
-        :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
+    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     ON CONFLICT (key) DO UPDATE SET
         (response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created) =
-        (:response, :status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+        (:response, excluded.status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     WHERE requests.status = 'error' OR (requests.status = 'partial' AND (excluded.status = 'ok'
         OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens)))"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
@@ -140,7 +140,7 @@ class Store(AbstractContextManager["Store"]):
             completion_tokens, seconds, created FROM requests ORDER BY rowid""")
 
     def attempts(self) -> pd.DataFrame:
-        """Every time something was asked, in order: as `requests`, and `tokens`, of prompt and completion."""
+        """Every try that was billed or may have been (`unconfirmed`): as `requests`, and `tokens` of both kinds."""
         return self._frame("""SELECT a.*, model, endpoint, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
 

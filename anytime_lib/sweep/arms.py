@@ -65,7 +65,7 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     made = await preparation(client, on)
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
-        attempts = run.store.attempts()
+        attempts = run.store.attempts().query("status != 'unconfirmed'")
         spent = attempts.loc[attempts.key.isin(client.keys), TOKENS].sum().tolist()
         run.store.note("bill", about, dict(zip(TOKENS, spent, strict=True)))
     if run.folder:
