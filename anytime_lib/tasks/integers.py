@@ -110,16 +110,21 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     before = text[max(0, marker.start() - 60) : marker.start()]
     link = _LINK.match(text, marker.end(), marker.end() + WINDOW)
     bare = link["bare"] if link else ""
-    if not link or DOUBTED.search(before) or (bare is not None and not ("\n" in bare and _HEADING.search(before))):
+    if not link or (bare is not None and not ("\n" in bare and _HEADING.search(before))):
         return -1, None
     _, gap, rest = re.split(r"\A([ \n\t*\"'({}\[]*)", _plain(text[link.end() : link.end() + WINDOW]))
     stop = _END.search(rest)
     sentence = _CONTRAST.sub(" ", rest[: stop.start()] if stop else rest)
-    if _HEDGE.match(sentence) and re.search(r"\d", sentence):
+    hedged = _HEDGE.match(sentence) and re.search(r"\d", sentence)
+    if not (hedged or _LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))) or DOUBTED.search(
+        before
+    ):
+        return -1, None
+    if hedged:
         # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
         full_stop = _END.search(text, link.end())
         return full_stop.start() if full_stop else len(text), None
-    if link.end() < box_end or not (_LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))):
+    if link.end() < box_end:
         return -1, None
     after = rest[stop.start() :] + text[link.end() + WINDOW :] if stop else ""
     if after.startswith(("?", "..")) or RETRACTED.search(after):
