@@ -116,16 +116,12 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     stop = _END.search(rest)
     sentence = _CONTRAST.sub(" ", rest[: stop.start()] if stop else rest)
     hedged = _HEDGE.match(sentence) and re.search(r"\d", sentence)
-    if not (hedged or _LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))) or DOUBTED.search(
-        before
-    ):
+    states = _LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))
+    if not (hedged or (states and link.end() >= box_end)) or DOUBTED.search(before):
         return -1, None
-    if hedged:
-        # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
+    if hedged:  # from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too
         full_stop = _END.search(text, link.end())
         return full_stop.start() if full_stop else len(text), None
-    if link.end() < box_end:
-        return -1, None
     after = rest[stop.start() :] + text[link.end() + WINDOW :] if stop else ""
     if after.startswith(("?", "..")) or RETRACTED.search(after):
         return link.end(), None
@@ -149,10 +145,9 @@ def _claim(sentence: str) -> str:
 def _integer(sentence: str) -> int | None:
     """The one integer a plain statement gives, perhaps with a unit and a reason after it."""
     claim = _claim(sentence)
-    modulus = _MODULUS.search(claim)
-    least = int(modulus[1]) if modulus else 1000
+    least = min([1000, *map(int, _MODULUS.findall(claim))])
     value = _VALUE.fullmatch(_MODULUS.sub("", claim))
     if value is None or _DENIED.search(sentence) or _OPEN_ENDED.search(value["unit"].rstrip(" -,;(")):
         return None
     of_a_list = ")" in value["unit"] and "(" not in claim  # `1) First, ...`
-    return number if (number := int(value["number"])) < min(least, 1000) and not of_a_list else None
+    return number if (number := int(value["number"])) < least and not of_a_list else None

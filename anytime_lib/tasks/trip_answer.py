@@ -32,8 +32,9 @@ _DAYS = re.compile(
     rf"(?P<numbers>\d{{1,4}}(?!\d)(?:{_JOIN}(?:{_DAY}\s*)?\d{{1,4}}{_LAST})*+)"
 )
 # A range without the word, "1-5"; not a length ("2-3 days") nor a date ("2024-05-01").
-_PAIR = rf"(?P<word>)(?P<numbers>\d{{1,3}}\s*(?![a-z]){_TO}\s*\d{{1,3}})"
-_BARE = re.compile(rf"(?<![\d.,-]){_PAIR}(?![\d.,]*\d|[-–/]|\s*(?i:day|night))")
+_BARE = re.compile(
+    rf"(?<![\d.,-])(?P<word>)(?P<numbers>\d{{1,3}}\s*(?![a-z]){_TO}\s*\d{{1,3}})(?![\d.,]*\d|[-–/]|\s*(?i:day|night))"
+)
 _NUMBER = re.compile(r"(?<!\d)\d{1,4}(?!\d)")
 # Two days told apart: `"start_day": 1, "end_day": 3`, "arrive in Rome on day 1, leave on day 3".
 _ON = (
