@@ -3,6 +3,8 @@
 import argparse
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -93,7 +95,7 @@ def _run(asked: argparse.Namespace) -> None:
                 table = ledger_table(store, config.limits.prices)
                 _show(table)
                 _show(against_fresh(store, config.limits.prices))
-            print(ledger_summary(table))
+                print(ledger_summary(table))
         case "import":
             config = RunConfig(run=asked.run, tasks=[asked.task], source=asked.source, methods=["imported"])
             rows = import_traces(asked.traces, config, asked.task)
@@ -123,11 +125,15 @@ def _config(run: str) -> RunConfig:
     return RunConfig(run=str(path.parent if path.suffix == ".sqlite" else path))
 
 
-def _store(config: RunConfig, read_only: bool = True) -> Store:
+@contextmanager
+def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
     path = config.folder / "store.sqlite"
     if not path.is_file():
         raise DataError(f"there is no run at {path}; `anytime sweep` makes one")
-    return Store(path, read_only)
+    with Store(path, read_only) as store:
+        yield store
+        if store.damaged:
+            raise DataError("the store is damaged, as was said, so this may not be all that it held")
 
 
 def _show(table: pd.DataFrame) -> None:

@@ -28,9 +28,10 @@ class HiddenReasoning(RequestFailed):
     """The server shows the reasoning not at all or in part, so that it cannot be cut."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'x'?"`` for the known name nearest to `name`, or the list of known names."""
+def nearest(name: str, known: Iterable[str], most: int = 60) -> str:
+    """``"; did you mean 'x'?"`` for the known name nearest to `name`, or the list of known names, of `most` at most."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, known[:2000], n=3, cutoff=0.5)
     close.sort(key=lambda found: sorted(found) != sorted(name))  # letters that changed places come first
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+    more = f" and {len(known) - most:,} more" if len(known) > most else ""
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known[:most])}{more}"

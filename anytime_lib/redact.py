@@ -31,7 +31,7 @@ class Redactor:
         known = {key for key in keys if len(key.strip()) >= 8}
         known |= {v for name, v in os.environ.items() if _NAMES.search(name.upper()) and _VALUE.fullmatch(v)}
         known |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in known for ascii in (True, False)}
-        self._known = sorted(known, key=len, reverse=True)
+        self._known = sorted(map(Key, known), key=len, reverse=True)
 
     def __call__(self, text: str, sent: str = "") -> str:
         """The text without keys, and without what it quotes of `sent`: a server's error may repeat a private prompt."""
@@ -39,6 +39,15 @@ class Redactor:
         for key in self._known:
             text = text.replace(key, MARK)
         return _SHAPES.sub(MARK, text) if any(prefix in text for prefix in _PREFIXES) else text
+
+
+_RUN = r"[^/]*(?=[A-Za-z0-9]*[0-9])(?=[A-Za-z0-9]*[A-Za-z])[A-Za-z0-9]{16,}[^/]*"
+_IN_PATH = re.compile(rf"(?<=[^/]/)(?:{_RUN}|[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}})(?=/|\Z)")
+
+
+def public_address(url: str) -> str:
+    """An address as it is stored and shown: parts of its path that may be a key give way to a mark."""
+    return _IN_PATH.sub(MARK, Redactor()(url))
 
 
 def _unquoted(text: str, sent: str, least: int = 24) -> str:

@@ -100,7 +100,7 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
     cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
-    with Store(folder / "store.sqlite") as store:
+    with Store(folder / "store.sqlite", read_only=True) as store:
         ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
     about = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),

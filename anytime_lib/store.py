@@ -2,18 +2,21 @@
 
 Every request is stored under the hash of all that determines it, before it is used, and every time it was asked. Every
 write is committed before it returns: a kill loses nothing that was stored, a power cut may take the last second. While
-a run is open its newest rows are in `store.sqlite-wal`; copy both files then.
+a run is open its newest rows are in `store.sqlite-wal`; copy both files then. One process writes, any number read.
 """
 
 import asyncio
 import json
+import logging
 import os
 import sqlite3
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,10 +25,11 @@ import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import Redactor
-from anytime_lib.types import Problem
+from anytime_lib.types import Problem, lock
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
-COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files("anytime_lib") / "data" / "columns.yaml").read_text())
+COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files(__package__) / "data/columns.yaml").read_text("utf-8"))
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
 CELL_KEY = CELL_COLUMNS[:7]
@@ -43,11 +47,11 @@ _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cel
 _STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
 """Schema of a file (0: it is empty) -> what makes it today's."""
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
-_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response, :status,
-        :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
+    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     ON CONFLICT (key) DO UPDATE SET
         (response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created) =
-        (:response, :status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+        (:response, excluded.status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
     WHERE requests.status = 'error' OR (requests.status = 'partial' AND (excluded.status = 'ok'
         OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens)))"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
@@ -56,30 +60,38 @@ _ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, 
     WHERE :prompt_tokens + :completion_tokens > 0
         OR NOT EXISTS (SELECT 1 FROM requests WHERE key = :key AND status = 'ok')"""
 
-PATIENCE = 120.0  # seconds to wait while another process writes
+PATIENCE = 60.0  # seconds to wait while another program holds the file
+CHECKPOINT = 250  # writes after which what was written ahead goes into the file
+# The file alone then says 1, for it is not all; its write-ahead log says 2. So a file that lost its log is known.
+_INTO_FILE = "PRAGMA application_id=1; PRAGMA wal_checkpoint(PASSIVE); PRAGMA application_id=2"
 _ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
+_RESTORE = "restore it from a copy, or take out what is whole: sqlite3 FILE .recover"
 _HINTS = {
     sqlite3.SQLITE_FULL: "free some space and run again; what was stored before is kept",
-    sqlite3.SQLITE_BUSY: f"another process has been writing to it for {PATIENCE:.0f} s; wait for it and run again",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore it from a copy",
+    sqlite3.SQLITE_BUSY: f"another program has held it for {PATIENCE:.0f} s; close it there and run again",
+    sqlite3.SQLITE_CORRUPT: f"the file is damaged; {_RESTORE}",
     sqlite3.SQLITE_NOTADB: "it is no store, or damaged; restore it from a copy",
 }
 """SQLite's primary result code -> what to do."""
 
 
 class Store(AbstractContextManager["Store"]):
-    """A run's memory, at `path`, made if it is not there. Several processes may use one at once.
+    """A run's memory, at `path`, made if it is not there. One process may write at a time; another is refused.
 
-    Keys are never written (see `redact`); `key_env` is the environment variable of the one in use. DataError is raised
-    where the folder cannot be written to, or the file is damaged, no store, or from a newer version.
+    What is whole in a damaged file (`damaged`) can be read, with a warning. Keys are never written; `key_env` names the
+    variable of the one in use. DataError where the folder cannot be written to, or the file is no store, or damaged.
     """
 
     def __init__(self, path: str | Path, read_only: bool = False, *, key_env: str = "") -> None:
-        self.path = Path(path)
+        self.path, self._writer, self._nth = Path(path).expanduser(), None, count(1)
         self._redact = Redactor(os.environ.get(key_env, ""))
-        with _in_words(self.path, "use"):
-            self._writer = None if read_only else _open(self.path, False)
-            self._db = _open(self.path, True)
+        with _in_words(self.path, "use"), ExitStack() as opened:
+            self.damaged = _damaged(self.path, read_only)
+            if not read_only:
+                opened.enter_context(lock(self.path))
+                self._writer = opened.enter_context(closing(_open(self.path, "WAL")))
+            self._db = opened.enter_context(closing(_open(self.path, damaged=self.damaged)))
+            self._opened = opened.pop_all()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +104,7 @@ class Store(AbstractContextManager["Store"]):
         if self._writer is not None:
             with suppress(sqlite3.Error):
                 self._writer.executescript("PRAGMA busy_timeout=0; PRAGMA journal_mode=DELETE")
-            self._writer.close()
+        self._opened.close()
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The stored response of a request, or None if it was never asked or ended in an error."""
@@ -128,15 +140,9 @@ class Store(AbstractContextManager["Store"]):
             completion_tokens, seconds, created FROM requests ORDER BY rowid""")
 
     def attempts(self) -> pd.DataFrame:
-        """Every time something was asked, in order: as `requests`, and `tokens`, of prompt and completion."""
+        """Every try that was billed or may have been (`unconfirmed`): as `requests`, and `tokens` of both kinds."""
         return self._frame("""SELECT a.*, model, endpoint, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
-
-    def billed(self, keys: Iterable[str]) -> dict[str, int]:
-        """What was billed for requests, all attempts at them together: prompt, cached and completion tokens."""
-        attempts = self.attempts()
-        tokens = attempts.loc[attempts.key.isin([*keys]), ["prompt_tokens", "cached_tokens", "completion_tokens"]]
-        return {str(name): int(total) for name, total in tokens.sum().items()}
 
     def note(self, kind: str, about: str, value: Mapping[str, Any]) -> None:
         """Keep a small fact (`capabilities`, `mode`, `settle`, `bill`), in place of what was noted of the same."""
@@ -176,7 +182,7 @@ class Store(AbstractContextManager["Store"]):
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """A connection of its own, for one long read while others write."""
-        with _in_words(self.path, "read"), closing(_open(self.path, True)) as db:
+        with _in_words(self.path, "read"), closing(_open(self.path, damaged=self.damaged)) as db:
             yield db
 
     def _json(self, value: object) -> str:
@@ -185,11 +191,16 @@ class Store(AbstractContextManager["Store"]):
     def _value(self, query: str, key: str) -> dict[str, Any] | None:
         with _in_words(self.path, "read"):
             row = self._db.execute(query, (key,)).fetchone()
-        return json.loads(row[0]) if row else None
+            return json.loads(row[0]) if row else None
 
     def _frame(self, query: str, *values: Any) -> pd.DataFrame:
-        with _in_words(self.path, "read"):
-            parts = list(pd.read_sql_query(query, self._db, params=values, chunksize=20_000))
+        parts, rows = list[pd.DataFrame](), 1 if self.damaged else 20_000
+        try:
+            with _in_words(self.path, "read"):
+                parts.extend(pd.read_sql_query(query, self._db, params=values, chunksize=rows))
+        except DataError:
+            if not (self.damaged and parts):
+                raise  # of a file that is known to be damaged, the rows before the damage
         return pd.concat(parts, ignore_index=True)
 
     def _replace(self, table: str, rows: list[tuple[Any, ...]]) -> None:
@@ -203,9 +214,13 @@ class Store(AbstractContextManager["Store"]):
             raise DataError(f"{str(self.path)!r} is open for reading only; {_ELSEWHERE}")
 
         def commit() -> T:
-            with _in_words(self.path, "write to"), writer as db:
-                db.execute("BEGIN IMMEDIATE")
-                return job(db)
+            with _in_words(self.path, "write to"):
+                with writer as db:
+                    db.execute("BEGIN IMMEDIATE")
+                    done = job(db)
+                if next(self._nth) % CHECKPOINT == 0 and Path(f"{self.path}-wal").is_file():
+                    writer.executescript(_INTO_FILE)
+                return done
 
         return self._thread.submit(commit)
 
@@ -218,40 +233,59 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({"score": float, "correct": "boolean", "stopped_naturally": "boolean"})
 
 
-def _open(path: Path, read_only: bool) -> sqlite3.Connection:
-    """A connection to a store; to write, the store is made, and brought to today's form."""
-    if not read_only:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    elif not path.is_file():
+def _damaged(path: Path, read_only: bool) -> bool:
+    """Does a file's size, or its first bytes, tell that only a part of it can be read? Then a warning or an error."""
+    head, ahead = path.open("rb").read(72) if path.is_file() else b"", Path(f"{path}-wal")
+    if len(head) < 72 or (ahead.is_file() and ahead.stat().st_size):
+        return False
+    page, n_pages, mark = struct.unpack(">16xH10xI36xI", head)
+    size, why = path.stat().st_size, ""
+    if size < page * n_pages:
+        why = f"was cut short, to {size:,} bytes of {page * n_pages:,}: {_RESTORE}"
+    elif mark == 1:
+        why = f"lacks its newest rows, which were in {ahead.name}: put that back beside it, or, to go on without them, "
+        why += f"run: sqlite3 {path.name} 'PRAGMA application_id=2'"
+    if why and not read_only:
+        raise DataError(f"the store {str(path)!r} {why}")
+    if why:
+        log.warning("the store %s %s", path, why)
+    return bool(why)
+
+
+def _open(path: Path, journal: str = "", damaged: bool = False) -> sqlite3.Connection:
+    """A connection to a store, to read; with a journal, to write: the store is made, and brought to today's form. `WAL`
+    is written ahead, so that no reader waits; where a file system cannot do that, `DELETE` takes its place."""
+    if not journal and not (path.is_file() and path.stat().st_size):
         raise DataError(f"there is no store at {str(path)!r}")
-    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    uri = f"{path.absolute().as_uri()}?mode={'rwc' if journal else 'ro'}"
     db = sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        schema = _schema(db, path)
-        if read_only and schema < SCHEMA:
+        db.execute(f"PRAGMA writable_schema={damaged:d}")  # if it is off, a file that was cut short is not read at all
+        if journal == "DELETE":  # only who has the file for himself can end a log that cannot be shared
+            db.executescript("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=DELETE; PRAGMA locking_mode=NORMAL")
+            log.warning("%s: no write-ahead log can be kept here, so a run and its readers wait for each other", path)
+        (schema,) = db.execute("PRAGMA user_version").fetchone()
+        if schema not in _STEPS or (schema == 0) != (path.stat().st_size == 0):
+            raise DataError(f"{path} (schema {schema}) is no store, lost its -wal, or is newer: update anytime-lib")
+        if not journal and schema < SCHEMA:
             db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
-        elif not read_only:
-            db.execute("PRAGMA synchronous=NORMAL")
-            with suppress(sqlite3.OperationalError):  # another process is in the way, which does the same
-                db.execute("PRAGMA journal_mode=WAL")
+        elif journal:
+            db.executescript("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")
             with db:
-                db.execute("BEGIN IMMEDIATE")  # of two processes that make a store at once, one waits
-                for statement in _STEPS[_schema(db, path)].split(";"):
+                db.execute("BEGIN IMMEDIATE")
+                for statement in _STEPS[schema].split(";"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version={SCHEMA}")
-    except BaseException:
+            if db.execute(f"PRAGMA journal_mode={journal}").fetchone() != (journal.lower(),):
+                raise sqlite3.OperationalError("no shared memory")
+            if journal == "WAL":
+                db.executescript(_INTO_FILE)
+    except BaseException as error:
         db.close()
-        raise
+        if journal != "WAL" or not isinstance(error, sqlite3.OperationalError):
+            raise
+        return _open(path, "DELETE")
     return db
-
-
-def _schema(db: sqlite3.Connection, path: Path) -> int:
-    """The schema of a store known here; 0 of an empty file."""
-    query = "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
-    schema, tables = db.execute(query).fetchone()
-    if schema not in _STEPS or (schema == 0) != (tables == 0):
-        raise DataError(f"{str(path)!r} (schema {schema}) is no store, or one of a newer version: update anytime-lib")
-    return int(schema)
 
 
 @contextmanager
@@ -259,7 +293,8 @@ def _in_words(path: Path, what: str) -> Iterator[None]:
     """What SQLite or the system says of a store, as one sentence."""
     try:
         yield
-    except (sqlite3.Error, pd.errors.DatabaseError, OSError) as error:
+    except (sqlite3.Error, pd.errors.DatabaseError, json.JSONDecodeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
-        hint = _HINTS.get(getattr(cause, "sqlite_errorcode", 0) & 0xFF, _ELSEWHERE)
-        raise DataError(f"cannot {what} the store {str(path)!r} ({cause}): {hint}") from None
+        code = 0 if isinstance(cause, OSError) else getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+        hint = _HINTS.get(code & 0xFF, _ELSEWHERE)
+        raise DataError(f"cannot {what} the store {str(path)!r} ({cause!s:.100}): {hint}") from None

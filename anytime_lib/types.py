@@ -7,17 +7,23 @@ whatever else the model said, `Preference` two attempts at a pool problem and th
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import withheld
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
@@ -188,3 +194,25 @@ def replace_file(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def lock(path: Path) -> IO[str]:
+    """The right to write to a file, until what this returns is closed; the system takes it back from a process that
+    died. DataError, which names the holder, where another has it; where a file system has no locks, everybody has."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_name(f"{path.name}.lock").open("a+", encoding="utf-8")
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        with file:
+            who = file.read(200) or "another process"
+        why = f"{who} has {str(path)!r} open for writing, which one alone may"
+        raise DataError(f"{why}: wait for it, or stop it; to read only, use Store(path, read_only=True)") from None
+    except OSError:
+        pass
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {platform.node()}")
+    file.flush()
+    return file

@@ -2,15 +2,14 @@
 
     python tests/crash_harness.py [--kills 1000] [--seed 0] [--folder DIR]
 
-Each round forks one or two writers on one store: they put requests (failures that succeed later, many waiting at once)
-and cells, and write each into a log once it returned. They are killed after a random time, from while the file is
-being made or an old one brought up to date, on. Then: every acknowledged row is there and whole, none is doubled,
-attempts, requests and cells agree, and the file is sound.
+Each round forks a writer on one store, and now and then a reader beside it: the writer puts requests (failures that
+succeed later, many waiting at once) and cells, and writes each into a log once it returned. Both are killed after a
+random time, from while the file is being made or an old one brought up to date, on. Then: every acknowledged row is
+there and whole, none is doubled, attempts, requests and cells agree, and the file is sound.
 """
 
 import argparse
 import asyncio
-import itertools
 import json
 import multiprocessing
 import os
@@ -21,7 +20,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +89,30 @@ def written(path: Path, log: Path, seed: int) -> None:
     asyncio.run(write(path, log, seed))
 
 
-def killed(path: Path, rng: random.Random, seconds: float) -> list[list[str]]:
-    """Start one or two writers, and kill each in the midst of it; returns, of each, the lines it had written."""
-    logs = [path.with_suffix(f".{i}") for i in range(1 + (rng.random() < 0.3))]
-    writers = [FORK.Process(target=written, args=(path, log, rng.getrandbits(60))) for log in logs]
-    for log, writer in zip(logs, writers, strict=True):
-        log.write_text("")
-        writer.start()
-    for writer in writers:
-        time.sleep(seconds * rng.uniform(0.5, 1) / len(writers))
-        writer.kill()
-        writer.join()
-        if writer.exitcode != -signal.SIGKILL:
-            raise SystemExit("a writer stopped by itself")
-    return [log.read_text().splitlines() for log in logs]
+def watched(path: Path, log: Path, seed: int) -> None:
+    """Read until killed, as a notebook beside a run does."""
+    while not path.is_file() or not path.stat().st_size:
+        time.sleep(0.001)
+    with suppress(DataError), Store(path, read_only=True) as store:  # it may come while the file is being made
+        while True:
+            store.cells()
+
+
+def killed(path: Path, rng: random.Random, seconds: float) -> list[str]:
+    """Start a writer, perhaps with a reader, and kill them in the midst of it; returns the lines it had written."""
+    log = path.with_suffix(".log")
+    log.write_text("", encoding="utf-8")
+    targets = [written, watched][: 1 + (rng.random() < 0.3)]
+    workers = [FORK.Process(target=target, args=(path, log, rng.getrandbits(60))) for target in targets]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        time.sleep(seconds * rng.uniform(0.5, 1) / len(workers))
+        worker.kill()
+        worker.join()
+    if workers[0].exitcode != -signal.SIGKILL:
+        raise SystemExit("the writer stopped by itself")
+    return log.read_text(encoding="utf-8").splitlines()
 
 
 def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
@@ -138,23 +147,21 @@ def faults(path: Path, said: list[list[str]]) -> Iterator[str]:
 
 
 def survive(kills: int, folder: str | None = None, seed: int = 0) -> int:
-    """Kill so many writers; AssertionError says what was lost. Returns how many writes they had acknowledged."""
+    """Kill a writer so many times; AssertionError says what was lost. Returns how many writes they had acknowledged."""
     rng, said, promises = random.Random(seed), list[list[str]](), 0
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        for turn in itertools.count():
+        for turn in range(kills):
             n_stores, nth = divmod(turn, PER_STORE)
             path = Path(temporary) / f"{n_stores}.sqlite"
             if nth == 0:
                 old = old_store(path, rng.randint(1, 500)) if n_stores % 2 else []
                 said = [line for key in old for line in (["start", key], ["done", key, "ok"], ["cell", key])]
-            logs = killed(path, rng, rng.uniform(0, 0.02) if nth < EARLY else rng.uniform(0.01, 0.2))
-            now = [line.split() for log in logs for line in log]
-            kills, promises = kills - len(logs), promises + sum(line[0] in ("done", "cell") for line in now)
+            log = killed(path, rng, rng.uniform(0, 0.02) if nth < EARLY else rng.uniform(0.01, 0.2))
+            now = [line.split() for line in log]
+            promises += sum(line[0] in ("done", "cell") for line in now)
             said += now
             wrong = list(faults(path, said))
-            assert not wrong, "\n".join(wrong[:20])
-            if kills <= 0:
-                break
+            assert not wrong, "\n".join([f"seed {seed}, turn {turn}:", *wrong[:20]])
     return promises
 
 

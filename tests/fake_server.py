@@ -11,7 +11,8 @@ from http_server import ChatServer, Request, frame, limit_of, probabilities, tok
 from anytime_lib.models.model import QUESTION
 
 Script = Callable[[dict[str, Any], int], Any]
-"""(request body, number of the request) -> text to say, or (HTTP status, body) to fail with."""
+"""(request body, number of the request) -> text to say, (HTTP status, body[, headers]) to fail with, or the chunks of a
+stream."""
 
 
 def say_something(body: dict[str, Any], number: int) -> str:
@@ -42,7 +43,11 @@ class FakeServer(ChatServer):
             self.keys.add(request.headers.get("Authorization", ""))
             number = 0 if probing else len(self.requests)
         said = self.script(body, number)
-        return request.reply(*said) if isinstance(said, tuple) else request.reply(200, self.completion(body, said))
+        if isinstance(said, tuple):
+            return request.reply(*said[:2], **dict(*said[2:]))
+        if isinstance(said, list):
+            return request.reply(200, b"".join(b"data: %s\n\n" % json.dumps(chunk).encode() for chunk in said))
+        return request.reply(200, self.completion(body, said))
 
     def completion(self, body: dict[str, Any], text: str) -> dict[str, Any]:
         """A chat completion of at most max_tokens tokens."""

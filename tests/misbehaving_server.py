@@ -19,7 +19,8 @@ from typing import Any
 
 from http_server import ChatServer, Request, frame, limit_of, probabilities, tokens_of, usage_of
 
-HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments", "no_end")
+HARMLESS = ("wrong_usage", "slow_drip", "duplicate_id", "wrong_model", "keep_alive_comments", "no_end", "sse_as_json",
+            "longer_length")  # fmt: skip
 """Faults that a client can look through; after all others the request has to be sent again."""
 FAULTS = (
     "429", "429_retry_after", "429_retry_after_date", "500", "502_html", "503_retry_after", "error_with_200",
@@ -97,7 +98,8 @@ def _at_once(request: Request, kind: str, dice: random.Random, body: dict[str, A
         raw = raw.replace(b":", b"=", 3)
     if kind == "truncated_json":
         raw = raw[: len(raw) // 2]
-    request.start(200, "application/json", Content_Length=len(raw))
+    request.start(200, "application/json", Content_Length=len(raw) + 9 * (kind == "longer_length"))
+    request.close_connection |= kind == "longer_length"
     if kind.endswith("_inside"):
         request.wfile.write(raw[: len(raw) // 2])
         return _break(request, kind)
@@ -110,7 +112,8 @@ def _at_once(request: Request, kind: str, dice: random.Random, body: dict[str, A
 def _stream(request: Request, kind: str, dice: random.Random, body: dict[str, Any]) -> None:
     pieces, held, lines = answer(body), b"", list[str]()
     dies = dice.randrange(1, max(2, len(pieces)))
-    request.start(200, "text/event-stream", Transfer_Encoding="chunked")
+    called = "application/json" if kind == "sse_as_json" else "text/event-stream"
+    request.start(200, called, Transfer_Encoding="chunked")
     for number, piece in enumerate(pieces if kind != "no_choices" else []):
         held += piece
         try:

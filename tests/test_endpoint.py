@@ -2,7 +2,9 @@
 
 import asyncio
 import email.utils
+import gzip
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +12,6 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import yaml
 from conftest import refused
@@ -29,7 +30,7 @@ from anytime_lib.models.failures import RetryableError, ServerError, failure, re
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.model import probe
 from anytime_lib.models.reply import Reply, ReplyParser, chunks_of
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.sweep.client import stored_trace, trace_of
 
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""
@@ -163,6 +164,66 @@ def test_refusals(serve: Any, status: int, body: Any, error: str, says: str) -> 
         on(serve(lambda *_: (status, body)), chat)
 
 
+@pytest.mark.parametrize(("status", "body", "headers", "wait"), CASES["passing"])
+def test_what_passes(serve: Any, status: int, body: Any, headers: dict[str, str], wait: float) -> None:
+    """Six times in a row, though two retries are allowed: waits are bounded by time."""
+    server = serve(lambda _, n: (status, body, headers) if n <= 6 else "fine")
+    start = time.monotonic()
+    assert on(server, lambda e: chat(e, max_tokens=9)).text == "fine" and time.monotonic() - start >= wait
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize(("words", "param", "dropped"), CASES["dropped"])
+def test_which_setting_is_dropped(serve: Any, words: str, param: str | None, dropped: str, raw: bool) -> None:
+    error = {"message": words, "param": param}
+    if raw:
+        error = {"message": "Provider returned error", "metadata": {"raw": json.dumps({"error": error})}}
+    server = serve(lambda body, n: (400, {"error": error}) if dropped in body else "fine")
+    on(server, lambda e: chat(e, max_tokens=9, tokens=True, top_p=0.9))
+    first, second = (set(body) for body in server.requests)
+    assert first - second == {dropped}
+
+
+@pytest.mark.parametrize("words", CASES["least"])
+def test_a_least_number_of_tokens_raises_the_cap(serve: Any, words: str) -> None:
+    server = serve(lambda body, n: (400, {"error": {"message": words}}) if body["max_tokens"] < 16 else "fine")
+    assert on(server, lambda e: chat(e, max_tokens=4)).text == "fine"
+    assert [body["max_tokens"] for body in server.requests] == [4, 16]
+
+
+@pytest.mark.parametrize(
+    ("model", "listed"),
+    [("r1:nitro", ["r1"]), ("qwen3", ["qwen3:latest"]), ("o/gpt-4o", ["o/*"]), ("mine", ["gpt-4o", "\x1b[31mo1"])],
+)
+def test_a_model_that_is_not_listed_is_asked(
+    serve: Any, model: str, listed: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(lambda body, n: "fine" if n == 1 else (404, {"error": {"message": "model not found"}}))
+    server.models = listed
+
+    async def twice(endpoint: Endpoint) -> str:
+        await endpoint.check()
+        assert (await chat(endpoint)).text == "fine"
+        with pytest.raises(EndpointError) as error:
+            await chat(endpoint)
+        return str(error.value)
+
+    told = on(server, twice, model)
+    assert ("known: [31mo1, gpt-4o" in told) is (model == "mine") is ("lists no model" in caplog.text)
+    assert told.isprintable()
+
+
+@pytest.mark.parametrize("status", [200, 307, 400, 500])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_what_is_read_of_a_body_is_bounded(serve: Any, status: int, zipped: bool) -> None:
+    said = gzip.compress(bytes(100_000_000), 1) if zipped else bytes(100_000_000)
+    headers = {"Content_Encoding": "gzip"} if zipped else {}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises((RequestFailed, EndpointError)) as error:
+        on(serve(lambda *_: (status, said, headers)), chat)
+    assert len(str(error.value)) < 400 and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+
+
 def test_a_setting_is_dropped_once_however_many_requests_meet_it(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
     def picky(body: dict[str, Any], number: int) -> Any:
         if "seed" in body:
@@ -211,9 +272,8 @@ def read(raw: bytes, kind: str = "text/event-stream") -> Reply | str:
     """What a reply's bytes come to: a reply, or the sentence in which it is refused."""
 
     async def work() -> Reply:
-        parser, client = ReplyParser(), openai.AsyncOpenAI(api_key="none")
-        response = HTTPX.Response(200, headers={"content-type": kind}, content=raw)
-        async for chunk in chunks_of(openai.AsyncStream[object](cast_to=object, response=response, client=client)):
+        parser, response = ReplyParser(), HTTPX.Response(200, headers={"content-type": kind}, content=raw)
+        async for chunk in chunks_of(response, 2**20):
             parser.add(chunk)
         return parser.reply(0.1)
 
@@ -257,35 +317,34 @@ def test_what_a_stream_says(case: str, kind: str) -> None:
     assert {name: getattr(reply, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize(
-    ("chunk", "means"),
-    [
-        ({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, RetryableError),
-        ({"object": "error", "message": "EngineCore died", "code": 500}, RetryableError),
-        ({"detail": "Model overloaded"}, RetryableError),
-        ({"error": {"message": "Insufficient credits", "code": 402}}, EndpointError),
-        ({"error": {"message": "bad request", "code": 400}}, RequestFailed),
-    ],
-)
-def test_errors_in_the_midst_of_a_reply(chunk: Any, means: type[Exception]) -> None:
-    parser = ReplyParser()
+@pytest.mark.parametrize(("chunk", "means"), CASES["inside"])
+def test_errors_in_the_midst_of_a_reply(chunk: Any, means: str) -> None:
     with pytest.raises(ServerError) as raised:
-        parser.add(chunk)
+        ReplyParser().add(chunk)
     meaning = raised.value.meaning("http://x/v1", "m", "KEY")
-    assert type(meaning) is means
-    assert isinstance(meaning, RetryableError) is (means is RetryableError)
-    if "slow" in str(chunk):
-        assert isinstance(meaning, RetryableError) and meaning.limited
+    kinds = {"failed": RequestFailed, "endpoint": EndpointError}
+    assert type(meaning) is kinds.get(means, RetryableError)
+    assert getattr(meaning, "limited", False) is (means == "limited")
+
+
+@pytest.mark.parametrize(("reason", "means"), CASES["reasons"].items())
+def test_reasons_for_an_end(reason: str, means: str) -> None:
+    parser = ReplyParser()
+    chunk = {"choices": [{"delta": {"content": "hm"}, "finish_reason": reason}]}
+    if means == "again":
+        with pytest.raises(RetryableError, match=f"broke the reply off .{reason}"):
+            parser.add(chunk)
+        return
+    parser.add(chunk)
+    reply = parser.reply(0.1)
+    assert reply.finish_reason == (reason if means == "kept" else means)
+    assert trace_of("key", [], reply.to_json() | {"ends": [2]}, None).stopped is (means == "stop")
 
 
 def test_the_words_of_odd_errors() -> None:
     for body in (None, "plain", {"error": "text"}, {"message": 5}, [1], {"detail": {"a": "b"}}):
         words = ServerError(body, status=400).words
         assert words.startswith("400 ") and "\n" not in words
-    raw = {"message": "Provider returned error", "metadata": {"raw": "Unsupported parameter: 'top_p'"}}
-    assert ServerError(raw, status=400).named_setting({"top_p": 1.0, "temperature": 0.0}) == "top_p"
-    both = ServerError("`temperature` and `top_p` cannot both be specified", status=400)
-    assert both.named_setting({"top_p": 1.0, "temperature": 0.0}) == "top_p"
     assert ServerError("\x1bred\x07 \u202e" + "x" * 900).words == "red " + "x" * 196
 
 

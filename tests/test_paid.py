@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,12 +15,13 @@ from conftest import Config
 from fake_server import FakeServer, say_something
 from misbehaving_server import MisbehavingServer
 
-from anytime_lib import Store, make_task, run_sweep
+from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.model import Model, api_key
-from anytime_lib.redact import MARK, Key, Redactor, withheld
+from anytime_lib.redact import MARK, Key, Redactor, public_address, withheld
 from anytime_lib.sweep.costs import SpendCapReached
+from anytime_lib.sweep.ledger import ledger_summary, ledger_table
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Grade, Problem, shown
 
@@ -33,21 +34,47 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 # Tries that fail and are billed.
 
 
-def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config) -> None:
+@pytest.mark.parametrize("kind", ["closed_inside", "reset_inside", "stall_before", "truncated_json"])
+def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config, kind: str) -> None:
+    """Nor can those that a server may have billed in full, though their replies were lost."""
     dice: Any = SimpleNamespace(randrange=lambda *_: 99)  # every stream dies after a hundred tokens
     with closing(MisbehavingServer()) as server:
-        server.fault = lambda body: ("closed_inside" * (body["max_tokens"] == 110), dice)  # type: ignore[method-assign]
-        settings = config(base_url=server.base_url, budgets=[20, 110], spend_cap_tokens=(cap := 2_000), concurrency=2)
+        server.fault = lambda body: (kind * (body["max_tokens"] == 110), dice)  # type: ignore[method-assign]
+        settings = config(base_url=server.base_url, budgets=[20, 110], spend_cap_tokens=(cap := 2_000), concurrency=2,
+                          timeout=0.2)  # fmt: skip
         for _ in range(2):  # what the first run was billed binds the second
             with pytest.raises(SpendCapReached, match="raise the cap"):
                 run_sweep(settings, progress=False)
         tries = server.requests - 1  # the probe's
-        assert tries > 2 and 110 * tries < cap
-        with Store(settings.folder / "store.sqlite") as store:
-            billed = store.attempts()
-            parts = store.requests().query("kind == 'trace'")
-        assert len(billed) == tries + 1 and cap / 2 < billed.tokens.sum() <= cap
-        assert set(parts.status) == {"partial"} and set(parts.completion_tokens) == {100}
+    assert tries > 2 and (10 + 110) * tries < cap
+    with Store(settings.folder / "store.sqlite") as store:
+        attempts, table = store.attempts(), ledger_table(store)
+        parts = store.requests().query("kind == 'trace'")
+    lost = attempts[attempts.status == "unconfirmed"]
+    assert len(lost) == tries and cap / 2 < attempts.tokens.sum() <= cap
+    assert table[table.kind == "unconfirmed"].requests.sum() == tries
+    assert f"at most {lost.tokens.sum():,} more may have been billed" in ledger_summary(table)
+    arrived = 100 - (kind == "truncated_json")
+    if kind != "stall_before":
+        assert set(parts.status) == {"partial"} and set(parts.completion_tokens) == {arrived}
+        assert set(lost.completion_tokens) == {110 - arrived}
+    else:
+        assert set(parts.status) == {"error"} and set(lost.completion_tokens) == {110}
+
+
+def test_a_server_that_bills_more_than_it_may_is_noticed(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    def thrice(body: dict[str, Any], n: int) -> Any:
+        reply = server.completion(body, "hm " * 500)
+        return 200, reply | {"usage": {"prompt_tokens": 10, "completion_tokens": 3 * body["max_tokens"]}}
+
+    server.script = thrice
+    with pytest.raises(SpendCapReached):
+        run_sweep(config(spend_cap_tokens=(cap := 9_000), n_problems=9, concurrency=1), progress=False)
+    with Store(config().folder / "store.sqlite") as store:
+        assert cap / 2 < store.attempts().tokens.sum() <= cap
+    assert caplog.text.count("the server bills 480 tokens for a reply of 160 at most") == 1
 
 
 def test_tries_of_a_probe_are_on_the_ledger_too(server: FakeServer, config: Config) -> None:
@@ -196,6 +223,41 @@ def test_a_key_is_stripped_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> N
     assert api_key("MY_KEY", "http://127.0.0.1:8000/v1") == "none"
     with pytest.raises(ConfigError, match="no API key: set the environment variable MY_KEY"):
         api_key("MY_KEY", "https://host/v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "sent"),
+    [
+        ("XAI_API_KEY", "https://api.x.ai/v1", True),
+        ("XAI_API_KEY", "https://max.ai/v1", False),
+        ("LAB_API_KEY", "https://llm.lab.edu/v1", True),
+        ("AWS_SECRET_ACCESS_KEY", "https://bedrock.us-east-1.amazonaws.com/v1", False),
+        ("HF_TOKEN", "https://evil.example/huggingface.co/v1", False),
+        ("HF_TOKEN", "https://router.huggingface.co/v1", True),
+        ("GITHUB_TOKEN", "http://127.0.0.1:8000/v1", True),
+    ],
+)
+def test_a_key_goes_to_its_own_host(monkeypatch: pytest.MonkeyPatch, name: str, url: str, sent: bool) -> None:
+    monkeypatch.setenv(name, "sk-secret")
+    with nullcontext() if sent else pytest.raises(ConfigError, match=f"{name} is not sent to"):
+        assert api_key(name, url) == "sk-secret"
+    with pytest.raises(ConfigError, match="KEY or TOKEN in its name"):
+        RunConfig(api_key_env="DATABASE_PASSWORD")
+
+
+def test_a_key_in_the_path_of_an_address_is_not_stored(
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, settings = "a1b2c3d4e5f6a7b8c9d0", config(base_url=f"{server.url}/x-a1b2c3d4e5f6a7b8c9d0/v1", retries=1)
+    server.script = lambda body, n: say_something(body, n) if n % 5 else (500, {"error": {"message": "busy"}})
+    with caplog.at_level(logging.INFO, logger="anytime_lib"):
+        assert len(run_sweep(settings, progress=False))
+    files = b"".join(f.read_bytes() for f in settings.folder.rglob("*") if f.is_file())
+    assert key.encode() not in files and b"/[key withheld]/v1" in files
+    told = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("anytime"))
+    assert key not in told and "/[key withheld]/v1: 500 busy" in told
+    plain = "https://gateway.ai.cloudflare.com/openai/deployments/gpt-4o-2024-08-06/v1"
+    assert public_address(plain) == plain
 
 
 def test_a_withheld_text_reads_the_same_everywhere() -> None:

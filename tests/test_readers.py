@@ -20,6 +20,7 @@ from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.gpqa import LETTERS
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.math_verify import KINDS, disagreements, second_opinions
+from anytime_lib.tasks.said import split_thinking
 
 INTEGERS, CHOICES = (
     yaml.safe_load(Path(__file__).with_name(f"{kind}_cases.yaml").read_text(encoding="utf-8"))
@@ -27,6 +28,7 @@ INTEGERS, CHOICES = (
 )
 FISH = ["one fish", "two fish", "red fish", "blue fish"]
 OPINIONS = INTEGERS.pop("second opinions")
+TAGS = INTEGERS.pop("thinking and said")
 OPTIONS = {name: rows[0]["options"] for name, rows in CHOICES.items() if isinstance(rows[0], dict)}
 
 
@@ -49,6 +51,11 @@ def test_choices(letter: str, reply: str, options: Sequence[str] | None) -> None
     assert (extract_choice(reply, options) or "-") == letter
     if options is None and letter != "-":  # options that nobody names change nothing
         assert extract_choice(reply, FISH) == letter
+
+
+@pytest.mark.parametrize(("thought", "spoken", "text"), TAGS)
+def test_what_is_thought_is_not_said(thought: str, spoken: str, text: str) -> None:
+    assert split_thinking(text) == (thought, spoken)
 
 
 def test_every_letter_and_every_option_is_read_alike() -> None:

@@ -2,30 +2,29 @@
 
 import asyncio
 import json
-import random
+import os
+import shutil
+import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from conftest import Config
+from conftest import Config, refused
 from crash_harness import FORK, cell, columns, faults, old_store, survive
 from fake_server import FakeServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anytime_lib import Store
+from anytime_lib import Store, run_sweep
+from anytime_lib.cli import main
 from anytime_lib.errors import DataError
-from anytime_lib.store import CELL_COLUMNS, SCHEMA
-from anytime_lib.sweep.client import stored_trace
+from anytime_lib.store import CELL_COLUMNS, CHECKPOINT, SCHEMA
 from anytime_lib.types import Problem, digest
 
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -135,52 +134,69 @@ def test_a_store_that_may_only_be_read(path: Path, tmp_path: Path) -> None:
         Store(path / "not-a-folder.sqlite")
 
 
-def write_eighty(path: Path, name: str, barrier: Any) -> None:
-    barrier.wait()
+def held(path: Path, there: Any, go_on: Any) -> None:
+    """Another process writes, and dies without a word."""
+    store = Store(path)
+    store.put(**columns("theirs", "ok", 1))
+    there.set()
+    go_on.wait(100)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_second_writer_is_refused_by_name_until_the_first_is_gone(path: Path) -> None:
+    there, go_on = FORK.Event(), FORK.Event()
+    other = FORK.Process(target=held, args=(path, there, go_on))
+    other.start()
+    assert there.wait(100)
+    with refused(DataError, f"^process {other.pid} on .* open for writing"):
+        Store(path)
+    with Store(path, read_only=True) as store:  # whoever reads is never in the way, nor refused
+        assert store.get("theirs")
+        go_on.set()
+        other.join()
+        with Store(path) as ours:
+            with refused(DataError, f"^process {os.getpid()} on "):
+                Store(path)
+            ours.put(**columns("ours", "ok", 1))
+        assert store.requests().key.tolist() == ["theirs", "ours"]
+    Store(path).close()  # a writer that was refused, or closed, leaves nothing held
+
+
+def test_a_second_sweep_is_refused_and_asks_nothing(server: FakeServer, config: Config, path: Path) -> None:
+    with Store(config().folder / "store.sqlite"), refused(DataError, "open for writing"):
+        run_sweep(config(), progress=False)
+    assert server.requests == []
+
+
+class NoSharedMemory(sqlite3.Connection):
+    """As on NFS, Lustre or GPFS: a write-ahead log may be asked for, and cannot be used."""
+
+    says = "locking protocol"
+
+    def execute(self, query: str, *values: Any) -> sqlite3.Cursor:
+        if query == "PRAGMA journal_mode=WAL":
+            raise sqlite3.OperationalError(self.says)
+        return super().execute(query, *values)
+
+
+@pytest.mark.parametrize("how", ["said", "silent", "real"])
+def test_without_a_write_ahead_log_another_journal_is_kept_and_said(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    connect, more = sqlite3.connect, {"said": "", "silent": "&vfs=unix-none", "real": ""}[how]
+    factory = NoSharedMemory if how == "said" else sqlite3.Connection
+    monkeypatch.setattr(sqlite3, "connect", lambda at, **options: connect(at + more, factory=factory, **options))
+    if how == "real":
+        path.with_name(f"{path.name}-shm").mkdir()  # no file, so no memory to share
     with Store(path) as store:
-        for n in range(80):
-            store.put(**columns(f"shared {n}", "ok", 1 + n % 7))
-            store.put(**columns(f"{name} {n}", "ok", 1))
-            store.put_cells([cell(f"shared {n}", 0)])
-
-
-def test_three_processes_write_one_store_from_its_first_moment(path: Path) -> None:
-    barrier = FORK.Barrier(3)
-    writers = [FORK.Process(target=write_eighty, args=(path, name, barrier)) for name in "abc"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(100)
-    assert [writer.exitcode for writer in writers] == [0, 0, 0]
-    with Store(path) as store:
-        keys = store.requests().key
-        assert len(keys) == len(set(keys)) == 4 * 80 and len(store.cells()) == 80
-        assert len(store.attempts()) == 6 * 80  # who asked in vain paid all the same
-
-
-def test_two_runs_of_one_sweep_at_once_double_nothing(server: FakeServer, config: Config, path: Path) -> None:
-    rng = random.Random(0)
-
-    def at_random(body: dict[str, Any], n: int) -> Any:
-        time.sleep(0.05)
-        return 200, server.completion(body, " ".join(rng.choices(("alpha", "beta", "gamma", "delta"), k=12)))
-
-    server.script = at_random
-    params = path.with_name("p.yaml")
-    params.write_text(yaml.safe_dump(config().model_dump(exclude_none=True)))
-    command = [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)]
-    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in "ab"]
-    said = [run.communicate(timeout=100)[0] for run in runs]
-    assert [run.returncode for run in runs] == [0, 0], said
-    with Store(path.parent / "run" / "store.sqlite") as store:
-        requests, attempts = (rows.query("kind != 'probe'") for rows in (store.requests(), store.attempts()))
-        assert len(store.cells()) == 24 and len(requests) == requests.key.nunique() == 30
-        assert len(server.requests) == len(attempts) >= 30  # what was asked twice was billed twice, and is told
-        for cell in store.cells().itertuples():  # both runs went on from the reply that was stored first
-            asked = store.request(cell.answer_key)
-            assert asked is not None
-            trace = stored_trace(store, cell.trace_key)
-            assert trace.text.startswith(next(m["content"] for m in asked["messages"] if m["role"] == "assistant"))
+        for n in range(2 * CHECKPOINT):
+            store.put(**columns(str(n), "ok", 1))
+        with store.snapshot() as db:
+            assert db.execute("SELECT count(*) FROM requests").fetchone() == (2 * CHECKPOINT,)
+        assert not path.with_name(f"{path.name}-wal").exists()
+    assert len([r for r in caplog.records if "no write-ahead log" in r.message]) == 1
+    with Store(path, read_only=True) as store:
+        assert len(store.requests()) == 2 * CHECKPOINT
 
 
 def test_a_store_of_the_first_version_is_brought_up_to_date(path: Path) -> None:
@@ -229,18 +245,63 @@ def test_whatever_a_model_writes_comes_back(one_store: Store, text: str) -> None
     assert one_store.cells().detail.tolist() == [text.encode("utf-8", "replace").decode()]
 
 
-def test_damage_is_told_in_one_sentence(path: Path) -> None:
+@pytest.fixture
+def whole(path: Path) -> bytes:
+    """A store's file with a hundred requests and cells."""
     with Store(path) as store:
         for i in range(100):
             store.put(**columns(str(i), "ok", 40))
-    whole = path.read_bytes()
-    zeroed = whole[: len(whole) // 2] + bytes(len(whole) // 2)
-    for damaged in (whole[:-10_000], whole[:100], b"text", zeroed):
-        path.write_bytes(damaged)
-        for read_only in (True, False):
-            with pytest.raises(DataError, match=r"damaged.*; restore it"), Store(path, read_only) as store:
-                store.requests()
-        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+        store.put_cells([cell(str(i), 0) for i in range(100)])
+        store.put(**columns("long", "ok", 2000))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["text", "100 bytes", "zeroed", "one page", "a text"])
+def test_damage_is_told_in_one_sentence(path: Path, whole: bytes, damage: str) -> None:
+    at = whole.rindex(rb"long\u00e9" * 50) // 4096 * 4096  # a page that holds the end of a long text alone
+    damaged = {
+        "text": b"text",
+        "100 bytes": whole[:100],
+        "zeroed": whole[: len(whole) // 2] + bytes(len(whole) // 2),
+        "one page": whole[:8192] + bytes(4096) + whole[12288:],
+        "a text": whole[:at] + bytes(4096) + whole[at + 4096 :],
+    }[damage]
+    path.write_bytes(damaged)
+    for read_only in (True, False):
+        with refused(DataError, r"damaged|cut short|no such table"), Store(path, read_only) as store:
+            store.requests(), store.problems(), store.request("long")
+
+
+@pytest.mark.parametrize("cut", [1, 372, 4096, 10_000])
+def test_of_a_file_cut_short_what_is_whole_is_read(
+    path: Path, whole: bytes, cut: int, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path.write_bytes(whole[:-cut])
+    with refused(DataError, "was cut short, to .* restore it"):
+        Store(path)
+    with Store(path, read_only=True) as store:
+        assert store.damaged and "was cut short" in caplog.text
+        assert 0 < len(store.cells()) <= 100 and store.get("3") == columns("3", "ok", 40)["response"]
+    assert main(["ledger", str(path)]) == 2 and "this may not be all" in capsys.readouterr().err
+
+
+def test_a_store_that_lost_its_write_ahead_log_is_known(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ahead, copy = path.with_name(f"{path.name}-wal"), path.with_name("copy")
+    with Store(path) as store:
+        for n in range(CHECKPOINT + 5):
+            shutil.copy(path, copy)  # as a backup of the one file does
+            with Store(copy, read_only=True) as lost:
+                assert lost.damaged
+            with refused(DataError, f"lacks its newest rows, which were in {copy.name}-wal"):
+                Store(copy)
+            store.put(**columns(str(n), "ok", 1))
+        shutil.copy(path, copy)
+        shutil.copy(ahead, copy.with_name(f"{copy.name}-wal"))
+    with closing(sqlite3.connect(copy)) as db:  # a program that is no Store may bring it into the file
+        assert db.execute("SELECT count(*) FROM requests").fetchone() == (CHECKPOINT + 5,)
+    Store(copy).close()
+    path.write_bytes(b"SQLite format 3\0".ljust(4096, b"\0"))
+    assert main(["ledger", str(path)]) == 2
 
 
 def test_cells_keep_their_types_whatever_is_missing(path: Path) -> None:

@@ -154,7 +154,8 @@ def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path)
 
 
 def test_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(EndpointError, match="no model 'fakr'; did you mean 'fake'"):
+    server.script = lambda body, n: (404, {"error": {"message": "model not found"}})
+    with pytest.raises(EndpointError, match=r"does not know the model 'fakr'.*; did you mean 'fake'"):
         run_sweep(config(model="fakr"), progress=False)
     monkeypatch.setattr("anytime_lib.models.endpoint.asyncio.sleep", _at_once)
     with socket.socket() as free:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from anytime_lib.errors import DataError
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.reply import Reply, split_think
+from anytime_lib.models.reply import Reply
 from anytime_lib.models.tokenizers import file_pieces, from_file, vocabulary_pieces
 from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
 
@@ -85,18 +85,6 @@ def test_a_part_of_a_stream_has_boundaries_of_its_own(drawn: str, after: str) ->
     pieces = [b"<think>", *(bytes([b]) for b in reasoning.encode()), b"</think>", after.encode()]
     assert ends_of(pieces, reasoning, whole=False) == list(range(1, len(reasoning.encode()) + 1))
     assert ends_of([b"x"], "y", whole=False) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "reasoning", "answer"),
-    [("<think>so</think>\n\nB", "so", "B"), ("\n<think>\nso\n</think>B", "\nso\n", "B"), ("<think>so on", "so on", ""),
-     ("so</think>B", "so", "B"), ("B", "", "B"), ("", "", ""), ("<think></think>B", "", "B"),
-     ("the tag <think> opens a thought", "", "the tag <think> opens a thought"),
-     ("write <think>x</think>", "", "write <think>x</think>"), ("[THINK]so[/THINK]B", "so", "B"),
-     ("◁think▷so on", "so on", "")],
-)  # fmt: skip
-def test_reasoning_within_tags(text: str, reasoning: str, answer: str) -> None:
-    assert split_think(text) == (reasoning, answer)
 
 
 @pytest.mark.parametrize(

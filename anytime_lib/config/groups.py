@@ -15,8 +15,9 @@ def _increasing(budgets: list[int]) -> list[int]:
 
 
 def _variable(name: str) -> str:
-    if not (name.isupper() and name.isidentifier()):
-        raise ConfigError("api_key_env must name an environment variable that holds the key, never be the key itself")
+    if not (name.isupper() and name.isidentifier() and ("KEY" in name or "TOKEN" in name)):
+        must = "must name an environment variable that holds the key, with KEY or TOKEN in its name"
+        raise ConfigError(f"api_key_env {must}, never be the key itself")
     return name
 
 

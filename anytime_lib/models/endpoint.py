@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
-from anytime_lib.models.failures import RetryableError, ServerError, failure, one_line
+from anytime_lib.models.failures import Refused, RetryableError, ServerError, failure, one_line
 from anytime_lib.models.limiter import Limiter, Listener, Timeouts, retry
-from anytime_lib.models.reply import EachTry, Reply, ReplyParser, chunks_of, dicts
-from anytime_lib.redact import Redactor
+from anytime_lib.models.reply import NATURAL, EachTry, Reply, ReplyParser, chunks_of, dicts
+from anytime_lib.redact import Key, Redactor, public_address
 from anytime_lib.types import Message
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,10 @@ STREAM_FROM = 64
 """Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
 FEWER = 5
 """How many alternatives to ask for where more are refused."""
+ENDED = 3.0
+"""Seconds to wait for what may follow the end of a reply: the usage, and the end of the connection."""
+LARGEST, PER_TOKEN, OF_ERROR = 20 * 2**20, 4096, 2**16
+"""Bytes of a body that are read at most: of any, of a reply for each of its tokens, of an error."""
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "llamacpp": {}}
 """Who continues an assistant's turn, and by which settings."""
@@ -52,13 +56,17 @@ class Endpoint:
     dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
     owner: str = ""  # who serves, as the list of models says: `vllm`, `sglang`, `llamacpp`, ...
     sending: set[asyncio.Task[Any] | None] = field(default_factory=set)  # tasks whose request is with the server now
+    _ends: set[str] = field(default_factory=set)  # reasons that are no natural end, told once
 
     def __post_init__(self) -> None:
-        self.base_url = self.base_url.rstrip("/")
-        self._redact, self._most = Redactor(self.api_key), 20
+        self.base_url, self.api_key = self.base_url.rstrip("/"), Key(self.api_key)
+        self.place = public_address(self.base_url)  # as it may be shown
+        self._redact, self._most, self.least, self._listed = Redactor(self.api_key), 20, 1, ""
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
-        http = openai.DefaultAioHttpClient(trust_env=not is_loopback(self.base_url))
+        http = openai.DefaultAioHttpClient(
+            trust_env=not is_loopback(self.base_url), follow_redirects=False, event_hooks={"response": [_refused]}
+        )
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
         self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
@@ -69,16 +77,16 @@ class Endpoint:
 
     async def check(self) -> None:
         """Ask the server who it is, and whether it lists the model; if not, the first request tells. EndpointError
-        where nobody is there, or a list of models has none like it."""
+        where nobody is there."""
         with suppress(RequestFailed):  # no list at this endpoint, or not for this key
             page = await self.ask(f"{self.base_url}/models")
             known = dicts(page.get("data") if isinstance(page, dict) else page)
             self.owner = str(known[0].get("owned_by") or "") if known else ""
             names = [str(model.get("id")) for model in known]
             asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
-            if stems and not any(fnmatchcase(asked, stem) for stem in stems):  # a gateway lists openai/*
-                advice = one_line(nearest(self.model, names), self._redact)
-                raise EndpointError(f"{self.base_url} has no model {self.model!r}{advice}")
+            if stems and asked not in stems and not any("*" in stem and fnmatchcase(asked, stem) for stem in stems):
+                self._listed = one_line(nearest(self.model, names), self._redact)
+                log.warning("%s lists no model %r%s; it is asked all the same", self.place, self.model, self._listed)
 
     async def chat(
         self,
@@ -106,7 +114,7 @@ class Endpoint:
         if max_tokens > STREAM_FROM:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
         if prefill and self.owner not in PREFILL:
-            why = f"{self.base_url} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
+            why = f"{self.place} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
             raise EndpointError(f"{why}; set answer_via: turn")
         settings |= PREFILL[self.owner] if prefill else {}
         size = sum(len(message["content"]) for message in messages) // 4 + max_tokens
@@ -122,13 +130,14 @@ class Endpoint:
             return reply
 
         each = once if each_try is None else partial(each_try, once)
-        return await retry(each, self.base_url, self.timeouts, self.limiter, self.on_retry)
+        return await retry(each, self.place, self.timeouts, self.limiter, self.on_retry)
 
     async def _try(self, messages: list[Message], settings: dict[str, Any]) -> Reply:
         """One try, within the deadlines; and another without what the server does not know."""
         sent = {name: value for name, value in settings.items() if value is not None and name not in self.dropped}
+        cap = sent["max_tokens"] = max(settings["max_tokens"], self.least)
         if "max_tokens" in self.dropped:
-            sent["max_completion_tokens"] = settings["max_tokens"]
+            sent["max_completion_tokens"] = sent.pop("max_tokens")
         if "top_logprobs" in sent:
             sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
         limits, clock, parser = self.timeouts, asyncio.get_running_loop().time, ReplyParser(self._redact)
@@ -144,20 +153,20 @@ class Endpoint:
             asked = self._client.post("/chat/completions", cast_to=object, body=body, stream=True, stream_cls=parsed)
             async with asyncio.timeout_at(first) as deadline, await asked as stream:
                 begun = True
-                async for chunk in chunks_of(stream):
+                async for chunk in chunks_of(stream.response, min(2**20 + PER_TOKEN * cap, 10 * LARGEST)):
                     pieces = parser.pieces
                     parser.add(chunk)
-                    if parser.finish_reason and parser.usage:  # what is left is the end of the connection
-                        deadline.reschedule(clock() + 1)
+                    if parser.finish_reason:
+                        deadline.reschedule(min(whole, clock() + ENDED))
                     elif parser.pieces > pieces:
                         deadline.reschedule(min(whole, clock() + limits.first_token))
             if parser.streamed and not parser.finish_reason:
-                raise RetryableError("the stream ended before the reply did")
+                raise RetryableError("the stream ended before the reply did", lost=True)
         except TimeoutError:
             late = clock() >= whole
             what = "the reply was not whole" if late else f"no {'further' if parser.pieces else 'first'} token"
             name, limit = ("whole", limits.whole) if late else ("first_token", limits.first_token)
-            lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late)
+            lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late, lost=True)
         except Exception as error:
             quoted = " ".join(message["content"] for message in messages)
             lost = failure(error, begun, partial(self._redact, sent=quoted))
@@ -165,16 +174,25 @@ class Endpoint:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:
                 self._drop("stream", "does not stream; its replies come whole")
+            if reply.finish_reason not in (*NATURAL, "length") and reply.finish_reason not in self._ends:
+                self._ends.add(reply.finish_reason)
+                log.warning("%s ended a reply with %r, which is no natural end", self.place, reply.finish_reason)
             return reply
         if isinstance(lost, ServerError):
+            if cap < (least := lost.least_tokens()) <= 1024:
+                self.least = least
+                log.warning(
+                    "%s takes no fewer than %d tokens as a cap (%s); it is raised", self.place, least, lost.words
+                )
+                return await self._try(messages, settings)
             if (refused := lost.named_setting(sent)) is not None:
                 if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
-                    log.warning("%s lists fewer alternatives than %d (%s)", self.base_url, sent[refused], lost.words)
+                    log.warning("%s lists fewer alternatives than %d (%s)", self.place, sent[refused], lost.words)
                 else:
                     self._drop(refused, f"does not take {refused!r} ({lost.words}); going on without it")
                 return await self._try(messages, settings)
-            lost = lost.meaning(self.base_url, self.model, self.key_name)
+            lost = lost.meaning(self.place, self.model, self.key_name, self._listed)
         if isinstance(lost, RetryableError) and parser.streamed and parser.pieces:
             lost.partial = parser.reply(clock() - start, messages, partial=True)
         raise lost
@@ -186,9 +204,13 @@ class Endpoint:
         async def once() -> Any:
             try:
                 async with asyncio.timeout(self.timeouts.connect + self.timeouts.first_token):
-                    if body is None:
-                        return await self._client.get(url, cast_to=object)
-                    return await self._client.post(url, cast_to=object, body=body)
+                    how: dict[str, Any] = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
+                    client = self._client
+                    asked = client.get(url, **how) if body is None else client.post(url, body=body, **how)
+                    async with await asked as stream:
+                        async for found in chunks_of(stream.response, LARGEST):
+                            return found
+                    return None
             except TimeoutError:
                 raise RetryableError("no answer in time (deadline `first_token`)") from None
             except Exception as error:
@@ -196,17 +218,30 @@ class Endpoint:
             if isinstance(lost, ServerError):
                 if lost.status in (404, 405, 501):
                     return None
-                lost = lost.meaning(self.base_url, self.model, self.key_name)
+                lost = lost.meaning(self.place, self.model, self.key_name)
             raise lost if isinstance(lost, RetryableError) else RequestFailed(str(lost))
 
-        limits = replace(self.timeouts, retries=min(self.timeouts.retries, 2))  # a server that was never there
-        return await retry(once, self.base_url, limits, self.limiter, self.on_retry)
+        most = min(self.timeouts.retries, 2)  # a server that was never there
+        limits = replace(self.timeouts, retries=most, limited=min(self.timeouts.limited, 10))
+        return await retry(once, self.place, limits, self.limiter, self.on_retry)
 
     def _drop(self, name: str, why: str) -> None:
         """Leave a setting, and what goes with it, out of all later requests, and say so once."""
         if name not in self.dropped:
             self.dropped |= {name, {"logprobs": "top_logprobs", "stream": "stream_options"}.get(name, name)}
-            log.warning("%s %s", self.base_url, why)
+            log.warning("%s %s", self.place, why)
+
+
+async def _refused(response: Any) -> None:
+    """Read what matters of a response that is no success, which `openai` would read whole, and raise it."""
+    if not response.is_success:
+        body = f"moved to {response.headers['location']}".encode() if "location" in response.headers else b""
+        with suppress(Exception):  # its status is known all the same
+            async for piece in response.aiter_bytes():
+                body += piece
+                if len(body) > OF_ERROR:
+                    break
+        raise Refused(response.status_code, body[:OF_ERROR], response.headers)
 
 
 def is_loopback(url: str) -> bool:

@@ -8,20 +8,22 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any
 
 import aiohttp
-import openai
+import yaml
 
 from anytime_lib.errors import EndpointError, RequestFailed
 
 OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "top_p", "temperature")
 """Settings that a request can do without, in the order in which they are given up."""
-_KEY = re.compile(r"(incorrect|invalid|missing|wrong|no|bad)[ _]api[ _-]?key", re.I)
-_CREDIT = re.compile(r"insufficient[_ ](quota|credit|balance|fund)|exceeded your current quota(?!.*retry in)", re.I)
-_MODEL = re.compile(r"not a valid model|model[_ ]not[_ ]found|unknown model|model\b.*\b(does not|doesn't) exist", re.I)
-_FLAGGED = re.compile(r"flagged|moderation|content[ _]polic|safety", re.I)
+DIALECTS: dict[str, Any] = yaml.safe_load((files("anytime_lib") / "data" / "dialects.yaml").read_text("utf-8"))
+"""How servers say what the API leaves open."""
+SAID: list[str] = DIALECTS["said"]
+_TELLS = {name: re.compile(pattern, re.I) for name, pattern in DIALECTS["errors"].items()}
 
 
 @dataclass(eq=False)
@@ -29,12 +31,22 @@ class RetryableError(Exception):
     """A try of a request failed in a way that may pass."""
 
     words: str
-    limited: bool = False  # the server said 429
+    limited: bool = False  # the server said 429, or as much
     wait: float | None = None  # seconds that it asked to wait
     billed: dict[str, int] = field(default_factory=dict)  # tokens, where they are known and there is no `partial`
     partial: Any = None  # the `Reply` that had arrived before a stream died
     final: bool = False  # there is no point in trying again
     unreachable: bool = False  # no connection came about
+    lost: bool = False  # the server had the request, and may have made and billed a reply that did not arrive
+
+
+@dataclass(eq=False)
+class Refused(Exception):
+    """An HTTP status that is no success, and the beginning of what the server says of it."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
 
 
 class ServerError(Exception):
@@ -43,77 +55,117 @@ class ServerError(Exception):
     def __init__(
         self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
     ) -> None:
-        error = body if isinstance(body, dict) else {}
-        error = error["error"] if isinstance(error.get("error"), dict) else error
-        self.code = one_line(f"{error.get('code')} {error.get('type')}", redact).lower()
-        self.param, self.wait = error.get("param"), retry_after(headers or {})
-        told = re.search(r"\b[45]\d\d\b", f"{error.get('code')} {error.get('status')} {error.get('status_code')}")
-        self.status = status or (int(told[0]) if told else 429 if "rate_limit" in self.code else 500)
-        said: Any = error or body
-        if isinstance(said, dict):
-            more = said.get("metadata")
-            said = said.get("message") or said.get("detail") or said.get("error") or said.get("type") or said
-            if isinstance(more, dict) and more.get("raw"):  # OpenRouter quotes the provider behind it there
-                said = [said, more["raw"]]
-        plain = re.sub(r"<[^>]*>", " ", said if isinstance(said, str) else json.dumps(said, default=str))  # web pages
+        error = body
+        while isinstance(error, list | dict):
+            places = error[:1] if isinstance(error, list) else map(error.get, ("error", "errors", "base_resp"))
+            if not (inner := next((place for place in places if place and isinstance(place, list | dict)), None)):
+                break
+            error = inner
+        self.own = isinstance(error, dict)  # no page of a proxy's
+        about = error if isinstance(error, dict) else {}
+        self.code = one_line(" ".join(str(about.get(name)) for name in ("code", "type", "status")), redact).lower()
+        more = about.get("metadata")
+        raw = _words(more["raw"]) if isinstance(more, dict) and more.get("raw") else ""  # of a provider behind it
+        plain = re.sub(r"<[^>]*>", " ", ": ".join(filter(None, (_words(error), raw))))  # web pages
         said = one_line(plain, redact) or "an error without words"
+        self.told = f"{one_line(plain, redact, 2000)} {self.code}"
+        self.param, self.wait = about.get("param"), retry_after(headers or {}, f"{plain} {body!r:.5000}")
+        numbers = " ".join(str(about.get(name)) for name in ("code", "status", "status_code", "error_code"))
+        number = re.search(r"\b[45]\d\d\b", numbers) or re.search(r"(?<=error code: )[45]\d\d\b", self.told, re.I)
+        meant = {402: "credit", 429: "limited", 401: "key"}
+        by_words = next((status for status, what in meant.items() if _TELLS[what].search(self.told)), 500)
+        self.status = status or (int(number[0]) if number else by_words)
         self.words = f"{status} {said}" if status else said
         super().__init__(self.words)
 
-    def meaning(self, url: str, model: str, key_name: str) -> Exception:
-        """What it means for the request, or for all of them: an error to be raised."""
-        status, words, about_model = self.status, self.words, "model" in self.words.lower()
-        told = f"{words} {self.code}"
-        if status == 402 or (status == 429 and _CREDIT.search(told)):
+    def meaning(self, url: str, model: str, key_name: str, known: str = "") -> Exception:
+        """What it means for the request, or for all of them: an error to be raised. `known` tells, as the end of a
+        sentence, which models there are."""
+        status, words, told = self.status, self.words, self.told
+        limited = status in (400, 403, 429) and bool(_TELLS["limited"].search(told) or (status == 429 and self.wait))
+        no_credit = _TELLS["credit"].search(told) or (_TELLS["quota"].search(told) and not limited)
+        if status == 402 or (status in (400, 403, 429) and no_credit):
             return EndpointError(
                 f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
             )
-        if status >= 500 or status in (408, 409, 425, 429):
-            return RetryableError(words, limited=status == 429, wait=self.wait)
-        if status == 403 and _FLAGGED.search(words):
+        if limited or status >= 500 or status in (408, 409, 425, 429):
+            return RetryableError(words, limited=limited or status == 429, wait=self.wait)
+        if status == 403 and _TELLS["flagged"].search(words):
             return RequestFailed(f"the server refused the request: {words}")
-        if status == 401 or (status == 400 and _KEY.search(told)) or (status == 403 and not about_model):
+        if status == 401 or (status == 400 and _TELLS["key"].search(told)):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
-        if _MODEL.search(told) or (status in (403, 404) and about_model):
-            return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}")
-        if status == 404:
-            return EndpointError(f"{url} answers {words}; is the address right, up to and including its /v1?")
+        if _TELLS["model"].search(told) or (status in (403, 404) and "model" in words.lower()):
+            return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}{known}")
+        if status == 403:
+            return EndpointError(
+                f"{url} refuses access ({words}); may the key in {key_name} be used for this, from here?"
+            )
+        if status == 404 or 300 <= status < 400:
+            elsewhere = not self.own or _TELLS["address"].search(self.told.removesuffix(self.code).strip())
+            advice = "; is the address right, up to and including its /v1?" if elsewhere else ""
+            return EndpointError(f"{url} answers {words}{advice}")
         return RequestFailed(f"the server refused the request: {words}")
 
+    def least_tokens(self) -> int:
+        """The least number of output tokens that it asks for; 0 where it is about something else."""
+        plain = self.told.lower()
+        if self.status not in (400, 422) or not re.search(r"max_(\w+_)?tokens", plain) or "context" in plain:
+            return 0
+        found = _TELLS["least"].search(plain)
+        return 0 if found is None else int(found[1]) if found[1] else int(found[2]) + 1
+
     def named_setting(self, sent: Mapping[str, Any]) -> str | None:
-        """The setting among those `sent` that it refuses; None where it is about something else, such as the request's
-        length, which names `max_tokens` too."""
-        plain = self.words.lower()
+        """The setting among those `sent` that it refuses: of two that exclude each other, the one that is missed less.
+        None where it is about something else, such as the request's length, which names `max_tokens` too."""
+        plain = self.told.lower()
         if self.status not in (400, 403, 422):
             return None
         if "max_tokens" in sent and "max_completion_tokens" in plain:
             return "max_tokens" if re.search("instead|unsupported|not support", plain) else None
         here = [name for name in OPTIONAL if name in sent]
-        named = [n for n in here if n == self.param] or [n for n in here if re.search(rf"\b{n}\b", plain)]
-        return next(iter(named), "logprobs" if "logprobs" in sent and "logprob" in plain else None)
+        refused = _TELLS["taken"].sub(" ", plain)  # without the list of those that it takes
+        at = {n: found.start() for n in here if (found := re.search(rf"\b{n}\b", refused))}
+        if len(at) > 1 and _TELLS["exclusive"].search(plain):
+            return next(iter(at))
+        if self.param in here or at:
+            return self.param if self.param in here else min(at, key=lambda name: at[name])
+        return "logprobs" if "logprobs" in sent and "logprob" in refused else None
+
+
+def _words(said: Any) -> str:
+    """The words of an error, wherever they stand in it; what pydantic says, with its place."""
+    if isinstance(said, list):
+        return "; ".join(map(_words, said[:5]))
+    if not isinstance(said, dict):
+        return said if isinstance(said, str) else json.dumps(said, default=str)
+    inner = next((said[name] for name in SAID if said.get(name)), None)
+    place = said.get("loc")
+    where = f" ({'.'.join(map(str, place))})" if isinstance(place, list) else ""
+    return (json.dumps(said, default=str) if inner is None else _words(inner)) + where
 
 
 def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exception:
     """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply."""
+    cause: BaseException = error
+    while cause.__cause__ is not None and not isinstance(cause, Refused | aiohttp.ClientError | OSError):
+        cause = cause.__cause__
+    if isinstance(cause, Refused):
+        body: Any = cause.body.decode(errors="replace")
+        with suppress(ValueError, RecursionError):
+            body = json.loads(body)
+        return ServerError(body, redact, cause.status, cause.headers)
     if isinstance(error, RetryableError | RequestFailed | ServerError):
         return error
-    if isinstance(error, openai.APIStatusError):
-        return ServerError(error.body, redact, error.status_code, error.response.headers)
     if begun and isinstance(error, ValueError | RecursionError):
-        return RetryableError("the reply is not valid JSON, or was cut off")
-    if begun and isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
-        return ServerError(error.body, redact)
-    cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, aiohttp.ClientError | OSError):
-        cause = cause.__cause__
+        return RetryableError("the reply is not valid JSON, or was cut off", lost=True)
     if begun:
-        return RetryableError(f"the connection broke in mid-reply ({type(cause).__name__})")
+        return RetryableError(f"the connection broke in mid-reply ({type(cause).__name__})", lost=True)
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
         return RetryableError("no connection in time (deadline `connect`)", unreachable=True)
     if isinstance(cause, aiohttp.ClientError | OSError):
         refused = isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError)
         what = "no connection could be made" if refused else "the connection broke before a reply came"
-        return RetryableError(what, unreachable=refused)
+        return RetryableError(what, unreachable=refused, lost=not refused)
     return RequestFailed(f"the request could not be sent ({type(error).__name__}: {one_line(str(error), redact)})")
 
 
@@ -123,12 +175,16 @@ def one_line(text: str, redact: Callable[[str], str], most: int = 200) -> str:
     return redact(plain[: 10 * most])[:most]
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that `Retry-After` asks for, as a number or a date; None where it asks for nothing."""
-    said = headers.get("retry-after", "")
-    try:
-        date = None if said[:1].isdigit() else email.utils.parsedate_to_datetime(said)
-        wait = float(said) if date is None else date.timestamp() - time.time()
-    except ValueError:
-        return None
-    return wait if 0 < wait < float("inf") else None
+def retry_after(headers: Mapping[str, str], words: str = "") -> float | None:
+    """Seconds that a server asks to wait: in its headers, as a number or a date, or in words such as "retry in 12.5s";
+    None where it asks for nothing. A wait of 0, or one that is over, is no advice."""
+    said, ms = headers.get("retry-after", ""), headers.get("retry-after-ms", "")
+    with suppress(ValueError, OverflowError):
+        date = None if ms or said[:1].isdigit() else email.utils.parsedate_to_datetime(said)
+        wait = (float(ms) / 1000 if ms else float(said)) if date is None else date.timestamp() - time.time()
+        if 0 < wait < float("inf"):
+            return wait
+    if found := _TELLS["again"].search(words):
+        with suppress(ValueError):
+            return (60 * int(found[1] or 0) + float(found[2]) / (1000 if found[3].lower() == "ms" else 1)) or None
+    return None

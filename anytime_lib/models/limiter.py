@@ -93,7 +93,7 @@ class Timeouts:
     first_token: float = 300.0  # and for each sign of life after it; servers that queue need minutes
     whole: float = 1800.0
     retries: int = 6  # after the first try, where one fails in a way that may pass
-    limited: float = 600.0  # how long a request that is met with 429 is tried again, however often that is
+    limited: float = 600.0  # how long one that is met with 429, or asked to wait, is tried again, however often that is
     backoff: float = 0.5  # the first pause between tries; each is twice the one before, up to `longest`
     longest: float = 30.0  # a `Retry-After` is honoured up to ten times as long
 
@@ -110,20 +110,26 @@ async def retry(
             return await once()
         except RetryableError as error:
             last = error
-        tries, failures, reached = tries + 1, failures + (not last.limited), reached or not last.unreachable
+        waiting = last.limited or last.wait is not None
+        tries, failures, reached = tries + 1, failures + (not waiting), reached or not last.unreachable
         too_long = (last.wait or 0.0) > 10 * limits.longest
         if last.limited:  # a day's wait for one does not hold the others back for a day
             limiter.rate_limited(limits.longest if too_long else last.wait)
-        if last.final or too_long or failures > limits.retries or (last.limited and clock() > until):
+        if last.final or too_long or failures > limits.retries or (waiting and clock() > until):
             if not reached:
                 why = f"no answer from {place} after {tries} tries ({last}); is the server running and at that address?"
                 raise EndpointError(f"{why} What was stored is kept: run again to go on")
             advice = f"; the server asks to wait {last.wait:.0f} s: run again after that" if too_long else ""
             raise RequestFailed(f"{last}{advice}{f' ({tries} tries)' if tries > 1 else ''}")
         pause = min(limits.longest, limits.backoff * 2.0 ** (tries - 1)) * (1 + random.random() / 4)
-        if last.wait is not None:
-            pause = last.wait + random.random() * limits.backoff
-        count = "rate limited" if last.limited else f"retry {failures} of {limits.retries}"
+        pause = max(pause, (last.wait or 0.0) + random.random() * limits.backoff)
+        count = (
+            "rate limited"
+            if last.limited
+            else "it asks to wait"
+            if waiting
+            else f"retry {failures} of {limits.retries}"
+        )
         log.info("%s: %s; %s, in %.1f s", place, last, count, pause)
         if tell:
             tell(f"{last}; {count}")

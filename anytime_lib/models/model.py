@@ -9,15 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pkgutil import resolve_name
 from typing import Any
+from urllib.parse import urlsplit
 
 from anytime_lib.config import RunConfig
 from anytime_lib.config.groups import EndpointConfig, check_url
 from anytime_lib.errors import ConfigError, RequestFailed, nearest
 from anytime_lib.models.endpoint import Endpoint, is_loopback
+from anytime_lib.models.failures import DIALECTS
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.reply import Reply, hidden_reasoning
 from anytime_lib.models.tokens import ends_of
-from anytime_lib.redact import Key
+from anytime_lib.redact import Key, public_address
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Problem
 
@@ -55,7 +57,8 @@ class Model:
 
     Attributes:
         name: in requests and cells; that of our own models carries a hash of the weights or parameters.
-        endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL.
+        endpoint_id: what stands for the endpoint in a request's key: `embedded`, `simulated`, or the endpoint's URL,
+            without what in its path may be a key.
         weights: the file's name, SHA-256 and size; None for a model served elsewhere.
         timeouts, limiter: of the endpoint, by its settings.
         on_retry: hears why a request is tried again; set it before the first call.
@@ -66,7 +69,8 @@ class Model:
     on_retry: Callable[[str], None] | None = None
 
     def __init__(self, settings: EndpointConfig, name: str, endpoint_id: str) -> None:
-        self.settings, self.name, self.endpoint_id = settings, name, endpoint_id
+        self.settings, self.name, self.endpoint_id = settings, name, public_address(endpoint_id)
+        self._address = endpoint_id
         self.timeouts = replace(self.timeouts, first_token=settings.timeout, retries=settings.retries)
         self.limiter = Limiter(settings.concurrency, settings.requests_per_minute, settings.tokens_per_minute)
         self._endpoint: Endpoint | None = None
@@ -81,7 +85,7 @@ class Model:
 
     async def address(self) -> str:
         """The endpoint's URL; a server of our own is up by then."""
-        return self.endpoint_id
+        return self._address
 
     async def endpoint(self) -> Endpoint:
         """The live endpoint, checked once: it is there, takes the key and knows the model."""
@@ -144,10 +148,16 @@ async def probe(endpoint: Endpoint, ask: Callable[..., Awaitable[Reply]]) -> dic
 
 
 def api_key(name: str, url: str) -> Key:
-    """The key for an address, from the environment variable of that name; a server on this machine needs none."""
+    """The key for an address, from the environment variable of that name; a server on this machine needs none.
+    ConfigError where it is somebody else's: a file of parameters could send any of them anywhere."""
+    host, where = urlsplit(url).hostname or "", public_address(url)
+    for hosts in filter(None, map(DIALECTS["owners"].get, name.split("_"))):
+        if not is_loopback(url) and not f".{host}".endswith(tuple(hosts.split())):
+            why = f"{name} is not sent to {host}, for it is not that host's by its name"
+            raise ConfigError(f"{why}; set a variable of its own, such as LLM_API_KEY, and name it in api_key_env")
     key = Key(os.environ.get(name, "").strip())
     if not key and not is_loopback(url):
-        raise ConfigError(f"no API key: set the environment variable {name} to your key for {url}")
+        raise ConfigError(f"no API key: set the environment variable {name} to your key for {where}")
     if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"the environment variable {name} holds no key: it has a line break or is not plain ASCII")
     return key or Key("none")

@@ -1,27 +1,28 @@
 """What did a server say, whatever its dialect, and was all of its reasoning shown?
 
-`ReplyParser` takes the objects of a reply as `openai` parses them, the chunks of a stream or the one of a reply that
-came whole, and makes a `Reply` of them. Whatever is missing or of the wrong type reads as nothing, and what cannot be
+`ReplyParser` takes the objects of a reply, the chunks of a stream or the one of a reply that came whole, and makes a
+`Reply` of them. Whatever is missing or of the wrong type reads as nothing, and what cannot be
 used at all is an error in one sentence.
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
-import openai
-
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.failures import RetryableError, ServerError, one_line
+from anytime_lib.models.failures import DIALECTS, SAID, RetryableError, ServerError, one_line
 from anytime_lib.models.tokens import ends_of
-from anytime_lib.tasks.said import CLOSED, OPENED
+from anytime_lib.tasks.said import split_thinking
 from anytime_lib.types import Message
 
-_BROKEN = ("error", "abort", "network_error", "insufficient_system_resource")
-_LENGTH = ("max_tokens", "model_length", "model_context_window_exceeded")
-_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "reasoning_details")
+NATURAL: list[str] = DIALECTS["natural"]
+"""Reasons for which a model stops by itself; where none is told, the reply came whole."""
+_LENGTH, _BROKEN = (re.compile(DIALECTS[name], re.I) for name in ("length", "broken"))
+_EVENT = re.compile(rb"(data|event|id|retry)?:")
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,46 @@ EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
 """Makes every try of a request, by awaiting what it is given: to pay for it, and to keep what came of it."""
 
 
-async def chunks_of(stream: openai.AsyncStream[object]) -> AsyncIterator[object]:
-    """The objects of a reply: the chunks of a stream, however it is labelled, or the one of a reply that came whole."""
-    if "event-stream" not in stream.response.headers.get("content-type", ""):
-        body = (await stream.response.aread()).lstrip()
-        if body[:1] == b"<":
-            raise RequestFailed("the server answered with a web page; is the address right, up to and including /v1?")
-        if not body.startswith((b"data:", b"event:", b":")):
-            yield json.loads(body)
-            return
-    async for chunk in stream:
-        yield chunk
+async def pieces_of(response: Any, most: int) -> AsyncIterator[bytes]:
+    """The body of an HTTP response, unpacked, as it comes; RetryableError where it is longer than `most` bytes."""
+    size = 0
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > most:
+            raise RetryableError(f"the reply is longer than {most:,} bytes", final=True, lost=True)
+        yield piece
+
+
+async def chunks_of(response: Any, most: int) -> AsyncIterator[object]:
+    """The objects of a reply as they come: the chunks of a stream, however it is labelled, or the one of a reply that
+    comes whole, as soon as it is there: not every server then ends the reply too."""
+    held, data, tries, kind = list[bytes](), list[bytes](), 20, ""
+    async for piece in pieces_of(response, most):
+        held.append(piece)
+        head = b"" if kind else b"".join(held).lstrip(b" \t\r\n\xef\xbb\xbf")
+        if len(head) >= len(b"event:"):
+            kind = "page" if head[:1] == b"<" else "stream" if _EVENT.match(head) else "whole"
+            held = [head]
+        if kind == "stream" and (b"\n" in held[-1] or b"\r" in held[-1]):
+            *lines, last = re.split(rb"\r\n|\n|\r(?!\Z)", b"".join(held))
+            held = [last]
+            for line in lines:
+                data += [line[5:].strip()] if line.startswith(b"data:") else []
+                if not line and any(data) and data != [b"[DONE]"]:
+                    yield json.loads(b"\n".join(data))
+                data = data if line else []
+        elif kind == "whole" and tries and piece.rstrip().endswith(b"}"):
+            tries -= 1
+            with suppress(ValueError):
+                yield json.loads(b"".join(held))
+                tries, kind = 0, "done"
+    rest = b"".join(held).strip()
+    if kind == "page" or rest[:1] == b"<":
+        raise RequestFailed("the server answered with a web page; is the address right, up to and including /v1?")
+    if kind == "stream":
+        rest = b"\n".join(data + [rest[5:]] * rest.startswith(b"data:")).strip()
+    if rest and kind != "done" and rest != b"[DONE]":
+        yield json.loads(rest)
 
 
 @dataclass
@@ -83,31 +113,37 @@ class ReplyParser:
         """Take one object; ServerError or RetryableError if it is an error, or no part of a reply."""
         if not isinstance(chunk, dict):
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
-        if chunk.get("error") or (chunk.get("choices") is None and (chunk.get("message") or chunk.get("detail"))):
-            raise ServerError(chunk.get("error") or chunk, self.redact)
+        choice = next(iter(dicts(chunk.get("choices"))), {})
+        if chunk.get("error") or choice.get("error"):
+            raise ServerError(chunk if chunk.get("error") else choice, self.redact)
+        if chunk.get("choices") is None and any(chunk.get(name) for name in SAID[:-1]):
+            raise ServerError(chunk, self.redact)
         self.model = self.model or one_line(str(chunk.get("model") or ""), self.redact)
         self.usage = _dict(chunk.get("usage")) or self.usage
-        choice = next(iter(dicts(chunk.get("choices"))), {})
         self.streamed |= "delta" in choice
-        part = _dict(choice.get("delta") or (not self.pieces and choice.get("message")))  # some repeat it at the end
-        content = part.get("refusal") if part.get("content") is None else part["content"]
+        part = _dict(choice.get("delta") or (not (self.streamed and self.pieces) and choice.get("message")))
+        found = (part.get("content"), part.get("refusal"), choice.get("text"))
+        content = next((value for value in found if value is not None), None)
         self.any_text |= isinstance(content, str | list)
-        said = _text_of(content)
-        thoughts = [*(part.get(name) for name in _REASONING), [item.get("thinking") for item in dicts(content)]]
-        thought = next(filter(None, map(_text_of, thoughts)), "")
+        parts = content if isinstance(content, list) else [content]
+        inner = [item for item in dicts(parts) if re.search("think|reason", str(item.get("type")))]
+        said = _text_of([item for item in parts if item not in inner])
+        thought = next(filter(None, map(_text_of, (*(part.get(name) for name in DIALECTS["reasoning"]), inner))), "")
         self.text.append(said)
         self.reasoning.append(thought)
         self.pieces += bool(thought) + bool(said)
         self.tokens += dicts(_dict(choice.get("logprobs")).get("content"))
         if isinstance(reason := choice.get("finish_reason"), str):
-            if reason in _BROKEN:
-                raise RetryableError(f"the server broke the reply off ({reason})")
-            self.finish_reason = "length" if reason in _LENGTH else one_line(reason, self.redact, 50)
+            natural, length = reason.lower() in NATURAL, _LENGTH.search(reason)
+            if not (natural or length) and _BROKEN.search(reason):
+                raise RetryableError(f"the server broke the reply off ({one_line(reason, self.redact, 50)})")
+            reason = "length" if length else one_line(reason, self.redact, 50)
+            self.finish_reason = "stop" if natural and reason else reason
 
     def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
         """What was said to `messages`; RetryableError if it is no reply at all. One that died is `partial`: what is
         there is taken."""
-        text, apart = _encodable("".join(self.text)), _encodable("".join(self.reasoning))
+        text, apart = _encodable(_joined(self.text)), _encodable(_joined(self.reasoning))
         usage = self.usage
         of_prompt, of_completion = (_dict(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion"))
         prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -123,10 +159,10 @@ class ReplyParser:
         hidden = (reasoning or self.finish_reason not in ("stop", "")) and not self.tokens
         if not (text or apart or self.any_text or partial or hidden):
             billed = {} if estimated else {"prompt_tokens": prompt, "completion_tokens": completion}
-            raise RetryableError("the server's reply holds no text", billed=billed)
+            raise RetryableError("the server's reply holds no text", billed=billed, lost=not billed)
         if messages and messages[-1]["role"] == "assistant":  # which some servers repeat before they continue it
             text = text.removeprefix(messages[-1]["content"])
-        thought, answer = (apart, text) if apart else split_think(text)
+        thought, answer = (apart, text) if apart else split_thinking(text)
         ends = None
         # llama.cpp, whose entries carry an `id`, joins the tokens of a character that they split; its tokenizer tells.
         joined = completion - len(self.tokens) > 1 and all("id" in token for token in self.tokens)
@@ -140,17 +176,6 @@ class ReplyParser:
         return Reply(
             answer, thought, finish, ends, {} if thought else first, usage, *counts, seconds, self.model, estimated
         )
-
-
-def split_think(text: str) -> tuple[str, str]:
-    """(reasoning, answer) of a text that reasons within tags: the end may be missing, or the start (chat templates that
-    open the tag themselves). A text that only mentions the tag is an answer."""
-    opened = OPENED.match(text.lstrip())
-    inside = text.lstrip()[opened.end() :] if opened else text
-    closed = CLOSED.search(inside)
-    if closed and (opened or not OPENED.search(inside, 0, closed.start())):
-        return inside[: closed.start()], inside[closed.end() :].lstrip()
-    return (inside, "") if opened else ("", text)
 
 
 def reasoning_of(reply: Mapping[str, Any]) -> str:
@@ -170,7 +195,7 @@ def hidden_reasoning(reply: Mapping[str, Any], ends: list[int] | None) -> str:
     """Why the reasoning of a stored reply cannot be cut: the server does not show it, or not all; "" if it does. `ends`
     are its token boundaries, if they are known; if not, a token has a byte at the least."""
     text, billed, told = reasoning_of(reply), reply["completion_tokens"], reply["reasoning_tokens"]
-    if (told and not reply["reasoning"] and not OPENED.search(text)) or (not text and billed > 1):
+    if (told and not reply["reasoning"] and not split_thinking(text)[0]) or (not text and billed > 1):
         return f"the model spent {told or billed} tokens of reasoning that the server does not show; it cannot be cut"
     expected, shown = expected_tokens(reply), len(text.encode() if ends is None else ends)
     if expected - shown > max(16, expected // 4):
@@ -196,8 +221,23 @@ def _text_of(value: Any) -> str:
     """The text of a field, however it is wrapped: a string, an object that holds one, or a list of either."""
     if isinstance(value, list):
         return "".join(map(_text_of, value))
-    text = value.get("text") if isinstance(value, dict) else value
-    return text if isinstance(text, str) else ""
+    if isinstance(value, dict):
+        return next(
+            filter(None, map(_text_of, map(value.get, ("text", "content", *DIALECTS["reasoning"], "summary")))), ""
+        )
+    return value if isinstance(value, str) else ""
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    """The text of a stream's pieces. Some servers repeat it all in the last one, or say in each all that came before: a
+    last piece of some length that is all before it, or three pieces that each go on from the one before, are no text
+    that a model says."""
+    pieces = [piece for piece in pieces if piece]
+    before = "".join(pieces[:-1])
+    if len(pieces) > 2 and len(before) >= 8 and pieces[-1] == before:
+        return before
+    grow = len(pieces) > 2 and all(len(a) < len(b) and b.startswith(a) for a, b in pairwise(pieces))
+    return pieces[-1] if grow else before + "".join(pieces[-1:])
 
 
 def _encodable(text: str) -> str:

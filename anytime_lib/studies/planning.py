@@ -194,7 +194,8 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
     task, into a folder of its own (`<run>-simulated`): unless the config says otherwise, one that takes the tokens of
     the middle budget for middling difficulty, with pdp half as fast again.
     """
-    with Store(config.folder / "store.sqlite") as store:
+    path = config.folder / "store.sqlite"
+    with Store(path, read_only=path.is_file()) as store:
         stored = store.cells(run=config.label)
     stored, found = stored[stored.model.isin(stored.model.tail(1))], []  # of one model, where there are several
     for name in config.tasks:

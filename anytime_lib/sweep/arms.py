@@ -15,6 +15,7 @@ from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Context, Method, Preparation, PrepTask, Prompted, Sample, Session
 from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.sweep.client import CachedClient
+from anytime_lib.sweep.costs import TOKENS
 from anytime_lib.sweep.plan import Arm
 from anytime_lib.tasks.base import grade_answer, user_code
 from anytime_lib.types import Completion, Message, Trace
@@ -64,7 +65,9 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     made = await preparation(client, on)
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
-        run.store.note("bill", about, run.store.billed(client.keys))
+        attempts = run.store.attempts().query("status != 'unconfirmed'")
+        spent = attempts.loc[attempts.key.isin(client.keys), TOKENS].sum().tolist()
+        run.store.note("bill", about, dict(zip(TOKENS, spent, strict=True)))
     if run.folder:
         preparation.save(made, run.folder)
     if not made:

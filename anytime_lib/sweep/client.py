@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from anytime_lib.config.groups import SamplingConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import ModelName, Sample
-from anytime_lib.models.reply import expected_tokens, hidden_reasoning, reasoning_of
+from anytime_lib.models.reply import NATURAL, expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
 from anytime_lib.store import Store
@@ -77,7 +77,11 @@ class CachedClient:
         return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
 
     async def complete(self, request: Request) -> Row:
-        return self._known(request) or await self.backend.complete(request)
+        """The reply to a request. RequestFailed where it says nothing, and not because the model had nothing to say."""
+        row = self._known(request) or await self.backend.complete(request)
+        if row["finish_reason"] not in (*NATURAL, "length") and not (row["text"] + row["reasoning"]).strip():
+            raise RequestFailed(f"the server ended the reply with {row['finish_reason']!r}, and it says nothing")
+        return row
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace:
         """The reasoning of one sample, up to `max_tokens`."""
@@ -99,7 +103,7 @@ class CachedClient:
         if not row["completion_tokens"]:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
-        stopped = row["finish_reason"] != "length"
+        stopped = row["finish_reason"] in NATURAL
         spoken = (said and apart) or not (said or apart or stopped) or hidden_reasoning(row, row["ends"])
         answer = _completion(request.key, row, request.key)
         trace = Trace(request.key, messages, reasoning_of(row), [], "usage", stopped, answer.prompt_tokens)
@@ -128,8 +132,7 @@ class CachedClient:
         body: dict[str, Any] = {"messages": [*before, *turns], "max_tokens": cap, "temperature": 0.0}
         request = self.request(of, "answer", body | {"prefill": True} if prefill else body)
         row = await self.complete(request)
-        spent = row["reasoning"] or row["reasoning_tokens"] or row["finish_reason"] == "length"
-        if spent and not row["text"].strip():  # a failure of the machinery, not an empty answer
+        if row["finish_reason"] == "length" and not row["text"].strip():  # of the machinery, not an empty answer
             raise RequestFailed("the answer's cap was spent on reasoning that is no answer; raise answer_tokens")
         return _completion(request.key, row, trace.key or None)
 
@@ -178,7 +181,7 @@ def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None)
             raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
     elif mode == "file" and billed:
         ends = scaled_ends(ends, billed)
-    stopped = row["finish_reason"] != "length" or bool(row["reasoning"] and row["text"].strip())
+    stopped = row["finish_reason"] in NATURAL or bool(row["reasoning"] and row["text"].strip())
     return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
 
 

@@ -31,7 +31,7 @@ def stored_answers(store: Store, task: str | None = None) -> Iterator[StoredAnsw
     problems = {(p.task, p.id): p for p in store.problems(task)}
     query = """SELECT cells.*, requests.response FROM cells JOIN requests ON requests.key = cells.answer_key
         WHERE requests.status = 'ok' AND cells.task = coalesce(?, cells.task)"""
-    with store.snapshot() as db:  # so that cells may be written meanwhile
+    with store.snapshot() as db:
         db.row_factory = sqlite3.Row
         for cell in map(dict, db.execute(query, (task,))):
             reply = json.loads(cell.pop("response"))
@@ -69,8 +69,5 @@ def regrade(store: Store, task: str | None = None) -> pd.DataFrame:
             pending.append(cell)
         if (cell["score"], cell["status"]) != (before["score"], before["status"]):
             changed.append(cell | {"score_before": before["score"], "status_before": before["status"]})
-        if len(pending) >= 2_000:  # so memory does not grow with the store
-            store.put_cells(pending)
-            pending = []
-    store.put_cells(pending)
+    store.put_cells(pending)  # now that nothing is read any more: not every file system lets both be
     return pd.DataFrame(changed, columns=[*CELL_KEY, "score_before", "score", "status_before", "status"])

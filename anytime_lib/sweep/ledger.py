@@ -14,7 +14,8 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
 
     Kinds: `trace` (reasoning), `answer`, `synthesis` (attempts at the pool, and their answers), `judge` (verdicts),
     `value` (of a thought), `explain` and `principle` (of LEAP), whatever a method of the user's own names, `probe`,
-    and `retry`: whatever was billed for requests that came to nothing or had to be asked again.
+    `retry`: whatever was billed for requests that came to nothing or had to be asked again, and `unconfirmed`: what may
+    have been billed for replies that were lost on their way, at most; it counts against a cap on spending.
 
     One row per (task, method, kind): requests, prompt_tokens (cached ones included), cached_tokens, completion_tokens,
     seconds (summed over requests), dollars (NaN where no price is known) and share (of all tokens).
@@ -23,6 +24,7 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     counted = ~rows.duplicated("key", keep="last") & (rows.status == "ok")
     attempts = (rows.method == "synthesis") & rows.kind.isin(["trace", "answer"])
     rows["kind"] = rows.kind.mask(attempts, "synthesis").where(counted, "retry")
+    rows["kind"] = rows.kind.mask(rows.status == "unconfirmed", "unconfirmed")
     groups = rows.groupby(["task", "method", "kind"], sort=False)
     table = groups[[*TOKENS, "seconds"]].sum().assign(dollars=groups.dollars.sum(min_count=1))
     table.insert(0, "requests", groups.size())
@@ -30,7 +32,10 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
 
 
 def ledger_summary(table: pd.DataFrame) -> str:
-    """One sentence on a `ledger_table`: tokens, how much of them is reasoning, the caches' share, dollars."""
+    """One sentence on a `ledger_table`: tokens, how much of them is reasoning, the caches' share, dollars, and apart
+    from them what is unconfirmed."""
+    unsure = table[table.kind == "unconfirmed"]
+    table = table.drop(unsure.index)
     prompt, cached, completion = (int(table[name].sum()) for name in TOKENS)
     reasoning = int(table[table.kind == "trace"].completion_tokens.sum())
     dollars = table.dollars.sum(min_count=1)
@@ -38,6 +43,11 @@ def ledger_summary(table: pd.DataFrame) -> str:
         f"{prompt + completion:,} tokens: {prompt:,} of prompts ({cached / max(prompt, 1):.0%} from caches), "
         f"{completion:,} written, {reasoning:,} of them reasoning ({reasoning / max(completion, 1):.0%})"
         + (f", ${dollars:.4f}" if dollars > 0 else "")
+        + (
+            f"; at most {int(unsure[TOKENS[::2]].sum().sum()):,} more may have been billed for lost replies"
+            if len(unsure)
+            else ""
+        )
     )
 
 

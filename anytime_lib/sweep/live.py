@@ -105,7 +105,7 @@ class LiveBackend:
     async def _ask(self, endpoint: Endpoint, request: Request) -> Row:
         stored: Row = {}  # what counts: another run may have been first
         try:
-            reply = await endpoint.chat(**request.body, each_try=partial(self._try, request, stored))
+            reply = await endpoint.chat(**request.body, each_try=partial(self._try, endpoint, request, stored))
         except RequestFailed as error:
             await self._put(request, {"error": str(error)}, status="error")
             raise
@@ -113,9 +113,13 @@ class LiveBackend:
         self._tell()
         return stored
 
-    async def _try(self, request: Request, stored: Row, once: Callable[[], Awaitable[Reply]]) -> Reply:
-        """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
-        async with self.spend_limit.reserve(request.body["messages"], request.body["max_tokens"]) as bill:
+    async def _try(
+        self, endpoint: Endpoint, request: Request, stored: Row, once: Callable[[], Awaitable[Reply]]
+    ) -> Reply:
+        """One try, paid for by itself, within the cap; what it was billed is stored before the next. Where its reply
+        was lost, the rest of what it may have been billed at most is stored apart, as `unconfirmed`."""
+        asked = request.body["messages"], max(request.body["max_tokens"], endpoint.least)
+        async with self.spend_limit.reserve(*asked) as bill:
             try:
                 reply = await once()
             except RetryableError as lost:
@@ -125,6 +129,11 @@ class LiveBackend:
                     await self._put(request, part, bill, "partial")
                 elif +Counter(bill):
                     await self._put(request, {"error": str(lost)}, bill, "error")
+                worst = self.spend_limit.worst(*asked)
+                rest = Counter(worst) - Counter({name: bill.get(name, 0) for name in worst})
+                if lost.lost and rest:
+                    await self._put(request, {"error": str(lost)}, rest, "unconfirmed")
+                    bill.update({name: bill.get(name, 0) + rest[name] for name in rest})
                 raise
             bill.update(said := reply.to_json())
             stored |= await self._put(request, said, bill)
@@ -146,7 +155,7 @@ class LiveBackend:
     async def _probe(self, endpoint: Endpoint, at: dict[str, float], **body: Any) -> Reply:
         """The request of a probe, paid for as any; another probe is another request."""
         request = Request("probe", "", "probe", body, at | body)
-        return await endpoint.chat(**body, each_try=partial(self._try, request, {}))
+        return await endpoint.chat(**body, each_try=partial(self._try, endpoint, request, {}))
 
     async def _put(
         self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"

@@ -13,13 +13,14 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
+from anytime_lib.tasks.said import said
 from anytime_lib.types import Grade, Problem
 
 SPLITS = {"test": 0, "pool": 1}
 LONGEST = 200_000  # characters of an answer that are graded, its last: the cap on its tokens keeps it far shorter
 _REFUSAL = re.compile(
-    r"\bI(?:['’]m| am) (?:sorry|unable|not able)\b"
-    r"|\bI (?:cannot|can['’]t|can not|won['’]t|will not) (?:answer|help|assist|provide)"
+    r"\bI(?:'m| am) (?:sorry|unable|not able)\b"
+    r"|\bI (?:cannot|can't|can not|won't|will not) (?:answer|help|assist|provide)"
     r"|\bI (?:must )?(?:decline|refuse) to\b",
     re.IGNORECASE,
 )
@@ -111,7 +112,8 @@ def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
 
 def no_answer(text: str, why: str) -> Grade:
     """The grade of a response in which no answer was found: `empty`, `refused`, or `unparsed` with the reason `why`."""
-    if not text.strip():
+    text = said(text)
+    if not text:
         return Grade(0.0, False, "empty", "nothing was said")
     if _REFUSAL.search(text):
         return Grade(0.0, False, "refused", "declined to answer")

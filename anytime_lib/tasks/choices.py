@@ -1,51 +1,56 @@
 """Which letter does a reply settle on?
 
 A letter is read only where a reply states an answer ("Answer: C", "the answer is (C)", a box, "option C is correct"),
-or is nothing but a letter, alone or with its option's text. A letter that is only mentioned is no answer: text cut in
-mid-thought always mentions some. Of several statements the last decides, even if it names two options (then nothing is
-read); "the answer is not C", "option C is wrong" or "wait" takes it back. "Answer: yes" is no statement.
+concludes with one and ends there ("So we choose C.", "By elimination, C.", "leaving D"), or is nothing but a letter,
+alone or with its option's text. A letter that is only mentioned is no answer: text cut in mid-thought always mentions
+some. Of several statements the last decides, even if it names two options (then nothing is read); "the answer is not
+C", "option C is wrong" or "wait" takes it back. "Answer: yes" is no statement. Cyrillic А and С are A and C; В is
+nothing, as it may be the third.
 """
 
 import re
 from collections.abc import Sequence
 
-from anytime_lib.tasks.said import DOUBTED, FOREIGN, RETRACTED, said
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, RETRACTED, TEX, stated
 
 WINDOW = 60  # characters; a statement is short, and looking no further keeps the time linear
 
 # Dress is taken off first: a letter that it sets apart is put in brackets, a box becomes ⟦...}.
-_BOX = re.compile(r"\\{1,2}f?(?:rame)?box(?:ed)?\s?\{")
-_TEX = r"\\(?:text\w{0,6}|math\w{1,4}|bf|rm|bm|boldsymbol|displaystyle|underline)(?![A-Za-z]|\{?\Z)"
+_TEX = rf"{TEX}(?!\{{?\Z)"
+# Letters of other alphabets that stand alone and can be no other letter: a Cyrillic В may be a B or the third.
+_LOOKALIKE = re.compile(r"(?<!\w)(?:([АΑ])|(Β)|(С))(?!\w)")
 _APART = re.compile(rf"(?:[*_`~$\"]|(?<!\w)'|{_TEX} ?\{{){{1,9}}+ ?([A-Da-d]) ?(?:[*_`~$\"}}]|'(?!\w))(?![\w-])")
 _DRESS = re.compile(rf"(?m)[*_`$\"{{]|(?<!\w)'|'(?!\w)|{_TEX}|\\[()\[\]!]|^[ \t]*#{{1,6}}")
-_SPACE = re.compile(r"(?i)\\[,;: ]|~|_(?=answer)")
+_SPACE = re.compile(r"(?i)\\[,;: ]|\\q?quad\b|~|_(?=answer)")
 
 # Between statement and letter: brackets, and words that add nothing.
-_OPEN = r"[\s(\[⟦<>]{0,16}+"
+_OPEN = r"[\s(\[⟦<>∴]{0,16}+"
 _FILLER = (
-    r"(?:(?:the|options?|choice|letter|answer|therefore|thus|hence|clearly|definitely|most|likely|probably|indeed"
-    r"|simply|just|still|now|then|so|it(?:'s|\sis)|I\s(?:think|believe|guess)"
+    r"(?:(?:the|options?|choice|letter|answer|by\s(?:process\sof\s)?elimination|therefore|thus|hence|clearly|definitely|most|likely|probably|indeed"
+    r"|simply|just|only|still|now|then|so|it(?:'s|\s(?:is|must\sbe))|I\s(?:think|believe|guess)"
     rf"|la|el|die|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
 )
 # A letter by itself; what follows it without a space in Chinese, Japanese or Korean is another word.
-_LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s?[)\]}]){0,8}+)"
+_LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s{0,3}[)\]}]){0,8}+)"
 
 _MARK = re.compile(
     rf"""(?ix)
     (?P<box> ⟦ )
-  | (?: (?<!\w)(?:answer|ans|(?:correct|right|best|final|selected|chosen)\s(?:option|choice|letter|one)
-            |my\s(?:choice|pick)|(?:choice|option)(?=:))(?!\w)
-        | {FOREIGN.replace(" ", chr(92) + "s")} )
-      (?:\s(?:choice|option|letter|correct[ae]|corretta|correta)(?!\w))?
+  | (?: {LABEL} | (?<!\w)(?:(?:correct|right|best|final|selected|chosen)\s(?:option|choice|letter|one)
+            |my\s(?:choice|pick)
+            |(?:choice|option|final|pick|selection|verdict|result|output|solution|conclusion)(?=\s?[:=>]))(?!\w) )
+      (?:\s(?:choice|option|letter|correct[ae]|corretta|correta|الصحيحة)(?!\w))?
       (?:\s?\([^()\n]{{1,30}}\)(?=\s?[:=]))?
       (?:\s(?:to|for)\s[^.:;!?\n]{{1,60}}?(?=\s(?:is|should|must|would)\b))?
-      [\s)\]]{{0,6}}+
-      (?: (?P<never> isn't\b )
-        | (?: (?:is|ist|lautet|est|es|è|é|(?:should|must|would|will|has\sto)\sbe)\b\s?:? | [:=>] | -> | [→➜]
-            | [-–—](?=\s) | [是为為はが은는]:? | (?<=\])|(?<=\]\s) )
-        | (?P<bare> \| | (?<=\s) ) )
-  | (?: \bI(?:\s(?:will|would)|'(?:ll|d))?\s(?:choose|pick|select|go\swith|say)\b
-      | \bI(?:'m|\sam)\sgoing\swith\b | (?:故|应|應|因此|所以)[选選](?![项項]):? )
+      {ASIDE}? [\s)\]]{{0,6}}+
+      (?: (?P<never> isn't\b(?!\s[^.;:\n]{{1,30}}\sbut\b) )
+        | (?: {LINK}\s?:? | [:=>] | -> | [→➜] | [-–—](?=\s) | (?<=\])|(?<=\]\s) ) (?:[选選]?[项項择擇]?)
+        | (?P<bare> \| | (?<=\s) | [选選][择擇]? ) )
+  | \b(?:I|we)(?:\s(?:will|would|must|should|now|therefore|thus|hence)|'(?:ll|d))?
+      \s(?:choose|pick|select|go\swith|say)\b | \b(?:I'm|I\sam|we're)\sgoing\swith\b
+  | (?<![^.!?:\n])\s?(?:so\s)?(?:let's\s)?(?:choose|pick|select|go(?:ing)?\swith)\b
+  | \bby\s(?:process\sof\s)?elimination,? | \bleav(?:es|ing)(?:\sus\swith)?\b | \bleft\swith\b
+  | (?<![不没别勿非否能可应該该当應單单多])(?:应该?|應該?|应当)?[选選](?![选選项項题題])[择擇]?:?
     """
 )
 # Before a bare "answer", which states something only where it opens a line or a table's row.
@@ -56,13 +61,21 @@ _TAIL = re.compile(
     rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
+_RIGHT = r"(?:satisf|works?\b|fits?\b|match|remains?\b|meets?\b|survives?\b|agrees?\b|holds?\b|makes\ssense)"
 _CALLED = re.compile(
-    rf"(?m)(?:\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+|(?P<bare>(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D]))){_LETTER}"
-    r"\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
+    rf"(?m)(?:(?P<only>\b[Oo]nly\s(?:[Oo]ption\s|[Cc]hoice\s)?)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+"
+    rf"|(?P<bare>(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D]))){_LETTER}(?(only)(?=\s{_RIGHT})|)"
+    r"(?(only)|(?:\sit\sis(?=[.!]|\s*\Z)|\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
     r"|(?:\w{1,12}ly\s|therefore\s|thus\s)?(?:(?:the|my)\s)?"
     r"(?:(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?|answer)\b"
-    r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))"
+    r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))))"
 )
+_CALLED_CHINESE = re.compile(
+    rf"(?P<bare>(?!))?(?<![A-Za-z0-9和或与與及、,/])(?:[选選][项項])?\s?{_LETTER}\s?(?:[选選]?[项項])?"
+    r"是?(?:(?P<wrong>错误?|錯誤?|不正确|不正確|不对|不對)|(?:正确|正確)(?!吗|嗎|与否|的?(?:话|時|时)|\?))"
+)
+# Before the second box of two at once.
+_FIRST_OF_TWO = re.compile(rf"(?i)⟦\W*([A-D])[\s)}}\]]*(?:[,;]|[,;]?\s*{BETWEEN})\s*$")
 # "A: ..." is how some models open any answer, whatever it says.
 _WHOLE = re.compile(rf"(?i)(?!\W*[A-D]:\s*\S){_OPEN}{_FILLER}{_LETTER}")
 # Before a bare "C is correct", so that "vitamin C" or "B or C" is not meant.
@@ -71,7 +84,7 @@ _FRESH = re.compile(r"(?i)(?:^|[.!?:;>]|\b(?:so|thus|therefore|hence|only),?)[\s
 # After the letter.
 _REJECTS = r"(?!\s(?:is|isn't|has|gives|would|violates|fails|ignores)\b)"
 _SECOND = re.compile(
-    r"(?i)(?:[ \t]{0,3}+(?P<clause>[,–—-])|\s{0,3}+(?:/|&|\+|\b(?:or|and|vs)\b\.?))\s{0,3}+"
+    rf"(?i)(?:[ \t]{{0,3}}+(?P<clause>[,–—-])|\s{{0,3}}+(?:{BETWEEN}|vs\b\.?))\s{{0,3}}+"
     rf"(?:(?:or|and|maybe|perhaps|possibly|even|only)\s)?{_OPEN}(?:(?:option|choice)\s)?{_OPEN}{_LETTER}(?![-'])"
     rf"(?(clause){_REJECTS})"
 )
@@ -80,10 +93,10 @@ _MORE = re.compile(
     rf"\s[^\n.;()]{{0,60}}?(?:,|\bor)\s[(\[][A-D][)\]]{_REJECTS}"
     r"|\s{0,3}+\(?and \(?[A-D]\)|[\s.]{0,3}\n\W{0,3}(?P<letter>[A-D])\W{0,3}(?:\n|\Z)"
 )
-_END = re.compile(r"(?:です|だ|입니다|이다)?[ \t]{0,9}+[.!]?[ \t]{0,9}+(?:\|[ \t]{0,9}+)?(?:\Z|\n|<|\[/)")
+_END = re.compile(r"(?:です|だ|입니다|이다|[选選]?[项項])?[ \t]{0,9}+[.!]?[ \t]{0,9}+(?:\|[ \t]{0,9}+)?(?:\Z|\n|<|\[/)")
 _GOES_ON = re.compile(
     r"(?i)[.!,;:…](?!\w)|[–—]"
-    r"|\s(?:[-–—]\s|\(|(?:because|since|(?:and )?not|rather than|instead of|over|is (?:correct|right))\b)"
+    r"|\s(?:[-–—]\s|\(|(?:because|since|(?:and )?not|rather than|instead of|over|is (?:correct|right)|as the)\b)"
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
@@ -100,8 +113,9 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     With the texts of A to D in `options`, the exact text of one of them is as good as its letter, and a letter that
     stands before another option's text states nothing.
     """
-    text, options = _undressed(said(text)), [_plain(_undressed(option)) for option in options or ()]
-    statements = sorted([*_MARK.finditer(text), *_CALLED.finditer(text)], key=re.Match.start, reverse=True)
+    text, options = _undressed(stated(text)), [_plain(_undressed(option)) for option in options or ()]
+    found = (match for kind in (_MARK, _CALLED, _CALLED_CHINESE) for match in kind.finditer(text))
+    statements = sorted(found, key=re.Match.start, reverse=True)
     taken_back: set[str] = set()
     for match in statements:
         before = text[max(0, match.start() - WINDOW) : match.start()]
@@ -115,13 +129,16 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
         if negated:
             taken_back.add(letter)
         elif letter:
-            sound = len(letter) == 1 and letter not in taken_back and not RETRACTED.search(text[end:])
-            return letter if sound else None
+            first = _FIRST_OF_TWO.search(before)
+            sound = len(letter) == 1 and letter not in taken_back and (not first or first[1].upper() == letter)
+            return letter if sound and not RETRACTED.search(text[end:]) else None
     return None if taken_back else _whole_reply(text, options)
 
 
 def _undressed(text: str) -> str:
-    return _DRESS.sub("", _APART.sub(r"(\1)", _SPACE.sub(" ", _BOX.sub("⟦", text.replace("{,}", ",")))))
+    text = _LOOKALIKE.sub(lambda found: "ABC"[(found.lastindex or 1) - 1], text)
+    text = text.replace("{,}", ",").replace("\\boxed{", "⟦")
+    return _DRESS.sub("", _APART.sub(r"(\1)", _SPACE.sub(" ", text)))
 
 
 def _plain(text: str) -> str:

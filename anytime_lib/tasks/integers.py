@@ -8,75 +8,101 @@ from it: a later `The answer is 80 or 81` withdraws an earlier box. A box that i
 
 import re
 
-from anytime_lib.tasks.said import DOUBTED, FOREIGN, RETRACTED, said
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, RETRACTED, TEX, stated
 
 WINDOW = 200  # characters; a statement is short, and looking no further keeps the time linear
 
-_OPEN_TAG = re.compile(r"(?i)<(?:final_)?answer>|<\|begin_of_box\|>")
-_CLOSE_TAG = re.compile(r"(?i)</(?:final_)?answer>|<\|end_of_box\|>")
+_OPEN_TAG = re.compile(r"(?i)[<\[](?:(?:final[_ ]?)?(?:answer|ans|result|output)|final|boxed)[>\]]|<\|begin_of_box\|>")
+_CLOSE_TAG = re.compile(r"(?i)[<\[]/(?:(?:final[_ ]?)?(?:answer|ans|result|output)|final|boxed)[>\]]|<\|end_of_box\|>")
 # A complete box; braces in it may be two deep.
 _PART = r"\\.|[^{}\\]++"
-_BOX = re.compile(
-    rf"(?s)\\{{1,2}}f?(?:rame)?box(?:ed)?\s*\{{((?:{_PART}|\{{(?:{_PART}|\{{(?:{_PART})*+\}})*+\}})*+)\}}"
-)
+_BOX = re.compile(rf"(?s)\\boxed\{{((?:{_PART}|\{{(?:{_PART}|\{{(?:{_PART})*+\}})*+\}})*+)\}}")
+_BOTH = re.compile(rf"(?i)(?=.*\S)[\s{{}}]*[,;]?[\s{{}}]*{BETWEEN}?[\s{{}}]*(?:[a-z]\s*=\s*)?")
+_RULE = re.compile(r"(?m)^[ \t]*\|(?:[ :-]+\|)+[ \t]*$\n?")
+_ROW = re.compile(r"(?m)^[ \t]*\|([^|\n]*)(?:\|([^|\n]*))?\|[ \t]*$")  # of one cell or two
 
 # The word `answer`, and what links it to a number.
-_ANSWER = re.compile(rf"(?i)(?<![^\W_])answer(?![^\W_])|{FOREIGN}")
+_ANSWER = re.compile(rf"(?i){LABEL}|(?<![^\W_])final(?=\s?(?:(?:result|value|number|integer|total)\b\W{{0,4}})?[:=])")
 _LINK = re.compile(
     r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
-    r"(?:[\s*_`\"'}]*(?:finale?\s*)?(?::|=|is\b(?:\s*:)?)|(?P<bare>[\s*_`]*))"
+    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:finale?\s*|(?:result|value|number|integer|total)\b\W{{0,4}})?"
+    rf"(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
     r"(?:\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|equal to)\b,?)?"
 )
 _HEADING = re.compile(r"(?i)(?:^|\n)[#*_ \t]*(?:final[*_ \t]+)?$")
-_HEDGE = re.compile(r"(?i)(?:not|neither|either|between|about|around|roughly|almost|at (?:least|most)|one of|maybe)\b")
+_HEDGE = re.compile(
+    r"(?i)\W{0,3}(?:not|never|neither|either|between|about|around|roughly|approximately|nearly|almost|less|more|greater"
+    r"|at (?:least|most)|one of|maybe|perhaps|possibly|unlikely)\b"
+)
 
 # Within a statement.
-_TEX = re.compile(
-    r"\\(?:text)?color\s*\{\w*\}|\\(?:displaystyle|bf|rm)\b"
-    r"|\\(?:text\w*|math\w+|[mh]box|f?(?:rame)?box(?:ed)?|boldsymbol|bm|underline)\s*\{([^{}]*)\}"
-)
+_TEX = re.compile(TEX)
+_EQUAL = re.compile(r"\\equiv\b|≡")
 _NO_INK = re.compile(
     r"\\[\s,;:!()\[\]${}]|\\q?quad\b|~|[$€£`_]|\*\*"  # spacing and emphasis
     r"|\^\s*\{?\s*\\(?:circ|degree)\b\s*\}?|\\(?:circ|degree)\b|\\?%|°"  # units that follow a number
-    r"|(?<=[A-Za-z])(?:\s?\^\{?[23]\}?(?!\d)|[²³])"  # cm^2
-    r"|\\pmod\s*\{\d+\}|\(mod \d+\)"
+    r"|(?<=[A-Za-z}])(?:\s?\^\{?[23]\}?(?!\d)|[²³])"  # cm^2
+    r"|(?<=\d)\s?(?:です|である|だ|입니다|이다)"
 )
+_MODULUS = re.compile(r"(?i)\(?[\s{]*\\?[bp]?mod(?:ulo)?\b[\s({}]*(\d{1,9})[\s)}]*")
 _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
-_END = re.compile(r"[!?\n]|\.(?!\d)|</|<\|")
+_END = re.compile(r"[!?\n]|\.(?!\d)|</|<\||,\s{0,9}[\"']\w{1,20}[\"']\s?:")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
+_CONTRAST = re.compile(
+    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*|[\s,]*而[不非]是?\s?\d+\s*"
+)
 _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2}")
 # A number, a unit, and nothing that makes another number of it.
 _VALUE = re.compile(
-    r"[\s*\"'({}\[]*\+?(?P<number>\d{1,9})(?:\.0+)?(?![\w.]|,\d)"
+    r"[\s*\"'({}\[]*\+?(?P<number>\d{1,9})(?:\.0*)?(?![\w.]|,\d)"
     r"(?P<unit>(?:[^\W\d_]|[\s*,;\"'()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*)[\s,;(-]*"
 )
 _OPEN_ENDED = re.compile(
     r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|though|however|maybe"
     r"|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
 )
-_WHOLE = re.compile(r"[\s*\"'({\[=]*(\d{1,9})(?:\.0+)?[\s*\"')\].]*")
+# What a box says before its number: "Sum =", "the remainder is".
+_NAMED = re.compile(
+    r"(?i)[\s{]*(?:[a-z]+[\s{}]+){0,4}(?:[a-z]+[\s{}]*[:=]|(?:is|remainder|total|sum|result)\b)(?=[\s{}]*\d)"
+)
+_WHOLE = re.compile(r"[\s*\"'({\[#]*\+?(\d{1,9})(?:\.0*)?[\s*\"')\].}]*")
 
 
 def extract_integer(text: str) -> int | None:
     """The integer from 0 to 999 that the text states as its answer, in digits of any script, or None.
 
-    Fractions, negative numbers and alternatives are none, nor is what is thought (`said`), doubted or taken back.
+    Fractions, negative numbers and alternatives are none, nor is what is thought (`said`), doubted or taken back. A box
+    whose backslash got lost is one: nothing else is written so. A short equation ("N = 42") is an answer only where it
+    is all that is said.
     """
-    text = _CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", said(text).replace("–", "-").replace("—", "-")))
-    *_, found = [None, *_BOX.finditer(text)]
-    end, box = (found.end(), found[1]) if found else (-1, "")
+    text = stated(text).replace("–", "-").replace("—", "-").replace("isn't", "is not")
+    text = _CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text))
+    text = _ROW.sub(lambda row: f"{row[1].rstrip(' :')}: {row[2]}" if row[2] else row[1], _RULE.sub("", text))
+    boxes = [box for box in _BOX.finditer(text) if not DOUBTED.search(text[max(0, box.start() - 60) : box.start()])]
+    end = boxes[-1].end() if boxes else -1
     for marker in reversed(list(_ANSWER.finditer(text))):
         at, value = _line(text, marker, end)
         if at >= max(end, 0):
             return value
-    if end >= 0:
-        if RETRACTED.search(text[end:]):
-            return None
-        value = _integer(_plain(box).strip()) if len(box) <= WINDOW else None
-        return extract_integer(box) if value is None else value
-    whole = _WHOLE.fullmatch(_plain(text).strip()) if len(text) <= WINDOW else None
+    if boxes:
+        value = None if RETRACTED.search(text[end:]) else _boxed(boxes[-1][1])
+        between = _plain(text[boxes[-2].end() : boxes[-1].start()]) if len(boxes) > 1 else ""
+        return None if _BOTH.fullmatch(between) and _boxed(boxes[-2][1]) != value else value
+    if len(text) > WINDOW or "\\boxed" in text or text.count("{") != text.count("}"):
+        return None
+    left, _, right = _plain(text).rpartition("=")
+    whole = None if re.search(r"[,;:]|[A-Za-z]{2}", left) else _WHOLE.fullmatch(right)
     return _integer(whole[1]) if whole else None
+
+
+def _boxed(box: str) -> int | None:
+    """The integer of a box, which may hold words of its own."""
+    plain = _plain(box).strip()
+    if len(plain) <= WINDOW and (named := _NAMED.match(plain)) and not _OPEN_ENDED.search(named[0]):
+        plain = plain if _HEDGE.match(plain) else plain[named.end() :]
+    value = _integer(plain) if len(plain) <= WINDOW else None
+    return extract_integer(box) if value is None else value
 
 
 def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | None]:
@@ -88,7 +114,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
         return -1, None
     _, gap, rest = re.split(r"\A([ \n\t*\"'({}\[]*)", _plain(text[link.end() : link.end() + WINDOW]))
     stop = _END.search(rest)
-    sentence = rest[: stop.start()] if stop else rest
+    sentence = _CONTRAST.sub(" ", rest[: stop.start()] if stop else rest)
     if _HEDGE.match(sentence) and re.search(r"\d", sentence):
         # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
         full_stop = _END.search(text, link.end())
@@ -106,9 +132,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
 
 def _plain(tex: str) -> str:
     """Without what prints no ink of its own: words in `\\text{}` stay, the command goes."""
-    while tex != (tex := _TEX.sub(r" \1 ", tex)):
-        pass
-    return _NO_INK.sub(" ", tex)
+    return _NO_INK.sub(" ", _EQUAL.sub("=", _TEX.sub(" ", tex)))
 
 
 def _claim(sentence: str) -> str:
@@ -120,8 +144,10 @@ def _claim(sentence: str) -> str:
 def _integer(sentence: str) -> int | None:
     """The one integer a plain statement gives, perhaps with a unit and a reason after it."""
     claim = _claim(sentence)
-    value = _VALUE.fullmatch(claim)
+    modulus = _MODULUS.search(claim)
+    least = int(modulus[1]) if modulus else 1000
+    value = _VALUE.fullmatch(_MODULUS.sub("", claim))
     if value is None or _DENIED.search(sentence) or _OPEN_ENDED.search(value["unit"].rstrip(" -,;(")):
         return None
     of_a_list = ")" in value["unit"] and "(" not in claim  # `1) First, ...`
-    return number if (number := int(value["number"])) <= 999 and not of_a_list else None
+    return number if (number := int(value["number"])) < min(least, 1000) and not of_a_list else None
