@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.reply import Once, Reply
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
@@ -113,9 +113,7 @@ class LiveBackend:
         self._tell()
         return stored
 
-    async def _try(
-        self, endpoint: Endpoint, request: Request, stored: Row, once: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
+    async def _try(self, endpoint: Endpoint, request: Request, stored: Row, once: Once) -> Reply:
         """One try, paid for by itself, within the cap; what it was billed is stored before the next. Where its reply
         was lost, the rest of what it may have been billed at most is stored apart, as `unconfirmed`."""
         asked = request.body["messages"], max(request.body["max_tokens"], endpoint.least)
