@@ -46,16 +46,16 @@ def anytime_index(
     """
     b, q = np.asarray(budgets, dtype=float), np.asarray(quality, dtype=float)
     if b.ndim != 1 or b.size < 2 or not np.all(np.isfinite(b)) or np.any(np.diff(b) <= 0):
-        raise ValueError(f"give at least two budgets, finite and strictly increasing, not {b.tolist()}")
+        raise DataError(f"give at least two budgets, finite and strictly increasing, not {b.tolist()}")
     if axis not in ("linear", "log") or (axis == "log" and b[0] <= 0):
-        raise ValueError(f"axis must be linear, or log of budgets above 0, not {axis!r} of {b.tolist()}")
+        raise DataError(f"axis must be linear, or log of budgets above 0, not {axis!r} of {b.tolist()}")
     if q.shape[-1:] != b.shape:
-        raise ValueError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
+        raise DataError(f"quality needs one value per budget along its last axis: {q.shape} against {b.size} budgets")
     if np.any(np.isnan(q)):
-        raise ValueError("quality holds NaN: leave out or bound missing cells before taking the index")
+        raise DataError("quality holds NaN: leave out or bound missing cells before taking the index")
     top: Floats | float = q.max(axis=-1) if q_max == "observed" else float(q_max)
     if np.any(q < 0) or np.any(q > np.asarray(top)[..., None] * (1 + 1e-12)):
-        raise ValueError(f"quality must lie in [0, {q_max}], not [{q.min()}, {q.max()}]")
+        raise DataError(f"quality must lie in [0, {q_max}], not [{q.min()}, {q.max()}]")
     x = np.log(b) if axis == "log" else b
     area = np.trapezoid(np.maximum.accumulate(q, axis=-1) if running_max else q, x, axis=-1) / (x[-1] - x[0])
     index = np.clip(area / np.where(np.asarray(top) > 0, top, 1.0), 0.0, 1.0)
@@ -65,6 +65,8 @@ def anytime_index(
 def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list[str], list[str], list[int]]:
     """A column of the cells of one run, model and task as an array: (M, P, S, T) values, NaN where missing or an error,
     and the sorted names of M methods, P problems and T budgets."""
+    if lacking := [name for name in [*ARM, "problem_id", "sample", "budget", value] if name not in cells]:
+        raise DataError(f"the table of cells has no column {', '.join(map(repr, lacking))}")
     if any(cells[name].nunique() > 1 for name in ARM[:3]):
         raise DataError("one run, model and task expected, the cells hold several: filter them first")
     axes = ["method", "problem_id", "sample", "budget"]
@@ -74,8 +76,14 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list
         raise DataError(f"{twice} cells are there more than once, with the same {', '.join(axes)}: keep one of each")
     codes, names = zip(*(pd.factorize(cells[axis], sort=True) for axis in axes), strict=True)
     values = np.full([len(n) for n in names], np.nan)
-    values[codes] = cells[value].astype(float).to_numpy()
-    return values, list(map(str, names[0])), list(names[1]), list(map(int, names[3]))
+    try:
+        values[codes] = cells[value].astype(float).to_numpy()
+        budgets = list(map(int, names[3]))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"budgets and {value!r} must be numbers: {error}") from None
+    if value == "score" and ((values < 0) | (values > 1)).any():
+        raise DataError(f"scores must lie in [0, 1], not [{np.nanmin(values):g}, {np.nanmax(values):g}]")
+    return values, list(map(str, names[0])), list(names[1]), budgets
 
 
 def of_methods(cells: pd.DataFrame, *methods: str) -> pd.DataFrame:
@@ -134,6 +142,16 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
         return means
     halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
     return average(_read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
+
+
+def reading(quality: Floats, order: Order) -> Floats:
+    """At which budgets the curve of one arm is read: (P, S, T) -> (T, T) shares of the budgets in each of its values.
+    (..., T) scores times these are what traces add to the arm's curve, the choice of budgets taken as it is."""
+    every = np.eye(quality.shape[-1])
+    if order == "raw":
+        return every
+    picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
+    return np.asarray(np.nanmean(_read_at_best(picks, every[None]), axis=0))
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:

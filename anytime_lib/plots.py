@@ -163,23 +163,6 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     return _finish(figure, [ax], x="tokens per problem (log scale)", y=Y, title=title)
 
 
-def plot_profiles(profile: pd.DataFrame, *, n_problems: int, title: str, baseline: str = "base") -> Figure:
-    """Performance profiles (of `performance_profile`), one panel for each method, the baseline in grey."""
-    parts = {str(m): part for m, part in profile.groupby("method", sort=False)}
-    others = {m: part for m, part in parts.items() if m != baseline} or parts
-    figure, axes = _panels(len(others), width=3.6, height=2.7)
-    for ax, (method, part) in zip(axes, others.items(), strict=True):
-        colour = _colours_of(parts)[method]
-        if baseline in parts and method != baseline:
-            ax.step(parts[baseline].tau, parts[baseline].share, where="post", color=GREY, label=baseline)
-        ax.step(part.tau, part.share, where="post", color=colour, label="the method")
-        ax.fill_between(part.tau, part.low, part.high, step="post", color=colour, alpha=0.2, linewidth=0)
-        ax.set_ylim(0, 1.02)
-        ax.set_title(method, fontsize=9)
-    title += f"\n95% pointwise bands over n = {n_problems} problems"
-    return _finish(figure, axes, x="threshold of a trace's index (0 to 1)", y="share of traces above it", title=title)
-
-
 def plot_differences(family: Family, *, title: str) -> Figure:
     """A forest plot of a family's differences, each with its interval; filled if it stands after Holm's adjustment."""
     table = family.to_frame().rename(columns={"difference": "value"})
@@ -188,7 +171,8 @@ def plot_differences(family: Family, *, title: str) -> Figure:
     _forest(ax, table, list(table.task + "\n" + table.treatment + " - " + table.baseline + sizes))
     ax.plot(table.value.mask(table.significant), range(len(table)), "o", color="white", markeredgecolor="black")
     ax.axvline(0, **_LINE)
-    x = f"difference in Anytime Index ({1 - family.alpha:.0%} paired bootstrap interval)"
+    title += "".join(f"\njudged: {name}" for name in table.estimand[table.estimand != ""].unique())
+    x = f"difference in Anytime Index ({1 - family.alpha:.0%} interval, problems resampled)"
     return _finish(figure, [ax], x=x, y="", title=f"{title}\nfilled: stands after Holm's adjustment")
 
 

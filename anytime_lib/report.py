@@ -107,7 +107,7 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     told = {"about": about, "run": config.label, "caveat": caveat(model.name), "notebooks": notebooks, "calls": calls}
     told["figures"] = sorted(path.stem for path in (folder / "figures").glob("*.png"))
     told["index"] = estimate(cells, **again)[INDEX].to_html(**shown)
-    told["family"] = compare_family(cells, of.family, baseline=of.baseline, **again)
+    told["family"] = compare_family(cells, of.family, baseline=of.baseline, estimand=of.estimand, **again)
     text = page.render(told, analysis=of, ledger=ledger.to_html(**shown), seconds=time.time() - since)
     cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

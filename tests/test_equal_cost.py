@@ -190,7 +190,7 @@ def test_gains_by_hand() -> None:
     even, whole = found.loc["budget"], found.loc["total_1"]
     assert even.points.tolist() == pytest.approx([20, 40, 0]) and even.low.tolist() == even.points.tolist()
     assert even.saved.tolist() == pytest.approx([0, 1, 2])
-    assert whole.points.tolist() == pytest.approx([0, 20, 0])  # at 2, 3 and 5 tokens
+    assert whole.points.tolist() == pytest.approx([0, 20, np.nan], nan_ok=True)  # at 2, 3 and 5, past the baseline's 4
     assert whole.saved.tolist() == pytest.approx([-1, 0, 1])
     never = gained({"base": [0.0, 0.2, 0.6], "pdp": [0.2, 0.2, 0.2]}, 0)
     assert never.saved["budget"].tolist() == [0, 1, -np.inf]
@@ -204,6 +204,8 @@ def test_a_method_saves_nothing_on_itself_and_what_its_prompt_costs_is_lost(curv
     assert np.allclose(found[["saved", "saved_low", "saved_high"]], -extra)
     if not extra:
         assert not found[["points", "low", "high"]].to_numpy().any()
+    else:
+        assert np.isnan(found.points.iloc[-1])  # past all that is known of the baseline
 
 
 def test_published_figures_are_there_with_their_tasks() -> None:

@@ -122,7 +122,7 @@ def test_summaries_follow_from_the_interval() -> None:
     few = summaries(audit(comparisons(5), n_resamples=100))
     assert "a hint, no proof" not in said[0] and "a hint, no proof" in few[0]
     unsure = summaries(audit(comparisons(skill=0.0), n_resamples=300))
-    assert "not told apart from what coins would give (0.50)" in unsure[0]
+    assert "not told apart from what coins would give (0.50; p = " in unsure[0]
 
 
 def test_checkpoints_are_ranked_by_themselves() -> None:

@@ -16,7 +16,7 @@ from anytime_lib.index import ORDERS, Order
 from anytime_lib.stats import band, equivalent, estimate
 from anytime_lib.stats.bootstrap import curve_of, draw_weights, exchange_signs, index_of, jackknifed, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.estimate import index_variants, performance_profile, problem_values
+from anytime_lib.stats.estimate import index_variants, problem_values
 from anytime_lib.stats.intervals import interval, one_sided_pvalue, simultaneous_interval, widen_near_limits
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
@@ -60,8 +60,6 @@ def test_the_t_test_and_interval_are_students() -> None:
     expected = ttest_1samp(each[1] - each[0], 0)
     ours, theirs = found.confidence_interval(), expected.confidence_interval()
     assert ours == pytest.approx(tuple(theirs), abs=0.03 * (theirs.high - theirs.low))
-    assert found.ttest_pvalue() == pytest.approx(expected.pvalue)
-    assert found.effect_size == pytest.approx(expected.statistic / np.sqrt(40))
 
 
 @given(seed=st.integers(0, 10_000), level=st.floats(0.6, 0.99))
@@ -76,12 +74,12 @@ def test_pvalue_and_interval_agree(seed: int, level: float) -> None:
         assert one_sided_pvalue(draws, 0.1, float(end), n=20) == pytest.approx(expected, abs=2e-3)
 
 
-def test_nothing_varies_and_the_interval_is_a_point() -> None:
+def test_nothing_varies_and_the_interval_is_no_point() -> None:
     found = compared(np.tile(scores(1, 4), (1, 9, 1, 1)))
-    assert found.confidence_interval() == pytest.approx((found.statistic,) * 2)
-    assert "point" in found.summary()
+    assert found.confidence_interval().low < found.statistic < found.confidence_interval().high
+    assert "a bound that needs no spread" in found.summary()
     perfect = estimate(cells_of(np.ones((6, 3, 3))), n_resamples=200).iloc[0]
-    assert perfect["index"] == perfect.high == 1 and perfect.low == pytest.approx(0.025 ** (1 / 6), abs=0.03)
+    assert perfect["index"] == perfect.high == 1 and perfect.low == pytest.approx(0.025 ** (1 / 6), abs=1e-9)
     assert perfect.note.startswith("no problem differs")  # the exact binomial bound: six of six say no more
     curve = band(cells_of(np.zeros((6, 3, 3))), n_resamples=100)
     assert not curve.isna().any().any() and (curve.high_all == curve.high).all() and curve.note.all()
@@ -125,7 +123,6 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
         for table in (
             estimate(twins, seed=seed, n_resamples=50),  # type: ignore[arg-type]
             index_variants(twins, seed=seed, n_resamples=20),  # type: ignore[arg-type]
-            performance_profile(twins, seed=seed, n_resamples=50),  # type: ignore[arg-type]
         ):
             first, second = (table[table.method == m].drop(columns="method") for m in ("base", "twin"))
             pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
@@ -198,17 +195,16 @@ def test_the_study_found_what_is_promised() -> None:
 
 
 def test_error_rates_stay_what_the_study_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The study of tests/benchmarks at 30 problems and 4 samples, small and seeded. Bounds are exact binomial limits
-    about the rates promised: at least 92.5 % coverage, 5 % false alarms of test and family, power of 80 %."""
-    import bench_error_rates
+    """The study of tests/benchmarks in small and seeded: limits are binomial about what is promised."""
+    import bench_error_rates as bench
 
-    runs = 200
-    monkeypatch.setattr(bench_error_rates, "N_RESAMPLES", 200)
-    found = bench_error_rates.study(30, 4, "uniform", runs, seed=1)
-
-    def at_most(rate: float) -> float:
-        return float(binom.ppf(0.999, runs, rate)) / runs
-
-    assert 0.99 >= found["coverage"] >= 1 - at_most(0.075) and found["coverage_null"] >= 1 - at_most(0.075)
-    assert 1 - at_most(0.985) < found["alarms_p"] <= at_most(0.05) and found["family"] <= at_most(0.055)
-    assert abs(found["power"] - 0.8) <= 0.05 + 3 * np.sqrt(0.16 / runs)
+    runs = 150
+    monkeypatch.setattr(bench, "N_RESAMPLES", 150)
+    most, least = binom.ppf(0.999, runs, 0.05) / runs, binom.ppf(0.001, runs, 0.95) / runs
+    for world in ("alike", "flat"):
+        found = bench.rates(bench.no_effect, world, 30, 4, runs).set_index("measure").share
+        assert found["covers"] >= least and max(found["said"], found["p < .05"]) <= most
+    lost = bench.rates(bench.no_effect, "wrong lost", 30, 4, runs).set_index("measure").share
+    assert lost["said"] <= most < lost["too high"]
+    found = bench.rates(bench.effect, "alike", 30, 4, runs).set_index("measure").share
+    assert found["found"] >= 0.65 and found["covers"] >= least

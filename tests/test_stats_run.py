@@ -12,10 +12,9 @@ from test_index import cells_of
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS
-from anytime_lib.plots import plot_curves, plot_differences, plot_profiles, plot_variants
+from anytime_lib.plots import plot_curves, plot_differences, plot_variants
 from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare, compare_family, conclude, estimate
-from anytime_lib.stats.estimate import performance_profile
 from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants, with_and_without
 from anytime_lib.studies.grader_audit import regraded
 from anytime_lib.sweep.ledger import trace_hashes
@@ -41,11 +40,11 @@ def test_verdicts_follow_the_rules() -> None:
         ignore_index=True,
     )  # fmt: skip
     family = compare_family(table, n_resamples=400)
-    found, few, wide = (conclude(family, margin).set_index("treatment") for margin in (0.02, 0.01, 0.5))
+    found, few, wide = (conclude(family, margin).set_index("treatment") for margin in (0.03, 0.01, 0.5))
     assert found.verdict.to_dict() == {"near": "equivalent", "up": "better", "down": "worse", "noisy": "not told",
                                        "same": "equivalent"}  # fmt: skip
     assert set(found.verdict) <= set(VERDICTS)
-    assert few.verdict["same"] == "no spread" and few.verdict["near"] == "not told"  # 200 show no margin below .0149
+    assert few.verdict["same"] == "not told" and few.verdict["near"] == "equivalent"  # 200 alike show none below .0149
     assert wide.verdict["up"] == "better" and "though by less than 0.5" in wide.reading["up"]
 
 
@@ -86,7 +85,7 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
 
 def test_variants_change_one_choice_at_a_time() -> None:
     found = difference_variants(arms(24, better=0.3), baseline="base", treatment="better", n_resamples=300)
-    assert found.choice.iloc[0] == "default" and set(found.variant) >= {*ORDERS[1:], "log", "observed"}
+    assert found.choice.iloc[0] == "judged" and set(found.variant) >= {*ORDERS, "log", "observed"}
     assert (found.says == "above").sum() >= 7  # a difference of .3 does not hang on the axis
     one = pd.concat([cells_of(scores(9, n_samples=1)), cells_of(scores(9, 0.1, 1, 1), "b")])
     single = difference_variants(one, baseline="base", treatment="b", n_resamples=100)
@@ -116,12 +115,10 @@ def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
 def test_figures_stay_readable_with_twelve_methods() -> None:
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
     curves = plot_curves(cells, n_resamples=50, apart=True, simultaneous=True)
-    seven = performance_profile(cells[cells.method.isin(cells.method.unique()[:7])], n_resamples=50)
-    profiles = plot_profiles(seven, n_problems=8, title="Profiles")
     chosen = {"baseline": "base", "n_resamples": 100}
     tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
     variants = plot_variants(tables, title="Variants", margin=0.05)
-    for figure, panels in ((curves, 12), (profiles, 6), (variants, 2)):
+    for figure, panels in ((curves, 12), (variants, 2)):
         shown = [ax for ax in figure.axes if ax.axison]
         assert len(shown) == panels and len(figure.legends) == 1
         figure.get_layout_engine().execute(figure)  # all that places them, without drawing

@@ -96,6 +96,7 @@ class AnalysisConfig(Group):
     """How the run is read."""
 
     baseline: MethodName = Field("base", description="the method that others are compared with")
+    estimand: Literal["crossfit", "raw"] = Field("crossfit", description="the index that is judged (see stats.compare)")
     family: list[Pair] | None = Field(None, min_length=1, description="judged together; None: all against `baseline`")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
@@ -114,7 +115,9 @@ class HeldOutConfig(Group):
     prepared_on: TaskName | None = Field(None, description="the run's task whose pool is used; None: `task` itself")
     baseline: MethodName = "base"
     treatment: MethodName = "pdp"
-    statistic: Literal["index", "quality"] = Field("index", description="Anytime Index, or mean quality over budgets")
+    statistic: Literal["index", "raw", "quality"] = Field(
+        "index", description="index: crossfit (of one sample: raw); raw: without a maximum; quality: mean over budgets"
+    )
     budgets: Budgets | None = Field(None, description="at which; None: the run's")
     margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
     confidence_level: float = Field(0.95, gt=0.5, lt=1)

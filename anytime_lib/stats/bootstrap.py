@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anytime_lib.errors import DataError
 from anytime_lib.index import Axis, Floats, Order, Top, anytime_index, from_means, mean_curve, problem_curves
 
 Seed = int | np.random.Generator
@@ -22,13 +23,26 @@ def generator(seed: Seed) -> np.random.Generator:
     return deepcopy(np.random.default_rng(seed))
 
 
+MEANING: dict[Order, str] = {
+    "crossfit": "crossfit: the best budget so far chosen by half of the samples, read in the other half",
+    "raw": "raw: without a maximum",
+    "pooled": "pooled: best so far of the mean curve",
+    "problem": "best so far of each problem's mean",
+    "trace": "best so far of each trace",
+}
+"""What an index of each order is, in words."""
+
+
 @dataclass(frozen=True)
 class CurveStatistic:
     """A statistic `of` (..., T) curves and budgets -> (...) or (..., T), with the running maximum at the level `order`
-    names; called, it reads (..., P, S, T) cells."""
+    names; called, it reads (..., P, S, T) cells. `name` is what sentences call it; of tokens and the like, fewer are
+    better (`lower_is_better`)."""
 
     of: Callable[[Floats, list[int]], Floats]
     order: Order
+    name: str = "the statistic"
+    lower_is_better: bool = False
 
     def __call__(self, quality: Floats, budgets: list[int]) -> Floats:
         return self.of(mean_curve(quality, self.order), budgets)
@@ -42,7 +56,7 @@ def index_of(order: Order = "pooled", *, q_max: Top = 1.0, axis: Axis = "linear"
         index = anytime_index(budgets, np.where(unknown, 0.0, curve), q_max=q_max, running_max=False, axis=axis)
         return np.where(unknown[..., 0], np.nan, index)
 
-    return CurveStatistic(of, order)
+    return CurveStatistic(of, order, f"the Anytime Index ({MEANING[order]})")
 
 
 def curve_of(order: Order) -> CurveStatistic:
@@ -52,6 +66,8 @@ def curve_of(order: Order) -> CurveStatistic:
 
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each problem is drawn in each resample: (R, P)."""
+    if n_resamples < 1:
+        raise DataError(f"n_resamples must be 1 or more, not {n_resamples}")
     drawn = rng.integers(n_problems, size=(n_resamples, n_problems))
     drawn += n_problems * np.arange(n_resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)

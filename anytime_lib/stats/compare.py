@@ -1,12 +1,12 @@
 """Is the difference between two methods more than chance, and how large a one would be found?
 
-The running maximum favours flat and noisy curves: where one arm is flat and the other is not, the interval of a
-`pooled` difference may hold the truth in only .6 of experiments (198 problems x 10 samples, ten budgets). So a
-comparison with a maximum carries the same one without (`Comparison.raw`), which is to be trusted where they disagree.
+What is judged is one declared number, the estimand. The running maximum of the pooled curve, which the index is by
+definition, favours flat and noisy curves, so a difference of pooled indices is described and not judged: between a flat
+and a rising curve of equal index its 95 % interval lies on the wrong side of zero in up to a fifth of experiments.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,130 +14,158 @@ from scipy import optimize
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, average, cells_array, of_methods, problem_curves
+from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import Interval, interval
+from anytime_lib.stats.intervals import NEAR, Interval, interval, widen_few
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
+Estimand = Literal["crossfit", "raw"]
+"""Indices that may be judged: the best so far without optimism, or mean quality over the budgets without a maximum."""
+BESIDE: tuple[Order, ...] = ("pooled", "crossfit", "raw")
+"""What stands beside the judged difference, without intervals: nothing is concluded from it."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The paired difference in Anytime Index, treatment minus baseline; NaN, with its reason, where there is none.
+    """The paired difference in the estimand, treatment minus baseline; NaN, with its reason, where there is none.
 
     Attributes:
+        estimand: what is judged, in words.
         pvalue: two-sided, of `sign_flip_pvalue`. Near the edge the interval may disagree; `summary` goes by that.
-        n_missing: cells left out because either arm lacks them.
-        raw: the same comparison without a running maximum, if there is one to leave out.
+        n_left_out: cells left out because either arm lacks them.
+        n_missing, share_missing: those of them that were asked for in both arms, and have no score.
+        bounds: the difference, were all missing answers of one arm wrong and of the other right, both ways round
+            (Manski's bounds, without sampling error).
+        beside: the same difference by other readings of the curve, which are described and not judged.
         draws: (R,) the difference on each resample.
         contributions: (P,) each problem's part, whose mean the difference is (jackknife pseudo-values).
-        quality, budgets: (2, P, S, T) the paired cells themselves, and (T,).
     """
 
     baseline: str = "baseline"
     treatment: str = "treatment"
     confidence_level: float = 0.95
+    estimand: str = ""
+    lower_is_better: bool = False
     statistic: float = np.nan
     pvalue: float = np.nan
     n_problems: int = 0
     n_samples: int = 0
+    n_left_out: int = 0
     n_missing: int = 0
+    share_missing: float = 0.0
+    bounds: Interval = field(default_factory=lambda: Interval(np.nan, np.nan))
+    near_limit: bool = False
     reason: str = ""
-    raw: "Comparison | None" = field(repr=False, default=None)
+    beside: dict[str, float] = field(repr=False, default_factory=dict)
     draws: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
     contributions: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
-    quality: Floats = field(repr=False, default_factory=lambda: np.full((2, 1, 1, 2), np.nan))
-    budgets: list[int] = field(repr=False, default_factory=lambda: [1, 2])
 
     def confidence_interval(self) -> Interval:
-        """The interval of the difference; a point when all draws are equal."""
+        """The interval of the difference, widened where few problems differ (see `widen_few`)."""
+        return self._ends()[0]
+
+    def _ends(self) -> tuple[Interval, str]:
         ends = interval(self.draws, self.statistic, n=self.n_problems, confidence_level=self.confidence_level)
-        return Interval(*map(float, ends))
+        if self.lower_is_better or np.isnan(self.statistic):  # nothing is known of the largest loss
+            return Interval(*map(float, ends)), ""
+        low, high, note = widen_few(ends, self.contributions, self.confidence_level)
+        return Interval(low, high), note
+
+    def missing_interval(self) -> Interval:
+        """The interval whatever the missing answers were: the ends of `confidence_interval`, moved by as much as those
+        could move the difference."""
+        low, high = self.confidence_interval()
+        return Interval(low - (self.statistic - self.bounds.low), high + (self.bounds.high - self.statistic))
 
     @property
     def direction(self) -> int:
-        """What the interval says: 1 above zero, -1 below, 0 neither. A point counts only where the p-value agrees."""
-        low, high = self.confidence_interval()
-        told = low < high or self.pvalue < 1 - self.confidence_level
-        return int(told and low > 0) - int(told and high < 0)
+        """What may be concluded: 1 better, -1 worse, 0 neither, or not whatever the missing cells were."""
+        return _side(self.missing_interval()) * (-1 if self.lower_is_better else 1)
 
     @property
-    def disagrees(self) -> bool:
-        """Whether the maximum leads to another conclusion than the same comparison without it."""
-        return self.raw is not None and self.direction != self.raw.direction
-
-    @property
-    def effect_size(self) -> float:
-        """Cohen's d_z, of the problems' contributions; infinite if all differ alike, 0 if none differs."""
-        if self.n_problems < 2:
-            return np.nan
-        if np.ptp(self.contributions) == 0:
-            return float(np.sign(self.statistic)) * np.inf if self.statistic else 0.0
-        return self.statistic / float(self.contributions.std(ddof=1))
-
-    def ttest_pvalue(self) -> float:
-        """Of Student's paired t test on the problems' contributions; NaN if all differ alike, 1 if none differs."""
-        t = abs(self.effect_size) * np.sqrt(self.n_problems)
-        return float(2 * distributions.t.sf(t, self.n_problems - 1)) if np.isfinite(t) else np.nan
+    def withheld(self) -> bool:
+        """Whether the interval excludes zero, and the missing cells could turn that round."""
+        return self.direction != _side(self.confidence_interval()) * (-1 if self.lower_is_better else 1)
 
     @property
     def notes(self) -> list[str]:
         """What a reader should know before believing the figures."""
         if self.reason:
             return [self.reason]
-        lost = float(np.isnan(self.draws).mean())
+        lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
+        how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
+        end = "an arm is near an end of the scale, where intervals of differences of few problems miss more often"
         found = {
             "with so few problems a hint, no proof": self.n_problems < FEW,
-            "every problem differs alike, so the interval is a point": np.ptp(self.contributions) == 0,
+            how: self.n_missing > 0,
+            f"{self.n_left_out} cells left out that not both have": self.n_left_out > self.n_missing,
+            self._ends()[1]: bool(self._ends()[1]),
+            end: self.near_limit,
             f"{lost:.1%} of the resamples have no value and were left out": 0 < lost < 1,
         }
         return [note for note, holds in found.items() if holds]
 
     def summary(self) -> str:
-        """One sentence that says what the interval allows, with and without the maximum."""
+        """One sentence that says what the interval allows, and of which estimand."""
         if np.isnan(self.statistic):
             why = self.reason or "at some budget the two share no graded cell; run again to retry failed requests"
             return f"{self.treatment} cannot be compared with {self.baseline}: {why}"
         said = {1: "better than", -1: "worse than", 0: "not distinguishable from"}[self.direction]
-        low, high = self.confidence_interval()
         size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
-        text = f"{self.treatment} is {said} {self.baseline}: difference {self.statistic:+.3f}, "
-        text += f"{self.confidence_level:.0%} interval [{low:+.3f}, {high:+.3f}], p = {self.pvalue:.3g} ({size})"
-        if self.raw is not None:
-            low, high = self.raw.confidence_interval()
-            text += f"; without the maximum {self.raw.statistic:+.3f} [{low:+.3f}, {high:+.3f}]"
-        doubt = "; the two disagree: the maximum favours flat or noisy curves; trust the raw one"
-        return text + doubt * self.disagrees
+        low, high = self.confidence_interval()
+        unit = "+.3f" if not self.lower_is_better else "+,.0f"
+        text = f"{self.treatment} is {said} {self.baseline} in {self.estimand}: difference {self.statistic:{unit}}, "
+        text += f"{self.confidence_level:.0%} interval [{low:{unit}}, {high:{unit}}], p = {self.pvalue:.3g} ({size})"
+        text += "; the missing cells could turn this round, so it is withheld" * self.withheld
+        others = ", ".join(f"{name} {value:+.3f}" for name, value in self.beside.items())
+        return text + (f"; beside it, not judged: {others}" if others else "")
 
     def to_frame(self) -> pd.DataFrame:
-        """One row; raw_difference, raw_low and raw_high are those without a maximum."""
-        bare = self.raw or self
-        row: dict[str, Any] = {"baseline": self.baseline, "treatment": self.treatment, "difference": self.statistic}
+        """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
+        judged (see `beside`), and final, that of quality at the largest budget."""
+        row: dict[str, Any] = {"baseline": self.baseline, "treatment": self.treatment, "estimand": self.estimand}
+        row |= {"difference": self.statistic, "pvalue": self.pvalue}
         row["low"], row["high"] = self.confidence_interval()
-        row |= {"pvalue": self.pvalue, "effect_size": self.effect_size, "raw_difference": bare.statistic}
-        row["raw_low"], row["raw_high"] = bare.confidence_interval()
-        row |= {"n_problems": self.n_problems, "n_samples": self.n_samples, "n_missing": self.n_missing}
+        row["low_missing"], row["high_missing"] = self.missing_interval()
+        row |= self.beside | {"n_problems": self.n_problems, "n_samples": self.n_samples, "n_missing": self.n_missing}
         return pd.DataFrame([row | {"notes": "; ".join(self.notes)}])
 
 
-def paired_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
-    """What both methods have, in cells of one run, model and task.
+def _side(ends: Interval) -> int:
+    """1 where an interval lies above zero, -1 below, else 0."""
+    return int(ends.low > 0) - int(ends.high < 0)
 
-    Returns (2, P, S, T) quality, NaN where either lacks the cell, of the problems and samples with any pair; the T
-    budgets; how many cells of the two are left out.
+
+def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
+    """The cells of two methods, of one run, model and task, where both were asked.
+
+    Returns (2, P, S, T) quality, NaN where a cell has no score, of the problems and samples of which both have cells;
+    the T budgets; how many cells of the two are of others.
     """
+    if baseline == treatment:
+        raise DataError(f"{baseline} is compared with itself: name two methods")
     asked = of_methods(cells, baseline, treatment)
     values, methods, _, budgets = cells_array(asked)
     if asked.groupby("method").budget.nunique().min() < len(budgets):
         raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    where = asked[["problem_id", "sample"]].apply(lambda names: pd.factorize(names, sort=True)[0]).to_numpy()
+    there = np.zeros(values.shape[:3], dtype=bool)
+    there[pd.factorize(asked.method, sort=True)[0], where[:, 0], where[:, 1]] = True
+    shared = np.asarray(there.all(axis=0))
     quality = values[[methods.index(baseline), methods.index(treatment)]]
+    seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
+    return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets)
+
+
+def paired(quality: Floats) -> Floats:
+    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
+    pair. DataError where nothing is paired."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
     if not shared.any():
-        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
-    quality = np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
-    return quality, budgets, len(asked) - 2 * int(shared.sum())
+        raise DataError("the two share no graded cell, so nothing is paired")
+    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
 
 
 def compare(
@@ -145,85 +173,94 @@ def compare(
     *,
     baseline: str,
     treatment: str,
-    order: Order = "pooled",
-    statistic: CurveStatistic | None = None,
+    estimand: Estimand | CurveStatistic = "crossfit",
     **settings: Any,
 ) -> Comparison:
     """The difference in Anytime Index between two methods on the same problems.
 
     Args:
         cells: of one run, model and task (filter them first).
-        order: level of the running maximum (see `mean_curve`).
-        statistic: another statistic of the curve in place of the index, which brings its own order.
+        estimand: what is judged: the index `crossfit` (`raw` where there is one sample), `raw`, or another statistic.
         settings: n_resamples, seed, confidence_level.
     """
-    quality, budgets, n_missing = paired_arrays(cells, baseline, treatment)
-    settings |= {"baseline": baseline, "treatment": treatment, "n_missing": n_missing}
-    return compare_arrays(quality, budgets, statistic or index_of(order), **settings)
+    quality, budgets, elsewhere = both_arrays(cells, baseline, treatment)
+    settings |= {"baseline": baseline, "treatment": treatment}
+    return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, **settings)
 
 
 def compare_arrays(
     quality: Floats,
     budgets: list[int],
-    statistic: CurveStatistic,
+    estimand: Estimand | CurveStatistic = "crossfit",
     *,
     n_resamples: int = 10_000,
     seed: Seed = 0,
-    with_raw: bool = True,
+    elsewhere: int = 0,
     **fields: Any,
 ) -> Comparison:
-    """`compare` for cells that are an array already: (2, P, S, T), baseline first, both NaN where either lacks one.
+    """`compare` for cells that are an array already: (2, P, S, T), baseline first, NaN where one has no score, which
+    leaves out its partner, too.
 
-    Resamples and random exchanges are of whole problems, the same for both arms; `fields` are of the `Comparison`.
+    Resamples and random exchanges are of whole problems, the same for both arms; `elsewhere` counts cells that are not
+    in the array, and `fields` are of the `Comparison`.
     """
-    n = quality.shape[1]
+    pairs = paired(quality)
+    of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
+    value = float(np.diff(of(pairs, budgets))[0])
+    ends = [value]
+    if lost.any():
+        wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
+        ends += [float(wrong[1] - right[0]), float(right[1] - wrong[0])]
+    left_out = np.diff(bootstrap.jackknifed(pairs, budgets, of))[:, 0]
+    parts = value + (n - 1) * (left_out.mean() - left_out)
     resampling, exchanging = bootstrap.generator(seed).spawn(2)
     weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
+    known = BESIDE if pairs.shape[2] > 1 else ("pooled", "raw")
+    curve, means = bootstrap.curve_of("raw")(pairs, budgets), index_of("raw")(pairs, budgets)
+    beside: dict[str, float] = {
+        o: float(np.diff(index_of(o)(pairs, budgets))[0]) for o in known if index_of(o).name != of.name
+    }
+    return Comparison(
+        statistic=value,
+        estimand=of.name,
+        lower_is_better=of.lower_is_better,
+        beside={**beside, "final": float(curve[1, -1] - curve[0, -1])},
+        pvalue=bootstrap.sign_flip_pvalue(problem_curves(pairs, of.order), budgets, of, signs),
+        draws=np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0],
+        contributions=np.round(parts, 12),  # so that equal problems tie
+        n_problems=n,
+        n_samples=pairs.shape[2],
+        n_left_out=elsewhere + quality.size - 2 * int((~lost).all(axis=0).sum()),
+        n_missing=int(lost.sum()),
+        share_missing=float(lost.mean()),
+        bounds=Interval(min(ends), max(ends)),
+        near_limit=bool((n * np.minimum(means, 1 - means) < NEAR).any()),
+        **fields,
+    )
 
-    def compared(of: CurveStatistic, raw: Comparison | None = None) -> Comparison:
-        value = float(np.diff(of(quality, budgets))[0])
-        left_out = np.diff(bootstrap.jackknifed(quality, budgets, of))[:, 0]
-        pull = (n - 1) * (left_out.mean() - left_out)
-        parts = np.round(value + pull, 12)  # so that equal problems tie, which ranks depend on
-        draws = np.diff(bootstrap.reweighted(quality, budgets, of, weights))[:, 0]
-        pvalue = bootstrap.sign_flip_pvalue(problem_curves(quality, of.order), budgets, of, signs)
-        paired = {"quality": quality, "budgets": budgets, "n_problems": n, "n_samples": quality.shape[2]} | fields
-        return Comparison(statistic=value, pvalue=pvalue, draws=draws, contributions=parts, raw=raw, **paired)
 
-    bare = with_raw and statistic.order in ("pooled", "problem", "trace")
-    return compared(statistic, compared(replace(statistic, order="raw")) if bare else None)
-
-
-def probability_of_improvement(comparison: Comparison) -> pd.DataFrame:
-    """How likely a trace of the treatment beats one of the baseline on the same problem, ties counting half.
-
-    The Mann-Whitney statistic of the traces' raw indices per problem, averaged over problems, with the t interval over
-    problems. A trace that lacks a budget is in no pair.
-
-    One row: probability, low, high (NaN without two problems), n_problems (that have a pair of whole traces).
-    """
-    first, second = np.round(index_of("raw").of(comparison.quality, comparison.budgets), 12)  # so that equal traces tie
-    better = np.sign(second[:, :, None] - first[:, None, :]).reshape(len(first), -1, 1)  # NaN where either is missing
-    shares = average((better + 1) / 2)[:, 0]
-    each = shares[~np.isnan(shares)]
-    n, value = len(each), each.mean() if len(each) else np.nan
-    factor = distributions.t.isf((1 - comparison.confidence_level) / 2, n - 1)
-    half = factor * distributions.sem(each) if n > 1 else np.nan
-    low, high = np.clip([value - half, value + half], 0.0, 1.0)
-    return pd.DataFrame([{"probability": value, "low": low, "high": high, "n_problems": n}])
+def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatistic:
+    """The declared estimand as a statistic; `crossfit` of a single sample, which cannot be halved, is `raw`."""
+    if isinstance(estimand, CurveStatistic):
+        return estimand
+    if estimand not in ("crossfit", "raw"):
+        raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
+    return index_of(estimand if n_samples > 1 else "raw")
 
 
 def min_detectable_effect(
     n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35
 ) -> float:
-    """The smallest true difference in mean quality that the paired t test (two-sided, .05) finds with a power of .8;
-    NaN for fewer than two problems. Source: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
+    """The smallest true difference in the estimand that the paired t test (two-sided, .05) finds with a power of .8;
+    NaN for fewer than two problems, and where nothing varies or it is not known what varies (NaN). Source: Miller,
+    "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
 
-    The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of one trace
-    around its problem's mean); the defaults fit multiple choice. The pooled maximum has a little less power.
+    The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of what one
+    trace adds to the estimand, around its problem's mean); the defaults fit multiple choice.
     """
-    if n_problems < 2 or n_samples < 1:
+    standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / max(n_samples, 1)) / max(n_problems, 1)))
+    if n_problems < 2 or n_samples < 1 or not standard_error > 0:
         return float("nan")
     df = n_problems - 1
     critical = distributions.t.isf(0.05 / 2, df)
@@ -234,5 +271,4 @@ def min_detectable_effect(
         found = distributions.norm.cdf(shift - critical * spread) + distributions.norm.cdf(-shift - critical * spread)
         return float(found.mean()) - 0.8
 
-    standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / n_samples) / n_problems))
     return float(optimize.brentq(lacking, 0.0, 20.0 * critical)) * standard_error

@@ -3,7 +3,7 @@
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats
 from anytime_lib.stats.compare import FEW, Comparison, compare
-from anytime_lib.stats.intervals import one_sided_pvalue, possible_means
+from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, upper_bound
 
 
 class Member(NamedTuple):
@@ -52,18 +52,19 @@ class Family:
         n, pvalues, error = len(self.comparisons), self.pvalues, f"at a family-wise error of {self.alpha:.0%} (Holm)"
         if not n:
             return "Nothing was compared: no task holds two methods of the family."
-        what = f"{n} comparison{'' if n == 1 else 's'}"
+        named = {c.estimand for c in self.comparisons.values() if c.estimand}
+        what = f"{n} comparison{'' if n == 1 else 's'}{' in ' * bool(named)}{' or '.join(sorted(named))}"
         if lacking := int(np.isnan(pvalues).sum()):
             what += f" ({lacking} of which could not be made)"
-        named = [
+        found = [
             f"{m.treatment} {'above' if c.statistic > 0 else 'below'} {m.baseline} on {m.task} "
-            f"({c.statistic:+.3f}, p = {p:.3g}{', but not without the maximum' if c.disagrees else ''})"
+            f"({c.statistic:+.3f}, p = {p:.3g}{', withheld for missing cells' * c.withheld})"
             for (m, c), p in zip(self.comparisons.items(), pvalues, strict=True)
             if p < self.alpha
         ]
-        if not named:
+        if not found:
             return f"Of {what}, none shows a difference {error}."
-        return f"Of {what}, {len(named)} {error}: {'; '.join(named)}."
+        return f"Of {what}, {len(found)} {error}: {'; '.join(found)}."
 
 
 def compare_family(
@@ -73,7 +74,7 @@ def compare_family(
 
     Args:
         pairs: (baseline, treatment), declared before the run. None: every method of a task against `baseline`.
-        settings: of `compare` (n_resamples, seed, order, ...), the same for each. What `confidence_level` (.95) leaves
+        settings: of `compare` (n_resamples, seed, estimand), the same for each. What `confidence_level` (.95) leaves
             is the family-wise error.
     """
     found, level = {}, settings.setdefault("confidence_level", 0.95)
@@ -106,33 +107,45 @@ class MarginResult(NamedTuple):
 
 
 def noninferior(comparison: Comparison, margin: float) -> MarginResult:
-    """Is the treatment worse by no more than `margin`, in units of the index?
+    """Is the treatment worse by no more than `margin`, in units of the estimand?
 
-    The larger of two p-values: by the draws, which know only of losses that were seen, and by Gaffke's bound on the
-    problems' contributions (see `upper_bound`), which allows for rare and large ones.
+    By t on the problems' differences, which supposes that losses as large as any were seen; where fewer than `APART`
+    problems differ from the rest, by Gaffke's bound as well. What that bound, which allows for rare and large losses,
+    can exclude is said beside it. Missing cells count as at their worst.
     """
     return _against(comparison, margin, f"{comparison.treatment} is worse than {comparison.baseline} by", [1])
 
 
 def equivalent(comparison: Comparison, margin: float) -> MarginResult:
-    """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST)."""
+    """Do the two differ by no more than `margin` either way? The larger p-value of two one-sided tests (TOST), each as
+    in `noninferior`."""
     return _against(comparison, margin, f"{comparison.treatment} and {comparison.baseline} differ by", [1, -1])
 
 
 def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> MarginResult:
     """The largest p-value of "the treatment is worse (sign 1), or better (-1), by `margin` or more"."""
     if not margin > 0:
-        raise DataError(f"a margin must be above 0, in units of the index, not {margin}")
-    pvalue, note = np.nan, c.reason or "every budget must be held by two problems or more"
-    if not np.isnan(c.contributions).any():
-        found, worst = [], max(1.0, float(np.abs(c.contributions).max()))
-        for sign in signs:
-            by_draws = one_sided_pvalue(sign * c.draws, sign * c.statistic, -margin, n=c.n_problems)
-            by_bound = float(np.mean(possible_means(-sign * c.contributions, worst=worst) >= margin))
-            found.append((max(by_draws, by_bound), "by Gaffke's bound, for rare losses" * (by_bound > by_draws)))
-        pvalue, note = max(found, key=lambda one: one[0])
+        raise DataError(f"a margin must be above 0, in units of the estimand, not {margin}")
+    if np.isnan(c.contributions).any():
+        why = c.reason or "every budget must be held by two problems or more"
+        return MarginResult(np.nan, False, f"{claim} less than {margin:g}: not shown ({why})")
+    pvalue, rare = 0.0, 0.0
+    for sign in [-sign if c.lower_is_better else sign for sign in signs]:
+        value = sign * (c.bounds.low if sign > 0 else c.bounds.high)
+        losses = sign * (c.statistic - c.contributions) - value
+        found, bounded = one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems), not c.lower_is_better
+        if bounded and n_apart(losses) < APART:
+            found = max(found, bound_pvalue(losses, margin))
+        pvalue, rare = max(pvalue, found), max(rare, upper_bound(losses)) if bounded else np.nan
     holds = bool(pvalue < 0.05)
-    said = f"{'shown' if holds else 'not shown'} at alpha = 0.05 (p = {pvalue:.3g}{'; ' * bool(note)}{note})"
+    by = (
+        "t"
+        if n_apart(c.contributions) >= APART or c.lower_is_better
+        else "Gaffke's bound: too few problems differ for t"
+    )
+    said = f"{'shown' if holds else 'not shown'} at alpha = 0.05 by {by} (p = {pvalue:.3g})"
+    if not np.isnan(rare):
+        said += f"; were losses rare and large, no less than {rare:.3f} could be shown (Gaffke's bound)"
     return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
 
 
@@ -140,47 +153,49 @@ VERDICTS = {
     "better": "the interval lies above zero, and Holm's adjustment leaves it standing",
     "worse": "the interval lies below zero, and Holm's adjustment leaves it standing",
     "hint": "the interval excludes zero, but does not stand among so many comparisons",
-    "equivalent": "both are shown to differ by less than the margin",
-    "not worse": "a loss of the margin or more is excluded; a gain is not shown",
-    "not told": "the interval holds zero and a difference as large as the margin: these cells do not tell",
-    "no spread": "every problem differs alike (or there is only one): nothing tells chance from a difference",
+    "withheld": "the interval excludes zero, and the cells that are missing could turn that round",
+    "equivalent": "both are shown to differ by less than the margin, also among all that was compared",
+    "not worse": "a loss of the margin or more is excluded, also among all that was compared; a gain is not shown",
+    "not told": "neither a difference nor that it is smaller than the margin is shown: these cells do not tell",
     "not compared": "at some budget the two share no graded cell, or one did not run or ran at other budgets",
 }
 """What each verdict means."""
 
 
 def conclude(family: Family, margin: float) -> pd.DataFrame:
-    """A verdict for every comparison of a family; `margin` is the largest difference in index that counts as nothing.
+    """A verdict for every comparison of a family; `margin` is the largest difference that counts as nothing. Claims of
+    a difference, of equivalence and of not being worse are each adjusted for their number (Holm).
 
     One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (a sentence).
     """
+    every = family.comparisons.values()
+    tests = [[c.pvalue for c in every], *([of(c, margin).pvalue for c in every] for of in (equivalent, noninferior))]
+    stands = family.alpha > np.array([holm(pvalues) for pvalues in tests]).T
     rows = []
-    for (member, comparison), adjusted in zip(family.comparisons.items(), family.pvalues, strict=True):
-        verdict, sentence = _told(comparison, bool(adjusted < family.alpha), margin)
+    for (member, comparison), shown in zip(family.comparisons.items(), stands, strict=True):
+        verdict, sentence = _told(comparison, shown, margin)
         few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
         rows.append((*member[2:], verdict, f"{member.task}: {sentence}.{few}"))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "reading"])
 
 
-def _told(comparison: Comparison, stands: bool, margin: float) -> tuple[str, str]:
-    """The verdict on one comparison, and its sentence."""
-    a, b, d = comparison.treatment, comparison.baseline, comparison.statistic
-    low, high = comparison.confidence_interval()
-    span, seems = f"{d:+.3f}, interval [{low:+.3f}, {high:+.3f}]", "better" if d > 0 else "worse"
-    if np.isnan(d):
-        return "not compared", comparison.summary()
-    small = equivalent(comparison, margin).holds
-    point = low == high and not (stands and low)
-    if not point and (low > 0 or high < 0):
-        if not stands:
+def _told(c: Comparison, shown: Iterable[bool], margin: float) -> tuple[str, str]:
+    """The verdict on one comparison, by what stands after adjustment (a difference, equivalence, being no worse), and
+    its sentence."""
+    (differs, equal, no_worse), a, b = shown, c.treatment, c.baseline
+    low, high = c.confidence_interval()
+    span = f"{c.statistic:+.3f} in {c.estimand}, interval [{low:+.3f}, {high:+.3f}]"
+    if np.isnan(c.statistic):
+        return "not compared", c.summary()
+    if c.withheld:
+        return "withheld", f"whether {a} differs from {b} hangs on {c.n_missing} missing cells: {span}"
+    if c.direction:
+        seems, small = "better" if c.direction > 0 else "worse", f", though by less than {margin:g}" * equal
+        if not differs:
             return "hint", f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment"
-        size = f", though by less than {margin:g}" if small else ""
-        doubt = "; without the maximum it is not, and the maximum favours flat or noisy curves" * comparison.disagrees
-        return seems, f"{a} is {seems} than {b}{size}: {span}, among all that was compared{doubt}"
-    if small:
+        return seems, f"{a} is {seems} than {b}{small}: {span}, among all that was compared"
+    if equal:
         return "equivalent", f"{a} and {b} differ by less than {margin:g}: {span}"
-    if point:
-        return "no spread", f"{a} against {b}: {d:+.3f} on every problem, and no spread to judge it by"
-    if noninferior(comparison, margin).holds:
+    if no_worse:
         return "not worse", f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}"
     return "not told", f"whether {a} is better than {b} these cells do not tell: {span}"

@@ -7,16 +7,19 @@ Source: Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), sect
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
+from anytime_lib.errors import DataError
 from anytime_lib.index import Floats
 
 NEAR = 5.0
 """Fewer problems' worth than this away from an end of the scale is near it."""
+APART = 6
+"""Of fewer problems that differ no exchange of arms has p < .05, and their spread says little of rare large losses."""
 
 
 class Interval(NamedTuple):
@@ -27,6 +30,8 @@ class Interval(NamedTuple):
 def interval(draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95) -> tuple[Floats, Floats]:
     """The two-sided interval of one or many statistics of n problems: (R, ...) draws (NaN are left out) and the (...)
     value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone."""
+    if not 0 < confidence_level < 1:
+        raise DataError(f"confidence_level must lie between 0 and 1, not {confidence_level:g}")
     half = distributions.t.isf((1 - confidence_level) / 2, max(n - 1, 1)) * standard_error(draws, n)
     return np.asarray(value) - half, np.asarray(value) + half
 
@@ -84,31 +89,63 @@ def widen_near_limits(
     if n == 0 or np.isnan(low) or not (point or informative < NEAR):
         return low, high, ""
     level = (1 + confidence_level) / 2
-    bounds = [1 - upper_bound(1 - share, level, n_draws=4_000), upper_bound(share, level, n_draws=4_000)]
-    below, above = np.clip(bounds, 0.0, 1.0)
+    below, above = np.clip([1 - upper_bound(1 - share, level), upper_bound(share, level)], 0.0, 1.0)
     few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
     why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
     return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"
 
 
-def upper_bound(losses: ArrayLike, confidence_level: float = 0.95, *, n_draws: int = 10_000) -> Floats:
-    """An upper confidence bound of the mean of (..., n) values of at most 1, whatever their distribution -> (...).
+def n_apart(values: Floats) -> int:
+    """How many of (n,) values differ from the commonest of them."""
+    return len(values) - int(np.unique(values.round(9), return_counts=True)[1].max(initial=0))
 
-    Where nothing was lost it is the exact binomial bound, 1 - (1 - confidence)^(1/n). Source: Gaffke, "Three test
-    statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative variable" (2005).
+
+def widen_few(
+    ends: tuple[ArrayLike, ArrayLike], values: Floats, confidence_level: float = 0.95
+) -> tuple[float, float, str]:
+    """The interval by resamples of a mean of (n,) problems' differences, each in [-1, 1], widened by Gaffke's bound
+    where fewer than `APART` of them differ from the rest: both ends, and what is to be said of them ("" if nothing)."""
+    low, high = (float(end) for end in np.asarray(ends, dtype=float))
+    if np.isnan(values).any() or (apart := n_apart(values)) >= APART:
+        return low, high, ""
+    level = (1 + confidence_level) / 2
+    low, high = min(low, -upper_bound(-values, level)), max(high, upper_bound(values, level))
+    told = (
+        "every problem differs alike" if not apart else f"only {apart} of {len(values)} problems differ from the rest"
+    )
+    return low, high, f"{told}: interval by a bound that needs no spread"
+
+
+def upper_bound(losses: Floats, confidence_level: float = 0.95) -> float:
+    """An upper confidence bound of the mean of (n,) losses of at most 1 (or the largest there is). Where they take one
+    value and the worst, it is the exact binomial bound, for which the level is proved; for others it is conjectured.
+    Source: Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
+    variable" (2005); Learned-Miller & Thomas (arXiv 1905.06208).
     """
-    return np.asarray(np.quantile(possible_means(losses, n_draws=n_draws), confidence_level, axis=-1))
+    possible = _possible_means(losses)
+    return float(
+        np.quantile(possible, confidence_level) if isinstance(possible, np.ndarray) else possible.ppf(confidence_level)
+    )
 
 
-def possible_means(losses: ArrayLike, *, worst: float = 1.0, n_draws: int = 10_000) -> Floats:
-    """What the mean loss may be, under uniform Dirichlet weights: (..., n) losses and the worst possible one ->
-    (..., n_draws). The share of them at a margin or above is the p-value of "the mean loss is that or more"."""
+def bound_pvalue(losses: Floats, margin: float) -> float:
+    """The p-value, by the same bound, of "the mean of (n,) losses is `margin` or more"."""
+    possible = _possible_means(losses)
+    return float(np.mean(possible >= margin) if isinstance(possible, np.ndarray) else possible.sf(margin))
+
+
+def _possible_means(losses: Floats) -> Any:
+    """What the mean loss may be: the losses and the worst possible one under uniform Dirichlet weights. A distribution
+    of scipy where they take two values, else draws from it."""
     values = np.asarray(losses, dtype=float)
-    padded = np.concatenate([values, np.full((*values.shape[:-1], 1), worst)], axis=-1)
-    return np.asarray(padded @ _dirichlet(n_draws, padded.shape[-1]).T)
+    n, worst = len(values), max(1.0, float(values.max(initial=0.0)))
+    rest = values[values < worst - 1e-12]
+    if len(rest) and np.ptp(rest) < 1e-9:
+        return distributions.beta(n - len(rest) + 1, len(rest), loc=rest[0], scale=worst - rest[0])
+    return _dirichlet(n + 1) @ np.append(values, worst)
 
 
-@lru_cache(maxsize=4)
-def _dirichlet(n_draws: int, n: int) -> Floats:
-    weights = np.random.default_rng(0).standard_exponential((n_draws, n))
+@lru_cache(maxsize=2)
+def _dirichlet(n: int) -> Floats:
+    weights = np.random.default_rng(0).standard_exponential((20_000, n))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))

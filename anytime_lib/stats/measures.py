@@ -5,10 +5,12 @@ A guess that happens to be right counts as right, so where guessing pays (four o
 
 import numpy as np
 import pandas as pd
+from scipy import stats as distributions
 
+from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_index, average, of_methods, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.intervals import interval, upper_bound, widen_near_limits
+from anytime_lib.stats.intervals import APART, interval, n_apart, upper_bound, widen_near_limits
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 
@@ -20,8 +22,8 @@ def trace_measures(arm: pd.DataFrame) -> Floats:
     - `solved`: whether there is a right one.
     - `b_star`: b* in tokens; NaN where nothing was solved.
     - `overthinking_tax`: tokens_used at the largest budget less tokens_used at b*; NaN where nothing was solved.
-    - `starvation_loss`: the score at b* less the score at b, for b < b* (0 from b* on, and where nothing was solved),
-      as an area over the budgets in the manner of the Anytime Index.
+    - `starvation_loss`: the score at b* less the score at b, for b < b* (0 from b* on), as an area over the budgets in
+      the manner of the Anytime Index; where nothing was solved, 1 less the score at every budget.
     - `overthought`: right at some budget and wrong at the largest.
     """
     right, score, used = (quality_array(arm, column)[0] for column in ("correct", "score", "tokens_used"))
@@ -29,8 +31,8 @@ def trace_measures(arm: pd.DataFrame) -> Floats:
     known, hit = np.asarray(~np.isnan(right + score).any(axis=-1)), right == 1
     solved, first = np.asarray(hit.any(axis=-1)), hit.argmax(axis=-1)[..., None]
     score_then, used_then = (np.take_along_axis(values, first, axis=-1) for values in (score, used))
-    before = (np.arange(len(budgets)) < first) & solved[..., None] & known[..., None]
-    lost = np.where(before, score_then - score, 0.0).clip(min=0)
+    before = ((np.arange(len(budgets)) < first) | ~solved[..., None]) & known[..., None]
+    lost = np.where(before, np.where(solved[..., None], score_then, 1.0) - score, 0.0).clip(min=0)
     starved = np.asarray(anytime_index(budgets, lost, running_max=False))
     b_star = np.where(solved, budgets[first[..., 0]], np.nan)
     tax = np.where(solved, used[..., -1] - used_then[..., 0], np.nan)
@@ -92,6 +94,8 @@ def least_sufficient_budget(
 ) -> pd.DataFrame:
     """The least budget of every arm shown not to be inferior to the largest by `margin` or more, and what it saves.
 
+    By t on the problems' losses, and by Gaffke's bound where too few problems lose anything (see `stats.noninferior`);
+    what the bound, which allows for rare large losses, can exclude at that budget is said beside it.
     Budgets are tested from the largest down, and the first that fails ends it, so that the chance that the budget found
     loses more than the margin stays at 1 - confidence_level, however many there are (fixed-sequence testing: Maurer,
     Hothorn & Lehmacher 1995; Westfall & Krishen 2001). `margin` is the loss in mean quality that counts as nothing,
@@ -100,13 +104,17 @@ def least_sufficient_budget(
     One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what it
     spends at the largest budget), n_problems, n_samples, n_missing, says (a sentence).
     """
+    if not margin > 0:
+        raise DataError(f"a margin must be above 0, in quality, not {margin}")
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
         used = np.nanmean(quality_array(arm, "tokens_used")[0], axis=(0, 1))
         losses = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
         n, n_samples = int((~np.isnan(losses[:, -1])).sum()), quality.shape[1]
-        upper = [float(upper_bound(lost[~np.isnan(lost)], confidence_level)) for lost in losses[:, :-1].T]
+        known = [lost[~np.isnan(lost)] for lost in losses[:, :-1].T]
+        rare = [upper_bound(lost, confidence_level) for lost in known]
+        upper = [_most_lost(lost, bound, confidence_level) for lost, bound in zip(known, rare, strict=True)]
         least, largest = len(budgets) - 1, budgets[-1]
         while least and upper[least - 1] < margin:
             least -= 1
@@ -123,8 +131,16 @@ def least_sufficient_budget(
             says = (
                 f"{budgets[least]} tokens are enough: against {largest} they lose at most {max(upper[least], 0.0):.3f} "
             )
-            says += f"{sure} (margin {margin:g}), and save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
+            says += f"{sure} (margin {margin:g}; were losses rare and large, {rare[least]:.3f} by Gaffke's bound), and "
+            says += f"save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
         says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
         rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))
     names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]
     return pd.DataFrame(rows, columns=[*ARM, *names])
+
+
+def _most_lost(losses: Floats, bound: float, confidence_level: float) -> float:
+    """The upper confidence limit of the mean of (n,) losses by t; at least `bound` where too few of them differ."""
+    if len(losses) < 2 or n_apart(losses) < APART:
+        return bound
+    return float(losses.mean() + distributions.t.isf(1 - confidence_level, len(losses) - 1) * distributions.sem(losses))

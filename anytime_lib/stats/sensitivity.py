@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, ORDERS
-from anytime_lib.stats.bootstrap import Seed, index_of
-from anytime_lib.stats.compare import compare
+from anytime_lib.errors import DataError, nearest
+from anytime_lib.index import ARM, ORDERS, of_methods
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
+from anytime_lib.stats.compare import Estimand, compare
 
 Mask: TypeAlias = "pd.Series[bool]"
 Result: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
@@ -23,34 +23,36 @@ def difference_variants(
     *,
     baseline: str,
     treatment: str,
+    estimand: Estimand = "crossfit",
     grades: Mapping[str, pd.DataFrame] | None = None,
     n_resamples: int = 2_000,
     seed: Seed = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:
-    """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time; `grades`
-    are the cells under other graders.
+    """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time, from what
+    is judged (`estimand`, see `compare`); `grades` are the cells under other graders.
 
-    One row per variant, the default first: choice (what was changed), variant, difference, low, high, pvalue, says
+    One row per variant, the judged one first: choice (what was changed), variant, difference, low, high, pvalue, says
     (where the interval lies: `above`, `below` or `around` zero). A variant that has no value here is left out.
     """
     settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
-    settings |= {"baseline": baseline, "treatment": treatment, "with_raw": False}
-    arms, task = cells[cells.method.isin([baseline, treatment])], cells.task.iloc[0]
+    settings |= {"baseline": baseline, "treatment": treatment}
+    arms, task = of_methods(cells, baseline, treatment), cells.task.iloc[0]
+    order = estimand if arms["sample"].nunique() > 1 else "raw"
     budgets = sorted(arms.budget.unique())
     coarse = arms[arms.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else arms[:0]
-    tried: list[tuple[str, str, pd.DataFrame, dict[str, Any]]] = [
-        ("default", "pooled maximum, linear", arms, {}),
-        *(("level of the maximum", order, arms, {"order": order}) for order in ORDERS if order != "pooled"),
-        ("axis", "log", arms, {"statistic": index_of(axis="log")}),
-        ("q_max", "observed", arms, {"statistic": index_of(q_max="observed")}),
-        ("grid", "every second budget", coarse, {}),
-        *(("grader", name, table[table.task == task], {}) for name, table in (grades or {}).items()),
+    tried: list[tuple[str, str, pd.DataFrame, Estimand | CurveStatistic]] = [
+        ("judged", order, arms, order),
+        *(("level of the maximum", other, arms, index_of(other)) for other in ORDERS if other != order),
+        ("axis", "log", arms, index_of(order, axis="log")),
+        ("q_max", "observed", arms, index_of(order, q_max="observed")),
+        ("grid", "every second budget", coarse, order),
+        *(("grader", name, table[table.task == task], order) for name, table in (grades or {}).items()),
     ]
     rows: list[tuple[Any, ...]] = []
-    for choice, variant, table, change in tried:
+    for choice, variant, table, of in tried:
         with suppress(DataError) if rows else nullcontext():  # one sample, two budgets, or nothing graded so
-            found = compare(table, **settings, **change)
+            found = compare(table, estimand=of, **settings)
             rows.append((choice, variant, found.statistic, *found.confidence_interval(), found.pvalue))
     table = pd.DataFrame(rows, columns=["choice", "variant", "difference", "low", "high", "pvalue"])
     return table.assign(says=np.select([table.low > 0, table.high < 0], ["above", "below"], "around"))
@@ -102,6 +104,8 @@ def apply_exclusions(
     words), cells, traces and problems (that lost a cell), untold (problems with cells of which it cannot be told),
     share (of all cells), problem_ids.
     """
+    if strange := [name for name in rules if name not in RULES]:
+        raise DataError(f"unknown rule {strange[0]!r}{nearest(strange[0], RULES)}")
     known = cells if texts is None else cells.assign(text=cells.trace_key.map(texts))
     found = pd.DataFrame({name: RULES[name][1](known).astype("boolean") for name in rules}, index=cells.index)
     masks, untold = found.fillna(False).astype(bool), found.isna()

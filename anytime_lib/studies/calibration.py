@@ -7,7 +7,6 @@ Whole experiments are drawn from the simulated respondent, whose truth is known 
 from collections.abc import Sequence
 from importlib.resources import files
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -87,8 +86,7 @@ def error_rates(
     for rng in np.random.default_rng(seed).spawn(n_repetitions):
         u = rng.random(30)
         cells = np.stack([simulation.draw(b, u, 4, rng, e) for e in (1, 1, 1, 1, 2)])
-        draws: dict[str, Any] = {"n_resamples": n_resamples, "seed": rng, "with_raw": False}
-        *nulls, real = (compare_arrays(cells[[0, a]], b, index_of(), **draws) for a in (1, 2, 3, 4))
+        *nulls, real = (compare_arrays(cells[[0, a]], b, n_resamples=n_resamples, seed=rng) for a in (1, 2, 3, 4))
         none, some = nulls[0].confidence_interval(), real.confidence_interval()
         found = {
             ("alarms: p < .05 without an effect", "5 %"): nulls[0].pvalue < 0.05,

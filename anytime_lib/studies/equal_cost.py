@@ -16,7 +16,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.compare import paired_arrays
+from anytime_lib.stats.compare import both_arrays, paired
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 
@@ -75,21 +75,23 @@ def gains(
     """What every other method gains on a baseline at each of its budgets, on each account of `AXES`; `cells` are of one
     run, and `table` is what `accounts` made of them.
 
-    Quality is the best so far of the mean curve. At equal tokens: the method's quality less the baseline's at the same
-    tokens (read off by straight lines; past the baseline's last budget, its quality there). At equal quality: the
-    tokens at which the baseline first reaches the quality it has at that budget, less those at which the method does.
+    Quality is the best so far of the mean curve: described, not judged (see `stats.compare`). At equal tokens: the
+    method's quality less the baseline's at the same tokens (read off by straight lines). At equal quality: the tokens
+    at which the baseline first reaches the quality it has at that budget, less those at which the method does.
     Problems are resampled with the same draws for both; costs are taken as they are.
 
     One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below the
-    baseline's first) with low and high, saved (tokens; -inf where the method never reaches the quality) with saved_low
-    and saved_high, n_problems. Methods that share no cell with the baseline are left out.
+    baseline's first or past its last: nothing is known of it there) with low and high, saved (tokens; -inf where the
+    method never reaches the quality) with saved_low and saved_high, n_problems. Methods that share no cell with the
+    baseline are left out.
     """
     found, tails = [pd.DataFrame(columns=GAINS)], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     costs = {arm: part.set_index("budget", drop=False) for arm, part in table.groupby(["task", "method"])}
     for place, _ in cells[cells.method != baseline].groupby(["task", "method"], sort=False):
         task, method = map(str, place)
         try:
-            quality, budgets, _ = paired_arrays(cells[cells.task == task], baseline, method)
+            quality, budgets, _ = both_arrays(cells[cells.task == task], baseline, method)
+            quality = paired(quality)
         except DataError:
             continue
         known = np.asarray(~np.isnan(quality).all(axis=(0, 1, 2)))  # at some budget the two may share no cell
@@ -100,7 +102,7 @@ def gains(
             spent = [costs[task, m].loc[budgets, axis].to_numpy(float) for m in (baseline, method)]
             base_x, x = np.maximum.accumulate(spent, axis=1)  # what a method costs never falls
             points = 100 * (curves[:, 1] - [np.interp(x, base_x, base) for base in curves[:, 0]])
-            points[:, x < base_x[0]] = np.nan
+            points[:, (x < base_x[0]) | (x > base_x[-1])] = np.nan
             saved = [[_reached(base, base_x, q) - _reached(curve, x, q) for q in base] for base, curve in curves]
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x})
             for values, names in ((points, POINTS), (np.array(saved), SAVED)):

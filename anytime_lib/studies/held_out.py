@@ -1,8 +1,9 @@
 """Does the claim hold, by a criterion written down before, on problems nobody has looked at?
 
 Both methods are run there as in any sweep, but what they prepare comes from the run's own pool. The verdict follows
-from the interval of the paired difference alone: `supported` if all of it is above the margin, `refuted` if all of it
-is below, else `undecided`; it says so where the criterion was first seen after held-out results were there.
+from the interval of the paired difference alone, whatever the missing answers were: `supported` if all of it is above
+the margin, `refuted` if all of it is below, else `undecided`; it says so where the criterion was first seen after
+held-out results were there. The `index` is judged as everywhere: `crossfit`, or `raw` of a single sample.
 """
 
 from dataclasses import replace
@@ -16,8 +17,8 @@ from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import PrepTask, Sample
 from anytime_lib.registry import load_method, load_task
-from anytime_lib.stats.bootstrap import CurveStatistic, index_of
-from anytime_lib.stats.compare import FEW, compare
+from anytime_lib.stats.bootstrap import CurveStatistic
+from anytime_lib.stats.compare import Estimand, compare
 from anytime_lib.sweep.plan import Arm, drawn, split_problems
 from anytime_lib.sweep.run import held_out_run, note_criterion, opened, run_async, sweep_arms
 from anytime_lib.types import ProblemSplit, assert_disjoint
@@ -55,33 +56,33 @@ def judge(
 ) -> Verdict:
     """The verdict on held-out cells; `seen` is what `note_criterion` returned."""
     c, outcome, difference, low, high = criterion, "undecided", np.nan, np.nan, np.nan
-    mean = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw")
+    quality = CurveStatistic(lambda curve, _: np.asarray(curve.mean(axis=-1)), "raw", "mean quality over the budgets")
+    judged: dict[str, Estimand | CurveStatistic] = {"index": "crossfit", "raw": "raw", "quality": quality}
     how: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": c.confidence_level}
-    how["statistic"] = mean if c.statistic == "quality" else index_of("pooled")
+    what = f"points of {c.statistic}"
     try:
-        found = compare(cells, baseline=c.baseline, treatment=c.treatment, **how)
+        found = compare(cells, baseline=c.baseline, treatment=c.treatment, estimand=judged[c.statistic], **how)
     except DataError as error:
         told = str(error)
     else:
         difference, low, high = (100 * value for value in (found.statistic, *found.confidence_interval()))
+        least, most = (100 * end for end in found.missing_interval())
+        size = "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
         told = (
-            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval [{low:+.1f}, {high:+.1f}], "
-            f"{found.n_problems} problems x {found.n_samples} samples"
-            f"{', few for an interval' if found.n_problems < FEW else ''}"
+            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval [{low:+.1f}, {high:+.1f}], {size}"
         )
+        what = f"points in {found.estimand}"
         if np.isnan(difference):
             told = "at some budget the two share no answer"
-        elif low == high:
-            told = f"every problem shows the same difference, {difference:+.1f} points, so chance cannot be judged"
-        elif low > c.margin or high < c.margin:
-            outcome = "supported" if low > c.margin else "refuted"
+        elif least > c.margin or most < c.margin:
+            outcome = "supported" if least > c.margin else "refuted"
     when = "before any result"
     if n := seen["after_results"]:
         when = f"AFTER {n} held-out answers were there: it does not count as written before"
     elif n := seen["after_run"]:
         when = f"after {n} answers of the run itself, before any held-out one"
-    says = f"{outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} points of "
-    says += f"{c.statistic} ({told}; criterion first seen {seen['first_seen']}, {when})."
+    says = f"{outcome}: that {c.treatment} beats {c.baseline} on held-out {c.task} by more than {c.margin:g} {what} "
+    says += f"({told}; criterion first seen {seen['first_seen']}, {when})."
     return Verdict(outcome, says, difference, low, high)
 
 

@@ -1,7 +1,8 @@
 """Is the judge right? The model's preferences between its own attempts, held against the gold quality of both.
 
-Every interval resamples problems (the clustered bootstrap; Miller, arXiv 2411.00640). Strengths are those by which
-pairs are chosen (`methods.synthesis`).
+Every interval is t on the spread of resampled problems (the clustered bootstrap; Miller, arXiv 2411.00640), and the
+measures are one family: a judge that tosses coins is called off chance in any of them in one of twenty audits.
+Strengths are those by which pairs are chosen (`methods.synthesis`).
 """
 
 from typing import Any
@@ -12,9 +13,12 @@ import pandas as pd
 from anytime_lib.index import Floats
 from anytime_lib.methods.synthesis import strengths
 from anytime_lib.stats.compare import FEW
+from anytime_lib.stats.family import holm
+from anytime_lib.stats.intervals import interval, one_sided_pvalue
 
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
 """Verdicts, as the sign of the judged margin; whatever else came out is none."""
+_SCALE = {"position_bias": (-np.inf, np.inf), "kappa": (-1.0, 1.0)}
 MEASURES = {
     "accuracy": (0.5, "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs"),
     "kappa": (0.0, "agrees with the gold scores at kappa {value:+.2f} over {n} pairs"),
@@ -37,29 +41,36 @@ def audit(
     / second / tie; `auc` goes by strength, over attempts at one problem cut at one checkpoint, ties as half. A gold
     score that is NaN counts in no measure that needs it.
 
-    One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high, chance, n (pairs or
-    triads), n_problems, note.
+    One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high (of it alone),
+    chance, n (pairs or triads), n_problems, note, pvalue_holm (of "it is what coins give", adjusted for the measures).
     """
     parts, levels = _parts(comparisons), comparisons.groupby("problem_id", sort=False)["level"].first()
     groups = {"all": levels.index}
     if levels.nunique() > 1:
         groups |= {str(level): its.index for level, its in levels.groupby(levels)}
-    rows, tails = [], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
+    rows, names = [], ["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note", "pvalue_holm"]
     for level, problems in groups.items():
         rng, n = np.random.default_rng(seed), len(problems)
         weights = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) if n else np.ones((1, 0))
         for name, (chance, _) in MEASURES.items():
             sums = parts.loc[problems, ["kappa", "judge_tied", "gold_tied"] if name == "kappa" else [name]].to_numpy()
             value, held = float(_value(sums.sum(axis=0))), int((sums[:, 1] > 0).sum())
-            low, high, note = np.nan, np.nan, ""
+            low, high, note, pvalue = np.nan, np.nan, "", np.nan
             if np.isnan(value):
                 note = "nothing to measure it on"
             elif held < 2:
                 note = "one problem, so no interval"
             else:
-                low, high = np.nanquantile(_value(weights @ sums), tails)
-            rows.append((level, name, value, low, high, chance, int(sums[:, 1].sum()), held, note))
-    return pd.DataFrame(rows, columns=["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note"])
+                draws = _value(weights @ sums)
+                ends = interval(draws, value, n=held, confidence_level=confidence_level)
+                low, high = np.clip(ends, *_SCALE.get(name, (0.0, 1.0)))
+                below, above = (one_sided_pvalue(s * draws, s * value, s * chance, n=held) for s in (1, -1))
+                pvalue = min(1.0, 2 * min(below, above))
+                if low == high:  # nothing to go by but how rarely coins would fall alike on all of them
+                    pvalue, note = min(1.0, 2 * max(chance, 0.5, 1 - chance) ** held), "the problems are all alike"
+            rows.append((level, name, value, low, high, chance, int(sums[:, 1].sum()), held, note, pvalue))
+    table = pd.DataFrame(rows, columns=names)
+    return table.assign(pvalue_holm=table.groupby("level").pvalue_holm.transform(holm))
 
 
 def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -121,7 +132,7 @@ def _within(pairs: pd.DataFrame) -> tuple[float, float, float, float]:
 
 
 def summaries(table: pd.DataFrame) -> list[str]:
-    """One sentence per measure on all comparisons, which follows from its interval alone."""
+    """One sentence per measure on all comparisons, which follows from its p-value within the family of measures."""
     return [_summary(row) for row in table[table.level == "all"].itertuples()]
 
 
@@ -129,9 +140,10 @@ def _summary(row: Any) -> str:
     if np.isnan(row.value):
         return f"{row.measure.replace('_', ' ')}: cannot be had ({row.note})."
     said = f"the judge {MEASURES[row.measure][1].format(value=row.value, n=row.n)}"
-    if row.note:
+    if row.n_problems < 2:
         return f"{said} ({row.note})."
-    against = "above" if row.low > row.chance else "below" if row.high < row.chance else "not told apart from"
-    few = "; with so few problems the interval is too narrow: a hint, no proof" if row.n_problems < FEW else ""
+    told = "above" if row.value > row.chance else "below"
+    against = told if row.pvalue_holm < 0.05 else "not told apart from"
+    few = "; with so few problems a hint, no proof" if row.n_problems < FEW else ""
     said += f", interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} what coins would "
-    return f"{said}give ({row.chance:.2f}){few}."
+    return f"{said}give ({row.chance:.2f}; p = {row.pvalue_holm:.2g} among all measures){few}."

@@ -7,6 +7,7 @@ Components" (1992), ch. 3 (the nested analysis of variance by the method of mome
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,10 +15,10 @@ from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.index import of_methods, quality_array
+from anytime_lib.index import of_methods, quality_array, reading
 from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import index_of
-from anytime_lib.stats.compare import min_detectable_effect
+from anytime_lib.stats.compare import Estimand, min_detectable_effect
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
@@ -27,91 +28,109 @@ Sizes = Iterable[int]
 
 @dataclass(frozen=True)
 class VarianceSplit:
-    """Components of the variance of one trace's quality, or of the difference of two arms: `between` problems' true
-    means (true differences), and of `samples` around them (both arms' together)."""
+    """Components of the variance of what one trace adds to the estimand, or of the difference of two arms: `between`
+    problems' true means (true differences), and of `samples` around them (both arms' together), each with its 95 %
+    interval; NaN where it cannot be told."""
 
     what: str
+    estimand: str
     between: float
     samples: float
     n_samples: int
+    ends: tuple[tuple[float, float], tuple[float, float]] = ((np.nan, np.nan), (np.nan, np.nan))
+    mean: float = 0.5
     notes: tuple[str, ...] = ()
 
-    def detectable(self, n_problems: int, n_samples: int) -> float:
-        """The smallest true difference that so many problems and samples find (see `min_detectable_effect`). Of one
-        arm's split, two such arms are taken, whose difference does not vary between problems."""
-        between, within = (self.between, self.samples / 2) if " - " in self.what else (0.0, self.samples)
-        return min_detectable_effect(n_problems, n_samples, sd_between=between**0.5, sd_within=within**0.5)
+    def detectable(self, n_problems: int, n_samples: int, *, at_most: bool = False) -> float:
+        """The smallest true difference that so many problems and samples find (see `min_detectable_effect`), by the
+        components, or by their upper ends; NaN where they are not known. Of one arm's split, two such arms are taken,
+        whose difference does not vary between problems, and of which the better one's samples vary as its own mean
+        quality has it (near an end of the scale, more than the pilot's)."""
+        between, samples = (end[1] for end in self.ends) if at_most else (self.between, self.samples)
+        if " - " in self.what:
+            return min_detectable_effect(n_problems, n_samples, sd_between=between**0.5, sd_within=(samples / 2) ** 0.5)
+        least = 0.0
+        for _ in range(20):  # the spread moves with the difference itself
+            within = (samples * (1 + spread_at(self.mean, least)) / 2) ** 0.5
+            least = min_detectable_effect(n_problems, n_samples, sd_between=0.0, sd_within=within)
+        return least
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per level: level, variance, sd, share (of the variance of one trace), of_the_mean (share of the
-        variance of this study's mean)."""
-        variance = pd.Series([self.between, self.samples])
+        """One row per level: level, variance with low and high, sd, share (of the variance of one trace), of_the_mean
+        (share of the variance of this study's mean)."""
+        variance, (low, high) = pd.Series([self.between, self.samples]), np.transpose(self.ends)
         of_mean = variance / [1, self.n_samples]
         shares = {"share": variance / variance.sum(), "of_the_mean": of_mean / of_mean.sum()}
-        return pd.DataFrame({"level": ["problems", "samples"], "variance": variance, "sd": np.sqrt(variance), **shares})
+        columns = {"level": ["problems", "samples"], "variance": variance, "low": low, "high": high}
+        return pd.DataFrame(columns | {"sd": np.sqrt(variance)} | shares)
 
     def summary(self) -> str:
-        """One sentence that says where the variance lies."""
-        (problems, samples), (of_mean, _) = self.to_frame()[["share", "of_the_mean"]].to_numpy().T
-        said = f"{problems:.0%} of the variance lies between problems, {samples:.0%} between samples of a problem; "
-        said += f"of the variance of the mean, {of_mean:.0%} is the problems'"
-        return "; ".join([f"{self.what}: {'nothing varies' if np.isnan(problems) else said}", *self.notes])
+        """One sentence that says where the variance lies, and how sure that is."""
+        parts = []
+        for level, value, (low, high) in zip(
+            ("problems", "samples"), (self.between, self.samples), self.ends, strict=True
+        ):
+            told = f"{value**0.5:.3f} [{low**0.5:.3f}, {high**0.5:.3f}]" if low > 0 else f"at most {high**0.5:.3f}"
+            parts.append(f"between {level} {told if high == high else 'cannot be told'}")
+        said = f"standard deviation {' and '.join(parts)}, of {self.estimand}"
+        return "; ".join(
+            [f"{self.what}: {'nothing varies' if self.between + self.samples == 0 else said}", *self.notes]
+        )
 
 
-def variance_split(cells: pd.DataFrame, baseline: str, treatment: str | None = None) -> VarianceSplit:
-    """Split the variance of one arm's quality, or of the difference of two arms on the problems that both have, by the
-    method of moments. The cells are of one run, model and task.
+def spread_at(mean: float, shift: float) -> float:
+    """How many times as much samples vary where mean quality is moved by `shift` towards the middle of [0, 1], as
+    right-or-wrong answers do."""
+    near, ends = min(mean, 1 - mean), 0.001
+    here, there = (min(max(q, ends), 0.5) for q in (near, near + shift))
+    return there * (1 - there) / (here * (1 - here))
 
-    Each trace counts with the area under its own curve (the Anytime Index without any maximum). A component that comes
-    out below zero is set to zero, with a note. A method that is missing, or fewer than two problems that can be read,
-    are a DataError.
+
+def variance_split(
+    cells: pd.DataFrame, baseline: str, treatment: str | None = None, *, estimand: Estimand = "crossfit"
+) -> VarianceSplit:
+    """Split the variance of one arm, or of the difference of two arms on the problems that both have, by the method of
+    moments. The cells are of one run, model and task.
+
+    Each trace counts with what it adds to the estimand (see `trace_scores`). A component that comes out below zero is
+    set to zero; its interval is Tukey's and Williams' (of samples, chi-square's), and holds for normal values. Where
+    each problem has one sample, or nothing varies, nothing is told. A method that is missing, or fewer than two
+    problems that can be read, are a DataError.
     """
     names = [treatment, baseline] if treatment else [baseline]
-    arms, what = [trace_scores(cells, name).dropna(how="all") for name in names], " - ".join(names)
+    arms, what = [trace_scores(cells, name, estimand).dropna(how="all") for name in names], " - ".join(names)
     shared = arms[0].index.intersection(arms[-1].index)
     if len(shared) < 2:
         raise DataError(f"{what}: fewer than two problems can be read, so nothing can be said of what varies")
-    within, noise, notes = 0.0, 0.0, []
+    within, noise, freedom, notes = 0.0, 0.0, 0, []
     arms = [arm.loc[shared] for arm in arms]
     for size, spread in ((arm.count(axis=1), arm.var(axis=1)) for arm in arms):  # by problem
-        if freedom := int((size - 1).sum()):
-            pooled = float((spread * (size - 1)).sum()) / freedom
-            within, noise = within + pooled, noise + float((pooled / size).mean())  # noise is of a problem's mean
+        if more := int((size - 1).sum()):
+            pooled = float((spread * (size - 1)).sum()) / more
+            within, noise, freedom = within + pooled, noise + float((pooled / size).mean()), freedom + more
         else:
-            notes = ["one sample a problem: what varies between samples cannot be told from between problems"]
+            within, notes = np.nan, ["one sample a problem: samples and problems cannot be told apart"]
     means = arms[0].mean(axis=1) - (arms[1].mean(axis=1) if treatment else 0.0)
-    between = float(means.var()) - noise
-    if between < 0:
-        notes.append("the variance between problems came out below 0 and was set to 0")
-    return VarianceSplit(what, max(between, 0.0), within, arms[0].shape[1], tuple(notes))
+    n, whole, tails = len(shared) - 1, float(means.var()), np.array([0.025, 0.975])
+    name = index_of(estimand if arms[0].shape[1] > 1 else "raw").name
+    told: dict[str, Any] = {"n_samples": arms[0].shape[1], "mean": float(arms[-1].mean(axis=1).mean())}
+    if np.isnan(within) or not within + whole > 0:
+        notes = notes or ["no trace differs from another: nothing is known of what varies"]
+        return VarianceSplit(what, name, np.nan if np.isnan(within) else 0.0, within, notes=tuple(notes), **told)
+    chi, f = distributions.chi2.isf(tails, n), distributions.f.isf(tails, n, freedom)
+    between = (np.maximum(n * (whole - f * noise) / chi, 0.0)).tolist()
+    samples = (freedom * within / distributions.chi2.isf(tails, freedom)).tolist()
+    ends = (tuple(between), tuple(samples))
+    return VarianceSplit(what, name, max(whole - noise, 0.0), within, ends=ends, **told)
 
 
-def trace_scores(cells: pd.DataFrame, method: str) -> pd.DataFrame:
-    """The area under each trace's curve, a row per problem and a column per sample; NaN where it cannot be had. A
+def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfit") -> pd.DataFrame:
+    """What each trace adds to the estimand, a row per problem and a column per sample; NaN where it cannot be had: the
+    area under its curve, of `crossfit` (`raw` of a single sample) read at the budgets that were best for the arm. A
     method that is missing is a DataError."""
     quality, problems, budgets = quality_array(of_methods(cells, method))
-    return pd.DataFrame(index_of("raw").of(quality, budgets), index=problems)
-
-
-def next_dollar(split: VarianceSplit, cost_problem: float = 0.0) -> str:
-    """Whether one more unit of cost (of a sample: one trace with its answers, in all arms) lowers the standard error
-    more when it is spent on more problems, or on more samples of every problem, and how many samples of each make the
-    most of any budget, were there problems enough.
-
-    By the derivatives of se^2 = between / n + samples / (n K) at a cost of n (cost_problem + K), from the split's own
-    K. The best K is sqrt(samples / between * cost_problem).
-    """
-    k, noise = split.n_samples, split.samples / split.n_samples
-    if split.between + noise == 0:
-        return "nothing varied, so neither more problems nor more samples change anything"
-    ratio = noise / (split.between + noise) * (cost_problem + k) / k  # what samples buy, of what problems buy
-    first, other = ("more samples of each", "more problems") if ratio > 1 else ("more problems", "more samples of each")
-    told = f"worth {max(ratio, 1 / ratio):.3g} times as much as {other}" if ratio else f"{other} buys nothing"
-    rest = "problems do not differ, so samples of few do as well as samples of many"
-    if split.between or cost_problem == 0:
-        best = max(1, round(np.sqrt(split.samples / split.between * cost_problem))) if cost_problem else 1
-        rest = f"with problems enough, {best} sample{'' if best == 1 else 's'} of each is the best use of any budget"
-    return f"the next dollar is best spent on {first} ({told}); {rest}"
+    read = reading(quality, estimand if quality.shape[1] > 1 else "raw")
+    return pd.DataFrame(index_of("raw").of((quality @ read).clip(0.0, 1.0), budgets), index=problems)
 
 
 def power_table(
@@ -121,31 +140,35 @@ def power_table(
     n_problems: Sizes,
     n_samples: Sizes,
     treatment: str | None = None,
+    estimand: Estimand = "crossfit",
     n_simulations: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How often studies of every size would find a true difference (`effect`, in mean area), by simulation from a
+    """How often studies of every size would find a true difference (`effect`, in the estimand), by simulation from a
     pilot's cells of one run, model and task, in which the treatment is compared with `base`. Without a treatment both
-    arms are drawn from `base`, and problems do not vary in their true difference, the best case.
+    arms are drawn from `base`, and problems do not vary in their true difference, the best case; samples of the better
+    one vary as its own mean quality has it.
 
     Problems of the pilot are drawn with replacement (those all of whose samples can be read), and for each, samples of
     its own for either arm; `effect` is added to the treatment's, and the paired t test (two-sided .05) is run on the
-    problems' mean differences. A trace counts with the area under its curve (not clipped to [0, 1] when shifted);
-    samples vary around their problem's mean with the variance of an unbiased estimate, and problems in their true
-    difference with what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
+    problems' mean differences. A trace counts as in `trace_scores` (not clipped to [0, 1] when shifted); samples vary
+    around their problem's mean with the variance of an unbiased estimate, and problems in their true difference with
+    what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
 
     One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
     nothing), standard_error (of `power`), effect, n_simulations.
     """
-    arms = [trace_scores(cells, method).dropna() for method in ("base", treatment or "base")]
+    arms = [trace_scores(cells, method, estimand).dropna() for method in ("base", treatment or "base")]
     shared = arms[0].index.intersection(arms[1].index)
     if len(shared) < 2 or min(arm.shape[1] for arm in arms) < 2:
         raise DataError("a pilot needs at least two problems with two samples each that were graded at all budgets")
     pools = [arm.loc[shared].to_numpy() for arm in arms]
     means = [pool.mean(axis=1) for pool in pools]
     residuals = [(p - m[:, None]) * np.sqrt(p.shape[1] / (p.shape[1] - 1)) for p, m in zip(pools, means, strict=True)]
+    if not treatment:
+        residuals[1] = residuals[1] * np.sqrt(spread_at(float(means[0].mean()), abs(effect)))
     seen = means[1] - means[0]
-    true = variance_split(cells, "base", treatment).between if treatment else 0.0
+    true = variance_split(cells, "base", treatment, estimand=estimand).between if treatment else 0.0
     differences = (seen - seen.mean()) * np.sqrt(true / (seen.var(ddof=1) or np.inf))
     table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
     power = []
@@ -178,10 +201,11 @@ def design_table(
     split: VarianceSplit, *, n_problems: Sizes, n_samples: Sizes, tokens_per_sample: float, price: Price | None = None
 ) -> pd.DataFrame:
     """What each design could find and what it would take, going by the split of the pilot's difference (or of one arm)
-    and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with power .8), tokens (output,
-    all arms), dollars (of those; NaN where no price is known)."""
+    and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with power .8), at_most
+    (the same by the upper ends of the split), tokens (output, all arms), dollars (of those; NaN without a price)."""
     table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
     table["detectable"] = [split.detectable(n, k) for k, n in table.itertuples(index=False)]
+    table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in table[["n_problems", "n_samples"]].to_numpy()]
     table["tokens"] = table.n_problems * table.n_samples * tokens_per_sample
     return table.assign(dollars=price.dollars(0, 0, table.tokens) if price else np.nan)  # type: ignore[arg-type]
 
@@ -202,7 +226,7 @@ def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
         settings = config.task(name)
         planned = stored.method.isin(settings.methods) & stored.budget.isin(settings.budgets)
         part = stored[planned & (stored.task == name)]
-        wholes = {method: trace_scores(part, method).dropna().to_numpy() for method in part.method.unique()}
+        wholes = {method: trace_scores(part, method, "raw").dropna().to_numpy() for method in part.method.unique()}
         varied = [method for method, whole in wholes.items() if min(whole.shape) > 1 and np.ptp(whole) > 0]
         if "base" in varied:
             found.append(part[part.method.isin(varied)])
