@@ -76,7 +76,7 @@ async def _serve(inner: str, port: int, ready: int, owner: int) -> None:
     os.write(ready, b"%d\n" % front.sockets[0].getsockname()[1])
     os.close(ready)
     # Its end of the pipe may be open still, where another process inherited it.
-    while os.getppid() == owner and not select.select([0], [], [], 0)[0]:
+    while os.getppid() == owner and not select.select([0], [], [], 0)[0]:  # noqa: ASYNC110
         await asyncio.sleep(0.1)
 
 
