@@ -65,8 +65,8 @@ class Endpoint:
         self._once = cache(partial(log.warning, "%s %s", self.place))
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
-        hooks = {"event_hooks": {"response": [_refused]}, "trust_env": not is_loopback(self.base_url)}
-        http = openai.DefaultAioHttpClient(follow_redirects=False, **hooks)
+        own, hooks = is_loopback(self.base_url), {"response": [_refused]}
+        http = openai.DefaultAioHttpClient(trust_env=not own, follow_redirects=False, event_hooks=hooks)
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
         self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
