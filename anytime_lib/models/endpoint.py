@@ -120,8 +120,10 @@ class Endpoint:
                 self.sending.add(task := asyncio.current_task())
                 try:
                     reply = await self._try(messages, settings)
-                finally:
+                except Exception:  # one that is given up stays: the server goes on with it
                     self.sending.discard(task)
+                    raise
+                self.sending.discard(task)
                 self.limiter.succeeded()
             return reply
 

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -69,14 +70,15 @@ class LiveBackend:
         return bool(self._hides)
 
     async def settle(self, seconds: float) -> None:
-        """Where a run ends in an error: let requests with the server, paid for, come back for so many seconds."""
+        """Where a run ends early: let what is with the server, and paid for, come back for so many seconds."""
         asking = list(self._asking.values())
-        if asking and seconds:
-            words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
-            log.warning(words, len(asking), seconds)
+        if not asking:
+            return
+        log.warning("stopping; %d requests are with the server, and get %.0f s to come back", len(asking), seconds)
+        with suppress(asyncio.CancelledError):
             await asyncio.wait(asking, timeout=seconds)
-        for one in asking:
-            one.cancel()
+        if lost := sum(one.cancel() for one in asking):
+            log.warning("%d of them were given up: they are asked again, and may have been billed", lost)
         await asyncio.gather(*asking, return_exceptions=True)
 
     def total(self) -> str:
@@ -114,8 +116,7 @@ class LiveBackend:
         return stored
 
     async def _try(self, endpoint: Endpoint, request: Request, stored: Row, once: Once) -> Reply:
-        """One try, paid for by itself, within the cap; what it was billed is stored before the next. Where its reply
-        was lost, the rest of what it may have been billed at most is stored apart, as `unconfirmed`."""
+        """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
         asked = request.body["messages"], max(request.body["max_tokens"], endpoint.least)
         async with self.spend_limit.reserve(*asked) as bill:
             try:
@@ -127,15 +128,23 @@ class LiveBackend:
                     await self._put(request, part, bill, "partial")
                 elif +Counter(bill):
                     await self._put(request, {"error": str(lost)}, bill, "error")
-                worst = self.spend_limit.worst(*asked)
-                rest = Counter(worst) - Counter({name: bill.get(name, 0) for name in worst})
-                if lost.lost and rest:
-                    await self._put(request, {"error": str(lost)}, rest, "unconfirmed")
-                    bill.update({name: bill.get(name, 0) + rest[name] for name in rest})
+                if lost.lost:
+                    await self._lose(request, asked, bill, str(lost))
+                raise
+            except asyncio.CancelledError:
+                if asyncio.current_task() in endpoint.sending:
+                    await self._lose(request, asked, bill, "given up")
                 raise
             bill.update(said := reply.to_json())
             stored |= await self._put(request, said, bill)
             return reply
+
+    async def _lose(self, request: Request, asked: tuple[Any, int], bill: dict[str, Any], why: str) -> None:
+        """Book the rest of what a reply that was lost may have been billed at most."""
+        worst = self.spend_limit.worst(*asked)
+        if rest := Counter(worst) - Counter({name: bill.get(name, 0) for name in worst}):
+            await self._put(request, {"error": why}, rest, "unconfirmed")
+            bill |= {name: bill.get(name, 0) + rest[name] for name in rest}
 
     async def _endpoint(self) -> Endpoint:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
