@@ -165,7 +165,7 @@ def _plain(text: str) -> tuple[str, str, list[str]]:
 
 
 def _named(text: str, texts: dict[str, str]) -> str | None:
-    """The problem that a text puts: the same but for white space; or else, of those long enough, the only one that is in
+    """The problem that a text puts: the same but for white space; or else, of the long ones, the only one that is in
     it whole, or that has the same numbers in the same order and nearly the same letters."""
     squeezed, ours, numbers = _plain(text)
     same = [id for id, other in texts.items() if _plain(other)[0] == squeezed]
