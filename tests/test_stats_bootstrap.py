@@ -14,10 +14,10 @@ from test_index import cells_of
 from anytime_lib import anytime_curve
 from anytime_lib.index import ORDERS, Order
 from anytime_lib.stats import band, equivalent, estimate
-from anytime_lib.stats.bootstrap import curve_of, draw_weights, exchange_signs, index_of, jackknifed, resampled
+from anytime_lib.stats.bootstrap import draw_weights, exchange_signs, index_of, jackknifed, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.estimate import index_variants, problem_values
-from anytime_lib.stats.intervals import interval, one_sided_pvalue, simultaneous_interval, widen_near_limits
+from anytime_lib.stats.intervals import interval, one_sided_pvalue, widen_near_limits
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]
@@ -82,7 +82,7 @@ def test_nothing_varies_and_the_interval_is_no_point() -> None:
     assert perfect["index"] == perfect.high == 1 and perfect.low == pytest.approx(0.025 ** (1 / 6), abs=1e-9)
     assert perfect.note.startswith("no problem differs")  # the exact binomial bound: six of six say no more
     curve = band(cells_of(np.zeros((6, 3, 3))), n_resamples=100)
-    assert not curve.isna().any().any() and (curve.high_all == curve.high).all() and curve.note.all()
+    assert not curve.isna().any().any() and curve.note.all()
 
 
 def test_an_arm_near_the_ceiling_holds_its_truth() -> None:
@@ -113,7 +113,6 @@ def test_a_budget_graded_on_few_problems_has_few_degrees_of_freedom() -> None:
     quality[1:, :, 2] = np.nan
     one = band(cells_of(quality), order="raw", n_resamples=200)
     assert one.note[2].startswith("one problem graded") and one.high[2] - one.low[2] > 0.4
-    assert one.loc[:1, "high_all"].max() - one.loc[:1, "low_all"].min() < 0.6  # one bare budget spoils no other
 
 
 def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
@@ -153,18 +152,6 @@ def test_a_budget_nobody_was_graded_at_is_no_number_and_no_warning() -> None:
     found = compared(quality)
     assert np.isnan([found.statistic, found.pvalue, *found.confidence_interval()]).all()
     assert not equivalent(found, 0.1).holds and "cannot be compared" in found.summary() and "nan" not in found.summary()
-
-
-def test_simultaneous_band_holds_the_whole_curve() -> None:
-    rng, runs, true = np.random.default_rng(8), 200, np.array([0.15, 0.3, 0.45, 0.4])
-    hits = np.zeros(2)
-    for _ in range(runs):
-        quality = (rng.random((1, 30, 4, 4)) < rng.random((1, 30, 1, 1)) * 2 * true).astype(float)
-        curve = quality[0].mean(axis=(0, 1))
-        draws = resampled(quality, BUDGETS, curve_of("raw"), 300, rng)[:, 0]
-        bands = (simultaneous_interval(draws, curve, n=30), interval(draws, curve, n=30))
-        hits += [bool(np.all((low <= true) & (true <= high))) for low, high in bands]
-    assert binom.ppf(0.001, runs, 0.95) <= hits[0] and hits[1] < hits[0]
 
 
 def test_generators_are_taken_and_never_shared() -> None:
