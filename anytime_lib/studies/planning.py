@@ -67,8 +67,9 @@ class VarianceSplit:
         rng, budgets, spreads = np.random.default_rng(0), list(self.budgets), []
         for _ in range(24):
             drawn = rng.integers(whole.shape[1], size=(1, n_problems, 1))
-            dealt = rng.random((2, n_problems, whole.shape[2] * -(-n_samples // whole.shape[2]))).argsort(axis=-1)
-            samples = dealt[..., :n_samples] % whole.shape[2]  # none twice, if the pilot has enough
+            samples = rng.integers(whole.shape[2], size=(2, n_problems, n_samples))
+            if " - " in self.what and n_samples <= whole.shape[2]:  # else both arms would be the same few traces
+                samples = rng.random((2, n_problems, whole.shape[2])).argsort(axis=-1)[..., :n_samples]
             study = whole[np.arange(2)[:, None, None], drawn, samples]
             draws = np.diff(resampled(study, budgets, index_of("crossfit"), 100, rng))[:, 0]
             read = [arm.mean(axis=1) @ reading(arm, "crossfit") for arm in study]

@@ -123,7 +123,7 @@ def cells_of(scores: Floats) -> pd.DataFrame:
 
 @cache
 def pilot(world: str, lift: float) -> Any:
-    return variance_split(cells_of(experiment(world, 1_500, 4, np.random.default_rng(7), lift)), "base", "pdp")
+    return variance_split(cells_of(experiment(world, 800, 10, np.random.default_rng(7), lift)), "base", "pdp")
 
 
 def compared(scores: Floats, rng: np.random.Generator) -> Comparison:
