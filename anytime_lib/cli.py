@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,11 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     found.add_argument("--model", "--gguf", default="embedded", help=models)
     found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
     found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
-    found.add_argument(
-        "--context", type=int, help="tokens of prompt and reply that each may have; 4096 or more by default"
-    )
+    found.add_argument("--context", type=int, help="tokens of prompt and reply of each; 4096 or more by default")
 
     asked = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of schedulers and containers: it is as Ctrl-C
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         _run(asked)
@@ -101,6 +101,9 @@ def _run(asked: argparse.Namespace) -> None:
             rows = import_traces(asked.traces, config, asked.task)
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
+            for model, own in rows.dropna(subset="problem_id").groupby("model").score:
+                told = f"mean score {own.mean():.3f} of {own.count()} answers; {own.isna().sum()} traces have none"
+                print(f"{str(model) or 'traces'}: {told}")
             print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:

@@ -87,9 +87,10 @@ def register_method(method: Any) -> Any:
 
 def _own_name(given: Any, taken: Collection[str]) -> str:
     name = getattr(given, "name", None)
-    if isinstance(given, type) or not isinstance(name, str) or not name.strip() or name in taken:
-        raise ConfigError(f"give an instance with a `name` that is not built in, not {given!r:.80} named {name!r:.80}")
-    return name
+    plain = isinstance(name, str) and name.strip() and name.isprintable() and not {*name} & {*"/\\"}
+    if isinstance(given, type) or not plain or name in taken:
+        raise ConfigError(f"give an instance with a plain `name` that is not built in, not {given!r:.80}: {name!r:.80}")
+    return str(name)
 
 
 def _known(name: str, names: Collection[str], kind: str) -> str:

@@ -7,6 +7,7 @@ import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -52,22 +53,24 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started, folder = time.time(), config.folder
     Store(folder / "store.sqlite").close()  # says at once, before any kernel starts, what stands in the way
-    with load_model(config).shared():
+    with load_model(config).shared(), ThreadPoolExecutor(1) as beside:  # pages are made while the next notebook runs
+        pages = []
         for notebook in found:
             begun = time.time()
             _execute(notebook, folder / notebook.name, settings)
+            pages.append(beside.submit(_write_page, folder / notebook.name))
             print(f"{notebook.name}: {time.time() - begun:.0f} s", flush=True)
+        for page in pages:
+            page.result()
     return _write_report(config, settings, [notebook.stem for notebook in found], started)
 
 
 def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
-    """Run one notebook with papermill, what stops it becoming one sentence; and its page, figures inside it."""
+    """Run one notebook with papermill, what stops it becoming one sentence."""
     import papermill
-    from nbconvert import HTMLExporter
     from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that a cell does not list
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     try:
         # A kernel is spoken to by sockets in a folder of its own, where the system has such: nobody else can listen,
         # and no two kernels that start at once, in whatever process, take the same ones.
@@ -80,9 +83,17 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
     except papermill.PapermillExecutionError as error:
         why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
         raise AnytimeError(f"{notebook.name}: {why}") from None
+
+
+def _write_page(notebook: Path) -> None:
+    """An executed notebook as a page, with its figures inside."""
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
-    page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(target))
-    target.with_suffix(".html").write_text(page, encoding="utf-8")
+    page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(notebook))
+    notebook.with_suffix(".html").write_text(page, encoding="utf-8")
 
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:

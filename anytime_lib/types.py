@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -20,10 +21,7 @@ from platformdirs import user_cache_dir
 from anytime_lib.errors import DataError
 from anytime_lib.redact import withheld
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+fcntl = import_module("fcntl") if os.name == "posix" else None
 
 Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "error"]
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
@@ -197,8 +195,8 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 def lock(path: Path) -> IO[str]:
-    """The right to write to a file, until what this returns is closed; the system takes it back from a process that
-    died. DataError, which names the holder, where another has it; where a file system has no locks, everybody has."""
+    """The right to write to a file, until what this returns is closed or the process is gone; where another has it,
+    DataError, which names the holder. Where a file system has no locks, everybody has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_name(f"{path.name}.lock").open("a+", encoding="utf-8")
     try:
@@ -207,12 +205,10 @@ def lock(path: Path) -> IO[str]:
     except BlockingIOError:
         file.seek(0)
         with file:
-            who = file.read(200) or "another process"
-        why = f"{who} has {str(path)!r} open for writing, which one alone may"
+            why = f"{file.read(200) or 'another process'} has {str(path)!r} open for writing, which one alone may"
         raise DataError(f"{why}: wait for it, or stop it; to read only, use Store(path, read_only=True)") from None
     except OSError:
         pass
     file.truncate(0)
-    file.write(f"process {os.getpid()} on {platform.node()}")
-    file.flush()
+    print(f"process {os.getpid()} on {platform.node()}", end="", file=file, flush=True)
     return file

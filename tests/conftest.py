@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from anytime_lib.models.embedded import EmbeddedServer
 
 Config = Callable[..., RunConfig]
 """Makes configs of a small sweep, with what is given changed."""
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would children
 matplotlib.use("agg")  # figures are looked at, never shown
 
 

@@ -41,7 +41,7 @@ class Provider:
     wrong_key: int = 401  # the status of one
 
 
-FACTS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("providers.yaml").read_text())
+FACTS: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("providers.yaml").read_text("utf-8"))
 PROVIDERS = {name: Provider(**facts) for name, facts in FACTS.items()}
 
 

@@ -144,7 +144,7 @@ def test_bad_rows_are_data_errors(tmp_path: Path, rows: list[dict], message: str
 )
 def test_bad_files_are_data_errors(tmp_path: Path, name: str, content: str | None) -> None:
     if content is not None:
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, "utf-8")
     assert name in told(str(tmp_path / name))
 
 
@@ -208,6 +208,7 @@ WIKI = "https://artofproblemsolving.com/wiki/index.php/"
           "url": f"{WIKI}2007_AIME_I_Problems/Problem_12"}, 25, "2007-I-12"),
         ({"id": 60, "problem": "q", "solution": "\\boxed{25}", "url": "x/1990_AIME_Problems/Problem_2"}, 25, "1990-2"),
         ({"question": "q", "expected_answer": "336^\\circ"}, 336, None),
+        ({"prompt": [{"role": "user", "content": "q"}], "PROBLEM": "q", "ground_truth": "7"}, 7, None),
         ({"Question": "q", "solution_answer": "25.0", "problem_id": 3}, 25, None),
     ],
 )  # fmt: skip

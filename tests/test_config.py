@@ -4,16 +4,20 @@ import ast
 import json
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import refused
+from fake_gpqa import official
 
-from anytime_lib import Parameters, RunConfig
+from anytime_lib import Parameters, RunConfig, Store, load_task
 from anytime_lib.config import parameter_names
 from anytime_lib.errors import ConfigError
+from anytime_lib.sweep.costs import load_prices
+from anytime_lib.tasks.gpqa import read
 
 ROOT, CASES = Path(__file__).parent.parent, Path(__file__).with_name("config_cases.yaml")
 
@@ -32,12 +36,35 @@ def test_a_pasted_key_is_refused_and_not_repeated() -> None:
         assert "secret" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["1: 2", "a: [", "- 1\n- 2", "just words", "\x00"])
-def test_bad_yaml(tmp_path: Path, text: str) -> None:
+BOMB = "a: &a [1, 1]\n" + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghi"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("1: 2", ""), ("a: [", ""), ("- 1\n- 2", ""), ("just words", ""), ("\x00", ""), ("[" * 5000, ""), (BOMB, "alias"),
+     ("seed: 1\nseed: 2", "'seed' is given twice"), ("endpoint: {retries: 1, retries: 2}", "'retries' is given twice"),
+     ("seed: 010", "'010' is read in several ways"), ("seed: 1:30", "several ways"), ("seed: 0x1F", "several ways")],
+)  # fmt: skip
+def test_bad_yaml(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "p.yaml"
-    path.write_text(text)
-    with refused(ConfigError, r"p\.yaml"):
+    path.write_text(text, encoding="utf-8")
+    with refused(ConfigError, rf"p\.yaml.*{says}"):
         RunConfig.from_yaml(path)
+    with refused(ConfigError, "null byte"):
+        RunConfig.from_yaml("a\0b")
+
+
+@pytest.mark.parametrize("name", ["~/a b", "~/hh[1]", "~/ee#1", "~/50%20"])
+def test_paths_are_taken_as_they_are_written(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    place = tmp_path / name[2:]
+    place.with_suffix(".jsonl").write_text('{"problem": "What is 1 + 1?", "answer": 2}\n', encoding="utf-8")
+    place.with_suffix(".yaml").write_text("- {model: fake, input: 1, output: 1}", encoding="utf-8")
+    config = RunConfig(outputs=name, tasks=["aime"], source=f"{name}.jsonl", prices=f"{name}.yaml")
+    assert load_task("aime").problems(config.source) == load_task("aime").problems(f"{name}.jsonl") != []
+    assert load_prices(config.limits.prices)[0].model == "fake" and len(read(official(place.with_suffix(".csv")))) == 30
+    Store(config.folder / "store.sqlite").close()
+    assert (place / "run" / "store.sqlite").is_file()
 
 
 def test_values_per_task() -> None:
@@ -98,8 +125,8 @@ def test_tasks_with_settings_of_their_own() -> None:
 
 
 def test_environment_yml_is_in_step_with_pyproject() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))["dependencies"]
     conda = [d.replace("huggingface_hub", "huggingface-hub") for d in listed if isinstance(d, str)]
     pip = next(d["pip"] for d in listed if isinstance(d, dict))
     ours = {*project["dependencies"], f"python{project['requires-python']}", "pip", "-e .[test]"}

@@ -1,6 +1,7 @@
 """A task of the user's own, and reasoning of somebody else's: both go through the whole pipeline."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from conftest import Config, refused
 from fake_server import FakeServer
 
 from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
+from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
@@ -207,7 +209,7 @@ def test_what_another_reader_graded_is_graded_again(config: Config, caplog: pyte
 
 
 def records(path: Path, rows: list[dict[str, Any]]) -> Path:
-    path.write_text("\n".join(json.dumps(r) for r in rows))
+    path.write_text("\n".join(json.dumps(r) for r in rows), "utf-8")
     return path
 
 
@@ -293,6 +295,42 @@ def test_an_import_is_whole_or_not_at_all(imported: Any, tmp_path: Path, row: di
         assert len(store.requests()) == 1 and [p.id for p in store.problems("cities")] == ["c1"]
 
 
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [({"completion": "hm</think> Italy", "answer": "no"}, 1), ({"completion": "Italy", "final_answer": "Italy"}, None),
+     ({"generation": "[THINK]hm[/THINK]It is Italy", "prediction": "Norway"}, 1), ({"completion": "hm </think>"}, None),
+     ({"completion": "<think>hm, Italy", "answer": "Italy", "prediction": "Norway"}, 0),
+     ({"deepseek_reasoning": "hm", "deepseek_solution": "Italy"}, 1), ({"thinking_trajectories": ["hm"]}, None),
+     ({"deepseek_thinking_trajectory": "hm", "deepseek_attempt": "Oslo"}, 0), ({"generations": ["hm</think>Italy"]}, 1),
+     ({"messages": [{"role": "user", "content": "?"}, {"role": "assistant", "content": "<think>hm</think>Italy"}]}, 1),
+     ({"conversations": [{"from": "gpt", "value": "<|begin_of_thought|>hm<|end_of_thought|>Italy"}]}, 1),
+     ({"reasoning_content": "hm", "content": "Italy"}, 1), ({"reasoning": "hm", "response": "Italy", "answer": "x"}, 1),
+     ({"thinking": "hm", "model_answer": 7.0}, 0), ({"trace": "hm", "answer": "Italy"}, None)],
+)  # fmt: skip
+def test_columns_of_public_sets_and_what_the_model_said(
+    config: Config, tmp_path: Path, row: dict[str, Any], said: float | None
+) -> None:
+    task = make_task("cities", CITIES, lambda problem, text: str(problem.gold) in text)
+    run = config(tasks=[task], methods=["imported"], source=str(records(tmp_path / "cities.jsonl", CITIES)))
+    others = [{"id": "c1", "completion": "a</think>b"}] if "completion" in row else []
+    found = import_traces(records(tmp_path / "t.jsonl", [{"id": "c0"} | row, *others]), run, "cities")
+    assert found.score.fillna(-1)[0] == (-1 if said is None else said)
+    assert found.problem_id[0] == "c0"
+
+
+@pytest.mark.skipif("ANYTIME_BENCH_DATA" not in os.environ, reason="set ANYTIME_BENCH_DATA to the real data's folder")
+def test_public_traces_are_matched_and_read_as_their_authors_say(
+    config: Config, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Theirs say 7 of 30, but two of the problems are worded anew; five traces never end. `answer` is the right one."""
+    data = Path(os.environ["ANYTIME_BENCH_DATA"])
+    traces = data / "recorded" / "DeepSeek-R1-Distill-Qwen-1.5B_aime_25.jsonl"
+    asked = ["import", str(traces), "--task", "aime", "--source", str(data / "aime_2025.jsonl")]
+    assert main([*asked, "--run", str(tmp_path / "theirs")]) == 0
+    told = capsys.readouterr().out
+    assert "28 of 30 traces stored" in told and "mean score 0.304 of 23 answers; 5 traces" in told
+
+
 def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:
     imported([{"id": "c0", "sample": n} for n in (1, 2)])
     assert "holds 3 samples and n_samples is 2" in caplog.text
@@ -307,12 +345,12 @@ def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("", "holds no traces"), ("{\n", "row 1"), ('{"id": "x", "trace": "y"}', "columns are: id, trace"),
+    [("", "holds no traces"), ("{\n", "row 1"), ('{"id": "x", "brace": "y"}', "columns are: id, brace"),
      ('{"reasoning": ""}', "row 1"), ("[1]", "row 1"), ("[" * 100_000, "row 1"),
      ('{"id": "x", "reasoning": "hm"}', "none of the 1 rows")],
 )  # fmt: skip
 def test_traces_that_cannot_be_used(config: Config, tmp_path: Path, text: str, says: str) -> None:
-    (tmp_path / "t.jsonl").write_text(text)
+    (tmp_path / "t.jsonl").write_text(text, "utf-8")
     with refused(DataError, says):
         import_traces(tmp_path / "t.jsonl", config(tasks=["aime"]), "aime")
     with pytest.raises(DataError, match="No such file"):

@@ -249,7 +249,7 @@ def listening(pid: int) -> list[str]:
         sockets = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
     except OSError:
         return []
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    rows = [line.split() for at in ("tcp", "tcp6") for line in Path(f"/proc/net/{at}").read_text("utf-8").splitlines()]
     return [row[1] for row in rows[1:] if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
 
 

@@ -25,7 +25,7 @@ from test_params import FILES
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.embedded import EmbeddedServer
-from anytime_lib.models.endpoint import Endpoint
+from anytime_lib.models.endpoint import IDLE, Endpoint
 from anytime_lib.models.failures import RetryableError, ServerError, failure, retry_after
 from anytime_lib.models.limiter import Limiter, Timeouts
 from anytime_lib.models.model import probe
@@ -365,3 +365,21 @@ def test_the_embedded_model(embedded: EmbeddedServer) -> None:
     assert (found["owner"], found["reasoning"], found["dropped"]) == ("llamacpp", "none", [])
     assert streamed.ends is not None and len(streamed.ends) - streamed.completion_tokens in (-1, 0)
     assert whole.text and whole.completion_tokens and not (whole.estimated or streamed.estimated)
+
+
+def test_an_idle_connection_is_given_up_before_a_server_closes_it(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert IDLE < 5
+    monkeypatch.setattr("anytime_lib.models.endpoint.IDLE", 0.05)
+    server, ports = serve(say_something), []
+    chat = server.chat
+    monkeypatch.setattr(
+        server, "chat", lambda request, body: (ports.append(request.client_address), chat(request, body))
+    )
+
+    async def thrice(endpoint: Endpoint) -> None:
+        for pause in (0, 0, 0.2):
+            await asyncio.sleep(pause)
+            await endpoint.chat([{"role": "user", "content": "hello"}], max_tokens=8, temperature=0.0)
+
+    on(server, thrice)
+    assert ports[0] == ports[1] != ports[2]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from fake_gpqa import LOCKED, official
@@ -117,6 +117,14 @@ def test_only_our_own_questions_may_be_shown(tmp_path: Path, monkeypatch: pytest
     own = {p.id: p.metadata for p in TASK.problems()}
     assert "private" not in own["rec0"] and own["rec0"]["explanation"] == "Explanation, 0"
     assert own["rec1"]["private"] and "explanation" not in own["rec1"]  # a canary slipped in
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused_by_its_size(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "bomb.zip", "w", ZIP_DEFLATED) as bomb, bomb.open("dataset/gpqa_main.csv", "w") as member:
+        for _ in range(60):
+            member.write(bytes(10**6))
+    with pytest.raises(DataError, match=r"gpqa_main\.csv would take 60,000,000 bytes"):
+        gpqa.read(f"{tmp_path / 'bomb.zip'}#main")
 
 
 def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +287,7 @@ def test_with_a_token(hub: FakeHub, load: Callable[..., Any], gated_csv: Path) -
 
 
 def test_with_the_token_of_a_login(load: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "token").write_text(TOKEN, "utf-8")
     found = load("hub#diamond,order=2", implicit=False)
     assert (found[0].metadata["source"], found[0].metadata["order_seed"]) == (REPO, 2)
 

@@ -28,7 +28,7 @@ def config(config: Config) -> Config:
 @pytest.fixture
 def prices(tmp_path: Path) -> str:
     path = tmp_path / "prices.yaml"
-    path.write_text("- {model: fake, input: 2, cached: 1, output: 10, date: 2026-01-01, source: a test}")
+    path.write_text("- {model: fake, input: 2, cached: 1, output: 10, date: 2026-01-01, source: a test}", "utf-8")
     return str(path)
 
 
@@ -121,7 +121,7 @@ def test_the_command_line(
     server: FakeServer, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     params = tmp_path / "p.yaml"
-    params.write_text(yaml.safe_dump(config(methods=["base"]).model_dump(exclude_none=True)))
+    params.write_text(yaml.safe_dump(config(methods=["base"]).model_dump(exclude_none=True)), "utf-8")
 
     def anytime(command: str) -> str:
         code, told = main([command, str(params)]), capsys.readouterr()

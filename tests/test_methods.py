@@ -317,7 +317,7 @@ def test_bugs_of_methods_are_told_in_one_sentence(config: Config, method: Any, s
     ("method", "says"),
     [(type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
      (Halves, "a subclass of Prompted or Searching"),
-     (type("M", (Prompted,), {})(), "an instance with a `name`"),
+     (type("M", (Prompted,), {})(), "an instance with a plain `name`"),
      (odd(Prompted, name="base"), "not built in"),
      (odd(Prompted, name="synthesis"), "'synthesis'")],  # which is the ledger's own
 )  # fmt: skip

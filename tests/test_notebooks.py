@@ -36,7 +36,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
 
 def written(folder: Path, settings: dict[str, Any]) -> str:
     """The path of a params file."""
-    (path := folder / "params.yaml").write_text(yaml.safe_dump({k: v for k, v in settings.items() if k != "server"}))
+    own = {k: v for k, v in settings.items() if k != "server"}
+    (path := folder / "params.yaml").write_text(yaml.safe_dump(own), "utf-8")
     return str(path)
 
 
@@ -80,7 +81,7 @@ def test_each_notebook_runs_alone_under_plain_papermill(stem: str, small: dict[s
     alone = yaml.safe_dump({"outputs": str(tmp_path / "alone"), "tasks": ["natural_plan_trip"], "n_resamples": 100})
     done = papermill(stem, tmp_path, small, "-y", alone)
     assert done.returncode == 0, done.stderr[-2000:]
-    cells = json.loads((tmp_path / "out.ipynb").read_text())["cells"]
+    cells = json.loads((tmp_path / "out.ipynb").read_text("utf-8"))["cells"]
     listed = next("".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", []))
     warned = re.findall(r"unknown parameter: (\w+)", done.stderr)
     assert not [name for name in warned if re.search(rf"^{name} =", listed, re.MULTILINE)]
@@ -101,14 +102,14 @@ def test_a_run_with_failed_requests_is_shown_to_its_end(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     cells = pd.read_parquet(tmp_path / "small" / "cells.parquet")
     assert (cells[cells.budget == 4].status == "error").all() and (cells[cells.budget == 32].status != "error").any()
-    assert "cannot be compared" in (tmp_path / "small" / "index.html").read_text()
+    assert "cannot be compared" in (tmp_path / "small" / "index.html").read_text("utf-8")
 
 
 def test_the_baseline_is_that_of_the_settings(tmp_path: Path) -> None:
     """Notebook 03 compares with `baseline`, and says so where it did not run."""
     methods = {"aime": ["base", "direct"], "gpqa": ["base"]}
     few = {"tasks": ["aime", "gpqa"], "n_problems": 4, "n_resamples": 200, "budgets": [32, 128], "baseline": "direct"}
-    simulated = yaml.safe_load((ROOT / "params" / "simulated.yaml").read_text())
+    simulated = yaml.safe_load((ROOT / "params" / "simulated.yaml").read_text("utf-8"))
     compared = said("03_improved_runs", tmp_path, simulated | few | {"methods": methods})
     assert "aime: base is " in compared and "aime: direct is " not in compared
     assert "gpqa: the baseline, direct, did not run" in compared
@@ -167,7 +168,7 @@ def test_what_a_run_leaves(report: Path) -> None:
         assert (folder / f"{stem}.ipynb").is_file() and (folder / f"{stem}.html").stat().st_size > 50_000
     cells = pd.read_parquet(folder / "cells.parquet")
     assert len(cells) == 3 * 3 * 3 * 2 * 3  # tasks, methods, problems, samples, budgets
-    about = json.loads((folder / "provenance.json").read_text())
+    about = json.loads((folder / "provenance.json").read_text("utf-8"))
     assert about["seed"] == 0 and about["params"]["run"] == "small"
     assert about["versions"]["numpy"] and about["platform"]["cpus"] >= 1
     figures = "01_aime 03_gpqa 04_differences 04_curves_gpqa 04_sensitivity_aime 08_bias_samples 08_error_rates"

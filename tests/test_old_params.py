@@ -21,7 +21,7 @@ from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.types import digest
 
 DATA = Path(__file__).parent / "data"
-PLANS: dict[str, Any] = json.loads((DATA / "plans.json").read_text())
+PLANS: dict[str, Any] = json.loads((DATA / "plans.json").read_text("utf-8"))
 SMALLER = {"n_problems": 4, "pool_problems": 3}
 
 

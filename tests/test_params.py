@@ -33,13 +33,13 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("data")
     trips = [generate(3 + i // 200, i) for i in range(1600)]
     rows = {f"trip_planning_example_{i}": official_row(trip) for i, trip in enumerate(trips)}
-    (folder / "trips.json").write_text(json.dumps(rows))
+    (folder / "trips.json").write_text(json.dumps(rows), "utf-8")
     years = {year: Path(os.environ.get("ANYTIME_BENCH_DATA", ""), f"aime_20{year}.jsonl") for year in (24, 25)}
     for year, path in years.items():
         if not path.is_file():  # made up, under a name that tells no year, whose answers would be checked
             problems = [{"problem": f"Find {i} + {year}. " * 20, "answer": i + year} for i in range(30)]
             years[year] = folder / f"{year}.jsonl"
-            years[year].write_text("\n".join(map(json.dumps, problems)))
+            years[year].write_text("\n".join(map(json.dumps, problems)), "utf-8")
     return {
         "official": folder / "trips.json", "hub#2024": years[24], "hub#2025": years[25],
         "hub#diamond": official(folder / "diamond.csv", n=198), "hub#main": official(folder / "main.csv", n=448),
@@ -48,11 +48,11 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def switched_on(path: Path, stand_ins: dict[str, Path]) -> str:
     """The text of a params file with its sources switched on, and files in the place of those that are fetched."""
-    return SOURCE.sub(lambda line: f"{line[1]}{line[2]} {stand_ins[line[3]]}", path.read_text())
+    return SOURCE.sub(lambda line: f"{line[1]}{line[2]} {stand_ins[line[3]]}", path.read_text("utf-8"))
 
 
 CASES = [(name, on) for name, path in FILES.items() for on in (False, True)
-         if (SOURCE.search(path.read_text()) if on else name not in PAPER)]  # fmt: skip
+         if (SOURCE.search(path.read_text("utf-8")) if on else name not in PAPER)]  # fmt: skip
 """Every file as shipped, but for those that fetch; and with its sources switched on, if it names any."""
 
 
@@ -61,9 +61,9 @@ def test_what_it_would_cost_can_be_told(
     name: str, on: bool, stand_ins: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Of all its problems; but one sample of each, and four attempts, are enough to see that they are there."""
-    text = switched_on(FILES[name], stand_ins) if on else FILES[name].read_text()
+    text = switched_on(FILES[name], stand_ins) if on else FILES[name].read_text("utf-8")
     params = tmp_path / "p.yaml"
-    params.write_text(text.replace("n_samples: 8", "n_samples: 1").replace("samples: 64", "samples: 4"))
+    params.write_text(text.replace("n_samples: 8", "n_samples: 1").replace("samples: 64", "samples: 4"), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     for way in ("connect", "connect_ex", "bind", "sendto"):
@@ -94,7 +94,7 @@ def test_the_models_of_the_paper_share_its_design() -> None:
 
 
 def test_the_readme_tells_what_such_a_run_finds() -> None:
-    config, readme = RunConfig.from_yaml(PAPER["paper/grok-3"]), (PARAMS.parent / "README.md").read_text()
+    config, readme = RunConfig.from_yaml(PAPER["paper/grok-3"]), (PARAMS.parent / "README.md").read_text("utf-8")
     told = re.findall(r"^\| (?:trips|AIME|GPQA|mean of the three) \| ([\d.]+) \|", readme, re.MULTILINE)
     found = [100 * min_detectable_effect(config.task(task).n_problems, config.n_samples) for task in config.tasks]
     assert told == [f"{points:.1f}" for points in (*found, math.hypot(*found) / 3)]

@@ -41,4 +41,4 @@ def test_a_private_question_reaches_nothing_but_the_store(tmp_path: Path, caplog
     assert [f.name for f in written if word.encode() in f.read_bytes()] == []
     assert word not in done.stdout + done.stderr + caplog.text
     assert word.encode() in b"".join(f.read_bytes() for f in folder.glob("store.sqlite*"))
-    assert "withheld" in (folder / "00_tour.html").read_text()
+    assert "withheld" in (folder / "00_tour.html").read_text("utf-8")

@@ -21,6 +21,7 @@ from anytime_lib.tasks.gpqa import LETTERS
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.math_verify import KINDS, disagreements, second_opinions
 from anytime_lib.tasks.said import split_thinking
+from anytime_lib.tasks.trip_answer import read_plan
 
 INTEGERS, CHOICES = (
     yaml.safe_load(Path(__file__).with_name(f"{kind}_cases.yaml").read_text(encoding="utf-8"))
@@ -85,6 +86,8 @@ def test_any_text_gives_an_answer_or_none(text: str, options: list[str] | None) 
     ["(", "*", " ", "\n", "a", "1", "=", "\\", "{", "_ ", "answer:", "answer ", "answer is the ", "answer is 1 ",
      "final ", "\\boxed{", "\\boxed ", "(A) is ", "A or ", "A) ", "Answer: A, ", "the answer to ", "if if that ",
      "Option C is correct ", "e\u0301\u0323", "<think>", "Option A is wrong. ", "Answer: not A. ", "Answer: A wait\n",
+     "{\"city\": \"Rome\", \"days\": 1", "Day 1, 2, ", "Rome → ", "Day 3: Rome to Nice\n", "arrive Rome on ", "[1, ",
+     "</think>", "[THINK]", "<think ", "<|channel|>analysis", "I do not think that ", "\\boxed 4 ", "选", "\"choice\":",
      "answer\n", "... wait", "<b ", "answer: 24 m x ", "<answer>", "答案", "réponse finale ", "answer is not 1 "],
 )  # fmt: skip
 def test_time_is_linear(unit: str) -> None:
@@ -96,6 +99,7 @@ def test_time_is_linear(unit: str) -> None:
         for reply in ("Answer: " + text, text + "Answer: C"):
             extract_choice(reply, options)
             extract_integer(reply)
+            read_plan(reply, ["Rome", "Nice"])
         return time.process_time() - start
 
     assert seconds(300_000) < 12 * max(seconds(60_000), 0.1)  # linear would be 5 times, quadratic 25

@@ -130,5 +130,5 @@ def test_an_old_store_calls_nothing_and_gives_the_same_cells(old: RunConfig, cel
         assert db.execute("SELECT * FROM attempts ORDER BY key").fetchall() == before
     with Store(path) as store:  # what it all cost is noted by now
         found = accounts(cells, store)
-    expected = still(pd.DataFrame(json.loads((DATA / "fixture_accounts.json").read_text())))
+    expected = still(pd.DataFrame(json.loads((DATA / "fixture_accounts.json").read_text("utf-8"))))
     pd.testing.assert_frame_equal(found[expected.columns], expected, check_dtype=False)

@@ -142,10 +142,10 @@ def test_a_cap_on_dollars_needs_a_price_and_keeps_it(config: Config, tmp_path: P
     with pytest.raises(ConfigError, match="spend_cap_dollars needs a price"):
         run_sweep(config(spend_cap_dollars=1.0), progress=False)
     prices = tmp_path / "prices.yaml"
-    prices.write_text("- {model: fake, input: 1000, output: 1000}")
+    prices.write_text("- {model: fake, input: 1000, output: 1000}", "utf-8")
     with pytest.raises(SpendCapReached, match=r"spend_cap_dollars \(2.00\).*\(\$[01]\.\d{4}\) spent"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices)), progress=False)
-    prices.write_text("- {model: fake}")
+    prices.write_text("- {model: fake}", "utf-8")
     with pytest.raises(ConfigError, match="it must list model, input and output"):
         run_sweep(config(spend_cap_dollars=2.0, prices=str(prices.rename(tmp_path / "p.yaml"))), progress=False)
 
@@ -173,9 +173,15 @@ def test_a_call_waits_for_those_in_flight_before_it_gives_up() -> None:
 
 
 @pytest.fixture
-def hanging(server: FakeServer) -> Iterator[Callable[[], None]]:
-    """Six replies come at once, the others not before the test is over; waits until some are waited for."""
-    over = threading.Event()
+def over() -> Iterator[threading.Event]:
+    """Set where replies that hang are to come; at the end, in any case."""
+    yield (event := threading.Event())
+    event.set()
+
+
+@pytest.fixture
+def hanging(server: FakeServer, over: threading.Event) -> Callable[[], None]:
+    """Six replies come at once, the others not before it is `over`; waits until some are waited for."""
 
     def script(body: dict[str, Any], n: int) -> str:
         if n > 6:
@@ -188,29 +194,32 @@ def hanging(server: FakeServer) -> Iterator[Callable[[], None]]:
             time.sleep(0.02)
 
     server.script = script
-    yield some_are_waited_for
-    over.set()
+    return some_are_waited_for
 
 
-def test_ctrl_c_ends_at_once_and_says_how_to_go_on(
-    server: FakeServer, config: Config, hanging: Callable[[], None], tmp_path: Path
+@pytest.mark.parametrize("sent", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
+    server: FakeServer, config: Config, hanging: Callable[[], None], over: threading.Event, tmp_path: Path, sent: Any
 ) -> None:
     settings, params = config(concurrency=4), tmp_path / "p.yaml"
-    params.write_text(yaml.safe_dump(settings.model_dump(exclude_none=True)))
+    params.write_text(yaml.safe_dump(settings.model_dump(exclude_none=True)), "utf-8")
     child = subprocess.Popen(
         [sys.executable, "-m", "anytime_lib.cli", "sweep", str(params)], stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     hanging()
-    child.send_signal(signal.SIGINT)
-    _, told = child.communicate(timeout=60)  # no reply that is waited for comes by then
+    child.send_signal(sent[0])
+    assert child.stderr and any("stopping; 4 requests are with the server" in line for line in child.stderr)
+    over.set() if len(sent) == 1 else child.send_signal(sent[1])
+    _, told = child.communicate(timeout=60)
     assert child.returncode == 130
     assert "what was stored is kept" in told and "Traceback" not in told
+    assert ("4 of them were given up" in told) == (len(sent) == 2)
     server.script = say_something
+    before = len(server.requests)
     with Store(settings.folder / "store.sqlite") as store:
         stored = len(store.requests().query("kind != 'probe'"))
-    before = len(server.requests)
-    assert stored >= 2 and len(run_sweep(settings, progress=False)) == 24
+    assert stored == before - 4 * (len(sent) - 1) and len(run_sweep(settings, progress=False)) == 24
     assert len(server.requests) - before == 30 - stored
 
 

@@ -138,7 +138,7 @@ def test_the_hugging_face_folder_loads_offline(store: Store, tmp_path: Path) -> 
     *counts, columns = done.stdout.splitlines()
     assert counts == ["cells 13", "problems 3", "requests 10", "attempts 10"], done.stderr[-2000:]
     assert columns == str(CELL_COLUMNS)
-    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    _, front, body = (folder / "README.md").read_text("utf-8").split("---\n", 2)
     assert yaml.safe_load(front)["license"] == "other"
     assert "texts of secret, unknown are withheld" in body and "store schema" in body
     assert "| r | m/1 | open | base | 2 | 1 | 3 | 4 | 2 |" in body
@@ -171,7 +171,7 @@ def test_mistakes_are_one_sentence(
 ) -> None:
     with pytest.raises(DataError, match="unknown export format 'parkett'; did you mean 'parquet'"):
         export(store, tmp_path, "parkett")
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", "utf-8")
     with pytest.raises(DataError, match="cannot export to"):
         export(store, tmp_path / "file" / "x")
     monkeypatch.setitem(sys.modules, "inspect_ai.log", None)

@@ -139,7 +139,7 @@ def test_without_usable_pairs_the_run_goes_on_and_says_so(
 
 def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path) -> None:
     path = tmp_path / "aime.jsonl"
-    path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(12)))
+    path.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(12)), "utf-8")
     of = {"tasks": ["aime"], "source": str(path), "n_problems": 4}
     assert len(split_problems(load_task("aime"), config(**of).task("aime"), 0).test) == 4
     with pytest.raises(DataError, match="name a pool_source"):
@@ -166,7 +166,7 @@ def test_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: 
 
 
 def test_the_command_line_says_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "bad.yaml").write_text("modle: x\n")
+    (tmp_path / "bad.yaml").write_text("modle: x\n", "utf-8")
     for name, says in (("none", "No such file"), ("bad", "unknown parameter 'modle'; did you mean 'model'")):
         assert main(["sweep", str(tmp_path / f"{name}.yaml")]) == 2
         told = capsys.readouterr().err

@@ -363,8 +363,8 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
     assert "sums, by shuffled: no usable preference pairs" in caplog.text and "budgets or pairs" in caplog.text
-    assert (config.folder / "preferences_sums_shuffled.jsonl").read_text() == ""
-    assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text()
+    assert (config.folder / "preferences_sums_shuffled.jsonl").read_text("utf-8") == ""
+    assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("same", ["id", "text"])
@@ -417,12 +417,12 @@ def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run:
     verdicts = [v["key"] for v in lineage["verdicts"]]
     with Store(folder / "store.sqlite") as store:
         assert all(map(store.get, [lineage["chosen"]["trace_key"], lineage["rejected"]["answer_key"], *verdicts]))
-    _, header, body = (folder / "preferences_sums.md").read_text().split("---\n", 2)
+    _, header, body = (folder / "preferences_sums.md").read_text("utf-8").split("---\n", 2)
     assert yaml.safe_load(header)["configs"][0]["data_files"] == "preferences_sums_trl.jsonl"
     assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
     assert "too few to train on" in body and "`fake`" in body
     synthesised(config, "shuffled")
-    assert "A placebo: do not train on it" in (folder / "preferences_sums_shuffled.md").read_text()
+    assert "A placebo: do not train on it" in (folder / "preferences_sums_shuffled.md").read_text("utf-8")
 
 
 def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run: Config) -> None:
@@ -441,7 +441,7 @@ def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run
     rows = [about | {"text": f"Quagga, what is {i} + 1?", "gold": i + 1} for i in range(60)]
     config = run(tasks=[make_task("quaggas", rows, lambda p, text: text == f"Sum: {p.gold}", answer_tokens=16)])
     found = synthesised(config)
-    text, card = ((config.folder / f"preferences_quaggas.{end}").read_text() for end in ("jsonl", "md"))
+    text, card = ((config.folder / f"preferences_quaggas.{end}").read_text("utf-8") for end in ("jsonl", "md"))
     assert found.usable and "withheld" in text and "texts are withheld" in card
     assert not (config.folder / "preferences_quaggas_trl.jsonl").exists()
     learned = Principles("quaggas", ["Quagga"], "Quagga", 1, {"made": 1})
@@ -454,4 +454,4 @@ def test_half_a_surrogate_pair_is_no_obstacle(run: Config, tmp_path: Path) -> No
     found = synthesised(run())
     odd = Preference(found.usable[0].problem, Attempt("\ud83d", "x", "", "", 0, 1), found.usable[0].loser, 1.0)
     save(replace(found, usable=[odd], preferences=[odd]), tmp_path)
-    assert json.loads((tmp_path / "preferences_sums.jsonl").read_text())["chosen"]["reasoning"] == "?"
+    assert json.loads((tmp_path / "preferences_sums.jsonl").read_text("utf-8"))["chosen"]["reasoning"] == "?"

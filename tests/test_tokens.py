@@ -129,7 +129,7 @@ def test_a_tokenizer_s_file(tokenizer_file: Path, text: str) -> None:
 def test_a_file_that_is_no_tokenizer(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "tokenizer.json"
     if content is not None:
-        path.write_text(content)
+        path.write_text(content, "utf-8")
     with pytest.raises(DataError, match=r"^[^\n]*tokenizer\.json[^\n]*$"):
         from_file(path)
 

@@ -138,7 +138,7 @@ def problems() -> dict[str, Problem]:
 
 @real
 def test_official_data(problems: dict[str, Problem]) -> None:
-    rows = json.loads(DATA.read_text())
+    rows = json.loads(DATA.read_text("utf-8"))
     assert problems.keys() == rows.keys()
     assert sum(grade_official(p, rows[name]["pred_5shot_pro"]) for name, p in problems.items()) == 23
     for name, p in problems.items():
@@ -154,7 +154,7 @@ def test_official_data(problems: dict[str, Problem]) -> None:
 
 @real
 def test_recorded_json_answers(problems: dict[str, Problem]) -> None:
-    for line in (DATA.parent / "trip_r1_traces.jsonl").read_text().splitlines():
+    for line in (DATA.parent / "trip_r1_traces.jsonl").read_text("utf-8").splitlines():
         trace = json.loads(line)
         plan = read_plan(trace["answer"], [*read_trip(problems[trace["id"]].text).stays])
         # The recorded lists are JSON: what json reads of one is what was read of it.
@@ -219,7 +219,7 @@ def answers() -> list[tuple[Problem, str]]:
     gold = [(name, days) for (_, days), name in zip(problem.gold, names, strict=True)]
     found.append((p := parse_problem(text, gold=gold), TASK.gold_answer(p)))
     if DATA.is_file():
-        rows = json.loads(DATA.read_text())
+        rows = json.loads(DATA.read_text("utf-8"))
         for p in TASK.problems(DATA, split="all"):
             found += [(p, rows[p.id]["golden_plan"]), (p, rows[p.id]["pred_5shot_pro"])]
     return found

@@ -35,7 +35,7 @@ ROWS = {p.id: official_row(p) for p in PROBLEMS}
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "trips.json"
-    path.write_text(json.dumps(ROWS))
+    path.write_text(json.dumps(ROWS), "utf-8")
     return path
 
 

@@ -5,6 +5,7 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 `papermill -f x.yaml -p concurrency 8` keeps the file's `base_url`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from os import PathLike
 from pathlib import Path
@@ -33,6 +34,8 @@ class RunConfig(Settings):
         if "simulated" in self.options and self.model != "simulated":
             raise ConfigError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
         for settings in map(self.task, self.tasks):
+            if (n := self.n_samples * settings.n_problems) > 10**7:
+                raise ConfigError(f"n_samples times n_problems are {n:,} traces of every method; ask for fewer")
             for method in settings.options.keys() - {"simulated"}:
                 load_method(method, settings.options[method])
         return self
@@ -91,9 +94,8 @@ _PER_TASK: dict[str, tuple[str, ...]] = {
     "principle_tokens": ("options", "leap", "principle_tokens"),
 }
 """Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
-_GROUPS: dict[str, type[Group]] = {
-    name: type(f.default) for name, f in RunConfig.model_fields.items() if isinstance(f.default, Group)
-}
+_DEFAULTS = {name: field.default for name, field in RunConfig.model_fields.items()}
+_GROUPS = {name: type(default) for name, default in _DEFAULTS.items() if isinstance(default, Group)}
 _FLAT: dict[str, tuple[str, ...]] = {
     **_PER_TASK,
     **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},
@@ -162,21 +164,40 @@ def in_words(error: ValidationError, fields: Iterable[str] = ()) -> str:
     if first["type"] == "extra_forbidden":
         ours = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
         return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields or ours)}"
-    advice = "; papermill's -r keeps words as they are" if first["type"] == "string_type" else ""
+    advice = {
+        "string_type": "; papermill's -r keeps words as they are",
+        "list_type": "; write a list, as [16, 32]",
+        "int_type": "; give a plain whole number, as int(...) makes of numpy's",
+    }.get(first["type"], "")
     return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
 
 
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [name.value for name, _ in node.value]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise yaml.YAMLError(f"{twice[0]!r:.80} is given twice")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; ConfigError in one sentence if there is none."""
+    """The mapping in a YAML file; ConfigError in one sentence if there is none, or if it is not read as it looks."""
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+        text = Path(path).expanduser().read_text(encoding="utf-8")
+        for event in yaml.parse(text):
+            if isinstance(event, yaml.AliasEvent):  # with which a few lines make terabytes
+                raise yaml.YAMLError("it has an alias (*name); write out what that stands for")
+            if isinstance(event, yaml.ScalarEvent) and event.implicit[0] and _ODD_NUMBER.fullmatch(event.value):
+                raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, else '010'")
+        found = yaml.load(text, _Loader)
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found
 
 
+_ODD_NUMBER = re.compile(r"[-+]?(0[box]?[\da-fA-F_]+|\d+(:\d+)+)|[\d_]{100,}")
 _PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None  # a table or function is no setting
 
 

@@ -1,5 +1,7 @@
 """Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
 
+from os.path import expanduser
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
@@ -12,6 +14,12 @@ def _increasing(budgets: list[int]) -> list[int]:
     if budgets != sorted(set(budgets)):
         raise ConfigError(f"budgets must be increasing, not {budgets}")
     return budgets
+
+
+def _folder(run: str) -> str:
+    if not run.isprintable() or "\\" in run or not any(map(str.isalnum, Path(run).name)):
+        raise ConfigError(f"run must name a folder, without backslashes or invisible letters, not {run!r:.80}")
+    return run
 
 
 def _variable(name: str) -> str:
@@ -34,8 +42,10 @@ def check_url(url: str, name: str = "base_url") -> str:
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Tokens = Annotated[int, Field(ge=1, le=10**9)]
-Budgets = Annotated[list[Tokens], Field(min_length=2), AfterValidator(_increasing)]
+Budgets = Annotated[list[Count], Field(min_length=2, max_length=1_000), AfterValidator(_increasing)]
+Folder = Annotated[str, AfterValidator(_folder)]
+Place = Annotated[str, AfterValidator(expanduser)]
+"""What may be a path: `~` is the user's folder."""
 Url = Annotated[str, AfterValidator(check_url)]
 Variable = Annotated[str, AfterValidator(_variable)]
 TaskName = Annotated[str, BeforeValidator(task_name)]
@@ -60,7 +70,7 @@ class EndpointConfig(Group):
     tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
     retries: int = Field(6, ge=0, le=100, description="further tries of a request that failed in passing")
     timeout: float = Field(300.0, gt=0, description="seconds of silence after which a request is tried again")
-    tokenizer_file: str | None = Field(None, description="a `tokenizer.json`, for servers that tell no tokens")
+    tokenizer_file: Place | None = Field(None, description="a `tokenizer.json`, for servers that tell no tokens")
 
 
 class SamplingConfig(Group):
@@ -89,7 +99,7 @@ class LimitsConfig(Group):
 
     spend_cap_tokens: int | None = Field(None, ge=1, description="the run stops before the call that could break it")
     spend_cap_dollars: float | None = Field(None, gt=0, description="the same in dollars, by the table of prices")
-    prices: str | None = Field(None, description="file of prices; None: the package's own dated table")
+    prices: Place | None = Field(None, description="file of prices; None: the package's own dated table")
 
 
 class AnalysisConfig(Group):
@@ -122,7 +132,7 @@ class HeldOutConfig(Group):
     margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
     confidence_level: float = Field(0.95, gt=0.5, lt=1)
     difficulty: list[Any] | None = Field(None, description="of the held-out problems; None: the run's")
-    source: str | None = Field(None, description="of the held-out problems; None: the run's")
+    source: Place | None = Field(None, description="of the held-out problems; None: the run's")
     seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
     n_problems: int = Field(ge=2, le=1_000_000, description="held out")
 
@@ -136,8 +146,8 @@ class TaskConfig(Group):
     """The settings of one task: the run's, with what the task has of its own."""
 
     methods: list[MethodName] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="names, or your own")
-    source: str | None = Field(None, description="None: problems of our own; else a file or data set")
-    pool_source: str | None = Field(None, description="None: a split of `source`; `none`: no pool; else another source")
+    source: Place | None = Field(None, description="None: problems of our own; else a file or data set")
+    pool_source: Place | None = Field(None, description="None: a split of `source`; `none`: no pool; else another")
     difficulty: list[Any] | None = Field(None, description="levels wanted, in the task's own terms")
     n_problems: Count = Field(8, description="problems under test")
     n_shots: int = Field(0, ge=0, le=1_000_000, description="worked examples in context, from the pool")
@@ -166,13 +176,11 @@ class TaskConfig(Group):
 class Settings(TaskConfig):
     """Everything that can be set; `RunConfig` is what is made of it."""
 
-    run: str = Field("run", pattern=r"\w", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: str = Field("embedded", description="or one of data/weights.yaml, `simulated`, a .gguf, one at `base_url`")
+    run: Folder = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
+    model: Place = Field("embedded", description="or one of data/weights.yaml, `simulated`, a .gguf, one at `base_url`")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: dict[TaskName, dict[str, Any]] = Field(
-        {"natural_plan_trip": {}}, min_length=1, description="names, or name -> settings of its own (TaskConfig)"
-    )
+    tasks: dict[TaskName, dict[str, Any]] = Field({"natural_plan_trip": {}}, min_length=1, description="-> TaskConfig")
     endpoint: EndpointConfig = EndpointConfig()
     sampling: SamplingConfig = SamplingConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -34,6 +34,9 @@ FEWER = 5
 """How many alternatives to ask for where more are refused."""
 ENDED = 3.0
 """Seconds to wait for what may follow the end of a reply: the usage, and the end of the connection."""
+IDLE = 2.0
+"""Seconds after which an idle connection is given up. Many servers (uvicorn, llama.cpp) close theirs after five, and
+what is sent just then is lost."""
 LARGEST, PER_TOKEN, OF_ERROR = 20 * 2**20, 4096, 2**16
 """Bytes of a body that are read at most: of any, of a reply for each of its tokens, of an error."""
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
@@ -65,7 +68,10 @@ class Endpoint:
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
         http = openai.DefaultAioHttpClient(
-            trust_env=not is_loopback(self.base_url), follow_redirects=False, event_hooks={"response": [_refused]}
+            trust_env=not is_loopback(self.base_url),
+            follow_redirects=False,
+            event_hooks={"response": [_refused]},
+            limits=type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=1000, keepalive_expiry=IDLE),
         )
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)

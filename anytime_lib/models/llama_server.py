@@ -62,10 +62,10 @@ def _threads() -> tuple[int, set[int]]:
     mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(total))
     allowed, siblings = len(mine), True
     with suppress(OSError, ValueError):  # no such file, or "max": no limit
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text("utf-8").split()
         allowed = min(allowed, max(1, int(quota) // int(period)))
     with suppress(OSError):
-        siblings = Path("/sys/devices/system/cpu/smt/active").read_text().strip() != "0"
+        siblings = Path("/sys/devices/system/cpu/smt/active").read_text("utf-8").strip() != "0"
     if allowed == len(mine) and not siblings:
         return allowed, mine
     return (allowed if allowed < total else -1), set()

@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -69,14 +70,15 @@ class LiveBackend:
         return bool(self._hides)
 
     async def settle(self, seconds: float) -> None:
-        """Where a run ends in an error: let requests with the server, paid for, come back for so many seconds."""
+        """Where a run ends early: let what is with the server, and paid for, come back for so many seconds."""
         asking = list(self._asking.values())
-        if asking and seconds:
-            words = "stopping; %d requests are with the server, and what they bring within %.0f s is stored"
-            log.warning(words, len(asking), seconds)
+        if not asking:
+            return
+        log.warning("stopping; %d requests are with the server, and get %.0f s to come back", len(asking), seconds)
+        with suppress(asyncio.CancelledError):
             await asyncio.wait(asking, timeout=seconds)
-        for one in asking:
-            one.cancel()
+        if lost := sum(one.cancel() for one in asking):
+            log.warning("%d of them were given up: they are asked again, and may have been billed", lost)
         await asyncio.gather(*asking, return_exceptions=True)
 
     def total(self) -> str:

@@ -56,7 +56,8 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
 
 @asynccontextmanager
 async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
-    """A run with its store and model. Where it ends in an error, what is in flight is let come back and stored."""
+    """A run with its store and model. Where it ends in an error, or for a moment where it is interrupted, what is in
+    flight is let come back and stored."""
     at = config.endpoint
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
@@ -67,7 +68,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
                 except BaseException as error:
-                    await backend.settle(120 if isinstance(error, Exception) else 0)  # an interrupt ends at once
+                    await backend.settle(120 if isinstance(error, Exception) else 5)
                     raise
                 finally:
                     bar.set_postfix_str(backend.total())
@@ -140,7 +141,7 @@ async def first_error(work: Coroutine[Any, Any, T]) -> T:
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end, in a thread of its own: in a notebook cell a loop runs already.
 
-    Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt.
+    Ctrl-C or a kernel interrupt cancels it, waits for it to end, and raises KeyboardInterrupt; a second ends the wait.
     """
     begun: Future[asyncio.Task[T]] = Future()
 
@@ -150,9 +151,12 @@ def run_async(work: Coroutine[Any, Any, T]) -> T:
 
     with ThreadPoolExecutor(1) as thread:
         done = thread.submit(asyncio.run, whole())
-        try:
-            return done.result()
-        except KeyboardInterrupt:
-            task = begun.result()
-            task.get_loop().call_soon_threadsafe(task.cancel)
+        while True:
+            try:
+                return done.result()
+            except KeyboardInterrupt:
+                task = begun.result()
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            except asyncio.CancelledError:
+                break
     raise KeyboardInterrupt("stopped; what was stored is kept: run the same again, and it goes on from there")

@@ -20,9 +20,9 @@ from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
-TEXTS = ("prompt", "problem", "Problem", "question", "Question")
-ANSWERS = ("answer", "Answer", "expected_answer", "solution_answer", "solution")
-IDS = ("id", "ID", "problem_id", "problem_idx")
+TEXTS = ("prompt", "problem", "question")  # in capitals or not, as the others
+ANSWERS = ("answer", "expected_answer", "ground_truth", "solution_answer", "final_answer", "solution")
+IDS = ("id", "problem_id", "problem_idx")
 ANSWERS_FILE = Path(__file__).with_name("data") / "aime_answers.csv"
 _INSTRUCTION = re.compile(r"(?i)\s*Please reason step by step, and put your final answer within \\boxed\{\}\.?\s*\Z")
 # `2024-I-3`, `1983-1`, and the wiki's `2024_AIME_II_Problems/Problem_3`.
@@ -81,7 +81,9 @@ def _of_hub(name: str, options: Mapping[str, str]) -> list[Problem]:
 
 def _problems(table: pd.DataFrame, place: str, origin: Mapping[str, Any]) -> list[Problem]:
     """The problems in the rows of `place`, of its year where its name tells a single one."""
-    text, answer, key = (next((name for name in names if name in table), None) for names in (TEXTS, ANSWERS, IDS))
+    table = table.rename(columns=str.lower).loc[:, lambda lower: ~lower.columns.duplicated()]
+    texts = [name for name in TEXTS if name in table and isinstance(table[name].iloc[0], str)]  # a prompt may be a chat
+    text, answer, key = (next((n for n in names if n in table), None) for names in (texts, ANSWERS, IDS))
     if text is None or answer is None:
         raise DataError(f"{place} needs a column of {', '.join(TEXTS)}, and one of {', '.join(ANSWERS)}")
     years = re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", Path(place).name)
@@ -110,7 +112,7 @@ def _when(row: Mapping[Any, Any], only: str | None) -> dict[str, Any]:
         tells.append(f"{only}-{'I' if int(index) <= 15 else 'II'}-{(int(index) - 1) % 15 + 1}")
     if match := _CONTEST.search("\n".join(tells)):
         return {"year": int(match[1]), "contest": "-".join(filter(None, match.groups()))}
-    year = str(row.get("year", row.get("Year", only)))
+    year = str(row.get("year", only))
     return {"year": int(year)} if year.isdigit() else {}
 
 

@@ -24,11 +24,12 @@ _DRESS = re.compile(rf"(?m)[*_`$\"{{]|(?<!\w)'|'(?!\w)|{_TEX}|\\[()\[\]!]|^[ \t]
 _SPACE = re.compile(r"(?i)\\[,;: ]|\\q?quad\b|~|_(?=answer)")
 
 # Between statement and letter: brackets, and words that add nothing.
-_OPEN = r"[\s(\[⟦<>∴]{0,16}+"
+_OPEN = r"[\s(\[⟦<>∴→]{0,16}+"
 _FILLER = (
-    r"(?:(?:the|options?|choice|letter|answer|by\s(?:process\sof\s)?elimination|therefore|thus|hence|clearly|definitely|most|likely|probably|indeed"
-    r"|simply|just|only|still|now|then|so|it(?:'s|\s(?:is|must\sbe))|I\s(?:think|believe|guess)"
-    rf"|la|el|die|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
+    r"(?:(?:the|options?|choice|letter|answer|by\s(?:process\sof\s)?elimination|therefore|thus|hence|clearly|definitely"
+    r"|most|likely|probably|indeed|actually|really|simply|just|only|still|now|then|so|it(?:'s|\s(?:is|must\sbe))"
+    r"|I\s(?:think|believe|guess)|la|el|die|(?-i:[ao])(?=[ ](?-i:[A-D])\b)"
+    rf"|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
 )
 # A letter by itself; what follows it without a space in Chinese, Japanese or Korean is another word.
 _LETTER = r"(?P<letter>[A-Da-d])(?![^\W぀-ヿ㐀-鿿가-힯])(?P<close>(?:\s{0,3}[)\]}]){0,8}+)"
@@ -37,15 +38,14 @@ _MARK = re.compile(
     rf"""(?ix)
     (?P<box> ⟦ )
   | (?: {LABEL} | (?<!\w)(?:(?:correct|right|best|final|selected|chosen)\s(?:option|choice|letter|one)
-            |my\s(?:choice|pick)
-            |(?:choice|option|final|pick|selection|verdict|result|output|solution|conclusion)(?=\s?[:=>]))(?!\w) )
-      (?:\s(?:choice|option|letter|correct[ae]|corretta|correta|الصحيحة)(?!\w))?
+            |my\s(?:choice|pick)|(?:choice|option|final|pick|selection|verdict|result|solution)(?=\s?[:=>]))(?!\w) )
+      (?:\s(?:choice|option|letter|correct[ae]|corretta|correta|الصحيحة?)(?!\w))?
       (?:\s?\([^()\n]{{1,30}}\)(?=\s?[:=]))?
       (?:\s(?:to|for)\s[^.:;!?\n]{{1,60}}?(?=\s(?:is|should|must|would)\b))?
       {ASIDE}? [\s)\]]{{0,6}}+
       (?: (?P<never> isn't\b(?!\s[^.;:\n]{{1,30}}\sbut\b) )
-        | (?: {LINK}\s?:? | [:=>] | -> | [→➜] | [-–—](?=\s) | (?<=\])|(?<=\]\s) ) (?:[选選]?[项項择擇]?)
-        | (?P<bare> \| | (?<=\s) | [选選][择擇]? ) )
+        | (?: {LINK}\s?:? | [:=>→] | -> | [选選][择擇]?:? | [-–—](?=\s) | (?<=\])|(?<=\]\s) ) (?:[选選][项項])?
+        | (?P<bare> \| | (?<=\s) ) )
   | \b(?:I|we)(?:\s(?:will|would|must|should|now|therefore|thus|hence)|'(?:ll|d))?
       \s(?:choose|pick|select|go\swith|say)\b | \b(?:I'm|I\sam|we're)\sgoing\swith\b
   | (?<![^.!?:\n])\s?(?:so\s)?(?:let's\s)?(?:choose|pick|select|go(?:ing)?\swith)\b
@@ -61,11 +61,15 @@ _TAIL = re.compile(
     rf"|(?:not\s{_OPEN}[A-D]\)?,?\sbut\s(?:rather\s)?{_OPEN}{_FILLER})?"
     rf"(?P<negated>not\b{_OPEN}{_FILLER})?{_LETTER})"
 )
-_RIGHT = r"(?:satisf|works?\b|fits?\b|match|remains?\b|meets?\b|survives?\b|agrees?\b|holds?\b|makes\ssense)"
+_RIGHT = (
+    r"(?:satisf|match|(?:work|fit|remain|meet|survive|agree|hold)s?\b|makes\ssense"
+    r"|is\s(?:correct|right|possible|consistent|valid|left))"
+)
 _CALLED = re.compile(
     rf"(?m)(?:(?P<only>\b[Oo]nly\s(?:[Oo]ption\s|[Cc]hoice\s)?)|\b(?:[Oo]ption|[Cc]hoice|[Aa]nswer)[ (\[]{{0,5}}+"
     rf"|(?P<bare>(?<![\w)'-])[ (\[]{{0,5}}+(?=[A-D]))){_LETTER}(?(only)(?=\s{_RIGHT})|)"
-    r"(?(only)|(?:\sit\sis(?=[.!]|\s*\Z)|\s(?:is|must\sbe)\s(?:(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
+    r"(?(only)|(?:\sit\sis(?=[.!]|\s*\Z)|\s(?:is|must\sbe)\s(?:"
+    r"(?P<wrong>(?:wrong|incorrect|not\s(?:the\s)?(?:correct|right))\b)"
     r"|(?:\w{1,12}ly\s|therefore\s|thus\s)?(?:(?:the|my)\s)?"
     r"(?:(?:correct|right|best|final)(?:\s(?:answer|option|choice|one))?|answer)\b"
     r"(?=\s{0,3}+(?:$|[.!,;)])|\s(?:because|since|as|here)\b))))"
@@ -95,13 +99,13 @@ _MORE = re.compile(
 )
 _END = re.compile(r"(?:です|だ|입니다|이다|[选選]?[项項])?[ \t]{0,9}+[.!]?[ \t]{0,9}+(?:\|[ \t]{0,9}+)?(?:\Z|\n|<|\[/)")
 _GOES_ON = re.compile(
-    r"(?i)[.!,;:…](?!\w)|[–—]"
-    r"|\s(?:[-–—]\s|\(|(?:because|since|(?:and )?not|rather than|instead of|over|is (?:correct|right)|as the)\b)"
+    r"(?i)[.!,;:…](?![A-Za-z0-9_])|[–—]|\s(?:[-–—]\s|\("
+    r"|(?:because|since|(?:and )?not|rather than|instead of|over|is (?:correct|right)|as the)\b)"
 )
 # After the letter of a whole reply: prose that begins with it, or another option.
 _NOT_WHOLE = re.compile(
-    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but|let"
-    r"|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b"
+    r"(?i)\A[.:]?\s(?:is|was|isn't|are|with|would|could|can|cannot|can't|may|might|seems|looks|gives|has|and|or|vs|but"
+    r"|let|we|first|if)\b|[(\[ ](?-i:[A-D])[)\]]|\boption\b"
 )
 # After an option's text.
 _OVER = re.compile(r"[.!]?\s*(?:$|</)|[.!]\s|,?\s(?:because|since)\b")

@@ -109,9 +109,17 @@ def read(source: Any) -> list[Problem]:
         origin = {"source": "anytime_lib science v1", "order_seed": order_seed}
     readers = {
         ".csv": _read_csv,
-        ".zip": lambda file: _read_csv(zipfile.Path(file, f"dataset/gpqa_{subset}.csv").open("rb", pwd=ZIP_PASSWORD)),
+        ".zip": lambda file: _read_zip(file, f"dataset/gpqa_{subset}.csv"),
     }
     return _problems(read_table(path, readers), origin)
+
+
+def _read_zip(file: Path, member: str) -> pd.DataFrame:
+    """A member of the archive, if it is no larger than such a file can be: a few bytes may hold gigabytes."""
+    with zipfile.ZipFile(file) as archive:
+        if (size := archive.getinfo(member).file_size) > 50_000_000:
+            raise ValueError(f"{member} would take {size:,} bytes")
+        return _read_csv(archive.open(member, pwd=ZIP_PASSWORD))
 
 
 def _read_csv(file: Any) -> pd.DataFrame:

@@ -12,8 +12,9 @@ from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, R
 
 WINDOW = 200  # characters; a statement is short, and looking no further keeps the time linear
 
-_OPEN_TAG = re.compile(r"(?i)[<\[](?:(?:final[_ ]?)?(?:answer|ans|result|output)|final|boxed)[>\]]|<\|begin_of_box\|>")
-_CLOSE_TAG = re.compile(r"(?i)[<\[]/(?:(?:final[_ ]?)?(?:answer|ans|result|output)|final|boxed)[>\]]|<\|end_of_box\|>")
+_TAG = re.compile(
+    r"(?i)[<\[](/?)(?:(?:final[_ ]?)?(?:answer|ans|result|output)|final|boxed)[>\]]|<\|(?:begin|(end))_of_box\|>"
+)
 # A complete box; braces in it may be two deep.
 _PART = r"\\.|[^{}\\]++"
 _BOX = re.compile(rf"(?s)\\boxed\{{((?:{_PART}|\{{(?:{_PART}|\{{(?:{_PART})*+\}})*+\}})*+)\}}")
@@ -25,9 +26,10 @@ _ROW = re.compile(r"(?m)^[ \t]*\|([^|\n]*)(?:\|([^|\n]*))?\|[ \t]*$")  # of one 
 _ANSWER = re.compile(rf"(?i){LABEL}|(?<![^\W_])final(?=\s?(?:(?:result|value|number|integer|total)\b\W{{0,4}})?[:=])")
 _LINK = re.compile(
     r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
-    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:finale?\s*|(?:result|value|number|integer|total)\b\W{{0,4}})?"
+    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:finale?\s*|akhir\s*|(?:result|value|number|integer|total)\b\W{{0,4}})?"
     rf"(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
-    r"(?:\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|equal to)\b,?)?"
+    r"(?:,?\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|actually|really|in fact"
+    r"|equal to|found to be|given by|it is)\b,?)?"
 )
 _HEADING = re.compile(r"(?i)(?:^|\n)[#*_ \t]*(?:final[*_ \t]+)?$")
 _HEDGE = re.compile(
@@ -37,7 +39,6 @@ _HEDGE = re.compile(
 
 # Within a statement.
 _TEX = re.compile(TEX)
-_EQUAL = re.compile(r"\\equiv\b|≡")
 _NO_INK = re.compile(
     r"\\[\s,;:!()\[\]${}]|\\q?quad\b|~|[$€£`_]|\*\*"  # spacing and emphasis
     r"|\^\s*\{?\s*\\(?:circ|degree)\b\s*\}?|\\(?:circ|degree)\b|\\?%|°"  # units that follow a number
@@ -49,7 +50,8 @@ _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\||,\s{0,9}[\"']\w{1,20}[\"']\s?:")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
 _CONTRAST = re.compile(
-    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*|[\s,]*而[不非]是?\s?\d+\s*"
+    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*"
+    r"|[\s,]*而[不非]是?\s?\d+\s*"
 )
 _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
 _WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2}")
@@ -63,9 +65,7 @@ _OPEN_ENDED = re.compile(
     r"|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
 )
 # What a box says before its number: "Sum =", "the remainder is".
-_NAMED = re.compile(
-    r"(?i)[\s{]*(?:[a-z]+[\s{}]+){0,4}(?:[a-z]+[\s{}]*[:=]|(?:is|remainder|total|sum|result)\b)(?=[\s{}]*\d)"
-)
+_NAMED = re.compile(r"(?i)[\s{]*(?:[a-z]+[\s{}]+){0,4}(?:[a-z]+[\s{}]*[:=]|(?:is|are|remainder|total)\b)(?=[\s{}]*\d)")
 _WHOLE = re.compile(r"[\s*\"'({\[#]*\+?(\d{1,9})(?:\.0*)?[\s*\"')\].}]*")
 
 
@@ -77,7 +77,7 @@ def extract_integer(text: str) -> int | None:
     is all that is said.
     """
     text = stated(text).replace("–", "-").replace("—", "-").replace("isn't", "is not")
-    text = _CLOSE_TAG.sub("}", _OPEN_TAG.sub(r"\\boxed{", text))
+    text = _TAG.sub(lambda tag: "}" if tag[1] or tag[2] else "\\boxed{", text)
     text = _ROW.sub(lambda row: f"{row[1].rstrip(' :')}: {row[2]}" if row[2] else row[1], _RULE.sub("", text))
     boxes = [box for box in _BOX.finditer(text) if not DOUBTED.search(text[max(0, box.start() - 60) : box.start()])]
     end = boxes[-1].end() if boxes else -1
@@ -110,17 +110,18 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     before = text[max(0, marker.start() - 60) : marker.start()]
     link = _LINK.match(text, marker.end(), marker.end() + WINDOW)
     bare = link["bare"] if link else ""
-    if not link or DOUBTED.search(before) or (bare is not None and not ("\n" in bare and _HEADING.search(before))):
+    if not link or (bare is not None and not ("\n" in bare and _HEADING.search(before))):
         return -1, None
     _, gap, rest = re.split(r"\A([ \n\t*\"'({}\[]*)", _plain(text[link.end() : link.end() + WINDOW]))
     stop = _END.search(rest)
     sentence = _CONTRAST.sub(" ", rest[: stop.start()] if stop else rest)
-    if _HEDGE.match(sentence) and re.search(r"\d", sentence):
-        # It counts from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too.
+    hedged = _HEDGE.match(sentence) and re.search(r"\d", sentence)
+    states = _LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))
+    if not (hedged or (states and link.end() >= box_end)) or DOUBTED.search(before):
+        return -1, None
+    if hedged:  # from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too
         full_stop = _END.search(text, link.end())
         return full_stop.start() if full_stop else len(text), None
-    if link.end() < box_end or not (_LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))):
-        return -1, None
     after = rest[stop.start() :] + text[link.end() + WINDOW :] if stop else ""
     if after.startswith(("?", "..")) or RETRACTED.search(after):
         return link.end(), None
@@ -132,7 +133,7 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
 
 def _plain(tex: str) -> str:
     """Without what prints no ink of its own: words in `\\text{}` stay, the command goes."""
-    return _NO_INK.sub(" ", _EQUAL.sub("=", _TEX.sub(" ", tex)))
+    return _NO_INK.sub(" ", _TEX.sub(" ", tex).replace(r"\equiv", "=").replace("≡", "="))
 
 
 def _claim(sentence: str) -> str:
@@ -144,10 +145,9 @@ def _claim(sentence: str) -> str:
 def _integer(sentence: str) -> int | None:
     """The one integer a plain statement gives, perhaps with a unit and a reason after it."""
     claim = _claim(sentence)
-    modulus = _MODULUS.search(claim)
-    least = int(modulus[1]) if modulus else 1000
+    least = min([1000, *map(int, _MODULUS.findall(claim))])
     value = _VALUE.fullmatch(_MODULUS.sub("", claim))
     if value is None or _DENIED.search(sentence) or _OPEN_ENDED.search(value["unit"].rstrip(" -,;(")):
         return None
     of_a_list = ")" in value["unit"] and "(" not in claim  # `1) First, ...`
-    return number if (number := int(value["number"])) < min(least, 1000) and not of_a_list else None
+    return number if (number := int(value["number"])) < least and not of_a_list else None

@@ -11,30 +11,30 @@ _SIGNS |= {code: " " for block in (range(0x2600, 0x27C0), range(0x1F300, 0x1FB00
 _SIGNS |= str.maketrans(
     "‘’“”«»【】。、−\u00a0\u202f\u3000", '\'\'""""[].,-   ', "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0f\xad"
 )
-_SIGNS |= dict.fromkeys((*range(10132, 10160), *range(10161, 10175), 8658, 10230, 10233), "→")
-_SIGNS |= {ord(cross): cross for cross in "❌✗✘❎"}
+_SIGNS |= dict.fromkeys((*range(0x2794, 0x27B0), *range(0x27B1, 0x27BF), 0x21D2), "→") | {ord(c): c for c in "❌✗✘❎"}
 _LETTERS = (*range(0x1D400, 0x1D6A4), *range(0x24B6, 0x24EA), *range(0x1F130, 0x1F134))  # 𝐂, Ⓒ, 🄲
 _SIGNS |= {code: unicodedata.normalize("NFKC", chr(code)) for code in _LETTERS}
 _SIGNS |= {first + i: "ABCD"[i] for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(4)}  # 🅒, 🅲, 🇨
 
-_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale)"
+_NAME = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis|rationale|monologue|cot)"
 # Around thinking: <think>, <seed:think>, <|begin_of_thought|>, ◁think▷, [THINK], <|channel>thought, and the channels of
 # harmony, with their tokens ("<|channel|>analysis<|message|>") or stripped of them ("analysisWe need", "think\n").
 _TAG = re.compile(
     rf"""(?ix)
     (?P<opened> (?:<\|?|&lt;|◁) (?!end_)(?:\w{{1,20}}[:_])? {_NAME} (?:\s[^<>]{{0,99}})? (?:\|?>|&gt;|▷)
-      | \[think(?:ing)?\] | <\|channel>thought | \A\s{{0,9}}(?:think\n|analysis(?-i:(?=[A-Z])))
+      | \[(?:think(?:ing)?|reasoning)\] | <\|channel>thought | \A\s{{0,9}}(?:think\n|analysis(?-i:(?=[A-Z])))
       | (?:<\|start\|>assistant)? <\|channel\|>\s?(?:analysis|commentary)
         (?: [^<]{{0,80}} (?:<\|constrain\|>\w*)? <\|message\|> )? )
   | (?P<closed> (?:<\|?/|&lt;/|◁/) (?:\w{{1,20}}[:_])? {_NAME} \s? (?:\|?>|&gt;|▷)
-      | \[/think(?:ing)?\] | <\|?end_(?:of_)?{_NAME}\|?> | <channel\|> | (?-i:assistantfinal) | (?P<ends>\nanswer\n)
-      | (?:<\|end\|>\s?)? (?:<\|start\|>assistant)? <\|channel\|>\s?final (?: [^<]{{0,80}} <\|message\|> )? )"""
+      | \[/(?:think(?:ing)?|reasoning)\] | <\|?end_(?:of_)?{_NAME}\|?> | <channel\|> | (?-i:assistantfinal)
+      | (?P<ends>\nanswer\n)
+      | (?:<\|end\|>\s?)?(?:<\|start\|>assistant)?<\|channel\|>\s?final (?:[^<]{{0,80}}<\|message\|>)? )"""
 )
 _MENTIONING = re.compile(r"(?i)(?:\b(?:the|an?|tags?|tokens?|write|use)\s|[`“‘])\Z")
 # Where a turn ends, and where one begins.
 _STOP = re.compile(
     r"(?i)<\|(?:im_(?:start|end)|eot_id|eom_id|start_header_id|endoftext|end[_▁](?:of[_▁])?(?:text|turn|sentence)|end"
-    r"|return|user)\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|eot)>|\[eos\]|</s>\s*\Z|\A\s*<s>"
+    r"|return|user)\|>|<｜end▁of▁sentence｜>|<(?:end_of_turn|eos|eot|pad)>|\[(?:eos|/?inst)\]|</s>\s*(?:\Z|<s>)|\A\s*<s>"
 )
 _HTML = re.compile(
     r"(?i)<\|(?:begin|end)_of_solution\|>"
@@ -51,16 +51,13 @@ def split_thinking(text: str) -> tuple[str, str]:
     """
     parts, at, begun, inside, mentioned = list[tuple[bool, str]](), 0, 0, False, False
     for tag in _TAG.finditer(text):
-        if tag["opened"]:
-            mentioned = not inside and bool(_MENTIONING.search(text[max(0, tag.start() - 9) : tag.start()]))
-            skipped = inside or mentioned
-        else:
-            skipped, mentioned = mentioned or (tag["ends"] is not None and not inside), False
-        if not skipped:
-            parts.append((inside, text[at : tag.start()]))
-            if tag["closed"] and not inside:
-                begun = len(parts)  # all of these were thought
-            at, inside = tag.end(), bool(tag["opened"])
+        opens, was_mentioned = tag["opened"] is not None, mentioned
+        mentioned = opens and not inside and bool(_MENTIONING.search(text[max(0, tag.start() - 9) : tag.start()]))
+        if mentioned or (inside if opens else was_mentioned or (tag["ends"] and not inside)):
+            continue
+        parts.append((inside, text[at : tag.start()]))
+        begun = begun if opens or inside else len(parts)  # thinking that began with the text
+        at, inside = tag.end(), opens
     if not parts:
         return "", text
     parts.append((inside, text[at:]))

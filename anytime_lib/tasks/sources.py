@@ -22,11 +22,13 @@ READERS: Readers = {
 
 
 def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
-    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option has the value ""; a Path none).
+    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option is ""; in a file's name, none).
 
     `known` are patterns of the options with `|` between them; another is a ConfigError that names the nearest.
     """
-    place, _, tail = (str(source), "", "") if isinstance(source, Path) else source.partition("#")
+    place, mark, tail = str(source).rpartition("#")
+    if not mark or isinstance(source, Path) or Path(source).expanduser().is_file():
+        place, tail = str(source), ""
     options = dict(part.strip().partition("=")[::2] for part in tail.split(",") if part.strip())
     for name in options:
         if not re.fullmatch(known, name):

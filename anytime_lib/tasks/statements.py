@@ -1,8 +1,4 @@
-"""In which words and signs does a reply state an answer, doubt it or take it back?
-
-For readers of any kind of answer: its label in many languages, what links the label to the answer, boxes, and TeX that
-only changes how a thing looks.
-"""
+"""In which words and signs does a reply state an answer, doubt it or take it back?"""
 
 import re
 
@@ -10,17 +6,17 @@ from anytime_lib.tasks.said import said
 
 # A box in any form, its backslash perhaps lost to a string (where "\b" is a backspace); and one without braces.
 _BOX = re.compile(
-    r"(?i)(?:\\{1,2}|[\x08</]|(?<![a-z]))(?:(?:b?oxed|f?box|framebox|bbox|tcbox)(?:\s*\[[^\[\]{}]{0,60}\]){0,2}"
+    r"(?i)(?:\\{1,2}|[\x08</]|(?<![a-z]))(?:(?:b?oxed|(?:f|frame|oval|shadow|b|tc)?box)(?:\s*\[[^\[\]{}]{0,60}\]){0,2}"
     r"|f?colorbox\s*\{[^{}]{0,30}\}(?:\s*\{[^{}]{0,30}\}(?=\s*\{))?)\s*\{"
 )
 _BRACELESS = re.compile(
-    r"\\{1,2}(?:boxed|fbox|framebox)\s*(?:[(\[]?([-+]?\d++(?:[.,/]\d++)*+|[A-D](?![a-z]))(?![\w^!\\])[)\]]?"
+    r"\\{1,2}(?:boxed|fbox|framebox)\s*(?:[(\[]?([-+]?\d++(?:[.,/]\d++)*+|[A-D](?![a-z]))(?![\w^!]|\\[^\])])[)\]]?"
     r"|(\\(?:text|math)\w{0,8}\s*\{[^{}]{0,40}\}))"
 )
 # The one key of JSON that holds its answer: {"choice": "C"}, {"answer": {"value": 42}}.
 _KEY = re.compile(
     r"""(?ix) ["'] (?:(?:final|correct|selected|chosen|predicted|best|my)[_\s]?)?
-    (?:answer|ans|choice|option|letter|selection|prediction|final|result|response|output|label|value|integer|solution)
+    (?:answer|ans|choice|option|letter|selected|prediction|final|result|response|output|label|value|integer|solution)
     (?:[_\s](?:letter|choice|option|value|integer))? ["'] \s*:\s* (?:\{\s* ["']\w{1,20}["'] \s*:\s*)?"""
 )
 
@@ -38,47 +34,54 @@ def stated(text: str) -> str:
 
 # TeX that changes how a thing looks, up to the braces around it.
 TEX = (
-    r"(?:\\(?:text)?color\s*(?:\[[^\[\]]{0,20}\])?\s*\{[^{}]{0,40}\}|\\(?:text(?!color)\w{0,8}|math\w{1,6}|[mh]box"
-    r"|boldsymbol|bm|pmb|emph|underline|ensuremath|operatorname\*?|(?:display|script)style|(?:bf|it|rm|sf|tt|md|up)"
-    r"(?:series|family|shape)?|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge|left|right|[bB]igg?[lr]?)(?![A-Za-z]))"
+    r"(?:\\(?:(?:text)?color|[hv]space\*?|[hv]?phantom)\s*(?:\[[^\[\]]{0,20}\])?\s*\{[^{}]{0,40}\}"
+    r"|\\(?:text(?!color)\w{0,8}|math\w{1,6}|[mh]box|boldsymbol|bm|pmb|emph|underline|ensuremath|operatorname\*?"
+    r"|(?:display|script)style|(?:bf|it|rm|sf|tt|md|up)(?:series|family|shape)?|tiny|small|normalsize|[lL]arge|LARGE"
+    r"|[hH]uge|left|right|[bB]igg?[lr]?)(?![A-Za-z]))"
 )
 
 # What an answer is called, in languages that part words with a space and in those that do not.
 _SPACED = (
     r"antwort|lösung|réponse|re\u0301ponse|reponse|respuesta|risposta|resposta|antwoord|svar|vastaus|odpowiedź|odpověď"
-    r"|odgovor|răspuns|válasz|cevap|jawaban|đáp\sán|ответ|відповідь|отговор|απάντηση|תשובה|الإجابة|الجواب|جواب|پاسخ"
+    r"|odgovor|răspuns|válasz|cevap|jawaban|đáp\sán|trả\slời|ответ|відповідь|отговор|απάντηση|תשובה"
+    "|الإجابة|الجواب|إجابة|جواب|پاسخ"
 )
-_UNSPACED = "正[确確](?:的(?:[选選][项項])?|[选選][项項])|答案|答え|回答|解答|正解|정답|답|उत्तर|উত্তর|பதில்|คำตอบ"
+_UNSPACED = "答(?=:)|正[确確](?:的(?:[选選][项項])?|[选選][项項])|答案|答え|回答|解答|正解|정답|답|उत्तर|উত্তর|பதில்|คำตอบ"
 LABEL = rf"(?:(?<![^\W_])(?:answer|ans|{_SPACED})(?![^\W_])|{_UNSPACED})"
 
 # What links a label to the answer; "is not B but" leads to the answer, too.
 LINK = (
-    r"(?:(?:is(?:\s+no(?:t|\s+longer)|n't)\s+[^.;:\n]{1,30}?,?\s+but(?:\s+(?:rather|instead|is|it\s+is|it's))?"
-    r"|(?:(?:should|must|would|will|has\s+to|ought\s+to)\s+)?(?:be|equal)|is\s+equal\s+to|is|equals|becomes|amounts\s+to"
-    r"|comes?\s+(?:out\s+)?(?:to(?:\s+be)?|as|at)|(?:turns|works)\s+out\s+(?:to\s+be|as|at)"
+    r"(?:(?:(?:(?:is|:)\s+no(?:t|\s+longer)|isn't)\s+[^.;:\n]{1,30}?,?\s+but(?:\s+(?:rather|instead|is|it\s+is|it's))?"
+    r"|(?:(?:should|must|would|will|shall|has\s+to|ought\s+to)\s+)?(?:be|equal)|is\s+equal\s+to|is|equals|becomes"
+    r"|amounts\s+to|comes?\s+(?:out\s+)?(?:to(?:\s+be)?|as|at)|(?:turns|works)\s+out\s+(?:to(?:\s+be)?|as|at)"
     r"|ist|wäre|lautet|beträgt|est|es|è|é|jest|هو|هي)\b"
     r"|不是[^.\n]{1,20}?而是|(?:应该?|應該?|应当)?(?:[就即]?[是为為]|等于)|[은는이が은は])"
 )
 ASIDE = r"(?:,?\s+(?:then|therefore|thus|hence|so|(?:that\s+)?we\s+(?:seek|want|need)|I\s+(?:think|believe)),?(?=\s))"
 
 # Before a statement: "if the answer is", "I don't think the", "it is unlikely that the", "you might say the", "not".
-_NEGATION = r"(?:\b(?:not|never|no\s+longer|nobody|no\s+one|cannot|nicht)|n't)"
+_NEGATED = r"(?:\b(?:not|never|no\s+longer|nobody|no\s+one|cannot|nicht)|n't)"
+_THAT = (
+    r"(?:,?\s(?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether|to|for\sme|say|claim"
+    r"|conclude|it|it's|is|be|la|le|die|der|el|a|o)){0,8}[\s*_\"'($]*$"
+)
 DOUBTED = re.compile(
-    r"(?i)(?:\b(?:if|when|whether|unless|until|suppos(?:e|ing)|assum(?:e|ing)|imagine|let's\s+say|(?<!no\s)doubt(?:ful)?"
-    r"|why|perhaps|maybe|possibl[ey]|unlikely|improbable|impossible|untrue|false|wrong|mistaken|incorrect|no\s+way"
-    r"|rather\s+than|instead\s+of|nor|neither|si|wenn|falls|se|als|если)"
-    r"|(?:^|[.!?\n]\s{0,3})(?:is|are)|\b(?:might|could|may|would)\s+(?:think|say|believe|guess|expect)"
-    rf"|{_NEGATION}(?:\s+(?:really|yet|at\s+all))?"
-    r"(?:\s+(?:think|believe|say|mean|knows?|see|sure|certain|clear|true|convinced|the\s+case))?)"
-    r"(?:,?\s(?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether|to|for\sme|say|claim|conclude"
-    r"|it|it's|is|be|la|le|die|der|el|a|o)){0,8}[\s*_\"'($]*$"
-    r"|(?:[如若]果?|假[设如設]|要是|[不没沒](?:认为|認為|相信|确定|確定|知道)?|为什么|怀疑|懷疑|也许|可能|或许|是否|并非|而非)(?:最终|本题)?$"
+    r"(?i)(?:\b(?:if|when|whether|unless|until|suppos(?:e|ing)|assum(?:e|ing)|imagine|let's\s+say|(?<!no\s)doubt"
+    r"|doubtful|why|perhaps|maybe|possibl[ey]|unlikely|improbable|impossible|untrue|false|wrong|mistaken|incorrect"
+    r"|no\s+way|hope|rather\s+than|instead\s+of|nor|neither|si|wenn|falls|se|als|если|(?:might|could|may|would|people"
+    r"|some|others)\s+(?:think|say|believe|guess|expect))|(?:^|[.!?\n]\s{0,3})(?:is|are)"
+    rf"|{_NEGATED}(?:\s+(?:really|yet|at\s+all))?"
+    r"(?:\s+(?:think|believe|say|mean|knows?|see|sure|certain|clear|true|convinced|the\s+case))?"
+    rf"|(?:{_NEGATED}|\b(?:no(?!\sdoubt)|hard|difficult|little|may|might|could))\b[^.!?;:\n]{{0,40}}\sthat){_THAT}"
+    r"|(?:[如若]果?|假[设如設]|要是|[不没沒](?:认为|認為|相信|确定|確定|知道)?|为什么|怀疑|懷疑|也许|可能|或许|是否|并非|而非)"
+    r"(?:最终|本题)?$"
 )
 # After one: "is wrong" in the very next words, or "wait" and the like at the start of any later sentence.
 _WRONG = r"(?:wrong|incorrect|false|impossible|invalid|mistaken|not\s(?:right|correct|true|it\b|the\s(?:\w+\s)?answer))"
 RETRACTED = re.compile(
-    r"(?i)\A[\s.,;!)$*\]}–—-]{0,9}+(?:\?|(?:(?:oh|no|but|and|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
-    rf"(?:that|this|which|it)?(?:(?:'s|\s?\bis|\swas|\sseems|\slooks)\s{_WRONG}"
+    r"(?i)\A[\s.,;!)$*\]}–—-]{0,9}+(?:\?|\((?:wrong|incorrect)\b"
+    r"|(?:(?:oh|no|but|and|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
+    rf"(?:that|this|which|it)?(?:(?:'s|\s?\bis|\swas|\sseems|\slooks)\s{_WRONG}|\s?(?:contradicts|violates)"
     r"|\s?(?:can(?:no|')t|could\snot)\sbe\s(?:right|correct|true|it))\b)"
     r"|(?:\A|[.!?…,;:)(\n*–—]|\s-\s)[\s*_$}]{0,4}+(?:(?:but|oh|ah|hmm|oops|sorry)\b[,. ]{0,3}+)?"
     r"(?:wait\b(?! (?:times?|for|until)\b)|hold on\b|(?:scratch|strike) that\b|on (?:second thoughts?|reflection)\b"

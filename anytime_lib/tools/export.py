@@ -44,7 +44,7 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
     `datasets.load_dataset`; `inspect` are logs for `inspect view` (see `inspect_logs`). DataError where the format is
     unknown, the folder cannot be written to, or `inspect_ai` is not installed.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     try:
         if format == "inspect":
             return list(resolve_name("anytime_lib.tools.inspect_logs:write_logs")(store, folder))

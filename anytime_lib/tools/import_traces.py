@@ -1,21 +1,24 @@
 """How does reasoning that others recorded get into a run?
 
-Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. Columns of a row:
-
-    id          the problem's id (also: problem_id), or
-    problem     its text (also: prompt), the same but for spaces
-    reasoning   what was thought (also: reasoning_content); `response` or `completion` if it holds <think>...</think>
-    tokens      its length as billed (also: reasoning_tokens); may be missing
-    sample      its number; else rows are counted in their order
-    model       whose it is; may be missing
+Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row names its
+problem, by `id` or `problem_id` or its text, and has the reasoning; it may have `tokens` (its length as billed; also
+`reasoning_tokens`), `sample` (else rows are counted in their order) and `model`. The columns for texts that public sets
+use are known (data/traces.yaml). `answer` and `final_answer` are the right answer in many of them: such a column is
+taken for that where it is right in every row, and so is `answer` beside whole replies.
 """
 
 import json
 import logging
+import re
+import unicodedata
+from difflib import SequenceMatcher
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import pandas as pd
+import yaml
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from anytime_lib.config import RunConfig
@@ -24,21 +27,26 @@ from anytime_lib.models.reply import Reply
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
-from anytime_lib.tasks.base import Task
+from anytime_lib.tasks.base import Task, grade_answer
+from anytime_lib.tasks.said import split_thinking
 
 log = logging.getLogger(__name__)
 
-# It may be a number, which tables write as 4.0.
+COLUMNS: dict[str, list[str]] = yaml.safe_load((files("anytime_lib") / "data" / "traces.yaml").read_text("utf-8"))
+"""What a text is -> the columns that may hold it."""
+# It may be a number, which tables write as 4.0, or a plan in JSON.
 Name = Annotated[str, BeforeValidator(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value))]
 
 
 class Recorded(BaseModel):
-    """One row of a file, by its number."""
+    """One trace of a file, by the number of its row; with what was said, and in which column ("": in the reply)."""
 
     row: int
     reasoning: str
+    said: Name = ""
+    said_in: str = ""
     id: Name = Field("", validation_alias=AliasChoices("id", "problem_id"))
-    text: str = Field("", validation_alias=AliasChoices("problem", "prompt"))
+    text: str = ""
     tokens: int = Field(0, ge=0, lt=2**31, validation_alias=AliasChoices("tokens", "reasoning_tokens"))
     sample: int | None = Field(None, ge=0, lt=2**31)
     model: Name = ""
@@ -50,16 +58,16 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
     row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
-    One row per row of the file: row, problem_id (missing where no problem matches), sample, model, tokens (as billed; 0
-    where not told).
+    One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
+    billed; 0 where not told), score and status of what the model itself said (missing where it said nothing).
     """
-    task, rows = cast(Task, load_task(task)), read_rows(Path(path))
+    task, rows = cast(Task, load_task(task)), read_rows(Path(path).expanduser())
     settings = config.task(task.name)
     limit, part = (None, "all") if settings.source else (settings.n_problems, "test")
     problems = {p.id: p for p in task.problems(settings.source, limit, config.seed, part, settings.difficulty)}
-    by_text = {_squeezed(problem.text): id for id, problem in problems.items()}
+    texts = {id: problem.text for id, problem in problems.items()}
     found = pd.DataFrame([row.model_dump() for row in rows])
-    found["problem_id"] = [row.id if row.id in problems else by_text.get(_squeezed(row.text)) for row in rows]
+    found["problem_id"] = [row.id if row.id in problems else _named(row.text, texts) for row in rows]
     found["sample"] = found["sample"].astype("Int64").fillna(found.groupby("problem_id").cumcount().astype("Int64"))
     matched = found.dropna(subset="problem_id")
     if matched.empty:
@@ -67,6 +75,15 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         raise DataError(f"{why}, by id or by text; is this the right source?")
     for again in matched[matched.duplicated(["problem_id", "sample"])].itertuples():
         raise DataError(f"row {again.row} repeats sample {again.sample} of {again.problem_id}")
+    found["score"], found["status"] = float("nan"), None
+    for column, own in matched[matched.said != ""].groupby("said_in"):
+        answers = zip(own.problem_id, own.said, strict=True)
+        grades = [grade_answer(task, problems[id], said, "stop") for id, said in answers]
+        if column in ("answer", "final_answer") and all(grade.correct for grade in grades):
+            log.warning("%s: %r is right in every row, so it is not taken for what the model said", path, column)
+        else:
+            found.loc[own.index, "score"] = [grade.score for grade in grades]
+            found.loc[own.index, "status"] = [grade.status for grade in grades]
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -87,41 +104,72 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    return found[["row", "problem_id", "sample", "model", "tokens"]]
+    return found[["row", "problem_id", "sample", "model", "tokens", "score", "status"]]
 
 
 def read_rows(path: Path) -> list[Recorded]:
-    """The rows of a JSONL file."""
+    """The traces of a JSONL file."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at the line ends of Unicode
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the traces {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
-    rows = []
+    rows = dict[int, dict[str, Any]]()
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"row {number} of {path}"
         try:
-            row = {k: v for k, v in json.loads(line).items() if str(v).strip() not in ("", "None", "nan")}
+            if line.strip():
+                row = json.loads(line)
+                rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
-            raise DataError(f"{where} is no JSON object") from None
-        whole = next((row[name] for name in ("response", "completion") if "</think>" in str(row.get(name))), "")
-        thought = str(row.get("reasoning", row.get("reasoning_content", whole))).strip()
-        reasoning = thought.partition("</think>")[0].split("<think>", 1)[-1]
-        if not reasoning.strip():
-            raise DataError(
-                f"{where}: no reasoning can be read; it must be in reasoning or reasoning_content, or within "
-                f"<think>...</think> in response or completion; the row's columns are: {', '.join(row) or 'none'}"
-            )
-        try:
-            rows.append(Recorded.model_validate(row | {"row": number, "reasoning": reasoning}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise DataError(f"{where}, {first['loc'][0]!r}: {first['msg']}; correct it or leave it out") from None
+            raise DataError(f"row {number} of {path} is no JSON object") from None
     if not rows:
         raise DataError(f"{path} holds no traces")
-    return rows
+    whole = ""  # the first column in which some reply has thinking
+    for name in reversed(COLUMNS["reply"]):
+        whole = name if any(split_thinking(text)[0] for r in rows.values() for text in _texts(r, name)) else whole
+    found = []
+    for number, row in rows.items():
+        apart = next(filter(None, (_texts(row, name) for name in COLUMNS["reasoning"])), [])
+        if not (apart or _texts(row, whole)):
+            must = "it must be in `reasoning`, or within <think>...</think> in `completion`; the row's columns are"
+            raise DataError(f"row {number} of {path}: no reasoning can be read; {must}: {', '.join(row)[:200]}")
+        problem = next((text for name in COLUMNS["text"] for text in _texts(row, name, "user", "human")), "")
+        beside = [name for name in COLUMNS["said"] if name in row and (apart or name not in (whole, "answer"))]
+        for text in apart or _texts(row, whole):
+            thought, said = split_thinking(text)  # one without tags, among others that have them, never ended
+            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said if thought else ""}
+            if not about["said"] and beside:
+                about |= {"said": row[beside[0]], "said_in": beside[0]}
+            try:
+                found.append(Recorded.model_validate(row | about))
+            except ValidationError as error:
+                why = "{loc[0]!r}: {msg}; correct it or leave it out".format(**error.errors()[0])
+                raise DataError(f"row {number} of {path}, {why}") from None
+    return found
 
 
-def _squeezed(text: str) -> str:
-    return "".join(text.split())
+def _texts(row: dict[str, Any], name: str, *roles: str) -> list[str]:
+    """The texts in a column, which may be a list of them; of a chat, what one of `roles` (the model) said last."""
+    value = row.get(name)
+    values = value if isinstance(value, list) else [value]
+    if turns := [turn for turn in values if isinstance(turn, dict)]:
+        of = [turn for turn in turns if turn.get("role", turn.get("from")) in (roles or ("assistant", "gpt", "model"))]
+        values = [turn.get("content", turn.get("value")) for turn in of[-1:]]
+    return [text for text in values if isinstance(text, str) and text.strip()]
+
+
+@cache
+def _plain(text: str) -> tuple[str, str, list[str]]:
+    """A text without white space; and without figures and TeX its letters and digits, and its numbers."""
+    words = re.sub(r"(?is)\[asy\].*?\[/asy\]|\\[a-z]+", " ", unicodedata.normalize("NFKC", text)).lower()
+    return "".join(text.split()), re.sub(r"[\W_]+", "", words), re.findall(r"\d+", words)
+
+
+def _named(text: str, texts: dict[str, str]) -> str | None:
+    """The problem that a text puts: the same but for white space, or else, if it is long enough, the only one that has
+    the same numbers in the same order and nearly the same letters."""
+    squeezed, letters, numbers = _plain(text)
+    same = [id for id, other in texts.items() if _plain(other)[0] == squeezed]
+    if not same and len(letters) > 50 and len(numbers) > 1:
+        near = {id: _plain(other)[1] for id, other in texts.items() if _plain(other)[2] == numbers}
+        same = [id for id, its in near.items() if SequenceMatcher(None, letters, its, autojunk=False).ratio() > 0.9]
+    return same[0] if len(same) == 1 else None

@@ -56,7 +56,7 @@ def ours(url: str, slots: int, n: int) -> dict[str, float]:
         problems = max(1, round(n / 10))
         path = Path(folder) / "aime.jsonl"
         rows = [{"problem": QUESTION.format(i), "answer": i % 1000} for i in range(problems)]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         config = RunConfig(outputs=folder, model="fake", base_url=url, tasks=["aime"], source=str(path),
                            pool_source="none", methods=["base"], n_problems=problems, n_samples=2,
                            budgets=[4, 8, 16, 32], concurrency=slots)  # fmt: skip

@@ -104,7 +104,7 @@ def trips(turns: int) -> None:
     known = [(p := generate(n, seed), TASK.gold_answer(p)) for n in range(3, 11) for seed in range(10)]
     if folder := os.environ.get("ANYTIME_BENCH_DATA"):
         path = Path(folder) / "trip_planning_subset.json"
-        rows, kinds = json.loads(path.read_text()), ("golden_plan", "pred_5shot_pro")
+        rows, kinds = json.loads(path.read_text("utf-8")), ("golden_plan", "pred_5shot_pro")
         known = [(p, rows[p.id][kind]) for p in TASK.problems(path, split="all") for kind in kinds]
     graders = {"official": grade_official, "strict and partial": TASK.grade}
     calls = {name: lambda grade=grade: [grade(p, text) for p, text in known] for name, grade in graders.items()}

@@ -46,7 +46,7 @@ def fill(store: Store, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         for row in rows:
             file.write(json.dumps(row) + "\n")
             file.flush()
