@@ -255,8 +255,8 @@ def min_detectable_effect(
     n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35, wider: float = 1.0
 ) -> float:
     """The smallest true difference in the estimand that the paired t test (two-sided, .05) finds with a power of .8;
-    NaN for fewer than two problems, and where nothing varies or it is not known what varies (NaN). Source: Miller,
-    "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
+    NaN for fewer than two problems, and where nothing varies or is known to. Source: Miller, "Adding Error Bars to
+    Evals" (arXiv 2411.00640), section 5.
 
     The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of what one
     trace adds to the estimand, around its problem's mean); the defaults fit multiple choice. `wider`: how many times
