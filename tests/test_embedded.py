@@ -292,6 +292,9 @@ with EmbeddedServer(Path(sys.argv[1]), slots=1, context=512) as server:
 def test_it_listens_on_loopback_only_and_outlives_ctrl_c_but_not_its_owner(embedded: EmbeddedServer) -> None:
     (address,) = listening(embedded.process.pid)
     assert address.startswith("0100007F:")
+    assert httpx.get(f"{embedded.base_url}/models", headers={"Host": "localhost:1"}).status_code == 200
+    for header in ({"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"}, {"Origin": "https://evil.example"}):
+        assert httpx.get(f"{embedded.base_url}/models", headers=header).status_code == 403
     command = [sys.executable, "-c", OWNER, str(embedded.gguf)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     try:

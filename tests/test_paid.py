@@ -1,5 +1,6 @@
 """What is paid for is stored and counted, whatever ends a try or the run; and the key that pays is never written."""
 
+import asyncio
 import itertools
 import json
 import logging
@@ -15,13 +16,14 @@ from conftest import Config
 from fake_server import FakeServer, say_something
 from misbehaving_server import MisbehavingServer
 
-from anytime_lib import RunConfig, Store, make_task, run_sweep
+from anytime_lib import RunConfig, Store, make_task, run_sweep, run_sweep_async
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.model import Model, api_key
 from anytime_lib.redact import MARK, Key, Redactor, public_address, withheld
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.ledger import ledger_summary, ledger_table
+from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.tasks.custom import CustomTask
 from anytime_lib.types import Grade, Problem, shown
 
@@ -60,6 +62,27 @@ def test_failing_tries_that_are_billed_cannot_break_the_cap(config: Config, kind
         assert set(lost.completion_tokens) == {110 - arrived}
     else:
         assert set(parts.status) == {"error"} and set(lost.completion_tokens) == {110}
+
+
+def test_what_is_given_up_may_have_been_billed(
+    server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = LiveBackend.settle
+    monkeypatch.setattr(LiveBackend, "settle", lambda backend, seconds: settle(backend, 0.1))
+    server.script = lambda body, n: time.sleep(1.5 * (n > 0)) or say_something(body, n)
+
+    async def stopped() -> None:
+        run = asyncio.create_task(run_sweep_async(config(concurrency=4), progress=False))
+        while len(server.requests) < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+
+    asyncio.run(stopped())
+    with Store(config().folder / "store.sqlite", read_only=True) as store:
+        lost = store.attempts().query("status == 'unconfirmed'")
+    assert lost.completion_tokens.tolist() == [500] * 4
 
 
 def test_a_server_that_bills_more_than_it_may_is_noticed(

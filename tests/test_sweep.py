@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Config, refused
 from fake_server import FakeServer, say_something
+from http_server import frame, usage_of
 
 from anytime_lib import Store, load_task, run_sweep, run_sweep_async
 from anytime_lib.cli import main
@@ -57,13 +58,28 @@ def test_in_a_running_loop(config: Config) -> None:
 
 
 def test_statuses(server: FakeServer, config: Config) -> None:
-    says = {"": "empty", "I am still thinking": "unparsed", "I cannot answer this question.": "refused", "C": "ok"}
+    says = {
+        "": "empty",
+        "[THINK]B?[/THINK]": "empty",
+        "I am still thinking": "unparsed",
+        "I cannot answer this question.": "refused",
+        "C": "ok",
+    }
     for text, status in says.items():
         server.script = lambda body, n, text=text: "hm " * 20 if body.get("logprobs") else text  # type: ignore[misc]
-        cells = run_sweep(config(run=f"run_{status}"), progress=False)
+        cells = run_sweep(config(run=f"run_{status}{len(text)}"), progress=False)
         assert set(cells.status) == {status}, text
     server.script = lambda body, n: "thinking " * 90
     assert set(run_sweep(config(run="cut"), progress=False).status) == {"answer_truncated"}
+
+    def filtered(body: dict[str, Any], n: int) -> Any:
+        if body.get("logprobs"):
+            return "hm " * 20
+        return 200, frame(body, {"message": {"content": None}, "finish_reason": "content_filter"}, usage=usage_of(1))
+
+    server.script = filtered
+    with pytest.raises(EndpointError, match="ended the reply with 'content_filter', and it says nothing"):
+        run_sweep(config(run="filtered"), progress=False)
 
 
 def test_failed_requests_are_errors_not_wrong_answers(

@@ -6,12 +6,13 @@ request with the server's words.
 """
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
-from anytime_lib.models.failures import Refused, RetryableError, ServerError, failure, one_line
+from anytime_lib.models.failures import RetryableError, ServerError, failure, one_line
 from anytime_lib.models.limiter import Limiter, Listener, Timeouts, retry
 from anytime_lib.models.reply import NATURAL, EachTry, Reply, ReplyParser, chunks_of, dicts
 from anytime_lib.redact import Key, Redactor, public_address
@@ -59,20 +60,17 @@ class Endpoint:
     dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
     owner: str = ""  # who serves, as the list of models says: `vllm`, `sglang`, `llamacpp`, ...
     sending: set[asyncio.Task[Any] | None] = field(default_factory=set)  # tasks whose request is with the server now
-    _ends: set[str] = field(default_factory=set)  # reasons that are no natural end, told once
 
     def __post_init__(self) -> None:
         self.base_url, self.api_key = self.base_url.rstrip("/"), Key(self.api_key)
         self.place = public_address(self.base_url)  # as it may be shown
         self._redact, self._most, self.least, self._listed = Redactor(self.api_key), 20, 1, ""
+        self._once = cache(partial(log.warning, "%s %s", self.place))
         # On aiohttp, which takes half the processor time of the default at hundreds of connections. No proxy of the
         # user's network stands before a server on this machine.
-        http = openai.DefaultAioHttpClient(
-            trust_env=not is_loopback(self.base_url),
-            follow_redirects=False,
-            event_hooks={"response": [_refused]},
-            limits=type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=1000, keepalive_expiry=IDLE),
-        )
+        own, hooks = is_loopback(self.base_url), {"response": [_refused]}
+        limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=1000, keepalive_expiry=IDLE)
+        http = openai.DefaultAioHttpClient(trust_env=not own, follow_redirects=False, event_hooks=hooks, limits=limits)
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
         self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
@@ -92,7 +90,7 @@ class Endpoint:
             asked, *stems = (name.partition(":")[0] for name in (self.model, *names))  # name:latest, name:nitro
             if stems and asked not in stems and not any("*" in stem and fnmatchcase(asked, stem) for stem in stems):
                 self._listed = one_line(nearest(self.model, names), self._redact)
-                log.warning("%s lists no model %r%s; it is asked all the same", self.place, self.model, self._listed)
+                self._once(f"lists no model {self.model!r}{self._listed}; it is asked all the same")
 
     async def chat(
         self,
@@ -107,14 +105,10 @@ class Endpoint:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """One chat completion. RequestFailed where this request failed for good; EndpointError where no request can
-        succeed (down, wrong key, unknown model, no credit).
-
-        Args:
-            messages: the conversation; with `prefill` its last message is the assistant's, to be continued.
-            tokens: ask for the token stream.
-            alternatives: ask for the log-probabilities of that many alternatives to the first token.
-        """
+        """One chat completion of a conversation, whose last message with `prefill` is the assistant's, to be continued;
+        `tokens` asks for the token stream, `alternatives` for the log-probabilities of so many to the first token.
+        RequestFailed where this request failed for good; EndpointError where no request can succeed (down, wrong key,
+        unknown model, no credit)."""
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
         if max_tokens > STREAM_FROM:
@@ -130,8 +124,10 @@ class Endpoint:
                 self.sending.add(task := asyncio.current_task())
                 try:
                     reply = await self._try(messages, settings)
-                finally:
+                except Exception:  # one that is given up stays: the server goes on with it
                     self.sending.discard(task)
+                    raise
+                self.sending.discard(task)
                 self.limiter.succeeded()
             return reply
 
@@ -155,8 +151,7 @@ class Endpoint:
         try:
             # Posted as it is: `chat.completions.create` looks at each message under every type that it may have, which
             # takes longer than all else that a request needs.
-            body, parsed = {"model": self.model, "messages": messages, **sent}, openai.AsyncStream[object]
-            asked = self._client.post("/chat/completions", cast_to=object, body=body, stream=True, stream_cls=parsed)
+            asked = self._asked("/chat/completions", {"model": self.model, "messages": messages, **sent})
             async with asyncio.timeout_at(first) as deadline, await asked as stream:
                 begun = True
                 async for chunk in chunks_of(stream.response, min(2**20 + PER_TOKEN * cap, 10 * LARGEST)):
@@ -180,21 +175,18 @@ class Endpoint:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:
                 self._drop("stream", "does not stream; its replies come whole")
-            if reply.finish_reason not in (*NATURAL, "length") and reply.finish_reason not in self._ends:
-                self._ends.add(reply.finish_reason)
-                log.warning("%s ended a reply with %r, which is no natural end", self.place, reply.finish_reason)
+            if reply.finish_reason not in (*NATURAL, "length"):
+                self._once(f"ended a reply with {reply.finish_reason!r}, which is no natural end")
             return reply
         if isinstance(lost, ServerError):
             if cap < (least := lost.least_tokens()) <= 1024:
                 self.least = least
-                log.warning(
-                    "%s takes no fewer than %d tokens as a cap (%s); it is raised", self.place, least, lost.words
-                )
+                self._once(f"takes no cap below {least} tokens ({lost.words}); it is raised")
                 return await self._try(messages, settings)
             if (refused := lost.named_setting(sent)) is not None:
                 if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
-                    log.warning("%s lists fewer alternatives than %d (%s)", self.place, sent[refused], lost.words)
+                    self._once(f"lists fewer alternatives than {sent[refused]} ({lost.words})")
                 else:
                     self._drop(refused, f"does not take {refused!r} ({lost.words}); going on without it")
                 return await self._try(messages, settings)
@@ -210,10 +202,7 @@ class Endpoint:
         async def once() -> Any:
             try:
                 async with asyncio.timeout(self.timeouts.connect + self.timeouts.first_token):
-                    how: dict[str, Any] = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
-                    client = self._client
-                    asked = client.get(url, **how) if body is None else client.post(url, body=body, **how)
-                    async with await asked as stream:
+                    async with await self._asked(url, body) as stream:
                         async for found in chunks_of(stream.response, LARGEST):
                             return found
                     return None
@@ -231,11 +220,16 @@ class Endpoint:
         limits = replace(self.timeouts, retries=most, limited=min(self.timeouts.limited, 10))
         return await retry(once, self.place, limits, self.limiter, self.on_retry)
 
+    def _asked(self, url: str, body: object) -> Awaitable[openai.AsyncStream[object]]:
+        """A request under way, whose reply is read as it comes."""
+        how: dict[str, Any] = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
+        return self._client.get(url, **how) if body is None else self._client.post(url, body=body, **how)
+
     def _drop(self, name: str, why: str) -> None:
         """Leave a setting, and what goes with it, out of all later requests, and say so once."""
         if name not in self.dropped:
             self.dropped |= {name, {"logprobs": "top_logprobs", "stream": "stream_options"}.get(name, name)}
-            log.warning("%s %s", self.place, why)
+            self._once(why)
 
 
 async def _refused(response: Any) -> None:
@@ -247,7 +241,10 @@ async def _refused(response: Any) -> None:
                 body += piece
                 if len(body) > OF_ERROR:
                     break
-        raise Refused(response.status_code, body[:OF_ERROR], response.headers)
+        said: Any = body[:OF_ERROR].decode(errors="replace")
+        with suppress(ValueError, RecursionError):
+            said = json.loads(said)
+        raise openai.APIStatusError("refused", response=response, body=said)
 
 
 def is_loopback(url: str) -> bool:

@@ -14,15 +14,13 @@ from importlib.resources import files
 from typing import Any
 
 import aiohttp
+import openai
 import yaml
 
 from anytime_lib.errors import EndpointError, RequestFailed
 
-OPTIONAL = ("stream_options", "stream", "top_logprobs", "logprobs", "seed", "top_p", "temperature")
-"""Settings that a request can do without, in the order in which they are given up."""
 DIALECTS: dict[str, Any] = yaml.safe_load((files("anytime_lib") / "data" / "dialects.yaml").read_text("utf-8"))
 """How servers say what the API leaves open."""
-SAID: list[str] = DIALECTS["said"]
 _TELLS = {name: re.compile(pattern, re.I) for name, pattern in DIALECTS["errors"].items()}
 
 
@@ -40,41 +38,19 @@ class RetryableError(Exception):
     lost: bool = False  # the server had the request, and may have made and billed a reply that did not arrive
 
 
-@dataclass(eq=False)
-class Refused(Exception):
-    """An HTTP status that is no success, and the beginning of what the server says of it."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
 class ServerError(Exception):
     """An error in the server's own words, short and without keys: with an HTTP status, or in the midst of a reply."""
 
     def __init__(
         self, body: Any, redact: Callable[[str], str] = str, status: int = 0, headers: Mapping[str, str] | None = None
     ) -> None:
-        error = body
-        while isinstance(error, list | dict):
-            places = error[:1] if isinstance(error, list) else map(error.get, ("error", "errors", "base_resp"))
-            if not (inner := next((place for place in places if place and isinstance(place, list | dict)), None)):
-                break
-            error = inner
-        self.own = isinstance(error, dict)  # no page of a proxy's
-        about = error if isinstance(error, dict) else {}
-        self.code = one_line(" ".join(str(about.get(name)) for name in ("code", "type", "status")), redact).lower()
-        more = about.get("metadata")
-        raw = _words(more["raw"]) if isinstance(more, dict) and more.get("raw") else ""  # of a provider behind it
-        plain = re.sub(r"<[^>]*>", " ", ": ".join(filter(None, (_words(error), raw))))  # web pages
-        said = one_line(plain, redact) or "an error without words"
-        self.told = f"{one_line(plain, redact, 2000)} {self.code}"
-        self.param, self.wait = about.get("param"), retry_after(headers or {}, f"{plain} {body!r:.5000}")
-        numbers = " ".join(str(about.get(name)) for name in ("code", "status", "status_code", "error_code"))
-        number = re.search(r"\b[45]\d\d\b", numbers) or re.search(r"(?<=error code: )[45]\d\d\b", self.told, re.I)
-        meant = {402: "credit", 429: "limited", 401: "key"}
+        plain, self.own = re.sub(r"<[^>]*>", " ", _words(body)), isinstance(body, dict | list)  # or it is a web page
+        self.told = one_line(f"{plain} {json.dumps(body, default=str)}", redact, 4000).lower()
+        self.wait, number = retry_after(headers or {}, self.told), _TELLS["status"].search(self.told)
+        meant = {402: "credit", 429: "limited", 401: "key"}  # by words alone
         by_words = next((status for status, what in meant.items() if _TELLS[what].search(self.told)), 500)
-        self.status = status or (int(number[0]) if number else by_words)
+        self.status = status or (int(number[1]) if number else by_words)
+        said = one_line(plain, redact) or "an error without words"
         self.words = f"{status} {said}" if status else said
         super().__init__(self.words)
 
@@ -97,69 +73,60 @@ class ServerError(Exception):
         if _TELLS["model"].search(told) or (status in (403, 404) and "model" in words.lower()):
             return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}{known}")
         if status == 403:
-            return EndpointError(
-                f"{url} refuses access ({words}); may the key in {key_name} be used for this, from here?"
-            )
+            return EndpointError(f"{url} refuses access ({words}); may the key in {key_name} be used for this?")
         if status == 404 or 300 <= status < 400:
-            elsewhere = not self.own or _TELLS["address"].search(self.told.removesuffix(self.code).strip())
+            elsewhere = not self.own or _TELLS["address"].search(words)
             advice = "; is the address right, up to and including its /v1?" if elsewhere else ""
             return EndpointError(f"{url} answers {words}{advice}")
         return RequestFailed(f"the server refused the request: {words}")
 
     def least_tokens(self) -> int:
         """The least number of output tokens that it asks for; 0 where it is about something else."""
-        plain = self.told.lower()
-        if self.status not in (400, 422) or not re.search(r"max_(\w+_)?tokens", plain) or "context" in plain:
-            return 0
-        found = _TELLS["least"].search(plain)
+        about = self.status in (400, 422) and re.search(r"max_(\w+_)?tokens", self.told) and "context" not in self.told
+        found = _TELLS["least"].search(self.told) if about else None
         return 0 if found is None else int(found[1]) if found[1] else int(found[2]) + 1
 
     def named_setting(self, sent: Mapping[str, Any]) -> str | None:
         """The setting among those `sent` that it refuses: of two that exclude each other, the one that is missed less.
         None where it is about something else, such as the request's length, which names `max_tokens` too."""
-        plain = self.told.lower()
         if self.status not in (400, 403, 422):
             return None
-        if "max_tokens" in sent and "max_completion_tokens" in plain:
-            return "max_tokens" if re.search("instead|unsupported|not support", plain) else None
-        here = [name for name in OPTIONAL if name in sent]
-        refused = _TELLS["taken"].sub(" ", plain)  # without the list of those that it takes
-        at = {n: found.start() for n in here if (found := re.search(rf"\b{n}\b", refused))}
-        if len(at) > 1 and _TELLS["exclusive"].search(plain):
+        if "max_tokens" in sent and "max_completion_tokens" in self.told:
+            return "max_tokens" if re.search("instead|unsupported|not support", self.told) else None
+        refused = _TELLS["taken"].sub(" ", self.told)  # without the list of those that it takes
+        here = [name for name in DIALECTS["optional"] if name in sent]
+        at = {name: found.start() for name in here if (found := re.search(rf"\b{name}\b", refused))}
+        if len(at) > 1 and _TELLS["exclusive"].search(self.told):
             return next(iter(at))
-        if self.param in here or at:
-            return self.param if self.param in here else min(at, key=lambda name: at[name])
-        return "logprobs" if "logprobs" in sent and "logprob" in refused else None
+        return min(at, key=lambda name: at[name], default="logprobs" if "logprob" in refused and here else None)
 
 
 def _words(said: Any) -> str:
-    """The words of an error, wherever they stand in it; what pydantic says, with its place."""
+    """The words of an error, wherever they stand in it; what pydantic says, with its place; what a gateway quotes."""
     if isinstance(said, list):
         return "; ".join(map(_words, said[:5]))
     if not isinstance(said, dict):
         return said if isinstance(said, str) else json.dumps(said, default=str)
-    inner = next((said[name] for name in SAID if said.get(name)), None)
-    place = said.get("loc")
+    inner = next((said[name] for name in DIALECTS["said"] if said.get(name)), json.dumps(said, default=str))
+    place, more = said.get("loc"), said.get("metadata")
     where = f" ({'.'.join(map(str, place))})" if isinstance(place, list) else ""
-    return (json.dumps(said, default=str) if inner is None else _words(inner)) + where
+    quoted = f": {_words(more['raw'])}" if isinstance(more, dict) and more.get("raw") else ""
+    return f"{_words(inner)}{where}{quoted}"
 
 
 def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exception:
     """What `openai`, or the HTTP library under it, has raised, as an error of ours; `begun`: within a reply."""
     cause: BaseException = error
-    while cause.__cause__ is not None and not isinstance(cause, Refused | aiohttp.ClientError | OSError):
+    while cause.__cause__ is not None and not isinstance(cause, openai.APIStatusError | aiohttp.ClientError | OSError):
         cause = cause.__cause__
-    if isinstance(cause, Refused):
-        body: Any = cause.body.decode(errors="replace")
-        with suppress(ValueError, RecursionError):
-            body = json.loads(body)
-        return ServerError(body, redact, cause.status, cause.headers)
+    if isinstance(cause, openai.APIStatusError):
+        return ServerError(cause.body, redact, cause.status_code, cause.response.headers)
     if isinstance(error, RetryableError | RequestFailed | ServerError):
         return error
-    if begun and isinstance(error, ValueError | RecursionError):
-        return RetryableError("the reply is not valid JSON, or was cut off", lost=True)
     if begun:
-        return RetryableError(f"the connection broke in mid-reply ({type(cause).__name__})", lost=True)
+        cut = isinstance(error, ValueError | RecursionError)
+        broke = f"the connection broke in mid-reply ({type(cause).__name__})"
+        return RetryableError("the reply is not valid JSON, or was cut off" if cut else broke, lost=True)
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
         return RetryableError("no connection in time (deadline `connect`)", unreachable=True)
     if isinstance(cause, aiohttp.ClientError | OSError):

@@ -1,8 +1,8 @@
 """When may a request start, and when is it tried again?
 
-Concurrency adapts between 1 and the configured maximum: it grows while all slots are used, shrinks to four fifths when
-the server says 429 (once per cool-down, for the refusals of one burst are one piece of news), and holds still on a 5xx,
-which says nothing about load. A `Retry-After` holds every start back, whoever heard it.
+Concurrency starts at the configured maximum, shrinks to four fifths when the server says 429 (once per cool-down, for
+the refusals of one burst are one piece of news), grows again while all slots are used, and holds still on a 5xx, which
+says nothing about load. A `Retry-After` holds every start back, whoever heard it.
 """
 
 import asyncio
@@ -23,8 +23,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Listener = Callable[[str], None]
 
-START = 256
-"""Slots at the start, where the maximum is larger: a refusal costs one pause, a slow climb costs every run."""
 SHRINK, COOL_DOWN = 0.8, 15.0
 """What a 429 leaves of the slots, and for how many seconds."""
 
@@ -43,10 +41,10 @@ class Limiter:
         self, most: int, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
         self.most = most
-        self.slots, self.trace_slots = CapacityLimiter(min(most, START)), asyncio.Semaphore(most)
+        self.slots, self.trace_slots = CapacityLimiter(most), asyncio.Semaphore(most)
         self._requests, self._tokens = _per_minute(requests_per_minute), _per_minute(tokens_per_minute)
         self._not_before = self._calm_until = 0.0
-        self._done, self._refused = 0, False
+        self._done = 0
 
     @asynccontextmanager
     async def slot(self, tokens: int = 0) -> AsyncIterator[None]:
@@ -63,18 +61,18 @@ class Limiter:
 
     def succeeded(self) -> None:
         """A request was answered; told while its slot is held. When as many were as there are slots, with all of them
-        taken, there are more: twice as many, or after the first 429 a twentieth of the maximum more."""
+        taken, there are a twentieth of the maximum more."""
         width = int(self.slots.total_tokens)
         self._done = self._done + 1 if self.slots.available_tokens <= 0 else 0
         if self._done >= width and asyncio.get_running_loop().time() >= self._calm_until:
             self._done = 0
-            self.slots.total_tokens = min(self.most, width + (max(1, self.most // 20) if self._refused else width))
+            self.slots.total_tokens = min(self.most, width + max(1, self.most // 20))
 
     def rate_limited(self, retry_after: float | None = None) -> None:
         """The server said 429; nobody starts before `retry_after` seconds have passed."""
         now, wait = asyncio.get_running_loop().time(), retry_after or 0.0
         self._not_before = max(self._not_before, now + wait)
-        self._done, self._refused = 0, True
+        self._done = 0
         if now >= self._calm_until:
             self.slots.total_tokens = max(1, int(self.slots.total_tokens * SHRINK))
             self._calm_until = now + max(COOL_DOWN, wait)
@@ -123,13 +121,8 @@ async def retry(
             raise RequestFailed(f"{last}{advice}{f' ({tries} tries)' if tries > 1 else ''}")
         pause = min(limits.longest, limits.backoff * 2.0 ** (tries - 1)) * (1 + random.random() / 4)
         pause = max(pause, (last.wait or 0.0) + random.random() * limits.backoff)
-        count = (
-            "rate limited"
-            if last.limited
-            else "it asks to wait"
-            if waiting
-            else f"retry {failures} of {limits.retries}"
-        )
+        count = "it asks to wait" if waiting else f"retry {failures} of {limits.retries}"
+        count = "rate limited" if last.limited else count
         log.info("%s: %s; %s, in %.1f s", place, last, count, pause)
         if tell:
             tell(f"{last}; {count}")

@@ -1,16 +1,22 @@
 """What runs in the server process?
 
-llama.cpp's own server from the `xllamacpp` wheel. The file is run by its path, without the rest of the package; the
-process says its port in one line on its standard output and lives only as long as its owner.
+llama.cpp's own server from the `xllamacpp` wheel, on a socket in a folder of its own; connections to the port that is
+said, in one line on standard output, are handed on to it if they name this machine: a web page that has its own name
+point here does not. The file is run by its path, without the rest of the package, and lives only as long as its owner.
 """
 
+import asyncio
 import os
+import re
 import select
 import sys
+import tempfile
+from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
+_NAMED = re.compile(rb"(?im)^(?:host|origin):[ \t]*(?:https?://)?(\[[^\]]*\]|[^:/\s]*)")
 
 
 def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str) -> None:
@@ -22,8 +28,8 @@ def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str)
     params = xllamacpp.CommonParams()
     params.model.path = gguf
     params.model_alias = {alias}
-    params.hostnames = [HOST]
-    params.port = int(port)
+    folder = tempfile.TemporaryDirectory(prefix="anytime-")
+    params.hostnames = [inner := f"{folder.name}/llama.sock"]
     params.cors_origins = f"http://{HOST}"  # no web page in the user's browser may read what the server says
     params.ui = False
     params.n_parallel = int(slots)
@@ -43,13 +49,42 @@ def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str)
             group.cpumask = [number in processors for number in range(xllamacpp.GGML_MAX_N_THREADS)]
             group.mask_valid = True
             group.strict_cpu = True
-    server = xllamacpp.Server(params)  # on threads of its own
-    os.write(ready, server.listening_address.rsplit(":", 1)[1].encode() + b"\n")
-    os.close(ready)
-    while os.getppid() == int(owner):  # its end of the pipe may be open still, where another process inherited it
-        if select.select([0], [], [], 0.5)[0] and not os.read(0, 4096):
-            break
+    _server = xllamacpp.Server(params)  # on threads of its own
+    asyncio.run(_serve(inner, int(port), ready, int(owner)))
+    folder.cleanup()
     os._exit(0)
+
+
+async def _serve(inner: str, port: int, ready: int, owner: int) -> None:
+    """Hand connections on until the owner is gone."""
+
+    async def connected(reader: StreamReader, writer: StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            names = {*_NAMED.findall(head)}
+            if not names or names - {b"127.0.0.1", b"localhost", b"[::1]"}:
+                writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            else:
+                theirs, ours = await asyncio.open_unix_connection(inner)
+                ours.write(head)
+                both = [asyncio.create_task(_copy(*ends)) for ends in ((reader, ours), (theirs, writer))]
+                await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+                ours.close()
+        writer.close()
+
+    front = await asyncio.start_server(connected, HOST, port)
+    os.write(ready, b"%d\n" % front.sockets[0].getsockname()[1])
+    os.close(ready)
+    # Its end of the pipe may be open still, where another process inherited it.
+    while os.getppid() == owner and not select.select([0], [], [], 0)[0]:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
+
+
+async def _copy(reader: StreamReader, writer: StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(2**16):
+            writer.write(data)
+            await writer.drain()
 
 
 def _threads() -> tuple[int, set[int]]:

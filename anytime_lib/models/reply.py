@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.failures import DIALECTS, SAID, RetryableError, ServerError, one_line
+from anytime_lib.models.failures import DIALECTS, RetryableError, ServerError, one_line
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.tasks.said import split_thinking
 from anytime_lib.types import Message
@@ -22,6 +22,7 @@ from anytime_lib.types import Message
 NATURAL: list[str] = DIALECTS["natural"]
 """Reasons for which a model stops by itself; where none is told, the reply came whole."""
 _LENGTH, _BROKEN = (re.compile(DIALECTS[name], re.I) for name in ("length", "broken"))
+_TEXTS = ("text", "content", *DIALECTS["reasoning"], "summary")
 _EVENT = re.compile(rb"(data|event|id|retry)?:")
 
 
@@ -48,30 +49,25 @@ class Reply:
         return dict(vars(self))  # not a deep copy: a long trace has many token ends
 
 
-EachTry = Callable[[Callable[[], Awaitable[Reply]]], Awaitable[Reply]]
+Once = Callable[[], Awaitable[Reply]]
+EachTry = Callable[[Once], Awaitable[Reply]]
 """Makes every try of a request, by awaiting what it is given: to pay for it, and to keep what came of it."""
-
-
-async def pieces_of(response: Any, most: int) -> AsyncIterator[bytes]:
-    """The body of an HTTP response, unpacked, as it comes; RetryableError where it is longer than `most` bytes."""
-    size = 0
-    async for piece in response.aiter_bytes():
-        size += len(piece)
-        if size > most:
-            raise RetryableError(f"the reply is longer than {most:,} bytes", final=True, lost=True)
-        yield piece
 
 
 async def chunks_of(response: Any, most: int) -> AsyncIterator[object]:
     """The objects of a reply as they come: the chunks of a stream, however it is labelled, or the one of a reply that
-    comes whole, as soon as it is there: not every server then ends the reply too."""
-    held, data, tries, kind = list[bytes](), list[bytes](), 20, ""
-    async for piece in pieces_of(response, most):
+    comes whole, as soon as it is there: not every server then ends the reply too. RetryableError where its body is
+    longer than `most` bytes, RequestFailed where it is a web page."""
+    held, data, size, tries, kind = list[bytes](), list[bytes](), 0, 20, ""
+    async for piece in response.aiter_bytes():
+        size += len(piece)
+        if size > most:
+            raise RetryableError(f"the reply is longer than {most:,} bytes", final=True, lost=True)
         held.append(piece)
-        head = b"" if kind else b"".join(held).lstrip(b" \t\r\n\xef\xbb\xbf")
-        if len(head) >= len(b"event:"):
-            kind = "page" if head[:1] == b"<" else "stream" if _EVENT.match(head) else "whole"
-            held = [head]
+        if not kind:
+            held = [b"".join(held).lstrip(b" \t\r\n\xef\xbb\xbf")]
+            if len(held[0]) >= len(b"event:"):
+                kind = "page" if held[0][:1] == b"<" else "stream" if _EVENT.match(held[0]) else "whole"
         if kind == "stream" and (b"\n" in held[-1] or b"\r" in held[-1]):
             *lines, last = re.split(rb"\r\n|\n|\r(?!\Z)", b"".join(held))
             held = [last]
@@ -86,7 +82,7 @@ async def chunks_of(response: Any, most: int) -> AsyncIterator[object]:
                 yield json.loads(b"".join(held))
                 tries, kind = 0, "done"
     rest = b"".join(held).strip()
-    if kind == "page" or rest[:1] == b"<":
+    if rest[:1] == b"<":
         raise RequestFailed("the server answered with a web page; is the address right, up to and including /v1?")
     if kind == "stream":
         rest = b"\n".join(data + [rest[5:]] * rest.startswith(b"data:")).strip()
@@ -115,8 +111,8 @@ class ReplyParser:
             raise RetryableError(f"the reply is JSON, but a {type(chunk).__name__} and no object")
         choice = next(iter(dicts(chunk.get("choices"))), {})
         if chunk.get("error") or choice.get("error"):
-            raise ServerError(chunk if chunk.get("error") else choice, self.redact)
-        if chunk.get("choices") is None and any(chunk.get(name) for name in SAID[:-1]):
+            raise ServerError(chunk if chunk.get("error") else choice["error"], self.redact)
+        if chunk.get("choices") is None and any(chunk.get(name) for name in DIALECTS["said"][:-1]):
             raise ServerError(chunk, self.redact)
         self.model = self.model or one_line(str(chunk.get("model") or ""), self.redact)
         self.usage = _dict(chunk.get("usage")) or self.usage
@@ -222,9 +218,7 @@ def _text_of(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(_text_of, value))
     if isinstance(value, dict):
-        return next(
-            filter(None, map(_text_of, map(value.get, ("text", "content", *DIALECTS["reasoning"], "summary")))), ""
-        )
+        return next(filter(None, map(_text_of, map(value.get, _TEXTS))), "")
     return value if isinstance(value, str) else ""
 
 

@@ -103,24 +103,21 @@ class SpendLimit:
         self.price, self.spent, self._reserved = price, np.array(spent, float), np.zeros(2)
         self._caps = np.array([np.inf if cap is None else cap for cap in caps])
         self._in_flight, self._closed, self._settled = 0, False, asyncio.Event()
-        self._times, self._more = 1.0, 0  # how many times `max_tokens` a server bills at most, and how many more
+        self._times = 1.0  # `max_tokens`: what a server bills
 
     def worst(self, messages: list[Message], max_tokens: int) -> dict[str, int]:
         """The most that a try may be billed, in tokens."""
         size = sum(len(m["content"].encode()) for m in messages)
         prompt = math.ceil(size / 3) + 8 * len(messages)  # on the high side: prose takes about 4 bytes a token
-        completion = math.ceil(min(max_tokens * self._times, max_tokens + self._more))
-        return {"prompt_tokens": prompt, "completion_tokens": completion}
+        return {"prompt_tokens": prompt, "completion_tokens": math.ceil(max_tokens * self._times)}
 
     @asynccontextmanager
     async def reserve(self, messages: list[Message], max_tokens: int) -> AsyncIterator[dict[str, Any]]:
         """Make one try of a call inside: entered when the caps allow the worst that it can cost, charged when left for
         the usage that was put into what it yields. One that does not fit waits for those in flight; SpendCapReached
         where there are none any more."""
-        while True:
-            worst = self._cost(self.worst(messages, max_tokens))
-            if not self._closed and (self.spent + self._reserved + worst <= self._caps + 1e-9).all():
-                break
+        worst = self._cost(self.worst(messages, max_tokens))
+        while self._closed or (self.spent + self._reserved + worst > self._caps + 1e-9).any():
             if self._closed or not self._in_flight:
                 self._closed = True  # nobody sends what the end of the run would cut off
                 named = zip(("spend_cap_tokens ({:,.0f})", "spend_cap_dollars ({:.2f})"), self._caps, strict=True)
@@ -140,10 +137,10 @@ class SpendLimit:
             self._reserved -= worst
             self.spent += self._cost(usage)
             if (billed := usage.get("completion_tokens") or 0) > 1.5 * max_tokens + 16:
-                if not self._more:
+                if self._times == 1:
                     words = "the server bills %d tokens for a reply of %d at most (reasoning may be billed apart)"
                     log.warning(f"{words}; a cap on spending allows for as many from here on", billed, max_tokens)
-                self._times, self._more = max(self._times, billed / max_tokens), max(self._more, billed - max_tokens)
+                self._times = max(self._times, min(billed / max_tokens, 4))  # a verdict's few say little of a trace's
             self._settled.set()
 
     def _cost(self, usage: Mapping[str, Any]) -> np.ndarray[Any, Any]:

@@ -34,8 +34,8 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
 def ledger_summary(table: pd.DataFrame) -> str:
     """One sentence on a `ledger_table`: tokens, how much of them is reasoning, the caches' share, dollars, and apart
     from them what is unconfirmed."""
-    unsure = table[table.kind == "unconfirmed"]
-    table = table.drop(unsure.index)
+    lost = table.kind == "unconfirmed"
+    unsure, table = int(table[lost][["prompt_tokens", "completion_tokens"]].sum().sum()), table[~lost]
     prompt, cached, completion = (int(table[name].sum()) for name in TOKENS)
     reasoning = int(table[table.kind == "trace"].completion_tokens.sum())
     dollars = table.dollars.sum(min_count=1)
@@ -43,11 +43,7 @@ def ledger_summary(table: pd.DataFrame) -> str:
         f"{prompt + completion:,} tokens: {prompt:,} of prompts ({cached / max(prompt, 1):.0%} from caches), "
         f"{completion:,} written, {reasoning:,} of them reasoning ({reasoning / max(completion, 1):.0%})"
         + (f", ${dollars:.4f}" if dollars > 0 else "")
-        + (
-            f"; at most {int(unsure[TOKENS[::2]].sum().sum()):,} more may have been billed for lost replies"
-            if len(unsure)
-            else ""
-        )
+        + (f"; at most {unsure:,} more may have been billed for lost replies" if unsure else "")
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.reply import Once, Reply
 from anytime_lib.models.tokens import ends_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
@@ -115,11 +115,8 @@ class LiveBackend:
         self._tell()
         return stored
 
-    async def _try(
-        self, endpoint: Endpoint, request: Request, stored: Row, once: Callable[[], Awaitable[Reply]]
-    ) -> Reply:
-        """One try, paid for by itself, within the cap; what it was billed is stored before the next. Where its reply
-        was lost, the rest of what it may have been billed at most is stored apart, as `unconfirmed`."""
+    async def _try(self, endpoint: Endpoint, request: Request, stored: Row, once: Once) -> Reply:
+        """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
         asked = request.body["messages"], max(request.body["max_tokens"], endpoint.least)
         async with self.spend_limit.reserve(*asked) as bill:
             try:
@@ -131,15 +128,23 @@ class LiveBackend:
                     await self._put(request, part, bill, "partial")
                 elif +Counter(bill):
                     await self._put(request, {"error": str(lost)}, bill, "error")
-                worst = self.spend_limit.worst(*asked)
-                rest = Counter(worst) - Counter({name: bill.get(name, 0) for name in worst})
-                if lost.lost and rest:
-                    await self._put(request, {"error": str(lost)}, rest, "unconfirmed")
-                    bill.update({name: bill.get(name, 0) + rest[name] for name in rest})
+                if lost.lost:
+                    await self._lose(request, asked, bill, str(lost))
+                raise
+            except asyncio.CancelledError:
+                if asyncio.current_task() in endpoint.sending:
+                    await self._lose(request, asked, bill, "given up")
                 raise
             bill.update(said := reply.to_json())
             stored |= await self._put(request, said, bill)
             return reply
+
+    async def _lose(self, request: Request, asked: tuple[Any, int], bill: dict[str, Any], why: str) -> None:
+        """Book the rest of what a reply that was lost may have been billed at most."""
+        worst = self.spend_limit.worst(*asked)
+        if rest := Counter(worst) - Counter({name: bill.get(name, 0) for name in worst}):
+            await self._put(request, {"error": why}, rest, "unconfirmed")
+            bill |= {name: bill.get(name, 0) + rest[name] for name in rest}
 
     async def _endpoint(self) -> Endpoint:
         """The live endpoint. What it can do is recalled from the store, or found out once and stored."""

@@ -43,7 +43,7 @@ _ON = (
 _FROM_TO = re.compile(
     rf"(?i)[\"']?\b(?:day_?)?(?:start(?:s|ing)?|from|arriv\w{{0,3}}+|first|begin|check[-_ ]?in){_ON}[\"']?"
     r"[\s,;&/-]{0,9}(?:and\s)?[\"']?\b(?:day_?)?"
-    rf"(?:end|ends|ending|to|until|leav\w{{0,3}}+|depart\w{{0,4}}+|last|check[-_ ]?out){_ON}{_LAST}[\"']?"
+    rf"(?:end|ends|ending|to|until|(leav\w{{0,3}}+|depart\w{{0,4}}+)|last|check[-_ ]?out){_ON}{_LAST}[\"']?"
 )
 _CHINESE = re.compile(
     rf"(?:第\s?)?(\d{{1,3}})\s?(?:天|日目?|일차?)?\s?{_TO}\s?第?\s?(\d{{1,3}})\s?(?:天|日目?|일차?)"
@@ -118,7 +118,8 @@ def _as_days(text: str) -> str:
     """A text with the ways in which a stay's first and last day stand apart, in lists or in Chinese as "Day 1-3"."""
     text = re.sub(r"\\u201[0-5]", "-", re.sub(r"\{[^{}]*+\Z", "", text))  # escaped dashes; an object cut off
     text = _CHINESE.sub(lambda m: f"Day {m[1]}-{m[2]} " if m[1] else f"Day {m[3] or m[4]} ", text)
-    text = _FROM_TO.sub(lambda m: f"{m[1] or ''} Day {m[2]}-{m[4]} ", text)
+    # Not "start in Rome on day 1 and end in Nice on day 9".
+    text = _FROM_TO.sub(lambda m: f"{m[1] or ''} Day {m[2]}-{m[5]} " if m[3] or m[4] in (None, m[1]) else m[0], text)
     text = _LIST.sub(lambda m: f"Day {m[1]}-{m[2]}" if m[1] else f"Day {m[3]}" if "," in m[3] else m[0], text)
     return re.sub(r"\{\s*(Day \d+-\d+)\s*\}", r"\1", text)
 
