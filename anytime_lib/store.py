@@ -44,8 +44,7 @@ _TABLES = f"""
     CREATE TABLE cells ({", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS["cells"].items())},
         PRIMARY KEY ({", ".join(CELL_KEY)})) WITHOUT ROWID"""
 _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cells ADD COLUMN grader INTEGER"
-_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}
-"""Schema of a file (0: it is empty) -> what makes it today's."""
+_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}  # schema of a file (0: it is empty) -> what makes it today's
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
     replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
@@ -66,13 +65,12 @@ CHECKPOINT = 250  # writes after which what was written ahead goes into the file
 _INTO_FILE = "PRAGMA application_id=1; PRAGMA wal_checkpoint(PASSIVE); PRAGMA application_id=2"
 _ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
 _RESTORE = "restore it from a copy, or take out what is whole: sqlite3 FILE .recover"
-_HINTS = {
+_HINTS = {  # SQLite's primary result code -> what to do
     sqlite3.SQLITE_FULL: "free some space and run again; what was stored before is kept",
     sqlite3.SQLITE_BUSY: f"another program has held it for {PATIENCE:.0f} s; close it there and run again",
     sqlite3.SQLITE_CORRUPT: f"the file is damaged; {_RESTORE}",
     sqlite3.SQLITE_NOTADB: "it is no store, or damaged; restore it from a copy",
 }
-"""SQLite's primary result code -> what to do."""
 
 
 class Store(AbstractContextManager["Store"]):
@@ -91,6 +89,8 @@ class Store(AbstractContextManager["Store"]):
                 opened.enter_context(lock(self.path))
                 self._writer = opened.enter_context(closing(_open(self.path, "WAL")))
             self._db = opened.enter_context(closing(_open(self.path, damaged=self.damaged)))
+            if not self.damaged and self._db.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):  # 1 s for 1 GB
+                raise sqlite3.DatabaseError("pages of it are not as they were written")
             self._opened = opened.pop_all()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
 

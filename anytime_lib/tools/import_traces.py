@@ -165,11 +165,13 @@ def _plain(text: str) -> tuple[str, str, list[str]]:
 
 
 def _named(text: str, texts: dict[str, str]) -> str | None:
-    """The problem that a text puts: the same but for white space, or else, if it is long enough, the only one that has
-    the same numbers in the same order and nearly the same letters."""
-    squeezed, letters, numbers = _plain(text)
+    """The problem that a text puts: the same but for white space; or else, of the long ones, the only one that is in
+    it whole, or that has the same numbers in the same order and nearly the same letters."""
+    squeezed, ours, numbers = _plain(text)
     same = [id for id, other in texts.items() if _plain(other)[0] == squeezed]
-    if not same and len(letters) > 50 and len(numbers) > 1:
-        near = {id: _plain(other)[1] for id, other in texts.items() if _plain(other)[2] == numbers}
-        same = [id for id, its in near.items() if SequenceMatcher(None, letters, its, autojunk=False).ratio() > 0.9]
+    for id, other in () if same else texts.items():
+        _, its, own = _plain(other)
+        like = len(own) > 1 and own == numbers and SequenceMatcher(None, ours, its, autojunk=False).ratio() > 0.9
+        if len(its) > 50 and (its in ours or like):
+            same.append(id)
     return same[0] if len(same) == 1 else None
