@@ -141,7 +141,8 @@ def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
 
 def _show(table: pd.DataFrame) -> None:
     if len(table):
-        print(table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n")
+        text = table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n"
+        print("".join(c if c.isprintable() or c == "\n" else "?" for c in text))  # a model's words may be in it
 
 
 if __name__ == "__main__":

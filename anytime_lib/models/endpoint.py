@@ -29,17 +29,13 @@ from anytime_lib.types import Message
 
 log = logging.getLogger(__name__)
 
-STREAM_FROM = 64
-"""Replies of up to this many tokens come whole: there is nothing of them worth keeping when they die."""
-FEWER = 5
-"""How many alternatives to ask for where more are refused."""
-ENDED = 3.0
-"""Seconds to wait for what may follow the end of a reply: the usage, and the end of the connection."""
+STREAM_FROM = 64  # tokens; shorter replies come whole: there is nothing of them worth keeping when they die
+FEWER = 5  # alternatives to ask for where more are refused
+ENDED = 3.0  # seconds to wait for what may follow the end of a reply: the usage, and the end of the connection
 IDLE = 2.0
 """Seconds after which an idle connection is given up. Many servers (uvicorn, llama.cpp) close theirs after five, and
 what is sent just then is lost."""
-LARGEST, PER_TOKEN, OF_ERROR = 20 * 2**20, 4096, 2**16
-"""Bytes of a body that are read at most: of any, of a reply for each of its tokens, of an error."""
+LARGEST, PER_TOKEN, OF_ERROR = 20 * 2**20, 4096, 2**16  # bytes read of any body, for a reply's token, of an error
 _CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 PREFILL: dict[str, dict[str, bool]] = {"vllm": _CONTINUE, "sglang": _CONTINUE, "llamacpp": {}}
 """Who continues an assistant's turn, and by which settings."""

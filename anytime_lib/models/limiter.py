@@ -23,8 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Listener = Callable[[str], None]
 
-SHRINK, COOL_DOWN = 0.8, 15.0
-"""What a 429 leaves of the slots, and for how many seconds."""
+SHRINK, COOL_DOWN = 0.8, 15.0  # what a 429 leaves of the slots, and for how many seconds
 
 
 class Limiter:

@@ -4,6 +4,8 @@ import re
 
 from anytime_lib.tasks.said import said
 
+MOST = 200  # statements of a reply that are looked at, its last: far more than an answer has
+
 # A box in any form, its backslash perhaps lost to a string (where "\b" is a backspace); and one without braces.
 _BOX = re.compile(
     r"(?i)(?:\\{1,2}|[\x08</]|(?<![a-z]))(?:(?:b?oxed|(?:f|frame|oval|shadow|b|tc)?box)(?:\s*\[[^\[\]{}]{0,60}\]){0,2}"
