@@ -66,6 +66,7 @@ _INTO_FILE = "PRAGMA application_id=1; PRAGMA wal_checkpoint(PASSIVE); PRAGMA ap
 _ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
 _RESTORE = "restore it from a copy, or take out what is whole: sqlite3 FILE .recover"
 _HINTS = {  # SQLite's primary result code -> what to do
+    sqlite3.SQLITE_READONLY: f"where a run was killed, run it again, which mends the file; else {_ELSEWHERE}",
     sqlite3.SQLITE_FULL: "free some space and run again; what was stored before is kept",
     sqlite3.SQLITE_BUSY: f"another program has held it for {PATIENCE:.0f} s; close it there and run again",
     sqlite3.SQLITE_CORRUPT: f"the file is damaged; {_RESTORE}",
@@ -160,14 +161,12 @@ class Store(AbstractContextManager["Store"]):
     def problems(self, task: str | None = None) -> list[Problem]:
         """The problems that the store has seen, of one task if it is named."""
         found = self._frame("SELECT * FROM problems WHERE task = coalesce(?, task) ORDER BY task, id", task)
-        rows = zip(found.id, found.task, found.payload, strict=True)
-        return [Problem(id, name, *json.loads(payload)) for id, name, payload in rows]
+        return [Problem(i, t, *json.loads(p)) for i, t, p in zip(found.id, found.task, found.payload, strict=True)]
 
     def put_cells(self, cells: Iterable[Mapping[str, Any]]) -> None:
         """Store cells (CELL_COLUMNS; what is left out is missing); one with the same coordinates is replaced."""
-        rows = [{**cell, "detail": self._redact(cell["detail"] or "")} for cell in cells]
-        for row in rows:  # half a surrogate pair cannot be written
-            row["detail"] = row["detail"].encode("utf-8", "replace").decode()
+        whole = ((cell, self._redact(cell["detail"] or "").encode("utf-8", "replace").decode()) for cell in cells)
+        rows = [{**cell, "detail": detail} for cell, detail in whole]  # half a surrogate pair cannot be written
         self._replace("cells", [tuple(map(row.get, CELL_COLUMNS)) for row in rows])
 
     def cells(self, **only: str) -> pd.DataFrame:
@@ -235,20 +234,20 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _damaged(path: Path, read_only: bool) -> bool:
     """Does a file's size, or its first bytes, tell that only a part of it can be read? Then a warning or an error."""
-    head, ahead = path.open("rb").read(72) if path.is_file() else b"", Path(f"{path}-wal")
-    if len(head) < 72 or (ahead.is_file() and ahead.stat().st_size):
+    beside = [Path(f"{path}-{name}") for name in ("wal", "journal")]  # what a killed process left, which mends it
+    if not path.is_file() or any(file.is_file() and file.stat().st_size for file in beside):
         return False
-    page, n_pages, mark = struct.unpack(">16xH10xI36xI", head)
+    page, n_pages, mark = struct.unpack(">16xH10xI36xI", path.open("rb").read(72).ljust(72, b"\0"))
     size, why = path.stat().st_size, ""
     if size < page * n_pages:
         why = f"was cut short, to {size:,} bytes of {page * n_pages:,}: {_RESTORE}"
     elif mark == 1:
-        why = f"lacks its newest rows, which were in {ahead.name}: put that back beside it, or, to go on without them, "
+        why = f"lacks its newest rows, which were in {path.name}-wal: put that back, or, to go on without them, "
         why += f"run: sqlite3 {path.name} 'PRAGMA application_id=2'"
-    if why and not read_only:
-        raise DataError(f"the store {str(path)!r} {why}")
-    if why:
+    if why and read_only:
         log.warning("the store %s %s", path, why)
+    elif why:
+        raise DataError(f"the store {str(path)!r} {why}")
     return bool(why)
 
 
@@ -296,5 +295,5 @@ def _in_words(path: Path, what: str) -> Iterator[None]:
     except (sqlite3.Error, pd.errors.DatabaseError, json.JSONDecodeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
         code = 0 if isinstance(cause, OSError) else getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        hint = _HINTS.get(code & 0xFF, _ELSEWHERE)
-        raise DataError(f"cannot {what} the store {str(path)!r} ({cause!s:.100}): {hint}") from None
+        told = f"cannot {what} the store {str(path)!r} ({cause!s:.100})"
+        raise DataError(f"{told}: {_HINTS.get(code & 0xFF, _ELSEWHERE)}") from None
