@@ -172,13 +172,6 @@ def _halvings(n: int) -> list[NDArray[np.bool_]]:
     return [rng.permutation(n) < n // 2 for _ in range(16)]
 
 
-def finished_only(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells as they would be had nothing been cut: a score counts only where the trace had ended by itself. What
-    their index lacks of the cells' own is what stopping early and asking is worth."""
-    finished = cells.stopped_naturally.astype("boolean").astype("Float64").to_numpy(float, na_value=np.nan)
-    return cells.assign(score=cells.score * finished)
-
-
 def average(values: Floats) -> Floats:
     """Mean over the second last axis (samples, or problems) without the missing."""
     seen = ~np.isnan(values)

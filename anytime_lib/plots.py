@@ -99,7 +99,6 @@ def plot_curves(
     baseline: str = "base",
     chance: float | None = None,
     apart: bool = False,
-    simultaneous: bool = False,
     confidence_level: float = 0.95,
     **settings: Any,
 ) -> Figure:
@@ -109,7 +108,6 @@ def plot_curves(
     Args:
         baseline: drawn in grey in every panel where each method stands `apart` in its own.
         chance: what guessing reaches, a line.
-        simultaneous: draw the limits that hold the whole curve at once too, dashed.
         settings: of `band`: n_resamples, seed.
     """
     arms = {str(method): arm for method, arm in cells.groupby("method", sort=False)}
@@ -122,8 +120,6 @@ def plot_curves(
             if baseline in curves and method != baseline:
                 ax.plot(curves[baseline].budget, curves[baseline].quality, color=GREY, linewidth=1.5, label=baseline)
         _lines(ax, curve.assign(label=label), "label", x="budget", y="quality", colours={label: colour})
-        for end, says in ((curve.low_all, "whole curve at once"), (curve.high_all, None)) if simultaneous else ():
-            ax.plot(curve.budget, end, color=colour, linewidth=0.8, linestyle="--", label=says)
         raw = mean_curve(quality_array(arms[method])[0], "raw")
         ax.plot(curve.budget, raw, "x:", markersize=4, linewidth=1, color=colour, label="before the maximum")
         _budget_axis(ax, curve.budget)
@@ -261,16 +257,21 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 
 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
-    """Measured error rates (rows of `error_rate_table`) against what is promised: column -> lowest and highest share
-    allowed, shaded."""
-    figure, axes = _panels(len(promised), width=3.6, height=0.8 + 0.16 * len(table), extra=1.0, share=False)
-    names = [f"n={r.n} K={r.K} {r.shape}" for r in table[["n", "K", "shape"]].itertuples(index=False)]
-    for i, (ax, (column, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
-        share, error = table[column], 1.96 * np.sqrt(table[column] * (1 - table[column]) / table.repetitions)
-        ends = pd.DataFrame({"value": share, "low": share - error, "high": share + error})
+    """Error rates of one study (rows of `error_rate_table`), by what was judged, against what is promised: measure ->
+    lowest and highest share allowed, shaded."""
+    at = ["world", "n", "K"]
+    wanted = table[table.measure.isin(promised)]
+    places = list(wanted[at].drop_duplicates().itertuples(index=False, name=None))
+    figure, axes = _panels(len(promised), width=3.6, height=0.8 + 0.16 * len(places), extra=1.0, share=False)
+    names = [f"{world}, n={n} K={k}" for world, n, k in places]
+    for i, (ax, (measure, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
-        _forest(ax, ends, [""] * len(names) if i % 3 else names, BLUE, "measured, 95% interval")
-        ax.set_title(column, fontsize=9)
+        for judged, colour in (("pooled", RED), ("crossfit", BLUE)):
+            part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
+            ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
+            ends["high"] = part.share + 1.96 * part.error
+            _forest(ax, ends, [""] * len(names) if i % 3 else names, colour, f"{judged} judged, 95% interval")
+        ax.set_title(measure, fontsize=9)
     return _finish(figure, axes, x="share of experiments", y="", title=title)
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from anytime_lib import anytime_curve, anytime_index
 from anytime_lib.errors import DataError
-from anytime_lib.index import ORDERS, cells_array, finished_only, mean_curve, quality_array
+from anytime_lib.index import ORDERS, cells_array, mean_curve, quality_array
 from anytime_lib.stats.estimate import index_variants
 from anytime_lib.store import CELL_COLUMNS, tidy
 
@@ -110,6 +110,9 @@ def test_cells_that_make_no_array() -> None:
         "7 cells are there more than once.*method, problem_id, sample, budget": pd.concat([cells, cells[:7]]),
         "have no 'sample'": cells.assign(sample=cells["sample"].astype(float).where(cells["sample"] > 0)),
         "hold several": pd.concat([cells, cells.assign(task="u")]),
+        "has no column 'score'": cells.drop(columns="score"),
+        "must be numbers": cells.assign(score="right"),
+        r"lie in \[0, 1\], not \[0, 1.5\]": cells.assign(score=[1.5] + [0.0] * 11),
     }
     for says, broken in wrong.items():
         with pytest.raises(DataError, match=says):
@@ -156,12 +159,3 @@ def test_permutation_null_is_the_maximum_alone() -> None:
     null = found.set_index("order").null
     assert null["raw"] == pytest.approx(quality.mean(), abs=0.02) and null["crossfit"] == pytest.approx(0.5, abs=0.03)
     assert null["raw"] < null["pooled"] < null["problem"] < null["trace"]
-
-
-def test_area_without_cuts_counts_what_was_right_and_finished() -> None:
-    cells = cells_of(np.array([[[1.0, 1.0, 1.0], [0.0, 1.0, np.nan]]]))
-    cells["stopped_naturally"] = pd.array([False, True, True, False, None, True], dtype="boolean")
-    uncut = finished_only(cells)
-    assert uncut.score.tolist()[:4] == [0.0, 1.0, 1.0, 0.0] and uncut.score.isna().tolist()[4:] == [True, True]
-    assert cells.score.tolist()[0] == 1.0
-    assert np.all(anytime_curve(uncut).quality <= anytime_curve(cells).quality)

@@ -114,7 +114,7 @@ def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
 
 def test_figures_stay_readable_with_twelve_methods() -> None:
     cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
-    curves = plot_curves(cells, n_resamples=50, apart=True, simultaneous=True)
+    curves = plot_curves(cells, n_resamples=50, apart=True)
     chosen = {"baseline": "base", "n_resamples": 100}
     tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
     variants = plot_variants(tables, title="Variants", margin=0.05)

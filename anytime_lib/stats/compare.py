@@ -17,7 +17,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import NEAR, Interval, interval, widen_few
+from anytime_lib.stats.intervals import NEAR, Interval, interval, one_sided_pvalue, widen_few
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -33,7 +33,7 @@ class Comparison:
 
     Attributes:
         estimand: what is judged, in words.
-        pvalue: two-sided, of `sign_flip_pvalue`. Near the edge the interval may disagree; `summary` goes by that.
+        pvalue: two-sided, the larger of `sign_flip_pvalue` and of the interval's (by t on the draws).
         n_left_out: cells left out because either arm lacks them.
         n_missing, share_missing: those of them that were asked for in both arms, and have no score.
         bounds: the difference, were all missing answers of one arm wrong and of the other right, both ways round
@@ -156,15 +156,15 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
     shared = np.asarray(there.all(axis=0))
     quality = values[[methods.index(baseline), methods.index(treatment)]]
     seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
+    if np.isnan(seen).any(axis=0).all():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
     return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets)
 
 
 def paired(quality: Floats) -> Floats:
     """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
-    pair. DataError where nothing is paired."""
+    pair."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
-    if not shared.any():
-        raise DataError("the two share no graded cell, so nothing is paired")
     return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
 
 
@@ -216,6 +216,8 @@ def compare_arrays(
     resampling, exchanging = bootstrap.generator(seed).spawn(2)
     weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
+    draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
+    by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n)
     known = BESIDE if pairs.shape[2] > 1 else ("pooled", "raw")
     curve, means = bootstrap.curve_of("raw")(pairs, budgets), index_of("raw")(pairs, budgets)
     beside: dict[str, float] = {
@@ -226,8 +228,8 @@ def compare_arrays(
         estimand=of.name,
         lower_is_better=of.lower_is_better,
         beside={**beside, "final": float(curve[1, -1] - curve[0, -1])},
-        pvalue=bootstrap.sign_flip_pvalue(problem_curves(pairs, of.order), budgets, of, signs),
-        draws=np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0],
+        pvalue=float(np.maximum(bootstrap.sign_flip_pvalue(problem_curves(pairs, of.order), budgets, of, signs), by_t)),
+        draws=draws,
         contributions=np.round(parts, 12),  # so that equal problems tie
         n_problems=n,
         n_samples=pairs.shape[2],
@@ -250,20 +252,21 @@ def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatist
 
 
 def min_detectable_effect(
-    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35
+    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35, wider: float = 1.0
 ) -> float:
     """The smallest true difference in the estimand that the paired t test (two-sided, .05) finds with a power of .8;
-    NaN for fewer than two problems, and where nothing varies or it is not known what varies (NaN). Source: Miller,
-    "Adding Error Bars to Evals" (arXiv 2411.00640), section 5.
+    NaN for fewer than two problems, and where nothing varies or is known to. Source: Miller, "Adding Error Bars to
+    Evals" (arXiv 2411.00640), section 5.
 
     The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of what one
-    trace adds to the estimand, around its problem's mean); the defaults fit multiple choice.
+    trace adds to the estimand, around its problem's mean); the defaults fit multiple choice. `wider`: how many times
+    as wide as that noise makes it the interval is (`crossfit`: somewhat, where problems and samples are few).
     """
     standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / max(n_samples, 1)) / max(n_problems, 1)))
     if n_problems < 2 or n_samples < 1 or not standard_error > 0:
         return float("nan")
     df = n_problems - 1
-    critical = distributions.t.isf(0.05 / 2, df)
+    critical = wider * distributions.t.isf(0.05 / 2, df)
     # The t statistic's power as a mean over its estimated spread: scipy's noncentral t gives NaN for few problems.
     spread = np.sqrt(distributions.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
 

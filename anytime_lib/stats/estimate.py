@@ -8,7 +8,7 @@ import pandas as pd
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, of_methods, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
-from anytime_lib.stats.intervals import interval, simultaneous_interval, widen_near_limits
+from anytime_lib.stats.intervals import interval, widen_near_limits
 
 
 def estimate(
@@ -74,30 +74,23 @@ def band(
     seed: Seed = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:
-    """Bootstrap bands of one arm's curve, pointwise and simultaneous, cut off and widened as in `estimate`.
+    """The bootstrap band of one arm's curve, each budget by itself, cut off at 0 and 1 and widened near them.
 
-    One row per budget: budget, quality, low, high (each budget by itself), low_all, high_all (the whole curve at once,
-    judged by the fewest problems of any budget with two or more), n_problems (graded at the budget; with a running
-    maximum, at the least so far), note.
+    One row per budget: budget, quality, low, high, n_problems (graded at the budget; with a running maximum, at the
+    least so far), note.
     """
     quality, _, budgets = quality_array(cells)
     curve, last = mean_curve(quality, order), CurveStatistic(lambda curve, _: curve[..., -1], order)
     draws = resampled(quality[None], budgets, curve_of(order), n_resamples, seed)[:, 0]
     counts = (~np.isnan(average(quality))).sum(axis=0)
     counts = counts if order == "raw" else np.minimum.accumulate(np.where(counts, counts, len(quality)))
-    fewest = int(counts[counts > 1].min(initial=len(quality)))
-    judged = np.where(counts > 1, curve, np.nan)
-    whole = np.clip(simultaneous_interval(draws, judged, n=fewest, confidence_level=confidence_level), 0, 1)
     rows = []
     for t, n in enumerate(counts):
         ends = interval(draws[:, t], curve[t], n=int(n), confidence_level=confidence_level)
         values = problem_values(quality[..., : t + 1], budgets, last)
         low, high, note = widen_near_limits(ends, values, confidence_level)
-        low_all, high_all = whole[:, t]
-        if note:  # what is too narrow by itself is so among the others
-            low_all, high_all = min(low, low_all), max(high, high_all)
-        rows.append((budgets[t], curve[t], low, high, low_all, high_all, int(n), note))
-    names = ["budget", "quality", "low", "high", "low_all", "high_all", "n_problems", "note"]
+        rows.append((budgets[t], curve[t], low, high, int(n), note))
+    names = ["budget", "quality", "low", "high", "n_problems", "note"]
     return pd.DataFrame(rows, columns=names)
 
 

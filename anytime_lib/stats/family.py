@@ -182,7 +182,7 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
 def _told(c: Comparison, shown: Iterable[bool], margin: float) -> tuple[str, str]:
     """The verdict on one comparison, by what stands after adjustment (a difference, equivalence, being no worse), and
     its sentence."""
-    (differs, equal, no_worse), a, b = shown, c.treatment, c.baseline
+    (differs, equal, no_worse), a, b = map(bool, shown), c.treatment, c.baseline
     low, high = c.confidence_interval()
     span = f"{c.statistic:+.3f} in {c.estimand}, interval [{low:+.3f}, {high:+.3f}]"
     if np.isnan(c.statistic):

@@ -1,4 +1,4 @@
-"""How far off may a number be? Intervals, one-sided p-values and simultaneous bands, read off resamples.
+"""How far off may a number be? Intervals and one-sided p-values, read off resamples, and a bound that needs no spread.
 
 An interval is value -+ t(n - 1) x standard error of the draws x sqrt(n / (n - 1)), n the problems: unlike the draws'
 own percentiles it is wider for few problems. With 30 of them 95 % intervals of the index difference hold the truth in
@@ -52,26 +52,6 @@ def standard_error(draws: Floats, n: int) -> Floats:
     spread = np.asarray(np.nanstd(draws, axis=0, ddof=1)) if len(draws) > 1 else np.zeros(draws.shape[1:])
     scale = np.nanmax(np.abs(draws), axis=0, initial=0.0)
     return np.where(spread <= 1e-12 * np.maximum(scale, 1e-3), 0.0, spread * np.sqrt(n / max(n - 1, 1)))
-
-
-def simultaneous_interval(
-    draws: Floats, value: Floats, *, n: int, confidence_level: float = 0.95
-) -> tuple[Floats, Floats]:
-    """A band that holds the whole curve at once: (R, T) draws and (T,) values -> two (T,) arrays.
-
-    As wide everywhere as one multiple of the standard error: the quantile, over the draws, of the largest deviation in
-    standard errors (sup-t: Montiel Olea & Plagborg-Moller 2019), widened for few problems as t is against the normal.
-    """
-    error = standard_error(draws, n)
-    known = (error > 0) & ~np.isnan(value)
-    if not known.any():
-        return value, value
-    bare = np.where(known, error / np.sqrt(n / max(n - 1, 1)), 1.0)
-    largest = np.nanmax(np.where(known, np.abs(draws - value) / bare, 0.0), axis=1)
-    tail = (1 - confidence_level) / 2
-    factor = distributions.t.isf(tail, max(n - 1, 1)) / distributions.norm.isf(tail)
-    half = np.nanquantile(largest, confidence_level) * factor * error
-    return value - half, value + half
 
 
 def widen_near_limits(

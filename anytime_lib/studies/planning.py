@@ -5,7 +5,7 @@ Components" (1992), ch. 3 (the nested analysis of variance by the method of mome
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -15,10 +15,11 @@ from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.index import of_methods, quality_array, reading
+from anytime_lib.index import Floats, of_methods, quality_array, reading
 from anytime_lib.registry import load_task
-from anytime_lib.stats.bootstrap import index_of
-from anytime_lib.stats.compare import Estimand, min_detectable_effect
+from anytime_lib.stats.bootstrap import index_of, resampled
+from anytime_lib.stats.compare import Estimand, both_arrays, min_detectable_effect
+from anytime_lib.stats.intervals import standard_error
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
 from anytime_lib.sweep.run import run_sweep
@@ -40,6 +41,8 @@ class VarianceSplit:
     ends: tuple[tuple[float, float], tuple[float, float]] = ((np.nan, np.nan), (np.nan, np.nan))
     mean: float = 0.5
     notes: tuple[str, ...] = ()
+    pilot: Floats = field(repr=False, default_factory=lambda: np.zeros((2, 0, 0, 2)))
+    budgets: tuple[int, ...] = (1, 2)
 
     def detectable(self, n_problems: int, n_samples: int, *, at_most: bool = False) -> float:
         """The smallest true difference that so many problems and samples find (see `min_detectable_effect`), by the
@@ -47,13 +50,33 @@ class VarianceSplit:
         whose difference does not vary between problems, and of which the better one's samples vary as its own mean
         quality has it (near an end of the scale, more than the pilot's)."""
         between, samples = (end[1] for end in self.ends) if at_most else (self.between, self.samples)
-        if " - " in self.what:
-            return min_detectable_effect(n_problems, n_samples, sd_between=between**0.5, sd_within=(samples / 2) ** 0.5)
-        least = 0.0
-        for _ in range(20):  # the spread moves with the difference itself
-            within = (samples * (1 + spread_at(self.mean, least)) / 2) ** 0.5
-            least = min_detectable_effect(n_problems, n_samples, sd_between=0.0, sd_within=within)
+        wider, least = self.wider(n_problems, n_samples), 0.0
+        one = " - " not in self.what
+        for _ in range(20 if one else 1):  # the spread moves with the difference itself
+            within = samples * (1 + spread_at(self.mean, least)) / 2 if one else samples / 2
+            spreads = {"sd_between": 0.0 if one else between**0.5, "sd_within": within**0.5}
+            least = min_detectable_effect(n_problems, n_samples, **spreads, wider=wider)
         return least
+
+    def wider(self, n_problems: int, n_samples: int) -> float:
+        """How many times as wide as the noise of its traces an interval of that size is, because resamples choose other
+        budgets: in a few studies of that size drawn from the pilot's whole problems; 1 of `raw`."""
+        whole = self.pilot[:, ~np.isnan(self.pilot).any(axis=(0, 2, 3))]
+        if "crossfit" not in self.estimand or n_samples < 2 or n_problems < 2 or whole.shape[1] < 2:
+            return 1.0
+        rng, budgets, spreads = np.random.default_rng(0), list(self.budgets), []
+        for _ in range(24):
+            drawn = rng.integers(whole.shape[1], size=(1, n_problems, 1))
+            samples = rng.integers(whole.shape[2], size=(2, n_problems, n_samples))
+            if " - " in self.what and n_samples <= whole.shape[2]:  # else both arms would be the same few traces
+                samples = rng.random((2, n_problems, whole.shape[2])).argsort(axis=-1)[..., :n_samples]
+            study = whole[np.arange(2)[:, None, None], drawn, samples]
+            draws = np.diff(resampled(study, budgets, index_of("crossfit"), 100, rng))[:, 0]
+            read = [arm.mean(axis=1) @ reading(arm, "crossfit") for arm in study]
+            noise = np.diff(index_of("raw").of(np.stack(read).clip(0, 1), budgets), axis=0)[0]
+            spreads.append((standard_error(draws, n_problems) ** 2, noise.var(ddof=1) / n_problems))
+        seen, expected = np.sum(spreads, axis=0)
+        return max(1.0, float(np.sqrt(seen / expected))) if expected > 0 else 1.0
 
     def to_frame(self) -> pd.DataFrame:
         """One row per level: level, variance with low and high, sd, share (of the variance of one trace), of_the_mean
@@ -114,6 +137,11 @@ def variance_split(
     n, whole, tails = len(shared) - 1, float(means.var()), np.array([0.025, 0.975])
     name = index_of(estimand if arms[0].shape[1] > 1 else "raw").name
     told: dict[str, Any] = {"n_samples": arms[0].shape[1], "mean": float(arms[-1].mean(axis=1).mean())}
+    if treatment:
+        told["pilot"], told["budgets"], _ = both_arrays(cells, baseline, treatment)
+    else:
+        quality, _, told["budgets"] = quality_array(of_methods(cells, baseline))
+        told["pilot"] = np.stack([quality, quality])
     if np.isnan(within) or not within + whole > 0:
         notes = notes or ["no trace differs from another: nothing is known of what varies"]
         return VarianceSplit(what, name, np.nan if np.isnan(within) else 0.0, within, notes=tuple(notes), **told)
@@ -168,7 +196,8 @@ def power_table(
     if not treatment:
         residuals[1] = residuals[1] * np.sqrt(spread_at(float(means[0].mean()), abs(effect)))
     seen = means[1] - means[0]
-    true = variance_split(cells, "base", treatment, estimand=estimand).between if treatment else 0.0
+    split = variance_split(cells, "base", treatment, estimand=estimand)
+    true = split.between if treatment else 0.0
     differences = (seen - seen.mean()) * np.sqrt(true / (seen.var(ddof=1) or np.inf))
     table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
     power = []
@@ -179,7 +208,7 @@ def power_table(
         for sign, pool in zip((-1, 1), residuals, strict=True):
             samples = rng.integers(pool.shape[1], size=(n_simulations, n, k))
             found = found + sign * pool[problems[..., None], samples].mean(axis=-1)
-        error = found.std(axis=1, ddof=1) / np.sqrt(n)
+        error = split.wider(n, k) * found.std(axis=1, ddof=1) / np.sqrt(n)
         t = np.divide(np.abs(found.mean(axis=1)), error, out=np.zeros(n_simulations), where=error > 1e-12)
         power.append(float((t > distributions.t.isf(0.025, n - 1)).mean()))
     table["power"] = power

@@ -11,7 +11,7 @@ nothing, as it may be the third.
 import re
 from collections.abc import Sequence
 
-from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, RETRACTED, TEX, stated
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, MOST, RETRACTED, TEX, stated
 
 WINDOW = 60  # characters; a statement is short, and looking no further keeps the time linear
 
@@ -121,7 +121,7 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     found = (match for kind in (_MARK, _CALLED, _CALLED_CHINESE) for match in kind.finditer(text))
     statements = sorted(found, key=re.Match.start, reverse=True)
     taken_back: set[str] = set()
-    for match in statements:
+    for match in statements[:MOST]:
         before = text[max(0, match.start() - WINDOW) : match.start()]
         marked = match.re is _MARK
         if DOUBTED.search(before) or (match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before)):

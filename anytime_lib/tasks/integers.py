@@ -8,7 +8,7 @@ from it: a later `The answer is 80 or 81` withdraws an earlier box. A box that i
 
 import re
 
-from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, RETRACTED, TEX, stated
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, MOST, RETRACTED, TEX, stated
 
 WINDOW = 200  # characters; a statement is short, and looking no further keeps the time linear
 
@@ -79,9 +79,10 @@ def extract_integer(text: str) -> int | None:
     text = stated(text).replace("–", "-").replace("—", "-").replace("isn't", "is not")
     text = _TAG.sub(lambda tag: "}" if tag[1] or tag[2] else "\\boxed{", text)
     text = _ROW.sub(lambda row: f"{row[1].rstrip(' :')}: {row[2]}" if row[2] else row[1], _RULE.sub("", text))
-    boxes = [box for box in _BOX.finditer(text) if not DOUBTED.search(text[max(0, box.start() - 60) : box.start()])]
+    found = [*_BOX.finditer(text)][-MOST:]
+    boxes = [box for box in found if not DOUBTED.search(text[max(0, box.start() - 60) : box.start()])]
     end = boxes[-1].end() if boxes else -1
-    for marker in reversed(list(_ANSWER.finditer(text))):
+    for marker in reversed([*_ANSWER.finditer(text)][-MOST:]):
         at, value = _line(text, marker, end)
         if at >= max(end, 0):
             return value

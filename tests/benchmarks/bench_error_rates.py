@@ -123,7 +123,7 @@ def cells_of(scores: Floats) -> pd.DataFrame:
 
 @cache
 def pilot(world: str, lift: float) -> Any:
-    return variance_split(cells_of(experiment(world, 1_500, 4, np.random.default_rng(7), lift)), "base", "pdp")
+    return variance_split(cells_of(experiment(world, 800, 10, np.random.default_rng(7), lift)), "base", "pdp")
 
 
 def compared(scores: Floats, rng: np.random.Generator) -> Comparison:
@@ -137,12 +137,18 @@ def no_effect(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
     yield from (("said", found.direction != 0), ("p < .05", found.pvalue < 0.05))
 
 
-def effect(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
-    lift = 0.0
+@cache
+def planned(world: str, n: int, k: int) -> tuple[float, float]:
+    """The smallest difference that a large pilot of the very pair says is found in .80, and the lift that makes it."""
+    lift, sign = 0.0, -1 if world == "ceiling" else 1
     for _ in range(3):  # the spreads move with the difference itself
-        least = round(min(pilot(world, round(lift, 2)).detectable(n, k), 0.6), 4)
-        least = -least if world == "ceiling" else least
+        least = sign * round(min(pilot(world, round(lift, 2)).detectable(n, k), 0.6), 4)
         lift = lift_for(world, least)
+    return least, lift
+
+
+def effect(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
+    least, lift = planned(world, n, k)
     found = compared(experiment(world, n, k, rng, lift), rng)
     low, high = found.confidence_interval()
     yield from (("covers", low <= least <= high), ("found", found.pvalue < 0.05))
