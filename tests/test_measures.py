@@ -84,7 +84,7 @@ def test_where_no_budget_is_shown_to_be_enough() -> None:
     steep = least_sufficient_budget(flat([0.6, 0.4, 0.2])).iloc[0]
     assert steep.budget == 4 and steep.tokens_saved == 0 and "no budget below 4" in steep.says
     few, many = (least_sufficient_budget(cells_of(np.ones((n, 2, 3)))).iloc[0] for n in (20, 200))
-    assert few.budget == 4 and "cannot show a margin below 0.139" in few.says  # 1 - .05^(1/20)
+    assert few.budget == 4 and "so few could show none below 0.139" in few.says  # 1 - .05^(1/20)
     assert many.budget == 1
     none = least_sufficient_budget(cells_of(np.array([[[1.0, NAN]]]))).iloc[0]
     assert none.budget == 2 and "no cell at the largest budget" in none.says and none.n_problems == 0

@@ -159,7 +159,8 @@ def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path) -> None:
         own = {"base_url": server.base_url, "tasks": ["gpqa"], "methods": ["base", "direct", "budget_prompt"]}
         told = said("04_statistical_analysis", tmp_path, SMALL | own | {"held_out": None})
     assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in told
-    assert "direct is " in told and "Of 2 comparisons (1 of which could not be made)" in told
+    assert "direct is " in told and "Of 2 comparisons in the Anytime Index (crossfit: " in told
+    assert "(1 of which could not be made)" in told
 
 
 def test_what_a_run_leaves(report: Path) -> None:

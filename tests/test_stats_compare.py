@@ -234,7 +234,7 @@ def test_what_is_compared_is_what_both_have_in_any_order() -> None:
         (cells[cells.method == "base"], "no cells of method 'better'; the table holds base"),
         (cells[cells.method == "better"], "no cells of method 'base'"),
         (cells[(cells.method == "base") | (cells.budget < 4)], "different budgets"),
-        (cells.assign(score=cells.score.where(cells.method == "base")), "share no graded cell"),
+        (cells.assign(score=cells.score.where(cells.method == "base")), "base and better share no graded cell"),
         (cells[cells.budget == 1], "at least two budgets"),
     ):
         with pytest.raises(DataError, match=says):

@@ -62,12 +62,13 @@ class ServerError(Exception):
         no_credit = _TELLS["credit"].search(told) or (_TELLS["quota"].search(told) and not limited)
         if status == 402 or (status in (400, 403, 429) and no_credit):
             return EndpointError(
-                f"the account behind {key_name} has no credit left at {url} ({words}); top it up and run again to go on"
+                f"the account of {key_name} has no credit left at {url} ({words}); top it up, run again"
             )
         if limited or status >= 500 or status in (408, 409, 425, 429):
             return RetryableError(words, limited=limited or status == 429, wait=self.wait)
+        refused = RequestFailed(f"the server refused the request: {words}")
         if status == 403 and _TELLS["flagged"].search(words):
-            return RequestFailed(f"the server refused the request: {words}")
+            return refused
         if status == 401 or (status == 400 and _TELLS["key"].search(told)):
             return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key")
         if _TELLS["model"].search(told) or (status in (403, 404) and "model" in words.lower()):
@@ -78,7 +79,7 @@ class ServerError(Exception):
             elsewhere = not self.own or _TELLS["address"].search(words)
             advice = "; is the address right, up to and including its /v1?" if elsewhere else ""
             return EndpointError(f"{url} answers {words}{advice}")
-        return RequestFailed(f"the server refused the request: {words}")
+        return refused
 
     def least_tokens(self) -> int:
         """The least number of output tokens that it asks for; 0 where it is about something else."""
@@ -130,9 +131,9 @@ def failure(error: Exception, begun: bool, redact: Callable[[str], str]) -> Exce
     if isinstance(cause, aiohttp.ServerTimeoutError | TimeoutError):
         return RetryableError("no connection in time (deadline `connect`)", unreachable=True)
     if isinstance(cause, aiohttp.ClientError | OSError):
-        refused = isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError)
-        what = "no connection could be made" if refused else "the connection broke before a reply came"
-        return RetryableError(what, unreachable=refused, lost=not refused)
+        if isinstance(cause, aiohttp.ClientConnectorError | ConnectionRefusedError):
+            return RetryableError("no connection could be made", unreachable=True)
+        return RetryableError("the connection broke before a reply came", lost=True)
     return RequestFailed(f"the request could not be sent ({type(error).__name__}: {one_line(str(error), redact)})")
 
 

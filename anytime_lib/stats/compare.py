@@ -156,15 +156,15 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
     shared = np.asarray(there.all(axis=0))
     quality = values[[methods.index(baseline), methods.index(treatment)]]
     seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
+    if np.isnan(seen).any(axis=0).all():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
     return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets)
 
 
 def paired(quality: Floats) -> Floats:
     """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
-    pair. DataError where nothing is paired."""
+    pair."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
-    if not shared.any():
-        raise DataError("the two share no graded cell, so nothing is paired")
     return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
 
 

@@ -125,7 +125,11 @@ def least_sufficient_budget(
             says = "no cell at the largest budget was graded, so no budget can be compared with it"
         elif budgets[least] == largest:
             possible = 1 - (1 - confidence_level) ** (1 / n)  # the least margin that so many problems could show
-            short = f"; so few problems cannot show a margin below {possible:.3f}" if possible >= margin else ""
+            short = (
+                f"; were losses rare and large, so few could show none below {possible:.3f}"
+                if possible >= margin
+                else ""
+            )
             says = f"no budget below {largest} was shown to lose less than {margin:g} {sure}{short} {size}"
         else:
             says = (

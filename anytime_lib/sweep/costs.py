@@ -137,9 +137,8 @@ class SpendLimit:
             self._reserved -= worst
             self.spent += self._cost(usage)
             if (billed := usage.get("completion_tokens") or 0) > 1.5 * max_tokens + 16:
-                if self._times == 1:
-                    words = "the server bills %d tokens for a reply of %d at most (reasoning may be billed apart)"
-                    log.warning(f"{words}; a cap on spending allows for as many from here on", billed, max_tokens)
+                if self._times == 1:  # said once
+                    log.warning("the server bills %d tokens for a reply of %d at most", billed, max_tokens)
                 self._times = max(self._times, min(billed / max_tokens, 4))  # a verdict's few say little of a trace's
             self._settled.set()
 

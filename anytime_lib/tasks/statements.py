@@ -62,19 +62,21 @@ LINK = (
 ASIDE = r"(?:,?\s+(?:then|therefore|thus|hence|so|(?:that\s+)?we\s+(?:seek|want|need)|I\s+(?:think|believe)),?(?=\s))"
 
 # Before a statement: "if the answer is", "I don't think the", "it is unlikely that the", "you might say the", "not".
-_NEGATED = r"(?:\b(?:not|never|no\s+longer|nobody|no\s+one|cannot|nicht)|n't)"
+_NEGATED = r"(?:\b(?:not(?!\s(?:hard|difficult))|never|no\s+longer|nobody|no\s+one|cannot|nicht)|n't)"
 _THAT = (
     r"(?:,?\s(?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether|to|for\sme|say|claim"
     r"|conclude|it|it's|is|be|la|le|die|der|el|a|o)){0,8}[\s*_\"'($]*$"
 )
 DOUBTED = re.compile(
-    r"(?i)(?:\b(?:if|when|whether|unless|until|suppos(?:e|ing)|assum(?:e|ing)|imagine|let's\s+say|(?<!no\s)doubt"
-    r"|doubtful|why|perhaps|maybe|possibl[ey]|unlikely|improbable|impossible|untrue|false|wrong|mistaken|incorrect"
-    r"|no\s+way|hope|rather\s+than|instead\s+of|nor|neither|si|wenn|falls|se|als|если|(?:might|could|may|would|people"
-    r"|some|others)\s+(?:think|say|believe|guess|expect))|(?:^|[.!?\n]\s{0,3})(?:is|are)"
+    r"(?i)(?:\b(?:if|when|whether|unless|until|suppos(?:e|ing)|assum(?:e|ing)|imagine|let's\s+say|doubtful"
+    r"|(?<!no\s)(?<!without\s)doubt|why|perhaps|maybe|possibl[ey]|unlikely|improbable|impossible|untrue|false|wrong"
+    r"|mistaken|incorrect|no\s+way|hope|tempt(?:ing|ed)|rather\s+than|instead\s+of|nor|neither|si|wenn|falls|se|als"
+    r"|если|(?:might|could|may|would|people|some|others)\s+(?:think|say|believe|guess|expect))"
+    r"|(?:^|[.!?\n]\s{0,3})(?:is|are)"
     rf"|{_NEGATED}(?:\s+(?:really|yet|at\s+all))?"
     r"(?:\s+(?:think|believe|say|mean|knows?|see|sure|certain|clear|true|convinced|the\s+case))?"
-    rf"|(?:{_NEGATED}|\b(?:no(?!\sdoubt)|hard|difficult|little|may|might|could))\b[^.!?;:\n]{{0,40}}\sthat){_THAT}"
+    rf"|(?:{_NEGATED}|\b(?:no(?!\sdoubt)|(?<!not\s)(?:hard|difficult)|may|might|could|unlikely|impossible"
+    rf"|wrong|suppose|assume))\b[^.!?;:\n]{{0,40}}\sthat){_THAT}"
     r"|(?:[如若]果?|假[设如設]|要是|[不没沒](?:认为|認為|相信|确定|確定|知道)?|为什么|怀疑|懷疑|也许|可能|或许|是否|并非|而非)"
     r"(?:最终|本题)?$"
 )
