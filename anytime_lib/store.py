@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 import yaml
@@ -28,7 +28,6 @@ from anytime_lib.redact import Redactor
 from anytime_lib.types import Problem, lock
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files(__package__) / "data/columns.yaml").read_text("utf-8"))
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
@@ -207,12 +206,12 @@ class Store(AbstractContextManager["Store"]):
             query = f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(rows[0]))})"
             self._write(lambda db: db.executemany(query, rows)).result()
 
-    def _write(self, job: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    def _write(self, job: Callable[[sqlite3.Connection], Any]) -> Future[Any]:
         """Have the one thread that writes do a job, in a transaction of its own."""
         if (writer := self._writer) is None:
             raise DataError(f"{str(self.path)!r} is open for reading only; {_ELSEWHERE}")
 
-        def commit() -> T:
+        def commit() -> Any:
             with _in_words(self.path, "write to"):
                 with writer as db:
                     db.execute("BEGIN IMMEDIATE")
@@ -234,21 +233,24 @@ def tidy(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _damaged(path: Path, read_only: bool) -> bool:
     """Does a file's size, or its first bytes, tell that only a part of it can be read? Then a warning or an error."""
-    beside = [Path(f"{path}-{name}") for name in ("wal", "journal")]  # what a killed process left, which mends it
-    if not path.is_file() or any(file.is_file() and file.stat().st_size for file in beside):
+
+    def alone() -> bool:  # without what a killed process left beside it, which mends it
+        return not any(at.is_file() and at.stat().st_size for at in map(Path, (f"{path}-wal", f"{path}-journal")))
+
+    if not path.is_file() or not alone():
         return False
     page, n_pages, mark = struct.unpack(">16xH10xI36xI", path.open("rb").read(72).ljust(72, b"\0"))
     size, why = path.stat().st_size, ""
     if size < page * n_pages:
         why = f"was cut short, to {size:,} bytes of {page * n_pages:,}: {_RESTORE}"
     elif mark == 1:
-        why = f"lacks its newest rows, which were in {path.name}-wal: put that back, or, to go on without them, "
-        why += f"run: sqlite3 {path.name} 'PRAGMA application_id=2'"
-    if why and read_only:
+        why = f"lacks its newest rows: put {path.name}-wal back, or go on by: sqlite3 FILE 'PRAGMA application_id=2'"
+    if why and alone():  # nor has somebody begun to write meanwhile
+        if not read_only:
+            raise DataError(f"the store {str(path)!r} {why}")
         log.warning("the store %s %s", path, why)
-    elif why:
-        raise DataError(f"the store {str(path)!r} {why}")
-    return bool(why)
+        return True
+    return False
 
 
 def _open(path: Path, journal: str = "", damaged: bool = False) -> sqlite3.Connection:
@@ -294,6 +296,5 @@ def _in_words(path: Path, what: str) -> Iterator[None]:
         yield
     except (sqlite3.Error, pd.errors.DatabaseError, json.JSONDecodeError, OSError) as error:
         cause = error.__cause__ if isinstance(error, pd.errors.DatabaseError) else error
-        code = 0 if isinstance(cause, OSError) else getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-        told = f"cannot {what} the store {str(path)!r} ({cause!s:.100})"
-        raise DataError(f"{told}: {_HINTS.get(code & 0xFF, _ELSEWHERE)}") from None
+        code = 0 if isinstance(cause, OSError) else getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        raise DataError(f"cannot {what} the store {path} ({cause!s:.100}): {_HINTS.get(code, _ELSEWHERE)}") from None

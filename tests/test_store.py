@@ -280,7 +280,7 @@ def test_a_store_that_lost_its_write_ahead_log_is_known(path: Path, capsys: pyte
             shutil.copy(path, copy)  # as a backup of the one file does
             with Store(copy, read_only=True) as lost:
                 assert lost.damaged
-            with refused(DataError, f"lacks its newest rows, which were in {copy.name}-wal"):
+            with refused(DataError, f"lacks its newest rows: put {copy.name}-wal back"):
                 Store(copy)
             store.put(**columns(str(n), "ok", 1))
         shutil.copy(path, copy)
