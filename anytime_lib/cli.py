@@ -102,9 +102,12 @@ def _run(asked: argparse.Namespace) -> None:
             missed = rows.row[rows.problem_id.isna()].tolist()
             print(f"{len(rows) - len(missed)} of {len(rows)} traces stored in {config.folder.resolve()}")
             for model, own in rows.dropna(subset="problem_id").groupby("model").score:
-                told = f"mean score {own.mean():.3f} of {own.count()} answers; {own.isna().sum()} traces have none"
+                told = f"mean score {own.mean():.3f} of {own.count()} answers; without one: {own.isna().sum()}"
                 print(f"{str(model) or 'traces'}: {told}")
-            print(f"rows that match no problem: {missed or 'none'}; now run the method `imported` in this run")
+            print(f"rows that match no problem: {missed or 'none'}")
+            place = f", source: {asked.source!r}, pool_source: none" if asked.source else ""
+            own = f"{{methods: [imported], n_problems: {rows.problem_id.nunique()}{place}}}"
+            print(f"now sweep a params file with `run: {asked.run}`, a model, and `tasks: {{{asked.task}: {own}}}`")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:
                 changed = regrade(store)

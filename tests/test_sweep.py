@@ -183,7 +183,11 @@ def test_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: 
 
 def test_the_command_line_says_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("modle: x\n", "utf-8")
-    for name, says in (("none", "No such file"), ("bad", "unknown parameter 'modle'; did you mean 'model'")):
+    for name, says in (
+        ("none", "No such file"),
+        ("bat", "mean 'bad.yaml'"),
+        ("bad", "parameter 'modle'; did you mean 'model'"),
+    ):
         assert main(["sweep", str(tmp_path / f"{name}.yaml")]) == 2
         told = capsys.readouterr().err
         assert says in told and told.count("\n") == 1

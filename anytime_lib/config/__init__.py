@@ -16,7 +16,7 @@ from pydantic import ValidationError, model_validator
 
 from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
 from anytime_lib.errors import ConfigError, nearest
-from anytime_lib.registry import load_method, load_task, task_name
+from anytime_lib.registry import load_method, load_task, method_names, task_name
 
 
 class RunConfig(Settings):
@@ -37,6 +37,8 @@ class RunConfig(Settings):
             if (n := self.n_samples * settings.n_problems) > 10**7:
                 raise ConfigError(f"n_samples times n_problems are {n:,} traces of every method; ask for fewer")
             for method in settings.options.keys() - {"simulated"}:
+                if method not in method_names():
+                    raise ConfigError(f"options: unknown {method!r}{nearest(method, [*method_names(), 'simulated'])}")
                 load_method(method, settings.options[method])
         return self
 
@@ -191,7 +193,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
                 raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, else '010'")
         found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}") from None
+        said = getattr(error, "strerror", None) or " ".join(str(error).split())
+        beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
+        near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
+        raise ConfigError(f"cannot read {str(path)!r}: {said}{near}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found

@@ -62,7 +62,7 @@ def price_of(model: str, endpoint: str, prices: str | None = None) -> Price | No
     """The price of a model (whose name may have a date or a provider's prefix) at an endpoint, by `load_prices`; None
     where it has none. The embedded model and the simulated respondent cost nothing."""
     if endpoint in ("embedded", "simulated"):
-        return Price("embedded", 0.0, 0.0, source="this machine")
+        return Price(endpoint, 0.0, 0.0, source="this machine")
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
     found = [price for price in load_prices(prices) if price.model in (name, name.rsplit("/", 1)[-1])]
     host = urlsplit(endpoint).hostname or ""
