@@ -50,7 +50,7 @@ class Backend(Protocol):
     def model(self) -> ModelName: ...
     def get(self, key: str) -> Row | None: ...
     async def complete(self, request: Request) -> Row: ...
-    async def tokenise(self, request: Request, text: str) -> Row: ...
+    async def tokenise(self, request: Request, text: str, billed: int) -> Row: ...
     async def hides_reasoning(self) -> bool: ...
 
 
@@ -150,9 +150,11 @@ class CachedClient:
         return self.backend.get(request.key)
 
     async def _tokenised(self, of: Sample, trace_key: str, row: Row) -> Row:
-        """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored."""
+        """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored,
+        unless nothing told how many there are: another server, or a file, may."""
         request = Request("tokens", of.task.name, of.method, {}, tokens_request(trace_key))
-        return self.backend.get(request.key) or await self.backend.tokenise(request, reasoning_of(row))
+        known = self.backend.get(request.key)
+        return known or await self.backend.tokenise(request, reasoning_of(row), expected_tokens(row))
 
 
 def tokens_request(trace_key: str) -> dict[str, Any]:

@@ -60,10 +60,11 @@ class LiveBackend:
             raise
         return asking.result()
 
-    async def tokenise(self, request: Request, text: str) -> Row:
+    async def tokenise(self, request: Request, text: str, billed: int) -> Row:
         pieces, by_file = await (await self._endpoint()).tokenize(text)
         ends = None if pieces is None else ends_of(pieces, text)
-        return await self._put(request, {"ends": ends, "by_file": by_file})
+        row = {"ends": ends, "by_file": by_file}
+        return row if ends is None and not billed else await self._put(request, row)
 
     async def hides_reasoning(self) -> bool:
         await self._endpoint()

@@ -76,7 +76,7 @@ class CountingBackend:
         text, ends = made_up_reply(cap)
         return Reply(about[:8] + text, "", "length", ends, first, completion_tokens=cap).to_json()
 
-    async def tokenise(self, request: Request, text: str) -> dict[str, Any]:
+    async def tokenise(self, request: Request, text: str, billed: int) -> dict[str, Any]:
         return {"ends": None}
 
     async def hides_reasoning(self) -> bool:
