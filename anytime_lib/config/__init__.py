@@ -193,10 +193,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
                 raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, else '010'")
         found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        said = getattr(error, "strerror", None) or " ".join(str(error).split())
         beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
         near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
-        raise ConfigError(f"cannot read {str(path)!r}: {said}{near}") from None
+        raise ConfigError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}{near}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found
