@@ -26,8 +26,8 @@ _ROW = re.compile(r"(?m)^[ \t]*\|([^|\n]*)(?:\|([^|\n]*))?\|[ \t]*$")  # of one 
 _ANSWER = re.compile(rf"(?i){LABEL}|(?<![^\W_])final(?=\s?(?:(?:result|value|number|integer|total)\b\W{{0,4}})?[:=])")
 _LINK = re.compile(
     r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
-    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:finale?\s*|akhir\s*|(?:result|value|number|integer|total)\b\W{{0,4}})?"
-    rf"(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
+    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:(?:finale?|correct[ae]|corrett?a|akhir)\s*"
+    rf"|(?:result|value|number|integer|total)\b\W{{0,4}})?(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
     rf"(?:,?\s*(?:{SURELY}|in fact|equal to|found to be|given by|it is)\b,?)?"
 )
 _HEADING = re.compile(r"(?i)(?:^|\n)[#*_ \t]*(?:final[*_ \t]+)?$")
@@ -49,7 +49,7 @@ _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\||,\s{0,9}[\"']\w{1,20}[\"']\s?:")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
 _CONTRAST = re.compile(
-    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not|nicht|pas|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*"
+    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not?|nicht|pas|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*"
     r"|[\s,]*而[不非]是?\s?\d+\s*"
 )
 _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")

@@ -64,29 +64,29 @@ SURELY = "therefore|thus|hence|then|clearly|simply|just|indeed|exactly|probably|
 ASIDE = r"(?:,?\s+(?:then|therefore|thus|hence|so|(?:that\s+)?we\s+(?:seek|want|need)|I\s+(?:think|believe)),?(?=\s))"
 
 # Before a statement: "if the answer is", "I don't think the", "it is unlikely that the", "you might say the", "not".
-_NEGATED = r"(?:\b(?:not(?!\s(?:hard|difficult))|never|no\s+longer|nobody|no\s+one|cannot|nicht)|n't)"
+_NEGATED = r"(?:\b(?:not(?!\s(?:hard|difficult))|never|no\s+longer|nobody|no\s+one|cannot|nicht|pas)|n't)"
 _THAT = (
     r"(?:,?\s(?:that|the|our|my|your|this|final|correct|right|best|true|only|if|why|whether|to|for\sme|say|claim"
     r"|conclude|it|it's|is|be|dass|que|la|le|die|der|ist|est|es|el|a|o|bonne|richtige|correcta)){0,8}[\s*_\"'($]*$"
 )
 _DOUBTED = re.compile(
     r"(?i)(?:\b(?:if|when|whether|unless|until|suppos(?:e|ing)|assum(?:e|ing)|imagine|let's\s+say"
-    r"|(?<!no\s)(?<!without\s)doubt|why|perhaps|maybe|possibl[ey]|no\s+way|hope|rather\s+than|instead\s+of|nor|neither"
-    r"|(?:doubtful|unlikely|improbable|impossible|untrue|false|wrong|mistaken|incorrect|tempt(?:ing|ed))(?!,(?!\sthat))"
+    r"|why|perhaps|maybe|possibl[ey]|no\s+way|hope|rather\s+than|instead\s+of|nor|neither|(?:(?<!no\s)(?<!without\s)doubt"
+    r"|doubtful|unlikely|improbable|impossible|untrue|false|wrong|mistaken|incorrect|tempt(?:ing|ed))(?!,(?!\sthat))"
     r"|partial|previous|initial|preliminary|intermediate|sample|example|si|wenn|falls|se|als|если|vielleicht"
     r"|möglicherweise|peut-être|quizás?|tal\svez|talvez|forse|(?:might|could|may|would|people|some|others)\s+(?:think|say|believe|guess|expect))"
     r"|(?:^|[.!?\n]\s{0,3})(?:is|are)"
     rf"|{_NEGATED}(?:\s+(?:really|yet|at\s+all))?"
     r"(?:\s+(?:think|believe|say|mean|knows?|see|sure|certain|clear|true|convinced|the\s+case))?"
     rf"|(?:{_NEGATED}|\b(?:no(?!\sdoubt)|(?<!not\s)(?:hard|difficult)|may|might|could|unlikely|impossible"
-    rf"|wrong|suppose|assume))\b[^.!?;:\n]{{0,40}}\sthat){_THAT}"
+    rf"|wrong|suppose|assume))\b[^.!?;:\n]{{0,40}}\s(?:that|que)){_THAT}"
     r"|(?:[如若]果?|假[设如設]|要是|[不没沒](?:认为|認為|相信|确定|確定|知道)?|为什么|怀疑|懷疑|也许|可能|或许|是否|并非|而非)"
     r"(?:最终|本题)?$"
 )
 _CONDITION = re.compile(  # "Si" may be silicon
     r"(?i)(?:^|[.!?\n])[\s*_>]{0,6}(?:(?:and|but|so|now|then|only|or|however),?\s){0,2}"
     r"(?:if(?!\s(?:we|you|I|one)\s(?!assume|suppose))|unless|suppos(?:e|ing)|wenn|falls"
-    r"|s[ie](?=\s[^.\n]*\b(?:la|el)\s(?:\w+\s)?$))\b(?:[^.!?\n]|\.(?=\d))*$"
+    r"|s[ie](?=\s[^.\n]*\b(?:la|el)\s(?:\w+\s)?$))\b(?:[^.!?;\n]|\.(?=\d))*$"
     r"|(?:^|[.!?,\n])\s?(?:如果|若|倘若|假[如设設]|要是)[^.!?\n]*$"
 )
 _LABELLED = re.compile(rf"(?i){LABEL}\s*{LINK}[\s:*_$(\[]*$")
@@ -103,7 +103,7 @@ def doubted(text: str, at: int, box: bool = False) -> bool:
 # After one: "is wrong" in the very next words, or "wait" and the like at the start of any later sentence.
 _WRONG = r"(?:wrong|incorrect|false|impossible|invalid|mistaken|not\s(?:right|correct|true|it\b|the\s(?:\w+\s)?answer))"
 RETRACTED = re.compile(
-    r"(?i)\A(?:[ ,;(*$}\])]{1,9}(?:only\s)?(?:if|unless|provided|wenn|falls)\b"
+    r"(?i)\A(?:[ ,;(*$}\])]{1,9}(?:only\s)?(?:if(?!\syou)|unless|provided|wenn|falls)\b"
     r"|[\s.,;!)$*\]}–—-]{0,9}+(?:\?|\((?:wrong|incorrect)\b"
     r"|(?:(?:oh|no|but|and|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
     rf"(?:that|this|which|it)?(?:(?:'s|\s?\bis|\swas|\sseems|\slooks)\s{_WRONG}|\s?(?:contradicts|violates)"
