@@ -125,9 +125,8 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     for match in statements[:MOST]:
         before = text[max(0, match.start() - WINDOW) : match.start()]
         marked = match.re is _MARK
-        if match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before):
-            continue
-        if doubted(text, match.start(), box=match[0] == "⟦"):
+        loose = match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before)
+        if loose or doubted(text, match.start(), box=match[0] == "⟦"):
             continue
         if marked:
             letter, end, negated = _marked(text, match, options)
