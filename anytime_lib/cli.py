@@ -137,7 +137,12 @@ def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
     if not path.is_file():
         raise DataError(f"there is no run at {path}; `anytime sweep` makes one")
     with Store(path, read_only) as store:
-        yield store
+        try:
+            yield store
+        except Exception as error:
+            if isinstance(error, AnytimeError) or not store.damaged:
+                raise
+            raise DataError("the store is damaged, as was said, and what is left does not fit together") from None
         if store.damaged:
             raise DataError("the store is damaged, as was said, so this may not be all that it held")
 

@@ -239,11 +239,11 @@ def _damaged(path: Path, read_only: bool) -> bool:
 
     if not path.is_file() or not alone():
         return False
-    page, n_pages, mark = struct.unpack(">16xH10xI36xI", path.open("rb").read(72).ljust(72, b"\0"))
-    size, why = path.stat().st_size, ""
-    if size < page * n_pages:
+    magic, page, n_pages, mark = struct.unpack(">16sH10xI36xI", path.open("rb").read(72).ljust(72, b"\0"))
+    size, why, ours = path.stat().st_size, "", magic == b"SQLite format 3\0"  # else SQLite will say what it is
+    if ours and size < page * n_pages:
         why = f"was cut short, to {size:,} bytes of {page * n_pages:,}: {_RESTORE}"
-    elif mark == 1:
+    elif ours and mark == 1:
         why = f"lacks its newest rows: put {path.name}-wal back, or go on by: sqlite3 FILE 'PRAGMA application_id=2'"
     if why and alone():  # nor has somebody begun to write meanwhile
         if not read_only:

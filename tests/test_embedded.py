@@ -295,6 +295,9 @@ def test_it_listens_on_loopback_only_and_outlives_ctrl_c_but_not_its_owner(embed
     assert httpx.get(f"{embedded.base_url}/models", headers={"Host": "localhost:1"}).status_code == 200
     for header in ({"Host": "evil.example"}, {"Host": "127.0.0.1.evil.example"}, {"Origin": "https://evil.example"}):
         assert httpx.get(f"{embedded.base_url}/models", headers=header).status_code == 403
+    with httpx.Client() as kept:  # nor does what was asked before on the same connection let a page in
+        assert kept.get(f"{embedded.base_url}/models").headers["Connection"] == "close"
+        assert kept.get(f"{embedded.base_url}/models", headers={"Host": "evil.example"}).status_code == 403
     command = [sys.executable, "-c", OWNER, str(embedded.gguf)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 HOST = "127.0.0.1"
 _NAMED = re.compile(rb"(?im)^(?:host|origin):[ \t]*(?:https?://)?(\[[^\]]*\]|[^:/\s]*)")
+_KEPT = re.compile(rb"(?im)^(?:proxy-)?(?:connection|keep-alive):.*\r\n")
 
 
 def main(gguf: str, alias: str, port: str, slots: str, context: str, owner: str) -> None:
@@ -66,7 +67,8 @@ async def _serve(inner: str, port: int, ready: int, owner: int) -> None:
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             else:
                 theirs, ours = await asyncio.open_unix_connection(inner)
-                ours.write(head)
+                # A connection is for one request: a browser would send those of any page on one that is kept open.
+                ours.write(_KEPT.sub(b"", head[:-2]) + b"Connection: close\r\n\r\n")
                 both = [asyncio.create_task(_copy(*ends)) for ends in ((reader, ours), (theirs, writer))]
                 await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
                 ours.close()

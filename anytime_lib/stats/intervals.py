@@ -83,13 +83,14 @@ def n_apart(values: Floats) -> int:
 def widen_few(
     ends: tuple[ArrayLike, ArrayLike], values: Floats, confidence_level: float = 0.95
 ) -> tuple[float, float, str]:
-    """The interval by resamples of a mean of (n,) problems' differences, each in [-1, 1], widened by Gaffke's bound
-    where fewer than `APART` of them differ from the rest: both ends, and what is to be said of them ("" if nothing)."""
-    low, high = (float(end) for end in np.asarray(ends, dtype=float))
+    """The interval by resamples of a mean of (n,) problems' differences, cut off at -1 and 1, and widened by Gaffke's
+    bound where fewer than `APART` of them differ from the rest: both ends, and what is to be said of them ("" if
+    nothing)."""
+    low, high = (float(np.clip(end, -1.0, 1.0)) for end in ends)
     if np.isnan(values).any() or (apart := n_apart(values)) >= APART:
         return low, high, ""
     level = (1 + confidence_level) / 2
-    low, high = min(low, -upper_bound(-values, level)), max(high, upper_bound(values, level))
+    low, high = min(low, max(-1.0, -upper_bound(-values, level))), max(high, min(1.0, upper_bound(values, level)))
     told = (
         "every problem differs alike" if not apart else f"only {apart} of {len(values)} problems differ from the rest"
     )

@@ -11,7 +11,7 @@ nothing, as it may be the third.
 import re
 from collections.abc import Sequence
 
-from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, MOST, RETRACTED, TEX, stated
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, LABEL, LINK, MOST, RETRACTED, SURELY, TEX, YET, doubted, stated
 
 WINDOW = 60  # characters; a statement is short, and looking no further keeps the time linear
 
@@ -26,9 +26,9 @@ _SPACE = re.compile(r"(?i)\\[,;: ]|\\q?quad\b|~|_(?=answer)")
 # Between statement and letter: brackets, and words that add nothing.
 _OPEN = r"[\s(\[⟦<>∴→]{0,16}+"
 _FILLER = (
-    r"(?:(?:the|options?|choice|letter|answer|by\s(?:process\sof\s)?elimination|therefore|thus|hence|clearly|definitely"
-    r"|most|likely|probably|indeed|actually|really|simply|just|only|still|now|then|so|it(?:'s|\s(?:is|must\sbe))"
-    r"|I\s(?:think|believe|guess)|la|el|die|(?-i:[ao])(?=[ ](?-i:[A-D])\b)"
+    rf"(?:(?:the|options?|choice|letter|answer|by\s(?:process\sof\s)?elimination|{SURELY}|definitely"
+    r"|most|only|still|now|so|it(?:'s|\s(?:is|must\sbe))|I\s(?:think|believe|guess)|la|el|die"
+    r"|(?-i:[ao])(?=[ ](?-i:[A-D])\b)|réponse|antwort|respuesta|risposta"
     rf"|opci[oó]n|opção|letra|lettre|lettera|buchstabe)\b,?:?{_OPEN}){{0,4}}+"
 )
 # A letter by itself; what follows it without a space in Chinese, Japanese or Korean is another word.
@@ -38,6 +38,7 @@ _MARK = re.compile(
     rf"""(?ix)
     (?P<box> ⟦ )
   | (?: {LABEL} | (?<!\w)(?:(?:correct|right|best|final|selected|chosen)\s(?:option|choice|letter|one)
+            |opci[oó]n\scorrecta|opção\scorreta|richtig(?=\sist\s)
             |my\s(?:choice|pick)|(?:choice|option|final|pick|selection|verdict|result|solution)(?=\s?[:=>]))(?!\w) )
       (?:\s(?:choice|option|letter|correct[ae]|corretta|correta|الصحيحة?)(?!\w))?
       (?:\s?\([^()\n]{{1,30}}\)(?=\s?[:=]))?
@@ -124,7 +125,8 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
     for match in statements[:MOST]:
         before = text[max(0, match.start() - WINDOW) : match.start()]
         marked = match.re is _MARK
-        if DOUBTED.search(before) or (match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before)):
+        loose = match["bare"] is not None and not (_OPENS if marked else _FRESH).search(before)
+        if loose or doubted(text, match.start(), box=match[0] == "⟦"):
             continue
         if marked:
             letter, end, negated = _marked(text, match, options)
@@ -135,7 +137,7 @@ def extract_choice(text: str, options: Sequence[str] | None = None) -> str | Non
         elif letter:
             first = _FIRST_OF_TWO.search(before)
             sound = len(letter) == 1 and letter not in taken_back and (not first or first[1].upper() == letter)
-            return letter if sound and not RETRACTED.search(text[end:]) else None
+            return letter if sound and not (RETRACTED.search(text[end:]) or YET.match(text, match.start())) else None
     return None if taken_back else _whole_reply(text, options)
 
 

@@ -8,7 +8,7 @@ from it: a later `The answer is 80 or 81` withdraws an earlier box. A box that i
 
 import re
 
-from anytime_lib.tasks.statements import ASIDE, BETWEEN, DOUBTED, LABEL, LINK, MOST, RETRACTED, TEX, stated
+from anytime_lib.tasks.statements import ASIDE, BETWEEN, LABEL, LINK, MOST, RETRACTED, SURELY, TEX, YET, doubted, stated
 
 WINDOW = 200  # characters; a statement is short, and looking no further keeps the time linear
 
@@ -26,10 +26,9 @@ _ROW = re.compile(r"(?m)^[ \t]*\|([^|\n]*)(?:\|([^|\n]*))?\|[ \t]*$")  # of one 
 _ANSWER = re.compile(rf"(?i){LABEL}|(?<![^\W_])final(?=\s?(?:(?:result|value|number|integer|total)\b\W{{0,4}})?[:=])")
 _LINK = re.compile(
     r"(?i)[*_`]{0,3}(?:\s+(?:to|for)\s+(?:the|this|our|your)\s+(?:problem|question))?"
-    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:finale?\s*|akhir\s*|(?:result|value|number|integer|total)\b\W{{0,4}})?"
-    rf"(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
-    r"(?:,?\s*(?:therefore|thus|hence|then|simply|just|indeed|clearly|exactly|probably|likely|actually|really|in fact"
-    r"|equal to|found to be|given by|it is)\b,?)?"
+    rf"{ASIDE}?(?:[\s*_`\"'}}]*(?:(?:finale?|correct[ae]|corrett?a|akhir)\s*"
+    rf"|(?:result|value|number|integer|total)\b\W{{0,4}})?(?::|=|(?<=\s)-(?=\s)|{LINK}(?:\s*:)?)|(?P<bare>[\s*_`]*))"
+    rf"(?:,?\s*(?:{SURELY}|in fact|equal to|found to be|given by|it is)\b,?)?"
 )
 _HEADING = re.compile(r"(?i)(?:^|\n)[#*_ \t]*(?:final[*_ \t]+)?$")
 _HEDGE = re.compile(
@@ -50,7 +49,7 @@ _LOOKS_NUMERIC = re.compile(r"[-+±.]{0,2}\d|\\[dt]?frac|\\sqrt")
 _END = re.compile(r"[!?\n]|\.(?!\d)|</|<\||,\s{0,9}[\"']\w{1,20}[\"']\s?:")
 _BECAUSE = re.compile(r"(?i)\b(?:since|because|as(?! well)|so(?! far)|where|which|given|by|using)\b")
 _CONTRAST = re.compile(
-    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*"
+    r"(?i)[\s,;(-]+(?:(?:and|but)\s+)?(?:not?|nicht|pas|rather\s+than|instead\s+of)\s+[\s({]*\d[\w\s]*[)}.\s]*"
     r"|[\s,]*而[不非]是?\s?\d+\s*"
 )
 _DENIED = re.compile(r"(?i)\b(?:wrong|incorrect|wait)\b")
@@ -61,8 +60,8 @@ _VALUE = re.compile(
     r"(?P<unit>(?:[^\W\d_]|[\s*,;\"'()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*)[\s,;(-]*"
 )
 _OPEN_ENDED = re.compile(
-    r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|though|however|maybe"
-    r"|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
+    r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|provided|wenn|falls"
+    r"|though|however|maybe|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
 )
 # What a box says before its number: "Sum =", "the remainder is".
 _NAMED = re.compile(r"(?i)[\s{]*(?:[a-z]+[\s{}]+){0,4}(?:[a-z]+[\s{}]*[:=]|(?:is|are|remainder|total)\b)(?=[\s{}]*\d)")
@@ -80,7 +79,7 @@ def extract_integer(text: str) -> int | None:
     text = _TAG.sub(lambda tag: "}" if tag[1] or tag[2] else "\\boxed{", text)
     text = _ROW.sub(lambda row: f"{row[1].rstrip(' :')}: {row[2]}" if row[2] else row[1], _RULE.sub("", text))
     found = [*_BOX.finditer(text)][-MOST:]
-    boxes = [box for box in found if not DOUBTED.search(text[max(0, box.start() - 60) : box.start()])]
+    boxes = [box for box in found if not doubted(text, box.start(), box=True)]
     end = boxes[-1].end() if boxes else -1
     for marker in reversed([*_ANSWER.finditer(text)][-MOST:]):
         at, value = _line(text, marker, end)
@@ -118,13 +117,13 @@ def _line(text: str, marker: re.Match[str], box_end: int) -> tuple[int, int | No
     sentence = _CONTRAST.sub(" ", rest[: stop.start()] if stop else rest)
     hedged = _HEDGE.match(sentence) and re.search(r"\d", sentence)
     states = _LOOKS_NUMERIC.match(sentence) or ("=" in sentence and _claim(sentence))
-    if not (hedged or (states and link.end() >= box_end)) or DOUBTED.search(before):
+    if not (hedged or (states and link.end() >= box_end)) or doubted(text, marker.start()):
         return -1, None
     if hedged:  # from the end of its sentence: `the answer is not \boxed{17}` withdraws that box too
         full_stop = _END.search(text, link.end())
         return full_stop.start() if full_stop else len(text), None
     after = rest[stop.start() :] + text[link.end() + WINDOW :] if stop else ""
-    if after.startswith(("?", "..")) or RETRACTED.search(after):
+    if after.startswith(("?", "..")) or RETRACTED.search(after) or YET.match(text, marker.start()):
         return link.end(), None
     # `Answer:` and below it `1. First, ...` begins a list: a number below the word must be alone on its line.
     if after.startswith(".") and "\n" in (bare or "") + gap and after[1:].partition("\n")[0].strip(" *)}]\"'"):

@@ -65,6 +65,7 @@ _UNASKED = re.compile(r"\b(?i:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+([^\W\d
 _COLUMN = re.compile(r"(?i)start|from|arriv|first|check|end|until|to\b|depart|last|leav|^\W*day\W*$")
 
 _OBJECT = re.compile(r"\{[^{}]*+\}")
+_FLIGHT = re.compile(r"""(?i)\{\s*["'](?:fly|flying|flight|travel|transfer|transport|move)\w{0,9}["']\s*:[^{}]*+\}""")
 _SAME_LIST = re.compile(r"""[\s,{}-]*(?:["']\w{1,20}["']\s*:\s*)?""")  # what may stand between two of its objects
 _PLACE = re.compile(
     r"""(?i)["']?\b(?:place|city|location|destination|town|name)["']?\s*:\s*(["'\[]?)(.{1,80}?)(?:\1|[\]},])"""
@@ -136,6 +137,9 @@ def _drafts(entries: Iterable[_Entry]) -> list[list[Stay]]:
     for e in entries:
         before = drafts[-1][-1] if drafts else Stay("", 0, -9)
         new = not drafts or e.group != group or (not e.group and (e.first == 1 or e.first < before.first))
+        there = {stay.city for stay in (drafts or [[]])[-1][-30:] if stay.first <= e.first <= stay.last}
+        if not e.group and 1 < e.first == e.last and there.issuperset(e.cities):
+            continue  # a note on a day of the plan
         flight = e.first == e.last and (e.flying or len({*e.cities}) > 1) and not (new and e.first == 1)
         if flight and not by_day:
             continue
@@ -164,7 +168,7 @@ def _entries(text: str) -> Iterator[_Entry]:
     for match in _OBJECT.finditer(text):
         days, place = _spans(match[0]), _PLACE.search(match[0])
         if days and place and (name := place[2].strip(" \"'")):
-            gap = text[at : match.start()]
+            gap = _FLIGHT.sub("", text[at : match.start()])
             group += not group or not _SAME_LIST.fullmatch(gap)
             yield from _lines(gap)
             cities = _cities(name) or [name]

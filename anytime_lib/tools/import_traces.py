@@ -154,6 +154,8 @@ def _texts(row: dict[str, Any], name: str, *roles: str) -> list[str]:
     if turns := [turn for turn in values if isinstance(turn, dict)]:
         of = [turn for turn in turns if turn.get("role", turn.get("from")) in (roles or ("assistant", "gpt", "model"))]
         values = [turn.get("content", turn.get("value")) for turn in of[-1:]]
+        if thought := [turn[key] for turn in of[-1:] for key in COLUMNS["reasoning"] if isinstance(turn.get(key), str)]:
+            values = [f"<think>{thought[0]}</think>{values[0] or ''}"]
     return [text for text in values if isinstance(text, str) and text.strip()]
 
 
