@@ -106,8 +106,8 @@ def _run(asked: argparse.Namespace) -> None:
                 print(f"{str(model) or 'traces'}: {told}")
             print(f"rows that match no problem: {missed or 'none'}")
             place = f", source: {asked.source!r}, pool_source: none" if asked.source else ""
-            own = f"{{methods: [imported], n_problems: {rows.problem_id.nunique()}{place}}}"
-            print(f"now sweep a params file with `run: {asked.run}`, a model, and `tasks: {{{asked.task}: {own}}}`")
+            told = f"{{methods: [imported], n_problems: {rows.problem_id.nunique()}{place}}}"
+            print(f"now sweep a params file with `run: {asked.run}`, a model, and `tasks: {{{asked.task}: {told}}}`")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:
                 changed = regrade(store)
