@@ -231,6 +231,8 @@ def test_recorded_traces_are_cut_and_answered_from(server: FakeServer, config: C
     assert import_traces(path, run, task).equals(found)  # nothing is stored twice
     cells = run_sweep(run, progress=False)
     assert len(cells) == 3 * 3 and set(cells.method) == {"imported"} and "error" in set(cells.status)
+    with Store(run.folder / "store.sqlite") as store:  # what nothing could count, another server may
+        assert "tokens" not in set(store.requests()["kind"])
     first = cells[(cells.problem_id == problems[0].id) & (cells["sample"] == 0)]
     assert first.tokens_used.tolist() == [2, 4, 5] and first.stopped_naturally.tolist() == [False, False, True]
     context = [r["messages"][-2]["content"] for r in server.requests]
