@@ -195,7 +195,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
         near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
-        raise ConfigError(f"cannot read {str(path)!r}: {' '.join(str(error).split())}{near}") from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(f"cannot read {str(path)!r}: {' '.join(why.split())}{near}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise ConfigError(f"{path} must hold parameters, one 'name: value' a line")
     return found
