@@ -43,6 +43,7 @@ class VarianceSplit:
     notes: tuple[str, ...] = ()
     pilot: Floats = field(repr=False, default_factory=lambda: np.zeros((2, 0, 0, 2)))
     budgets: tuple[int, ...] = (1, 2)
+    _widths: dict[tuple[int, int], float] = field(repr=False, compare=False, default_factory=dict)
 
     def detectable(self, n_problems: int, n_samples: int, *, at_most: bool = False) -> float:
         """The smallest true difference that so many problems and samples find (see `min_detectable_effect`), by the
@@ -61,6 +62,12 @@ class VarianceSplit:
     def wider(self, n_problems: int, n_samples: int) -> float:
         """How many times as wide as the noise of its traces an interval of that size is, because resamples choose other
         budgets: in a few studies of that size drawn from the pilot's whole problems; 1 of `raw`."""
+        size = n_problems, n_samples
+        if size not in self._widths:
+            self._widths[size] = self._drawn_width(*size)
+        return self._widths[size]
+
+    def _drawn_width(self, n_problems: int, n_samples: int) -> float:
         whole = self.pilot[:, ~np.isnan(self.pilot).any(axis=(0, 2, 3))]
         if "crossfit" not in self.estimand or n_samples < 2 or n_problems < 2 or whole.shape[1] < 2:
             return 1.0
