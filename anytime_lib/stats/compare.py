@@ -94,6 +94,7 @@ class Comparison:
         """What a reader should know before believing the figures."""
         if self.reason:
             return [self.reason]
+        few = self._ends()[1]
         lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
         how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
         end = "an arm is near an end of the scale, where intervals of differences of few problems miss more often"
@@ -101,7 +102,7 @@ class Comparison:
             "with so few problems a hint, no proof": self.n_problems < FEW,
             how: self.n_missing > 0,
             f"{self.n_left_out} cells left out that not both have": self.n_left_out > self.n_missing,
-            self._ends()[1]: bool(self._ends()[1]),
+            few: bool(few),
             end: self.near_limit,
             f"{lost:.1%} of the resamples have no value and were left out": 0 < lost < 1,
         }
@@ -206,7 +207,11 @@ def compare_arrays(
     """
     pairs = paired(quality)
     of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
-    value = float(np.diff(of(pairs, budgets))[0])
+
+    def difference(statistic: CurveStatistic) -> float:
+        return float(np.diff(statistic(pairs, budgets))[0])
+
+    value = difference(of)
     ends = [value]
     if lost.any():
         wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
@@ -218,16 +223,15 @@ def compare_arrays(
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n)
-    known = BESIDE if pairs.shape[2] > 1 else ("pooled", "raw")
-    curve, means = bootstrap.curve_of("raw")(pairs, budgets), index_of("raw")(pairs, budgets)
-    beside: dict[str, float] = {
-        o: float(np.diff(index_of(o)(pairs, budgets))[0]) for o in known if index_of(o).name != of.name
-    }
+    readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
+    beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
+    beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
+    means = readings["raw"](pairs, budgets)
     return Comparison(
         statistic=value,
         estimand=of.name,
         lower_is_better=of.lower_is_better,
-        beside={**beside, "final": float(curve[1, -1] - curve[0, -1])},
+        beside=beside,
         pvalue=float(np.maximum(bootstrap.sign_flip_pvalue(problem_curves(pairs, of.order), budgets, of, signs), by_t)),
         draws=draws,
         contributions=np.round(parts, 12),  # so that equal problems tie

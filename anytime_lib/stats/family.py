@@ -129,22 +129,19 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     if np.isnan(c.contributions).any():
         why = c.reason or "every budget must be held by two problems or more"
         return MarginResult(np.nan, False, f"{claim} less than {margin:g}: not shown ({why})")
+    bounded = not c.lower_is_better  # else nothing is known of the largest loss
+    few = bounded and n_apart(c.contributions) < APART
     pvalue, rare = 0.0, 0.0
     for sign in [-sign if c.lower_is_better else sign for sign in signs]:
         value = sign * (c.bounds.low if sign > 0 else c.bounds.high)
         losses = sign * (c.statistic - c.contributions) - value
-        found, bounded = one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems), not c.lower_is_better
-        if bounded and n_apart(losses) < APART:
-            found = max(found, bound_pvalue(losses, margin))
-        pvalue, rare = max(pvalue, found), max(rare, upper_bound(losses)) if bounded else np.nan
+        pvalue = max(pvalue, one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems))
+        pvalue = max(pvalue, bound_pvalue(losses, margin)) if few else pvalue
+        rare = max(rare, upper_bound(losses)) if bounded else rare
     holds = bool(pvalue < 0.05)
-    by = (
-        "t"
-        if n_apart(c.contributions) >= APART or c.lower_is_better
-        else "Gaffke's bound: too few problems differ for t"
-    )
+    by = "Gaffke's bound: too few problems differ for t" if few else "t"
     said = f"{'shown' if holds else 'not shown'} at alpha = 0.05 by {by} (p = {pvalue:.3g})"
-    if not np.isnan(rare):
+    if bounded:
         said += f"; were losses rare and large, no less than {rare:.3f} could be shown (Gaffke's bound)"
     return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
 
