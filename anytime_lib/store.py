@@ -15,20 +15,18 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import Redactor
-from anytime_lib.types import Problem, lock
+from anytime_lib.types import Problem, lock, packaged
 
 log = logging.getLogger(__name__)
-COLUMNS: dict[str, dict[str, list[str]]] = yaml.safe_load((files(__package__) / "data/columns.yaml").read_text("utf-8"))
+COLUMNS: dict[str, dict[str, list[str]]] = packaged("columns.yaml")
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
 CELL_KEY = CELL_COLUMNS[:7]

@@ -13,9 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any, Literal
 
+import yaml
 from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
@@ -180,6 +182,11 @@ def assert_disjoint(
 def cache_folder() -> Path:
     """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
     return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
+
+
+def packaged(name: str) -> Any:
+    """What a YAML file among the package's own data holds."""
+    return yaml.safe_load((files("anytime_lib") / "data" / name).read_text("utf-8"))
 
 
 @contextmanager

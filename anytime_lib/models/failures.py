@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any
 
 import aiohttp
 import openai
-import yaml
 
 from anytime_lib.errors import EndpointError, RequestFailed
+from anytime_lib.types import packaged
 
-DIALECTS: dict[str, Any] = yaml.safe_load((files("anytime_lib") / "data" / "dialects.yaml").read_text("utf-8"))
+DIALECTS: dict[str, Any] = packaged("dialects.yaml")
 """How servers say what the API leaves open."""
 _TELLS = {name: re.compile(pattern, re.I) for name, pattern in DIALECTS["errors"].items()}
 

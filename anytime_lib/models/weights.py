@@ -18,18 +18,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import httpx
 import huggingface_hub
-import yaml
 from huggingface_hub.utils import WeakFileLock
 from tqdm import tqdm
 
 from anytime_lib.errors import DataError
-from anytime_lib.types import cache_folder
+from anytime_lib.types import cache_folder, packaged
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Weights:
     packages: list[str]
 
 
-_ROWS = yaml.safe_load((files("anytime_lib") / "data" / "weights.yaml").read_text("utf-8"))
+_ROWS = packaged("weights.yaml")
 WEIGHTS: dict[str, Weights] = {name: Weights(**row) for name, row in _ROWS.items()}
 """The embedded models by name; `embedded` means the first."""
 PATIENCE = 10.0

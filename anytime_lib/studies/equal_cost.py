@@ -5,12 +5,10 @@ the pool. So methods are compared at equal reasoning budget, and at equal total 
 server counted them). Retries count in the preparation, not in what a problem costs.
 """
 
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
@@ -19,6 +17,7 @@ from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.stats.compare import both_arrays, paired
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
+from anytime_lib.types import packaged
 
 AXES = {
     "budget": "equal reasoning budget",
@@ -122,4 +121,4 @@ def _reached(curve: Floats, x: Floats, quality: float) -> float:
 def published() -> pd.DataFrame:
     """What the paper reports (arXiv 2601.11038), in percent: model, method, measure (`final` quality, Anytime `index`,
     or a gain, in words), and a column per task and for all of them, `overall`."""
-    return pd.DataFrame(yaml.safe_load((files("anytime_lib") / "data" / "published.yaml").read_text("utf-8")))
+    return pd.DataFrame(packaged("published.yaml"))

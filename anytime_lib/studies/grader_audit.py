@@ -4,13 +4,11 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from anytime_lib.errors import DataError
 from anytime_lib.registry import load_task, task_names
@@ -20,7 +18,7 @@ from anytime_lib.tasks import trip
 from anytime_lib.tasks.choices import extract_choice
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.trip_problem import plan_of, write_plan
-from anytime_lib.types import Problem, shown
+from anytime_lib.types import Problem, packaged, shown
 
 LABELS = ("right", "wrong", "none")
 """What a person may say of an answer: it is right, it is wrong, or it states none."""
@@ -40,7 +38,7 @@ EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
 def extraction_matrix(task: str) -> pd.DataFrame:
     """One row per adversarial response of a task: response, why, must_read (None: nothing), then a column per
     `EXTRACTORS` with what it read."""
-    cases = yaml.safe_load((files("anytime_lib") / "data" / "adversarial.yaml").read_text("utf-8"))[task]
+    cases = packaged("adversarial.yaml")[task]
     matrix = pd.DataFrame(cases, dtype=object)[["response", "why", "read"]].rename(columns={"read": "must_read"})
     for name, extract in EXTRACTORS[task].items():
         matrix[name] = pd.Series(map(extract, matrix.response), dtype=object)

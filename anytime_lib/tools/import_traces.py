@@ -13,12 +13,10 @@ import re
 import unicodedata
 from difflib import SequenceMatcher
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import pandas as pd
-import yaml
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, ValidationError
 
 from anytime_lib.config import RunConfig
@@ -29,10 +27,11 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.tasks.said import split_thinking
+from anytime_lib.types import packaged
 
 log = logging.getLogger(__name__)
 
-COLUMNS: dict[str, list[str]] = yaml.safe_load((files("anytime_lib") / "data" / "traces.yaml").read_text("utf-8"))
+COLUMNS: dict[str, list[str]] = packaged("traces.yaml")
 """What a text is -> the columns that may hold it."""
 # It may be a number, which tables write as 4.0, or a plan in JSON.
 Name = Annotated[str, BeforeValidator(lambda value: f"{value:.15g}" if isinstance(value, float) else str(value))]
