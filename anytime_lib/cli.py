@@ -22,6 +22,7 @@ from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.explain import explain
+from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
 
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     found.add_argument("--source", help="where the task's problems are; problems of our own by default")
     found.add_argument("--run", default="run", help="the run they go into: its name or folder")
     command("grade", "grade a run's stored answers again; no model is called", run=run)
+    command("report", "write one page to read the run's traces and answers by, explorer.html", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain", "which field made a request a new one", key=key, run=run)
     found = command("export", "write a run's tables for others", run=run, folder="where to write")
@@ -113,6 +115,10 @@ def _run(asked: argparse.Namespace) -> None:
                 changed = regrade(store)
             _show(changed)
             print(f"{len(changed)} grades changed")
+        case "report":
+            config = _config(asked.run)
+            with _store(config):
+                print(explore(config).resolve())
         case "explain":
             with _store(_config(asked.run)) as store:
                 print(explain(store, asked.key))
