@@ -195,6 +195,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
+        beside = beside or list(map(str, Path("params").glob("*.yaml")))
         near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(f"cannot read {str(path)!r}: {' '.join(why.split())}{near}") from None
