@@ -1,4 +1,4 @@
-"""What does a newcomer meet? Commands and objects that explain themselves, a look at the machine, pages that are true."""
+"""What does a newcomer meet? Commands and objects that explain themselves, a look at the machine, true pages."""
 
 import re
 import shlex

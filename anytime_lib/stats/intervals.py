@@ -27,6 +27,14 @@ class Interval(NamedTuple):
     high: float
 
 
+def spoken(value: float, low: float, high: float, *, sign: str = "+") -> str:
+    """A number and its interval as text, to two significant digits of half the interval's width (three decimals where
+    it has none): `+0.31 [+0.20, +0.42]`, `1,240 [980, 1,500]`. With `sign=""` no plus is written."""
+    half = (high - low) / 2
+    places = 3 if not half > 0 or not np.isfinite(half) else int(np.clip(1 - np.floor(np.log10(half)), 0, 4))
+    return f"{value:{sign},.{places}f} [{low:{sign},.{places}f}, {high:{sign},.{places}f}]"
+
+
 def interval(draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95) -> tuple[Floats, Floats]:
     """The two-sided interval of one or many statistics of n problems: (R, ...) draws (NaN are left out) and the (...)
     value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone."""
