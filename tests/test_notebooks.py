@@ -16,6 +16,7 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from conftest import needs_browser
 from fake_server import FakeServer, say_something
 
 from anytime_lib.report import _execute
@@ -202,27 +203,6 @@ def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
     assert "00_tour.ipynb: no answer from http://127.0.0.1:9/v1" in done.stderr
     done = anytime_run(tmp_path, SMALL | {"outputs": written(tmp_path, SMALL)})  # a file
     assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
-
-
-CHROME = shutil.which("chromium") and shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not CHROME, reason="chromium and chromedriver are not installed")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    profile = tmp_path_factory.mktemp("profile")
-    switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
-    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    found = webdriver.Chrome(options=options, service=service)
-    yield found
-    found.quit()
 
 
 @needs_browser
