@@ -36,6 +36,9 @@ def refused(kind: type[Exception], says: str) -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The notebooks first: they take longest, so that of two workers one has them and the other all else."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
 
 
@@ -73,13 +76,11 @@ def config(server: FakeServer, tmp_path: Path) -> Config:
     return lambda **settings: RunConfig(**(plain | settings))
 
 
-CHROME = shutil.which("chromium") and shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not CHROME, reason="chromium and chromedriver are not installed")
-
-
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A headless Chromium that keeps what pages log."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("chromium and chromedriver are not installed")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
-from conftest import Config, needs_browser
+from conftest import Config
 from fake_gpqa import OFFICIAL, official
 from fake_server import FakeServer, say_something
 
@@ -97,21 +97,17 @@ def test_in_a_notebook_it_is_a_frame_without_rights_or_a_link(page: Path) -> Non
 
 @pytest.fixture
 def opened(page: Path, browser: Any) -> Open:
-    """Opens the explorer at a view."""
+    """Opens the explorer at a view, or at its link."""
 
-    def at(width: int = 1200, **view: Any) -> Any:
+    def at(link: str = "", width: int = 1200, **view: Any) -> Any:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        return fresh(browser, f"{page.as_uri()}#{urlencode(view)}")
+        browser.get("about:blank")  # else only what follows the # would change
+        browser.get(link or f"{page.as_uri()}#{urlencode(view)}")
+        until(browser, lambda: browser.execute_script("return 'ready' in document.documentElement.dataset"))
+        return browser
 
     return at
-
-
-def fresh(browser: Any, url: str) -> Any:
-    browser.get("about:blank")  # else only what follows the # would change
-    browser.get(url)
-    until(browser, lambda: browser.execute_script("return 'ready' in document.documentElement.dataset"))
-    return browser
 
 
 def until(browser: Any, true: Callable[[], Any]) -> None:
@@ -128,8 +124,6 @@ def choose(browser: Any, id: str, value: str) -> None:
     browser.find_element("css selector", f'#{id} option[value="{value}"]').click()
 
 
-@needs_browser
-@pytest.mark.browser
 def test_from_the_map_to_a_trace_by_click_and_by_key(opened: Open) -> None:
     read = opened(task="gpqa", method="base")
     read.find_element("css selector", "#heat a").click()
@@ -146,20 +140,16 @@ def test_from_the_map_to_a_trace_by_click_and_by_key(opened: Open) -> None:
     until(read, lambda: text_of(read, "output") == "5 tokens")
 
 
-@needs_browser
-@pytest.mark.browser
 def test_two_methods_side_by_side_have_a_link(page: Path, opened: Open) -> None:
     problem = cells_of(page, "gpqa").problem_id[0]
     read = opened(task="gpqa", problem=problem, method="base", sample=1, budget=500)
     choose(read, "beside", "direct")
     until(read, lambda: text_of(read, ".panes h2") == "base\ndirect")
-    fresh(read, read.current_url)
+    opened(read.current_url)
     assert re.findall("Answer: (.)", text_of(read, ".answer")) == ["B", "A"] and text_of(read, "output") == "500 tokens"
     assert "No reasoning" in text_of(read, ".panes section:last-child h3")
 
 
-@needs_browser
-@pytest.mark.browser
 def test_filters_and_points_lead_to_samples(page: Path, opened: Open) -> None:
     own = cells_of(page, "gpqa").pivot(index=["problem_id", "sample"], columns="budget", values="correct").astype(bool)
     lost = int((own[2] & ~own[500]).sum())
@@ -172,8 +162,6 @@ def test_filters_and_points_lead_to_samples(page: Path, opened: Open) -> None:
     until(read, lambda: text_of(read, "#samples [role=status]") == f"{lost} sample{'s' * (lost > 1)} of base")
 
 
-@needs_browser
-@pytest.mark.browser
 def test_what_a_model_wrote_is_text_and_what_nobody_sees_is_shown(page: Path, opened: Open) -> None:
     read = opened(task="gpqa", problem=cells_of(page, "gpqa").problem_id[0], method="base", budget=500)
     assert f"{MARKUP} U+202EgnorwU+2066" in text_of(read, ".answer") and "onerror=" in text_of(read, ".trace")
@@ -181,14 +169,12 @@ def test_what_a_model_wrote_is_text_and_what_nobody_sees_is_shown(page: Path, op
     assert not [entry for entry in read.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-@needs_browser
-@pytest.mark.browser
 def test_a_trip_shows_what_it_violates_and_fits_a_phone(page: Path, opened: Open) -> None:
     trip = cells_of(page, "natural_plan_trip").iloc[0]
-    read = opened(375, task=trip.task, problem=trip.problem_id, method="base", beside="direct")
+    read = opened(width=375, task=trip.task, problem=trip.problem_id, method="base", beside="direct")
     assert "not visited" in text_of(read, ".trip") and read.find_elements("css selector", ".stay")
     kept, total = map(int, re.findall(r"\d+", text_of(read, ".panes section:first-child .wishes + details summary")))
     assert text_of(read, ".panes section:first-child .wishes").count("✗ violated") == total - kept > 0
     assert kept / total == pytest.approx(trip.score)
-    for view in (read, opened(375, task=trip.task)):
+    for view in (read, opened(width=375, task=trip.task)):
         assert view.execute_script("return document.documentElement.scrollWidth") == 375

@@ -16,7 +16,6 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
-from conftest import needs_browser
 from fake_server import FakeServer, say_something
 
 from anytime_lib.report import _execute
@@ -205,8 +204,6 @@ def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
 
 
-@needs_browser
-@pytest.mark.browser
 def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     browser.get(report.as_uri())
     assert "Anytime reasoning" in browser.title
@@ -228,8 +225,6 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     assert not severe, severe
 
 
-@needs_browser
-@pytest.mark.browser
 def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     owned = "document.title='owned'"
     hostile = f'</pre></div><script>{owned}</script><img src=x onerror="{owned}"> Answer: A'

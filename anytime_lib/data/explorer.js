@@ -9,7 +9,7 @@ const SVG = "http://www.w3.org/2000/svg";
 function filled(node, given, children) {
   for (const [name, value] of Object.entries(given)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
+    else if (value === true) node.setAttribute(name, name.startsWith("aria-") ? "true" : "");
     else if (value !== false && value != null) node.setAttribute(name, value);
   }
   return holding(node, children);
@@ -18,6 +18,7 @@ function holding(node, children) {
   node.replaceChildren(...[children].flat(Infinity).filter((child) => child != null && child !== false));
   return node;
 }
+const current = (a, yes) => (yes ? a.setAttribute("aria-current", "true") : a.removeAttribute("aria-current"));
 const h = (tag, given = {}, ...children) => filled(document.createElement(tag), given, children);
 const s = (tag, given = {}, ...children) => filled(document.createElementNS(SVG, tag), given, children);
 
@@ -26,6 +27,7 @@ const CONTROL = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200
 const nameOf = (control) => "U+" + control.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
 
 function said(text) {
+  if (!CONTROL.test(text)) return [String(text)];
   return String(text).split(new RegExp(`(${CONTROL.source})`, "u")).map((part) =>
     CONTROL.test(part) ? h("span", { class: "control", title: "an invisible control character" }, nameOf(part)) : part);
 }
@@ -334,7 +336,7 @@ async function trace() {
     slider.setAttribute("aria-valuetext", at);
     output.textContent = at;
     status.textContent = plain(arms.map((method) => `${method}: ${MARKS[cellAt(method, now.budget)?.mark]?.[1] ?? "no answer"}`).join("; "));
-    for (const a of dial.querySelectorAll("td a")) a.toggleAttribute("aria-current", Number(a.parentNode.dataset.budget) === now.budget);
+    for (const a of dial.querySelectorAll("td a")) current(a, Number(a.parentNode.dataset.budget) === now.budget);
     for (const of of panes) of.show(now.budget);
   }
 
@@ -379,7 +381,7 @@ function pane(method, told, pick) {
     const box = reasoning.querySelector(".trace");
     for (const part of reasoning.querySelectorAll("[data-from]")) part.classList.toggle("beyond", part.dataset.from >= row[1] && row[1] < box.dataset.length);
     for (const a of reasoning.querySelectorAll(".at")) {
-      a.toggleAttribute("aria-current", Number(a.dataset.budget) === budget);
+      current(a, Number(a.dataset.budget) === budget);
       if (Number(a.dataset.budget) === budget) box.scrollTop = a.offsetTop - box.clientHeight / 2;
     }
   }
@@ -408,7 +410,7 @@ function answered(cell, row, told) {
 }
 
 function reasoned(own, number, told, pick) {
-  const { text, prompt } = told.traces[number];
+  const { text, prompt, mode } = told.traces[number];
   const words = told.strings[text];
   const sharing = own.filter((cell) => told.cells[cell.place]?.[0] === number);
   const parts = [];
@@ -424,13 +426,14 @@ function reasoned(own, number, told, pick) {
   const size = prompt.reduce((sum, [, text_]) => sum + told.strings[text_].length, 0);
   const turns = prompt.map(([role, text_]) => [h("h3", {}, said(role)), h("div", { class: "text", dir: "auto" }, said(told.strings[text_]))]);
   return [
-    h("h3", {}, words ? "The reasoning, with the budgets along it" : "No reasoning: the answer was asked for at once"),
+    h("h3", {}, words ? "The reasoning, with the budgets along it" : prompt.length ? "No reasoning: the answer was asked for at once" : "Nothing is stored of the reasoning"),
     words && h("p", { class: "soft" },
       data.searching.includes(sharing[0].method) && "Shown is the trace that this answer was forced from; the method may have written others. ",
+      mode === "proportional" && "The server told no token boundaries: budgets are placed in proportion to the text. ",
       sharing.length < own.length && "At other budgets the answer comes from another trace, which is shown there."),
     words && h("div", { class: "text trace", dir: "auto", tabindex: 0, role: "region", "aria-label": "The reasoning", "data-length": words.length }, parts),
     !words && h("div", { class: "trace hidden", "data-length": 0 }),
-    h("details", { class: "prompt" }, h("summary", {}, `The whole prompt: ${plural(prompt.length, "message")}, ${plural(size, "character")}${prompt.length > 1 ? "; examples come first, the question last" : ""}`), turns),
+    prompt.length > 0 && h("details", { class: "prompt" }, h("summary", {}, `The whole prompt: ${plural(prompt.length, "message")}, ${plural(size, "character")}${prompt.length > 1 ? "; examples come first, the question last" : ""}`), turns),
   ];
 }
 
@@ -505,9 +508,10 @@ async function draw() {
 document.addEventListener("click", (event) => {
   const a = event.target.closest?.("a");
   const to = a?.getAttribute("href");
-  if (!to?.startsWith("#") || to === "#main" || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  if (!to?.startsWith("#") || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  location.hash = to;
+  if (to === "#main") document.getElementById("main").focus();
+  else location.hash = to;
 });
 addEventListener("hashchange", draw);
 let width = innerWidth;
@@ -518,7 +522,7 @@ addEventListener("resize", () => { if (innerWidth !== width && now.problem < 0) 
     data = await unpacked("cells");
     prepare();
     await draw();
-    document.documentElement.dataset.ready = "";
+    document.documentElement.dataset.ready = Math.round(performance.now()); // milliseconds since it was asked for
   } catch (error) {
     const old = typeof DecompressionStream === "undefined" && "This browser is too old for the page: it cannot unpack gzip (DecompressionStream). Any of 2023 can.";
     document.getElementById("main").replaceChildren(h("p", { role: "alert" }, old || `The page could not be drawn: ${error.message}`));

@@ -11,7 +11,7 @@ import html
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,17 @@ from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept
 from anytime_lib.types import Message, Problem, replace_file
 
-NUMBERS = ("sample", "budget", "score", "correct", "tokens_used", "answer_tokens", "prompt_tokens", "stopped_naturally")
+NUMBERS = (
+    "problem",
+    "sample",
+    "budget",
+    "score",
+    "correct",
+    "tokens_used",
+    "answer_tokens",
+    "prompt_tokens",
+    "stopped_naturally",
+)
 """Columns of the cells that the page has as they are."""
 
 
@@ -53,14 +63,15 @@ def explore(run: RunConfig | str | Path, path: str | Path | None = None) -> Path
         cells = store.cells()
         if cells.empty:
             raise DataError(f"{store.path} holds no answers yet, so there is nothing to explore; `anytime sweep` asks")
-        problems = {(p.task, p.id): p for p in store.problems()}
-        known = cells[["task", "problem_id"]].drop_duplicates()
-        order = [problems[task, id] for task, id in known.itertuples(index=False)]
-        texts, blocks = _Texts(store, [*problems.values()]), {"cells": _packed(_index(run, store, cells, order))}
+        problems, public = {(p.task, p.id): p for p in store.problems()}, Gate(store).public
+        places, names = pd.factorize(pd.MultiIndex.from_frame(cells[["task", "problem_id"]]))
+        order, texts = [problems[name] for name in names], _Texts(store, [*problems.values()])
+        told = _index(run, store, cells.assign(problem=places))
+        told["problems"] = [[p.task, p.id, p.level, p.task in public] for p in order]
+        blocks = {"cells": _packed(told)}
         for number, problem in enumerate(order):
-            if texts.shown(problem):
-                own = cells[(cells.task == problem.task) & (cells.problem_id == problem.id)]
-                blocks[f"texts-{number}"] = _packed(texts.of(problem, own))
+            if problem.task in public:  # no problem of its task is private: examples in prompts may be any of them
+                blocks[f"texts-{number}"] = _packed(texts.of(problem, cells[places == number]))
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("explorer.html.jinja")
     parts = {name: (files("anytime_lib") / "data" / f"explorer.{name}").read_text("utf-8") for name in ("js", "css")}
     hashes = {name: base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for name, part in parts.items()}
@@ -89,19 +100,15 @@ def _packed(value: Any) -> str:
     return base64.b64encode(gzip.compress(text.encode("ascii"), 6, mtime=0)).decode()
 
 
-def _index(run: RunConfig, store: Store, cells: pd.DataFrame, problems: list[Problem]) -> dict[str, Any]:
+def _index(run: RunConfig, store: Store, cells: pd.DataFrame) -> dict[str, Any]:
     """All that is shown without a text: the curves, and the cells column by column, names as numbers."""
     from matplotlib.colors import to_hex
 
     from anytime_lib.plots.style import colours_of
 
     curves = anytime_curve(cells).drop(columns="order").assign(raw=anytime_curve(cells, "raw").quality)
-    places = {(p.task, p.id): number for number, p in enumerate(problems)}
-    gate = Gate(store)
     told: dict[str, Any] = {"label": run.label, "curves": json.loads(curves.to_json(orient="records"))}
-    told["problems"] = [[p.task, p.id, p.level, p.task in gate.public] for p in problems]
     columns: dict[str, Any] = {name: cells[name] for name in NUMBERS}
-    columns["problem"] = pd.Series(map(places.__getitem__, zip(cells.task, cells.problem_id, strict=True)))
     columns["echoed"] = cells.answer_key.map(echoes(store)).fillna(False).astype(bool)
     columns["dollars"] = _dollars(run, store, cells)
     for name in ("run", "model", "method", "status"):
@@ -138,60 +145,57 @@ class _Texts:
     """The texts behind a run's cells, as the page holds them."""
 
     def __init__(self, store: Store, problems: list[Problem]) -> None:
-        self._store, self._public = store, Gate(store).public
-        self._private = [p.text for p in problems if p.metadata.get("private")]
-
-    def shown(self, problem: Problem) -> bool:
-        """Whether a problem's texts may be in the page: no problem of its task is private, for examples may be any."""
-        return problem.task in self._public
+        self._store, self._private = store, [p.text for p in problems if p.metadata.get("private")]
+        self._row, self._trace = lru_cache(8)(store.get), lru_cache(8)(partial(stored_trace, store))  # cells share them
 
     def of(self, problem: Problem, cells: pd.DataFrame) -> dict[str, Any]:
         """A problem's texts. `strings` has each once, elsewhere their numbers stand; `traces` are what answers were
         forced from (see `_behind`); `cells`, in the order of the table: [trace, UTF-16 units of it that were given,
-        answer, grader's reason, the trip that the answer plans]."""
+        answer, grader's reason, the trip that the answer plans], or null where a prompt quotes a private problem."""
         numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))
         traces: dict[tuple[Any, ...], dict[str, Any]] = {}
         rows, trip = list[list[Any] | None](), problem.task == TRIP
-        kept = cache(lambda text: trip_kept(problem, text))
+        kept = cache(partial(trip_kept, problem))
         for cell in cells.astype(object).where(cells.notna(), None).to_dict("records"):
-            reply = self._store.get(cell["answer_key"]) if cell["answer_key"] else None
-            text, given, messages = self._behind(cell)
+            text, given, messages, mode = self._behind(cell)
             if any(hidden in message["content"] for hidden in self._private for message in messages):
-                rows.append(None)  # its examples are of another task, which is private
+                rows.append(None)
                 continue
             turns = [[m["role"], numbers[m["content"]]] for m in messages]
-            place = (numbers[text], *(number for _, number in turns))
+            place = (numbers[text], mode, *(number for _, number in turns))
             if place not in traces:
-                traces[place] = {"number": len(traces), "text": place[0], "prompt": turns}
+                traces[place] = {"number": len(traces), "text": place[0], "prompt": turns, "mode": mode}
+            reply = self._row(cell["answer_key"]) if cell["answer_key"] else None
             answer = reply["text"] if reply else ""
             row = [traces[place]["number"], len(given.encode("utf-16-le", "surrogatepass")) // 2]
-            row += [numbers[answer], numbers[cell["detail"] or ""], kept(answer) if trip and reply else None]
-            rows.append(row)
+            rows.append(
+                [*row, numbers[answer], numbers[cell["detail"] or ""], kept(answer) if trip and reply else None]
+            )
         told = {"text": problem.text, "gold": problem.gold, "asked": trip_asked(problem) if trip else None}
         return told | {"strings": [*numbers], "traces": [*traces.values()], "cells": rows}
 
-    def _behind(self, cell: Mapping[Any, Any]) -> tuple[str, str, list[Message]]:
-        """A whole reasoning, what of it was given back to force the cell's answer, and the messages before it.
+    def _behind(self, cell: Mapping[Any, Any]) -> tuple[str, str, list[Message], str]:
+        """A whole reasoning, what of it was given back to force the cell's answer, the messages before it, and where
+        its token boundaries come from.
 
         Of a method that asks as it goes, the request of the answer tells what was given; where that is no beginning
         of a stored trace (thoughts are joined), it stands for the whole.
         """
-        store, key = self._store, cell["trace_key"]
-        row = store.get(key) if key else None
+        key, row = cell["trace_key"], self._row(cell["trace_key"]) if cell["trace_key"] else None
         whole = reasoning_of(row) if row else ""
-        asked = store.request(cell["answer_key"]) if cell["answer_key"] else None
-        if row and (_prompted(cell["method"]) or asked is None):
-            messages = (store.request(key) or {}).get("messages", [])
+        if row and (_prompted(cell["method"]) or not cell["answer_key"]):
             try:
-                trace = stored_trace(store, key)
-                return trace.text, cut(trace.text, trace.ends, int(cell["tokens_used"])), messages
+                trace = self._trace(key)
+                given = cut(trace.text, trace.ends, int(cell["tokens_used"]))
+                return trace.text, given, trace.messages, trace.token_mode
             except AnytimeError:  # it was run for this budget alone, and is given whole
-                return whole, whole, messages
-        turns: list[Message] = asked["messages"] if asked else []
+                return whole, whole, (self._store.request(key) or {}).get("messages", []), "usage"
+        asked = (self._store.request(cell["answer_key"]) if cell["answer_key"] else None) or {}
+        turns: list[Message] = asked.get("messages", [])
         if not cell["tokens_used"] or len(turns) < 2:
-            return "", "", turns
-        if asked and asked.get("prefill"):
+            return "", "", turns, "usage"
+        if asked.get("prefill"):
             given, turns = turns[-1]["content"].removesuffix(prompt("prefill")).rstrip(), turns[:-1]
         else:
             given, turns = turns[-2]["content"], turns[:-2]
-        return whole if whole.startswith(given) else given, given, turns
+        return whole if whole.startswith(given) else given, given, turns, "usage"
