@@ -54,16 +54,16 @@ def test_the_doctor_says_what_is_there_and_what_to_do(
     (tmp_path / "models" / weights.WEIGHTS["smollm2-135m"].file).touch()
     assert main(["doctor", SIMULATED]) == 0
     told = capsys.readouterr().out
-    assert "ok  weights of smollm2-135m: here\n--  weights of qwen2.5-coder-0.5b: not here yet: 491 MB" in told
+    assert "ok  weights of smollm2-135m: here\n--  weights of qwen2.5-coder-0.5b: not here yet; 491 MB" in told
     assert "ok  endpoint: none is needed" in told and "--  hub: https" in told and "NOT" not in told
     params = tmp_path / "p.yaml"
     params.write_text("{model: m, base_url: 'http://127.0.0.1:9/v1', api_key_env: XAI_API_KEY, "
-                      "tasks: {aime: {source: none.jsonl, pool_source: 'hub#2024'}}}", "utf-8")  # fmt: skip
+                      "tasks: {aime: {source: none.jsonl}}}", "utf-8")  # fmt: skip
     assert main(["doctor", str(params)]) == 2
     out, err = capsys.readouterr()
     assert "NOT endpoint: no answer from http://127.0.0.1:9/v1" in out and "ok  key XAI_API_KEY: set\n" in out
-    assert "NOT data of aime: cannot read none.jsonl" in out and "NOT hub" in out and "0123456789" not in out + err
-    assert err == "anytime: to be mended before such a run: endpoint, data of aime, hub\n"
+    assert "NOT data of aime: cannot read none.jsonl" in out and "0123456789" not in out + err
+    assert err == "anytime: to be mended before such a run: endpoint, data of aime\n"
 
 
 def test_objects_say_what_they_hold_and_escape_it() -> None:
