@@ -37,6 +37,10 @@ CAVEATS = {
     "finds a truth that is known; they say nothing about any model.",
 }
 """What must be said beside the numbers of a model whose name begins so."""
+DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
+{%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
+{{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}"""
+"""nbconvert's page, and the alternative text of each figure, which it leaves out."""
 
 
 def caveat(model: str) -> str:
@@ -90,9 +94,9 @@ def _write_page(notebook: Path) -> None:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
-    page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(notebook))
+    exporter = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="", raw_template=DESCRIBED)
+    page, _ = exporter.from_filename(str(notebook))
     notebook.with_suffix(".html").write_text(page, encoding="utf-8")
 
 
