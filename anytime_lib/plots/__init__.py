@@ -1,0 +1,28 @@
+"""What do curves, costs, differences and studies look like? Functions of tables that return a matplotlib figure."""
+
+from anytime_lib.plots.curves import plot_accounts, plot_curves, plot_differences, plot_trace
+from anytime_lib.plots.studies import (
+    plot_accuracy,
+    plot_bias,
+    plot_detectable,
+    plot_margins,
+    plot_power,
+    plot_rates,
+    plot_variants,
+)
+from anytime_lib.plots.style import save
+
+__all__ = [
+    "plot_accounts",
+    "plot_accuracy",
+    "plot_bias",
+    "plot_curves",
+    "plot_detectable",
+    "plot_differences",
+    "plot_margins",
+    "plot_power",
+    "plot_rates",
+    "plot_trace",
+    "plot_variants",
+    "save",
+]

@@ -1,0 +1,112 @@
+"""What do the studies of a run look like: sensitivity, power, judge, maximum? Functions of tables giving figures."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from anytime_lib.plots.style import BLUE, RED, THIN, budget_axis, finish, forest, lines, panels
+
+
+def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: float) -> Figure:
+    """The same difference read in every way: a panel for each heading and its rows of `difference_variants`, with what
+    counts as no difference (up to the margin) shaded."""
+    named = {heading: t.set_index(t.choice + ": " + t.variant) for heading, t in tables.items()}
+    rows = list(dict.fromkeys(name for table in named.values() for name in table.index))
+    figure, axes = panels(len(tables), width=2.6, height=0.9 + 0.2 * len(rows), extra=2.2)
+    for ax, (heading, table) in zip(axes, named.items(), strict=True):
+        shown = table.rename(columns={"difference": "value"}).reindex(rows)
+        excludes = (shown.low > 0) | (shown.high < 0)
+        forest(ax, shown.mask(excludes), rows, BLUE, "interval holds zero")
+        forest(ax, shown.where(excludes), rows, RED, "interval excludes zero")
+        ax.axvline(0, **THIN)
+        ax.axvspan(-margin, margin, color="0.5", alpha=0.1, linewidth=0, label=f"within the margin of {margin:g}")
+        ax.set_title(heading, fontsize=9)
+    return finish(figure, axes, x="difference in index (0 to 1)", y="", title=title)
+
+
+def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
+    """Power against the number of problems, a line for each number of samples (rows of `power_table`), with the 95 %
+    interval of the simulation."""
+    figure, (ax,) = panels()
+    half, first = 1.96 * table.standard_error, table.iloc[0]
+    table = table.assign(low=table.power - half, high=table.power + half)
+    lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
+    ax.axhline(0.8, **THIN)
+    budget_axis(ax, table.n_problems.unique())
+    ax.set_ylim(0, 1.02)
+    title += f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
+    title += f"{first.n_simulations:,.0f} simulated studies a point"
+    return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
+
+
+def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
+    """The smallest difference found against what it costs (rows of `design_table`), a line for each number of samples;
+    in dollars where a price above zero is known, else in output tokens."""
+    figure, (ax,) = panels()
+    unit = "dollars" if (table.dollars > 0).all() else "tokens"
+    lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
+    ax.set_xscale("log")
+    ax.set_ylim(bottom=0)
+    x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
+    size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
+    title += f"\nsmallest true difference found with power .8, two-sided .05, {size}"
+    return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
+
+
+def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
+    """Judged against gold margin of every pair with a verdict, the attempt that the judge prefers taken first."""
+    figure, (ax,) = panels(width=6.0, height=3.2)
+    known = comparisons.dropna(subset="margin")
+    margin = known.margin.astype(float)
+    gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
+    jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
+    ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
+    ax.axhline(0, **THIN)
+    title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
+    x = "judged margin (nats, averaged over both orders)"
+    return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
+
+
+def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
+    """The judge's accuracy at each checkpoint (rows of `audit`, with columns task and budget): a line for each task."""
+    figure, (ax,) = panels(width=6.0, height=3.2)
+    lines(ax, table, "task", x="budget", y="value")
+    ax.axhline(0.5, **THIN, label="coins")
+    budget_axis(ax, table.budget.unique())
+    title += f"\nintervals resample problems; n = {table.n.sum()} decisive pairs"
+    return finish(figure, [ax], x="attempts cut at (tokens, log scale)", y="share that gold agrees with", title=title)
+
+
+def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: str) -> Figure:
+    """The bias of every level of the maximum: a panel for each heading and its rows of `maximum_bias` at several values
+    of the column `along` (`n_samples`, `n_budgets`)."""
+    figure, axes = panels(len(tables), width=4.2, height=3.4)
+    for ax, (heading, table) in zip(axes, tables.items(), strict=True):
+        lines(ax, table, "order", x=along, y="bias")
+        ax.axhline(0, **THIN)
+        budget_axis(ax, table[along].unique())
+        ax.set_title(heading, fontsize=9)
+    first = next(iter(tables.values())).iloc[0]
+    title += f"\nbands: 95% over {first.n_repetitions:,} experiments of {first.n_problems} problems each"
+    return finish(figure, axes, x=x, y="index read less the true one (0 to 1)", title=title)
+
+
+def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
+    """Error rates of one study (rows of `error_rate_table`), by what was judged, against what is promised: measure ->
+    lowest and highest share allowed, shaded."""
+    at = ["world", "n", "K"]
+    wanted = table[table.measure.isin(promised)]
+    places = list(wanted[at].drop_duplicates().itertuples(index=False, name=None))
+    figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(places), extra=1.0, share=False)
+    names = [f"{world}, n={n} K={k}" for world, n, k in places]
+    for i, (ax, (measure, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
+        ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
+        for judged, colour in (("pooled", RED), ("crossfit", BLUE)):
+            part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
+            ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
+            ends["high"] = part.share + 1.96 * part.error
+            forest(ax, ends, [""] * len(names) if i % 3 else names, colour, f"{judged} judged, 95% interval")
+        ax.set_title(measure, fontsize=9)
+    return finish(figure, axes, x="share of experiments", y="", title=title)

@@ -1,0 +1,174 @@
+"""What do curves, indices, differences and costs show? Sentences read off the numbers, with their uncertainty."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from anytime_lib.index import ARM, Floats, mean_curve, quality_array
+from anytime_lib.readings.words import count, few, listed, size
+from anytime_lib.stats.bootstrap import CurveStatistic, curve_of, resampled
+from anytime_lib.stats.compare import Comparison, compare_arrays
+from anytime_lib.stats.estimate import band
+from anytime_lib.stats.family import Family, Member
+from anytime_lib.stats.intervals import spoken
+
+_LEVEL = CurveStatistic(lambda curve, _: curve[..., -1], "raw", "quality")
+
+
+def read_curves(
+    cells: pd.DataFrame, *, chance: float | None = None, confidence_level: float = 0.95, **settings: Any
+) -> str:
+    """Whether the curves of one (run, model, task), before the maximum, rise or fall from the smallest budget to the
+    largest, by when they have half of their final quality, and whether they change in the second half of the budgets.
+
+    A curve rises or falls if its change on the same traces stands after Holm's adjustment for all changes looked at.
+
+    Args:
+        chance: what guessing reaches; quality at the largest budget is set beside it.
+        settings: n_resamples (2,000), seed (0).
+    """
+    settings = {"n_resamples": 2_000, "seed": 0} | settings
+    arms = {str(method): arm for method, arm in cells.groupby("method", sort=False)}
+    budgets = sorted(map(int, cells.budget.unique()))
+    n, (first, middle, last) = cells.problem_id.nunique(), (budgets[0], budgets[len(budgets) // 2], budgets[-1])
+    about = f"{cells.task.iloc[0]} ({size(n, cells['sample'].nunique())})"
+    if first == last:
+        return f"{about}: there is one budget, so there is no curve to read."
+    changes: dict[Member, Comparison] = {}
+    for method, arm in arms.items():
+        for start in dict.fromkeys([first, middle]) if middle < last else [first]:
+            place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
+            changes[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
+    family = Family(changes, round(1 - confidence_level, 12))
+    whole, later, unknown = [], [], []
+    for (member, found), side in zip(changes.items(), family.directions, strict=True):
+        method = member.baseline
+        if np.isnan(found.statistic):
+            unknown.append(method)
+            continue
+        span = spoken(found.statistic, *found.confidence_interval())
+        if member.treatment == str(first):
+            half = f" and has half of its final quality {_half(arms[method], **settings)}" if side > 0 else ""
+            said = {1: f"{method} rises ({span}){half}", -1: f"{method} falls ({span})"}
+            whole.append(said.get(side, f"whether {method} rises or falls is undecided ({span})"))
+        else:
+            said = {1: f"{method} still rises ({span})", -1: f"{method} falls ({span})"}
+            later.append(said.get(side, f"no change of {method} is shown ({span})"))
+    if unknown:
+        whole.append(f"{listed(dict.fromkeys(unknown))} cannot be read, as some budget has no graded cell")
+    text = f"{about}, mean quality at {last:,} tokens less that at {first:,}: {'; '.join(whole)}."
+    text += f" From {middle:,} tokens on: {'; '.join(later)}." if later else ""
+    text += f" {_guessing(arms, chance, confidence_level=confidence_level, **settings)}" if chance is not None else ""
+    return text + few(n)
+
+
+def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Comparison:
+    """How much the quality of one arm changes from one budget to another, before any maximum, on the same traces."""
+    quality, _, budgets = quality_array(arm)
+    try:
+        ends = np.moveaxis(quality[..., [budgets.index(first), budgets.index(last)]], -1, 0)
+    except ValueError:
+        return Comparison(reason="a budget was not run")
+    if np.isnan(ends).any(axis=0).all():
+        return Comparison(reason="no trace is graded at both")
+    return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], _LEVEL, **settings)  # two flat curves
+
+
+def _half(arm: pd.DataFrame, **settings: Any) -> str:
+    """By which budget a rising curve has half of the quality it ends with, and where that lies in 95 % of resamples."""
+    quality, _, budgets = quality_array(arm)
+
+    def reached(curves: Floats) -> Floats:
+        return np.asarray(budgets)[(curves >= curves[..., -1:] / 2).argmax(axis=-1)]
+
+    draws = reached(resampled(quality[None], budgets, curve_of("raw"), **settings)[:, 0])
+    low, high = np.quantile(draws, [0.025, 0.975], method="inverted_cdf")
+    at = int(reached(mean_curve(quality, "raw")))
+    return f"by {at:,} tokens" + (f" [{int(low):,}, {int(high):,}]" if low < high else "")
+
+
+def _guessing(arms: dict[str, pd.DataFrame], chance: float, **settings: Any) -> str:
+    """On which side of guessing each arm ends, by its own interval."""
+    sides: dict[str, list[str]] = {}
+    for method, arm in arms.items():
+        end = band(arm[arm.budget == arm.budget.max()], order="raw", **settings).iloc[0]
+        side = "above" if end.low > chance else "below" if end.high < chance else "not told from"
+        sides.setdefault(side, []).append(method)
+    said = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {side}" for side, names in sides.items()]
+    return f"At the largest budget {'; '.join(said)} guessing ({chance:.2g})."
+
+
+def read_index(table: pd.DataFrame) -> str:
+    """The index of every arm in a table of `stats.estimate`, with its interval, and what to beware of in it."""
+    told: list[str] = []
+    notes: dict[str, list[str]] = {}
+    for task, part in table.groupby("task", sort=False):
+        each = []
+        for row in part.to_dict("records"):
+            if np.isnan(row["index"]):
+                each.append(f"{row['method']} none, as some budget has no graded cell")
+            elif np.isnan(row["low"]):
+                each.append(f"{row['method']} {row['index']:.3f} (no interval)")
+            else:
+                each.append(f"{row['method']} {spoken(row['index'], row['low'], row['high'], sign='')}")
+            if row["note"]:
+                notes.setdefault(row["note"], []).append(f"{row['method']} on {task}")
+        told.append(f"{task} ({size(int(part.n_problems.max()), int(part.n_samples.max()))}): {listed(each)}")
+    text = f"The Anytime Index, 0 to 1. {'. '.join(told)}."
+    text += "".join(f" {listed(arms)}: {note}." for note, arms in notes.items())
+    if table.groupby("task").method.nunique().max() > 1:
+        text += (
+            " Whether two methods differ is told by their paired difference, not by whether these intervals overlap."
+        )
+    return text + few(int(table.n_problems.min()))
+
+
+def read_accounts(table: pd.DataFrame, *, baseline: str = "base") -> str:
+    """What a problem costs at the largest budget by each method of one task, preparation shared by this run's problems,
+    and at which share of the baseline's tokens a method reaches the baseline's final quality (of
+    `studies.equal_cost.accounts`). Costs and shares are those of these cells, without an interval."""
+    curves = {str(method): part.sort_values("budget") for method, part in table.groupby("method", sort=False)}
+    base, told = curves.get(baseline), []
+    for method, curve in curves.items():
+        end = curve.iloc[-1]
+        text = f"{method} {end.total_all:,.0f} tokens"
+        if end.preparation:
+            share = end.preparation / end.n_problems
+            text += f" ({share:,.0f} of them its share of the {end.preparation:,.0f} spent on preparation)"
+        if base is not None and method != baseline:
+            goal, spent = base.best.iloc[-1], base.total_all.iloc[-1]
+            there = curve[curve.best >= goal - 1e-12]
+            how = f"at {there.total_all.iloc[0] / spent:.0%} of its tokens" if len(there) else "at no budget"
+            text += f", and reaches the final quality of {baseline} {how}"
+        told.append(text)
+    last, n = table.iloc[-1], int(table.n_problems.max())
+    return (
+        f"{last.task}: at the largest budget, {table.budget.max():,} tokens of reasoning, a problem costs in all "
+        f"{'; '.join(told)}. This describes these cells of {count(n, 'problem')}, without an interval."
+    )
+
+
+def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = "base") -> str:
+    """What each method has above the baseline at equal tokens, at the largest budget where that is known (of
+    `studies.equal_cost.gains`; `axis` names the account). It is described, not judged: the maximum is optimistic."""
+    told = []
+    for (task, method), part in table[table.axis == axis].groupby(["task", "method"], sort=False):
+        known = part.dropna(subset=["points", "low", "high"])
+        if known.empty:
+            told.append(f"{method} on {task} never costs what {baseline} does, so nothing can be set beside it")
+            continue
+        row = known.iloc[-1]
+        sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
+        side = "undecided" if row.low == row.high else sides  # resamples without spread find nothing
+        span = spoken(row.points, row.low, row.high)
+        told.append(f"{method} on {task} {span} points of 100 at {row.tokens:,.0f} tokens ({side})")
+    if not told:
+        return f"Nothing can be set beside {baseline} at equal tokens."
+    text = f"At equal tokens, against {baseline}, by the best so far: {'; '.join(told)}."
+    return text + " This is described; the difference in index is what is judged." + few(int(table.n_problems.min()))
+
+
+def read_differences(family: Family) -> str:
+    """Which differences of a family stand after Holm's adjustment, and how many are undecided."""
+    return family.summary()

@@ -1,0 +1,26 @@
+"""How are lists, counts and a small number of problems worded, alike in every reading?"""
+
+from collections.abc import Iterable
+
+from anytime_lib.stats.compare import FEW
+
+
+def listed(parts: Iterable[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *rest, last = parts
+    return f"{', '.join(rest)} and {last}" if rest else last
+
+
+def count(n: int, noun: str) -> str:
+    """`1 problem`, `2 problems`, `1,200 problems`."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def size(n_problems: int, n_samples: int) -> str:
+    """`n = 24 problems, N = 2 samples`."""
+    return f"n = {count(n_problems, 'problem')}, N = {count(n_samples, 'sample')}"
+
+
+def few(n_problems: int) -> str:
+    """A sentence to put behind a reading of fewer than `FEW` problems, with a space before it; else nothing."""
+    return f" With {count(n_problems, 'problem')} this is a hint, no proof." if n_problems < FEW else ""
