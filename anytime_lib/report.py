@@ -71,26 +71,27 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
         for page in pages:
             page.result()
     _write_report(config, settings, [notebook.stem for notebook in found], started)
-    with Store(folder / "store.sqlite", read_only=True) as store:
-        whole = not (store.requests().status != "ok").any()
-    noted.write_text(_made_from(found, settings, folder) if whole else "what failed is to be tried again", "utf-8")
+    noted.write_text(_made_from(found, settings, folder) or "what failed is to be tried again", "utf-8")
     return first
 
 
-def _made_from(notebooks: Sequence[Path], settings: dict[str, Any], folder: Path) -> str:
-    """A hash of all that a run's notebooks and report follow from, files that the settings name and the labels that a
-    reader wrote included. (The store is read at about 1 GB/s.)"""
-    named = [Path(text) for text in _texts(settings)]
-    files = [*notebooks, *sorted(Path(__file__).parent.rglob("*.*")), *named, folder / "store.sqlite"]
-    files += [folder / "labels.csv"]
+def _made_from(notebooks: Sequence[Path], settings: dict[str, Any], folder: Path) -> str | None:
+    """A hash of all that a run's notebooks and report follow from: notebooks, settings, files that these name, the
+    reader's labels, packages, requests and cells. None where a request failed, which is to be tried again."""
+    with Store(folder / "store.sqlite", read_only=True) as store:
+        requests, cells = store.requests(), store.cells()
+    stored = [int(pd.util.hash_pandas_object(table, index=False).sum()) for table in (requests, cells)]
+    files = [*notebooks, *Path(__file__).parent.rglob("*.*"), *_named(settings), folder / "labels.csv"]
     hashes = {str(path): sha256_of(path) for path in files if path.suffix != ".pyc" and path.is_file()}
-    data = os.environ.get("ANYTIME_BENCH_DATA", "")
-    return digest([hashes, settings, data, {name: version(name) for name in PACKAGES}])
+    about = [os.environ.get("ANYTIME_BENCH_DATA", ""), {name: version(name) for name in PACKAGES}]
+    return digest([hashes, settings, stored, about]) if (requests.status == "ok").all() else None
 
 
-def _texts(value: object) -> list[str]:
+def _named(value: object) -> list[Path]:
+    """The paths, of files or not, that the texts in a setting may be."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [value] if isinstance(value, str) else [text for part in inside for text in _texts(part)]
+    own = [Path(value)] if isinstance(value, str) and len(value) < 250 else []
+    return own + [path for part in inside for path in _named(part)]
 
 
 def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
