@@ -117,9 +117,7 @@ def read_index(table: pd.DataFrame) -> str:
     if bound:
         text += f" The interval of {listed(bound)} is by a bound that needs no spread: few problems tell."
     if table.groupby("task").method.nunique().max() > 1:
-        text += (
-            " Whether two methods differ is told by their paired difference, not by overlap of these intervals."
-        )
+        text += " Whether two methods differ is told by their paired difference, not by overlap of these intervals."
     return text + few(int(table.n_problems.min()))
 
 
