@@ -1,4 +1,4 @@
-"""How large a difference between two methods would be found?"""
+"""How large a difference would a study of some size find?"""
 
 import numpy as np
 from scipy import optimize
