@@ -49,7 +49,7 @@ def read_curves(
             continue
         span = spoken(found.statistic, *found.confidence_interval())
         if member.treatment == str(first):
-            half = f" and has half of its final quality {_half(arms[method], **settings)}" if side > 0 else ""
+            half = f" and has half of its final quality {half_of_final(arms[method], **settings)}" if side > 0 else ""
             said = {1: f"{method} rises ({span}){half}", -1: f"{method} falls ({span})"}
             whole.append(said.get(side, f"whether {method} rises or falls is undecided ({span})"))
         else:
@@ -75,7 +75,7 @@ def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compar
     return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], _LEVEL, **settings)  # two flat curves
 
 
-def _half(arm: pd.DataFrame, **settings: Any) -> str:
+def half_of_final(arm: pd.DataFrame, **settings: Any) -> str:
     """By which budget a rising curve has half of the quality it ends with, and where that lies in 95 % of resamples."""
     quality, _, budgets = quality_array(arm)
 

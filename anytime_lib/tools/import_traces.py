@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import unicodedata
+from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Validation
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.models.reply import Reply
+from anytime_lib.models.tokenizers import file_pieces, from_file
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
@@ -52,13 +54,16 @@ class Recorded(BaseModel):
 
 
 def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.DataFrame:
-    """Store the traces of a JSONL file in a config's run, matched to the problems of one task by id or text.
+    """Store the traces of a JSONL file (or a JSON list) in a config's run, matched to the problems of one task by id or
+    text.
 
     Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
     row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
     One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
-    billed; 0 where not told), score and status of what the model itself said (missing where it said nothing).
+    billed; else of the reasoning, by the config's `tokenizer_file`; 0 without one), answer_tokens (of what was said
+    after it, by that file; 0 without one), score and status of what the model itself said (missing where it said
+    nothing).
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path).expanduser())
     settings = config.task(task.name)
@@ -103,20 +108,30 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    return found[["row", "problem_id", "sample", "model", "tokens", "score", "status"]]
+    found["answer_tokens"] = 0
+    if file := config.endpoint.tokenizer_file:
+        by = from_file(file)
+        counted = [len(file_pieces(by, text)) for text in found.reasoning]
+        found["tokens"] = found.tokens.where(found.tokens > 0, counted)
+        apart = found.said.mask(found.said == found.reasoning, "")
+        found["answer_tokens"] = [len(file_pieces(by, text)) for text in apart]
+    return found[["row", "problem_id", "sample", "model", "tokens", "answer_tokens", "score", "status"]]
 
 
 def read_rows(path: Path) -> list[Recorded]:
-    """The traces of a JSONL file."""
+    """The traces of a JSONL file, or of a JSON file that is a list of them."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at the line ends of Unicode
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the traces {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
+    lines: list[Any] = text.split("\n")  # not at the line ends of Unicode
+    with suppress(ValueError, RecursionError):
+        lines = listed if isinstance(listed := json.loads(text), list) else lines
     rows = dict[int, dict[str, Any]]()
     for number, line in enumerate(lines, 1):
         try:
-            if line.strip():
-                row = json.loads(line)
+            if not isinstance(line, str) or line.strip():
+                row = json.loads(line) if isinstance(line, str) else line
                 rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
             raise DataError(f"row {number} of {path} is no JSON object") from None
@@ -125,6 +140,12 @@ def read_rows(path: Path) -> list[Recorded]:
     whole = ""  # the first column in which some reply has thinking
     for name in reversed(COLUMNS["reply"]):
         whole = name if any(split_thinking(text)[0] for r in rows.values() for text in _texts(r, name)) else whole
+    if plain := not whole and not any(_texts(r, name) for r in rows.values() for name in COLUMNS["reasoning"]):
+        replies = (name for name in COLUMNS["reply"] if name != "text" and any(_texts(r, name) for r in rows.values()))
+        if whole := next(replies, ""):
+            log.warning(
+                "%s: no reply has reasoning apart from its answer, so a whole reply is taken for both", path.name
+            )
     found = []
     for number, row in rows.items():
         apart = next(filter(None, (_texts(row, name) for name in COLUMNS["reasoning"])), [])
@@ -135,8 +156,9 @@ def read_rows(path: Path) -> list[Recorded]:
         beside = [name for name in COLUMNS["said"] if name in row and (apart or name not in (whole, "answer"))]
         for text in apart or _texts(row, whole):
             thought, said = split_thinking(text)  # one without tags, among others that have them, never ended
-            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said if thought else ""}
-            if not about["said"] and beside:
+            said = said if thought or plain else ""
+            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said}
+            if not said and beside:
                 about |= {"said": row[beside[0]], "said_in": beside[0]}
             try:
                 found.append(Recorded.model_validate(row | about))
