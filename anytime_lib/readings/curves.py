@@ -49,7 +49,7 @@ def read_curves(
             continue
         span = spoken(found.statistic, *found.confidence_interval())
         if member.treatment == str(first):
-            half = f" and has half of its final quality {half_of_final(arms[method], **settings)}" if side > 0 else ""
+            half = f" and has half of its final quality {_half(arms[method], **settings)}" if side > 0 else ""
             said = {1: f"{method} rises ({span}){half}", -1: f"{method} falls ({span})"}
             whole.append(said.get(side, f"whether {method} rises or falls is undecided ({span})"))
         else:
@@ -75,7 +75,7 @@ def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compar
     return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], _LEVEL, **settings)  # two flat curves
 
 
-def half_of_final(arm: pd.DataFrame, **settings: Any) -> str:
+def _half(arm: pd.DataFrame, **settings: Any) -> str:
     """By which budget a rising curve has half of the quality it ends with, and where that lies in 95 % of resamples."""
     quality, _, budgets = quality_array(arm)
 
@@ -86,6 +86,26 @@ def half_of_final(arm: pd.DataFrame, **settings: Any) -> str:
     low, high = np.quantile(draws, [0.025, 0.975], method="inverted_cdf")
     at = int(reached(mean_curve(quality, "raw")))
     return f"by {at:,} tokens" + (f" [{int(low):,}, {int(high):,}]" if low < high else "")
+
+
+def read_finished(cells: pd.DataFrame, *, confidence_level: float = 0.95, **settings: Any) -> str:
+    """How many recorded traces of each arm had ended by its largest budget, how good they are there, and by which
+    budget half of that was reached: a line for each arm of one task (of `tools.import_traces.finished_cells`).
+    `settings`: n_resamples (2,000), seed (0)."""
+    settings, told = {"n_resamples": 2_000, "seed": 0} | settings, []
+    for method, arm in cells.groupby("method", sort=False):
+        last = arm[arm.budget == arm.budget.max()]
+        end = band(last, order="raw", confidence_level=confidence_level, **settings).iloc[0]
+        text = (
+            f"{method}: by {end.budget:,} tokens {last.stopped_naturally.sum()} of {len(last)} traces had ended, and "
+        )
+        text += f"quality is {spoken(end.quality, end.low, end.high, sign='')}"
+        text += f", half of it reached {_half(arm, **settings)}" if end.low > 0 else ""
+        beyond = cells.budget[cells.budget > end.budget].min()
+        told.append(text + (f"; its recordings break off before {beyond:,.0f} tokens." if beyond > 0 else "."))
+    n = cells.problem_id.nunique()
+    about = f"{cells.task.iloc[0]} ({size(n, cells['sample'].nunique())}):{few(n)}"
+    return "\n".join([about, *told])
 
 
 def _guessing(arms: dict[str, pd.DataFrame], chance: float, **settings: Any) -> str:

@@ -1,4 +1,4 @@
-"""How does reasoning that others recorded get into a run?
+"""How does reasoning that others recorded get into a run, and how good was what it had finished by each budget?
 
 Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row names its
 problem, by `id` or `problem_id` or its text, and has the reasoning; it may have `tokens` (its length as billed; also
@@ -11,6 +11,7 @@ import json
 import logging
 import re
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cache
@@ -25,7 +26,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.models.reply import Reply
 from anytime_lib.models.tokenizers import file_pieces, from_file
 from anytime_lib.registry import load_task
-from anytime_lib.store import Store
+from anytime_lib.store import Store, tidy
 from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.tasks.said import split_thinking
@@ -88,6 +89,9 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         else:
             found.loc[own.index, "score"] = [grade.score for grade in grades]
             found.loc[own.index, "status"] = [grade.status for grade in grades]
+    by = from_file(file) if (file := config.endpoint.tokenizer_file) else None
+    apart = found.said.where(found.score.notna() & (found.said != found.reasoning), "")
+    answers, counted = ([len(file_pieces(by, text)) if by else 0 for text in of] for of in (apart, found.reasoning))
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -108,14 +112,31 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    found["answer_tokens"] = 0
-    if file := config.endpoint.tokenizer_file:
-        by = from_file(file)
-        counted = [len(file_pieces(by, text)) for text in found.reasoning]
-        found["tokens"] = found.tokens.where(found.tokens > 0, counted)
-        apart = found.said.mask(found.said == found.reasoning, "")
-        found["answer_tokens"] = [len(file_pieces(by, text)) for text in apart]
+    found["tokens"], found["answer_tokens"] = found.tokens.where(found.tokens > 0, counted), answers
     return found[["row", "problem_id", "sample", "model", "tokens", "answer_tokens", "score", "status"]]
+
+
+def finished_cells(traces: pd.DataFrame, budgets: Sequence[int], *, task: str, method: str) -> pd.DataFrame:
+    """The cells of imported traces as they would be without any model: a row per trace and budget, as `Store.cells` has
+    them. `method` names their curve: whose traces they are.
+
+    A trace that had ended within the budget, its answer included, scores what that answer scores; else it has answered
+    nothing by then (`empty`, score 0). Beyond the point where a recording broke off nobody knows (`error`, no score),
+    and budgets where that holds for more than one trace in twenty are left out: the rest are those that ended early.
+    DataError where nothing told a trace's length.
+    """
+    known = traces.dropna(subset="problem_id")
+    if n := int((known.tokens == 0).sum()):
+        why = f"of {n} of {len(known)} traces nothing tells how many tokens they have"
+        raise DataError(f"{method} on {task}: {why}; name the model's own tokenizer.json (`tokenizer_file`)")
+    cells = known.merge(pd.DataFrame({"budget": sorted(budgets)}), how="cross")
+    ended, length = cells.score.notna(), cells.tokens + cells.answer_tokens
+    finished, unknown = ended & (length <= cells.budget), ~ended & (length < cells.budget)
+    score, status = cells.score.where(finished, 0.0).mask(unknown), cells.status.where(finished, "empty")
+    cells = cells.assign(run="recorded", model="recorded by others", task=task, method=method, score=score)
+    cells["correct"], cells["status"] = (score == 1).astype("boolean").mask(unknown), status.mask(unknown, "error")
+    cells["tokens_used"], cells["stopped_naturally"] = length.clip(upper=cells.budget), finished
+    return tidy(cells[unknown.groupby(cells.budget).transform("mean") <= 0.05]).reset_index(drop=True)
 
 
 def read_rows(path: Path) -> list[Recorded]:
