@@ -1,4 +1,4 @@
-"""Is the difference between two methods more than chance, and how large a one would be found?
+"""Is the difference between two methods more than chance?
 
 What is judged is one declared number, the estimand. The running maximum of the pooled curve, which the index is by
 definition, favours flat and noisy curves, so a difference of pooled indices is described and not judged: between a flat
@@ -6,12 +6,11 @@ and a rising curve of equal index its 95 % interval lies on the wrong side of ze
 """
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy import optimize
-from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
@@ -27,7 +26,7 @@ BESIDE: tuple[Order, ...] = ("pooled", "crossfit", "raw")
 """What stands beside the judged difference, without intervals: nothing is concluded from it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The paired difference in the estimand, treatment minus baseline; NaN, with its reason, where there is none.
 
@@ -58,9 +57,19 @@ class Comparison:
     bounds: Interval = field(default_factory=lambda: Interval(np.nan, np.nan))
     near_limit: bool = False
     reason: str = ""
-    beside: dict[str, float] = field(repr=False, default_factory=dict)
-    draws: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
-    contributions: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
+    beside: dict[str, float] = field(default_factory=dict)
+    draws: Floats = field(default_factory=lambda: np.full(1, np.nan))
+    contributions: Floats = field(default_factory=lambda: np.full(1, np.nan))
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.summary()}>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
+        return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
 
     def confidence_interval(self) -> Interval:
         """The interval of the difference, widened where few problems differ (see `widen_few`)."""
@@ -104,7 +113,7 @@ class Comparison:
         few = self._ends()[1]
         lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
         how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
-        end = "an arm is near an end of the scale, where intervals of differences of few problems miss more often"
+        end = "near an end of the scale, as one of them is, intervals of few problems miss more often"
         found = {
             "with so few problems a hint, no proof": self.n_problems < FEW,
             how: self.n_missing > 0,
@@ -138,7 +147,7 @@ class Comparison:
             text += f"; alone it would be {words[self.direction]}, among so many it does not stand"
         elif bool(_side(ends)) != (self.pvalue < alpha):
             text += "; the interval and p do not agree, so nothing is concluded"
-        return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
+        return "; ".join([text, *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
@@ -188,9 +197,9 @@ def paired(quality: Floats) -> Floats:
 
 def compare(
     cells: pd.DataFrame,
-    *,
     baseline: str,
     treatment: str,
+    *,
     estimand: Estimand | CurveStatistic = "crossfit",
     **settings: Any,
 ) -> Comparison:
@@ -270,29 +279,3 @@ def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatist
     if estimand not in ("crossfit", "raw"):
         raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
     return index_of(estimand if n_samples > 1 else "raw")
-
-
-def min_detectable_effect(
-    n_problems: int, n_samples: int, *, sd_between: float = 0.1, sd_within: float = 0.35, wider: float = 1.0
-) -> float:
-    """The smallest true difference in the estimand that the paired t test (two-sided, .05) finds with a power of .8;
-    NaN for fewer than two problems, and where nothing varies or is known to. Source: Miller, "Adding Error Bars to
-    Evals" (arXiv 2411.00640), section 5.
-
-    The variance of a problem's difference is sd_between^2 (of the true one) + 2 sd_within^2 / n_samples (of what one
-    trace adds to the estimand, around its problem's mean); the defaults fit multiple choice. `wider`: how many times
-    as wide as that noise makes it the interval is (`crossfit`: somewhat, where problems and samples are few).
-    """
-    standard_error = float(np.sqrt((sd_between**2 + 2 * sd_within**2 / max(n_samples, 1)) / max(n_problems, 1)))
-    if n_problems < 2 or n_samples < 1 or not standard_error > 0:
-        return float("nan")
-    df = n_problems - 1
-    critical = wider * distributions.t.isf(0.05 / 2, df)
-    # The t statistic's power as a mean over its estimated spread: scipy's noncentral t gives NaN for few problems.
-    spread = np.sqrt(distributions.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
-
-    def lacking(shift: float) -> float:
-        found = distributions.norm.cdf(shift - critical * spread) + distributions.norm.cdf(-shift - critical * spread)
-        return float(found.mean()) - 0.8
-
-    return float(optimize.brentq(lacking, 0.0, 20.0 * critical)) * standard_error
