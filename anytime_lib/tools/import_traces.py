@@ -91,7 +91,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             found.loc[own.index, "status"] = [grade.status for grade in grades]
     by = from_file(file) if (file := config.endpoint.tokenizer_file) else None
     apart = found.said.where(found.score.notna() & (found.said != found.reasoning), "")
-    answers, counted = ([len(file_pieces(by, text)) if by else 0 for text in of] for of in (apart, found.reasoning))
+    after, counted = ([len(file_pieces(by, text)) if by else 0 for text in of] for of in (apart, found.reasoning))
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -112,7 +112,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    found["tokens"], found["answer_tokens"] = found.tokens.where(found.tokens > 0, counted), answers
+    found["tokens"], found["answer_tokens"] = found.tokens.where(found.tokens > 0, counted), after
     return found[["row", "problem_id", "sample", "model", "tokens", "answer_tokens", "score", "status"]]
 
 
