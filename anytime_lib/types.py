@@ -80,7 +80,7 @@ class Grade:
 
     def _repr_html_(self) -> str:
         right = "right" if self.correct else "not right"
-        return f"score <b>{self.score:.2f}</b>, {right}, status <code>{escape(self.status)}</code>{_pre(self.detail)}"
+        return f"score <b>{self.score:.2f}</b>, {right} ({escape(self.status)}){_pre(self.detail)}"
 
 
 @dataclass(frozen=True)

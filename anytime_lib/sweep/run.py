@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -96,27 +97,18 @@ async def _tell(bar: "tqdm[Any]", backend: LiveBackend) -> None:
         await asyncio.sleep(1)
 
 
-class _Output:
-    """Where a notebook's bar is written: one line of output, each time in the place of what it was."""
-
-    encoding = "utf-8"
-
-    def __init__(self, display: Callable[..., Any]) -> None:
-        self._show = partial(display, display_id=True)
-
-    def write(self, text: str) -> None:
-        if line := text.strip():
-            handle = self._show({"text/plain": line}, raw=True)
-            self._show = handle.update if handle else self._show
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-
 def _output() -> Any:
-    """Where a bar goes: in a kernel, to one line of the cell's output; else (None) to stderr."""
-    ipython = sys.modules.get("IPython")
-    return _Output(ipython.display.display) if ipython and hasattr(ipython.get_ipython(), "kernel") else None
+    """Where a bar goes: in a kernel, to a line of the cell's output, which is written anew; else (None) to stderr."""
+    ipython, shown = sys.modules.get("IPython"), list[Any]()
+    if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
+        return None
+
+    def write(text: str) -> None:
+        show = shown[0].update if shown else partial(ipython.display.display, display_id=True)
+        if handle := show({"text/plain": text.strip()}, raw=True) if text.strip() else None:
+            shown.append(handle)
+
+    return SimpleNamespace(write=write, flush=lambda: None, encoding="utf-8")
 
 
 async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
