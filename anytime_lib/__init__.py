@@ -15,10 +15,17 @@ from typing import Any
 _HOMES = {
     "AnytimeError": "errors",
     "Store": "store",
+    "audit_judge": "studies.judge_audit",
+    "ledger_table": "sweep.ledger",
     "make_task": "tasks.custom",
+    "measured": "report",
     "run_synthesis": "sweep.synthesis",
+    "settle": "studies.held_out",
+    "transcripts": "tools.transcripts",
     **dict.fromkeys(("Parameters", "RunConfig"), "config"),
+    **dict.fromkeys(("accounts", "gains", "published"), "studies.equal_cost"),
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
+    **dict.fromkeys(("compare", "compare_family", "estimate"), "stats"),
     **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
     **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),
 }

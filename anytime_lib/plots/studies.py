@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -55,22 +54,29 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
 
 
-def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
-    """Judged against gold margin of every pair with a verdict, the attempt that the judge prefers taken first."""
-    figure, (ax,) = panels(width=6.0, height=3.2)
-    known = comparisons.dropna(subset="margin")
-    margin = known.margin.astype(float)
-    gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
-    jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
-    ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
+def plot_verdicts(comparisons: pd.DataFrame, *, title: str) -> Figure:
+    """The judge's two verdicts on each pair, one in each order: where both name the same attempt (shaded), and where
+    both name the same place."""
+    figure, (ax,) = panels(width=6.0, height=3.6)
+    asked = comparisons.dropna(subset=["log_odds_ab", "log_odds_ba"])
+    ab, ba = asked.log_odds_ab.astype(float), asked.log_odds_ba.astype(float)
+    end = 1.15 * max(1.0, float(ab.abs().max()), float(ba.abs().max()))
+    ax.fill_between([0, end], -end, 0, color="0.5", alpha=0.12, linewidth=0, label="the same attempt in both orders")
+    ax.fill_between([-end, 0], 0, end, color="0.5", alpha=0.12, linewidth=0)
+    ax.scatter(ab, ba, s=18, alpha=0.6, color=BLUE)
     ax.axhline(0, **THIN)
-    title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
-    x = "judged margin (nats, averaged over both orders)"
-    return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
+    ax.axvline(0, **THIN)
+    for sign, place in ((1, "first"), (-1, "second")):
+        at = {"ha": "right" if sign > 0 else "left", "va": "top" if sign > 0 else "bottom"}
+        ax.text(sign * 0.97 * end, sign * 0.97 * end, f"the {place} place both times", fontsize=8, color="0.3", **at)
+    ax.set(xlim=(-end, end), ylim=(-end, end))
+    title += f"\n{len(asked)} pairs of attempts at {asked.problem_id.nunique()} problems"
+    x, y = "log odds of the one shown first (nats)", "the same, with the two swapped (nats)"
+    return finish(figure, [ax], x=x, y=y, title=title)
 
 
 def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
-    """The judge's accuracy at each checkpoint (rows of `audit`, with columns task and budget): a line for each task."""
+    """The judge's accuracy at each checkpoint (rows of `audit_judge`, with task and budget): a line for each task."""
     figure, (ax,) = panels(width=6.0, height=3.2)
     lines(ax, table, "task", x="budget", y="value")
     ax.axhline(0.5, **THIN, label="coins")
