@@ -67,8 +67,8 @@ def plot_verdicts(comparisons: pd.DataFrame, *, title: str) -> Figure:
     ax.axhline(0, **THIN)
     ax.axvline(0, **THIN)
     for sign, place in ((1, "first"), (-1, "second")):
-        at = {"ha": "right" if sign > 0 else "left", "va": "top" if sign > 0 else "bottom"}
-        ax.text(sign * 0.97 * end, sign * 0.97 * end, f"the {place} place both times", fontsize=8, color="0.3", **at)
+        ha, va, at = "right" if sign > 0 else "left", "top" if sign > 0 else "bottom", sign * 0.97 * end
+        ax.text(at, at, f"the {place} place both times", fontsize=8, color="0.3", ha=ha, va=va)
     ax.set(xlim=(-end, end), ylim=(-end, end))
     title += f"\n{len(asked)} pairs of attempts at {asked.problem_id.nunique()} problems"
     x, y = "log odds of the one shown first (nats)", "the same, with the two swapped (nats)"

@@ -20,7 +20,7 @@ _OWN = {
         "gpqa",
         "anytime_lib science v1",
     ): "These are questions of this package's own, with four options as GPQA has them; none is from GPQA",
-    ("natural_plan_trip", "none"): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
+    ("natural_plan_trip", "generated"): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
 }
 """What must be said of a task's problems: (task, their source) -> a sentence."""
 
@@ -36,9 +36,9 @@ def read_measured(table: pd.DataFrame) -> str:
     told = []
     for task, part in table.groupby("task", sort=False):
         row, missing = part.iloc[0], int(part.missing.sum())
-        text = f"{task} ({size(row.n, row.N)}, {count(row['T'], 'budget')} from {row.budgets} tokens): "
+        text = f"{task} ({size(int(row.n), int(row.N))}, {count(int(row['T']), 'budget')} from {row.budgets} tokens): "
         text += "every answer could be had" if not missing else f"{missing:,} of {part.cells.sum():,} answers failed"
         worst = part.read.min()
         text += f", and {'each of them' if not worst < 1 else f'of every method at least {worst:.1%}'} could be read."
-        told.append(f"{text} {_OWN.get((task, row.source), f'Source of the problems: {row.source}')}.")
+        told.append(f"{text} {_OWN.get((str(task), row.source), f'Source of the problems: {row.source}')}.")
     return "\n".join(told)

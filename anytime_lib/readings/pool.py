@@ -91,7 +91,7 @@ def read_pairs(table: pd.DataFrame) -> str:
 
 def read_judge(table: pd.DataFrame) -> str:
     """What is shown of the judge, and what is not, all measures together (of `studies.judge_audit.audit_judge`)."""
-    rows = list(table.dropna(subset="value").itertuples())
+    rows: list[Any] = list(table.dropna(subset="value").itertuples())
     enough = [row for row in rows if row.n_problems >= APART]
     shown = [row for row in enough if row.pvalue_holm < 0.05]
     told = [f"The judge {_measured(r)}: {'more' if r.value > r.chance else 'less'} than coins give." for r in shown]
@@ -116,9 +116,8 @@ def read_accuracy(table: pd.DataFrame) -> str:
     """At which checkpoints the judge's accuracy is told from coins (rows of `audit_judge`, with task and budget)."""
     told = []
     for task, part in table.dropna(subset="value").groupby("task", sort=False):
-        each = listed(
-            f"{row.value:.0%} of {count(row.n, 'pair')} at {row.budget:,} tokens" for row in part.itertuples()
-        )
+        rows: list[Any] = list(part.itertuples())
+        each = listed(f"{row.value:.0%} of {count(row.n, 'pair')} at {row.budget:,} tokens" for row in rows)
         adjusted = part.pvalue_holm * len(part)  # of all checkpoints, by Bonferroni
         stands = part.budget[(adjusted < 0.05) & (part.n_problems >= APART)]
         where = f"at {listed(f'{b:,}' for b in stands)} tokens alone" if len(stands) else "at no checkpoint"

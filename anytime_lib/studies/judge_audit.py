@@ -10,6 +10,7 @@ import pandas as pd
 
 from anytime_lib.index import Floats
 from anytime_lib.methods.synthesis import strengths
+from anytime_lib.stats.bootstrap import draw_weights
 from anytime_lib.stats.family import holm
 from anytime_lib.stats.intervals import bound_pvalue, interval, one_sided_pvalue, widen_near_limits
 
@@ -41,7 +42,7 @@ def audit_judge(
     note, pvalue_holm (of "it is what coins give", adjusted for the measures).
     """
     parts, rows = _parts(comparisons), []
-    weights = draw_weights(len(parts), n_resamples, np.random.default_rng(seed)) if len(parts) else None
+    weights = draw_weights(max(len(parts), 1), n_resamples, np.random.default_rng(seed))
     for name, chance in MEASURES.items():
         sums = parts[name].to_numpy()
         held = sums[:, 1] > 0
