@@ -39,6 +39,7 @@ def read_measured(table: pd.DataFrame) -> str:
         text = f"{task} ({size(int(row.n), int(row.N))}, {count(int(row['T']), 'budget')} from {row.budgets} tokens): "
         text += "every answer could be had" if not missing else f"{missing:,} of {part.cells.sum():,} answers failed"
         worst = part.read.min()
-        text += f", and {'each of them' if not worst < 1 else f'of every method at least {worst:.1%}'} could be read."
+        each = " or more of each method's" * (len(part) > 1)
+        text += f", and {f'{worst:.1%}{each}' if worst < 1 else 'all of them'} could be read."
         told.append(f"{text} {_OWN.get((str(task), row.source), f'Source of the problems: {row.source}')}.")
     return "\n".join(told)

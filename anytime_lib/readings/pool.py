@@ -97,9 +97,9 @@ def read_judge(table: pd.DataFrame) -> str:
     told = [f"The judge {_measured(r)}: {'more' if r.value > r.chance else 'less'} than coins give." for r in shown]
     told += [few(row.n_problems).strip() for row in shown[:1] if row.n_problems < FEW]
     if open_ := [_measured(row) for row in enough if row not in shown]:
-        told.append(f"Not told from a judge who tosses coins: it {'; '.join(open_)}.")
+        told.append("\n- ".join(["Not told from a judge who tosses coins: it", *open_]))
     if bare := [_MEASURES[row.measure].format(value=row.value, n=row.n) for row in rows if row not in enough]:
-        told.append(f"On fewer than {APART} problems, from which nothing is concluded, it {'; '.join(bare)}.")
+        told.append(f"On fewer than {APART} problems, from which nothing is concluded, it {'; it '.join(bare)}.")
     if lacking := table.measure[table.value.isna()].str.replace("_", " ").tolist():
         told.append(f"There is nothing to measure {listed(lacking)} on.")
     return "\n".join(told)
@@ -108,8 +108,8 @@ def read_judge(table: pd.DataFrame) -> str:
 def _measured(row: Any) -> str:
     """A row of the audit in words, with its interval (of itself alone) and its adjusted p-value."""
     said = _MEASURES[row.measure].format(value=row.value, n=row.n)
-    ends = "" if np.isnan(row.low) else f"interval [{row.low:.2f}, {row.high:.2f}], "
-    return f"{said} ({ends}{row.n_problems} problems; coins: {row.chance:.2f}; p = {row.pvalue_holm:.2g} among all)"
+    ends = "" if np.isnan(row.low) else f"[{row.low:.2f}, {row.high:.2f}], "
+    return f"{said} ({ends}{row.n_problems} problems; coins give {row.chance:g}; p = {row.pvalue_holm:.2g}, adjusted)"
 
 
 def read_accuracy(table: pd.DataFrame) -> str:
