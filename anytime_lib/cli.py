@@ -22,8 +22,9 @@ from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.doctor import diagnose
-from anytime_lib.tools.estimate import estimate_run
+from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
+from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
 
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--source", help="where the task's problems are; problems of our own by default")
     found.add_argument("--run", default="run", help="the run they go into: its name or folder")
     command("grade outputs/demo", "grade a run's stored answers again; no model is called", run=run)
+    command("report outputs/demo", "write explorer.html, one page to read the run's traces and answers by", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain 3f2a outputs/demo", "which field made a request a new one", key=key, run=run)
     found = command(
@@ -109,9 +111,7 @@ def _run(asked: argparse.Namespace) -> None:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
         case "estimate":
-            costs = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
-            _show(costs.table)
-            print(costs.summary)
+            print(estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second))
         case "ledger":
             config = _config(asked.run)
             with _store(config) as store:
@@ -136,6 +136,10 @@ def _run(asked: argparse.Namespace) -> None:
                 changed = regrade(store)
             _show(changed)
             print(f"{len(changed)} grades changed")
+        case "report":
+            config = _config(asked.run)
+            with _store(config):
+                print(explore(config).resolve())
         case "explain":
             with _store(_config(asked.run)) as store:
                 print(explain(store, asked.key))
@@ -177,7 +181,7 @@ def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
 
 def _show(table: pd.DataFrame) -> None:
     if len(table):
-        text = table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n"
+        text = table.to_string(index=False, float_format=number) + "\n"
         print("".join(c if c.isprintable() or c == "\n" else "?" for c in text))  # a model's words may be in it
 
 

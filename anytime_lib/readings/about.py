@@ -20,7 +20,10 @@ _OWN = {
         "gpqa",
         "anytime_lib science v1",
     ): "These are questions of this package's own, with four options as GPQA has them; none is from GPQA",
-    ("natural_plan_trip", "generated"): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
+    (
+        "natural_plan_trip",
+        "generated",
+    ): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
 }
 """What must be said of a task's problems: (task, their source) -> a sentence."""
 
