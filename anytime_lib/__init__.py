@@ -19,6 +19,8 @@ _HOMES = {
     "run_synthesis": "sweep.synthesis",
     **dict.fromkeys(("Parameters", "RunConfig"), "config"),
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
+    **dict.fromkeys(("compare", "compare_family", "estimate"), "stats"),
+    **dict.fromkeys(("finished_cells", "import_traces"), "tools.import_traces"),
     **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
     **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),
 }
