@@ -515,6 +515,7 @@ function timeline(asked, { plan, constraints }) {
     const kind = broken(["window"], `${i} ${where}`).length ? "event bad" : "event";
     return where === city ? spread(h("span", { class: kind }), first, last) : [];
   });
+  const cross = () => h("span", { class: "violated" }, "✗ ");
   const rows = plan.map(([city, first, last], i) => {
     const bad = broken(["stay", "once", "unasked"], city).length > 0;
     const leg = i > 0 && broken(["flight", "join"], i - 1);
@@ -522,10 +523,10 @@ function timeline(asked, { plan, constraints }) {
     const flown = leg && line(leg.length > 0 && h("span", { class: "violated" }, why),
       spread(h("span", { class: leg.length ? "leg bad" : "leg" }, leg.length ? "✗" : "↓"), first, first));
     const bar = spread(h("span", { class: bad ? "stay bad" : "stay" }, `${first}–${last}`), first, last);
-    return [flown, line([bad ? "✗ " : "✓ ", said(city)], bar, events(city))];
+    return [flown, line([bad ? cross() : "✓ ", said(city)], bar, events(city))];
   });
   const visited = plan.map(([city]) => city);
-  const absent = asked.stays.filter(([city]) => !visited.includes(city)).map(([city]) => line(["✗ ", said(city)],
+  const absent = asked.stays.filter(([city]) => !visited.includes(city)).map(([city]) => line([cross(), said(city)],
     spread(h("span", { class: "violated" }, "not visited"), 1, most), events(city)));
   const axis = line(h("span", { class: "soft" }, "day"), days.filter((day) => (day - 1) % every === 0).map((day) =>
     spread(h("span", { class: "day" }, day), day, day)));
