@@ -28,6 +28,7 @@ from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
+NO_CELLS = "{desc}: {elapsed}{postfix}"  # the bar where it is not known, or not yet, how many cells there are
 T = TypeVar("T")
 
 
@@ -84,10 +85,6 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
                     telling.cancel()
                     bar.set_description_str(config.label, refresh=False)
                     bar.set_postfix_str(backend.total())
-
-
-NO_CELLS = "{desc}: {elapsed}{postfix}"
-"""The bar where it is not known, or not yet, how many cells there are."""
 
 
 async def _tell(bar: "tqdm[Any]", backend: LiveBackend) -> None:

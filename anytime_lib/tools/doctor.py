@@ -5,7 +5,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import distributions, requires, version
 
 import httpx
 import huggingface_hub
@@ -65,11 +65,9 @@ def _enough(what: str, free: int, needed: int, advice: str) -> Finding:
 def _packages() -> str:
     wanted = [one for one in map(Requirement, requires("anytime-lib") or []) if not one.marker]
     for one in wanted:
-        try:
-            found = version(one.name)
-        except PackageNotFoundError:
-            found = "missing"
-        if found == "missing" or not one.specifier.contains(found, prereleases=True):
+        there = [version(one.name)] if any(distributions(name=one.name)) else []
+        if not any(one.specifier.contains(found, prereleases=True) for found in there):
+            found = there[0] if there else "missing"
             raise DataError(f"{one.name} is {found}: pip install '{one}', in the environment that runs this")
     return f"all {len(wanted)}"
 
