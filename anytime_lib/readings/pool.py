@@ -58,8 +58,8 @@ def read_verdicts(comparisons: pd.DataFrame) -> str:
         told += [
             f"The judge gave two verdicts on each of {pairs} of attempts, one in each order. The pairs are from",
             f"{count(asked.problem_id.nunique(), 'problem')}. It names the attempt shown first in",
-            f"{(odds > 0).sum().sum()} of {2 * n} verdicts. In {same} of {pairs} it prefers the same attempt in both orders; in {first} it names the first",
-            f"place both times, and in {second} the second.",
+            f"{(odds > 0).sum().sum()} of {2 * n} verdicts. In {same} of {pairs} it prefers the same attempt in both",
+            f"orders; in {first} it names the first place both times, and in {second} the second.",
             "Most of these verdicts tell the place and not the attempt." if same < n - same else "",
             f"On average the attempt moves the log odds by {attempt:.2f} nats, and the place by {place:.2f}.",
             f"So little is left of {count(ties, 'pair')} that the outcome is a tie." if ties else "",
