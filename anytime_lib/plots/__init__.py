@@ -5,12 +5,13 @@ from anytime_lib.plots.studies import (
     plot_accuracy,
     plot_bias,
     plot_detectable,
-    plot_margins,
     plot_power,
     plot_rates,
     plot_variants,
+    plot_verdicts,
 )
 from anytime_lib.plots.style import save
+from anytime_lib.plots.tables import rounded, save_table
 
 __all__ = [
     "plot_accounts",
@@ -19,10 +20,12 @@ __all__ = [
     "plot_curves",
     "plot_detectable",
     "plot_differences",
-    "plot_margins",
     "plot_power",
     "plot_rates",
     "plot_trace",
     "plot_variants",
+    "plot_verdicts",
+    "rounded",
     "save",
+    "save_table",
 ]
