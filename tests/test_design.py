@@ -16,7 +16,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.plots import plot_detectable, plot_power
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.studies import planning
-from anytime_lib.studies.planning import pilot_cells, power_table, variance_split
+from anytime_lib.studies.planning import power_table, variance_split
 from anytime_lib.sweep.costs import Price
 
 
