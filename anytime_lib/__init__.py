@@ -14,11 +14,15 @@ from typing import Any
 
 _HOMES = {
     "AnytimeError": "errors",
+    "analysed_cells": "studies.exclusions",
+    "estimate_run": "tools.estimate",
     "Store": "store",
     "make_task": "tasks.custom",
     "run_synthesis": "sweep.synthesis",
     **dict.fromkeys(("Parameters", "RunConfig"), "config"),
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
+    "measured": "report",
+    **dict.fromkeys(("compare", "compare_family", "estimate"), "stats"),
     **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
     **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),
 }

@@ -1,0 +1,239 @@
+"""What do the tables of the studies show? Sentences read off the numbers, with their uncertainty."""
+
+from collections.abc import Iterable, Mapping
+from itertools import product
+from typing import Any
+
+import pandas as pd
+
+from anytime_lib.readings.words import count, listed, size
+
+
+def read_measured(table: pd.DataFrame) -> str:
+    """How much was measured on each task, what is missing, and how much could be read (of `report.measured`)."""
+    told = []
+    for task, part in table.groupby(level="task", sort=False):
+        n, n_samples, n_budgets = (_span(part[name], ",.0f") for name in ("n", "N", "T"))
+        told.append(
+            f"{task}: {count(len(part), 'method')}, each on n = {n} problems with N = {n_samples} samples at T = "
+            f"{n_budgets} budgets; {_missing(int(part.missing.sum()))}; an answer could be read in "
+            f"{_span(part['read'], '.0%')} of the cells."
+        )
+    return "\n".join(told)
+
+
+def _missing(n: int) -> str:
+    return f"{count(n, 'cell')} {'is' if n == 1 else 'are'} missing" if n else "no cell is missing"
+
+
+def read_variants(tables: Mapping[str, pd.DataFrame]) -> str:
+    """Which readings of a difference lie elsewhere than the judged one (heading -> rows of `difference_variants`)."""
+    side, told = {"above": "above zero", "below": "below zero", "around": "around zero (undecided)"}, []
+    for heading, table in tables.items():
+        judged, others = table.iloc[0], table.iloc[1:]
+        apart = others[others.says != judged.says]
+        text = f"{heading}: the judged interval lies {side[judged.says]}, and so do {len(others) - len(apart)} of "
+        text += count(len(others), "other reading")
+        for says, part in apart.groupby("says", sort=False):
+            text += f"; {side[says]} {'lies' if len(part) == 1 else 'lie'} {listed(part.choice + ': ' + part.variant)}"
+        told.append(f"{text}.")
+    return "\n".join(told)
+
+
+def read_bounds(table: pd.DataFrame) -> str:
+    """Between which ends the index of each arm lies, whatever its missing answers would have been (`stats.bounds`)."""
+    told = [
+        f"{row.task}, {row.method}: index {row.found:.3f}, and between {row.worst:.3f} and {row.best:.3f} whatever the "
+        f"{count(row.n_missing, 'missing answer')} would have been."
+        for row in table[table.n_missing > 0].rename(columns={"index": "found"}).itertuples()
+    ]
+    return "\n".join(told) or "No answer is missing, so there is nothing that missing answers could change."
+
+
+def read_rules(counted: pd.DataFrame, found: pd.DataFrame, alpha: float = 0.05) -> str:
+    """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
+    told, key = [], ["task", "baseline", "treatment"]
+    kept = found if len(found) else pd.DataFrame(columns=["excluded", *key, "pvalue", "pvalue_holm", "n_problems"])
+    kept = kept.dropna(subset="pvalue").assign(stands=kept.pvalue_holm < alpha)
+    for rule in counted.rule[counted.cells > 0]:
+        both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
+        pairs = [
+            f"{pair.treatment} less {pair.baseline} on {pair.task} {'now' if pair.stands else 'no longer'} stands "
+            f"(n = {pair.n_problems})"
+            for pair in both[both.stands != both.stands_before].itertuples()
+        ]
+        says = listed(pairs) if pairs else "the same differences stand" if len(both) else "nothing can be compared"
+        told.append(f"Without what {rule} takes, {says}.")
+    return "\n".join(told) or "No rule takes a cell, so none changes a finding."
+
+
+def read_null(variants: pd.DataFrame) -> str:
+    """At which levels of the maximum an index lies above the permutation null, which knows no budgets, and at which the
+    two cannot be told apart (linear axis, q_max of 1; of `stats.index_variants`)."""
+    told = []
+    plain = variants[(variants.axis == "linear") & (variants.q_max == 1.0)]
+    for (task, method), arm in plain.groupby(["task", "method"], sort=False):
+        sides = {
+            "above its null": arm.order[arm["index"] > arm.null_high],
+            "not told from it": arm.order[arm["index"].between(arm.null_low, arm.null_high)],
+            "below it": arm.order[arm["index"] < arm.null_low],
+        }
+        said = [f"{side}: {listed(levels)}" for side, levels in sides.items() if len(levels)]
+        told.append(f"{task}, {method}: {'; '.join(said)}.")
+    return "\n".join(told)
+
+
+def read_measures(table: pd.DataFrame) -> str:
+    """How many traces of each arm are ever right, by when, and how many are right and then wrong (of
+    `stats.measures`)."""
+    told = []
+    for (task, method), arm in table.groupby(["task", "method"], sort=False):
+        at = {row.measure: row for row in arm.itertuples()}
+        spans = {name: f"[{at[name].low:.0%}, {at[name].high:.0%}]" for name in ("solved", "overthought")}
+        star, text = at["b_star"], f"{task}, {method} (n = {count(at['solved'].n_problems, 'problem')}): "
+        text += f"{at['solved'].value:.0%} {spans['solved']} of the traces are right at some budget"
+        if star.value == star.value:
+            text += f", first at {star.value:,.0f} tokens [{star.low:,.0f}, {star.high:,.0f}] on average"
+        told.append(f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and then wrong at the end.")
+    return "\n".join(told)
+
+
+def read_extraction(matrix: pd.DataFrame) -> str:
+    """How many misleading responses each way of reading gets right, and what it does with the rest (of
+    `studies.extraction_matrix`)."""
+    told = []
+    for (task, part), name in product(matrix.groupby("task", sort=False), ("ours", "last")):
+        counts = part[f"{name}_is"].value_counts()
+        rest = [f"{n} {kind}" for kind, n in counts.drop("right", errors="ignore").items()]
+        told.append(f"{task}, {name}: {counts.get('right', 0)} of {len(part)} right{''.join(f', {r}' for r in rest)}.")
+    return "\n".join(told)
+
+
+def read_opinions(opinions: pd.DataFrame) -> str:
+    """How often ours and Math-Verify read the same, and what they do where they part (of `studies.second_opinions`)."""
+    if opinions.empty:
+        return "There are no answers to mathematics, so there is nothing to compare."
+    counts = opinions.kind.value_counts(sort=False)
+    same = counts[["both right", "both wrong", "neither reads"]].sum()
+    rest = [f"{kind}: {n}" for kind, n in counts.drop(["both right", "both wrong", "neither reads"]).items() if n]
+    text = f"The two agree on {same} of {count(len(opinions), 'response')}"
+    return f"{text}{f'; {listed(rest)}' if rest else ''}."
+
+
+def read_trip_grades(grades: pd.DataFrame) -> str:
+    """On how many plans the official and the strict grade part (of `studies.trip_variant_grades`)."""
+    if grades.empty:
+        return "There are no recorded predictions here, so nothing can be compared."
+    blind, lax = (int(((grades.official < grades.strict), (grades.official > grades.strict))[i].sum()) for i in (0, 1))
+    return (
+        f"Of {count(len(grades), 'plan')}, {blind} that keep every constraint are not right by the official grade, and "
+        f"{lax} that are right by it break a constraint; on the other {len(grades) - blind - lax} the two agree."
+    )
+
+
+def read_statuses(shares: pd.DataFrame) -> str:
+    """How many answers of each arm could be read, and how many repeat their prompt (a row per arm, a column per
+    status)."""
+    told = []
+    for (task, method), row in shares.iterrows():
+        echo = f", {row['echoes its prompt']:.0%} repeat their prompt" if row["echoes its prompt"] > 0 else ""
+        told.append(f"{task}, {method}: {row.get('ok', 0.0):.0%} of the answers state one that could be read{echo}.")
+    return "\n".join(told) or "No answer is stored in this run yet."
+
+
+def read_variance(splits: Iterable[Any]) -> str:
+    """Where the variance of each split of a pilot lies, and whether problems or samples would help (of
+    `Pilot.splits`)."""
+    told = []
+    for split in splits:
+        (between, most_between), (samples, most_samples) = split.ends
+        n = max(split.n_samples, 1)
+        helps = "which of the two varies more in a mean cannot be told from this pilot"
+        if between > most_samples / n:
+            helps = "problems vary more, even in means over these samples: more problems help, and more samples little"
+        elif most_between < samples / n:
+            helps = "samples vary more, even in means over these samples: more samples help as much as more problems"
+        told.append(f"{split.summary()}; {helps}.")
+    return "\n".join(told)
+
+
+def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
+    """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
+    said = []
+    for n_samples, part in table.groupby("n_samples", sort=False):
+        sure = part[part.power - 1.96 * part.standard_error >= power]
+        top = part.loc[part.power.idxmax()]
+        most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
+        said.append(f"N = {n_samples}: {f'from n = {sure.n_problems.min()} problems on' if len(sure) else most}")
+    effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
+    text = f"A true difference of {effect:g} is found in {power:.0%} of studies or more, beyond the luck of {n:,} "
+    return f"{text}simulated ones, with {'; '.join(said)}."
+
+
+def read_designs(table: pd.DataFrame, effect: float | None = None) -> str:
+    """The smallest difference that one design finds; of several, which is the cheapest that finds `effect` (of
+    `design_table`, of one task)."""
+    known = table.dropna(subset="detectable")
+    if known.empty:
+        return "What varies cannot be told from this pilot, so no design can be planned."
+    if effect is None:
+        row = known.iloc[0]
+        least, most = (f"{v:.3f}" if v < 1 else "no difference at all" for v in (row.detectable, row.at_most))
+        return (
+            f"{size(row.n_problems, row.n_samples)}: the smallest true difference found with power .8 is {least} by "
+            f"this pilot's variances, and {most} if they are as large as the pilot allows."
+        )
+    text = []
+    for column, how in (("detectable", "by the pilot's variances"), ("at_most", "if they are as large as it allows")):
+        enough = known[known[column] <= effect]
+        best = enough.loc[enough.tokens.idxmin()] if len(enough) else None
+        dollars = "" if best is None or pd.isna(best.dollars) else f", {best.dollars:,.2f} dollars"
+        cheapest = "none of these finds it"
+        if best is not None:
+            sizes = size(int(best.n_problems), int(best.n_samples))
+            cheapest = f"the cheapest that finds it has {sizes} ({best.tokens:,.0f} output tokens{dollars})"
+        text.append(f"{how}, {cheapest}")
+    return f"A true difference of {effect:g}: {'; '.join(text)}."
+
+
+def read_bias(tables: Mapping[str, pd.DataFrame], along: str) -> str:
+    """How each level of the maximum reads against the truth at the smallest and at the largest value of `along`
+    (heading -> rows of `maximum_bias`)."""
+    told, words = [], {"n_samples": "N", "n_budgets": "T"}
+    for heading, table in tables.items():
+        said = []
+        for order, part in table.groupby("order", sort=False):
+            ends = part.iloc[[0, -1]] if len(part) > 1 else part
+            each = [f"{_off(row)} at {words[along]} = {row[along]}" for row in ends.to_dict("records")]
+            said.append(f"{order} {', '.join(each)}")
+        told.append(f"{heading}: {'; '.join(said)}.")
+    return "\n".join(told)
+
+
+def _off(row: Mapping[str, Any]) -> str:
+    near = "no bias is shown" if row["low"] <= 0 <= row["high"] else "reads too high" if row["bias"] > 0 else "reads too low"
+    return f"{near} ({row['bias']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}])"
+
+
+def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> str:
+    """Of each measure, whether its shares keep what is promised (measure -> lowest and highest share allowed), within
+    two standard errors of so many experiments (of `error_rate_table`)."""
+    told = []
+    for judged, part in table.groupby("judged", sort=False):
+        for measure, (low, high) in promised.items():
+            rows = part[part.measure == measure]
+            if rows.empty:
+                continue
+            luck = 2 * (rows.share.clip(0.01, 0.99) * (1 - rows.share.clip(0.01, 0.99)) / rows.repetitions) ** 0.5
+            broken = rows[(rows.share + luck < low) | (rows.share - luck > high)]
+            kept = f"kept in {len(rows) - len(broken)} of {count(len(rows), 'setting')}"
+            allowed = f"at most {high:g}" if not low else f"at least {low:g}" if high == 1 else f"{low:g} to {high:g}"
+            where = f", and broken in the worlds {listed(broken.world.unique())}" if len(broken) else ""
+            told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
+    return "\n".join(told)
+
+
+def _span(values: "pd.Series[float]", how: str) -> str:
+    """The smallest and the largest value, or the one that all have."""
+    ends = [format(value, how) for value in (values.min(), values.max())]
+    return " to ".join(dict.fromkeys(ends))
