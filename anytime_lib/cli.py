@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from anytime_lib import __version__
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models import weights
@@ -20,6 +21,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
+from anytime_lib.tools.doctor import diagnose
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.explain import explain
 from anytime_lib.tools.export import FORMATS, export
@@ -28,40 +30,7 @@ from anytime_lib.tools.import_traces import import_traces
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of the `anytime` command; returns the exit status (2 for a mistake that can be mended)."""
-    parser = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    def command(name: str, says: str, **arguments: str) -> argparse.ArgumentParser:
-        found = commands.add_parser(name, help=says, description=says)
-        for argument, about in arguments.items():
-            found.add_argument(argument, help=about)
-        return found
-
-    params, run = "YAML file, such as params/demo.yaml", "YAML file of the run, its folder, or its store.sqlite"
-    found = command("run", "execute the numbered notebooks and write the report", params=params)
-    found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
-    command("sweep", "run a params file's sweep and print its Anytime Index", params=params)
-    found = command("estimate", "what a sweep would cost and find; nothing is sent", params=params)
-    found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
-    command("ledger", "what a run was billed, and what fresh runs would have cost", run=run)
-    traces = "JSONL file: id or text, reasoning, token count"
-    found = command("import", "store reasoning that others recorded, for the method `imported`", traces=traces)
-    found.add_argument("--task", required=True, help="name of the task the traces are of")
-    found.add_argument("--source", help="where the task's problems are; problems of our own by default")
-    found.add_argument("--run", default="run", help="the run they go into: its name or folder")
-    command("grade", "grade a run's stored answers again; no model is called", run=run)
-    key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
-    command("explain", "which field made a request a new one", key=key, run=run)
-    found = command("export", "write a run's tables for others", run=run, folder="where to write")
-    found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
-    found = command("serve", "keep an embedded model (or any GGUF file) running for notebooks")
-    models = f"{', '.join(weights.WEIGHTS)}, or the path of a .gguf file; %(default)s, the first, by default"
-    found.add_argument("--model", "--gguf", default="embedded", help=models)
-    found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
-    found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
-    found.add_argument("--context", type=int, help="tokens of prompt and reply of each; 4096 or more by default")
-
-    asked = parser.parse_args(argv)
+    asked = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of schedulers and containers: it is as Ctrl-C
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
@@ -75,10 +44,64 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
+def parser() -> argparse.ArgumentParser:
+    """What may be asked; the help of each command ends with an example."""
+    whole = argparse.ArgumentParser(prog="anytime", description="Anytime reasoning for language models.")
+    whole.add_argument("--version", action="version", version=f"anytime-lib {__version__}")
+    commands = whole.add_subparsers(dest="command", required=True)
+
+    def command(example: str, says: str, **arguments: str) -> argparse.ArgumentParser:
+        name = example.split()[0]
+        found = commands.add_parser(name, help=says, description=says, epilog=f"example: anytime {example}")
+        for argument, about in arguments.items():
+            optional = {"nargs": "?"} if about.endswith("by default") else {}
+            found.add_argument(argument, help=about, **optional)  # type: ignore[arg-type]
+        return found
+
+    params, run = "YAML file, such as params/demo.yaml", "YAML file of the run, its folder, or its store.sqlite"
+    some = f"{params}; the defaults of every setting by default"
+    found = command("run params/demo.yaml", "execute the numbered notebooks and write the report", params=params)
+    found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
+    command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
+    command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
+    command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
+    found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
+    found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
+    command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
+    traces = "JSONL file: id or text, reasoning, token count"
+    theirs = "import traces.jsonl --task natural_plan_trip --source trip_planning.json --run theirs"
+    found = command(theirs, "store reasoning that others recorded, for the method `imported`", traces=traces)
+    found.add_argument("--task", required=True, help="name of the task the traces are of")
+    found.add_argument("--source", help="where the task's problems are; problems of our own by default")
+    found.add_argument("--run", default="run", help="the run they go into: its name or folder")
+    command("grade outputs/demo", "grade a run's stored answers again; no model is called", run=run)
+    key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
+    command("explain 3f2a outputs/demo", "which field made a request a new one", key=key, run=run)
+    found = command(
+        "export outputs/demo out --format jsonl", "write a run's tables for others", run=run, folder="where"
+    )
+    found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
+    found = command("serve --model qwen2.5-coder-1.5b", "keep an embedded model (or any GGUF file) for notebooks")
+    models = f"{', '.join(weights.WEIGHTS)}, or the path of a .gguf file; %(default)s, the first, by default"
+    found.add_argument("--model", "--gguf", default="embedded", help=models)
+    found.add_argument("--port", type=int, default=8765, help="on 127.0.0.1; 0 for any free one")
+    found.add_argument("--slots", type=int, default=4, help="requests that are worked on at the same time")
+    found.add_argument("--context", type=int, help="tokens of prompt and reply of each; 4096 or more by default")
+    return whole
+
+
 def _run(asked: argparse.Namespace) -> None:
     match asked.command:
         case "run":
             print(run_notebooks(asked.params, asked.notebooks).resolve())
+        case "config":
+            print(_given(asked.params).to_yaml(), end="")
+        case "doctor":
+            found = list(diagnose(_given(asked.params)))
+            print(*found, sep="\n")
+            if wrong := [finding.what for finding in found if finding.ok is False]:
+                raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
         case "sweep":
             config = RunConfig.from_yaml(asked.params)
             print(estimate(run_sweep(config), **config.resampling).to_string(index=False))
@@ -86,9 +109,9 @@ def _run(asked: argparse.Namespace) -> None:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
         case "estimate":
-            found = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
-            _show(found.table)
-            print(found.summary)
+            costs = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
+            _show(costs.table)
+            print(costs.summary)
         case "ledger":
             config = _config(asked.run)
             with _store(config) as store:
@@ -121,6 +144,11 @@ def _run(asked: argparse.Namespace) -> None:
                 print(*export(store, asked.folder, asked.format), sep="\n")
         case "serve":
             serve_forever(weights.resolve(asked.model), asked.port, asked.slots, asked.context)
+
+
+def _given(params: str | None) -> RunConfig:
+    """The config of a params file; without one, that of the defaults."""
+    return RunConfig.from_yaml(params) if params else RunConfig()
 
 
 def _config(run: str) -> RunConfig:

@@ -6,6 +6,7 @@ import re
 import tomllib
 from itertools import pairwise
 from pathlib import Path
+from pydoc import render_doc
 from typing import Any
 
 import pytest
@@ -142,3 +143,22 @@ def test_a_name_in_use_before_the_parameters_hides_none_of_them() -> None:
     found = parameters.config()
     assert found.held_out and found.held_out.seed == 9 and found.seed == 5
     assert Parameters(namespace).config() == found
+
+
+@pytest.mark.parametrize("path", [None, ROOT / "params/simulated.yaml", ROOT / "params/study.yaml"], ids=str)
+def test_every_setting_is_listed_explained_and_read_back(path: Path | None, tmp_path: Path) -> None:
+    config = RunConfig.from_yaml(path) if path else RunConfig()
+    (again := tmp_path / "p.yaml").write_text(config.to_yaml(), "utf-8")
+    assert RunConfig.from_yaml(again) == config == eval(repr(config))
+    lines = config.to_yaml().splitlines()
+    assert all(re.fullmatch(r"[# ]*\w+:.*  # \w.+", line) for line in lines)
+    assert {line.strip("# ").partition(":")[0] for line in lines} >= set(RunConfig.model_fields)
+    assert ("(by default " in config.to_yaml()) == (path is not None)
+
+
+def test_a_config_shows_what_differs_and_help_explains_it() -> None:
+    page = RunConfig(model="<b>m", concurrency=9)._repr_html_()
+    changed, rest = page.split("<details>")
+    assert changed.count("<tr>") == 3 and "endpoint.concurrency" in changed and "requests in flight" in changed
+    assert "&lt;b&gt;m" in changed and "<b>" not in page and "analysis.margin" in rest
+    assert "# bootstrap resamples" in (RunConfig.__doc__ or "") and "RunConfig(**settings)" in render_doc(RunConfig)

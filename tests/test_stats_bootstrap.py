@@ -135,7 +135,7 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
 def test_one_or_two_problems_prove_nothing(n: int) -> None:
     found = compared(np.stack([np.zeros((n, 3, 4)), np.ones((n, 3, 4)) * np.c_[0.5 : 1 : n * 1j][..., None]]))
     assert not np.isnan(found.confidence_interval()).any() and found.pvalue == 2 / 2**n
-    assert "a hint, no proof" in found.summary() and ("not distinguishable" in found.summary() or n > 1)
+    assert "a hint, no proof" in found.summary() and ("is undecided" in found.summary() or n > 1)
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,5 +1,6 @@
 """Tests, margins, families and bounds: against scipy, and through the traps others fell into."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -129,7 +130,8 @@ def test_of_tokens_fewer_are_better() -> None:
     quality = np.clip(0.3 + 0.02 * np.random.default_rng(0).standard_normal((2, 40, 2, 3)), 0, 1)
     quality[1] += 0.254
     slower, faster = of(quality, tokens), of(quality[::-1], tokens)
-    assert slower.direction == -1 and "worse than baseline in tokens to reach .3: difference +25" in slower.summary()
+    assert slower.direction == -1 and "is worse than baseline: difference +25" in slower.summary()
+    assert "in tokens to reach .3" in slower.summary()
     assert not noninferior(slower, 50).holds and noninferior(slower, 400).holds and noninferior(faster, 50).holds
     family = Family({Member("r", "m", "t", "base", name): c for name, c in (("a", slower), ("b", faster))}, 0.05)
     assert conclude(family, 50).verdict.tolist() == ["worse", "better"]
@@ -173,7 +175,7 @@ def test_the_estimand_is_declared_and_named_wherever_it_stands(
     assert found.statistic == pytest.approx(np.diff(index_of(judged)(quality, BUDGETS))[0])  # type: ignore[arg-type]
     assert list(found.beside) == beside and found.beside["pooled"] == np.diff(index_of()(quality, BUDGETS))[0]
     for text in (found.summary(), family.summary(), conclude(family, 0.05).reading[0], found.to_frame().estimand[0]):
-        assert f"the Anytime Index ({judged}: " in text
+        assert f"the Anytime Index ({judged})" in text
     assert found.to_frame()[beside].notna().all(axis=None)
     with pytest.raises(DataError, match="'pooled' is described and not judged"):
         compare(cells, baseline="base", treatment="better", estimand="pooled")  # type: ignore[arg-type]
@@ -265,7 +267,8 @@ def test_a_family_is_what_compare_finds_for_each() -> None:
     assert [(m.task, m.treatment) for m in family.comparisons] == [(t, m) for t in "ab" for m in ("better", "third")]
     frame = family.to_frame()
     assert np.all(frame.pvalue_holm >= frame.pvalue) and frame.significant.tolist() == [True, True, False, False]
-    assert "2 at a family-wise error of 5%" in family.summary() and "on a" in family.summary()
+    assert ", 2 at a family-wise error of 5% (Holm): better better than base on a; third" in family.summary()
+    assert ", 2 undecided. Here crossfit: the best budget so far chosen by half of the" in family.summary()
     cells.loc[cells.index[:3], "score"] = np.nan  # now pair by pair, with other cells in each
     again = compare_family(cells, [["base", "third"]], n_resamples=300, seed=4)
     assert [c.n_missing for c in again.comparisons.values()] == [3, 0]
@@ -294,3 +297,41 @@ def test_bounds_count_what_was_never_asked() -> None:
     assert bounds(short).n_missing.tolist() == [0, 12]
     third = pd.concat([cells, table(scores(9, k=4), ("third",))])
     assert bounds(third).n_missing.tolist() == [60, 60, 0]
+
+
+@st.composite
+def families(draw: st.DrawFn) -> Family:
+    """Comparisons in which interval, p and missing cells agree or do not."""
+    found, of = {}, lambda *values: draw(st.sampled_from(values))
+    for i in range(of(1, 2, 4)):
+        n, rng, lost = of(1, 4, 30), np.random.default_rng(of(*range(50))), of(0.0, 0.2)
+        parts = of(-0.3, -0.05, 0.0, 0.05, 0.3) + of(0.0, 0.1) * rng.normal(size=n)
+        value, p = float(parts.mean()), of(1e-9, 0.004, 0.0166, 0.049999, 0.05, 0.0500001, 0.3, 1.0)
+        facts: dict[str, Any] = {"statistic": value, "pvalue": p, "n_problems": n, "contributions": parts}
+        facts |= {"draws": parts[rng.integers(n, size=(200, n))].mean(axis=1), "lower_is_better": of(False, True)}
+        one = Comparison("base", "pdp", estimand="it", bounds=Interval(value - lost, value + lost), **facts)
+        found[Member("r", "m", f"t{i}", "base", "pdp")] = one
+    return Family(found, 0.05)
+
+
+@given(families())
+@settings(max_examples=150, deadline=None)
+def test_words_interval_p_and_holm_never_disagree(family: Family) -> None:
+    verdicts, stand = conclude(family, 0.1).itertuples(), 0
+    every = zip(family.comparisons.values(), family.sentences(), verdicts, family.to_frame().significant, strict=True)
+    for c, text, found, significant in every:
+        (ends,) = re.findall(r"difference (\S+), 95% interval \[(\S+), (\S+)\]", text)
+        value, low, high = map(float, ends)
+        small = [float(p) < 0.05 for p in re.findall(r"(?:p =|and) ([\de.-]+)", text)]
+        (said,) = re.findall("is (better|worse|undecided)", text)
+        assert len(small) == 1 + (len(family.comparisons) > 1) and "not adjusted" in c.summary()
+        assert text in found.reading and significant == (said != "undecided")
+        excludes = low > 0 or high < 0
+        if significant:
+            stand += 1
+            assert excludes and all(small) and (value > 0) == ((said == "better") != c.lower_is_better)
+            assert found.verdict == said and f"pdp {said} than base on" in family.summary()
+        else:
+            why = {"withheld": "withheld", "hint": "among so many"}.get(found.verdict, "do not agree")
+            assert (why in text) == (excludes or small[0]) and found.verdict not in ("better", "worse")
+    assert f", {stand} at a family-wise error" in family.summary()

@@ -7,6 +7,7 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from inspect import Parameter, Signature, getdoc
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError, model_validator
 
-from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig
+from anytime_lib.config.groups import Group, HeldOutConfig, PoolConfig, Settings, TaskConfig, explained
 from anytime_lib.errors import ConfigError, nearest
 from anytime_lib.registry import load_method, load_task, method_names, task_name
 
@@ -194,6 +195,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
+        beside = beside or list(map(str, Path("params").glob("*.yaml")))
         near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(f"cannot read {str(path)!r}: {' '.join(why.split())}{near}") from None
@@ -204,6 +206,10 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 _ODD_NUMBER = re.compile(r"[-+]?(0[box]?[\da-fA-F_]+|\d+(:\d+)+)|[\d_]{100,}")
 _PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None  # a table or function is no setting
+
+
+RunConfig.__doc__ = f"{getdoc(RunConfig)}\n\nEvery setting, with its default and what it is:\n\n{explained(RunConfig)}"
+RunConfig.__signature__ = Signature([Parameter("settings", Parameter.VAR_KEYWORD)])
 
 
 class Parameters:

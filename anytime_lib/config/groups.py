@@ -1,9 +1,12 @@
 """Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
 
+from collections.abc import Iterator, Mapping
+from html import escape
 from os.path import expanduser
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
+import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
 
 from anytime_lib.errors import ConfigError
@@ -56,8 +59,83 @@ Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2)]
 """A baseline and a treatment."""
 
 
+class Setting(NamedTuple):
+    """A setting or a whole group: the names that lead to it, its value, its default (None, too, where there is none and
+    it must be given), and what it is."""
+
+    path: tuple[str, ...]
+    value: Any
+    default: Any
+    says: str
+    is_group: bool = False
+
+
 class Group(BaseModel):
+    """Settings that belong together. It shows what differs from the defaults; in a notebook, each with what it is."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    def __repr__(self) -> str:
+        given = self.model_dump(exclude_defaults=True)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        rows = [setting for setting in listed(type(self), self.model_dump()) if not setting.is_group]
+        changed = [setting for setting in rows if setting.value != setting.default]
+        rest = [setting for setting in rows if setting not in changed]
+        folded = f"<details><summary>{len(rest)} settings as they are by default</summary>{_html(rest)}</details>"
+        return (_html(changed) if changed else "") + folded
+
+    def to_yaml(self) -> str:
+        """Every setting as a params file has it, which `RunConfig.from_yaml` reads back, with what it is and, where it
+        is another, its default."""
+        return explained(type(self), self.model_dump(mode="json"))
+
+
+FIRST = ("run", "model", "tasks", "n_samples")
+"""The settings that are listed before the others."""
+
+
+def listed(of: type[Group], values: Mapping[str, Any] | None, within: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """Every setting of a group, with those of groups within; where `values` have none, as it is by default."""
+    for name, field in sorted(of.model_fields.items(), key=lambda field: field[0] not in FIRST):
+        kinds = (kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
+        inner, path = next((kind for kind in kinds if issubclass(kind, Group)), None), (*within, name)
+        default = None if field.is_required() else field.default
+        value = (values or {}).get(name, default)
+        if inner is None:
+            yield Setting(path, value, default, field.description or "")
+        else:
+            own = value.model_dump() if isinstance(value, Group) else value
+            yield Setting(path, own, None, field.description or (inner.__doc__ or "").partition("\n")[0], True)
+            yield from listed(inner, own, path)
+
+
+def explained(of: type[Group], values: Mapping[str, Any] | None = None) -> str:
+    """The settings of a group as YAML, with what each is; those of a group that is not set are commented out."""
+    lines, unset = list[str](), set[str]()
+    for path, value, default, says, is_group in listed(of, values):
+        if is_group and value is None:
+            unset.add(path[0])
+        line = f"{'# ' * (path[0] in unset)}{'  ' * (len(path) - 1)}{path[-1]}:{'' if is_group else _yaml(value)}"
+        differs = f" (by default{_yaml(default)})" if not is_group and value != default else ""
+        lines.append(f"{line:<36}  # {says}{differs}\n")
+    return "".join(lines)
+
+
+def _yaml(value: Any) -> str:
+    """A value on one line, after a space."""
+    return " " + yaml.safe_dump(value, default_flow_style=True, width=10**6).split("\n")[0]
+
+
+def _html(settings: list[Setting]) -> str:
+    """A table of settings for a notebook."""
+    head = "".join(f"<th>{name}</th>" for name in ("setting", "value", "default", "what it is"))
+    rows = [(".".join(of.path), repr(of.value), repr(of.default), of.says) for of in settings]
+    cells = ("".join(f'<td style="text-align: left">{escape(text)}</td>' for text in row) for row in rows)
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
 
 class EndpointConfig(Group):
@@ -123,18 +201,18 @@ class HeldOutConfig(Group):
 
     task: TaskName = Field(description="held out: of the run, or, with `prepared_on`, one that it does not touch")
     prepared_on: TaskName | None = Field(None, description="the run's task whose pool is used; None: `task` itself")
-    baseline: MethodName = "base"
-    treatment: MethodName = "pdp"
+    baseline: MethodName = Field("base", description="the method that it must beat")
+    treatment: MethodName = Field("pdp", description="the method that is claimed to be better")
     statistic: Literal["index", "raw", "quality"] = Field(
         "index", description="index: crossfit (of one sample: raw); raw: without a maximum; quality: mean over budgets"
     )
     budgets: Budgets | None = Field(None, description="at which; None: the run's")
     margin: float = Field(0.0, ge=0, lt=100, description="by how many points of 100 it must be better")
-    confidence_level: float = Field(0.95, gt=0.5, lt=1)
+    confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of the interval that decides")
     difficulty: list[Any] | None = Field(None, description="of the held-out problems; None: the run's")
     source: Place | None = Field(None, description="of the held-out problems; None: the run's")
     seed: int = Field(ge=0, description="of the held-out problems; another than the run's where the source is the same")
-    n_problems: int = Field(ge=2, le=1_000_000, description="held out")
+    n_problems: int = Field(ge=2, le=1_000_000, description="problems that are held out")
 
     @property
     def pool_task(self) -> str:
@@ -154,7 +232,9 @@ class TaskConfig(Group):
     budgets: Budgets = Field([16, 32, 64, 128], description="reasoning tokens, increasing")
     answer_tokens: Count | None = Field(None, description="cap on the answer turn; None: the task's own")
     pool: PoolConfig = Field(PoolConfig(), description="what methods prepare from (PoolConfig)")
-    options: dict[str, dict[str, Any]] = Field({}, description="of a method, or `simulated`: {leap: {...}}")
+    options: dict[str, dict[str, Any]] = Field(
+        {}, description="of a method or of `simulated`: {leap: {principle_tokens: 9}}"
+    )
 
     @property
     def answer_cap(self) -> int:
@@ -177,10 +257,12 @@ class Settings(TaskConfig):
     """Everything that can be set; `RunConfig` is what is made of it."""
 
     run: Folder = Field("run", description="the run's folder: a path, or a bare name for one in `outputs`")
-    model: Place = Field("embedded", description="or one of data/weights.yaml, `simulated`, a .gguf, one at `base_url`")
+    model: Place = Field("embedded", description="an embedded one, `simulated`, a .gguf file, or a name at `base_url`")
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
-    tasks: dict[TaskName, dict[str, Any]] = Field({"natural_plan_trip": {}}, min_length=1, description="-> TaskConfig")
+    tasks: dict[TaskName, dict[str, Any]] = Field(
+        {"natural_plan_trip": {}}, min_length=1, description="each with its own settings"
+    )
     endpoint: EndpointConfig = EndpointConfig()
     sampling: SamplingConfig = SamplingConfig()
     limits: LimitsConfig = LimitsConfig()

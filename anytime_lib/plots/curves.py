@@ -99,6 +99,6 @@ def plot_differences(family: Family, *, title: str) -> Figure:
     forest(ax, table, list(table.task + "\n" + table.treatment + " - " + table.baseline + sizes))
     ax.plot(table.value.mask(table.significant), range(len(table)), "o", color="white", markeredgecolor="black")
     ax.axvline(0, **THIN)
-    title += "".join(f"\njudged: {name}" for name in table.estimand[table.estimand != ""].unique())
-    x = f"difference in Anytime Index ({1 - family.alpha:.0%} interval, problems resampled)"
+    judged = " or ".join(table.estimand[table.estimand != ""].unique()) or "what is judged"
+    x = f"difference in {judged} ({1 - family.alpha:.0%} interval over problems)"
     return finish(figure, [ax], x=x, y="", title=f"{title}\nfilled: stands after Holm's adjustment")

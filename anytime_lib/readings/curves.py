@@ -38,12 +38,12 @@ def read_curves(
     changes: dict[Member, Comparison] = {}
     for method, arm in arms.items():
         for start in dict.fromkeys([first, middle]) if middle < last else [first]:
-            place = Member(*map(str, arm[ARM[:3]].iloc[0]), method, str(start))
+            place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
             changes[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
-    family = Family(changes, 1 - confidence_level)
+    family = Family(changes, round(1 - confidence_level, 12))
     whole, later, unknown = [], [], []
-    for (member, found), p in zip(changes.items(), family.pvalues, strict=True):
-        method, side = member.baseline, found.direction if p < family.alpha else 0
+    for (member, found), side in zip(changes.items(), family.directions, strict=True):
+        method = member.baseline
         if np.isnan(found.statistic):
             unknown.append(method)
             continue
@@ -101,7 +101,8 @@ def _guessing(arms: dict[str, pd.DataFrame], chance: float, **settings: Any) -> 
 
 def read_index(table: pd.DataFrame) -> str:
     """The index of every arm in a table of `stats.estimate`, with its interval, and what to beware of in it."""
-    told, notes = [], {}
+    told: list[str] = []
+    notes: dict[str, list[str]] = {}
     for task, part in table.groupby("task", sort=False):
         each = []
         for row in part.to_dict("records"):
@@ -169,5 +170,5 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
 
 
 def read_differences(family: Family) -> str:
-    """Which differences of a family stand after Holm's adjustment."""
+    """Which differences of a family stand after Holm's adjustment, and how many are undecided."""
     return family.summary()

@@ -24,9 +24,9 @@ def generator(seed: Seed) -> np.random.Generator:
 
 
 MEANING: dict[Order, str] = {
-    "crossfit": "crossfit: the best budget so far chosen by half of the samples, read in the other half",
-    "raw": "raw: without a maximum",
-    "pooled": "pooled: best so far of the mean curve",
+    "crossfit": "the best budget so far chosen by half of the samples, read in the other half",
+    "raw": "mean quality over the budgets, without a maximum",
+    "pooled": "best so far of the mean curve",
     "problem": "best so far of each problem's mean",
     "trace": "best so far of each trace",
 }
@@ -56,7 +56,7 @@ def index_of(order: Order = "pooled", *, q_max: Top = 1.0, axis: Axis = "linear"
         index = anytime_index(budgets, np.where(unknown, 0.0, curve), q_max=q_max, running_max=False, axis=axis)
         return np.where(unknown[..., 0], np.nan, index)
 
-    return CurveStatistic(of, order, f"the Anytime Index ({MEANING[order]})")
+    return CurveStatistic(of, order, f"the Anytime Index ({order})")
 
 
 def curve_of(order: Order) -> CurveStatistic:

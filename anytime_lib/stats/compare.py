@@ -17,7 +17,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import NEAR, Interval, interval, one_sided_pvalue, widen_few
+from anytime_lib.stats.intervals import NEAR, Interval, interval, one_sided_pvalue, spoken, spoken_pvalue, widen_few
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -80,14 +80,21 @@ class Comparison:
         return Interval(low - (self.statistic - self.bounds.low), high + (self.bounds.high - self.statistic))
 
     @property
+    def alpha(self) -> float:
+        """What the confidence level leaves."""
+        return round(1 - self.confidence_level, 12)
+
+    @property
     def direction(self) -> int:
-        """What may be concluded: 1 better, -1 worse, 0 neither, or not whatever the missing cells were."""
-        return _side(self.missing_interval()) * (-1 if self.lower_is_better else 1)
+        """What may be concluded of this comparison alone: 1 better, -1 worse, 0 undecided. The interval excludes zero,
+        whatever the missing cells were, and p is below `alpha`."""
+        found = _side(self.missing_interval()) * (self.pvalue < self.alpha)
+        return int(-found if self.lower_is_better else found)
 
     @property
     def withheld(self) -> bool:
         """Whether the interval excludes zero, and the missing cells could turn that round."""
-        return self.direction != _side(self.confidence_interval()) * (-1 if self.lower_is_better else 1)
+        return _side(self.missing_interval()) != _side(self.confidence_interval())
 
     @property
     def notes(self) -> list[str]:
@@ -108,20 +115,30 @@ class Comparison:
         }
         return [note for note, holds in found.items() if holds]
 
-    def summary(self) -> str:
-        """One sentence that says what the interval allows, and of which estimand."""
+    def summary(self, adjusted: float | None = None, among: int = 1) -> str:
+        """One sentence: what may be concluded, the difference in the estimand with its interval, and p. It follows the
+        p-value `adjusted` for all `among` comparisons that are judged together (Holm), if that is given."""
+        a, b, alpha, words = self.treatment, self.baseline, self.alpha, {1: "better", -1: "worse"}
         if np.isnan(self.statistic):
             why = self.reason or "at some budget the two share no graded cell; run again to retry failed requests"
-            return f"{self.treatment} cannot be compared with {self.baseline}: {why}"
-        said = {1: "better than", -1: "worse than", 0: "not distinguishable from"}[self.direction]
-        size = "; ".join([f"{self.n_problems} problems x {self.n_samples} samples", *self.notes])
-        low, high = self.confidence_interval()
-        unit = "+.3f" if not self.lower_is_better else "+,.0f"
-        text = f"{self.treatment} is {said} {self.baseline} in {self.estimand}: difference {self.statistic:{unit}}, "
-        text += f"{self.confidence_level:.0%} interval [{low:{unit}}, {high:{unit}}], p = {self.pvalue:.3g} ({size})"
-        text += "; the missing cells could turn this round, so it is withheld" * self.withheld
-        others = ", ".join(f"{name} {value:+.3f}" for name, value in self.beside.items())
-        return text + (f"; beside it, not judged: {others}" if others else "")
+            return f"{a} cannot be compared with {b}: {why}"
+        ends, p = self.confidence_interval(), self.pvalue if adjusted is None else adjusted
+        side = self.direction * bool(p < alpha)
+        value, span = spoken(self.statistic, *ends).split(" ", 1)
+        text = f"{a} is {words[side]} than {b}" if side else f"{a} against {b} is undecided"
+        text += f": difference {value}, {self.confidence_level:.0%} interval {span}, in {self.estimand}, "
+        text += f"n = {self.n_problems} problems x {self.n_samples} samples; p = {spoken_pvalue(self.pvalue, alpha)}"
+        if adjusted is None:
+            text += ", not adjusted for other comparisons"
+        elif among > 1:
+            text += f", and {spoken_pvalue(p, alpha)} adjusted for the {among} comparisons (Holm)"
+        if self.withheld:
+            text += "; the interval excludes zero, but the missing cells could turn that round, so it is withheld"
+        elif self.direction and not side:
+            text += f"; alone it would be {words[self.direction]}, among so many it does not stand"
+        elif bool(_side(ends)) != (self.pvalue < alpha):
+            text += "; the interval and p do not agree, so nothing is concluded"
+        return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
 
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not

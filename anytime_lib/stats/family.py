@@ -3,7 +3,7 @@
 Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats
-from anytime_lib.stats.compare import FEW, Comparison, compare
+from anytime_lib.stats.bootstrap import MEANING
+from anytime_lib.stats.compare import Comparison, compare
 from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, upper_bound
 
 
@@ -38,33 +39,47 @@ class Family:
         """Holm-adjusted, in the family's order."""
         return holm([c.pvalue for c in self.comparisons.values()])
 
+    @property
+    def directions(self) -> list[int]:
+        """What may be concluded of each among all that was compared, in the family's order: 1 better, -1 worse, 0
+        undecided, withheld, or not compared."""
+        pairs = zip(self.comparisons.values(), self.pvalues, strict=True)
+        return [c.direction * bool(p < self.alpha) for c, p in pairs]
+
     def to_frame(self) -> pd.DataFrame:
-        """One row per comparison: run, model, task, the columns of `Comparison.to_frame`, pvalue_holm, significant."""
+        """One row per comparison: run, model, task, the columns of `Comparison.to_frame`, pvalue_holm, significant
+        (whether better or worse may be concluded, see `directions`)."""
         if not self.comparisons:
             return pd.DataFrame()
         rows = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
         table = pd.DataFrame(self.comparisons.keys())[ARM[:3]].join(rows)
         table.insert(list(table).index("pvalue") + 1, "pvalue_holm", self.pvalues)
-        return table.assign(significant=table.pvalue_holm < self.alpha)
+        return table.assign(significant=np.array(self.directions) != 0)
+
+    def sentences(self) -> list[str]:
+        """One sentence a comparison (see `Comparison.summary`), which follows the adjusted p-value."""
+        pairs, n = zip(self.comparisons.items(), self.pvalues, strict=True), len(self.comparisons)
+        return [f"{member.task}: {c.summary(float(p), n)}" for (member, c), p in pairs]
 
     def summary(self) -> str:
-        """One sentence: how many comparisons, and which of them stand."""
-        n, pvalues, error = len(self.comparisons), self.pvalues, f"at a family-wise error of {self.alpha:.0%} (Holm)"
+        """How many comparisons there are, which of them stand, and what was judged."""
+        n, lacking = len(self.comparisons), int(np.isnan(self.pvalues).sum())
         if not n:
             return "Nothing was compared: no task holds two methods of the family."
-        named = {c.estimand for c in self.comparisons.values() if c.estimand}
-        what = f"{n} comparison{'' if n == 1 else 's'}{' in ' * bool(named)}{' or '.join(sorted(named))}"
-        if lacking := int(np.isnan(pvalues).sum()):
-            what += f" ({lacking} of which could not be made)"
         found = [
-            f"{m.treatment} {'above' if c.statistic > 0 else 'below'} {m.baseline} on {m.task} "
-            f"({c.statistic:+.3f}, p = {p:.3g}{', withheld for missing cells' * c.withheld})"
-            for (m, c), p in zip(self.comparisons.items(), pvalues, strict=True)
-            if p < self.alpha
+            f"{m.treatment} {'better' if side > 0 else 'worse'} than {m.baseline} on {m.task}"
+            for m, side in zip(self.comparisons, self.directions, strict=True)
+            if side
         ]
-        if not found:
-            return f"Of {what}, none shows a difference {error}."
-        return f"Of {what}, {len(found)} {error}: {'; '.join(found)}."
+        rest = {"undecided": n - lacking - len(found), "could not be made": lacking}
+        left = "".join(f", {count} {what}" for what, count in rest.items() if count)
+        named = {c.estimand for c in self.comparisons.values() if c.estimand}
+        meant = [f"{name}: {words}" for name, words in MEANING.items() if any(f"({name})" in what for what in named)]
+        return (
+            f"Of {n} comparison{'s' * (n > 1)}{' in ' * bool(named)}{' or '.join(sorted(named))}, {len(found)} at a "
+            f"family-wise error of {self.alpha:.0%} (Holm){': ' * bool(found)}{'; '.join(found)}{left}."
+            f"{' Here ' * bool(meant)}{'; '.join(meant)}{'.' * bool(meant)}"
+        )
 
 
 def compare_family(
@@ -87,7 +102,7 @@ def compare_family(
             except DataError as error:
                 comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
-    return Family(found, 1 - level)
+    return Family(found, round(1 - level, 12))
 
 
 def holm(pvalues: ArrayLike) -> Floats:
@@ -149,7 +164,7 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
 VERDICTS = {
     "better": "the interval lies above zero, and Holm's adjustment leaves it standing",
     "worse": "the interval lies below zero, and Holm's adjustment leaves it standing",
-    "hint": "the interval excludes zero, but does not stand among so many comparisons",
+    "hint": "alone it would be better or worse, but it does not stand among so many comparisons",
     "withheld": "the interval excludes zero, and the cells that are missing could turn that round",
     "equivalent": "both are shown to differ by less than the margin, also among all that was compared",
     "not worse": "a loss of the margin or more is excluded, also among all that was compared; a gain is not shown",
@@ -163,36 +178,33 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
     """A verdict for every comparison of a family; `margin` is the largest difference that counts as nothing. Claims of
     a difference, of equivalence and of not being worse are each adjusted for their number (Holm).
 
-    One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (a sentence).
+    One row per comparison: task, baseline, treatment, verdict (of `VERDICTS`), reading (the family's sentence, and what
+    is shown of the margin).
     """
     every = family.comparisons.values()
-    tests = [[c.pvalue for c in every], *([of(c, margin).pvalue for c in every] for of in (equivalent, noninferior))]
-    stands = family.alpha > np.array([holm(pvalues) for pvalues in tests]).T
-    rows = []
-    for (member, comparison), shown in zip(family.comparisons.items(), stands, strict=True):
-        verdict, sentence = _told(comparison, shown, margin)
-        few = " With so few problems a hint, no proof." if comparison.n_problems < FEW else ""
-        rows.append((*member[2:], verdict, f"{member.task}: {sentence}.{few}"))
+    shown = [holm([of(c, margin).pvalue for c in every]) < family.alpha for of in (equivalent, noninferior)]
+    parts = zip(family.comparisons.items(), family.sentences(), family.directions, *shown, strict=True)
+    rows = [
+        (*member[2:], verdict, f"{sentence}{more}.")
+        for (member, c), sentence, side, *holds in parts
+        for verdict, more in [_told(c, side, *map(bool, holds), margin)]
+    ]
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "reading"])
 
 
-def _told(c: Comparison, shown: Iterable[bool], margin: float) -> tuple[str, str]:
+def _told(c: Comparison, side: int, equal: bool, no_worse: bool, margin: float) -> tuple[str, str]:
     """The verdict on one comparison, by what stands after adjustment (a difference, equivalence, being no worse), and
-    its sentence."""
-    (differs, equal, no_worse), a, b = map(bool, shown), c.treatment, c.baseline
-    low, high = c.confidence_interval()
-    span = f"{c.statistic:+.3f} in {c.estimand}, interval [{low:+.3f}, {high:+.3f}]"
+    what its sentence lacks."""
     if np.isnan(c.statistic):
-        return "not compared", c.summary()
+        return "not compared", ""
     if c.withheld:
-        return "withheld", f"whether {a} differs from {b} hangs on {c.n_missing} missing cells: {span}"
+        return "withheld", ""
+    if side:
+        return "better" if side > 0 else "worse", f"; the two differ by less than {margin:g}" * equal
     if c.direction:
-        seems, small = "better" if c.direction > 0 else "worse", f", though by less than {margin:g}" * equal
-        if not differs:
-            return "hint", f"{a} seems {seems} than {b} ({span}), which does not stand after Holm's adjustment"
-        return seems, f"{a} is {seems} than {b}{small}: {span}, among all that was compared"
+        return "hint", ""
     if equal:
-        return "equivalent", f"{a} and {b} differ by less than {margin:g}: {span}"
+        return "equivalent", f"; the two are shown to differ by less than {margin:g}"
     if no_worse:
-        return "not worse", f"{a} is worse than {b} by less than {margin:g}, if at all; better is not shown: {span}"
-    return "not told", f"whether {a} is better than {b} these cells do not tell: {span}"
+        return "not worse", f"; {c.treatment} is shown to be worse by less than {margin:g}, if at all"
+    return "not told", f"; that they differ by less than {margin:g} is not shown either"

@@ -28,11 +28,19 @@ class Interval(NamedTuple):
 
 
 def spoken(value: float, low: float, high: float, *, sign: str = "+") -> str:
-    """A number and its interval as text, to two significant digits of half the interval's width (three decimals where
-    it has none): `+0.31 [+0.20, +0.42]`, `1,240 [980, 1,500]`. With `sign=""` no plus is written."""
+    """A number and its interval as text, to two significant digits of half the interval's width, or as many as show on
+    which side of zero its ends lie: `+0.31 [+0.20, +0.42]`. With `sign=""` no plus is written."""
     half = (high - low) / 2
-    places = 3 if not half > 0 or not np.isfinite(half) else int(np.clip(1 - np.floor(np.log10(half)), 0, 4))
-    return f"{value:{sign},.{places}f} [{low:{sign},.{places}f}, {high:{sign},.{places}f}]"
+    places = int(np.clip(1 - np.floor(np.log10(half)), 0, 4)) if half > 0 and np.isfinite(half) else 3
+    while places < 15 and any(end and not round(end, places) for end in (low, high)):
+        places += 1
+    return "{:{how}} [{:{how}}, {:{how}}]".format(value, low, high, how=f"{sign},.{places}f")
+
+
+def spoken_pvalue(pvalue: float, alpha: float) -> str:
+    """A p-value as text, to two significant digits, or as many as show on which side of alpha it lies: `0.012`."""
+    texts = (f"{pvalue:.{digits}g}" for digits in range(2, 18))
+    return next((t for t in texts if (float(t) < alpha) == (pvalue < alpha)), str(pvalue)) if pvalue else "0"
 
 
 def interval(draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95) -> tuple[Floats, Floats]:
