@@ -17,6 +17,7 @@ _HOMES = {
     "analysed_cells": "studies.exclusions",
     "estimate_run": "tools.estimate",
     "Store": "store",
+    "ledger_table": "sweep.ledger",
     "make_task": "tasks.custom",
     "run_synthesis": "sweep.synthesis",
     **dict.fromkeys(("Parameters", "RunConfig"), "config"),

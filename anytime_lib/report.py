@@ -48,7 +48,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     """Execute every numbered notebook with a params file of params/ and write the report beside the results; returns
     the path of its first page. AnytimeError where a notebook stops; executed that far, it is kept."""
     config = RunConfig(**(settings := read_yaml(params)))
-    found = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
+    found = sorted(Path(notebooks).glob("[0-9][0-9]*_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started, folder = time.time(), config.folder

@@ -14,6 +14,7 @@ from anytime_lib.readings.studies import (
     read_extraction,
     read_measured,
     read_measures,
+    read_noise,
     read_null,
     read_opinions,
     read_power,
@@ -26,5 +27,5 @@ from anytime_lib.readings.studies import (
 )
 
 __all__ = ["read_accounts", "read_curves", "read_differences", "read_gains", "read_index"]
-__all__ += ["read_bias", "read_bounds", "read_designs", "read_measured", "read_measures", "read_null", "read_power"]
+__all__ += ["read_bias", "read_bounds", "read_designs", "read_measured", "read_measures", "read_noise", "read_null", "read_power"]
 __all__ += ["read_extraction", "read_opinions", "read_statuses", "read_trip_grades", "read_rates", "read_rules", "read_variance", "read_variants", *_figures]

@@ -5,8 +5,10 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
+from scipy import stats as distributions
 
 from anytime_lib.readings.words import count, listed, size
+from anytime_lib.stats.intervals import spoken
 
 
 def read_measured(table: pd.DataFrame) -> str:
@@ -50,17 +52,17 @@ def read_bounds(table: pd.DataFrame) -> str:
     return "\n".join(told) or "No answer is missing, so there is nothing that missing answers could change."
 
 
-def read_rules(counted: pd.DataFrame, found: pd.DataFrame, alpha: float = 0.05) -> str:
+def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
     """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
     told, key = [], ["task", "baseline", "treatment"]
-    kept = found if len(found) else pd.DataFrame(columns=["excluded", *key, "pvalue", "pvalue_holm", "n_problems"])
-    kept = kept.dropna(subset="pvalue").assign(stands=kept.pvalue_holm < alpha)
+    kept = found if len(found) else pd.DataFrame(columns=["excluded", *key, "pvalue", "significant", "n_problems"])
+    kept = kept.dropna(subset="pvalue")
     for rule in counted.rule[counted.cells > 0]:
         both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
         pairs = [
-            f"{pair.treatment} less {pair.baseline} on {pair.task} {'now' if pair.stands else 'no longer'} stands "
+            f"{pair.treatment} less {pair.baseline} on {pair.task} {'now' if pair.significant else 'no longer'} stands "
             f"(n = {pair.n_problems})"
-            for pair in both[both.stands != both.stands_before].itertuples()
+            for pair in both[both.significant != both.significant_before].itertuples()
         ]
         says = listed(pairs) if pairs else "the same differences stand" if len(both) else "nothing can be compared"
         told.append(f"Without what {rule} takes, {says}.")
@@ -161,10 +163,10 @@ def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
     """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
     said = []
     for n_samples, part in table.groupby("n_samples", sort=False):
-        sure = part[part.power - 1.96 * part.standard_error >= power]
+        sure = (part.power - 1.96 * part.standard_error >= power)[::-1].cummin()
         top = part.loc[part.power.idxmax()]
         most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
-        said.append(f"N = {n_samples}: {f'from n = {sure.n_problems.min()} problems on' if len(sure) else most}")
+        said.append(f"N = {n_samples}: {f'from n = {part.n_problems[sure].min()} problems on' if sure.any() else most}")
     effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
     text = f"A true difference of {effect:g} is found in {power:.0%} of studies or more, beyond the luck of {n:,} "
     return f"{text}simulated ones, with {'; '.join(said)}."
@@ -180,7 +182,7 @@ def read_designs(table: pd.DataFrame, effect: float | None = None) -> str:
         row = known.iloc[0]
         least, most = (f"{v:.3f}" if v < 1 else "no difference at all" for v in (row.detectable, row.at_most))
         return (
-            f"{size(row.n_problems, row.n_samples)}: the smallest true difference found with power .8 is {least} by "
+            f"{size(int(row.n_problems), int(row.n_samples))}: the smallest true difference found with power .8 is {least} by "
             f"this pilot's variances, and {most} if they are as large as the pilot allows."
         )
     text = []
@@ -198,21 +200,33 @@ def read_designs(table: pd.DataFrame, effect: float | None = None) -> str:
 
 def read_bias(tables: Mapping[str, pd.DataFrame], along: str) -> str:
     """How each level of the maximum reads against the truth at the smallest and at the largest value of `along`
-    (heading -> rows of `maximum_bias`)."""
-    told, words = [], {"n_samples": "N", "n_budgets": "T"}
+    (heading -> rows of `maximum_bias`), in intervals that all hold at once (Bonferroni)."""
+    symbol, told = {"n_samples": "N", "n_budgets": "T"}[along], []
+    ends = {heading: table.groupby("order", sort=False).nth([0, -1]) for heading, table in tables.items()}
+    n = sum(map(len, ends.values()))
+    for heading, table in ends.items():
+        said: dict[str, list[str]] = {}
+        for row in table.to_dict("records"):
+            error = row["sd"] / row["n_repetitions"] ** 0.5
+            half = float(distributions.t.isf(0.025 / n, row["n_repetitions"] - 1)) * error
+            side = "no bias is shown" if abs(row["bias"]) <= half else "too high" if row["bias"] > 0 else "too low"
+            span = spoken(row["bias"], row["bias"] - half, row["bias"] + half)
+            said.setdefault(row["order"], []).append(f"{side} ({span}) at {symbol} = {row[along]}")
+        told.append(f"{heading}: {'; '.join(f'{order}, {listed(each)}' for order, each in said.items())}.")
+    return "\n".join([*told, f"These 95% intervals hold together, all {n} of them."])
+
+
+def read_noise(tables: Mapping[str, pd.DataFrame]) -> str:
+    """How noisy `crossfit` is against `pooled`, over the numbers of samples (heading -> rows of `maximum_bias`)."""
+    told = []
     for heading, table in tables.items():
-        said = []
-        for order, part in table.groupby("order", sort=False):
-            ends = part.iloc[[0, -1]] if len(part) > 1 else part
-            each = [f"{_off(row)} at {words[along]} = {row[along]}" for row in ends.to_dict("records")]
-            said.append(f"{order} {', '.join(each)}")
-        told.append(f"{heading}: {'; '.join(said)}.")
+        both = table.pivot(index="n_samples", columns="order", values=["sd", "rmse"]).dropna()
+        times = [_span(both[of].crossfit / both[of].pooled, ".2f") for of in ("sd", "rmse")]
+        told.append(
+            f"{heading}: from N = {both.index.min()} to {both.index.max()}, crossfit has {times[0]} times the standard "
+            f"deviation of pooled, and {times[1]} times its error, bias and noise together."
+        )
     return "\n".join(told)
-
-
-def _off(row: Mapping[str, Any]) -> str:
-    near = "no bias is shown" if row["low"] <= 0 <= row["high"] else "reads too high" if row["bias"] > 0 else "reads too low"
-    return f"{near} ({row['bias']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}])"
 
 
 def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> str:
@@ -227,7 +241,7 @@ def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]])
             luck = 2 * (rows.share.clip(0.01, 0.99) * (1 - rows.share.clip(0.01, 0.99)) / rows.repetitions) ** 0.5
             broken = rows[(rows.share + luck < low) | (rows.share - luck > high)]
             kept = f"kept in {len(rows) - len(broken)} of {count(len(rows), 'setting')}"
-            allowed = f"at most {high:g}" if not low else f"at least {low:g}" if high == 1 else f"{low:g} to {high:g}"
+            allowed = f"at most {high:g}" if not low else f"at least {low:g}" if high == 1 else f"{low:g}"
             where = f", and broken in the worlds {listed(broken.world.unique())}" if len(broken) else ""
             told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
     return "\n".join(told)

@@ -1,5 +1,6 @@
 """Questions put to a finished run, one module each."""
 
+from anytime_lib.models.simulation import Simulation
 from anytime_lib.studies.calibration import error_rate_table, maximum_bias, null_respondent, true_index, truth
 from anytime_lib.studies.exclusions import every_rule
 from anytime_lib.studies.grader_audit import (
@@ -18,6 +19,7 @@ from anytime_lib.tasks.math_verify import disagreements, second_opinions
 
 __all__ = [
     "Pilot",
+    "Simulation",
     "cohen_kappa",
     "disagreements",
     "echoes",
