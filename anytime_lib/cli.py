@@ -22,7 +22,7 @@ from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.doctor import diagnose
-from anytime_lib.tools.estimate import estimate_run
+from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
@@ -109,9 +109,7 @@ def _run(asked: argparse.Namespace) -> None:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
         case "estimate":
-            costs = estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second)
-            _show(costs.table)
-            print(costs.summary)
+            print(estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second))
         case "ledger":
             config = _config(asked.run)
             with _store(config) as store:
@@ -177,7 +175,7 @@ def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
 
 def _show(table: pd.DataFrame) -> None:
     if len(table):
-        text = table.to_string(index=False, float_format=lambda x: f"{x:,.4g}" if x < 1e4 else f"{x:,.0f}") + "\n"
+        text = table.to_string(index=False, float_format=number) + "\n"
         print("".join(c if c.isprintable() or c == "\n" else "?" for c in text))  # a model's words may be in it
 
 

@@ -192,15 +192,17 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
     problems, 8 samples) the index reads .51 when the maximum is taken of the pooled curve, .69 of each problem's mean,
     .92 of each trace; .50 without any. So its level, `order` (see `mean_curve`), is always named.
 
-    One row per arm and budget: run, model, task, method, order, budget, quality, tokens_used (mean), n_problems,
-    n_cells (graded), n_missing (errors).
+    One row per arm and budget: method, budget, quality, tokens_used (mean), n_problems, n_cells (graded), n_missing
+    (errors), order, task, model, run.
     """
     tables = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         graded = (~np.isnan(quality)).sum(axis=(0, 1))
         used = arm.groupby("budget").tokens_used.mean().to_numpy(float)
-        curve = {"order": order, "budget": budgets, "quality": mean_curve(quality, order), "tokens_used": used}
+        run, model, task, method = arm_of
+        curve = {"method": method, "budget": budgets, "quality": mean_curve(quality, order), "tokens_used": used}
         counts = {"n_problems": len(problems), "n_cells": graded, "n_missing": quality[..., 0].size - graded}
-        tables.append(pd.DataFrame(dict(zip(ARM, arm_of, strict=True)) | curve | counts))
+        about = {"order": order, "task": task, "model": model, "run": run}
+        tables.append(pd.DataFrame(curve | counts | about))  # a narrow page shows the first and the last columns
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

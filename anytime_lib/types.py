@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
@@ -35,7 +36,7 @@ TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
 Message = dict[str, str]  # role, content
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Problem:
     """One item of a task. Its `id` is unique within the task and stable for ever. `text` is put to the model, without
     any instruction on how to answer; `gold` is the right answer in the task's own form, and `metadata` whatever else is
@@ -43,9 +44,18 @@ class Problem:
 
     id: str
     task: str
-    text: str = field(repr=False)
-    gold: Any = field(repr=False)
-    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    text: str
+    gold: Any
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Its text and its gold answer, shortened; of a private problem the id alone."""
+        held = "private" if self.metadata.get("private") else f"{_short(self.text)!r} -> {_short(self.gold)!r}"
+        return f"Problem({self.id!r}, {self.task!r}: {held})"
+
+    def _repr_html_(self) -> str:
+        gold = "" if self.metadata.get("private") else f"gold answer ({type(self.gold).__name__}): {_pre(self.gold)}"
+        return f"<b>{escape(self.id)}</b>, of {escape(self.task)}{_pre(shown(self))}{gold}"
 
     @cached_property
     def content_hash(self) -> str:
@@ -67,6 +77,10 @@ class Grade:
     correct: bool
     status: Status
     detail: str = ""
+
+    def _repr_html_(self) -> str:
+        right = "right" if self.correct else "not right"
+        return f"score <b>{self.score:.2f}</b>, {right}, status <code>{escape(self.status)}</code>{_pre(self.detail)}"
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,17 @@ def shown(problem: Problem, text: str | None = None) -> str:
     id, a hash and the length."""
     text = problem.text if text is None else text
     return withheld(problem.id, text) if problem.metadata.get("private") else text
+
+
+def _short(value: Any, most: int = 60) -> Any:
+    """A value as it is, or the beginning of its text."""
+    text = str(value)
+    return value if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _pre(text: object) -> str:
+    """A text in a page, as it is written and escaped."""
+    return f'<pre style="white-space: pre-wrap">{escape(str(text))}</pre>'
 
 
 def assert_disjoint(

@@ -19,6 +19,7 @@ from anytime_lib.plots import plot_curves
 from anytime_lib.stats import compare
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
+from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest
@@ -147,6 +148,24 @@ def test_what_a_grade_function_may_not_say(said: Any) -> None:
         task.grade(problem, "12")
 
 
+@pytest.mark.parametrize(
+    ("gold", "grader", "says"),
+    [(241, lambda p, t: t == p.gold, "is graded 0 (ok), so look at the grade function; its gold is of type int"),
+     ("241", lambda p, t: 0.5, "is graded 0.5"), ("241", lambda p, t: None, "is graded 0 (unparsed)"),
+     (241, right, ""), ("", lambda p, t: False, ""), (241, lambda p, t: {}[t], "")],
+)  # fmt: skip
+def test_a_gold_answer_that_is_not_right_is_told_once(
+    gold: Any, grader: Any, says: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = make_task("own", [{"text": "a secret", "gold": gold, "private": True}] * 2, grader)
+    for _ in range(2):
+        (problem,) = task.problems(split="all")
+    assert [f"the gold answer of {problem.id} itself" in m and says in m for m in caplog.messages] == [True] * bool(
+        says
+    )
+    assert "secret" not in caplog.text and "241" not in caplog.text
+
+
 @pytest.mark.parametrize("private", [True, False])
 def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -> None:
     rows = [{"text": "a secret", "gold": 1, "private": private}]
@@ -158,10 +177,17 @@ def test_a_failing_grade_function_does_not_tell_what_is_private(private: bool) -
 
 
 def test_registering() -> None:
+    for setting in ({"tasks": [dict]}, {"methods": ["base", dict]}):
+        with pytest.raises(ConfigError, match=r"dict is a class, and a \w+ is an instance of one: give dict\(\)"):
+            RunConfig(**setting)  # type: ignore[arg-type]
+    with pytest.raises(
+        DataError, match="few: 8 test problems wanted, its own set holds 1; ask for fewer; some are kept"
+    ):
+        split_problems(make_task("few", CITIES[:3], right), RunConfig().task("aime").model_copy(), 0)
     with pytest.raises(ConfigError, match="not built in"):
         register_task(make_task("aime", sums, right))
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
-        register_task(type("Half", (), {"name": "half"}))
+        register_task(type("Half", (), {"name": "half"})())
     assert isinstance(make_task("sums", sums, right), Task)
     with pytest.raises(ConfigError, match="missing: answer_tokens"):
         RunConfig(tasks=[type("Half", (), {"name": "half", "grade": None})()])

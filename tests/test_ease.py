@@ -6,11 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import pandas as pd
 import pytest
+from test_index import cells_of
 
-from anytime_lib import __version__
+from anytime_lib import __version__, anytime_curve
 from anytime_lib.cli import main, parser
 from anytime_lib.models import weights
+from anytime_lib.stats import compare
+from anytime_lib.tools.estimate import Estimate
+from anytime_lib.types import Grade, Problem
 
 SIMULATED = str(Path(__file__).parent.parent / "params" / "simulated.yaml")
 COMMANDS = re.findall(r"[a-z]+", parser().format_usage().partition("{")[2].partition("}")[0])
@@ -58,3 +64,26 @@ def test_the_doctor_says_what_is_there_and_what_to_do(
     assert "NOT endpoint: no answer from http://127.0.0.1:9/v1" in out and "ok  key XAI_API_KEY: set\n" in out
     assert "NOT data of aime: cannot read none.jsonl" in out and "NOT hub" in out and "0123456789" not in out + err
     assert err == "anytime: to be mended before such a run: endpoint, data of aime, hub\n"
+
+
+def test_objects_say_what_they_hold_and_escape_it() -> None:
+    problem = Problem("p1", "sums", "What is <b>20</b> + 22? " + 60 * "x", "42")
+    assert repr(problem).startswith("Problem('p1', 'sums': 'What is <b>20") and repr(problem).endswith("...' -> '42')")
+    page = problem._repr_html_()
+    assert "What is &lt;b&gt;20" in page and "gold answer (str)" in page and 60 * "x" in page
+    private = Problem("p2", "sums", "a secret", "secret 42", {"private": True})
+    assert repr(private) == "Problem('p2', 'sums': private)" and "secret" not in private._repr_html_()
+    grade = Grade(0.3, False, "ok", "3 of <i>10</i>")._repr_html_()
+    assert "0.30" in grade and "not right" in grade and "&lt;i&gt;10" in grade
+    cells = pd.concat([cells_of(np.full((3, 2, 2), q), name) for q, name in ((0.2, "base"), (0.4, "<b>x"))])
+    found = compare(cells, "base", "<b>x", n_resamples=100)
+    assert str(found) == found.summary() and found.summary() in repr(found)
+    assert (
+        "+0.200" in found._repr_html_()
+        and "<td>&lt;b&gt;x</td>" in found._repr_html_()
+        and "<b>x" not in found._repr_html_()
+    )
+    assert "quality" in str(anytime_curve(cells.assign(model="simulated-910e56d7", task="natural_plan_trip")))
+    estimate = Estimate(pd.DataFrame({"method": ["<b>x"], "calls": [12_345.6]}), "1 call\n2 dollars")
+    assert "12,346" in str(estimate) and str(estimate).endswith("2 dollars")
+    assert "&lt;b&gt;x" in estimate._repr_html_() and "1 call<br>2 dollars" in estimate._repr_html_()

@@ -14,6 +14,7 @@ from test_custom_task import right, sums
 from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
+from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.model import load_model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, Respondent
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
@@ -25,6 +26,7 @@ from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
+from anytime_lib.types import Message, Problem
 
 BUDGETS = [4, 16, 64, 256]
 
@@ -71,6 +73,21 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Config) -> None:
     true = truth(run, "aime")
     raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
+
+
+class Hinted(Prompted):
+    name, words = "hinted", "Hint: begin at the end."
+
+    def messages(self, problem: Problem, context: Context) -> list[Message]:
+        return [{"role": "user", "content": f"{self.words}\n\n{context.task.question(problem)}"}]
+
+
+def test_a_method_of_the_user_s_own_has_the_effect_that_is_stated(config: Config) -> None:
+    run = config(methods=["base", Hinted()], simulated={"effects": {"hinted": 4.0}})
+    cells = run_sweep(run, progress=False)
+    for method in run.methods:
+        assert np.abs(surprise(run, "aime", method, cells[cells.method == method])).max() < 4
+    assert (truth(run, "aime", "hinted") - truth(run, "aime")).mean(axis=0).iloc[1] > 0.1
 
 
 def test_a_cut_gives_the_state_at_the_cut(config: Config) -> None:
@@ -156,7 +173,7 @@ def test_what_else_it_may_be_asked(config: Config) -> None:
         ({"doubt": 1.5}, "simulated: parameter 'doubt'"),
         ({"effects": {"pdp_pluss": 2.0}}, "simulated: unknown method 'pdp_pluss'; did you mean 'pdp_plus'"),
         ({"effects": {"pdp": 0.0}}, "simulated: parameter 'effects.pdp': input should be greater than 0"),
-        ({"effects": {"base": 2.0}}, "simulated: effects: no method is told by its words in .*base.question.txt"),
+        ({"effects": {"base": 2.0}}, "simulated: effects: the respondent has no words by which it could tell base"),
     ],
 )
 def test_mistakes(settings: dict[str, Any], says: str) -> None:

@@ -172,9 +172,11 @@ class BudgetAnswer:
 
 class Method:
     """What every method has: a name in configs, cells and figures; a preparation, where something has to be made from
-    the pool first; and whether it shows pool problems beyond the worked examples."""
+    the pool first; whether it shows pool problems beyond the worked examples; and, so that it may have an effect on the
+    simulated respondent, `words` that its prompts bear and those of no other method do."""
 
     name: str
+    words: str = ""
     preparation: Preparation | None = None
     needs_pool: bool = False
 

@@ -22,6 +22,7 @@ from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
+from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem, digest
 
@@ -80,11 +81,9 @@ class Respondent(Endpoint):
     def __init__(self, settings: Mapping[str, Any]) -> None:
         try:
             self.simulation = Simulation(**settings)
-            self._markers = {method: fixed_words(f"{method}.question") for method in self.simulation.effects}
+            self._markers = {method: _words(method) for method in self.simulation.effects}
         except ValidationError as error:
             raise ConfigError(f"simulated: {in_words(error, Simulation.model_fields)}") from None
-        except FileNotFoundError as error:
-            raise ConfigError(f"simulated: effects: no method is told by its words in {error.filename}") from None
         self._known: dict[str, Known] = {}
         super().__init__("simulated", f"simulated-{digest(self.simulation.model_dump())[:8]}", "none")
 
@@ -162,6 +161,15 @@ class Respondent(Endpoint):
             better = -better
         odds = better * (0.2 + rng.exponential()) + bias
         return {"A": float(log_expit(odds)), "B": float(log_expit(-odds))}
+
+
+def _words(method: str) -> str:
+    """What the respondent tells a method by: its `words`, or else those of its prompt's file."""
+    try:
+        return load_method(method).words or fixed_words(f"{method}.question")
+    except FileNotFoundError:
+        why = f"the respondent has no words by which it could tell {method} from other methods"
+        raise ConfigError(f"simulated: effects: {why}; give its class `words`, which only its prompts bear") from None
 
 
 def _holds(reasoning: str) -> bool:

@@ -6,6 +6,7 @@ and a rising curve of equal index its 95 % interval lies on the wrong side of ze
 """
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ BESIDE: tuple[Order, ...] = ("pooled", "crossfit", "raw")
 """What stands beside the judged difference, without intervals: nothing is concluded from it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The paired difference in the estimand, treatment minus baseline; NaN, with its reason, where there is none.
 
@@ -58,9 +59,19 @@ class Comparison:
     bounds: Interval = field(default_factory=lambda: Interval(np.nan, np.nan))
     near_limit: bool = False
     reason: str = ""
-    beside: dict[str, float] = field(repr=False, default_factory=dict)
-    draws: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
-    contributions: Floats = field(repr=False, default_factory=lambda: np.full(1, np.nan))
+    beside: dict[str, float] = field(default_factory=dict)
+    draws: Floats = field(default_factory=lambda: np.full(1, np.nan))
+    contributions: Floats = field(default_factory=lambda: np.full(1, np.nan))
+
+    def __repr__(self) -> str:
+        return f"<Comparison: {self.summary()}>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
+        return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
 
     def confidence_interval(self) -> Interval:
         """The interval of the difference, widened where few problems differ (see `widen_few`)."""
@@ -188,9 +199,9 @@ def paired(quality: Floats) -> Floats:
 
 def compare(
     cells: pd.DataFrame,
-    *,
     baseline: str,
     treatment: str,
+    *,
     estimand: Estimand | CurveStatistic = "crossfit",
     **settings: Any,
 ) -> Comparison:

@@ -90,7 +90,7 @@ def drawn(
     found = task.problems(source, None if known else wanted, seed, "all" if whole else part, settings.difficulty)
     found = [p for p in found if not known & {p.id, p.content_hash}][:wanted]
     if len(found) < wanted:
-        keeps = "; some are kept for the other split: name a pool_source, or none" if source and not whole else ""
-        holds = f"{source or 'the built-in set'} holds {len(found)}{' beside those under test' if known else ''}"
+        keeps = "" if whole else "; some are kept for the other split" + ": name a pool_source, or none" * bool(source)
+        holds = f"{source or 'its own set'} holds {len(found)}{' beside those under test' if known else ''}"
         raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")
     return found

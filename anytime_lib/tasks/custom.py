@@ -1,8 +1,10 @@
 """How does a user make a task of their own in a few lines? Rows, a question, and a function that grades an answer."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import KW_ONLY, dataclass, replace
+from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +16,8 @@ from anytime_lib.errors import DataError
 from anytime_lib.tasks.base import SPLITS, from_generator, in_pool, no_answer, select, user_code
 from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem, digest
+
+log = logging.getLogger(__name__)
 
 ONE_IN = 3  # one problem in three is kept for the pool
 
@@ -50,6 +54,7 @@ class CustomTask:
     verify: Callable[[Problem, str], float | None] | None = None
     read: Callable[[Problem, str], str | None] | None = None
     grader_version: ClassVar[int] = 1
+    _tried: bool = field(default=False, init=False)
 
     def problems(
         self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None
@@ -57,7 +62,8 @@ class CustomTask:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 
         `difficulty` keeps the rows whose column of that name is among its values. Of rows with the same text and gold
-        the first is kept. DataError where there are none, or one cannot be used.
+        the first is kept. The first time, one gold answer is graded, with a warning where it is not right. DataError
+        where there are none, or one cannot be used.
         """
         rows = self.rows if source is None else source
 
@@ -70,10 +76,26 @@ class CustomTask:
             return found
 
         if callable(rows):
-            return from_generator(made, split, limit)
-        table = read_table(rows) if isinstance(rows, str | Path) else rows
-        listed = table.to_dict("records") if isinstance(table, pd.DataFrame) else table
-        return select(self._read(listed, difficulty), split, seed, limit, ONE_IN)
+            found = from_generator(made, split, limit)
+        else:
+            table = read_table(rows) if isinstance(rows, str | Path) else rows
+            listed = table.to_dict("records") if isinstance(table, pd.DataFrame) else table
+            found = select(self._read(listed, difficulty), split, seed, limit, ONE_IN)
+        if not self._tried:
+            self._tried = True
+            self._try_gold(found[0])
+        return found
+
+    def _try_gold(self, problem: Problem) -> None:
+        """Warn where a problem's own gold answer is not right: hardly any other would be."""
+        with suppress(DataError):  # what fails is told when an answer is graded
+            with user_code(f"the write_answer function of {self.name}", problem):
+                answer = self.gold_answer(problem)
+            if answer.strip() and not (grade := self.grade(problem, answer)).correct:
+                kind = type(problem.gold).__name__
+                advice = "" if kind == "str" else f"; its gold is of type {kind}, and what a model says is text (str)"
+                says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function%s"
+                log.warning(says, self.name, problem.id, grade.score, grade.status, advice)
 
     def _read(self, rows: Iterable[Any], difficulty: Any) -> Iterator[Problem]:
         """The problems of rows, each content once. A message names columns and types, never what is in them."""

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +39,24 @@ MARK = 0xE000
 """Of a made-up reply: the character for private use at MARK + k, three bytes that nobody else writes, is 2^k tokens."""
 
 
+def number(value: float) -> str:
+    """A number for a table that is read: four digits, or all before the point."""
+    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
+
+
 class Estimate(NamedTuple):
     """A row per (task, method, kind): calls still to be made if replies run to their caps; prompt, output (tokens) and
     dollars (NaN without a price), each _low, _high and _middle. And the sum of it in words."""
 
     table: pd.DataFrame
     summary: str
+
+    def __repr__(self) -> str:
+        return f"{self.table.to_string(index=False, float_format=number)}\n\n{self.summary}"
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(map(escape, self.summary.splitlines()))
+        return f"{self.table.to_html(index=False, float_format=number)}<p>{lines}</p>"
 
 
 class CountingBackend:
