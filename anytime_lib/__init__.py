@@ -14,7 +14,6 @@ from typing import Any
 
 _HOMES = {
     "AnytimeError": "errors",
-    "analysed_cells": "studies.exclusions",
     "estimate_run": "tools.estimate",
     "Store": "store",
     "ledger_table": "sweep.ledger",
@@ -23,6 +22,7 @@ _HOMES = {
     **dict.fromkeys(("Parameters", "RunConfig"), "config"),
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
     "measured": "report",
+    **dict.fromkeys(("analysed_cells", "every_rule"), "studies.exclusions"),
     **dict.fromkeys(("compare", "compare_family", "estimate"), "stats"),
     **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
     **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),

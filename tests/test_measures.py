@@ -93,7 +93,7 @@ def test_where_no_budget_is_shown_to_be_enough() -> None:
 def test_what_was_not_reasoned_saves_nothing_and_what_was_not_graded_is_not_enough() -> None:
     quality = np.ones((200, 1, 4))
     found = least_sufficient_budget(cells_of(quality).assign(tokens_used=0)).iloc[0]
-    assert found.share_saved == 0 and "(0%" in found.says
+    assert found.share_saved == 0 and ", 0% (" in found.says
     quality[:, :, 1] = NAN
     found = least_sufficient_budget(cells_of(quality)).iloc[0]
     assert found.budget == 4 and found.n_missing == 200

@@ -1,5 +1,6 @@
 """The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made."""
 
+import ast
 import itertools
 import json
 import os
@@ -72,6 +73,48 @@ def printed(notebook: Path) -> str:
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     outputs = [o for c in cells for o in c.get("outputs", [])]
     return "\n".join("".join(o.get("text") or o.get("data", {}).get("text/plain", "")) for o in outputs)
+
+
+def cells_of_notebook(stem: str) -> list[tuple[str, str, list[str]]]:
+    """The kind, the source and the tags of each cell."""
+    cells = json.loads((ROOT / "notebooks" / f"{stem}.ipynb").read_text("utf-8"))["cells"]
+    return [(c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells]
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_a_notebook_is_a_lecture(stem: str) -> None:
+    """At most 35 cells; a question before each code cell; two submodules; a reading after each figure and table."""
+    cells = cells_of_notebook(stem)
+    assert len(cells) <= 35
+    code = [(source, tags) for kind, source, tags in cells if kind == "code"]
+    before = [cells[i - 1] for i, (kind, *_) in enumerate(cells) if kind == "code"]
+    assert [text for kind, text, _ in before if kind != "markdown" or "?" not in text.split("\n## ")[-1]] == []
+    assert [len(source.splitlines()) <= 15 for source, tags in code if "parameters" in tags] == [True]
+    nodes = [node for source, _ in code for node in ast.walk(ast.parse(source))]
+    modules = {n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module}
+    modules |= {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
+    ours = [m.split(".") for m in modules if m.startswith("anytime_lib")]
+    assert len({m[1] for m in ours if len(m) > 1}) <= 2 and all(len(m) <= 2 for m in ours)
+    for source, _ in code:
+        last = max(source.rfind("save("), source.rfind("display("))
+        assert last < 0 or "print(" in source[last:], f"nothing is said of what this shows:\n{source}"
+
+
+SOURCED = [
+    r"`[^`]*`", r"\$[^$]*\$",  # code, formulas
+    r"^# \d\db? ·", r"^ *\d\. ", r"\bnotebooks? \d\db?((,| and|,? or| to) \d\db?)*", r"arXiv:? ?[\d.]+",
+    r"\b95 ?%", r"(?<![\d])\.05\b", r"\bpower (of )?\.8\b", r"(?<![\d.])[01]\b(?!\.\d)",  # what is fixed by definition
+    r"\bAIME (19|20)\d\d( and (19|20)\d\d)?",
+]  # fmt: skip
+"""Where prose may hold a digit: no result stands there. Every other number is printed by a cell that computes it."""
+
+
+@pytest.mark.parametrize("stem", STEMS)
+def test_no_number_in_prose_is_a_result(stem: str) -> None:
+    prose = "\n".join(source for kind, source, _ in cells_of_notebook(stem) if kind == "markdown")
+    for pattern in SOURCED:
+        prose = re.sub(pattern, "", prose, flags=re.MULTILINE | re.IGNORECASE)
+    assert [line for line in prose.splitlines() if re.search(r"\d", line)] == []
 
 
 NEED_NO_RUN = "08"  # these read no store, so that running them alone is what `anytime run` does already

@@ -2,7 +2,6 @@
 
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.studies.calibration import error_rate_table, maximum_bias, null_respondent, true_index, truth
-from anytime_lib.studies.exclusions import every_rule
 from anytime_lib.studies.grader_audit import (
     cohen_kappa,
     echoes,
@@ -24,7 +23,6 @@ __all__ = [
     "disagreements",
     "echoes",
     "error_rate_table",
-    "every_rule",
     "extraction_matrix",
     "label_sheet",
     "labelled",
