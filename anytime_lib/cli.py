@@ -24,6 +24,7 @@ from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.doctor import diagnose
 from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
+from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
 
@@ -76,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--source", help="where the task's problems are; problems of our own by default")
     found.add_argument("--run", default="run", help="the run they go into: its name or folder")
     command("grade outputs/demo", "grade a run's stored answers again; no model is called", run=run)
+    command("report outputs/demo", "write explorer.html, one page to read the run's traces and answers by", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain 3f2a outputs/demo", "which field made a request a new one", key=key, run=run)
     found = command(
@@ -134,6 +136,10 @@ def _run(asked: argparse.Namespace) -> None:
                 changed = regrade(store)
             _show(changed)
             print(f"{len(changed)} grades changed")
+        case "report":
+            config = _config(asked.run)
+            with _store(config):
+                print(explore(config).resolve())
         case "explain":
             with _store(_config(asked.run)) as store:
                 print(explain(store, asked.key))

@@ -7,6 +7,7 @@ import platform
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
+from anytime_lib.models.weights import sha256_of
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.ledger import ledger_table
@@ -37,6 +39,10 @@ CAVEATS = {
     "finds a truth that is known; they say nothing about any model.",
 }
 """What must be said beside the numbers of a model whose name begins so."""
+DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
+{%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
+{{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}"""
+"""nbconvert's page, and the alternative text of each figure, which it leaves out."""
 
 
 def caveat(model: str) -> str:
@@ -46,13 +52,19 @@ def caveat(model: str) -> str:
 
 def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:
     """Execute every numbered notebook with a params file of params/ and write the report beside the results; returns
-    the path of its first page. AnytimeError where a notebook stops; executed that far, it is kept."""
+    the path of its first page. Where all that they follow from (the notebooks, the settings, this package, those it
+    stands on, and the store) is as it was, they stand as they are. AnytimeError where a notebook stops; executed that
+    far, it is kept."""
     config = RunConfig(**(settings := read_yaml(params)))
     found = sorted(Path(notebooks).glob("[0-9][0-9]*_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started, folder = time.time(), config.folder
     Store(folder / "store.sqlite").close()  # says at once, before any kernel starts, what stands in the way
+    first, noted = folder / "index.html", folder / "made_from.txt"
+    if first.is_file() and noted.is_file() and noted.read_text("utf-8") == _made_from(found, settings, folder):
+        print("model calls this time: 0 (nothing has changed since this was made; delete it to have it made again)")
+        return first
     with load_model(config).shared(), ThreadPoolExecutor(1) as beside:  # pages are made while the next notebook runs
         pages = []
         for notebook in found:
@@ -62,7 +74,28 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
             print(f"{notebook.name}: {time.time() - begun:.0f} s", flush=True)
         for page in pages:
             page.result()
-    return _write_report(config, settings, [notebook.stem for notebook in found], started)
+    _write_report(config, settings, [notebook.stem for notebook in found], started)
+    noted.write_text(_made_from(found, settings, folder) or "what failed is to be tried again", "utf-8")
+    return first
+
+
+def _made_from(notebooks: Sequence[Path], settings: dict[str, Any], folder: Path) -> str | None:
+    """A hash of all that a run's notebooks and report follow from: notebooks, settings, files that these name, the
+    reader's labels, packages, requests and cells. None where a request failed, which is to be tried again."""
+    with Store(folder / "store.sqlite", read_only=True) as store:
+        requests, cells = store.requests(), store.cells()
+    stored = [int(pd.util.hash_pandas_object(table, index=False).sum()) for table in (requests, cells)]
+    files = [*notebooks, *Path(__file__).parent.rglob("*.*"), *_named(settings), folder / "labels.csv"]
+    hashes = {str(path): sha256_of(path) for path in files if path.suffix != ".pyc" and path.is_file()}
+    about = [os.environ.get("ANYTIME_BENCH_DATA", ""), {name: version(name) for name in PACKAGES}]
+    return digest([hashes, settings, stored, about]) if (requests.status == "ok").all() else None
+
+
+def _named(value: object) -> list[Path]:
+    """The paths, of files or not, that the texts in a setting may be."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    own = [Path(value)] if isinstance(value, str) and len(value) < 250 else []
+    return own + [path for part in inside for path in _named(part)]
 
 
 def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
@@ -90,9 +123,9 @@ def _write_page(notebook: Path) -> None:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # nbconvert warns of figures without alternative text
     last_bar = Config({"CoalesceStreamsPreprocessor": {"enabled": True}})  # of all that a bar was, what it came to
-    page, _ = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="").from_filename(str(notebook))
+    exporter = HTMLExporter(last_bar, embed_images=True, mathjax_url="", require_js_url="", raw_template=DESCRIBED)
+    page, _ = exporter.from_filename(str(notebook))
     notebook.with_suffix(".html").write_text(page, encoding="utf-8")
 
 

@@ -4,11 +4,13 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: threads cost more than they save on small matrices
 
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import matplotlib
 import pytest
@@ -34,6 +36,9 @@ def refused(kind: type[Exception], says: str) -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The notebooks first: they take longest, so that of two workers one has them and the other all else."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
     items.sort(key=lambda item: "test_notebooks" not in item.nodeid)
 
 
@@ -69,3 +74,23 @@ def config(server: FakeServer, tmp_path: Path) -> Config:
     plain = {"outputs": str(tmp_path), "model": "fake", "base_url": server.base_url, "tasks": ["gpqa"],
              "methods": ["base"], "n_problems": 3, "n_samples": 2, "budgets": [2, 5, 9, 500]}  # fmt: skip
     return lambda **settings: RunConfig(**(plain | settings))
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium that keeps what pages log."""
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("chromium and chromedriver are not installed")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    profile = tmp_path_factory.mktemp("profile")
+    switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
+    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
+        options.add_argument(f"--{switch}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    service = webdriver.ChromeService(shutil.which("chromedriver"))
+    found = webdriver.Chrome(options=options, service=service)
+    yield found
+    found.quit()

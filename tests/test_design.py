@@ -13,7 +13,6 @@ from test_index import cells_of
 
 from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.errors import DataError
-from anytime_lib.plots import plot_detectable, plot_power
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.studies import planning
 from anytime_lib.studies.pilot import pilot_of
@@ -198,8 +197,3 @@ def test_what_designs_cost_and_find() -> None:
     assert table.detectable[40, 4] < table.detectable[10, 4] and table.detectable[40, 1] < table.detectable[10, 1]
     assert (table.detectable < table.at_most).all()
     assert planning.design_table(split, **sizes, tokens_per_sample=100).dollars.isna().all()
-    powers = power_table(coins(), effect=0.1, **sizes, n_simulations=100)
-    found, smallest = plot_power(powers, title="a title"), plot_detectable(priced, title="a title")
-    for figure, words in ((found, "how often a difference of 0.1"), (smallest, "smallest true difference")):
-        assert words in figure.get_suptitle() and "a title" in figure.get_suptitle() and figure.axes[0].get_xlabel()
-        assert len(figure.legends[0].get_texts()) == 2

@@ -247,29 +247,6 @@ def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
 
 
-CHROME = shutil.which("chromium") and shutil.which("chromedriver")
-needs_browser = pytest.mark.skipif(not CHROME, reason="chromium and chromedriver are not installed")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
-    profile = tmp_path_factory.mktemp("profile")
-    switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
-    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    found = webdriver.Chrome(options=options, service=service)
-    yield found
-    found.quit()
-
-
-@needs_browser
-@pytest.mark.browser
 def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     browser.get(report.as_uri())
     assert "Anytime reasoning" in browser.title
@@ -291,8 +268,6 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
     assert not severe, severe
 
 
-@needs_browser
-@pytest.mark.browser
 def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
     owned = "document.title='owned'"
     hostile = f'</pre></div><script>{owned}</script><img src=x onerror="{owned}"> Answer: A'

@@ -80,8 +80,8 @@ def accounts(**curves: Any) -> pd.DataFrame:
 
 def test_costs_and_gains_are_read() -> None:
     told = read_accounts(accounts(base=([0.1, 0.3, 0.5], 0), pdp=([0.5, 0.6, 0.7], 100), leap=([0.1, 0.1, 0.2], 0)))
-    assert "base 400 tokens;" in told and "pdp 500 tokens (100 of them its share of the 1,000" in told
-    assert "pdp" in told and "of base at 50% of its tokens" in told and "of base at no budget" in told
+    assert "base 400 tokens;" in told and "pdp 500 tokens, 100 of them its share of the 1,000" in told
+    assert "reaches the final quality of base with 50% of its tokens" in told and "leap 400 tokens, and never" in told
     gains = pd.DataFrame({"task": "t", "method": ["up", "flat", "open", "dear"], "axis": "total_all", "budget": 4,
                           "tokens": 900.0, "points": [5.0, 2.0, 3.0, np.nan], "low": [1.0, 2.0, -1.0, np.nan],
                           "high": [9.0, 2.0, 7.0, np.nan], "n_problems": 30})  # fmt: skip

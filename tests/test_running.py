@@ -22,6 +22,7 @@ from jupyter_client.manager import start_new_kernel
 
 from anytime_lib import Store, run_sweep
 from anytime_lib.errors import ConfigError
+from anytime_lib.report import run_notebooks
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
 
@@ -258,3 +259,29 @@ def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.Ca
     run_sweep(config(tasks=["aime", "gpqa"], methods=["few_shot"], n_shots=1, pool_problems=3))
     told = capsys.readouterr().out
     assert "aime: 3 problems are tested, 1 are examples, 3 make the pool\ngpqa: 3 problems are tested" in told
+
+
+def test_a_run_of_which_nothing_has_changed_stands_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And is executed again once its settings, a notebook, the reader's labels or the stored cells are others."""
+    settings = {"run": str(tmp_path / "run"), "model": "simulated", "tasks": ["aime"], "methods": ["base"]}
+    settings |= {"n_problems": 2, "n_samples": 1, "budgets": [8, 16], "n_resamples": 100}
+    (notebooks := tmp_path / "notebooks").mkdir()
+    executed = tmp_path / "run" / "00_none.ipynb"
+
+    def again(code: str = "1 + 1", **but: Any) -> bool:
+        cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
+        whole = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+        (notebooks / "00_none.ipynb").write_text(json.dumps(whole), "utf-8")
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings | but), "utf-8")
+        before = executed.stat().st_mtime_ns if executed.exists() else None
+        run_notebooks(tmp_path / "params.yaml", notebooks)
+        return executed.stat().st_mtime_ns != before
+
+    assert again() and not again()
+    assert again(seed=1) and again() and not again()
+    assert again("2 + 2") and not again("2 + 2")
+    (tmp_path / "run" / "labels.csv").write_text("label", "utf-8")
+    assert again("2 + 2") and not again("2 + 2")
+    (tmp_path / "run" / "index.html").unlink()
+    assert again("2 + 2") and "nothing has changed" in capsys.readouterr().out

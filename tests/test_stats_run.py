@@ -13,7 +13,7 @@ from test_index import cells_of
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS
-from anytime_lib.plots import plot_curves, plot_differences, plot_variants
+from anytime_lib.plots import plot_differences
 from anytime_lib.report import measured
 from anytime_lib.stats import VERDICTS, compare, compare_family, conclude, estimate
 from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants
@@ -112,22 +112,6 @@ def test_stored_answers_are_graded_in_other_ways(tmp_path: Path) -> None:
     assert table.loc[("aime", "base"), "source"] == "ladder" and table.problems_hash.nunique() == 2
     partial = cells_of(np.array([[[0.5, 1.0]]])).assign(correct=[False, True])
     assert regraded(partial, store)["right or wrong"].score.tolist() == [0.0, 1.0]
-
-
-def test_figures_stay_readable_with_twelve_methods() -> None:
-    cells = arms(8, **{f"method {i}": 0.02 * i for i in range(11)})
-    curves = plot_curves(cells, n_resamples=50, apart=True)
-    chosen = {"baseline": "base", "n_resamples": 100}
-    tables = {m: difference_variants(cells, treatment=m, **chosen) for m in ("method 1", "method 2")}  # type: ignore[arg-type]
-    variants = plot_variants(tables, title="Variants", margin=0.05)
-    for figure, panels in ((curves, 12), (variants, 2)):
-        shown = [ax for ax in figure.axes if ax.axison]
-        assert len(shown) == panels and len(figure.legends) == 1
-        figure.get_layout_engine().execute(figure)  # all that places them, without drawing
-        boxes = [ax.title.get_window_extent() for ax in shown]
-        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
-        legend = figure.legends[0].get_window_extent()
-        assert not any(legend.overlaps(ax.xaxis.label.get_window_extent()) for ax in shown if ax.get_xlabel())
 
 
 # Rules of exclusion: what each takes, how it is counted, and that nothing is left out unsaid.

@@ -6,29 +6,48 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from anytime_lib.plots.style import BLUE, RED, THIN, budget_axis, finish, forest, lines, panels
+from anytime_lib.index import ORDERS
+from anytime_lib.plots.style import (
+    BLUE,
+    LOOKS,
+    THIN,
+    budget_axis,
+    finish,
+    forest,
+    lines,
+    nothing,
+    panels,
+    size_axis,
+    wrapped,
+)
+
+ORDER_LOOKS = dict(zip(ORDERS, LOOKS, strict=False))
 
 
 def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: float) -> Figure:
     """The same difference read in every way: a panel for each heading and its rows of `difference_variants`, with what
     counts as no difference (up to the margin) shaded."""
+    if not any(len(table) for table in tables.values()):
+        return nothing("There is no difference to read in other ways: nothing could be compared.")
     named = {heading: t.set_index(t.choice + ": " + t.variant) for heading, t in tables.items()}
     rows = list(dict.fromkeys(name for table in named.values() for name in table.index))
     figure, axes = panels(len(tables), width=2.6, height=0.9 + 0.2 * len(rows), extra=2.2)
     for ax, (heading, table) in zip(axes, named.items(), strict=True):
         shown = table.rename(columns={"difference": "value"}).reindex(rows)
-        excludes = (shown.low > 0) | (shown.high < 0)
-        forest(ax, shown.mask(excludes), rows, BLUE, "interval holds zero")
-        forest(ax, shown.where(excludes), rows, RED, "interval excludes zero")
+        holds = (shown.low <= 0) & (shown.high >= 0)
+        forest(ax, shown.where(holds), rows, hollow=[True] * len(rows), label="interval holds zero")
+        forest(ax, shown.mask(holds), rows, label="interval excludes zero")
         ax.axvline(0, **THIN)
         ax.axvspan(-margin, margin, color="0.5", alpha=0.1, linewidth=0, label=f"within the margin of {margin:g}")
-        ax.set_title(heading, fontsize=9)
+        ax.set_title(wrapped(heading, 2.4, 9), fontsize=9)
     return finish(figure, axes, x="difference in index (0 to 1)", y="", title=title)
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     """Power against the number of problems, a line for each number of samples (rows of `power_table`), with the 95 %
     interval of the simulation."""
+    if table.empty:
+        return nothing("There is no power to draw: no design was simulated.")
     figure, (ax,) = panels()
     half, first = 1.96 * table.standard_error, table.iloc[0]
     table = table.assign(low=table.power - half, high=table.power + half)
@@ -44,10 +63,12 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
 def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     """The smallest difference found against what it costs (rows of `design_table`), a line for each number of samples;
     in dollars where a price above zero is known, else in output tokens."""
+    if table.detectable.isna().all():
+        return nothing("There is no smallest difference to draw: the pilot does not tell how answers vary.")
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
-    ax.set_xscale("log")
+    size_axis(ax)
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
     size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
@@ -57,8 +78,10 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
 
 def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
     """Judged against gold margin of every pair with a verdict, the attempt that the judge prefers taken first."""
-    figure, (ax,) = panels(width=6.0, height=3.2)
     known = comparisons.dropna(subset="margin")
+    if known.empty:
+        return nothing("There is no margin to draw: the judge gave no verdict with one.")
+    figure, (ax,) = panels(width=6.0, height=3.2)
     margin = known.margin.astype(float)
     gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
     jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
@@ -71,6 +94,8 @@ def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
 
 def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
     """The judge's accuracy at each checkpoint (rows of `audit`, with columns task and budget): a line for each task."""
+    if table.value.isna().all():
+        return nothing("There is no accuracy to draw: no pair was decided by both the judge and gold.")
     figure, (ax,) = panels(width=6.0, height=3.2)
     lines(ax, table, "task", x="budget", y="value")
     ax.axhline(0.5, **THIN, label="coins")
@@ -84,10 +109,10 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
     of the column `along` (`n_samples`, `n_budgets`)."""
     figure, axes = panels(len(tables), width=4.2, height=3.4)
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
-        lines(ax, table, "order", x=along, y="bias")
+        lines(ax, table, "order", x=along, y="bias", looks=ORDER_LOOKS)
         ax.axhline(0, **THIN)
         budget_axis(ax, table[along].unique())
-        ax.set_title(heading, fontsize=9)
+        ax.set_title(wrapped(heading, 3.6, 9), fontsize=9)
     first = next(iter(tables.values())).iloc[0]
     title += f"\nbands: 95% over {first.n_repetitions:,} experiments of {first.n_problems} problems each"
     return finish(figure, axes, x=x, y="index read less the true one (0 to 1)", title=title)
@@ -103,10 +128,16 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
     names = [f"{world}, n={n} N={k}" for world, n, k in places]
     for i, (ax, (measure, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
-        for judged, colour in (("pooled", RED), ("crossfit", BLUE)):
+        for judged in ("pooled", "crossfit"):
             part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
             ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
             ends["high"] = part.share + 1.96 * part.error
-            forest(ax, ends, [""] * len(names) if i % 3 else names, colour, f"{judged} judged, 95% interval")
+            forest(
+                ax,
+                ends,
+                [""] * len(names) if i % 3 else names,
+                label=f"{judged} judged, 95% interval",
+                color=[ORDER_LOOKS[judged]["color"]] * len(names),
+            )
         ax.set_title(measure, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title)

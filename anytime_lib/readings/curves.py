@@ -101,26 +101,23 @@ def _guessing(arms: dict[str, pd.DataFrame], chance: float, **settings: Any) -> 
 
 def read_index(table: pd.DataFrame) -> str:
     """The index of every arm in a table of `stats.estimate`, with its interval, and what to beware of in it."""
-    told: list[str] = []
-    notes: dict[str, list[str]] = {}
+    told, bound = [], []
     for task, part in table.groupby("task", sort=False):
         each = []
         for row in part.to_dict("records"):
             if np.isnan(row["index"]):
                 each.append(f"{row['method']} none, as some budget has no graded cell")
             elif np.isnan(row["low"]):
-                each.append(f"{row['method']} {row['index']:.3f} (no interval)")
+                each.append(f"{row['method']} {row['index']:.3f}, without an interval")
             else:
                 each.append(f"{row['method']} {spoken(row['index'], row['low'], row['high'], sign='')}")
-            if row["note"]:
-                notes.setdefault(row["note"], []).append(f"{row['method']} on {task}")
+            bound += [f"{row['method']} on {task}"] * ("bound" in row["note"])
         told.append(f"{task} ({size(int(part.n_problems.max()), int(part.n_samples.max()))}): {listed(each)}")
     text = f"The Anytime Index, 0 to 1. {'. '.join(told)}."
-    text += "".join(f" {listed(arms)}: {note}." for note, arms in notes.items())
+    if bound:
+        text += f" The interval of {listed(bound)} is by a bound that needs no spread: few problems tell."
     if table.groupby("task").method.nunique().max() > 1:
-        text += (
-            " Whether two methods differ is told by their paired difference, not by whether these intervals overlap."
-        )
+        text += " Whether two methods differ is told by their paired difference, not by overlap of these intervals."
     return text + few(int(table.n_problems.min()))
 
 
@@ -135,12 +132,13 @@ def read_accounts(table: pd.DataFrame, *, baseline: str = "base") -> str:
         text = f"{method} {end.total_all:,.0f} tokens"
         if end.preparation:
             share = end.preparation / end.n_problems
-            text += f" ({share:,.0f} of them its share of the {end.preparation:,.0f} spent on preparation)"
+            text += f", {share:,.0f} of them its share of the {end.preparation:,.0f} for preparation"
         if base is not None and method != baseline:
-            goal, spent = base.best.iloc[-1], base.total_all.iloc[-1]
-            there = curve[curve.best >= goal - 1e-12]
-            how = f"at {there.total_all.iloc[0] / spent:.0%} of its tokens" if len(there) else "at no budget"
-            text += f", and reaches the final quality of {baseline} {how}"
+            there = curve[curve.best >= base.best.iloc[-1] - 1e-12]
+            text += f", and {'reaches' if len(there) else 'never reaches'} the final quality of {baseline}"
+            if len(there):
+                times = there.total_all.iloc[0] / base.total_all.iloc[-1]
+                text += f" with {f'{times:.1f} times' if times >= 2 else f'{times:.0%} of'} its tokens"
         told.append(text)
     last, n = table.iloc[-1], int(table.n_problems.max())
     return (

@@ -115,7 +115,7 @@ class Comparison:
         few = self._ends()[1]
         lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
         how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
-        end = "an arm is near an end of the scale, where intervals of differences of few problems miss more often"
+        end = "near an end of the scale, as one of them is, intervals of few problems miss more often"
         found = {
             "with so few problems a hint, no proof": self.n_problems < FEW,
             how: self.n_missing > 0,
@@ -149,7 +149,7 @@ class Comparison:
             text += f"; alone it would be {words[self.direction]}, among so many it does not stand"
         elif bool(_side(ends)) != (self.pvalue < alpha):
             text += "; the interval and p do not agree, so nothing is concluded"
-        return text + (f" ({'; '.join(self.notes)})" if self.notes else "")
+        return "; ".join([text, *self.notes])
 
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not

@@ -183,12 +183,10 @@ def conclude(family: Family, margin: float) -> pd.DataFrame:
     """
     every = family.comparisons.values()
     shown = [holm([of(c, margin).pvalue for c in every]) < family.alpha for of in (equivalent, noninferior)]
-    parts = zip(family.comparisons.items(), family.sentences(), family.directions, *shown, strict=True)
-    rows = [
-        (*member[2:], verdict, f"{sentence}{more}.")
-        for (member, c), sentence, side, *holds in parts
-        for verdict, more in [_told(c, side, *map(bool, holds), margin)]
-    ]
+    rows, parts = [], zip(family.comparisons.items(), family.sentences(), family.directions, *shown, strict=True)
+    for (member, c), sentence, side, equal, no_worse in parts:
+        verdict, more = _told(c, side, bool(equal), bool(no_worse), margin)
+        rows.append((*member[2:], verdict, f"{sentence}{more}."))
     return pd.DataFrame(rows, columns=["task", "baseline", "treatment", "verdict", "reading"])
 
 

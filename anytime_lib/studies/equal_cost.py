@@ -35,7 +35,7 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning, and
     all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens, once, as if
     nobody shared its requests, retries included), total_1, total_100, total_all (per problem, with its share of the
-    preparation), n_problems.
+    preparation), n_problems, n_samples, model.
     """
     at, costs = ["task", "method", "budget"], ["used", "prompt", "answer"]
     names = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
@@ -53,9 +53,23 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality).join(spent, on=at)
     table["per_problem"] = table[costs].sum(axis=1, skipna=False)
     table = table.join(pd.Series(once, name="preparation").rename_axis(at[:2]), on=at[:2])
+    table["n_samples"] = cells["sample"].nunique()
     for name, n in (("total_1", 1), ("total_100", 100), ("total_all", table.n_problems)):
         table[name] = table.per_problem + table.preparation / n
-    return table[[*at, "quality", "best", *costs, "per_problem", "preparation", *list(AXES)[1:], "n_problems"]]
+    return table[
+        [
+            *at,
+            "quality",
+            "best",
+            *costs,
+            "per_problem",
+            "preparation",
+            *list(AXES)[1:],
+            "n_problems",
+            "n_samples",
+            "model",
+        ]
+    ]
 
 
 POINTS, SAVED = ["points", "low", "high"], ["saved", "saved_low", "saved_high"]
