@@ -1,31 +1,14 @@
 """What do the tables of the studies show? Sentences read off the numbers, with their uncertainty."""
 
 from collections.abc import Iterable, Mapping
-from itertools import product
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.readings.words import count, listed, size
 from anytime_lib.stats.intervals import spoken
-
-
-def read_measured(table: pd.DataFrame) -> str:
-    """How much was measured on each task, what is missing, and how much could be read (of `report.measured`)."""
-    told = []
-    for task, part in table.groupby(level="task", sort=False):
-        n, n_samples, n_budgets = (_span(part[name], ",.0f") for name in ("n", "N", "T"))
-        told.append(
-            f"{task}: {count(len(part), 'method')}, each on n = {n} problems with N = {n_samples} samples at T = "
-            f"{n_budgets} budgets; {_missing(int(part.missing.sum()))}; an answer could be read in "
-            f"{_span(part['read'], '.0%')} of the cells."
-        )
-    return "\n".join(told)
-
-
-def _missing(n: int) -> str:
-    return f"{count(n, 'cell')} {'is' if n == 1 else 'are'} missing" if n else "no cell is missing"
 
 
 def read_variants(tables: Mapping[str, pd.DataFrame]) -> str:
@@ -100,49 +83,6 @@ def read_measures(table: pd.DataFrame) -> str:
     return "\n".join(told)
 
 
-def read_extraction(matrix: pd.DataFrame) -> str:
-    """How many misleading responses each way of reading gets right, and what it does with the rest (of
-    `studies.extraction_matrix`)."""
-    told = []
-    for (task, part), name in product(matrix.groupby("task", sort=False), ("ours", "last")):
-        counts = part[f"{name}_is"].value_counts()
-        rest = [f"{n} {kind}" for kind, n in counts.drop("right", errors="ignore").items()]
-        told.append(f"{task}, {name}: {counts.get('right', 0)} of {len(part)} right{''.join(f', {r}' for r in rest)}.")
-    return "\n".join(told)
-
-
-def read_opinions(opinions: pd.DataFrame) -> str:
-    """How often ours and Math-Verify read the same, and what they do where they part (of `studies.second_opinions`)."""
-    if opinions.empty:
-        return "There are no answers to mathematics, so there is nothing to compare."
-    counts = opinions.kind.value_counts(sort=False)
-    same = counts[["both right", "both wrong", "neither reads"]].sum()
-    rest = [f"{kind}: {n}" for kind, n in counts.drop(["both right", "both wrong", "neither reads"]).items() if n]
-    text = f"The two agree on {same} of {count(len(opinions), 'response')}"
-    return f"{text}{f'; {listed(rest)}' if rest else ''}."
-
-
-def read_trip_grades(grades: pd.DataFrame) -> str:
-    """On how many plans the official and the strict grade part (of `studies.trip_variant_grades`)."""
-    if grades.empty:
-        return "There are no recorded predictions here, so nothing can be compared."
-    blind, lax = (int(((grades.official < grades.strict), (grades.official > grades.strict))[i].sum()) for i in (0, 1))
-    return (
-        f"Of {count(len(grades), 'plan')}, {blind} that keep every constraint are not right by the official grade, and "
-        f"{lax} that are right by it break a constraint; on the other {len(grades) - blind - lax} the two agree."
-    )
-
-
-def read_statuses(shares: pd.DataFrame) -> str:
-    """How many answers of each arm could be read, and how many repeat their prompt (a row per arm, a column per
-    status)."""
-    told = []
-    for (task, method), row in shares.iterrows():
-        echo = f", {row['echoes its prompt']:.0%} repeat their prompt" if row["echoes its prompt"] > 0 else ""
-        told.append(f"{task}, {method}: {row.get('ok', 0.0):.0%} of the answers state one that could be read{echo}.")
-    return "\n".join(told) or "No answer is stored in this run yet."
-
-
 def read_variance(splits: Iterable[Any]) -> str:
     """Where the variance of each split of a pilot lies, and whether problems or samples would help (of
     `Pilot.splits`)."""
@@ -172,30 +112,18 @@ def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
     return f"{text}simulated ones, with {'; '.join(said)}."
 
 
-def read_designs(table: pd.DataFrame, effect: float | None = None) -> str:
-    """The smallest difference that one design finds; of several, which is the cheapest that finds `effect` (of
-    `design_table`, of one task)."""
-    known = table.dropna(subset="detectable")
-    if known.empty:
-        return "What varies cannot be told from this pilot, so no design can be planned."
-    if effect is None:
-        row = known.iloc[0]
-        least, most = (f"{v:.3f}" if v < 1 else "no difference at all" for v in (row.detectable, row.at_most))
-        return (
-            f"{size(int(row.n_problems), int(row.n_samples))}: the smallest true difference found with power .8 is {least} by "
-            f"this pilot's variances, and {most} if they are as large as the pilot allows."
-        )
-    text = []
+def read_designs(table: pd.DataFrame, effect: float) -> str:
+    """Which of the designs of one task is the cheapest that finds `effect` (of `design_table`)."""
+    told = []
     for column, how in (("detectable", "by the pilot's variances"), ("at_most", "if they are as large as it allows")):
-        enough = known[known[column] <= effect]
-        best = enough.loc[enough.tokens.idxmin()] if len(enough) else None
-        dollars = "" if best is None or pd.isna(best.dollars) else f", {best.dollars:,.2f} dollars"
-        cheapest = "none of these finds it"
-        if best is not None:
-            sizes = size(int(best.n_problems), int(best.n_samples))
-            cheapest = f"the cheapest that finds it has {sizes} ({best.tokens:,.0f} output tokens{dollars})"
-        text.append(f"{how}, {cheapest}")
-    return f"A true difference of {effect:g}: {'; '.join(text)}."
+        enough = table[table[column] <= effect].sort_values("tokens")
+        says = "none of these designs finds it"
+        for row in enough.head(1).itertuples():
+            price = "" if np.isnan(row.dollars) else f", {row.dollars:,.2f} dollars"
+            says = f"the cheapest design that finds it has {size(row.n_problems, row.n_samples)} "
+            says += f"({row.tokens:,.0f} output tokens{price})"
+        told.append(f"{how}, {says}")
+    return f"A true difference of {effect:g}: {'; '.join(told)}."
 
 
 def read_bias(tables: Mapping[str, pd.DataFrame], along: str) -> str:
@@ -214,19 +142,6 @@ def read_bias(tables: Mapping[str, pd.DataFrame], along: str) -> str:
             said.setdefault(row["order"], []).append(f"{side} ({span}) at {symbol} = {row[along]}")
         told.append(f"{heading}: {'; '.join(f'{order}, {listed(each)}' for order, each in said.items())}.")
     return "\n".join([*told, f"These 95% intervals hold together, all {n} of them."])
-
-
-def read_noise(tables: Mapping[str, pd.DataFrame]) -> str:
-    """How noisy `crossfit` is against `pooled`, over the numbers of samples (heading -> rows of `maximum_bias`)."""
-    told = []
-    for heading, table in tables.items():
-        both = table.pivot(index="n_samples", columns="order", values=["sd", "rmse"]).dropna()
-        times = [_span(both[of].crossfit / both[of].pooled, ".2f") for of in ("sd", "rmse")]
-        told.append(
-            f"{heading}: from N = {both.index.min()} to {both.index.max()}, crossfit has {times[0]} times the standard "
-            f"deviation of pooled, and {times[1]} times its error, bias and noise together."
-        )
-    return "\n".join(told)
 
 
 def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]]) -> str:
