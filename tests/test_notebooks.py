@@ -9,17 +9,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from fake_server import FakeServer, say_something
 
+from anytime_lib import RunConfig, plots, readings
 from anytime_lib.report import _execute
+from anytime_lib.studies import true_index, truth
 
 ROOT = Path(__file__).parent.parent
 STEMS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]*_*.ipynb"))
@@ -115,6 +120,55 @@ def test_no_number_in_prose_is_a_result(stem: str) -> None:
     for pattern in SOURCED:
         prose = re.sub(pattern, "", prose, flags=re.MULTILINE | re.IGNORECASE)
     assert [line for line in prose.splitlines() if re.search(r"\d", line)] == []
+
+
+EFFECTS = {"helps": 8.0, "harms": 0.125, "undecided": 1.0}
+"""What PDP multiplies the simulated respondent's hazard of finding the answer by."""
+
+
+def told(stem: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a notebook prints that is run in this process, figures unsaved; it shows no empty table."""
+
+    def display(*shown: Any) -> None:
+        assert not any(isinstance(table, pd.DataFrame) and table.empty for table in shown)
+
+    namespace: dict[str, Any] = {"__name__": "notebook", "display": display}
+    for module in (plots, readings):
+        monkeypatch.setattr(module, "save", lambda figure, path: plt.close(figure))
+    with redirect_stdout(StringIO()) as out:
+        for kind, source, tags in cells_of_notebook(stem):
+            if kind == "code":
+                exec(compile(source, stem, "exec"), namespace)
+            if "parameters" in tags:
+                namespace |= settings
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("outcome", EFFECTS)
+def test_what_notebooks_say_is_true(outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether PDP helps, harms or changes nothing, whether curves rise, whether the judge is right: a claim is made
+    only where the simulation makes it true; what is plain to see is claimed."""
+    effect = EFFECTS[outcome]
+    judge = {"judge_accuracy": {"helps": 0.95, "harms": 0.05}.get(outcome, 0.5), "position_bias": 0.0}
+    settings = SMALL | {"model": "simulated", "outputs": str(tmp_path), "tasks": ["aime"], "held_out": None,
+                        "methods": ["base", "pdp"], "n_problems": 20, "n_samples": 4, "budgets": [8, 32, 128],
+                        "options": {"simulated": {"effects": {"pdp": effect}, "guess": 0.05, **judge}},
+                        "endpoint": {"concurrency": 64}, "analysis": {"n_resamples": 200}}  # fmt: skip
+    config = RunConfig(**settings)
+    said = {stem: told(stem, settings, monkeypatch) for stem in STEMS if not stem.startswith(NEED_NO_RUN)}
+    everything, true = "\n".join(said.values()), {m: truth(config, "aime", m).mean() for m in ("base", "pdp")}
+    gain = true_index(truth(config, "aime", "pdp")) - true_index(truth(config, "aime"))
+    assert np.sign(round(gain, 6)) == np.sign(np.log(effect)) and (np.diff(true["base"]) > 0).all()
+    claims = {word: re.findall(rf"\bpdp (?:is )?{word} than base", everything) for word in ("better", "worse")}
+    assert bool(claims["better"]) == (outcome == "helps") and bool(claims["worse"]) == (outcome == "harms")
+    for side in re.findall(r"judged interval lies (above|below) zero", everything):
+        assert side == {"helps": "above", "harms": "below"}.get(outcome)
+    verdict = {"helps": "pdp is better than base", "harms": "pdp is worse than base"}.get(outcome, "is undecided")
+    assert all(verdict in said[stem] for stem in ("03_improved_runs", "04_statistical_analysis"))
+    assert re.search(r"\bbase rises", said["01_baseline_sweeps"]) and not re.search(r"(base|pdp) falls", everything)
+    for more in re.findall(r"The judge prefers the better-scored attempt .*: (more|less) than coins give", everything):
+        assert more == {"helps": "more", "harms": "less"}.get(outcome)
+    assert "0 of 600 grades changed" in everything and not re.search(r"\bnan\b|Empty DataFrame", everything)
 
 
 NEED_NO_RUN = "08"  # these read no store, so that running them alone is what `anytime run` does already
