@@ -6,22 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from anytime_lib.index import mean_curve, quality_array
-from anytime_lib.plots.style import (
-    BLUE,
-    THIN,
-    X,
-    Y,
-    budget_axis,
-    finish,
-    forest,
-    lines,
-    looks_of,
-    nothing,
-    panels,
-    size_axis,
-    size_of,
-    wrapped,
-)
+from anytime_lib.plots import style
+from anytime_lib.plots.style import THIN, finish, lines, looks_of, nothing, panels, size_of, wrapped
 from anytime_lib.stats.estimate import band
 from anytime_lib.stats.family import Family
 
@@ -49,7 +35,7 @@ def plot_curves(
     arms = {str(m): arm for m, arm in cells.groupby("method", sort=False) if arm.score.notna().any()}
     curves = {m: band(arm, confidence_level=confidence_level, **settings) for m, arm in arms.items()}
     figure, axes = panels(len(arms), width=3.6, height=2.8) if apart else panels()
-    looks, dotted = looks_of(arms), {"linestyle": ":", "marker": "x", "markersize": 4, "linewidth": 1}
+    looks, dotted = looks_of(arms), style.DOTTED
     for i, (method, curve) in enumerate(curves.items()):
         ax = axes[i if apart else 0]
         if apart:
@@ -61,7 +47,7 @@ def plot_curves(
         lines(ax, curve.assign(method=method), "method", x="budget", y="quality", looks=looks)
         raw = mean_curve(quality_array(arms[method])[0], "raw")
         ax.plot(curve.budget, raw, color=looks[method]["color"], **dotted)
-        budget_axis(ax, curve.budget)
+        style.budget_axis(ax, curve.budget)
     axes[-1].plot([], [], color="0.4", **dotted, label="before the maximum")
     if chance is not None:
         for ax in axes:
@@ -69,7 +55,7 @@ def plot_curves(
     axes[0].set_ylim(0, 1.08 * max(0.2, *(float(curve.high.max()) for curve in curves.values())))
     title = f"Quality at each budget: {cells.task.iloc[0]}\n{cells.model.iloc[0]}\nbest so far (pooled), "
     title += f"{_bands(curves.values(), confidence_level)}, {size_of(cells)}"
-    return finish(figure, axes, x=X, y=Y, title=title)
+    return finish(figure, axes, x=style.X, y=style.Y, title=title)
 
 
 def _bands(curves: Any, confidence_level: float) -> str:
@@ -86,11 +72,11 @@ def plot_trace(cells: pd.DataFrame) -> Figure:
         return nothing("There is no trace to draw: none of its answers was graded.")
     figure, (ax,) = panels(height=3.0)
     ax.step(cells.budget, cells.score.cummax(), where="post", color="0.6", label="best so far")
-    ax.plot(cells.budget, cells.score, marker="o", color=BLUE, label="answer forced here")
-    budget_axis(ax, cells.budget)
+    ax.plot(cells.budget, cells.score, marker="o", color=style.BLUE, label="answer forced here")
+    style.budget_axis(ax, cells.budget)
     ax.set_ylim(0, 1.08 * max(0.2, float(cells.score.max())))
     title = f"One trace, stopped at each budget: {cells.problem_id.iloc[0]}\n{cells.model.iloc[0]}, n = 1 trace"
-    return finish(figure, [ax], x=X, y="score (0 to 1)", title=title)
+    return finish(figure, [ax], x=style.X, y="score (0 to 1)", title=title)
 
 
 def plot_accounts(table: pd.DataFrame) -> Figure:
@@ -101,12 +87,12 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
         return nothing("There are no costs to draw: no cell was graded.")
     figure, (ax,) = panels()
     lines(ax, table, "method", x="total_all", y="best", looks=looks_of(table.method))
-    size_axis(ax)
+    style.size_axis(ax)
     ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
     first = table.iloc[0]
     title = f"What quality costs: {first.task}\n{first.model}\nall tokens, preparation shared by this run's problems; "
     title += f"best so far (pooled), n = {first.n_problems} problems x {first.n_samples} samples"
-    return finish(figure, [ax], x="tokens per problem (log scale)", y=Y, title=title)
+    return finish(figure, [ax], x="tokens per problem (log scale)", y=style.Y, title=title)
 
 
 def plot_differences(family: Family, *, title: str) -> Figure:
@@ -119,7 +105,7 @@ def plot_differences(family: Family, *, title: str) -> Figure:
     tall = max(3, *(name.count("\n") + 1 for name in names))
     figure, (ax,) = panels(height=0.6 + 0.16 * tall * len(table))
     looks = looks_of(table.treatment)
-    forest(ax, table, names, hollow=list(~table.significant), color=[looks[m]["color"] for m in table.treatment])
+    style.forest(ax, table, names, hollow=list(~table.significant), color=[looks[m]["color"] for m in table.treatment])
     ax.axvline(0, **THIN)
     judged = " or ".join(table.estimand[table.estimand != ""].unique())
     x = f"difference in {judged} ({1 - family.alpha:.0%} interval over problems)"

@@ -19,24 +19,11 @@ from matplotlib.ticker import LogLocator
 X, Y = "reasoning budget (tokens, log scale)", "mean score (0 to 1)"
 BLUE = "#0173b2"
 THIN: dict[str, Any] = {"color": "0.5", "linestyle": ":", "linewidth": 1.0}
+DOTTED: dict[str, Any] = {"linestyle": ":", "marker": "x", "markersize": 4, "linewidth": 1}
 _METHODS = [
-    "base",
-    "pdp",
-    "pdp_plus",
-    "leap",
-    "few_shot",
-    "self_consistency",
-    "tree_of_thoughts",
-    "budget_prompt",
-    "direct",
-    "pdp_per_problem",
-    "imported",
-    "pdp_at_budget",
-    "pdp_answers",
-    "pdp_grader",
-    "pdp_shuffled",
-    "pdp_verifier",
-    "pdp_agreement",
+    *("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt"),
+    *("direct", "pdp_per_problem", "imported", "pdp_at_budget", "pdp_answers", "pdp_grader", "pdp_shuffled"),
+    *("pdp_verifier", "pdp_agreement"),
 ]
 _COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9, 5, 7)]  # without those too light for a line
 _LINES = [("o", "-"), ("s", "--"), ("^", "-."), ("D", (0, (1, 1))), ("v", (0, (5, 1)))]

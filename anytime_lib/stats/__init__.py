@@ -1,6 +1,7 @@
 """The statistics that most analyses need; each module of this package is one question, and has the rest."""
 
-from anytime_lib.stats.compare import Comparison, compare, min_detectable_effect
+from anytime_lib.stats.compare import Comparison, compare
+from anytime_lib.stats.detectable import min_detectable_effect
 from anytime_lib.stats.estimate import band, bounds, estimate, index_variants
 from anytime_lib.stats.family import VERDICTS, compare_family, conclude, equivalent, noninferior
 from anytime_lib.stats.measures import least_sufficient_budget, measures

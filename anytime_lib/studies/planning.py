@@ -16,7 +16,8 @@ from scipy import stats as distributions
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, of_methods, quality_array, reading
 from anytime_lib.stats.bootstrap import index_of, resampled
-from anytime_lib.stats.compare import Estimand, both_arrays, min_detectable_effect
+from anytime_lib.stats.compare import Estimand, both_arrays
+from anytime_lib.stats.detectable import min_detectable_effect
 from anytime_lib.stats.intervals import standard_error
 from anytime_lib.sweep.costs import Price
 

@@ -104,7 +104,7 @@ def _index(run: RunConfig, store: Store, cells: pd.DataFrame) -> dict[str, Any]:
     """All that is shown without a text: the curves, and the cells column by column, names as numbers."""
     from matplotlib.colors import to_hex
 
-    from anytime_lib.plots.style import colours_of
+    from anytime_lib.plots.style import looks_of
 
     curves = anytime_curve(cells).drop(columns="order").assign(raw=anytime_curve(cells, "raw").quality)
     told: dict[str, Any] = {"label": run.label, "curves": json.loads(curves.to_json(orient="records"))}
@@ -115,7 +115,7 @@ def _index(run: RunConfig, store: Store, cells: pd.DataFrame) -> dict[str, Any]:
         columns[name], told[f"{name}s"] = pd.factorize(cells[name])
         told[f"{name}s"] = told[f"{name}s"].tolist()
     told["searching"] = [method for method in told["methods"] if not _prompted(method)]
-    told["colours"] = {name: to_hex(colour) for name, colour in colours_of(told["methods"]).items()}
+    told["colours"] = {name: to_hex(look["color"]) for name, look in looks_of(told["methods"]).items()}
     return told | {"cells": {name: _plain(pd.Series(column)) for name, column in columns.items()}}
 
 
