@@ -198,8 +198,8 @@ def test_every_rule_is_counted_and_the_family_judged_without_what_it_takes(confi
     kept, report = analysed_cells(run)
     assert report.cells.iloc[0] == counted.set_index("rule").cells["refused"] and "refused" not in set(kept.status)
     with pytest.raises(DataError, match="no graded cell is left"):
-        server.script = lambda body, n: (400, {"error": {"message": "no"}})
-        analysed_cells(config(run="failed"))
+        server.script = lambda body, n: "I cannot help with that."
+        analysed_cells(config(run="other", exclude=["refused"]))
 
 
 def test_twins_are_found_by_their_words(config: Config, server: Any) -> None:
