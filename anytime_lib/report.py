@@ -22,6 +22,7 @@ from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.models.weights import sha256_of
+from anytime_lib.readings import caveat
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.ledger import ledger_table
@@ -30,24 +31,10 @@ from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
-CAVEATS = {
-    "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
-    "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
-    "qwen2.5-coder": "Qwen2.5-Coder is a small model, embedded so that everything runs without a key. It reasons, and "
-    "its curves rise; what helps it or does not says nothing about large models.",
-    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
-    "finds a truth that is known; they say nothing about any model.",
-}
-"""What must be said beside the numbers of a model whose name begins so."""
 DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 {%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
 {{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}"""
 """nbconvert's page, and the alternative text of each figure, which it leaves out."""
-
-
-def caveat(model: str) -> str:
-    """What must be said beside a model's numbers; empty if nothing must."""
-    return next((says for name, says in CAVEATS.items() if model.startswith(name)), "")
 
 
 def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:

@@ -40,8 +40,8 @@ def figures() -> Iterator[Figure]:
                           "n_simulations": 100, "dollars": 0.0, "tokens": [10, 20], "detectable": 0.2})  # fmt: skip
     yield plots.plot_power(sizes, title=TITLE)
     yield plots.plot_detectable(sizes, title=TITLE)
-    pairs = {"margin": [0.5, -2.0], "score_first": [1, 0], "score_second": [0, 1], "problem_id": ["a", "b"]}
-    yield plots.plot_margins(pd.DataFrame(pairs), title=TITLE)
+    pairs = {"log_odds_ab": [1.0, -0.5], "log_odds_ba": [0.2, 1.0], "problem_id": "p"}
+    yield plots.plot_verdicts(pd.DataFrame(pairs), title=TITLE)
     judged = {"task": TASK, "budget": [8, 16], "value": 0.5, "low": 0.2, "high": 0.9, "n": 3}
     yield plots.plot_accuracy(pd.DataFrame(judged), title=TITLE)
     bias = {"order": "pooled", "n_samples": [1, 8], "bias": 0.1, "n_repetitions": 9, "n_problems": 30}

@@ -19,7 +19,7 @@ from anytime_lib.models.model import load_model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, Respondent
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
-from anytime_lib.report import caveat
+from anytime_lib.readings import caveat
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import true_index, truth
 from anytime_lib.sweep.client import stored_trace

@@ -22,13 +22,14 @@ from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
 from anytime_lib.methods.judge import SAME, Judgement, PreferenceSource, agreed, judged, scored, verified
 from anytime_lib.models.tokens import cut
 from anytime_lib.tasks.base import grade_answer
-from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
+from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint, shown
 
 T = TypeVar("T")
 Pair = tuple[int, int]
 Floats = NDArray[np.float64]
 _PAIR = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second"]
 COLUMNS = [*_PAIR, "log_odds_ab", "log_odds_ba", "margin", "outcome", "score_first", "score_second"]
+_ATTEMPT = ["sample", "tokens", "score", "reasoning", "answer"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,21 @@ class Synthesis:
         mend = "more pool problems, samples, budgets or pairs, a larger pair_tokens or verdict_tokens, or another judge"
         mend = "a server that shows its reasoning" if self.attempts.get("hidden") else mend
         return found if self.preferences else f"{found}; methods that need them are left out; {mend} may help"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The pairs in the prompt, one row each, in its order: budget (where both attempts were cut), problem_id,
+        margin; and of the preferred and of the rejected attempt: sample, tokens (of its reasoning), score (by gold,
+        which the judge never sees), reasoning and answer, withheld where the problem is private."""
+        rows = []
+        for pair in self.preferences:
+            row: dict[str, Any] = {"budget": pair.budget, "problem_id": pair.problem.id, "margin": pair.margin}
+            for name, one in (("preferred", pair.winner), ("rejected", pair.loser)):
+                texts = (shown(pair.problem, text) for text in (one.reasoning, one.answer))
+                told = one.sample, one.reasoning_tokens, one.grade.score, *texts
+                row |= {f"{what}_{name}": value for what, value in zip(_ATTEMPT, told, strict=True)}
+            rows.append(row)
+        names = [f"{what}_{name}" for name in ("preferred", "rejected") for what in _ATTEMPT]
+        return pd.DataFrame(rows, columns=["budget", "problem_id", "margin", *names])
 
 
 def listed(counts: Mapping[Any, int]) -> str:

@@ -5,10 +5,10 @@ from anytime_lib.plots.studies import (
     plot_accuracy,
     plot_bias,
     plot_detectable,
-    plot_margins,
     plot_power,
     plot_rates,
     plot_variants,
+    plot_verdicts,
 )
 from anytime_lib.plots.style import save
 
@@ -19,10 +19,10 @@ __all__ = [
     "plot_curves",
     "plot_detectable",
     "plot_differences",
-    "plot_margins",
     "plot_power",
     "plot_rates",
     "plot_trace",
     "plot_variants",
+    "plot_verdicts",
     "save",
 ]

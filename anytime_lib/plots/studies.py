@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -76,24 +75,31 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
 
 
-def plot_margins(comparisons: pd.DataFrame, *, title: str) -> Figure:
-    """Judged against gold margin of every pair with a verdict, the attempt that the judge prefers taken first."""
-    known = comparisons.dropna(subset="margin")
-    if known.empty:
-        return nothing("There is no margin to draw: the judge gave no verdict with one.")
-    figure, (ax,) = panels(width=6.0, height=3.2)
-    margin = known.margin.astype(float)
-    gold = (known.score_first - known.score_second) * np.where(margin < 0, -1, 1)
-    jitter = np.random.default_rng(0).uniform(-0.015, 0.015, len(known))
-    ax.scatter(margin.abs(), gold + jitter, s=14, alpha=0.6, color=BLUE)
+def plot_verdicts(comparisons: pd.DataFrame, *, title: str) -> Figure:
+    """The judge's two verdicts on each pair, one in each order: where both name the same attempt (shaded), and where
+    both name the same place."""
+    asked = comparisons.dropna(subset=["log_odds_ab", "log_odds_ba"])
+    if asked.empty:
+        return nothing("There are no verdicts to draw: none could be read.")
+    figure, (ax,) = panels(width=6.0, height=3.6)
+    ab, ba = asked.log_odds_ab.astype(float), asked.log_odds_ba.astype(float)
+    end = 1.15 * max(1.0, float(ab.abs().max()), float(ba.abs().max()))
+    ax.fill_between([0, end], -end, 0, color="0.5", alpha=0.12, linewidth=0, label="the same attempt in both orders")
+    ax.fill_between([-end, 0], 0, end, color="0.5", alpha=0.12, linewidth=0)
+    ax.scatter(ab, ba, s=18, alpha=0.6, color=BLUE)
     ax.axhline(0, **THIN)
-    title += f"\nabove the line the judge is right; n = {len(known)} pairs from {known.problem_id.nunique()} problems"
-    x = "judged margin (nats, averaged over both orders)"
-    return finish(figure, [ax], x=x, y="gold score, preferred - other", title=title)
+    ax.axvline(0, **THIN)
+    for sign, place in ((1, "first"), (-1, "second")):
+        ha, va, at = "right" if sign > 0 else "left", "top" if sign > 0 else "bottom", sign * 0.97 * end
+        ax.text(at, at, f"the {place} place both times", fontsize=8, color="0.3", ha=ha, va=va)
+    ax.set(xlim=(-end, end), ylim=(-end, end))
+    title += f"\n{len(asked)} pairs of attempts at {asked.problem_id.nunique()} problems"
+    x, y = "log odds of the one shown first (nats)", "the same, with the two swapped (nats)"
+    return finish(figure, [ax], x=x, y=y, title=title)
 
 
 def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
-    """The judge's accuracy at each checkpoint (rows of `audit`, with columns task and budget): a line for each task."""
+    """The judge's accuracy at each checkpoint (rows of `audit_judge`, with task and budget): a line for each task."""
     if table.value.isna().all():
         return nothing("There is no accuracy to draw: no pair was decided by both the judge and gold.")
     figure, (ax,) = panels(width=6.0, height=3.2)

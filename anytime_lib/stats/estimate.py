@@ -45,16 +45,6 @@ def estimate(
     return pd.DataFrame(rows, columns=[*ARM, *names])
 
 
-def with_overall(table: pd.DataFrame) -> pd.DataFrame:
-    """A table of `estimate` and, where it has several tasks, the mean over them (task `overall`; index, final, average)
-    of every method that has an index on all of them."""
-    tasks, arms = table.task.nunique(), table.groupby(["run", "model", "method", "order"], sort=False)
-    how = dict.fromkeys(["index", "final", "average"], "mean") | dict.fromkeys(["n_problems", "n_missing"], "sum")
-    means = arms.agg(how | {"n_samples": "min"})[arms["index"].count() == tasks].reset_index()
-    means = means.assign(task="overall", note=f"mean of {tasks} tasks, without an interval")
-    return pd.concat([table, means], ignore_index=True) if tasks > 1 else table
-
-
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
     """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n,), for the n problems
     graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""

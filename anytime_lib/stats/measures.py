@@ -8,7 +8,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, anytime_index, average, of_methods, quality_array
+from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.stats.intervals import APART, interval, n_apart, upper_bound, widen_near_limits
 
@@ -65,28 +65,6 @@ def measures(
             rows.append((*arm_of, name, value[i], low, high, len(means), n_traces, n_missing, note))
     names = ["measure", "value", "low", "high", "n_problems", "n_traces", "n_missing", "note"]
     return pd.DataFrame(rows, columns=[*ARM, *names])
-
-
-def flips(cells: pd.DataFrame, *, baseline: str, treatment: str) -> pd.DataFrame:
-    """Samples on which a method corrected the baseline, or made it worse, from some budget on: there the baseline is
-    wrong, and the treatment right there and at every larger budget (or the other way round).
-
-    One row per sample that turned (of cells of one run, model and task): problem_id, sample, kind (`correction` or
-    `error`), budget (the smallest such), answer_key_baseline and answer_key_treatment (there), sorted by kind, budget,
-    problem and sample.
-    """
-    both = of_methods(cells, baseline, treatment)
-    sample, known = ["problem_id", "sample"], both[both.status != "error"].astype({"correct": bool})
-    columns = [*sample, "budget", "correct", "answer_key"]
-    first, second = (known.loc[known.method == method, columns] for method in (baseline, treatment))
-    both = first.merge(second, on=columns[:3], suffixes=("_baseline", "_treatment"))
-    both = both.sort_values(columns[:3], ascending=False)  # so that all that follow come first
-    final = both.groupby(sample).correct_treatment.transform("first")
-    stays = (both.correct_treatment == final).astype(int).groupby([both[name] for name in sample]).cummin() == 1
-    turned = both[stays & (both.correct_baseline != final)].drop_duplicates(sample, keep="last")
-    turned = turned.assign(kind=np.where(turned.correct_treatment, "correction", "error"))
-    columns = [*sample, "kind", "budget", "answer_key_baseline", "answer_key_treatment"]
-    return turned[columns].sort_values(["kind", "budget", *sample], ignore_index=True)
 
 
 def least_sufficient_budget(

@@ -132,7 +132,19 @@ def _reached(curve: Floats, x: Floats, quality: float) -> float:
     return float(np.interp(quality, curve[around], x[around])) if at < len(curve) else np.inf
 
 
-def published() -> pd.DataFrame:
-    """What the paper reports (arXiv 2601.11038), in percent: model, method, measure (`final` quality, Anytime `index`,
-    or a gain, in words), and a column per task and for all of them, `overall`."""
-    return pd.DataFrame(packaged("published.yaml"))
+def published(table: pd.DataFrame | None = None) -> pd.DataFrame:
+    """What the paper reports (arXiv 2601.11038): in percent there, here as fractions of 1 like every score. The arms of
+    a table of `stats.estimate` stand above it, where one is given.
+
+    Columns: model, method, measure (`final` quality, Anytime `index`, or a gain, in words), one per task, and `overall`
+    (their mean, of arms that have an index on all tasks).
+    """
+    paper = pd.DataFrame(packaged("published.yaml"))
+    paper[paper.columns[3:]] /= 100
+    if table is None:
+        return paper
+    tall = table.melt(["model", "method", "task"], ["final", "index"], "measure")
+    ours = tall.pivot_table(index=["model", "method", "measure"], columns="task", values="value", sort=False)
+    if ours.shape[1] > 1:
+        ours["overall"] = ours.mean(axis=1, skipna=False)
+    return pd.concat([ours.reset_index(), paper], ignore_index=True)

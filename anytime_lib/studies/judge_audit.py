@@ -5,72 +5,71 @@ measures are one family: a judge that tosses coins is called off chance in any o
 Strengths are those by which pairs are chosen (`methods.synthesis`).
 """
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Floats
 from anytime_lib.methods.synthesis import strengths
-from anytime_lib.stats.compare import FEW
+from anytime_lib.stats.bootstrap import draw_weights
 from anytime_lib.stats.family import holm
-from anytime_lib.stats.intervals import interval, one_sided_pvalue
+from anytime_lib.stats.intervals import bound_pvalue, interval, one_sided_pvalue, widen_near_limits
 
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
 """Verdicts, as the sign of the judged margin; whatever else came out is none."""
-_SCALE = {"position_bias": (-np.inf, np.inf), "kappa": (-1.0, 1.0)}
 MEASURES = {
-    "accuracy": (0.5, "prefers the better-scored attempt in {value:.0%} of {n} decisive pairs"),
-    "kappa": (0.0, "agrees with the gold scores at kappa {value:+.2f} over {n} pairs"),
-    "auc": (0.5, "ranks the better-scored of two attempts higher with an AUC of {value:.2f} over {n} pairs"),
-    "position_bias": (0.0, "leans to whichever is shown first by {value:+.2f} nats over {n} pairs"),
-    "order_consistency": (0.5, "prefers the same attempt in both orders in {value:.0%} of {n} pairs"),
-    "longer_wins": (0.5, "prefers the longer attempt in {value:.0%} of {n} pairs"),
-    "longer_is_better": (0.5, "would be right to prefer the longer attempt in {value:.0%} of {n} pairs"),
-    "cycles": (0.25, "contradicts itself (A over B over C over A) in {value:.0%} of {n} triads"),
+    "accuracy": 0.5,
+    "auc": 0.5,
+    "position_bias": 0.0,
+    "order_consistency": 0.5,
+    "longer_wins": 0.5,
+    "longer_is_better": 0.5,
+    "cycles": 0.25,
 }
-"""In the order in which they are told: what it is where the judge tosses coins, and the words that state it."""
+"""In the order in which they are told: what each is where the judge tosses coins."""
 
 
-def audit(
+def audit_judge(
     comparisons: pd.DataFrame, *, n_resamples: int = 10_000, seed: int = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
-    """Every measure of one task's comparisons (of a `Synthesis` by `judge`), on all of them and by difficulty.
+    """Every measure of one task's comparisons (of a `Synthesis` by `judge`).
 
-    See `MEASURES`. A pair is decisive where both the judge and the gold scores prefer one; `kappa` is Cohen's, of first
-    / second / tie; `auc` goes by strength, over attempts at one problem cut at one checkpoint, ties as half. A gold
-    score that is NaN counts in no measure that needs it.
+    `accuracy` is over pairs of which both the judge and the gold scores prefer one; `auc` goes by strength, over
+    attempts at one problem cut at one checkpoint, ties as half; `position_bias` is in nats, and all others are shares.
+    A gold score that is NaN counts in no measure that needs it.
 
-    One row per (level, measure), level "all" first: value (NaN where it cannot be had), low, high (of it alone),
-    chance, n (pairs or triads), n_problems, note, pvalue_holm (of "it is what coins give", adjusted for the measures).
+    One row per measure of `MEASURES`: value (NaN where it cannot be had), low, high (of it alone; widened where few
+    problems lie off an end of the scale; NaN where nothing tells a spread), chance, n (pairs or triads), n_problems,
+    note, pvalue_holm (of "it is what coins give", adjusted for the measures).
     """
-    parts, levels = _parts(comparisons), comparisons.groupby("problem_id", sort=False)["level"].first()
-    groups = {"all": levels.index}
-    if levels.nunique() > 1:
-        groups |= {str(level): its.index for level, its in levels.groupby(levels)}
-    rows, names = [], ["level", "measure", "value", "low", "high", "chance", "n", "n_problems", "note", "pvalue_holm"]
-    for level, problems in groups.items():
-        rng, n = np.random.default_rng(seed), len(problems)
-        weights = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(float) if n else np.ones((1, 0))
-        for name, (chance, _) in MEASURES.items():
-            sums = parts.loc[problems, ["kappa", "judge_tied", "gold_tied"] if name == "kappa" else [name]].to_numpy()
-            value, held = float(_value(sums.sum(axis=0))), int((sums[:, 1] > 0).sum())
-            low, high, note, pvalue = np.nan, np.nan, "", np.nan
-            if np.isnan(value):
-                note = "nothing to measure it on"
-            elif held < 2:
-                note = "one problem, so no interval"
+    parts, rows = _parts(comparisons), []
+    weights = draw_weights(max(len(parts), 1), n_resamples, np.random.default_rng(seed))
+    for name, chance in MEASURES.items():
+        sums = parts[name].to_numpy()
+        held = sums[:, 1] > 0
+        value, n_held = float(_value(sums.sum(axis=0))), int(held.sum())
+        low, high, note, pvalue = np.nan, np.nan, "", np.nan
+        if np.isnan(value):
+            note = "nothing to measure it on"
+        elif n_held < 2:
+            note = "one problem, so no interval"
+        else:
+            draws, shares = _value(weights @ sums), _value(sums[held])
+            ends = interval(draws, value, n=n_held, confidence_level=confidence_level)
+            tails = [one_sided_pvalue(sign * draws, sign * value, sign * chance, n=n_held) for sign in (1, -1)]
+            pvalue = min(1.0, 2 * min(tails))
+            if name != "position_bias":
+                low, high, note = widen_near_limits(ends, shares, confidence_level)
+                if note:  # so few problems lie off the end that their spread says little
+                    bound = min(bound_pvalue(1 - shares, 1 - chance), bound_pvalue(shares, chance))
+                    pvalue = max(pvalue, min(1.0, 2 * bound))
+            elif ends[0] == ends[1]:  # of a letter without its probability, which says always the same
+                pvalue, note = min(1.0, 2 * 0.5**n_held), "the problems are all alike, so no interval"
             else:
-                draws = _value(weights @ sums)
-                ends = interval(draws, value, n=held, confidence_level=confidence_level)
-                low, high = np.clip(ends, *_SCALE.get(name, (0.0, 1.0)))
-                below, above = (one_sided_pvalue(s * draws, s * value, s * chance, n=held) for s in (1, -1))
-                pvalue = min(1.0, 2 * min(below, above))
-                if low == high:  # nothing to go by but how rarely coins would fall alike on all of them
-                    pvalue, note = min(1.0, 2 * max(chance, 0.5, 1 - chance) ** held), "the problems are all alike"
-            rows.append((level, name, value, low, high, chance, int(sums[:, 1].sum()), held, note, pvalue))
+                low, high = map(float, ends)
+        rows.append((name, value, low, high, chance, int(sums[:, 1].sum()), n_held, note, pvalue))
+    names = ["measure", "value", "low", "high", "chance", "n", "n_problems", "note", "pvalue_holm"]
     table = pd.DataFrame(rows, columns=names)
-    return table.assign(pvalue_holm=table.groupby("level").pvalue_holm.transform(holm))
+    return table.assign(pvalue_holm=holm(table.pvalue_holm))
 
 
 def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -79,12 +78,8 @@ def _parts(pairs: pd.DataFrame) -> pd.DataFrame:
     said = pairs.outcome.map(_SAID).astype(float)
     gold = (pairs.score_first - pairs.score_second).astype(float).apply(np.sign)
     longer = (pairs.tokens_first - pairs.tokens_second).astype(float).apply(np.sign)
-    both = (said + gold).notna()
     each = {  # a pair counts where it is not NaN
         "accuracy": _agree(said, gold),
-        "kappa": (said == gold).where(both),
-        "judge_tied": (said == 0).where(both),
-        "gold_tied": (gold == 0).where(both),
         "position_bias": (ab + ba) / 2,
         "order_consistency": (ab * ba < 0).where((ab * ba).notna()),
         "longer_wins": _agree(said, longer),
@@ -104,14 +99,9 @@ def _agree(first: pd.Series, second: pd.Series) -> pd.Series:
 
 
 def _value(sums: Floats) -> Floats:
-    """(..., 2) sum and count -> (...) their ratio; of (..., 6), agreements and the ties of either, Cohen's kappa, both
-    ways round, since who is first is chance. NaN where there is nothing, or nothing but ties."""
-    agreed, n, *ties = np.moveaxis(sums, -1, 0)
+    """(..., 2) sum and count -> (...) their ratio, NaN where there is nothing."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        if not ties:
-            return np.asarray(agreed / n)
-        by_chance = 2 * ties[0] * ties[2] + (n - ties[0]) * (n - ties[2])  # of 2 n^2
-        return np.asarray((2 * n * agreed - by_chance) / (2 * n**2 - by_chance))
+        return np.asarray(sums[..., 0] / sums[..., 1])
 
 
 def _within(pairs: pd.DataFrame) -> tuple[float, float, float, float]:
@@ -129,21 +119,3 @@ def _within(pairs: pd.DataFrame) -> tuple[float, float, float, float]:
     wins[i[said > 0], j[said > 0]] = wins[j[said < 0], i[said < 0]] = 1
     cyclic, decisive = (np.trace(np.linalg.matrix_power(m, 3)) for m in (wins, wins + wins.T))
     return float(right), len(gap), cyclic / 3, decisive / 6
-
-
-def summaries(table: pd.DataFrame) -> list[str]:
-    """One sentence per measure on all comparisons, which follows from its p-value within the family of measures."""
-    return [_summary(row) for row in table[table.level == "all"].itertuples()]
-
-
-def _summary(row: Any) -> str:
-    if np.isnan(row.value):
-        return f"{row.measure.replace('_', ' ')}: cannot be had ({row.note})."
-    said = f"the judge {MEASURES[row.measure][1].format(value=row.value, n=row.n)}"
-    if row.n_problems < 2:
-        return f"{said} ({row.note})."
-    told = "above" if row.value > row.chance else "below"
-    against = told if row.pvalue_holm < 0.05 else "not told apart from"
-    few = "; with so few problems a hint, no proof" if row.n_problems < FEW else ""
-    said += f", interval [{row.low:.2f}, {row.high:.2f}] from {row.n_problems} problems: {against} what coins would "
-    return f"{said}give ({row.chance:.2f}; p = {row.pvalue_holm:.2g} among all measures){few}."

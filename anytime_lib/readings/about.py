@@ -1,0 +1,48 @@
+"""What must be said beside a run's numbers: of its problems, and of its model?"""
+
+import pandas as pd
+
+from anytime_lib.readings.words import count, size
+
+CAVEATS = {
+    "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
+    "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
+    "qwen2.5-coder": "Qwen2.5-Coder is a small model, embedded so that everything runs without a key. It reasons, and "
+    "its curves rise; what helps it or does not says nothing about large models.",
+    "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
+    "finds a truth that is known; they say nothing about any model.",
+}
+"""What must be said beside the numbers of a model whose name begins so."""
+_OWN = {
+    ("aime", "ladder"): "These are the ladder's problems, made by this package with integer answers as AIME has them; "
+    "none is from AIME",
+    (
+        "gpqa",
+        "anytime_lib science v1",
+    ): "These are questions of this package's own, with four options as GPQA has them; none is from GPQA",
+    (
+        "natural_plan_trip",
+        "generated",
+    ): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
+}
+"""What must be said of a task's problems: (task, their source) -> a sentence."""
+
+
+def caveat(model: str) -> str:
+    """What must be said beside a model's numbers; empty if nothing must."""
+    return next((says for name, says in CAVEATS.items() if model.startswith(name)), "")
+
+
+def read_measured(table: pd.DataFrame) -> str:
+    """What was measured on each task, whose problems they are, and how many answers could be had and read (of
+    `report.measured`)."""
+    told = []
+    for task, part in table.groupby("task", sort=False):
+        row, missing = part.iloc[0], int(part.missing.sum())
+        text = f"{task} ({size(int(row.n), int(row.N))}, {count(int(row['T']), 'budget')} from {row.budgets} tokens): "
+        text += "every answer could be had" if not missing else f"{missing:,} of {part.cells.sum():,} answers failed"
+        worst = part.read.min()
+        each = " or more of each method's" * (len(part) > 1)
+        text += f", and {f'{worst:.1%}{each}' if worst < 1 else 'all of them'} could be read."
+        told.append(f"{text} {_OWN.get((str(task), row.source), f'Source of the problems: {row.source}')}.")
+    return "\n".join(told)
