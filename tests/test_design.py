@@ -172,7 +172,9 @@ def test_else_the_simulated_respondent_is_and_says_so(config: Callable[..., RunC
     before = len(server.requests)
     found = pilot_of(run)
     pilot, told = found.cells, found.says
-    assert list(found.splits) == list(found.tasks) == ["aime", "doubles"] and "pilot of simulated" in found.title("aime")
+    assert list(found.splits) == list(found.tasks) == ["aime", "doubles"] and "pilot of simulated" in found.title(
+        "aime"
+    )
     own = found.designs().set_index("task")
     assert own.n_problems.tolist() == [3, 3] and own.detectable.notna().all()
     assert len(server.requests) == before

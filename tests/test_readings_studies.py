@@ -73,7 +73,9 @@ def test_designs_are_told_by_their_power() -> None:
 def test_where_the_variance_lies_is_said_only_where_it_can_be_told() -> None:
     rng = np.random.default_rng(0)
     ease = np.repeat(rng.random((60, 1, 1)) > 0.5, 4, axis=1) * np.ones((1, 1, 3))
-    assert "more problems help" in read_variance([variance_split(cells_of(0.8 * ease + 0.1 * rng.random(ease.shape)), "base")])
+    assert "more problems help" in read_variance(
+        [variance_split(cells_of(0.8 * ease + 0.1 * rng.random(ease.shape)), "base")]
+    )
     alike = cells_of(rng.random((200, 4, 3)).round())
     assert "more samples help as much" in read_variance([variance_split(alike, "base")])
     few = cells_of(rng.random((4, 2, 3)).round())
@@ -88,7 +90,9 @@ def test_bias_is_said_only_where_it_is_shown() -> None:
     assert "raw, no bias is shown (" in text and "crossfit, no bias is shown (" in text and "all 5 of them" in text
 
 
-@pytest.mark.parametrize(("judged", "kept"), [("crossfit", "kept in 18 of 18 settings."), ("pooled", "broken in the worlds flat")])
+@pytest.mark.parametrize(
+    ("judged", "kept"), [("crossfit", "kept in 18 of 18 settings."), ("pooled", "broken in the worlds flat")]
+)
 def test_promises_are_counted(judged: str, kept: str) -> None:
     rates = error_rate_table().query("study == 'no effect' and world in ['flat', 'overthinking'] and judged == @judged")
     assert kept in read_rates(rates, {"too high": (0, 0.025)})

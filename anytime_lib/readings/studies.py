@@ -79,7 +79,9 @@ def read_measures(table: pd.DataFrame) -> str:
         text += f"{at['solved'].value:.0%} {spans['solved']} of the traces are right at some budget"
         if star.value == star.value:
             text += f", first at {star.value:,.0f} tokens [{star.low:,.0f}, {star.high:,.0f}] on average"
-        told.append(f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and then wrong at the end.")
+        told.append(
+            f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and then wrong at the end."
+        )
     return "\n".join(told)
 
 

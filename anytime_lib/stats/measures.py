@@ -107,8 +107,12 @@ def least_sufficient_budget(
             if possible >= margin:
                 says += f" If losses are rare and large, {n} problems can show no margin below {possible:.3f}."
         else:
-            says = f"{budgets[least]} tokens are enough. Against {largest} they lose at most {max(upper[least], 0.0):.3f} "
-            says += f"of quality, {sure} (margin {margin:g}; by Gaffke's bound, which allows for rare and large losses, "
+            says = (
+                f"{budgets[least]} tokens are enough. Against {largest} they lose at most {max(upper[least], 0.0):.3f} "
+            )
+            says += (
+                f"of quality, {sure} (margin {margin:g}; by Gaffke's bound, which allows for rare and large losses, "
+            )
             says += f"{rare[least]:.3f}). They save {saved:,.0f} tokens a trace, {share:.0%} {size}."
         says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
         rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))

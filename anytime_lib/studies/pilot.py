@@ -39,7 +39,9 @@ class Pilot:
     def tasks(self) -> dict[str, tuple[pd.DataFrame, str | None]]:
         """The cells of each task, and the method that is compared with `base`; None if it has none."""
         parts = {str(task): part for task, part in self.cells.groupby("task", sort=False)}
-        return {task: (part, next((m for m in part.method.unique() if m != "base"), None)) for task, part in parts.items()}
+        return {
+            task: (part, next((m for m in part.method.unique() if m != "base"), None)) for task, part in parts.items()
+        }
 
     def title(self, task: str) -> str:
         """What a figure of one task is about: the two arms, the model, and how large the pilot is."""
