@@ -15,7 +15,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS
 from anytime_lib.plots import plot_differences
 from anytime_lib.report import measured
-from anytime_lib.stats import VERDICTS, compare, compare_family, conclude, estimate
+from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants
 from anytime_lib.studies.exclusions import analysed_cells, every_rule
 from anytime_lib.studies.grader_audit import regraded
@@ -197,8 +197,8 @@ def test_every_rule_is_counted_and_the_family_judged_without_what_it_takes(confi
     assert set(found.excluded) <= {"nothing", *taking} and found.treatment.unique().tolist() == ["direct"]
     kept, report = analysed_cells(run)
     assert report.cells.iloc[0] == counted.set_index("rule").cells["refused"] and "refused" not in set(kept.status)
+    server.script = lambda body, n: "I cannot help with that."
     with pytest.raises(DataError, match="no graded cell is left"):
-        server.script = lambda body, n: "I cannot help with that."
         analysed_cells(config(run="other", exclude=["refused"]))
 
 
