@@ -115,8 +115,8 @@ def index_variants(
 
 
 def bounds(cells: pd.DataFrame) -> pd.DataFrame:
-    """Worst- and best-case Anytime Index of every arm, whatever the answers that never came would have been, each scored 0
-    or 1 (Manski's bounds; those of a difference are in its `Comparison`).
+    """Worst- and best-case Anytime Index of every arm, whatever the answers that never came would have been: each is
+    scored 0 or 1 (Manski's bounds; those of a difference are in its `Comparison`).
 
     One row per arm: run, model, task, method, n_missing (without a score, or not there while other arms have the
     budget, sample or problem), share_missing, worst, index (of the cells there are), best.
