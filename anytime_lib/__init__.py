@@ -28,6 +28,7 @@ _HOMES = {
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
     **dict.fromkeys(("analysed_cells", "every_rule"), "studies.exclusions"),
     **dict.fromkeys(("compare", "compare_family", "estimate"), "stats"),
+    **dict.fromkeys(("finished_cells", "import_traces"), "tools.import_traces"),
     **dict.fromkeys(("load_task", "register_method", "register_task"), "registry"),
     **dict.fromkeys(("run_sweep", "run_sweep_async"), "sweep.run"),
 }

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import tokenizers
 from conftest import Config, refused
 from fake_server import FakeServer
 
@@ -16,12 +17,13 @@ from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, r
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
+from anytime_lib.readings import read_finished
 from anytime_lib.stats import compare
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import Task
-from anytime_lib.tools.import_traces import import_traces, read_rows
+from anytime_lib.tools.import_traces import finished_cells, import_traces, read_rows
 from anytime_lib.types import Grade, Problem, digest
 
 
@@ -357,6 +359,41 @@ def test_public_traces_are_matched_and_read_as_their_authors_say(
     assert main([*asked, "--run", str(tmp_path / "theirs")]) == 0
     told = capsys.readouterr().out
     assert "28 of 30 traces stored" in told and "mean score 0.304 of 23 answers; without one: 5" in told
+
+
+def test_a_list_of_whole_replies(config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = config(tasks=[make_task("cities", CITIES, right)], source=str(records(tmp_path / "cities.jsonl", CITIES)))
+    (path := tmp_path / "t.json").write_text(json.dumps([{"id": "n", "text": "?", "response": "3 + 4\nis 7"}]), "utf-8")
+    assert import_traces(path, run, "cities").score.tolist() == [1]
+    assert "t.json: no reply has reasoning apart from its answer" in caplog.text
+    assert read_rows(path)[0].reasoning == "3 + 4\nis 7"
+
+
+def test_what_recorded_traces_had_finished(config: Config, tmp_path: Path) -> None:
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0}, unk_token="?"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    words.save(str(tmp_path / "words.json"))
+    task = make_task("cities", CITIES, lambda problem, text: str(problem.gold) in text)
+    run = config(tasks=[task], source=str(records(tmp_path / "cities.jsonl", CITIES)))
+    said = ["a b c</think>Italy", "a b c d e", "a</think>no idea", "a b</think>7 is it"]
+    path = records(tmp_path / "t.jsonl", [{"id": c["id"], "completion": t} for c, t in zip(CITIES, said, strict=True)])
+    with pytest.raises(DataError, match=r"me on cities: of 4 of 4 traces nothing tells .* tokenizer\.json"):
+        finished_cells(import_traces(path, run, task), [2], task="cities", method="me")
+    found = import_traces(path, run.but(tokenizer_file=str(tmp_path / "words.json")), task)
+    assert (found.tokens + found.answer_tokens).tolist() == [4, 5, 3, 5]
+    cells = finished_cells(found, [8, 2, 4, 5], task="cities", method="me")
+    scores = cells.pivot(index="problem_id", columns="budget", values="score")
+    assert scores.columns.tolist() == [2, 4, 5]  # beyond, what c1 would have said is not known
+    assert scores.loc["c0"].tolist() == [0, 1, 1] and scores.loc[["c1", "c2"]].to_numpy().max() == 0
+    assert cells[cells.budget == 4].status.tolist() == ["ok", "empty", "ok", "empty"]
+    assert cells.tokens_used.tolist() == [2, 4, 4, 2, 4, 5, 2, 3, 3, 2, 4, 5]
+    told = read_finished(pd.concat([cells, cells[cells.budget < 5].assign(method="she")]), n_resamples=100)
+    assert "me: by 5 tokens 3 of 4 traces had ended, and quality is 0.50" in told
+    assert "she: by 4 tokens 2 of 4" in told and "before 5 tokens" in told.splitlines()[-1]
+    many = pd.concat([found.assign(sample=n) for n in range(6)], ignore_index=True)
+    many.loc[(many.problem_id == "c1") & (many["sample"] > 0), "score"] = 0.0
+    beyond = finished_cells(many, [8], task="cities", method="me")
+    assert beyond.status.value_counts()["error"] == 1 and beyond.score.isna().sum() == 1
 
 
 def test_samples_that_the_run_does_not_use_are_told(imported: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -90,7 +90,7 @@ class Timeouts:
     first_token: float = 300.0  # and for each sign of life after it; servers that queue need minutes
     whole: float = 1800.0
     retries: int = 6  # after the first try, where one fails in a way that may pass
-    limited: float = 600.0  # how long one that is met with 429, or asked to wait, is tried again, however often that is
+    limited: float = 600.0  # how long one is tried again from its first 429, or wish to wait, however often that is
     backoff: float = 0.5  # the first pause between tries; each is twice the one before, up to `longest`
     longest: float = 30.0  # a `Retry-After` is honoured up to ten times as long
 
@@ -101,13 +101,14 @@ async def retry(
     """What a call of an endpoint (`place`, in messages) returns, in the end; `tell` hears why it is tried again.
     RequestFailed where the call is given up, EndpointError where no try found anybody there."""
     clock = asyncio.get_running_loop().time
-    until, tries, failures, reached = clock() + limits.limited, 0, 0, False
+    until, tries, failures, reached = float("inf"), 0, 0, False
     while True:
         try:
             return await once()
         except RetryableError as error:
             last = error
-        waiting = last.limited or last.wait is not None
+        if waiting := last.limited or last.wait is not None:
+            until = min(until, clock() + limits.limited)
         tries, failures, reached = tries + 1, failures + (not waiting), reached or not last.unreachable
         too_long = (last.wait or 0.0) > 10 * limits.longest
         if last.limited:  # a day's wait for one does not hold the others back for a day

@@ -6,7 +6,14 @@ The figures can be had from here as well, so that a figure and its reading come 
 from anytime_lib.plots import *  # noqa: F403
 from anytime_lib.plots import __all__ as _figures
 from anytime_lib.readings.about import caveat, read_measured
-from anytime_lib.readings.curves import read_accounts, read_curves, read_differences, read_gains, read_index
+from anytime_lib.readings.curves import (
+    read_accounts,
+    read_curves,
+    read_differences,
+    read_finished,
+    read_gains,
+    read_index,
+)
 from anytime_lib.readings.pool import read_accuracy, read_judge, read_pairs, read_trace, read_verdicts
 from anytime_lib.readings.studies import (
     read_bias,
@@ -22,6 +29,16 @@ from anytime_lib.readings.studies import (
 )
 
 __all__ = ["caveat", "read_accounts", "read_accuracy", "read_bias", "read_bounds", "read_curves", "read_designs"]
-__all__ += ["read_differences", "read_gains", "read_index", "read_judge", "read_measured", "read_measures", "read_null"]
-__all__ += ["read_pairs", "read_power", "read_rates", "read_rules", "read_trace", "read_variance", "read_variants"]
+__all__ += ["read_differences", "read_finished", "read_gains", "read_index", "read_judge", "read_measured"]
+__all__ += [
+    "read_measures",
+    "read_null",
+    "read_pairs",
+    "read_power",
+    "read_rates",
+    "read_rules",
+    "read_trace",
+    "read_variance",
+    "read_variants",
+]
 __all__ += ["read_verdicts", *_figures]

@@ -88,6 +88,26 @@ def _half(arm: pd.DataFrame, **settings: Any) -> str:
     return f"by {at:,} tokens" + (f" [{int(low):,}, {int(high):,}]" if low < high else "")
 
 
+def read_finished(cells: pd.DataFrame, *, confidence_level: float = 0.95, **settings: Any) -> str:
+    """How many recorded traces of each arm had ended by its largest budget, how good they are there, and by which
+    budget half of that was reached: a line for each arm of one task (of `tools.import_traces.finished_cells`).
+    `settings`: n_resamples (2,000), seed (0)."""
+    settings, told = {"n_resamples": 2_000, "seed": 0} | settings, []
+    for method, arm in cells.groupby("method", sort=False):
+        last = arm[arm.budget == arm.budget.max()]
+        end = band(last, order="raw", confidence_level=confidence_level, **settings).iloc[0]
+        text = (
+            f"{method}: by {end.budget:,} tokens {last.stopped_naturally.sum()} of {len(last)} traces had ended, and "
+        )
+        text += f"quality is {spoken(end.quality, end.low, end.high, sign='')}"
+        text += f", half of it reached {_half(arm, **settings)}" if end.low > 0 else ""
+        beyond = cells.budget[cells.budget > end.budget].min()
+        told.append(text + (f"; its recordings break off before {beyond:,.0f} tokens." if beyond > 0 else "."))
+    n = cells.problem_id.nunique()
+    about = f"{cells.task.iloc[0]} ({size(n, cells['sample'].nunique())}):{few(n)}"
+    return "\n".join([about, *told])
+
+
 def _guessing(arms: dict[str, pd.DataFrame], chance: float, **settings: Any) -> str:
     """On which side of guessing each arm ends, by its own interval."""
     sides: dict[str, list[str]] = {}

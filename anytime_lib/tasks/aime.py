@@ -20,7 +20,7 @@ class Aime:
 
     name = "aime"
     answer_tokens = 64
-    grader_version = 5
+    grader_version = 6
 
     def problems(
         self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None

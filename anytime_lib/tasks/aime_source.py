@@ -20,7 +20,7 @@ from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)
 
-TEXTS = ("prompt", "problem", "question")  # in capitals or not, as the others
+TEXTS = ("prompt", "problem", "question", "instruction")  # in capitals or not, as the others
 ANSWERS = ("answer", "expected_answer", "ground_truth", "solution_answer", "final_answer", "solution")
 IDS = ("id", "problem_id", "problem_idx")
 ANSWERS_FILE = Path(__file__).with_name("data") / "aime_answers.csv"

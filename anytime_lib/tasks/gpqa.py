@@ -37,7 +37,7 @@ class Gpqa:
 
     name = "gpqa"
     answer_tokens = 32
-    grader_version = 5
+    grader_version = 6
 
     def problems(
         self, source: Any = None, limit: int | None = None, seed: int = 0, split: str = "all", difficulty: Any = None

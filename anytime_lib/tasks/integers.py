@@ -60,7 +60,7 @@ _VALUE = re.compile(
     r"(?P<unit>(?:[^\W\d_]|[\s*,;\"'()\[\]{}]|(?<=[^\W\d_])[-/](?=[^\W\d_]))*)[\s,;(-]*"
 )
 _OPEN_ENDED = re.compile(
-    r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|provided|wenn|falls"
+    r"(?i)\b(?:and|or|but|oder|to|not|plus|minus|times(?=\s+\w)|over|divided|choose|mod|if|unless|provided|assuming|wenn|falls"
     r"|though|however|maybe|perhaps|point|half|hundred|thousand|million|billion|dozen|squared|cubed|factorial|than|pi|π)\b"
 )
 # What a box says before its number: "Sum =", "the remainder is".

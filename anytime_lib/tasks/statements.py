@@ -85,7 +85,7 @@ _DOUBTED = re.compile(
 )
 _CONDITION = re.compile(  # "Si" may be silicon
     r"(?i)(?:^|[.!?\n])[\s*_>]{0,6}(?:(?:and|but|so|now|then|only|or|however),?\s){0,2}"
-    r"(?:if(?!\s(?:we|you|I|one)\s(?!assume|suppose))|unless|suppos(?:e|ing)|wenn|falls"
+    r"(?:(?:if|assuming|provided)(?!\s(?:we|you|I|one)\s(?!assume|suppose))|assume|unless|suppos(?:e|ing)|wenn|falls"
     r"|s[ie](?=\s[^.\n]*\b(?:la|el)\s(?:\w+\s)?$))\b(?:[^.!?;\n]|\.(?=\d))*$"
     r"|(?:^|[.!?,\n])\s?(?:如果|若|倘若|假[如设設]|要是)[^.!?\n]*$"
 )
@@ -103,7 +103,7 @@ def doubted(text: str, at: int, box: bool = False) -> bool:
 # After one: "is wrong" in the very next words, or "wait" and the like at the start of any later sentence.
 _WRONG = r"(?:wrong|incorrect|false|impossible|invalid|mistaken|not\s(?:right|correct|true|it\b|the\s(?:\w+\s)?answer))"
 RETRACTED = re.compile(
-    r"(?i)\A(?:[ ,;(*$}\])]{1,9}(?:only\s)?(?:if(?!\syou)|unless|provided|wenn|falls)\b"
+    r"(?i)\A(?:[ ,;(*$}\])]{1,9}(?:only\s)?(?:if(?!\syou)|unless|provided|assuming|wenn|falls)\b"
     r"|[\s.,;!)$*\]}–—-]{0,9}+(?:\?|\((?:wrong|incorrect)\b"
     r"|(?:(?:oh|no|but|and|hmm|wait|actually)\b[\s,.!]{0,3}){0,4}"
     rf"(?:that|this|which|it)?(?:(?:'s|\s?\bis|\swas|\sseems|\slooks)\s{_WRONG}|\s?(?:contradicts|violates)"

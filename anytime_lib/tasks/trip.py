@@ -38,7 +38,7 @@ class TripPlanning:
 
     name = NAME
     answer_tokens = 512
-    grader_version = 5
+    grader_version = 6
     other_graders: ClassVar[Mapping[str, Any]] = {"strict": grade_strict, "official": grade_official}
 
     def problems(

@@ -50,14 +50,16 @@ _CHINESE = re.compile(
     r"|第\s?(\d{1,3})\s?[天日]|(\d{1,3})(?:日目|일차)"
 )
 _LIST = re.compile(r"\[\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\]|\[((?:[\s,]*\d{1,3})++)\s*\]")
-# What may stand before the days or the city of a line that states a stay: bullets, a number, keys, a few small words.
+_MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)(?:[a-z]{2,6})?\b"
+# What may stand before the days or the city of a line that states a stay: bullets, a number, keys, a date, a few small
+# words.
 _LEAD = re.compile(
     r"(?i)[\W_]*(?:\w{1,20}[\"']?\s?:\s?[\[{][\W_]*)?(?:(?:step|stop|leg|city|place|name|location|destination)\W+)?"
-    r"(?:\d{1,3}[.):][\W_]+)?"
+    rf"(?:\d{{1,3}}[.):][\W_]+)?(?:{_MONTH}[\W_]+\d{{1,2}}\b(?:[\W_]+(?:to[\W_]+)?(?:{_MONTH}[\W_]+)?\d{{1,2}}\b)?[\W_]+)?"
     r"(?:(?:on|from|between|du|vom|del|dal|first|then|next|finally|the|visit|stay in|arrive in)\b[\W_]*){0,3}"
 )
-# A city and little else up to its days: "Rome: 3 days," but not "Rome's wedding is on".
-_LITTLE = r"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|\d{1,3})\b[\W_]*){0,5}"
+# A city and little else up to its days: "Rome: 3 days," "Rome: May 1-3 is", but not "Rome's wedding is on".
+_LITTLE = rf"[\W_]*(?:(?:from|on|for|between|during|stay|visit|nights?|days?|is|to|{_MONTH}|\d{{1,3}})\b[\W_]*){{0,8}}"
 _CITY_FIRST = re.compile(_LEAD.pattern + _CITY + _LITTLE)
 _FLYING = re.compile(r"(?i)(?:fly|flight|flying|travel|depart|train|bus|ferry|drive|move|transfer|from)\b")
 _UNASKED = re.compile(r"\b(?i:visit|stay(?:ing)? in|arriv(?:e|ing) in)\s+([^\W\d_]+)")

@@ -1,4 +1,4 @@
-"""How does reasoning that others recorded get into a run?
+"""How does reasoning that others recorded get into a run, and how good was what it had finished by each budget?
 
 Stored as traces, which the method `imported` cuts at the budgets and has the run's model answer from. A row names its
 problem, by `id` or `problem_id` or its text, and has the reasoning; it may have `tokens` (its length as billed; also
@@ -11,6 +11,8 @@ import json
 import logging
 import re
 import unicodedata
+from collections.abc import Sequence
+from contextlib import suppress
 from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
@@ -22,8 +24,9 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, Validation
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.models.reply import Reply
+from anytime_lib.models.tokenizers import file_pieces, from_file
 from anytime_lib.registry import load_task
-from anytime_lib.store import Store
+from anytime_lib.store import Store, tidy
 from anytime_lib.sweep.client import recorded_key
 from anytime_lib.tasks.base import Task, grade_answer
 from anytime_lib.tasks.said import split_thinking
@@ -52,13 +55,16 @@ class Recorded(BaseModel):
 
 
 def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.DataFrame:
-    """Store the traces of a JSONL file in a config's run, matched to the problems of one task by id or text.
+    """Store the traces of a JSONL file (or a JSON list) in a config's run, matched to the problems of one task by id or
+    text.
 
     Importing a file again changes nothing, and what cannot be imported whole is not imported at all: DataError where a
     row cannot be used (the message names it), none matches, or other traces are imported into this run already.
 
     One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
-    billed; 0 where not told), score and status of what the model itself said (missing where it said nothing).
+    billed; else of the reasoning, by the config's `tokenizer_file`; 0 without one), answer_tokens (of what was said
+    after it, by that file; 0 without one), score and status of what the model itself said (missing where it said
+    nothing).
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path).expanduser())
     settings = config.task(task.name)
@@ -83,6 +89,9 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
         else:
             found.loc[own.index, "score"] = [grade.score for grade in grades]
             found.loc[own.index, "status"] = [grade.status for grade in grades]
+    by = from_file(file) if (file := config.endpoint.tokenizer_file) else None
+    apart = found.said.where(found.score.notna() & (found.said != found.reasoning), "")
+    after, counted = ([len(file_pieces(by, text)) if by else 0 for text in of] for of in (apart, found.reasoning))
     requests = []
     with Store(config.folder / "store.sqlite") as store:
         for row in matched.to_dict("records"):
@@ -103,20 +112,47 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
             store.put(**request)
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
-    return found[["row", "problem_id", "sample", "model", "tokens", "score", "status"]]
+    found["tokens"], found["answer_tokens"] = found.tokens.where(found.tokens > 0, counted), after
+    return found[["row", "problem_id", "sample", "model", "tokens", "answer_tokens", "score", "status"]]
+
+
+def finished_cells(traces: pd.DataFrame, budgets: Sequence[int], *, task: str, method: str) -> pd.DataFrame:
+    """The cells of imported traces as they would be without any model: a row per trace and budget, as `Store.cells` has
+    them. `method` names their curve: whose traces they are.
+
+    A trace that had ended within the budget, its answer included, scores what that answer scores; else it has answered
+    nothing by then (`empty`, score 0). Beyond the point where a recording broke off nobody knows (`error`, no score),
+    and budgets where that holds for more than one trace in twenty are left out: the rest are those that ended early.
+    DataError where nothing told a trace's length.
+    """
+    known = traces.dropna(subset="problem_id")
+    if n := int((known.tokens == 0).sum()):
+        why = f"of {n} of {len(known)} traces nothing tells how many tokens they have"
+        raise DataError(f"{method} on {task}: {why}; name the model's own tokenizer.json (`tokenizer_file`)")
+    cells = known.merge(pd.DataFrame({"budget": sorted(budgets)}), how="cross")
+    ended, length = cells.score.notna(), cells.tokens + cells.answer_tokens
+    finished, unknown = ended & (length <= cells.budget), ~ended & (length < cells.budget)
+    score, status = cells.score.where(finished, 0.0).mask(unknown), cells.status.where(finished, "empty")
+    cells = cells.assign(run="recorded", model="recorded by others", task=task, method=method, score=score)
+    cells["correct"], cells["status"] = (score == 1).astype("boolean").mask(unknown), status.mask(unknown, "error")
+    cells["tokens_used"], cells["stopped_naturally"] = length.clip(upper=cells.budget), finished
+    return tidy(cells[unknown.groupby(cells.budget).transform("mean") <= 0.05]).reset_index(drop=True)
 
 
 def read_rows(path: Path) -> list[Recorded]:
-    """The traces of a JSONL file."""
+    """The traces of a JSONL file, or of a JSON file that is a list of them."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at the line ends of Unicode
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read the traces {str(path)!r}: {getattr(error, 'strerror', None) or error}") from None
+    lines: list[Any] = text.split("\n")  # not at the line ends of Unicode
+    with suppress(ValueError, RecursionError):
+        lines = listed if isinstance(listed := json.loads(text), list) else lines
     rows = dict[int, dict[str, Any]]()
     for number, line in enumerate(lines, 1):
         try:
-            if line.strip():
-                row = json.loads(line)
+            if not isinstance(line, str) or line.strip():
+                row = json.loads(line) if isinstance(line, str) else line
                 rows[number] = {k: v for k, v in row.items() if str(v).strip() not in ("", "None", "nan")}
         except (ValueError, RecursionError, AttributeError):
             raise DataError(f"row {number} of {path} is no JSON object") from None
@@ -125,6 +161,12 @@ def read_rows(path: Path) -> list[Recorded]:
     whole = ""  # the first column in which some reply has thinking
     for name in reversed(COLUMNS["reply"]):
         whole = name if any(split_thinking(text)[0] for r in rows.values() for text in _texts(r, name)) else whole
+    if plain := not whole and not any(_texts(r, name) for r in rows.values() for name in COLUMNS["reasoning"]):
+        replies = (name for name in COLUMNS["reply"] if name != "text" and any(_texts(r, name) for r in rows.values()))
+        if whole := next(replies, ""):
+            log.warning(
+                "%s: no reply has reasoning apart from its answer, so a whole reply is taken for both", path.name
+            )
     found = []
     for number, row in rows.items():
         apart = next(filter(None, (_texts(row, name) for name in COLUMNS["reasoning"])), [])
@@ -135,8 +177,9 @@ def read_rows(path: Path) -> list[Recorded]:
         beside = [name for name in COLUMNS["said"] if name in row and (apart or name not in (whole, "answer"))]
         for text in apart or _texts(row, whole):
             thought, said = split_thinking(text)  # one without tags, among others that have them, never ended
-            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said if thought else ""}
-            if not about["said"] and beside:
+            said = said if thought or plain else ""
+            about = {"row": number, "text": problem, "reasoning": thought or text, "said": said}
+            if not said and beside:
                 about |= {"said": row[beside[0]], "said_in": beside[0]}
             try:
                 found.append(Recorded.model_validate(row | about))
