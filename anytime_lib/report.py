@@ -27,6 +27,7 @@ from anytime_lib.stats import compare_family, estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
+from anytime_lib.tools.explorer import explore
 from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
@@ -144,6 +145,7 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "index.html").write_text(text, encoding="utf-8")
+    explore(config)
     print(f"model calls this time: {calls}", flush=True)
     return folder / "index.html"
 

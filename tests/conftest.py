@@ -78,19 +78,23 @@ def config(server: FakeServer, tmp_path: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium that keeps what pages log."""
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
         pytest.skip("chromium and chromedriver are not installed")
+    with chromium(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@contextmanager
+def chromium(profile: Path) -> Iterator[Any]:
+    """A headless Chromium that keeps what pages log."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
-    profile = tmp_path_factory.mktemp("profile")
     switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
     for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     service = webdriver.ChromeService(shutil.which("chromedriver"))
-    found = webdriver.Chrome(options=options, service=service)
-    yield found
-    found.quit()
+    with webdriver.Chrome(options=options, service=service) as found:
+        yield found

@@ -54,7 +54,7 @@ const MARKS = {
   right: ["R", "right"],
   partly: ["P", "partly right"],
   wrong: ["W", "wrong"],
-  overthought: ["O", "overthought: right at a smaller budget, wrong here"],
+  overthought: ["O", "overthought: right at a smaller budget, not here"],
   unread: ["U", "unread: no answer was found in what was said"],
   cut: ["C", "cut off: the answer reached its cap unread"],
   error: ["E", "error: the request failed, so nothing is graded"],
@@ -461,14 +461,15 @@ function timeline(asked, { plan, constraints }) {
   const rows = plan.map(([city, first, last], i) => {
     const bad = broken(["stay", "once", "unasked"], city).length > 0;
     const leg = i > 0 && broken(["flight", "join"], i - 1);
-    const flown = leg && spread(h("span", { class: leg.length ? "leg bad" : "leg", title: plain(leg[0]?.asked ?? "a direct flight") }, leg.length ? "✗ flight" : "↓"), first, first);
-    return [flown && line("", flown), line([bad ? "✗ " : "✓ ", said(city)],
+    const flown = leg && spread(h("span", { class: leg.length ? "leg bad" : "leg" }, leg.length ? "✗" : "↓"), first, first);
+    const why = leg.length > 0 && h("span", { class: "violated" }, leg[0].kind === "flight" ? "✗ no such flight" : "✗ days do not join");
+    return [flown && line(why || "", flown), line([bad ? "✗ " : "✓ ", said(city)],
       spread(h("span", { class: bad ? "stay bad" : "stay", title: plain(`${city}, days ${first} to ${last}`) }, `${first}–${last}`), first, last), events(city))];
   });
   const absent = asked.stays.filter(([city]) => !plan.some(([where]) => where === city)).map(([city]) =>
     line([h("span", { class: "violated" }, "✗ "), said(city)], spread(h("span", { class: "violated" }, "not visited"), 1, most), events(city)));
   const wish = ({ asked: wanted, kept, found }) => h("li", { class: kept ? "kept" : "bad" },
-    kept ? "✓ kept: " : h("span", { class: "violated" }, "✗ violated: "), said(wanted), kept ? "" : ["; ", said(found)]);
+    kept ? "✓ kept: " : h("span", { class: "violated" }, "✗ violated: "), said(wanted), kept ? "" : ["; the plan: ", said(found)]);
   const [bad, good] = [constraints.filter((one) => !one.kept), constraints.filter((one) => one.kept)];
   return h("div", {}, h("h3", {}, "The plan as it was read"),
     h("div", { class: "trip", "aria-hidden": "true" }, line(h("span", { class: "soft" }, "day"), days.filter((day) => (day - 1) % every === 0).map((day) => spread(h("span", { class: "day" }, day), day, day))), rows, absent),

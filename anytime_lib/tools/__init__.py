@@ -1,1 +1,1 @@
-"""What a run needs beside itself: its cost beforehand, others' traces, export, explanations."""
+"""What a run needs beside itself: its cost beforehand, others' traces, an explorer, export, explanations."""

@@ -36,14 +36,11 @@ def _told(trip: Trip, plan: Sequence[Stay], kind: str, of: str) -> tuple[str, st
     """What a constraint (see `trip_problem.check`) asks, and what the plan does, in words."""
     if kind in ("flight", "join"):
         if (after := int(of) + 1) >= len(plan):
-            asked = (
-                f"a direct flight after stay {after}" if kind == "flight" else f"a stay that joins up with stay {after}"
-            )
-            return asked, "the plan has none"
-        here, there = plan[int(of)], plan[int(of) + 1]
+            return f"a {'direct flight' if kind == 'flight' else 'stay that joins up'} after stay {after}", "none"
+        here, there = plan[after - 1], plan[after]
         if kind == "flight":
-            direct = "there is one" if (here.city, there.city) in trip.flights else "there is none"
-            return f"a direct flight from {here.city} to {there.city}", direct
+            flies = "takes it" if (here.city, there.city) in trip.flights else "flies though there is none"
+            return f"a direct flight from {here.city} to {there.city}", flies
         asked = f"{there.city} begins on the day on which {here.city} ends"
         return asked, f"{here.city} ends on day {here.last}, {there.city} begins on day {there.first}"
     if kind == "total":
