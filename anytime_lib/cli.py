@@ -98,11 +98,12 @@ def _run(asked: argparse.Namespace) -> None:
         case "run":
             print(run_notebooks(asked.params, asked.notebooks).resolve())
         case "config":
-            print(_given(asked.params).to_yaml(), end="")
+            print((RunConfig.from_yaml(asked.params) if asked.params else RunConfig()).to_yaml(), end="")
         case "doctor":
-            found = list(diagnose(_given(asked.params)))
-            print(*found, sep="\n")
-            if wrong := [finding.what for finding in found if finding.ok is False]:
+            found = list(diagnose(RunConfig.from_yaml(asked.params) if asked.params else RunConfig()))
+            for what, well, says in found:
+                print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}")
+            if wrong := [what for what, well, _ in found if well is False]:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
         case "sweep":
             config = RunConfig.from_yaml(asked.params)
@@ -148,11 +149,6 @@ def _run(asked: argparse.Namespace) -> None:
                 print(*export(store, asked.folder, asked.format), sep="\n")
         case "serve":
             serve_forever(weights.resolve(asked.model), asked.port, asked.slots, asked.context)
-
-
-def _given(params: str | None) -> RunConfig:
-    """The config of a params file; without one, that of the defaults."""
-    return RunConfig.from_yaml(params) if params else RunConfig()
 
 
 def _config(run: str) -> RunConfig:

@@ -22,9 +22,12 @@ from anytime_lib.config import RunConfig, read_yaml
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.models.weights import sha256_of
-from anytime_lib.readings import caveat
+from anytime_lib.plots import plot_accounts, plot_curves, plot_differences, rounded, save, save_table
+from anytime_lib.readings import caveat, read_accounts, read_curves, read_differences, read_index
 from anytime_lib.stats import compare_family, estimate
+from anytime_lib.stats.family import Family
 from anytime_lib.store import Store
+from anytime_lib.studies.equal_cost import accounts
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.explorer import explore
@@ -136,18 +139,47 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
     shown: Any = {"index": False, "border": 0, "float_format": lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}"}
     of, again = config.analysis, config.resampling
+    family = compare_family(cells, of.family, baseline=of.baseline, estimand=of.estimand, **again)
+    index = estimate(cells, **again)
+    save_table(index[INDEX], folder / "figures" / "report_index.md")
+    save_table(family.to_frame(), folder / "figures" / "report_differences.md")
     told = {"about": about, "run": config.label, "caveat": caveat(model.name), "notebooks": notebooks, "calls": calls}
-    told["figures"] = sorted(path.stem for path in (folder / "figures").glob("*.png"))
-    told["index"] = estimate(cells, **again)[INDEX].to_html(**shown)
-    told["family"] = compare_family(cells, of.family, baseline=of.baseline, estimand=of.estimand, **again)
-    text = page.render(told, analysis=of, ledger=ledger.to_html(**shown), seconds=time.time() - since)
+    told |= {"family": family, "figures": _figures(cells, config, family), "analysis": of, "cells": cells}
+    told |= {"index": rounded(index[INDEX]).to_html(index=False, border=0), "index_reading": read_index(index)}
+    told["more"] = sorted(p.stem for p in (folder / "figures").glob("*.png") if not p.stem.startswith("report_"))
+    told["explorer"] = explore(config).name
+    text = page.render(told, ledger=ledger.to_html(**shown), seconds=time.time() - since)
     cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "index.html").write_text(text, encoding="utf-8")
-    explore(config)
     print(f"model calls this time: {calls}", flush=True)
     return folder / "index.html"
+
+
+def _figures(cells: pd.DataFrame, config: RunConfig, family: Family) -> list[dict[str, str]]:
+    """The figures of the first page, written into the run's folder: differences, and curves and costs of every task,
+    each with its name (empty where there was nothing to draw), alternative text and reading."""
+    found: list[dict[str, str]] = []
+    quick: dict[str, Any] = {"seed": config.seed, "confidence_level": config.analysis.confidence_level}
+
+    def shown(name: str, figure: Any, reading: str) -> None:
+        save(figure, config.folder / "figures" / f"report_{name}.png")
+        found.append({"name": f"report_{name}" if figure.axes else "", "alt": figure.alt, "reading": reading})
+
+    if family.comparisons:
+        title = f"Treatment less baseline, {cells.model.iloc[0]}"
+        shown("differences", plot_differences(family, title=title), read_differences(family))
+    for task, part in cells.groupby("task", sort=False):
+        shown(f"curves_{task}", plot_curves(part, **quick), read_curves(part, **quick))
+        try:
+            with Store(config.folder / "store.sqlite", read_only=True) as store:
+                costs = accounts(part, store)
+            reading = read_accounts(costs, baseline=config.analysis.baseline)
+            shown(f"costs_{task}", plot_accounts(costs), reading)
+        except DataError as error:
+            found.append({"name": "", "alt": "", "reading": f"{task}: {error}."})
+    return found
 
 
 def measured(cells: pd.DataFrame, config: RunConfig, store: Store) -> pd.DataFrame:

@@ -80,7 +80,7 @@ class Grade:
 
     def _repr_html_(self) -> str:
         right = "right" if self.correct else "not right"
-        return f"score <b>{self.score:.2f}</b>, {right}, status <code>{escape(self.status)}</code>{_pre(self.detail)}"
+        return f"score <b>{self.score:.2f}</b>, {right} ({escape(self.status)}){_pre(self.detail)}"
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,7 @@ def shown(problem: Problem, text: str | None = None) -> str:
 
 def _short(value: Any, most: int = 60) -> Any:
     """A value as it is, or the beginning of its text."""
-    text = str(value)
-    return value if len(text) <= most else f"{text[: most - 3]}..."
+    return value if len(text := str(value)) <= most else f"{text[: most - 3]}..."
 
 
 def _pre(text: object) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
 from conftest import Config
@@ -22,7 +23,7 @@ from jupyter_client.manager import start_new_kernel
 
 from anytime_lib import Store, run_sweep
 from anytime_lib.errors import ConfigError
-from anytime_lib.report import run_notebooks
+from anytime_lib.report import _execute, run_notebooks
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
 
@@ -250,9 +251,22 @@ def test_the_bar_tells_the_running_total_and_retries_with_their_reason(
     server: FakeServer, config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.script = lambda body, n: (429, {"error": {"message": "slow down"}}) if n == 3 else say_something(body, n)
-    run_sweep(config())
-    told = capsys.readouterr().err
-    assert "24/24" in told and "30 calls, 0 known" in told and "1 retries, last: 429 slow down" in told
+    run_sweep(config(methods=["base", "pdp"], pool_problems=2))
+    *during, last = capsys.readouterr().err.strip().split("\r")
+    assert "run: preparing pairs:judge on the pool of gpqa: " in "".join(during) and "run: answering: " in "".join(
+        during
+    )
+    assert last.startswith("run: 100%") and "/48" in last and "0 known" in last and "last: 429 slow down" in last
+
+
+def test_a_notebook_s_bar_is_one_line_of_output(config: Config, tmp_path: Path) -> None:
+    settings = json.dumps(config().model_dump(exclude_none=True))
+    code = f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({settings!r})));"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), tmp_path / "in.ipynb")
+    _execute(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {})
+    outputs = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
+    (bar,) = [o.data["text/plain"] for o in outputs if o.output_type == "display_data"]
+    assert "24/24" in bar and bar.isprintable() and not any("24/24" in o.get("text", "") for o in outputs)
 
 
 def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

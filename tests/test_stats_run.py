@@ -67,7 +67,7 @@ def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     (alive, dead), (member, lost) = family.comparisons.values(), list(family.comparisons)
     assert (member.treatment, lost.treatment) == ("pdp", "pdp_plus") and "share no graded cell" in dead.summary()
     assert family.pvalues == pytest.approx([min(1, 2 * alive.pvalue), np.nan], nan_ok=True)
-    assert ", 1 could not be made." in family.summary()
+    assert "; 1 is impossible to make." in family.summary()
     assert conclude(family, 0.05).verdict.tolist()[1] == "not compared"
     shown = plot_differences(family, title="With a dead arm")
     assert len(shown.axes[0].get_yticklabels()) == 2

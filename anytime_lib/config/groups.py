@@ -60,8 +60,7 @@ Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2)]
 
 
 class Setting(NamedTuple):
-    """A setting or a whole group: the names that lead to it, its value, its default (None, too, where there is none and
-    it must be given), and what it is."""
+    """A setting or a whole group, by the names that lead to it; the default is None, too, where it must be given."""
 
     path: tuple[str, ...]
     value: Any
@@ -71,7 +70,7 @@ class Setting(NamedTuple):
 
 
 class Group(BaseModel):
-    """Settings that belong together. It shows what differs from the defaults; in a notebook, each with what it is."""
+    """Settings that belong together. It shows those that differ from their defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -83,19 +82,16 @@ class Group(BaseModel):
 
     def _repr_html_(self) -> str:
         rows = [setting for setting in listed(type(self), self.model_dump()) if not setting.is_group]
-        changed = [setting for setting in rows if setting.value != setting.default]
-        rest = [setting for setting in rows if setting not in changed]
+        changed, rest = ([of for of in rows if (of.value != of.default) == differs] for differs in (True, False))
         folded = f"<details><summary>{len(rest)} settings as they are by default</summary>{_html(rest)}</details>"
         return (_html(changed) if changed else "") + folded
 
     def to_yaml(self) -> str:
-        """Every setting as a params file has it, which `RunConfig.from_yaml` reads back, with what it is and, where it
-        is another, its default."""
+        """Every setting as a params file has it, with what it is and, where the value is another, its default."""
         return explained(type(self), self.model_dump(mode="json"))
 
 
-FIRST = ("run", "model", "tasks", "n_samples")
-"""The settings that are listed before the others."""
+FIRST = ("run", "model", "tasks", "n_samples")  # are listed before the others
 
 
 def listed(of: type[Group], values: Mapping[str, Any] | None, within: tuple[str, ...] = ()) -> Iterator[Setting]:
@@ -132,10 +128,10 @@ def _yaml(value: Any) -> str:
 
 def _html(settings: list[Setting]) -> str:
     """A table of settings for a notebook."""
-    head = "".join(f"<th>{name}</th>" for name in ("setting", "value", "default", "what it is"))
     rows = [(".".join(of.path), repr(of.value), repr(of.default), of.says) for of in settings]
-    cells = ("".join(f'<td style="text-align: left">{escape(text)}</td>' for text in row) for row in rows)
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    texts = [("setting", "value", "default", "what it is"), *rows]
+    cells = ("".join(f'<td style="text-align: left">{escape(text)}</td>' for text in row) for row in texts)
+    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
 
 class EndpointConfig(Group):

@@ -47,7 +47,7 @@ async function unpacked(id) {
 
 let data; // what `explorer._index` tells
 let cells; // its table, as one object a row
-const samples = new Map(); // "set, problem, method, sample" -> its cells, by budget
+let samples; // "set, problem, method, sample" -> its cells, by budget
 const texts = new Map(); // number of a problem -> promise of its texts
 
 const MARKS = {
@@ -90,13 +90,10 @@ function prepare() {
   cells = columns.problem.map((problem, row) => {
     const cell = Object.fromEntries(Object.entries(columns).map(([name, column]) => [name, column[row]]));
     for (const name of ["run", "model", "method", "status"]) cell[name] = data[name + "s"][cell[name]];
-    return Object.assign(cell, { task: data.problems[problem][0], place: places[problem]++, set: key(cell.run, cell.model) });
+    const [task] = data.problems[problem];
+    return Object.assign(cell, { task, place: places[problem]++, set: key(cell.run, cell.model) });
   });
-  for (const cell of cells) {
-    const id = key(cell.set, cell.problem, cell.method, cell.sample);
-    if (!samples.has(id)) samples.set(id, []);
-    samples.get(id).push(cell);
-  }
+  samples = grouped(cells, (cell) => key(cell.set, cell.problem, cell.method, cell.sample));
   for (const own of samples.values()) {
     let wasRight = false;
     for (const cell of own) {
@@ -106,6 +103,14 @@ function prepare() {
   }
 }
 
+function grouped(values, keyOf) {
+  const groups = new Map();
+  for (const value of values) {
+    if (!groups.has(keyOf(value))) groups.set(keyOf(value), []);
+    groups.get(keyOf(value)).push(value);
+  }
+  return groups;
+}
 const distinct = (values) => [...new Set(values)];
 const ascending = (values) => distinct(values).sort((a, b) => a - b);
 
@@ -128,26 +133,29 @@ function read() {
   const own = here.filter((cell) => cell.task === task && (problem < 0 || cell.problem === problem));
   const methods = distinct(own.map((cell) => cell.method));
   const numbers = ascending(own.map((cell) => cell.sample));
-  const sample = numbers.includes(Number(asked.sample)) && asked.sample ? Number(asked.sample) : problem < 0 ? "" : numbers[0];
+  const wanted = asked.sample ? Number(asked.sample) : "";
+  const sample = numbers.includes(wanted) ? wanted : problem < 0 ? "" : numbers[0];
   const beside = methods.includes(asked.beside) ? asked.beside : "";
-  return { set, task, problem, method: one(asked.method, methods), sample, beside, budget: Number(asked.budget) || "",
-    filter: asked.filter in FILTERS ? asked.filter : "", at: Number(asked.at) || "", own, methods, numbers,
-    budgets: ascending(own.map((cell) => cell.budget)) };
+  const filter = asked.filter in FILTERS ? asked.filter : "";
+  const budgets = ascending(own.map((cell) => cell.budget));
+  return { set, task, problem, method: one(asked.method, methods), sample, budget: Number(asked.budget) || "", beside,
+    filter, at: Number(asked.at) || "", own, methods, numbers, budgets };
 }
 
 function link(changes) {
   const to = { ...now, ...changes };
   const first = now.set === cells[0].set ? "" : now.set;
   const told = { task: to.task, method: to.method, problem: to.problem < 0 ? "" : data.problems[to.problem][1],
-    sample: to.sample, budget: to.budget, beside: to.beside, filter: to.filter, at: to.at, set: "set" in changes ? changes.set : first };
+    sample: to.sample, budget: to.budget, beside: to.beside, filter: to.filter, at: to.at, set: changes.set ?? first };
   return "#" + new URLSearchParams(Object.entries(told).filter(([, value]) => value !== "" && value != null));
 }
 
-const overviewLink = (changes = {}) => link({ problem: -1, sample: "", budget: "", beside: "", ...changes });
-const traceLink = (cell) => link({ problem: cell.problem, method: cell.method, sample: cell.sample, budget: cell.budget, filter: "", at: "" });
+const overviewLink = () => link({ problem: -1, sample: "", budget: "", beside: "" });
+const traceLink = ({ problem, method, sample, budget }) => link({ problem, method, sample, budget, filter: "", at: "" });
 
 function choice(id, label, options, chosen, go) {
-  const items = options.map(([value, text]) => h("option", { value, selected: String(value) === String(chosen) }, plain(text)));
+  const picked = (value) => String(value) === String(chosen);
+  const items = options.map(([value, text]) => h("option", { value, selected: picked(value) }, plain(text)));
   const changed = (event) => { location.hash = go(event.target.value); };
   return options.length > 1 && h("label", {}, label, h("select", { id, onchange: changed }, items));
 }
@@ -171,67 +179,84 @@ function roving(node, columns) {
 // ---- Overview ----
 
 function overview() {
-  const set = distinct(cells.map((cell) => cell.set));
+  const sets = distinct(cells.map((cell) => cell.set)).map((set) => [set, JSON.parse(set).join(", ")]);
+  const tasks = same(distinct(cells.filter((cell) => cell.set === now.set).map((cell) => cell.task)));
   const controls = [
-    choice("set", "Run and model", set.map((value) => [value, JSON.parse(value).join(", ")]), now.set, (value) => link({ set: value })),
-    choice("task", "Task", same(distinct(cells.filter((cell) => cell.set === now.set).map((cell) => cell.task))), now.task,
-      (task) => link({ task, at: "" })),
+    choice("set", "Run and model", sets, now.set, (set) => link({ set })),
+    choice("task", "Task", tasks, now.task, (task) => link({ task, at: "" })),
     choice("method", "Method", same(now.methods), now.method, (method) => link({ method })),
   ];
   return [h("h1", {}, said(now.task)), h("div", { class: "controls" }, controls), curves(), heat(), list()];
 }
 
-const SHAPES = ["M0-5a5 5 0 1 0 .01 0z", "M-4.5-4.5h9v9h-9z", "M0-6L5.5 4h-11z", "M0-6L6 0 0 6-6 0z", "M0 6L5.5-4h-11z", "M-5-2h10v4h-10z"];
+// The head of a table with a column for each budget.
+const heads = (budgets, ...names) => h("thead", {}, h("tr", {}, [...names, ...budgets.map(whole)].map((name) =>
+  h("th", { scope: "col" }, name))));
+
+// A circle, a square, a triangle up, a diamond, a triangle down, a bar.
+const SHAPES = ["M0-5a5 5 0 1 0 .01 0z", "M-4.5-4.5h9v9h-9z", "M0-6L5.5 4h-11z", "M0-6L6 0 0 6-6 0z", "M0 6L5.5-4h-11z",
+  "M-5-2h10v4h-10z"];
 
 function curves() {
-  const own = data.curves.filter((row) => key(row.run, row.model) === now.set && row.task === now.task);
-  const arms = now.methods.map((method) => ({ method, rows: own.filter((row) => row.method === method && row.quality != null),
-    shape: SHAPES[data.methods.indexOf(method) % SHAPES.length], colour: data.colours[method] })).filter((arm) => arm.rows.length);
+  const own = data.curves.filter(({ run, model, task, quality }) =>
+    key(run, model) === now.set && task === now.task && quality != null);
+  const arms = now.methods.map((method) => ({ method, rows: own.filter((row) => row.method === method),
+    shape: SHAPES[data.methods.indexOf(method) % SHAPES.length], colour: data.colours[method] }));
+  const last = (arm) => Number(arm.method === now.method); // drawn above the others
+  const graded = arms.filter((arm) => arm.rows.length).sort((a, b) => last(a) - last(b));
+  const title = h("h2", {}, "How good is the answer at each budget?");
+  if (!graded.length) return h("section", {}, title, h("p", {}, "No answer is graded."));
   const width = Math.min(900, document.getElementById("main").clientWidth);
-  const right = 24 + 7 * Math.max(...arms.map((arm) => arm.method.length));
+  const right = 38 + 7 * Math.max(...graded.map((arm) => arm.method.length));
   const [left, top, bottom] = [40, 12, 320];
   const [least, most] = [now.budgets[0], now.budgets.at(-1)];
-  const x = (budget) => left + (width - left - right) * (most > least ? Math.log(budget / least) / Math.log(most / least) : 0.5);
+  const along = (budget) => (most > least ? Math.log(budget / least) / Math.log(most / least) : 0.5);
+  const x = (budget) => left + (width - left - right) * along(budget);
   const y = (quality) => bottom - (bottom - top) * quality;
-  const path = (arm, column) => "M" + arm.rows.map((row) => `${x(row.budget).toFixed(1)} ${y(row[column]).toFixed(1)}`).join("L");
+  const path = (arm, column) => "M" + arm.rows.map((row) => `${x(row.budget)} ${y(row[column])}`).join("L");
   const every = Math.ceil(now.budgets.length / Math.max(2, (width - left - right) / 52));
 
   // Names stand at the ends of their curves, moved apart where those meet.
-  const named = arms.map((arm) => ({ arm, at: y(arm.rows.at(-1).quality) })).sort((a, b) => a.at - b.at);
+  const named = graded.map((arm) => ({ arm, at: y(arm.rows.at(-1).quality) })).sort((a, b) => a.at - b.at);
   named.forEach((of, i) => { if (i) of.at = Math.max(of.at, named[i - 1].at + 17); });
-  const over = Math.max(0, (named.at(-1)?.at ?? 0) - bottom);
-  named.forEach((of) => { of.at -= over; });
+  const over = Math.max(0, named.at(-1).at - bottom);
+  const places = new Map(named.map((of) => [of.arm, of.at - over]));
 
-  const point = (arm, row) => s("a", { href: link({ method: arm.method, at: row.budget, filter: "" }), "aria-label":
-    plain(`${arm.method} at ${row.budget} tokens: ${score(row.quality)} so far, ${score(row.raw)} at this budget, ${row.n_cells} answers`) },
-    s("title", {}, plain(`${arm.method}, ${whole(row.budget)} tokens: ${score(row.quality)}`)),
-    s("circle", { cx: x(row.budget), cy: y(row.quality), r: 13, fill: "transparent" }),
-    s("path", { d: arm.shape, fill: arm.colour, transform: `translate(${x(row.budget)} ${y(row.quality)})` }));
-  const drawn = arms.toSorted((a, b) => (a.method === now.method) - (b.method === now.method)).map((arm) => s("g", { class: arm.method === now.method ? "chosen" : "", stroke: arm.colour },
+  const dot = ({ shape, colour }, ...at) =>
+    s("path", { d: shape, fill: colour, stroke: "none", transform: `translate(${at})` });
+  const point = (arm, { budget, quality, raw, n_cells }) => {
+    const read = `${score(quality)} so far, ${score(raw)} here, ${plural(n_cells, "answer")}`;
+    const about = plain(`${arm.method} at ${budget} tokens: ${read}`);
+    return s("a", { href: link({ method: arm.method, at: budget, filter: "" }), "aria-label": about },
+      s("title", {}, about), s("circle", { cx: x(budget), cy: y(quality), r: 13, fill: "transparent", stroke: "none" }),
+      dot(arm, x(budget), y(quality)));
+  };
+  const drawn = graded.map((arm) => s("g", { class: arm.method === now.method ? "chosen" : "", stroke: arm.colour },
     s("path", { class: "curve raw", d: path(arm, "raw") }), s("path", { class: "curve", d: path(arm, "quality") }),
-    s("g", { stroke: "none" }, arm.rows.map((row) => point(arm, row)),
-      s("text", { x: width - right + 14, y: named.find((of) => of.arm === arm).at + 4 }, plain(arm.method)))));
+    arm.rows.map((row) => point(arm, row)), dot(arm, width - right + 20, places.get(arm)),
+    s("text", { x: width - right + 32, y: places.get(arm) + 4, stroke: "none" }, plain(arm.method))));
   const grid = [0, 0.25, 0.5, 0.75, 1].map((tick) => [
     s("line", { class: "grid", x1: left, x2: width - right, y1: y(tick), y2: y(tick) }),
     s("text", { class: "axis", x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, tick.toFixed(2).replace(/0$/, ""))]);
   const ticks = now.budgets.map((budget, i) => (now.budgets.length - 1 - i) % every === 0 &&
     s("text", { class: "axis", x: x(budget), y: bottom + 20, "text-anchor": "middle" }, whole(budget)));
-  const chart = s("svg", { viewBox: `0 0 ${width} ${bottom + 46}`, width, height: bottom + 46, role: "group", "aria-labelledby": "curves-title curves-about" },
+  const size = { viewBox: `0 0 ${width} ${bottom + 46}`, width, height: bottom + 46 };
+  const chart = s("svg", { ...size, role: "group", "aria-labelledby": "curves-title curves-about" },
     s("title", { id: "curves-title" }, plain(`Quality at each budget, ${now.task}`)),
-    s("desc", { id: "curves-about" }, "A line for each method. The table below has the same numbers. Each point leads to its answers."),
-    grid, ticks, drawn,
-    s("text", { class: "axis", x: left, y: bottom + 42 }, "reasoning tokens allowed (log scale)"));
-  const [n, most_cells] = [Math.max(...own.map((row) => row.n_problems)), Math.max(...own.map((row) => row.n_cells))];
+    s("desc", { id: "curves-about" }, "A line for each method, as the table below. A point leads to its answers."),
+    grid, ticks, drawn, s("text", { class: "axis", x: left, y: bottom + 42 }, "reasoning tokens allowed (log scale)"));
   const rows = arms.map((arm) => h("tr", {}, h("th", { scope: "row" }, said(arm.method)), now.budgets.map((budget) => {
     const row = arm.rows.find((of) => of.budget === budget);
     return h("td", {}, row ? `${score(row.quality)} (${score(row.raw)})` : "none");
   })));
-  return h("section", {}, h("h2", {}, "How good is the answer at each budget?"),
-    h("p", { class: "soft" }, `Mean score of ${plural(n, "problem")} and up to ${plural(most_cells, "answer")} a point. Solid: the best so far; dotted: at this budget itself. Choose a point to see its answers.`),
+  const most_of = (name) => Math.max(...own.map((row) => row[name]));
+  const about = `Mean score of ${plural(most_of("n_problems"), "problem")}, up to ${plural(most_of("n_cells"), "answer")} `
+    + "a point. Solid: the best so far; dotted: at this budget itself. Choose a point to see its answers.";
+  const table = h("table", { class: "numbers" }, h("caption", { class: "soft" }, "Best so far (at this budget itself)"),
+    heads(now.budgets, "method"), h("tbody", {}, rows));
+  return h("section", {}, title, h("p", { class: "soft" }, about),
     h("div", { class: "scroll" }, roving(chart, now.budgets.length)),
-    h("details", {}, h("summary", {}, "The curves as a table"), h("div", { class: "scroll" }, h("table", { class: "numbers" },
-      h("caption", { class: "soft" }, "Best so far (at this budget itself)"),
-      h("thead", {}, h("tr", {}, h("th", {}, "method"), now.budgets.map((budget) => h("th", { scope: "col" }, whole(budget))))), h("tbody", {}, rows)))));
+    h("details", {}, h("summary", {}, "The curves as a table"), h("div", { class: "scroll" }, table)));
 }
 
 // Of several samples of a problem at a budget: the mark that describes them.
@@ -245,62 +270,70 @@ function together(found) {
   return has("right") || has("partly") ? "partly" : "wrong";
 }
 
-function marked(cell, about, more = {}) {
-  const [letter, words] = MARKS[more.mark ?? cell.mark];
-  return h("a", { class: `mark ${more.mark ?? cell.mark} ${more.class ?? ""}`, href: traceLink(cell), title: plain(`${about}: ${words}`),
-    "aria-label": plain(`${about}: ${words}`), "aria-current": more.current }, more.text ?? letter);
+// A link to the trace of a cell, which says its mark; `text`, `mark` and `current` where they are not the cell's own.
+function marked(cell, about, { mark = cell.mark, text = MARKS[mark][0], small = false, at = false } = {}) {
+  const words = plain(`${about}: ${MARKS[mark][1]}`);
+  const look = `mark ${mark}${small ? " small" : ""}`;
+  return h("a", { class: look, href: traceLink(cell), title: words, "aria-label": words, "aria-current": at }, text);
 }
 
-const legend = () => h("ul", { class: "key", "aria-label": "What the letters mean" }, Object.entries(MARKS).map(([mark, [letter, words]]) =>
-  h("li", {}, h("span", { class: `mark small ${mark}`, "aria-hidden": "true" }, letter), words)));
+const badge = (mark) => h("span", { class: `mark small ${mark}`, "aria-hidden": "true" }, MARKS[mark][0]);
+const legend = () => h("ul", { class: "key", "aria-label": "What the letters mean" },
+  Object.entries(MARKS).map(([mark, [, words]]) => h("li", {}, badge(mark), words)));
 
 function heat() {
   const own = now.own.filter((cell) => cell.method === now.method && (now.sample === "" || cell.sample === now.sample));
-  const at = new Map();
-  for (const cell of own) at.set(key(cell.problem, cell.budget), [...(at.get(key(cell.problem, cell.budget)) ?? []), cell]);
+  const at = grouped(own, (cell) => key(cell.problem, cell.budget));
   const square = (problem, budget) => {
     const found = at.get(key(problem, budget));
     if (!found) return h("span", { class: "mark missing" }, "–");
     const mark = together(found);
     const right = found.filter((cell) => cell.correct === 1).length;
-    const mean = found.reduce((sum, cell) => sum + (cell.score ?? 0), 0) / found.length;
-    const about = `${data.problems[problem][1]}, ${budget} tokens, ${right} of ${found.length} right, mean score ${score(mean)}`;
-    const text = found.length > 1 ? [MARKS[mark][0], h("small", {}, ` ${right}/${found.length}`)] : undefined;
-    return marked(found.find((cell) => cell.mark === mark) ?? found[0], about, { mark, text: text && h("span", {}, text) });
+    const about = `${data.problems[problem][1]}, ${budget} tokens, ${right} of ${found.length} right`;
+    const text = h("span", {}, MARKS[mark][0], found.length > 1 && h("small", {}, ` ${right}/${found.length}`));
+    return marked(found.find((cell) => cell.mark === mark) ?? found[0], about, { mark, text });
   };
   const rows = distinct(own.map((cell) => cell.problem)).map((problem) => h("tr", {},
-    h("th", { scope: "row" }, said(data.problems[problem][1])), now.budgets.map((budget) => h("td", {}, square(problem, budget)))));
-  const several = [["", "all"], ...same(now.numbers)];
+    h("th", { scope: "row" }, said(data.problems[problem][1])),
+    now.budgets.map((budget) => h("td", {}, square(problem, budget)))));
+  const several = now.numbers.length > 1 ? [["", "all"], ...same(now.numbers)] : [];
   return h("section", {}, h("h2", {}, "Which problems, at which budget?"),
-    h("p", { class: "soft" }, "Method ", said(now.method), ". Each square leads to its trace. Of several samples, O says that at least one was overthought, and the fraction how many are right."),
-    h("div", { class: "controls" }, choice("sample", "Sample", now.numbers.length > 1 ? several : [], now.sample, (sample) => link({ sample }))),
-    legend(), h("div", { class: "scroll" }, roving(h("table", { class: "marks", id: "heat" },
-      h("thead", {}, h("tr", {}, h("th", {}, "problem"), now.budgets.map((budget) => h("th", { scope: "col" }, whole(budget))))), h("tbody", {}, rows)), now.budgets.length)));
+    h("p", { class: "soft" }, "Method ", said(now.method), ". Each square leads to its trace. Of several samples, O says "
+      + "that at least one was overthought, and the fraction how many are right."),
+    h("div", { class: "controls" }, choice("sample", "Sample", several, now.sample, (sample) => link({ sample }))),
+    legend(),
+    h("div", { class: "scroll" }, roving(h("table", { class: "marks", id: "heat" }, heads(now.budgets, "problem"),
+      h("tbody", {}, rows)), now.budgets.length)));
 }
 
 let longest = 60; // rows of the list that are shown at first
 
 function list() {
-  const fits = now.filter ? FILTERS[now.filter][1] : () => true;
-  const found = [...samples.values()].filter(([first]) => first.set === now.set && first.task === now.task && first.method === now.method)
-    .filter((own) => (now.sample === "" || own[0].sample === now.sample) && (!now.at || own.some((cell) => cell.budget === now.at)))
-    .filter((own) => fits(now.at && !["lost", "found"].includes(now.filter) ? own.filter((cell) => cell.budget === now.at) : own.filter((cell) => !now.at || cell.budget <= now.at)));
-  const row = (own) => h("tr", {}, h("th", { scope: "row" }, said(data.problems[own[0].problem][1])), h("td", {}, own[0].sample),
+  // At a chosen budget its own answer counts; a turn from right to wrong, all answers up to it.
+  const turning = ["lost", "found"].includes(now.filter);
+  const counted = (own) => own.filter(({ budget }) => !now.at || budget === now.at || (turning && budget < now.at));
+  const found = [...samples.values()].filter((own) => {
+    const { set, task, method, sample } = own[0];
+    return set === now.set && task === now.task && method === now.method && (now.sample === "" || sample === now.sample)
+      && counted(own).length && (!now.filter || FILTERS[now.filter][1](counted(own)));
+  });
+  const idOf = (own) => data.problems[own[0].problem][1];
+  const row = (own) => h("tr", {}, h("th", { scope: "row" }, said(idOf(own))), h("td", {}, own[0].sample),
     now.budgets.map((budget) => {
       const cell = own.find((of) => of.budget === budget);
-      return h("td", {}, cell && marked(cell, `${data.problems[cell.problem][1]}, sample ${cell.sample}, ${budget} tokens, score ${score(cell.score)}`,
-        { class: "small", current: budget === now.at }));
+      const about = `${idOf(own)}, sample ${own[0].sample}, ${budget} tokens, score ${score(cell?.score)}`;
+      return h("td", {}, cell && marked(cell, about, { small: true, at: budget === now.at }));
     }));
-  const more = found.length > longest && h("button", { onclick: () => { longest = Infinity; draw(); } }, `Show all ${whole(found.length)}`);
+  const more = () => { longest = Infinity; draw(); };
+  const all = found.length > longest && h("button", { onclick: more }, `Show all ${whole(found.length)}`);
   const filters = [["", "all samples"], ...Object.entries(FILTERS).map(([name, [words]]) => [name, words])];
   return h("section", { id: "samples" }, h("h2", { tabindex: -1 }, "Which samples?"),
     h("div", { class: "controls" },
       choice("filter", "Show", filters, now.filter, (filter) => link({ filter })),
       choice("at", "At budget", [["", "any"], ...same(now.budgets)], now.at, (at) => link({ at }))),
-    h("p", { role: "status", class: "soft" }, `${plural(found.length, "sample")} of `, said(now.method), found.length ? "" : ". None is as asked."),
+    h("p", { role: "status", class: "soft" }, `${plural(found.length, "sample")} of `, said(now.method)),
     found.length > 0 && h("div", { class: "scroll" }, roving(h("table", { class: "marks", id: "list" },
-      h("thead", {}, h("tr", {}, h("th", {}, "problem"), h("th", {}, "sample"), now.budgets.map((budget) => h("th", { scope: "col" }, whole(budget))))),
-      h("tbody", {}, found.slice(0, longest).map(row))), now.budgets.length)), more);
+      heads(now.budgets, "problem", "sample"), h("tbody", {}, found.slice(0, longest).map(row))), now.budgets.length)), all);
 }
 
 // ---- One problem ----
@@ -309,18 +342,19 @@ async function trace() {
   const [, id, level, shown] = data.problems[now.problem];
   const told = shown ? await textsOf(now.problem) : null;
   const arms = [now.method, now.beside].filter(Boolean);
-  const budgets = ascending(now.own.filter((cell) => arms.includes(cell.method) && cell.sample === now.sample).map((cell) => cell.budget));
+  const own = now.own.filter((cell) => arms.includes(cell.method) && cell.sample === now.sample);
+  const budgets = ascending(own.map((cell) => cell.budget));
   if (!budgets.includes(now.budget)) now.budget = budgets.at(-1);
   const panes = arms.map((method) => pane(method, told, (budget) => pick(budget)));
   const status = h("p", { role: "status", class: "soft" });
   const output = h("output", { for: "budget" });
-  const slider = h("input", { type: "range", id: "budget", min: 0, max: budgets.length - 1, value: budgets.indexOf(now.budget),
-    oninput: () => pick(budgets[slider.value]) });
+  const moved = () => pick(budgets[slider.value]);
+  const slider = h("input", { type: "range", id: "budget", min: 0, max: budgets.length - 1, oninput: moved });
   slider.style.width = `calc(${100 - 100 / budgets.length}% + 16px)`; // its ends above the middles of the outer columns
   const named = (name) => arms.length > 1 && h(name ? "th" : "td", { class: "name", scope: name && "row" }, name);
   const strip = arms.map((method) => h("tr", {}, named(said(method)), budgets.map((budget) => {
     const cell = cellAt(method, budget);
-    const a = cell && marked(cell, `${method}, ${budget} tokens`, {});
+    const a = cell && marked(cell, `${method}, ${budget} tokens`);
     a?.addEventListener("click", (event) => { pick(budget); event.preventDefault(); });
     return h("td", { "data-budget": budget }, a);
   })));
@@ -335,51 +369,68 @@ async function trace() {
     slider.value = budgets.indexOf(now.budget);
     slider.setAttribute("aria-valuetext", at);
     output.textContent = at;
-    status.textContent = plain(arms.map((method) => `${method}: ${MARKS[cellAt(method, now.budget)?.mark]?.[1] ?? "no answer"}`).join("; "));
+    const marks = arms.map((method) => `${method}: ${MARKS[cellAt(method, now.budget)?.mark]?.[1] ?? "no answer"}`);
+    status.textContent = plain(marks.join("; "));
     for (const a of dial.querySelectorAll("td a")) current(a, Number(a.parentNode.dataset.budget) === now.budget);
     for (const of of panes) of.show(now.budget);
   }
 
-  const order = distinct(cells.filter((cell) => cell.set === now.set && cell.task === now.task).map((cell) => cell.problem));
+  const here = cells.filter(({ set, task }) => set === now.set && task === now.task);
+  const order = distinct(here.map((cell) => cell.problem));
   const step = (by, words) => {
     const to = order[order.indexOf(now.problem) + by];
     return to != null && h("a", { href: link({ problem: to }) }, words);
   };
+  const ids = order.map((number) => [number, data.problems[number][1]]);
+  const others = [["", "nothing"], ...same(now.methods.filter((method) => method !== now.method))];
   const controls = [
-    choice("problem", "Problem", order.map((number) => [number, data.problems[number][1]]), now.problem, (number) => link({ problem: Number(number) })),
-    choice("method", "Method", same(now.methods), now.method, (method) => link({ method, beside: method === now.beside ? "" : now.beside })),
-    choice("beside", "Beside it", [["", "nothing"], ...same(now.methods.filter((method) => method !== now.method))], now.beside, (beside) => link({ beside })),
+    choice("problem", "Problem", ids, now.problem, (number) => link({ problem: Number(number) })),
+    choice("method", "Method", same(now.methods), now.method,
+      (method) => link({ method, beside: method === now.beside ? "" : now.beside })),
+    choice("beside", "Beside it", others, now.beside, (beside) => link({ beside })),
     choice("sample", "Sample", same(now.numbers), now.sample, (sample) => link({ sample })),
   ];
   const dial = h("div", { class: "dial" }, h("label", { for: "budget" }, "Stopped after", output), h("table", {},
     h("thead", {}, h("tr", {}, named(""), h("td", { colspan: budgets.length }, slider)),
-      h("tr", {}, named(""), budgets.map((budget) => h("th", { scope: "col" }, whole(budget))))), h("tbody", {}, strip)), status);
+      h("tr", {}, named(""), budgets.map((budget) => h("th", { scope: "col" }, whole(budget))))),
+    h("tbody", {}, strip)), status);
   const question = told
-    ? [h("details", { open: true }, h("summary", {}, "The question"), h("div", { class: "text", dir: "auto", id: "question" }, said(told.text))),
-      h("details", {}, h("summary", {}, "The right answer"), h("div", { class: "text", dir: "auto" }, said(typeof told.gold === "string" ? told.gold : JSON.stringify(told.gold))))]
+    ? [h("details", { open: true }, h("summary", {}, "The question"), block(told.text, { id: "question" })),
+      h("details", {}, h("summary", {}, "The right answer"),
+        block(typeof told.gold === "string" ? told.gold : JSON.stringify(told.gold)))]
     : h("p", { id: "private" }, "The texts of this task are private: this page has only ids and numbers of it.");
   show();
-  return [h("h1", {}, said(id)), h("p", { class: "soft" }, said(now.task), level ? [", difficulty ", said(level)] : "", " · ", step(-1, "previous problem"), " ", step(1, "next problem")),
-    h("div", { class: "controls" }, controls), question, dial, h("div", { class: arms.length > 1 ? "panes two" : "panes" }, panes.map((of) => of.node))];
+  return [h("h1", {}, said(id)),
+    h("p", { class: "soft" }, said(now.task), level ? [", difficulty ", said(level)] : "", " · ",
+      step(-1, "previous problem"), " ", step(1, "next problem")),
+    h("div", { class: "controls" }, controls), question, dial,
+    h("div", { class: arms.length > 1 ? "panes two" : "panes" }, panes.map((of) => of.node))];
 }
 
-const cellAt = (method, budget) => (samples.get(key(now.set, now.problem, method, now.sample)) ?? []).find((cell) => cell.budget === budget);
+const block = (text, given = {}) =>
+  h("div", { class: "text", dir: "auto", ...given }, Array.isArray(text) ? text : said(text));
+const region = (name, kind, text, given) =>
+  block(text, { class: `text ${kind}`, tabindex: 0, role: "region", "aria-label": name, ...given });
+const sampleOf = (method) => samples.get(key(now.set, now.problem, method, now.sample)) ?? [];
+const cellAt = (method, budget) => sampleOf(method).find((cell) => cell.budget === budget);
 
 // One method: the answer at the chosen budget, the trace with the budgets along it, the prompt.
 function pane(method, told, pick) {
-  const own = samples.get(key(now.set, now.problem, method, now.sample)) ?? [];
+  const own = sampleOf(method);
   const answer = h("div"), reasoning = h("div");
   let drawn; // number of the trace that is shown
 
   function show(budget) {
-    const cell = own.find((of) => of.budget === budget);
+    const cell = cellAt(method, budget);
     const row = cell && told?.cells[cell.place];
     holding(answer, cell ? answered(cell, row, told) : h("p", {}, "This sample has no answer at this budget."));
     if (drawn !== row?.[0]) holding(reasoning, row ? reasoned(own, row[0], told, pick) : []);
     drawn = row?.[0];
     if (!row) return;
     const box = reasoning.querySelector(".trace");
-    for (const part of reasoning.querySelectorAll("[data-from]")) part.classList.toggle("beyond", part.dataset.from >= row[1] && row[1] < box.dataset.length);
+    for (const part of reasoning.querySelectorAll("[data-from]")) {
+      part.classList.toggle("beyond", part.dataset.from >= row[1] && row[1] < box.dataset.length);
+    }
     for (const a of reasoning.querySelectorAll(".at")) {
       current(a, Number(a.dataset.budget) === budget);
       if (Number(a.dataset.budget) === budget) box.scrollTop = a.offsetTop - box.clientHeight / 2;
@@ -389,23 +440,24 @@ function pane(method, told, pick) {
 }
 
 function answered(cell, row, told) {
-  const [letter, words] = MARKS[cell.mark];
+  const [, words] = MARKS[cell.mark];
+  const given = `${whole(cell.tokens_used ?? 0)} of ${plural(cell.budget, "token")}`;
   const facts = {
     Status: cell.status.replaceAll("_", " ") + (cell.echoed ? ", repeats its prompt" : ""),
-    Reasoning: `${whole(cell.tokens_used ?? 0)} of ${plural(cell.budget, "token")}` + (cell.stopped_naturally ? ", ended by itself" : ""),
+    Reasoning: given + (cell.stopped_naturally ? ", ended by itself" : ""),
     Answer: cell.answer_tokens == null ? null : plural(cell.answer_tokens, "token"),
     Prompts: cell.prompt_tokens == null ? null : plural(cell.prompt_tokens, "token"),
     Cost: cell.dollars > 0 ? `$${cell.dollars.toPrecision(2)} if asked for by itself, at the list price` : null,
   };
-  const [, , said_, reason, trip] = row ?? [];
+  const [, , text, reason, trip] = row ?? [];
   return [
-    h("p", { class: "verdict" }, h("span", { class: `mark small ${cell.mark}`, "aria-hidden": "true" }, letter), `${words[0].toUpperCase()}${words.slice(1)}`,
+    h("p", { class: "verdict" }, badge(cell.mark), words[0].toUpperCase() + words.slice(1),
       cell.score == null ? "" : `, score ${score(cell.score)}`),
     told && !row && h("p", {}, "The prompt quotes a private problem, so the texts are left out."),
     row && told.strings[reason] && h("p", {}, "The grader says: ", h("bdi", {}, said(told.strings[reason]))),
-    row && h("div", { class: "text answer", dir: "auto", tabindex: 0, role: "region", "aria-label": "The forced answer" }, said(told.strings[said_] || "(nothing was said)")),
+    row && region("The forced answer", "answer", told.strings[text] || "(nothing was said)"),
     trip && timeline(told.asked, trip),
-    h("dl", {}, Object.entries(facts).filter(([, fact]) => fact).map(([name, fact]) => [h("dt", {}, name), h("dd", {}, said(fact))])),
+    h("dl", {}, Object.entries(facts).map(([name, fact]) => fact && [h("dt", {}, name), h("dd", {}, said(fact))])),
   ];
 }
 
@@ -419,21 +471,25 @@ function reasoned(own, number, told, pick) {
     const to = told.cells[cell.place][1];
     if (to > from) parts.push(h("span", { "data-from": from }, said(words.slice(from, to))));
     const go = (event) => { pick(cell.budget); event.preventDefault(); };
-    parts.push(h("a", { class: "at", "data-budget": cell.budget, href: traceLink(cell), onclick: go, "aria-label": `stopped here with ${cell.budget} tokens` }, whole(cell.budget)));
+    const about = { "data-budget": cell.budget, "aria-label": `stopped here with ${cell.budget} tokens` };
+    parts.push(h("a", { class: "at", href: traceLink(cell), onclick: go, ...about }, whole(cell.budget)));
     from = Math.max(from, to);
   }
   if (from < words.length) parts.push(h("span", { "data-from": from }, said(words.slice(from))));
-  const size = prompt.reduce((sum, [, text_]) => sum + told.strings[text_].length, 0);
-  const turns = prompt.map(([role, text_]) => [h("h3", {}, said(role)), h("div", { class: "text", dir: "auto" }, said(told.strings[text_]))]);
+  const size = prompt.reduce((sum, [, turn]) => sum + told.strings[turn].length, 0);
+  const order = prompt.length > 1 ? "; examples come first, the question last" : "";
+  const none = prompt.length ? "No reasoning: the answer was asked for at once" : "Nothing is stored of the reasoning";
+  const several = data.searching.includes(sharing[0].method);
   return [
-    h("h3", {}, words ? "The reasoning, with the budgets along it" : prompt.length ? "No reasoning: the answer was asked for at once" : "Nothing is stored of the reasoning"),
+    h("h3", {}, words ? "The reasoning, with the budgets along it" : none),
     words && h("p", { class: "soft" },
-      data.searching.includes(sharing[0].method) && "Shown is the trace that this answer was forced from; the method may have written others. ",
+      several && "Shown is the trace that this answer was forced from; the method may have written others. ",
       mode === "proportional" && "The server told no token boundaries: budgets are placed in proportion to the text. ",
       sharing.length < own.length && "At other budgets the answer comes from another trace, which is shown there."),
-    words && h("div", { class: "text trace", dir: "auto", tabindex: 0, role: "region", "aria-label": "The reasoning", "data-length": words.length }, parts),
-    !words && h("div", { class: "trace hidden", "data-length": 0 }),
-    prompt.length > 0 && h("details", { class: "prompt" }, h("summary", {}, `The whole prompt: ${plural(prompt.length, "message")}, ${plural(size, "character")}${prompt.length > 1 ? "; examples come first, the question last" : ""}`), turns),
+    words && region("The reasoning", "trace", parts, { "data-length": words.length }),
+    prompt.length > 0 && h("details", { class: "prompt" },
+      h("summary", {}, `The whole prompt: ${plural(prompt.length, "message")}, ${plural(size, "character")}${order}`),
+      prompt.map(([role, turn]) => [h("h3", {}, said(role)), block(told.strings[turn])])),
   ];
 }
 
@@ -443,7 +499,8 @@ function timeline(asked, { plan, constraints }) {
   const most = Math.min(Math.max(asked.days, ...plan.map(([, , last]) => last)), asked.days + 7);
   const days = Array.from({ length: most }, (_, i) => i + 1);
   const every = Math.ceil(most / 12);
-  const broken = (kinds, of) => constraints.filter((one) => kinds.includes(one.kind) && one.of === String(of) && !one.kept);
+  const broken = (kinds, which) =>
+    constraints.filter(({ kind, of, kept }) => kinds.includes(kind) && of === String(which) && !kept);
   const spread = (node, first, last) => {
     if (first > most) return null;
     node.style.gridColumn = `${Math.max(1, first)} / ${Math.min(last, most) + 1}`;
@@ -455,28 +512,35 @@ function timeline(asked, { plan, constraints }) {
     return h("div", {}, h("span", {}, label), track);
   };
   const events = (city) => asked.windows.flatMap(([where, first, last], i) => {
-    const bad = broken(["window"], `${i} ${where}`).length > 0;
-    return where === city ? spread(h("span", { class: bad ? "event bad" : "event", title: plain(`event in ${city}, days ${first} to ${last}`) }), first, last) : [];
+    const kind = broken(["window"], `${i} ${where}`).length ? "event bad" : "event";
+    return where === city ? spread(h("span", { class: kind }), first, last) : [];
   });
+  const cross = () => h("span", { class: "violated" }, "✗ ");
   const rows = plan.map(([city, first, last], i) => {
     const bad = broken(["stay", "once", "unasked"], city).length > 0;
     const leg = i > 0 && broken(["flight", "join"], i - 1);
-    const flown = leg && spread(h("span", { class: leg.length ? "leg bad" : "leg" }, leg.length ? "✗" : "↓"), first, first);
-    const why = leg.length > 0 && h("span", { class: "violated" }, leg[0].kind === "flight" ? "✗ no such flight" : "✗ days do not join");
-    return [flown && line(why || "", flown), line([bad ? "✗ " : "✓ ", said(city)],
-      spread(h("span", { class: bad ? "stay bad" : "stay", title: plain(`${city}, days ${first} to ${last}`) }, `${first}–${last}`), first, last), events(city))];
+    const why = leg[0]?.kind === "flight" ? "✗ no such flight" : "✗ days do not join";
+    const flown = leg && line(leg.length > 0 && h("span", { class: "violated" }, why),
+      spread(h("span", { class: leg.length ? "leg bad" : "leg" }, leg.length ? "✗" : "↓"), first, first));
+    const bar = spread(h("span", { class: bad ? "stay bad" : "stay" }, `${first}–${last}`), first, last);
+    return [flown, line([bad ? cross() : "✓ ", said(city)], bar, events(city))];
   });
-  const absent = asked.stays.filter(([city]) => !plan.some(([where]) => where === city)).map(([city]) =>
-    line([h("span", { class: "violated" }, "✗ "), said(city)], spread(h("span", { class: "violated" }, "not visited"), 1, most), events(city)));
-  const wish = ({ asked: wanted, kept, found }) => h("li", { class: kept ? "kept" : "bad" },
-    kept ? "✓ kept: " : h("span", { class: "violated" }, "✗ violated: "), said(wanted), kept ? "" : ["; the plan: ", said(found)]);
+  const visited = plan.map(([city]) => city);
+  const absent = asked.stays.filter(([city]) => !visited.includes(city)).map(([city]) => line([cross(), said(city)],
+    spread(h("span", { class: "violated" }, "not visited"), 1, most), events(city)));
+  const axis = line(h("span", { class: "soft" }, "day"), days.filter((day) => (day - 1) % every === 0).map((day) =>
+    spread(h("span", { class: "day" }, day), day, day)));
+  const wish = ({ asked: wanted, kept, found }) => h("li", {}, kept
+    ? ["✓ kept: ", said(wanted)]
+    : [h("span", { class: "violated" }, "✗ violated: "), said(wanted), "; the plan: ", said(found)]);
   const [bad, good] = [constraints.filter((one) => !one.kept), constraints.filter((one) => one.kept)];
+  const told = plan.map(([city, first, last]) => `${city}, days ${first} to ${last}`).join("; ");
   return h("div", {}, h("h3", {}, "The plan as it was read"),
-    h("div", { class: "trip", "aria-hidden": "true" }, line(h("span", { class: "soft" }, "day"), days.filter((day) => (day - 1) % every === 0).map((day) => spread(h("span", { class: "day" }, day), day, day))), rows, absent),
-    h("p", { class: "hidden" }, said(plan.map(([city, first, last]) => `${city}, days ${first} to ${last}`).join("; "))),
-    asked.windows.length > 0 && h("p", { class: "soft" }, "Bars are stays, frames are events that ask for those days, arrows are flights."),
+    h("div", { class: "trip", "aria-hidden": "true" }, axis, rows, absent), h("p", { class: "hidden" }, said(told)),
+    h("p", { class: "soft" }, "Bars are stays, frames are events that ask for those days, arrows are flights."),
     h("ul", { class: "wishes" }, bad.map(wish)),
-    h("details", {}, h("summary", {}, `${plural(good.length, "constraint")} kept of ${constraints.length}`), h("ul", { class: "wishes" }, good.map(wish))));
+    h("details", {}, h("summary", {}, `${plural(good.length, "constraint")} kept of ${constraints.length}`),
+      h("ul", { class: "wishes" }, good.map(wish))));
 }
 
 // ---- The page ----
@@ -491,9 +555,10 @@ async function draw() {
   if (mine !== turn) return; // the reader went on meanwhile
   const main = document.getElementById("main");
   holding(main, found);
-  holding(document.getElementById("crumbs"), [h("a", { href: overviewLink() }, said(data.label)), now.problem < 0 ? "" : [" / ", said(now.task)]]);
+  const crumbs = [h("a", { href: overviewLink() }, said(data.label)), now.problem < 0 ? "" : [" / ", said(now.task)]];
+  holding(document.getElementById("crumbs"), crumbs);
   holding(document.getElementById("told"), said(`Run ${run}, model ${model}`));
-  document.title = plain(now.problem < 0 ? `${data.label}: explorer` : `${data.problems[now.problem][1]}: ${data.label}`);
+  document.title = plain(`${now.problem < 0 ? "explorer" : data.problems[now.problem][1]}: ${data.label}`);
   for (const box of main.querySelectorAll(".trace")) {
     const current = box.querySelector(".at[aria-current]");
     if (current) box.scrollTop = current.offsetTop - box.clientHeight / 2;
@@ -525,7 +590,7 @@ addEventListener("resize", () => { if (innerWidth !== width && now.problem < 0) 
     await draw();
     document.documentElement.dataset.ready = Math.round(performance.now()); // milliseconds since it was asked for
   } catch (error) {
-    const old = typeof DecompressionStream === "undefined" && "This browser is too old for the page: it cannot unpack gzip (DecompressionStream). Any of 2023 can.";
-    document.getElementById("main").replaceChildren(h("p", { role: "alert" }, old || `The page could not be drawn: ${error.message}`));
+    const old = typeof DecompressionStream === "undefined" && "it cannot unpack gzip; browsers since 2023 can";
+    holding(document.getElementById("main"), h("p", { role: "alert" }, `This page cannot be drawn: ${old || error.message}.`));
   }
 })();

@@ -11,6 +11,7 @@ from anytime_lib.plots.studies import (
     plot_verdicts,
 )
 from anytime_lib.plots.style import save
+from anytime_lib.plots.tables import rounded, save_table
 
 __all__ = [
     "plot_accounts",
@@ -24,5 +25,7 @@ __all__ = [
     "plot_trace",
     "plot_variants",
     "plot_verdicts",
+    "rounded",
     "save",
+    "save_table",
 ]

@@ -184,6 +184,7 @@ def save(figure: Figure, path: str | Path) -> None:
             figure.savefig(Path(path).with_suffix(suffix), dpi=150, metadata=metadata)
             figure.set_layout_engine("none")  # where all stands is known by now
     if "ipykernel" in sys.modules:
-        from IPython.display import display
+        from IPython import display, get_ipython
 
-        display(figure)
+        if get_ipython():
+            display.display(figure)

@@ -40,27 +40,29 @@ def read_curves(
         for start in dict.fromkeys([first, middle]) if middle < last else [first]:
             place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
             changes[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
+    told: dict[str, str] = {}
     family = Family(changes, round(1 - confidence_level, 12))
-    whole, later, unknown = [], [], []
     for (member, found), side in zip(changes.items(), family.directions, strict=True):
         method = member.baseline
         if np.isnan(found.statistic):
-            unknown.append(method)
+            told[method] = f"{method} cannot be read, as some budget has no graded cell"
             continue
         span = spoken(found.statistic, *found.confidence_interval())
         if member.treatment == str(first):
-            half = f" and has half of its final quality {_half(arms[method], **settings)}" if side > 0 else ""
-            said = {1: f"{method} rises ({span}){half}", -1: f"{method} falls ({span})"}
-            whole.append(said.get(side, f"whether {method} rises or falls is undecided ({span})"))
+            said = {1: f"{method} rises", -1: f"{method} falls", 0: f"{method}: whether it rises or falls is undecided"}
+            told[method] = f"{said[side]}, {span}"
+            if side > 0:
+                told[method] += f"; half of its final quality is there {_half(arms[method], **settings)}"
         else:
-            said = {1: f"{method} still rises ({span})", -1: f"{method} falls ({span})"}
-            later.append(said.get(side, f"no change of {method} is shown ({span})"))
-    if unknown:
-        whole.append(f"{listed(dict.fromkeys(unknown))} cannot be read, as some budget has no graded cell")
-    text = f"{about}, mean quality at {last:,} tokens less that at {first:,}: {'; '.join(whole)}."
-    text += f" From {middle:,} tokens on: {'; '.join(later)}." if later else ""
-    text += f" {_guessing(arms, chance, confidence_level=confidence_level, **settings)}" if chance is not None else ""
-    return text + few(n)
+            said = {1: "it still rises", -1: "it falls", 0: "no change is shown"}
+            told[method] += f"; from {middle:,} tokens on {said[side]}, {span}"
+    lines = [
+        f"{about}, mean quality at {last:,} tokens less that at {first:,}:",
+        *(f"{line}." for line in told.values()),
+    ]
+    if chance is not None:
+        lines.append(_guessing(arms, chance, confidence_level=confidence_level, **settings))
+    return "\n".join([*lines, few(n).strip()]).strip()
 
 
 def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Comparison:
@@ -123,19 +125,16 @@ def read_index(table: pd.DataFrame) -> str:
     """The index of every arm in a table of `stats.estimate`, with its interval, and what to beware of in it."""
     told, bound = [], []
     for task, part in table.groupby("task", sort=False):
-        each = []
-        for row in part.to_dict("records"):
-            if np.isnan(row["index"]):
-                each.append(f"{row['method']} none, as some budget has no graded cell")
-            elif np.isnan(row["low"]):
-                each.append(f"{row['method']} {row['index']:.3f}, without an interval")
-            else:
-                each.append(f"{row['method']} {spoken(row['index'], row['low'], row['high'], sign='')}")
-            bound += [f"{row['method']} on {task}"] * ("bound" in row["note"])
-        told.append(f"{task} ({size(int(part.n_problems.max()), int(part.n_samples.max()))}): {listed(each)}")
-    text = f"The Anytime Index, 0 to 1. {'. '.join(told)}."
+        bound += [f"{method} on {task}" for method, note in zip(part.method, part.note, strict=True) if "bound" in note]
+        known = part.dropna(subset="index").sort_values("index", kind="stable").to_dict("records")
+        ends = [f"{row['method']} {spoken(row['index'], row['low'], row['high'], sign='')}" for row in known]
+        span = f"from {ends[0]} to {ends[-1]}" if len(ends) > 1 else "".join(ends) or "none"
+        lacking = f"; {listed(part.method[part['index'].isna()])} lacks graded cells" if len(known) < len(part) else ""
+        told.append(f"{task} {span} ({size(int(part.n_problems.max()), int(part.n_samples.max()))}){lacking}")
+    text = f"Anytime Index, 0 to 1: {'; '.join(told)}."
     if bound:
-        text += f" The interval of {listed(bound)} is by a bound that needs no spread: few problems tell."
+        which = "Every interval" if len(bound) == len(table) else f"The interval of {listed(bound)}"
+        text += f" {which} is by a bound that needs no spread, as few problems tell."
     if table.groupby("task").method.nunique().max() > 1:
         text += " Whether two methods differ is told by their paired difference, not by overlap of these intervals."
     return text + few(int(table.n_problems.min()))
@@ -149,22 +148,22 @@ def read_accounts(table: pd.DataFrame, *, baseline: str = "base") -> str:
     base, told = curves.get(baseline), []
     for method, curve in curves.items():
         end = curve.iloc[-1]
-        text = f"{method} {end.total_all:,.0f} tokens"
+        text = f"{method}: {end.total_all:,.0f} tokens"
         if end.preparation:
             share = end.preparation / end.n_problems
             text += f", {share:,.0f} of them its share of the {end.preparation:,.0f} for preparation"
         if base is not None and method != baseline:
             there = curve[curve.best >= base.best.iloc[-1] - 1e-12]
-            text += f", and {'reaches' if len(there) else 'never reaches'} the final quality of {baseline}"
+            text += f"; {'reaches' if len(there) else 'never reaches'} the final quality of {baseline}"
             if len(there):
                 times = there.total_all.iloc[0] / base.total_all.iloc[-1]
                 text += f" with {f'{times:.1f} times' if times >= 2 else f'{times:.0%} of'} its tokens"
-        told.append(text)
+        told.append(f"{text}.")
     last, n = table.iloc[-1], int(table.n_problems.max())
-    return (
-        f"{last.task}: at the largest budget, {table.budget.max():,} tokens of reasoning, a problem costs in all "
-        f"{'; '.join(told)}. This describes these cells of {count(n, 'problem')}, without an interval."
+    head = (
+        f"{last.task}, what a problem costs in all at the largest budget, {table.budget.max():,} tokens of reasoning:"
     )
+    return "\n".join([head, *told, f"This describes these cells of {count(n, 'problem')}, without an interval."])
 
 
 def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = "base") -> str:
@@ -174,17 +173,17 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
     for (task, method), part in table[table.axis == axis].groupby(["task", "method"], sort=False):
         known = part.dropna(subset=["points", "low", "high"])
         if known.empty:
-            told.append(f"{method} on {task} never costs what {baseline} does, so nothing can be set beside it")
+            told.append(f"{method} on {task} never costs what {baseline} does, so nothing can be set beside it.")
             continue
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
         side = "undecided" if row.low == row.high else sides  # resamples without spread find nothing
         span = spoken(row.points, row.low, row.high)
-        told.append(f"{method} on {task} {span} points of 100 at {row.tokens:,.0f} tokens ({side})")
+        told.append(f"{method} on {task}: {span} points of 100 at {row.tokens:,.0f} tokens ({side}).")
     if not told:
         return f"Nothing can be set beside {baseline} at equal tokens."
-    text = f"At equal tokens, against {baseline}, by the best so far: {'; '.join(told)}."
-    return text + " This is described; the difference in index is what is judged." + few(int(table.n_problems.min()))
+    end = "This is described; the difference in index is what is judged." + few(int(table.n_problems.min()))
+    return "\n".join([f"Against {baseline} at equal tokens, by the best so far:", *told, end])
 
 
 def read_differences(family: Family) -> str:

@@ -113,7 +113,7 @@ class Comparison:
         few = self._ends()[1]
         lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
         how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
-        end = "near an end of the scale, as one of them is, intervals of few problems miss more often"
+        end = "near an end of the scale, where intervals of few problems are less sure"
         found = {
             "with so few problems a hint, no proof": self.n_problems < FEW,
             how: self.n_missing > 0,

@@ -71,15 +71,16 @@ class Family:
             for m, side in zip(self.comparisons, self.directions, strict=True)
             if side
         ]
-        rest = {"undecided": n - lacking - len(found), "could not be made": lacking}
-        left = "".join(f", {count} {what}" for what, count in rest.items() if count)
+        rest = {"undecided": n - lacking - len(found), "impossible to make": lacking}
+        left = "".join(f"; {count} {'is' if count == 1 else 'are'} {what}" for what, count in rest.items() if count)
         named = {c.estimand for c in self.comparisons.values() if c.estimand}
         meant = [f"{name}: {words}" for name, words in MEANING.items() if any(f"({name})" in what for what in named)]
-        return (
-            f"Of {n} comparison{'s' * (n > 1)}{' in ' * bool(named)}{' or '.join(sorted(named))}, {len(found)} at a "
-            f"family-wise error of {self.alpha:.0%} (Holm){': ' * bool(found)}{'; '.join(found)}{left}."
-            f"{' Here ' * bool(meant)}{'; '.join(meant)}{'.' * bool(meant)}"
+        text = f"Of {n} comparison{'s' * (n > 1)}{' in ' * bool(named)}{' or '.join(sorted(named))}, "
+        text += (
+            f"{len(found) or 'none'} stand{'s' * (len(found) < 2)} at a family-wise error of {self.alpha:.0%} (Holm)"
         )
+        text += f"{': ' * bool(found)}{'; '.join(found)}{left}."
+        return text + (f" Here {'; '.join(meant)}." if meant else "")
 
 
 def compare_family(

@@ -9,8 +9,6 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from tqdm import tqdm
-
 from anytime_lib.errors import RequestFailed
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.failures import RetryableError
@@ -25,23 +23,21 @@ log = logging.getLogger(__name__)
 
 
 class LiveBackend:
-    """Asks the endpoint of `model`, pays from `spend_limit`, keeps everything in `store`, and tells the running total
-    beside `bar`."""
+    """Asks the endpoint of `model`, pays from `spend_limit`, and keeps everything in `store`."""
 
-    def __init__(self, store: Store, model: Model, bar: "tqdm[Any]", spend_limit: SpendLimit) -> None:
-        self.store, self.model, self.bar, self.spend_limit = store, model, bar, spend_limit
+    def __init__(self, store: Store, model: Model, spend_limit: SpendLimit) -> None:
+        self.store, self.model, self.spend_limit = store, model, spend_limit
         model.on_retry = self._retry
         self._hides: bool | None = None
         self._learning = asyncio.Lock()
         self._asking: dict[str, asyncio.Task[Row]] = {}
         self._asked = self._known = self._tokens = self._retries = 0
-        self._last, self._told = "", time.monotonic()
+        self._last, self._began = "", time.monotonic()
 
     def get(self, key: str) -> Row | None:
         row = self.store.get(key)
         if row is not None and "text" in row:
             self._known += 1
-            self._tell()
         return row
 
     async def complete(self, request: Request) -> Row:
@@ -84,18 +80,13 @@ class LiveBackend:
 
     def total(self) -> str:
         """The running total, in a few words."""
-        seconds, dollars = max(self.bar.format_dict["elapsed"], 1e-9), self.spend_limit.spent[1]
+        seconds, dollars = time.monotonic() - self._began + 1e-9, self.spend_limit.spent[1]
         return (
-            f"{len(self._asking)} in flight, {self._asked} calls, {self._known} known, {self._tokens:,} tokens, "
-            f"{self._tokens / seconds:.0f} tok/s"
+            (f"{len(self._asking)} in flight, " if self._asking else "")
+            + f"{self._asked} calls, {self._known} known, {self._tokens:,} tokens, {self._tokens / seconds:.0f} tok/s"
             + (f", ${dollars:.2f}" if dollars else "")
             + (f", {self._retries} retries, last: {self._last:.60}" if self._retries else "")
         )
-
-    def _tell(self) -> None:
-        if time.monotonic() > self._told + 1:
-            self._told = time.monotonic()
-            self.bar.set_postfix_str(self.total())
 
     def _retry(self, why: str) -> None:
         self._retries, self._last = self._retries + 1, why
@@ -113,7 +104,6 @@ class LiveBackend:
             await self._put(request, {"error": str(error)}, status="error")
             raise
         self._asked, self._tokens = self._asked + 1, self._tokens + reply.completion_tokens
-        self._tell()
         return stored
 
     async def _try(self, endpoint: Endpoint, request: Request, stored: Row, once: Once) -> Reply:

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -50,7 +53,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
         if progress:
             for name, of in {arm.task.name: arm.problems for arm in arms}.items():
                 test, shots, pool = len(of.test), len(of.shots), len(of.pool)
-                print(f"{name}: {test} problems are tested, {shots} are examples, {pool} make the pool")
+                run.bar.write(f"{name}: {test} problems are tested, {shots} are examples, {pool} make the pool")
         return await sweep_arms(run, arms, store, model)
 
 
@@ -62,16 +65,50 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            with tqdm(desc=config.label, unit="cell", mininterval=1, delay=0.5, disable=not progress) as bar:
-                backend = LiveBackend(store, model, bar, spend_limit)
+            with tqdm(
+                desc=f"{config.label}: starting",
+                bar_format=NO_CELLS,
+                mininterval=1,
+                disable=not progress,
+                file=_output(),
+            ) as bar:
+                backend = LiveBackend(store, model, spend_limit)
                 client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
+                telling = asyncio.create_task(_tell(bar, backend))
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
                 except BaseException as error:
                     await backend.settle(120 if isinstance(error, Exception) else 5)
                     raise
                 finally:
+                    telling.cancel()
+                    bar.set_description_str(config.label, refresh=False)
                     bar.set_postfix_str(backend.total())
+
+
+NO_CELLS = "{desc}: {elapsed}{postfix}"
+"""The bar where it is not known, or not yet, how many cells there are."""
+
+
+async def _tell(bar: "tqdm[Any]", backend: LiveBackend) -> None:
+    """Move the bar every second, whatever the run waits for."""
+    while True:
+        bar.set_postfix_str(backend.total())
+        await asyncio.sleep(1)
+
+
+def _output() -> Any:
+    """Where a bar goes: in a kernel, to a line of the cell's output, which is written anew; else (None) to stderr."""
+    ipython, shown = sys.modules.get("IPython"), list[Any]()
+    if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):
+        return None
+
+    def write(text: str) -> None:
+        show = shown[0].update if shown else partial(ipython.display.display, display_id=True)
+        if handle := show({"text/plain": text.strip()}, raw=True) if text.strip() else None:
+            shown.append(handle)
+
+    return SimpleNamespace(write=write, flush=lambda: None, encoding="utf-8")
 
 
 async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
@@ -79,6 +116,7 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     for arm in arms:
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
+    run.bar.bar_format, run.bar.unit = None, "cell"
     run.bar.total = sum(len(arm.samples) * len(arm.settings.budgets) for arm in arms)
     try:
         done = await first_error(run_arms(run, arms))

@@ -82,20 +82,21 @@ class CustomTask:
             listed = table.to_dict("records") if isinstance(table, pd.DataFrame) else table
             found = select(self._read(listed, difficulty), split, seed, limit, ONE_IN)
         if not self._tried:
-            self._tried = True
             self._try_gold(found[0])
         return found
 
     def _try_gold(self, problem: Problem) -> None:
         """Warn where a problem's own gold answer is not right: hardly any other would be."""
+        self._tried = True
         with suppress(DataError):  # what fails is told when an answer is graded
             with user_code(f"the write_answer function of {self.name}", problem):
                 answer = self.gold_answer(problem)
             if answer.strip() and not (grade := self.grade(problem, answer)).correct:
-                kind = type(problem.gold).__name__
-                advice = "" if kind == "str" else f"; its gold is of type {kind}, and what a model says is text (str)"
-                says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function%s"
-                log.warning(says, self.name, problem.id, grade.score, grade.status, advice)
+                says = (
+                    "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function; its gold is "
+                )
+                kind = f"of type {type(problem.gold).__name__}, and what a model says is text (str)"
+                log.warning(says + kind, self.name, problem.id, grade.score, grade.status)
 
     def _read(self, rows: Iterable[Any], difficulty: Any) -> Iterator[Problem]:
         """The problems of rows, each content once. A message names columns and types, never what is in them."""
