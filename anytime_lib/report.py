@@ -35,6 +35,7 @@ from anytime_lib.types import digest
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
+DIFFERENCES = ["task", "treatment", "baseline", "difference", "low", "high", "pvalue", "pvalue_holm", *INDEX[-2:]]
 DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 {%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
 {{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}"""
@@ -142,7 +143,8 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     family = compare_family(cells, of.family, baseline=of.baseline, estimand=of.estimand, **again)
     index = estimate(cells, **again)
     save_table(index[INDEX], folder / "figures" / "report_index.md")
-    save_table(family.to_frame(), folder / "figures" / "report_differences.md")
+    if family.comparisons:
+        save_table(family.to_frame()[DIFFERENCES], folder / "figures" / "report_differences.md")
     told = {"about": about, "run": config.label, "caveat": caveat(model.name), "notebooks": notebooks, "calls": calls}
     told |= {"family": family, "figures": _figures(cells, config, family), "analysis": of, "cells": cells}
     told |= {"index": rounded(index[INDEX]).to_html(index=False, border=0), "index_reading": read_index(index)}

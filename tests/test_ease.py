@@ -17,6 +17,7 @@ from anytime_lib.tools.estimate import Estimate
 from anytime_lib.types import Grade, Problem
 
 ROOT = Path(__file__).parent.parent
+PAGES = {path.name: path for path in [*ROOT.glob("[A-Z]*.md"), *ROOT.glob("docs/*.md")]}
 COMMANDS = re.findall(r"[a-z]+", parser().format_usage().partition("{")[2].partition("}")[0])
 
 
@@ -71,3 +72,22 @@ def test_objects_say_what_they_hold_and_escape_it() -> None:
         page = held._repr_html_()
         assert says in page and page.replace("<b>p1</b>", "").replace("<b>0.30</b>", "").count("<b>") == 0
         assert "&lt;b&gt;" in page
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_shows_works(name: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """Its Python runs as it stands, its commands are ones that `anytime` has, its links and files are there."""
+    page, here = PAGES[name].read_text("utf-8"), PAGES[name].parent
+    links = re.findall(r"\]\((?!http)([^)#]+)\)", page)
+    named = re.findall(r"(?:params|notebooks)/[\w/.-]+\w", page)
+    assert [to for to in links if not (here / to).exists()] + [to for to in named if not (ROOT / to).exists()] == []
+    blocks = {kind: re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL) for kind in ("sh", "python")}
+    for line in re.findall(r"bin/anytime (.*)", "\n".join(blocks["sh"])):
+        parser().parse_args(shlex.split(line.replace("$PARAMS", "p.yaml"), comments=True))
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks["python"]), {})
+
+
+def test_no_page_says_what_another_says() -> None:
+    lines = [line for page in PAGES.values() for line in page.read_text("utf-8").splitlines() if len(line) > 60]
+    assert len(lines) > 150 and sorted(lines) == sorted(set(lines))

@@ -93,9 +93,10 @@ def test_the_models_of_the_paper_share_its_design() -> None:
     assert all(settings["methods"] == ["base", "leap", "pdp", "pdp_plus"] for settings in designs[0].values())
 
 
-def test_the_readme_tells_what_such_a_run_finds() -> None:
-    config, readme = RunConfig.from_yaml(PAPER["paper/grok-3"]), (PARAMS.parent / "README.md").read_text("utf-8")
-    told = re.findall(r"^\| (?:trips|AIME|GPQA|mean of the three) \| ([\d.]+) \|", readme, re.MULTILINE)
+def test_the_pages_tell_what_such_a_run_finds() -> None:
+    readme, page = ((PARAMS.parent / name).read_text("utf-8") for name in ("README.md", "docs/paper.md"))
+    config = RunConfig.from_yaml(PAPER["paper/grok-3"])
+    told = re.findall(r"^\| (?:trips|AIME|GPQA|mean of the three) \| ([\d.]+) \|", page, re.MULTILINE)
     found = [100 * min_detectable_effect(config.task(task).n_problems, config.n_samples) for task in config.tasks]
     assert told == [f"{points:.1f}" for points in (*found, math.hypot(*found) / 3)]
     assert [path.name for path in PAPER.values() if f"`params/paper/{path.name}`" not in readme] == []

@@ -29,7 +29,7 @@ def rounded(table: pd.DataFrame) -> pd.DataFrame:
         elif is_float_dtype(column):
             texts = [f"{v:,.0f}" if abs(v) >= 1000 else f"{v:,.3f}" for v in column]
         else:
-            texts = [f"{v:,}" if isinstance(v, int) else str(v) for v in column]
+            texts = [f"{v:,}" if type(v) is int else str(v) for v in column]
         shown[head] = [text if v == v else "" for text, v in zip(texts, column, strict=True)]
     return pd.DataFrame(shown)
 

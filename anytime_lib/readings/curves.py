@@ -48,6 +48,7 @@ def read_curves(
             told[method] = f"{method} cannot be read, as some budget has no graded cell"
             continue
         span = spoken(found.statistic, *found.confidence_interval())
+        span += " (alone it would be shown, among all these changes it is not)" * (found.direction != side)
         if member.treatment == str(first):
             said = {1: f"{method} rises", -1: f"{method} falls", 0: f"{method}: whether it rises or falls is undecided"}
             told[method] = f"{said[side]}, {span}"

@@ -44,7 +44,7 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
         if (reader := readers.get(path.suffix.lower())) is None:
-            raise ConfigError(f"source must be a {' or '.join(readers)} file (see README.md for others), not {path}")
+            raise ConfigError(f"source must be a {' or '.join(readers)} file (docs/data.md has others), not {path}")
         try:
             table = reader(path)
         except Exception as error:  # of pandas, pyarrow, zipfile or the disk: whatever it is, the file is at fault
