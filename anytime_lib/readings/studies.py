@@ -30,7 +30,7 @@ def read_bounds(table: pd.DataFrame) -> str:
     told = [
         f"{row.task}, {row.method}: index {row.found:.3f}, and between {row.worst:.3f} and {row.best:.3f} whatever the "
         f"{count(row.n_missing, 'missing answer')} would have been."
-        for row in table[table.n_missing > 0].rename(columns={"index": "found"}).itertuples()
+        for row in _rows(table[table.n_missing > 0].rename(columns={"index": "found"}))
     ]
     return "\n".join(told) or "No answer is missing, so there is nothing that missing answers could change."
 
@@ -45,7 +45,7 @@ def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
         pairs = [
             f"{pair.treatment} less {pair.baseline} on {pair.task} {'now' if pair.significant else 'no longer'} stands "
             f"(n = {pair.n_problems})"
-            for pair in both[both.significant != both.significant_before].itertuples()
+            for pair in _rows(both[both.significant != both.significant_before])
         ]
         says = listed(pairs) if pairs else "the same differences stand" if len(both) else "nothing can be compared"
         told.append(f"Without what {rule} takes, {says}.")
@@ -73,7 +73,7 @@ def read_measures(table: pd.DataFrame) -> str:
     `stats.measures`)."""
     told = []
     for (task, method), arm in table.groupby(["task", "method"], sort=False):
-        at = {row.measure: row for row in arm.itertuples()}
+        at = {row.measure: row for row in _rows(arm)}
         spans = {name: f"[{at[name].low:.0%}, {at[name].high:.0%}]" for name in ("solved", "overthought")}
         star, text = at["b_star"], f"{task}, {method} (n = {count(at['solved'].n_problems, 'problem')}): "
         text += f"{at['solved'].value:.0%} {spans['solved']} of the traces are right at some budget"
@@ -106,7 +106,7 @@ def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
     said = []
     for n_samples, part in table.groupby("n_samples", sort=False):
         sure = (part.power - 1.96 * part.standard_error >= power)[::-1].cummin()
-        top = part.loc[part.power.idxmax()]
+        top = _rows(part.nlargest(1, "power"))[0]
         most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
         said.append(f"N = {n_samples}: {f'from n = {part.n_problems[sure].min()} problems on' if sure.any() else most}")
     effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
@@ -120,7 +120,7 @@ def read_designs(table: pd.DataFrame, effect: float) -> str:
     for column, how in (("detectable", "by the pilot's variances"), ("at_most", "if they are as large as it allows")):
         enough = table[table[column] <= effect].sort_values("tokens")
         says = "none of these designs finds it"
-        for row in enough.head(1).itertuples():
+        for row in _rows(enough.head(1)):
             price = "" if np.isnan(row.dollars) else f", {row.dollars:,.2f} dollars"
             says = f"the cheapest design that finds it has {size(row.n_problems, row.n_samples)} "
             says += f"({row.tokens:,.0f} output tokens{price})"
@@ -132,16 +132,16 @@ def read_bias(tables: Mapping[str, pd.DataFrame], along: str) -> str:
     """How each level of the maximum reads against the truth at the smallest and at the largest value of `along`
     (heading -> rows of `maximum_bias`), in intervals that all hold at once (Bonferroni)."""
     symbol, told = {"n_samples": "N", "n_budgets": "T"}[along], []
-    ends = {heading: table.groupby("order", sort=False).nth([0, -1]) for heading, table in tables.items()}
+    ends = {heading: pd.DataFrame(t.groupby("order", sort=False).nth([0, -1])) for heading, t in tables.items()}
     n = sum(map(len, ends.values()))
     for heading, table in ends.items():
         said: dict[str, list[str]] = {}
-        for row in table.to_dict("records"):
-            error = row["sd"] / row["n_repetitions"] ** 0.5
-            half = float(distributions.t.isf(0.025 / n, row["n_repetitions"] - 1)) * error
-            side = "no bias is shown" if abs(row["bias"]) <= half else "too high" if row["bias"] > 0 else "too low"
-            span = spoken(row["bias"], row["bias"] - half, row["bias"] + half)
-            said.setdefault(row["order"], []).append(f"{side} ({span}) at {symbol} = {row[along]}")
+        for row in _rows(table):
+            error = row.sd / row.n_repetitions**0.5
+            half = float(distributions.t.isf(0.025 / n, row.n_repetitions - 1)) * error
+            side = "no bias is shown" if abs(row.bias) <= half else "too high" if row.bias > 0 else "too low"
+            span = spoken(row.bias, row.bias - half, row.bias + half)
+            said.setdefault(row.order, []).append(f"{side} ({span}) at {symbol} = {getattr(row, along)}")
         told.append(f"{heading}: {'; '.join(f'{order}, {listed(each)}' for order, each in said.items())}.")
     return "\n".join([*told, f"These 95% intervals hold together, all {n} of them."])
 
@@ -162,6 +162,10 @@ def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]])
             where = f", and broken in the worlds {listed(broken.world.unique())}" if len(broken) else ""
             told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
     return "\n".join(told)
+
+
+def _rows(table: pd.DataFrame) -> list[Any]:
+    return list(table.itertuples())
 
 
 def _span(values: "pd.Series[float]", how: str) -> str:
