@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from test_custom_task import right, sums
 
-from anytime_lib import RunConfig, anytime_index, load_task, make_task, run_sweep, run_synthesis
+from anytime_lib import RunConfig, anytime_index, load_task, make_task, measured, run_sweep, run_synthesis, transcripts
 from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.methods.base import Context, Prompted
@@ -19,7 +19,7 @@ from anytime_lib.models.model import load_model
 from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, Respondent
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
-from anytime_lib.readings import caveat
+from anytime_lib.readings import caveat, read_measured
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import true_index, truth
 from anytime_lib.sweep.client import stored_trace
@@ -73,6 +73,28 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Config) -> None:
     true = truth(run, "aime")
     raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
+
+
+def test_the_texts_behind_cells_are_read_back(config: Config) -> None:
+    run = config(n_problems=2, n_samples=1)
+    cells = run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite", read_only=True) as store:
+        backwards, problem = transcripts(store, cells[::-1]), store.problems()[0]
+        told = transcripts(store, cells[cells.problem_id == problem.id])
+        assert "none is from AIME" in read_measured(measured(cells, run, store))
+    assert backwards.budget.tolist() == cells.budget.tolist()[::-1]
+    assert told.reasoning.map(told.reasoning.iloc[-1].startswith).all() and set(told.problem) == {problem.text}
+    grades = [load_task("aime").grade(problem, text) for text in told.answer]
+    assert [(g.score, g.detail) for g in grades] == [*zip(told.score, told.reason, strict=True)]
+
+
+def test_the_texts_of_private_problems_are_withheld(config: Config) -> None:
+    rows = [{"text": f"A secret: what is {i} + 1?", "gold": i + 1, "private": True} for i in range(40)]
+    run = config(tasks=[make_task("secret", rows, right)], n_problems=2, n_samples=1)
+    cells = run_sweep(run, progress=False)
+    with Store(run.folder / "store.sqlite", read_only=True) as store:
+        told = transcripts(store, cells)[["problem", "gold", "reasoning", "answer", "reason"]]
+    assert told.map(lambda text: text.startswith("[text of ") and "secret:" not in text).all(axis=None)
 
 
 class Hinted(Prompted):

@@ -26,6 +26,7 @@ from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
 from anytime_lib.methods.synthesis import ring, strengths, widest_of
+from anytime_lib.readings import read_pairs
 from anytime_lib.registry import load_method
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
@@ -89,6 +90,15 @@ def run(server: FakeServer, config: Config) -> Config:
 
 def synthesised(config: RunConfig, by: Any = None) -> Any:
     return run_synthesis(config, by=by or "judge", progress=False)[next(iter(config.tasks))]
+
+
+def test_pairs_are_made_where_a_method_shows_the_judge_s_and_stand_in_a_table(run: Config) -> None:
+    assert run_synthesis(run(methods=["base", "pdp_grader"]), progress=False) == {}
+    (found,) = run_synthesis(run(), progress=False).values()
+    table = found.to_frame()
+    assert table.budget.tolist() == [pair.budget for pair in found.preferences] and (table.margin > 0).all()
+    assert table.reasoning_preferred.tolist() == [pair.winner.reasoning for pair in found.preferences]
+    assert read_pairs(table).startswith(f"{len(table)} pair") and read_pairs(table.head(0)).startswith("No pair")
 
 
 def test_all_ways_of_judging_share_their_attempts_and_verdicts(server: FakeServer, run: Config) -> None:
@@ -445,7 +455,7 @@ def test_private_problems_are_not_written_down_nor_shown(server: FakeServer, run
     assert found.usable and "withheld" in text and "texts are withheld" in card
     assert not (config.folder / "preferences_quaggas_trl.jsonl").exists()
     learned = Principles("quaggas", ["Quagga"], "Quagga", 1, {"made": 1})
-    for shows in (text, card, repr(found), repr(found.usable), repr(learned)):
+    for shows in (text, card, repr(found), repr(found.usable), repr(learned), found.to_frame().to_string()):
         assert "Quagga" not in shows and "Sum:" not in shows and "sum:" not in shows
     assert "Quagga" in found.usable[0].winner.reasoning
 

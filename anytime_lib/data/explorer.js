@@ -259,15 +259,14 @@ function curves() {
     h("details", {}, h("summary", {}, "The curves as a table"), h("div", { class: "scroll" }, table)));
 }
 
-// Of several samples of a problem at a budget: the mark that describes them.
+// Of several samples of a problem at a budget: the mark that describes those that are graded.
 function together(found) {
-  const has = (mark) => found.some((cell) => cell.mark === mark);
-  const all = (...marks) => found.every((cell) => marks.includes(cell.mark));
-  if (all("right")) return "right";
-  if (all("error")) return "error";
-  if (all("error", "unread", "cut")) return has("unread") ? "unread" : "cut";
-  if (has("overthought")) return "overthought";
-  return has("right") || has("partly") ? "partly" : "wrong";
+  const marks = found.map((cell) => cell.mark).filter((mark) => mark !== "error");
+  if (!marks.length) return "error";
+  if (marks.every((mark) => mark === "right")) return "right";
+  if (marks.every((mark) => mark === "unread" || mark === "cut")) return marks[0];
+  if (marks.includes("overthought")) return "overthought";
+  return marks.includes("right") || marks.includes("partly") ? "partly" : "wrong";
 }
 
 // A link to the trace of a cell, which says its mark; `text`, `mark` and `current` where they are not the cell's own.
@@ -289,8 +288,9 @@ function heat() {
     if (!found) return h("span", { class: "mark missing" }, "–");
     const mark = together(found);
     const right = found.filter((cell) => cell.correct === 1).length;
-    const about = `${data.problems[problem][1]}, ${budget} tokens, ${right} of ${found.length} right`;
-    const text = h("span", {}, MARKS[mark][0], found.length > 1 && h("small", {}, ` ${right}/${found.length}`));
+    const graded = found.filter((cell) => cell.mark !== "error").length;
+    const about = `${data.problems[problem][1]}, ${budget} tokens, ${right} of ${graded} graded right`;
+    const text = h("span", {}, MARKS[mark][0], found.length > 1 && graded > 0 && h("small", {}, ` ${right}/${graded}`));
     return marked(found.find((cell) => cell.mark === mark) ?? found[0], about, { mark, text });
   };
   const rows = distinct(own.map((cell) => cell.problem)).map((problem) => h("tr", {},
@@ -299,7 +299,7 @@ function heat() {
   const several = now.numbers.length > 1 ? [["", "all"], ...same(now.numbers)] : [];
   return h("section", {}, h("h2", {}, "Which problems, at which budget?"),
     h("p", { class: "soft" }, "Method ", said(now.method), ". Each square leads to its trace. Of several samples, O says "
-      + "that at least one was overthought, and the fraction how many are right."),
+      + "that at least one was overthought, and the fraction how many of those graded are right."),
     h("div", { class: "controls" }, choice("sample", "Sample", several, now.sample, (sample) => link({ sample }))),
     legend(),
     h("div", { class: "scroll" }, roving(h("table", { class: "marks", id: "heat" }, heads(now.budgets, "problem"),
@@ -450,12 +450,14 @@ function answered(cell, row, told) {
     Cost: cell.dollars > 0 ? `$${cell.dollars.toPrecision(2)} if asked for by itself, at the list price` : null,
   };
   const [, , text, reason, trip] = row ?? [];
+  const failed = cell.mark === "error";
   return [
     h("p", { class: "verdict" }, badge(cell.mark), words[0].toUpperCase() + words.slice(1),
       cell.score == null ? "" : `, score ${score(cell.score)}`),
     told && !row && h("p", {}, "The prompt quotes a private problem, so the texts are left out."),
-    row && told.strings[reason] && h("p", {}, "The grader says: ", h("bdi", {}, said(told.strings[reason]))),
-    row && region("The forced answer", "answer", told.strings[text] || "(nothing was said)"),
+    row && told.strings[reason] &&
+      h("p", {}, failed ? "What failed: " : "The grader says: ", h("bdi", {}, said(told.strings[reason]))),
+    row && !failed && region("The forced answer", "answer", told.strings[text] || "(nothing was said)"),
     trip && timeline(told.asked, trip),
     h("dl", {}, Object.entries(facts).map(([name, fact]) => fact && [h("dt", {}, name), h("dd", {}, said(fact))])),
   ];

@@ -29,7 +29,7 @@ Pair = tuple[int, int]
 Floats = NDArray[np.float64]
 _PAIR = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second"]
 COLUMNS = [*_PAIR, "log_odds_ab", "log_odds_ba", "margin", "outcome", "score_first", "score_second"]
-_ATTEMPT = ["sample", "tokens", "score", "reasoning", "answer"]
+_ATTEMPT = ["tokens", "score", "reasoning", "answer"]
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,14 @@ class Synthesis:
 
     def to_frame(self) -> pd.DataFrame:
         """The pairs in the prompt, one row each, in its order: budget (where both attempts were cut), problem_id,
-        margin; and of the preferred and of the rejected attempt: sample, tokens (of its reasoning), score (by gold,
+        margin; and of the preferred and of the rejected attempt: tokens (of its reasoning), score (by gold,
         which the judge never sees), reasoning and answer, withheld where the problem is private."""
         rows = []
         for pair in self.preferences:
             row: dict[str, Any] = {"budget": pair.budget, "problem_id": pair.problem.id, "margin": pair.margin}
             for name, one in (("preferred", pair.winner), ("rejected", pair.loser)):
                 texts = (shown(pair.problem, text) for text in (one.reasoning, one.answer))
-                told = one.sample, one.reasoning_tokens, one.grade.score, *texts
+                told = one.reasoning_tokens, one.grade.score, *texts
                 row |= {f"{what}_{name}": value for what, value in zip(_ATTEMPT, told, strict=True)}
             rows.append(row)
         names = [f"{what}_{name}" for name in ("preferred", "rejected") for what in _ATTEMPT]

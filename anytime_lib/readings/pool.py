@@ -56,10 +56,10 @@ def read_verdicts(comparisons: pd.DataFrame) -> str:
         same, ties, pairs = n - first - second, int((asked.outcome == "tie").sum()), count(n, "pair")
         attempt, place = np.abs(ab - ba).mean() / 2, np.abs(ab + ba).mean() / 2
         told += [
-            f"Of each of {pairs} of attempts at {count(asked.problem_id.nunique(), 'problem')} the judge gave two",
-            f"verdicts, one in each order. It names the attempt shown first in {(odds > 0).sum().sum()} of {2 * n}",
-            f"verdicts. In {same} of {pairs} it prefers the same attempt in both orders; in {first} it names the first",
-            f"place both times, and in {second} the second.",
+            f"The judge gave two verdicts on each of {pairs} of attempts, one in each order. The pairs are from",
+            f"{count(asked.problem_id.nunique(), 'problem')}. It names the attempt shown first in",
+            f"{(odds > 0).sum().sum()} of {2 * n} verdicts. In {same} of {pairs} it prefers the same attempt in both",
+            f"orders; in {first} it names the first place both times, and in {second} the second.",
             "Most of these verdicts tell the place and not the attempt." if same < n - same else "",
             f"On average the attempt moves the log odds by {attempt:.2f} nats, and the place by {place:.2f}.",
             f"So little is left of {count(ties, 'pair')} that the outcome is a tie." if ties else "",
@@ -101,7 +101,7 @@ def read_judge(table: pd.DataFrame) -> str:
     if bare := [_MEASURES[row.measure].format(value=row.value, n=row.n) for row in rows if row not in enough]:
         told.append(f"On fewer than {APART} problems, from which nothing is concluded, it {'; it '.join(bare)}.")
     if lacking := table.measure[table.value.isna()].str.replace("_", " ").tolist():
-        told.append(f"There is nothing to measure {listed(lacking)} on.")
+        told.append(f"Not measured, for want of pairs: {listed(lacking)}.")
     return "\n".join(told)
 
 
