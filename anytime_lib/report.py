@@ -38,8 +38,10 @@ INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_sam
 DIFFERENCES = ["task", "treatment", "baseline", "difference", "low", "high", "pvalue", "pvalue_holm", *INDEX[-2:]]
 DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 {%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
-{{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}"""
-"""nbconvert's page, and the alternative text of each figure, which it leaves out."""
+{{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}
+{% block html_head_css %}{{ super() }}<style>.jp-OutputArea pre { word-break: normal !important }</style>
+{%- endblock %}"""
+"""nbconvert's page, with the alternative text of each figure, which it leaves out, and without broken words."""
 
 
 def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:

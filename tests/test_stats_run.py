@@ -50,16 +50,6 @@ def test_verdicts_follow_the_rules() -> None:
     assert wide.verdict["up"] == "better" and "differ by less than 0.5" in wide.reading["up"]
 
 
-def test_a_difference_that_does_not_survive_its_family_is_a_hint() -> None:
-    rng, half = np.random.default_rng(3), np.full((8, 2, 4), 0.5)
-    parts = [cells_of(half), cells_of(half + np.linspace(0.1, 0.2, 8)[:, None, None], "up")]
-    alone = compare_family(pd.concat(parts), n_resamples=200)
-    assert alone.pvalues == pytest.approx([2 / 2**8]) and conclude(alone, 0.01).verdict.item() == "better"
-    parts += [cells_of(half + 0.01 * rng.normal(size=(8, 1, 1)), f"m{i}") for i in range(19)]
-    among = conclude(compare_family(pd.concat(parts), n_resamples=200), 0.01).iloc[0]
-    assert among.verdict == "hint" and "is undecided" in among.reading and "does not stand" in among.reading
-
-
 def test_the_declared_family_keeps_what_cannot_be_compared() -> None:
     table = arms(12, pdp=0.1, pdp_plus=0.1)
     table.loc[table.method == "pdp_plus", ["score", "status"]] = [np.nan, "error"]

@@ -146,18 +146,14 @@ def finish(figure: Drawing, axes: Sequence[Axes], *, x: str, y: str, title: str)
         sns.despine(ax=ax)
         handles, labels = ax.get_legend_handles_labels()
         named |= dict(zip(labels, handles, strict=True))
+    room = (0.8 if y else 0.5) * wide / min(len(axes), 3)  # names of rows, where they stand for y, take some
     for ax in axes[-3:]:  # a label of the figure would lie under the legend
-        ax.set_xlabel(
-            wrapped(x, (0.8 if y else 0.5) * wide / min(len(axes), 3), 9), fontsize=9
-        )  # names of rows take room
+        ax.set_xlabel(wrapped(x, room, 9), fontsize=9)
     figure.supylabel(y, fontsize=10)
     figure.suptitle(wrapped(title, 0.97 * wide, 10), fontsize=10)
     if named:
-        longest = max(map(len, named)) * 8 * 0.62 / 72 + 0.6
-        where: dict[str, Any] = {
-            "loc": "outside lower center",
-            "ncols": max(1, min(len(named), 3, int(wide / longest))),
-        }
+        columns = int(wide / (max(map(len, named)) * 8 * 0.62 / 72 + 0.5))
+        where: dict[str, Any] = {"loc": "outside lower center", "ncols": max(1, min(len(named), 4, columns))}
         figure.legend(named.values(), [wrapped(n, wide - 0.8, 8) for n in named], frameon=False, fontsize=8, **where)
     figure.alt = f"{title.replace(chr(10), '; ')}. {y or 'Rows'} against {x}."
     figure.alt += f" Shown: {', '.join(named)}." if named else ""
