@@ -22,7 +22,7 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 13_005, "spine": 4_900, "spine modules": 31, "tests": 10_879, "fmt": 3, "top level": 9}
+LIMITS = {"library": 13_003, "spine": 4_900, "spine modules": 31, "tests": 10_869, "fmt": 3, "top level": 9}
 """As things stand: they may only fall, or rise by what a new capability is given. (Goals of the redesign: 10,500 lines,
 3,800 of them in 28 modules of the spine, and 9,500 of tests.) What the formatter leaves alone are tables of data, all
 three. A module has 300 lines at most."""
@@ -55,7 +55,7 @@ def spine() -> list[Path]:
 
 
 def test_the_limits_hold() -> None:
-    found = {"library": 13_005sum(map(n_lines, modules())), "tests": 10_879sum(map(n_lines, TESTS.rglob("*.py")))}
+    found = {"library": sum(map(n_lines, modules())), "tests": sum(map(n_lines, TESTS.rglob("*.py")))}
     found |= {"spine": sum(map(n_lines, spine())), "spine modules": len(spine())}
     texts = "".join(path.read_text(encoding="utf-8") for path in modules())
     found["fmt"] = texts.count("# fmt: skip") + texts.count("# fmt: off")
