@@ -113,17 +113,15 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 
 def test_the_time_for_waiting_begins_with_the_first_wish_to_wait() -> None:
     """A first try that took longer than that, on a slow machine or in a queue, is followed by another."""
-    tries: list[int] = []
+    tries = iter(["limited", "answered"])
 
-    async def once() -> int:
-        tries.append(1)
+    async def once() -> str:
         await asyncio.sleep(0.02)
-        if len(tries) == 1:
+        if (came := next(tries)) == "limited":
             raise RetryableError("slow down", limited=True)
-        return len(tries)
+        return came
 
-    quick = Timeouts(limited=0.01, backoff=0.001)
-    assert asyncio.run(retry(once, "there", quick, Limiter(1))) == 2
+    assert asyncio.run(retry(once, "there", Timeouts(limited=0.01, backoff=0.001), Limiter(1))) == "answered"
 
 
 def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:

@@ -178,7 +178,8 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
             continue
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
-        side = "undecided" if row.low == row.high else sides  # resamples without spread find nothing
+        # Resamples without spread find nothing, and those of few problems find too much.
+        side = "undecided" if row.low == row.high or few(int(row.n_problems)) else sides
         span = spoken(row.points, row.low, row.high)
         told.append(f"{method} on {task}: {span} points of 100 at {row.tokens:,.0f} tokens ({side}).")
     if not told:
