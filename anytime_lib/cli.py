@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
-    traces = "JSONL file: id or text, reasoning, token count"
+    traces = "JSONL file, or a JSON list: id or text, reasoning, token count"
     theirs = "import traces.jsonl --task natural_plan_trip --source trip_planning.json --run theirs"
     found = command(theirs, "store reasoning that others recorded, for the method `imported`", traces=traces)
     found.add_argument("--task", required=True, help="name of the task the traces are of")

@@ -131,7 +131,7 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
     wanted = table[table.measure.isin(promised)]
     places = list(wanted[at].drop_duplicates().itertuples(index=False, name=None))
     figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(places), extra=1.0, share=False)
-    names = [f"{world}, n={n} N={k}" for world, n, k in places]
+    names = [f"{world}, n = {n}, N = {k}" for world, n, k in places]
     for i, (ax, (measure, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
         for judged in ("pooled", "crossfit"):
