@@ -50,7 +50,7 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     stands on, and the store) is as it was, they stand as they are. AnytimeError where a notebook stops; executed that
     far, it is kept."""
     config = RunConfig(**(settings := read_yaml(params)))
-    found = sorted(Path(notebooks).glob("[0-9][0-9]_*.ipynb"))
+    found = sorted(Path(notebooks).glob("[0-9][0-9]*_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
     started, folder = time.time(), config.folder

@@ -14,11 +14,10 @@ from anytime_lib.studies import grader_audit as audit
 from anytime_lib.tasks.trip import generate
 
 
-@pytest.mark.parametrize("task", ["aime", "gpqa"])
-def test_ours_is_right_and_unanchored_reading_is_not(task: str) -> None:
-    judged = audit.verdicts(audit.extraction_matrix(task))
-    assert (judged.iloc[:, 0] == "right").all()
-    assert (judged.iloc[:, 1] == "invented").sum() >= 3
+def test_ours_is_right_and_unanchored_reading_is_not() -> None:
+    judged = audit.extraction_matrix().set_index("task")
+    assert (judged.ours_is == "right").all()
+    assert (judged.groupby("task").last_is.agg(lambda said: (said == "invented").sum()) >= 3).all()
 
 
 def test_the_three_grades_part_where_they_should() -> None:

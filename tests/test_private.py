@@ -31,7 +31,7 @@ def test_a_private_question_reaches_nothing_but_the_store(tmp_path: Path, caplog
                 "pool_problems": 2, "pool_samples": 2, "pool_budget": 40, "n_resamples": 100}  # fmt: skip
     with closing(FakeServer(quoting)) as server, caplog.at_level(logging.INFO):
         settings["base_url"] = server.base_url
-        done = anytime_run(tmp_path, settings, *STEMS[:7])
+        done = anytime_run(tmp_path, settings, *STEMS[:8])
         assert done.returncode == 0, done.stderr[-2000:]
         run_sweep(RunConfig(**settings), progress=False)
     folder = tmp_path / "private"

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import Config
+from fake_server import say_something
 from test_index import cells_of
 
 from anytime_lib import RunConfig, Store, run_sweep
@@ -14,8 +15,9 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS
 from anytime_lib.plots import plot_differences
 from anytime_lib.report import measured
-from anytime_lib.stats import VERDICTS, compare, compare_family, conclude, estimate
-from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants, with_and_without
+from anytime_lib.stats import VERDICTS, compare_family, conclude
+from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants
+from anytime_lib.studies.exclusions import analysed_cells, every_rule
 from anytime_lib.studies.grader_audit import regraded
 from anytime_lib.sweep.ledger import trace_hashes
 
@@ -175,15 +177,19 @@ def test_they_are_counted_and_listed() -> None:
     assert len(table) - len(kept) == 8 and report.cells.tolist() == [8, 8, 8]
 
 
-def test_a_result_with_and_without() -> None:
-    table = with_and_without(cells(), ["solved_by_all", "solved_by_none"], lambda c: estimate(c, n_resamples=100))
-    assert table.excluded.unique().tolist() == ["nothing", "solved_by_all", "solved_by_none", "all rules"]
-    base = table[table.method == "base"].set_index("excluded")["index"]
-    assert base["nothing"] == 0.5 and base["solved_by_all"] == 0.25 and base["solved_by_none"] == 0.75
-    # A rule that leaves nothing to compute on says so by an empty row.
-    gone, arms = cells().assign(status="error", score=np.nan), {"baseline": "base", "treatment": "pdp"}
-    left = with_and_without(gone, ["errors"], lambda c: compare(c, **arms, n_resamples=100).to_frame())
-    assert left.excluded.tolist() == ["nothing", "errors"] and left.drop(columns="excluded").isna().all().all()
+def test_every_rule_is_counted_and_the_family_judged_without_what_it_takes(config: Config, server: Any) -> None:
+    run = config(methods=["base", "direct"], exclude=["refused"])
+    server.script = lambda body, n: "I cannot help with that." if n % 3 else say_something(body, n)
+    counted, found = every_rule(run)
+    assert counted.rule.tolist() == list(RULES) and counted.rule[counted.declared].tolist() == ["refused"]
+    taking = counted.rule[counted.cells > 0].tolist()
+    assert "refused" in taking and found.excluded.unique().tolist()[0] == "nothing"
+    assert set(found.excluded) <= {"nothing", *taking} and found.treatment.unique().tolist() == ["direct"]
+    kept, report = analysed_cells(run)
+    assert report.cells.iloc[0] == counted.set_index("rule").cells["refused"] and "refused" not in set(kept.status)
+    server.script = lambda body, n: "I cannot help with that."
+    with pytest.raises(DataError, match="no graded cell is left"):
+        analysed_cells(config(run="other", exclude=["refused"]))
 
 
 def test_twins_are_found_by_their_words(config: Config, server: Any) -> None:

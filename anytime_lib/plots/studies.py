@@ -127,7 +127,7 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
     """Error rates of one study (rows of `error_rate_table`), by what was judged, against what is promised: measure ->
     lowest and highest share allowed, shaded."""
-    at = ["world", "n", "K"]
+    at = ["world", "n", "N"]
     wanted = table[table.measure.isin(promised)]
     places = list(wanted[at].drop_duplicates().itertuples(index=False, name=None))
     figure, axes = panels(len(promised), width=3.6, height=0.8 + 0.16 * len(places), extra=1.0, share=False)

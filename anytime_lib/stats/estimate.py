@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, of_methods, quality_array
+from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import interval, widen_near_limits
 
@@ -114,30 +114,19 @@ def index_variants(
     return pd.DataFrame(rows, columns=names).astype({"index": float})
 
 
-def bounds(cells: pd.DataFrame, *, baseline: str | None = None, treatment: str | None = None) -> pd.DataFrame:
-    """Worst- and best-case Anytime Index of every arm, or, if two are named, of the difference between them, whatever
-    the answers that never came would have been: each scored 0 or 1, against the arm or for it (Manski's bounds).
+def bounds(cells: pd.DataFrame) -> pd.DataFrame:
+    """Worst- and best-case Anytime Index of every arm, whatever the answers that never came would have been: each is
+    scored 0 or 1 (Manski's bounds; those of a difference are in its `Comparison`).
 
     One row per arm: run, model, task, method, n_missing (without a score, or not there while other arms have the
-    budget, sample or problem), share_missing, worst, index (of the cells there are), best. Per difference, of those two
-    arms alone: baseline and treatment for method, and no index.
+    budget, sample or problem), share_missing, worst, index (of the cells there are), best.
     """
-    place, rows = ARM[:3], []
-    cells = of_methods(cells, baseline, treatment) if baseline and treatment else cells
-    for where, part in cells.groupby(place, sort=False):
+    rows: list[tuple[Any, ...]] = []
+    for where, part in cells.groupby(ARM[:3], sort=False):
         values, methods, _, budgets = cells_array(part)
         for method in map(str, part.method.unique()):
             quality = values[methods.index(method)]
             lost = np.isnan(quality)
             ends = index_of()(np.stack([np.where(lost, score, quality) for score in (0.0, np.nan, 1.0)]), budgets)
             rows.append((*where, method, lost.sum(), lost.mean(), *ends))
-    table = pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])
-    if not (baseline and treatment):
-        return table
-    first, second = (table[table.method == method].set_index(place) for method in (baseline, treatment))
-    both = pd.DataFrame({"n_missing": first.n_missing + second.n_missing})
-    both["share_missing"] = (first.share_missing + second.share_missing) / 2
-    both["worst"], both["best"] = second.worst - first.best, second.best - first.worst
-    both.insert(0, "baseline", baseline)
-    both.insert(1, "treatment", treatment)
-    return both.dropna().astype({"n_missing": int}).reset_index()
+    return pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])

@@ -129,7 +129,7 @@ def noninferior(comparison: Comparison, margin: float) -> MarginResult:
     problems differ from the rest, by Gaffke's bound as well. What that bound, which allows for rare and large losses,
     can exclude is said beside it. Missing cells count as at their worst.
     """
-    return _against(comparison, margin, f"{comparison.treatment} is worse than {comparison.baseline} by", [1])
+    return _against(comparison, margin, f"against {comparison.baseline}, {comparison.treatment} loses", [1])
 
 
 def equivalent(comparison: Comparison, margin: float) -> MarginResult:

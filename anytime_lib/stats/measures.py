@@ -98,23 +98,22 @@ def least_sufficient_budget(
             least -= 1
         saved = float(used[-1] - used[least])
         share = saved / used[-1] if used[-1] else 0.0
-        size, sure = f"({n} problems x {n_samples} samples)", f"with {confidence_level:.0%} confidence"
+        size, sure = f"(n = {n} problems, N = {n_samples} samples)", f"with {confidence_level:.0%} confidence"
         if not n:
-            says = "no cell at the largest budget was graded, so no budget can be compared with it"
+            says = "no cell at the largest budget was graded, so no budget can be compared with it."
         elif budgets[least] == largest:
-            possible = 1 - (1 - confidence_level) ** (1 / n)  # the least margin that so many problems could show
-            short = (
-                f"; were losses rare and large, so few could show none below {possible:.3f}"
-                if possible >= margin
-                else ""
-            )
-            says = f"no budget below {largest} was shown to lose less than {margin:g} {sure}{short} {size}"
+            says = f"no budget below {largest} was shown to lose less than {margin:g} of quality, {sure} {size}."
+            possible = 1 - (1 - confidence_level) ** (1 / n)
+            if possible >= margin:
+                says += f" If losses are rare and large, {n} problems can show no margin below {possible:.3f}."
         else:
             says = (
-                f"{budgets[least]} tokens are enough: against {largest} they lose at most {max(upper[least], 0.0):.3f} "
+                f"{budgets[least]} tokens are enough. Against {largest} they lose at most {max(upper[least], 0.0):.3f} "
             )
-            says += f"{sure} (margin {margin:g}; were losses rare and large, {rare[least]:.3f} by Gaffke's bound), and "
-            says += f"save {saved:,.0f} tokens a trace ({share:.0%}) {size}"
+            says += (
+                f"of quality, {sure} (margin {margin:g}; by Gaffke's bound, which allows for rare and large losses, "
+            )
+            says += f"{rare[least]:.3f}). They save {saved:,.0f} tokens a trace, {share:.0%} {size}."
         says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
         rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))
     names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]

@@ -13,7 +13,6 @@ from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.compare import Estimand, compare
 
 Mask: TypeAlias = "pd.Series[bool]"
-Result: TypeAlias = Callable[[pd.DataFrame], pd.DataFrame]
 _PROBLEM = ["run", "model", "task", "problem_id"]
 _TRACE = [*ARM, "problem_id", "sample"]
 
@@ -118,18 +117,3 @@ def apply_exclusions(
         rows.append((name, takes, len(taken), traces, problems, unknown, len(taken) / max(len(cells), 1), ids))
     columns = ["rule", "takes", "cells", "traces", "problems", "untold", "share", "problem_ids"]
     return cells[~masks["all rules"]].reset_index(drop=True), pd.DataFrame(rows, columns=columns)
-
-
-def with_and_without(
-    cells: pd.DataFrame, rules: Sequence[str], result: Result, texts: "pd.Series[str] | None" = None
-) -> pd.DataFrame:
-    """A result (cells -> a table) on all cells, without what each rule takes, and without what any takes: one table,
-    with a first column `excluded`. A rule that leaves nothing to compute on has a row without values."""
-    found, together = [], [("all rules", list(rules))] if len(rules) > 1 else []
-    for label, names in [("nothing", []), *((name, [name]) for name in rules), *together]:
-        kept, table = apply_exclusions(cells, names, texts)[0], pd.DataFrame(index=[0])
-        with suppress(DataError):
-            table = result(kept) if len(kept) else table
-        table.insert(0, "excluded", label)
-        found.append(table)
-    return pd.concat(found, ignore_index=True)

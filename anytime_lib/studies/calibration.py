@@ -1,8 +1,4 @@
-"""What does the machinery find where there is nothing, and what does the running maximum add to it?
-
-Whole experiments are drawn from the simulated respondent, whose truth is known (the full study is
-`tests/benchmarks/bench_error_rates.py`).
-"""
+"""What does the running maximum add to a curve whose truth is known, and how often do intervals and tests err?"""
 
 from collections.abc import Sequence
 from importlib.resources import files
@@ -10,18 +6,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
-from anytime_lib.index import ORDERS, Order, anytime_index
+from anytime_lib.index import ORDERS, Order
 from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.simulated import UNREAD, Known, Respondent, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
-from anytime_lib.stats.compare import compare_arrays
-from anytime_lib.stats.family import holm
 from anytime_lib.sweep.plan import split_problems
 
 
@@ -46,7 +39,7 @@ def maximum_bias(
 
     One row per order (`crossfit` needs two samples): order, n_problems, n_samples, n_budgets, truth (see `true_index`),
     mean, bias (mean less truth), low, high (95 % interval of the bias), sd (of the index between experiments),
-    n_repetitions.
+    rmse (root mean squared error: both together), n_repetitions.
     """
     u, b = (np.arange(n_problems) + 0.5) / n_problems, list(budgets)
     true = pd.DataFrame(simulation.quality(b, u), columns=b)
@@ -57,8 +50,8 @@ def maximum_bias(
     table = pd.DataFrame({"order": orders, "n_problems": n_problems, "n_samples": n_samples, "n_budgets": len(b)})
     table["truth"], table["mean"] = [true_index(true, order) for order in orders], read.mean(axis=1)
     table["bias"], sd = table["mean"] - table.truth, read.std(axis=1, ddof=1)
-    half = 1.96 * sd / np.sqrt(n_repetitions)
-    return table.assign(low=table.bias - half, high=table.bias + half, sd=sd, n_repetitions=n_repetitions)
+    half, rmse = 1.96 * sd / np.sqrt(n_repetitions), np.hypot(table.bias, sd)
+    return table.assign(low=table.bias - half, high=table.bias + half, sd=sd, rmse=rmse, n_repetitions=n_repetitions)
 
 
 def null_respondent(quality: float, spread: float = 0.0, budgets: Sequence[int] = (1,)) -> Simulation:
@@ -71,39 +64,8 @@ def null_respondent(quality: float, spread: float = 0.0, budgets: Sequence[int] 
     return Simulation(solve=rate * quality, doubt=float(-np.expm1(-rate * (1 - quality))), guess=0.0, **never)
 
 
-def error_rates(
-    simulation: Simulation, budgets: Sequence[int], *, n_repetitions: int = 300, n_resamples: int = 400, seed: int = 0
-) -> pd.DataFrame:
-    """How often do the tests cry wolf, and do the intervals hold the truth? In experiments with 30 problems (of their
-    own) x 4 samples: a baseline, three methods that change nothing, one that doubles the hazard of finding the answer.
-
-    One row per rate: rate, promised, share, low, high (its exact binomial 95 % interval), n_repetitions.
-    """
-    b, rows = list(budgets), []
-    everyone = (np.arange(4_001) + 0.5) / 4_001  # midpoints of the distribution of difficulty
-    curves = [simulation.quality(b, everyone, e).mean(axis=0) for e in (1, 2)]
-    truth = np.diff([anytime_index(b, curve) for curve in curves]).item()
-    for rng in np.random.default_rng(seed).spawn(n_repetitions):
-        u = rng.random(30)
-        cells = np.stack([simulation.draw(b, u, 4, rng, e) for e in (1, 1, 1, 1, 2)])
-        *nulls, real = (compare_arrays(cells[[0, a]], b, n_resamples=n_resamples, seed=rng) for a in (1, 2, 3, 4))
-        none, some = nulls[0].confidence_interval(), real.confidence_interval()
-        found = {
-            ("alarms: p < .05 without an effect", "5 %"): nulls[0].pvalue < 0.05,
-            ("alarms: any of three, Holm", "5 %"): holm([null.pvalue for null in nulls]).min() < 0.05,
-            ("interval holds the truth, no effect", "95 %"): none.low <= 0 <= none.high,
-            ("interval holds the truth, effect", "95 %"): some.low <= truth <= some.high,
-            ("effect found (power)", ""): real.pvalue < 0.05,
-        }
-        rows.append(found)
-    share = pd.DataFrame(rows).mean()
-    ends = [distributions.binomtest(round(p * n_repetitions), n_repetitions).proportion_ci() for p in share]
-    table = pd.DataFrame(list(share.index), columns=["rate", "promised"]).assign(share=share.to_numpy())
-    return table.assign(low=[e.low for e in ends], high=[e.high for e in ends], n_repetitions=n_repetitions)
-
-
 def error_rate_table() -> pd.DataFrame:
-    """What the full study found, one row per setting, as it was saved in the package."""
+    """What tests/benchmarks/bench_error_rates.py found, one row per setting, as it was saved in the package."""
     return pd.read_csv(str(files("anytime_lib") / "data" / "error_rates.csv"))
 
 

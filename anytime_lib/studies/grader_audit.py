@@ -1,6 +1,7 @@
 """Can the graders be trusted? Adversarial responses, grades that disagree, and a person's own labels beside them."""
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -29,30 +30,29 @@ def _last(pattern: str, kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return lambda text: kind(found[-1]) if (found := re.findall(pattern, text)) else None
 
 
-EXTRACTORS: dict[str, dict[str, Callable[[str], Any]]] = {
-    "aime": {"extract_integer": extract_integer, "last number": _last(r"\d{1,9}", int)},
-    "gpqa": {"extract_choice": extract_choice, "last letter": _last(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", str)},
+EXTRACTORS: dict[str, tuple[Callable[[str], Any], Callable[[str], Any]]] = {
+    "aime": (extract_integer, _last(r"\d{1,9}", int)),
+    "gpqa": (extract_choice, _last(r"(?<![A-Za-z])[ABCD](?![A-Za-z])", str)),
 }
+"""Task -> our extractor, and the last number or letter of the text."""
 
 
-def extraction_matrix(task: str) -> pd.DataFrame:
-    """One row per adversarial response of a task: response, why, must_read (None: nothing), then a column per
-    `EXTRACTORS` with what it read."""
-    cases = packaged("adversarial.yaml")[task]
-    matrix = pd.DataFrame(cases, dtype=object)[["response", "why", "read"]].rename(columns={"read": "must_read"})
-    for name, extract in EXTRACTORS[task].items():
-        matrix[name] = pd.Series(map(extract, matrix.response), dtype=object)
-    return matrix
-
-
-def verdicts(matrix: pd.DataFrame) -> pd.DataFrame:
-    """Per response and extractor: `right`, `invented` (nothing is stated), `missed` (something is) or `wrong`."""
+def extraction_matrix() -> pd.DataFrame:
+    """One row per adversarial response: task, response, why, must_read (None: nothing is stated), what our extractor
+    (`ours`) and the last number or letter (`last`) read, and what each reading is: `right`, `invented` (nothing is
+    stated), `missed` (something is) or `wrong`."""
 
     def verdict(read: Any, must: Any) -> str:
         return "right" if read == must else "invented" if must is None else "missed" if read is None else "wrong"
 
-    judged = {name: list(map(verdict, matrix[name], matrix.must_read)) for name in matrix.columns[3:]}
-    return pd.DataFrame(judged, index=matrix.response)
+    rows = []
+    for task, extractors in EXTRACTORS.items():
+        for case in packaged("adversarial.yaml")[task]:
+            ours, last = (extract(case["response"]) for extract in extractors)
+            said = verdict(ours, case["read"]), verdict(last, case["read"])
+            rows.append((task, case["response"], case["why"], case["read"], ours, said[0], last, said[1]))
+    columns = ["task", "response", "why", "must_read", "ours", "ours_is", "last", "last_is"]
+    return pd.DataFrame(rows, columns=columns, dtype=object)
 
 
 def trip_variants(problem: Problem) -> dict[str, str]:
@@ -80,6 +80,21 @@ def trip_grades(answers: Iterable[tuple[str, Problem, str]]) -> pd.DataFrame:
     graders = (trip.grade_official, trip.grade_strict, trip.grade_partial)
     rows = [(label, problem.id, *(grade(problem, text) for grade in graders)) for label, problem, text in answers]
     return pd.DataFrame(rows, columns=["label", "problem_id", "official", "strict", "partial"])
+
+
+def trip_variant_grades() -> pd.DataFrame:
+    """The three grades of `trip_variants` of three trips, of 3 to 5 cities, that are always the same."""
+    trips = [trip.generate(n, seed) for n, seed in ((3, 1), (4, 2), (5, 3))]
+    return trip_grades((label, p, text) for p in trips for label, text in trip_variants(p).items())
+
+
+def recorded_trip_grades() -> pd.DataFrame:
+    """The three grades of the predictions that NATURAL PLAN's authors recorded, if the folder ANYTIME_BENCH_DATA has
+    their file; else an empty table."""
+    path = Path(os.environ.get("ANYTIME_BENCH_DATA", ""), "trip_planning_subset.json")
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    trips = load_task("natural_plan_trip").problems(path, split="all") if rows else []
+    return trip_grades(("recorded", trip, rows[trip.id]["pred_5shot_pro"]) for trip in trips)
 
 
 def label_sheet(store: Store, path: Path, n: int = 20, seed: int = 0) -> Path:

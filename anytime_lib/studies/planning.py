@@ -13,17 +13,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, of_methods, quality_array, reading
-from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import index_of, resampled
 from anytime_lib.stats.compare import Estimand, both_arrays
 from anytime_lib.stats.detectable import min_detectable_effect
 from anytime_lib.stats.intervals import standard_error
-from anytime_lib.store import Store
 from anytime_lib.sweep.costs import Price
-from anytime_lib.sweep.run import run_sweep
 
 Sizes = Iterable[int]
 
@@ -85,15 +81,6 @@ class VarianceSplit:
             spreads.append((standard_error(draws, n_problems) ** 2, noise.var(ddof=1) / n_problems))
         seen, expected = np.sum(spreads, axis=0)
         return max(1.0, float(np.sqrt(seen / expected))) if expected > 0 else 1.0
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per level: level, variance with low and high, sd, share (of the variance of one trace), of_the_mean
-        (share of the variance of this study's mean)."""
-        variance, (low, high) = pd.Series([self.between, self.samples]), np.transpose(self.ends)
-        of_mean = variance / [1, self.n_samples]
-        shares = {"share": variance / variance.sum(), "of_the_mean": of_mean / of_mean.sum()}
-        columns = {"level": ["problems", "samples"], "variance": variance, "low": low, "high": high}
-        return pd.DataFrame(columns | {"sd": np.sqrt(variance)} | shares)
 
     def summary(self) -> str:
         """One sentence that says where the variance lies, and how sure that is."""
@@ -245,45 +232,3 @@ def design_table(
     table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in table[["n_problems", "n_samples"]].to_numpy()]
     table["tokens"] = table.n_problems * table.n_samples * tokens_per_sample
     return table.assign(dollars=price.dollars(0, 0, table.tokens) if price else np.nan)  # type: ignore[arg-type]
-
-
-def pilot_cells(config: RunConfig) -> tuple[pd.DataFrame, str]:
-    """The cells that a run has stored, as a pilot, and a sentence on where they come from. No model is asked.
-
-    A task can be planned from if at least two of its problems have two samples each that were graded at every budget,
-    and not all of them came out the same. Where there is none, the simulated respondent runs up to 24 problems of each
-    task, into a folder of its own (`<run>-simulated`): unless the config says otherwise, one that takes the tokens of
-    the middle budget for middling difficulty, with pdp half as fast again.
-    """
-    path = config.folder / "store.sqlite"
-    with Store(path, read_only=path.is_file()) as store:
-        stored = store.cells(run=config.label)
-    stored, found = stored[stored.model.isin(stored.model.tail(1))], []  # of one model, where there are several
-    for name in config.tasks:
-        settings = config.task(name)
-        planned = stored.method.isin(settings.methods) & stored.budget.isin(settings.budgets)
-        part = stored[planned & (stored.task == name)]
-        wholes = {method: trace_scores(part, method, "raw").dropna().to_numpy() for method in part.method.unique()}
-        varied = [method for method, whole in wholes.items() if min(whole.shape) > 1 and np.ptp(whole) > 0]
-        if "base" in varied:
-            found.append(part[part.method.isin(varied)])
-    if found:
-        cells = pd.concat(found, ignore_index=True)
-        told = f"pilot: {len(cells)} stored cells of {cells.model.iloc[0]} in the run {config.label!r}"
-        if lost := [task for task in config.tasks if task not in set(cells.task)]:
-            told += f"; {', '.join(lost)} left out (nothing stored that varies)"
-        return cells, told
-    tasks, middles = {}, []
-    for name in config.tasks:
-        own, drawn = config.task(name), load_task(name).problems
-        n_test, n_pool = (len(drawn(None, most, config.seed, part)) for part, most in (("test", 24), ("pool", 4)))
-        tasks[name] = {"budgets": own.budgets, "n_problems": n_test, "methods": ["base", "pdp"][: 1 + bool(n_pool)]}
-        tasks[name]["pool"] = own.pool.model_dump() | {"problems": max(1, n_pool), "samples": 2}
-        middles.append(np.sqrt(own.budgets[0] * own.budgets[-1]))
-    simulated = {"solve": 1 / float(np.median(middles)), "effects": {"pdp": 1.5}}
-    options = {"simulated": config.options.get("simulated") or simulated}
-    asked = {"tasks": tasks, "options": options, "seed": config.seed, "n_samples": 6, "concurrency": 64}
-    cells = run_sweep(RunConfig(run=f"{config.run}-simulated", model="simulated", **asked), progress=False)
-    told = f"the run {config.label!r} has stored nothing that varies, so the pilot is of the simulated respondent "
-    told += f"({cells.model.iloc[0]}): it shows how a study is planned, and its numbers are not those of any model"
-    return cells, told

@@ -2,7 +2,7 @@
 
 Problems have a difficulty drawn from a beta distribution, and each arm its own ease on each problem around it; traces
 are right or wrong at each of six budgets that double, dependent within a trace. Everything measured is the library's
-own, with its defaults but for fewer resamples. Each row is one `measure` in one `world`, with n problems and K samples:
+own, with its defaults but for fewer resamples. Each row is one `measure` in one `world`, with n problems and N samples:
 
     no effect  `covers`: the 95 % interval of the judged difference holds the true one; `too high`, `too low`: it lies
                wholly above or below; `said`: "better" or "worse" is said where there is no difference; `p < .05`
@@ -10,7 +10,7 @@ own, with its defaults but for fewer resamples. Each row is one `measure` in one
     margin     `shown, loss .05`: not worse by .05, where it is worse by just that; `shown, no loss`
     one arm    `covers`: the interval of a single arm's pooled index
     family     `said`: anything is concluded of ten methods of which none differs
-    judge      `said`: any measure of a judge that tosses coins is called off chance (n pool problems, K attempts)
+    judge      `said`: any measure of a judge that tosses coins is called off chance (n pool problems, N attempts)
 
 Worlds: both arms `alike` and rising; near the `floor` (mean .05) and the `ceiling` (.95); `flat` against rising, rising
 against `overthinking`, of equal index (pooled; of one sample, raw); cells `missing` at random (a tenth), and 30 % of
@@ -18,7 +18,7 @@ one arm's answers `wrong lost` at the two largest budgets, if wrong.
 
     nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 300] [--save]
 
---save writes the rows to anytime_lib/data/error_rates.csv, which notebook 08 shows, in place of those of the same
+--save writes the rows to anytime_lib/data/error_rates.csv, which notebook 08b shows, in place of those of the same
 `judged` estimand: rows of an earlier version, that judged the pooled index, stay beside them.
 """
 
@@ -82,7 +82,7 @@ def ease(world: str, n: int, lifts: Floats, rng: np.random.Generator) -> Floats:
 
 
 def experiment(world: str, n: int, k: int, rng: np.random.Generator, lift: float = 0.0, arms: int = 2) -> Floats:
-    """One experiment's scores: (A, n, K, T), right or wrong, NaN where missing; all arms but the first are treated."""
+    """One experiment's scores: (A, n, N, T), right or wrong, NaN where missing; all arms but the first are treated."""
     shape = curves(world, "raw" if k == 1 else "pooled")[[0] + [1] * (arms - 1)]
     chance = ease(world, n, np.array([0.0] + [lift] * (arms - 1)), rng)[..., None, None] * shape[:, None, None]
     size = (arms, n, k, len(BUDGETS))
@@ -114,7 +114,7 @@ def lift_for(world: str, wanted: float) -> float:
 
 
 def cells_of(scores: Floats) -> pd.DataFrame:
-    """A table of cells from (A, n, K, T)."""
+    """A table of cells from (A, n, N, T)."""
     method, problem, sample, budget = (i.ravel() for i in np.indices(scores.shape))
     names = np.array(["base", "pdp"])[method]
     at = {"run": "r", "model": "m", "task": "t", "problem_id": problem, "sample": sample, "method": names}
@@ -203,7 +203,7 @@ def rates(study: Study, world: str, n: int, k: int, repetitions: int) -> pd.Data
     """One row per measure: its share, and the Monte Carlo standard error of it."""
     found = [dict(study(world, n, k, rng)) for rng in np.random.default_rng([len(world), n, k]).spawn(repetitions)]
     share = pd.DataFrame(found).astype(float).mean()
-    about = {"study": study.__name__.replace("_", " "), "world": world, "n": n, "K": k, "measure": share.index}
+    about = {"study": study.__name__.replace("_", " "), "world": world, "n": n, "N": k, "measure": share.index}
     error = np.sqrt(share * (1 - share) / repetitions).to_numpy()
     return pd.DataFrame(about | {"share": share.to_numpy(), "error": error, "repetitions": repetitions})
 
