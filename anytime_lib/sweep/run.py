@@ -88,8 +88,8 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
 
 
 async def _tell(bar: "tqdm[Any]", backend: LiveBackend) -> None:
-    """Move the bar every second, whatever the run waits for."""
-    while True:
+    """Move a bar that is shown every second, whatever the run waits for."""
+    while not bar.disable:
         bar.set_postfix_str(backend.total())
         await asyncio.sleep(1)
 
