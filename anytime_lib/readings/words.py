@@ -1,5 +1,6 @@
 """How are lists, counts and a small number of problems worded, alike in every reading?"""
 
+import textwrap
 from collections.abc import Iterable
 
 from anytime_lib.stats.compare import FEW
@@ -24,3 +25,9 @@ def size(n_problems: int, n_samples: int) -> str:
 def few(n_problems: int) -> str:
     """A sentence to put behind a reading of fewer than `FEW` problems, with a space before it; else nothing."""
     return f" With {count(n_problems, 'problem')} this is a hint, no proof." if n_problems < FEW else ""
+
+
+def say(*texts: str) -> None:
+    """Print sentences, each on lines of its own of at most 100 letters, broken between words."""
+    for line in "\n".join(texts).split("\n"):
+        print(textwrap.fill(line, 100, break_long_words=False, break_on_hyphens=False))
