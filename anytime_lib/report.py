@@ -28,6 +28,7 @@ from anytime_lib.stats import compare_family, estimate
 from anytime_lib.stats.family import Family
 from anytime_lib.store import Store
 from anytime_lib.studies.equal_cost import accounts
+from anytime_lib.studies.exclusions import analysed_cells
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.explorer import explore
@@ -126,7 +127,8 @@ def _write_page(notebook: Path) -> None:
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
-    cells = run_sweep(config, progress=False)  # everything is stored by now: this only reads
+    run_sweep(config, progress=False).to_parquet(folder / "cells.parquet", index=False)  # everything is stored by now
+    cells, left_out = analysed_cells(config, progress=False)
     with Store(folder / "store.sqlite", read_only=True) as store:
         ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
     about = {
@@ -149,11 +151,11 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
         save_table(family.to_frame()[DIFFERENCES], folder / "figures" / "report_differences.md")
     told = {"about": about, "run": config.label, "caveat": caveat(model.name), "notebooks": notebooks, "calls": calls}
     told |= {"family": family, "figures": _figures(cells, config, family), "analysis": of, "cells": cells}
+    told["left_out"] = int(left_out.cells.iloc[-1])
     told |= {"index": rounded(index[INDEX]).to_html(index=False, border=0), "index_reading": read_index(index)}
     told["more"] = sorted(p.stem for p in (folder / "figures").glob("*.png") if not p.stem.startswith("report_"))
     told["explorer"] = explore(config).name
     text = page.render(told, ledger=ledger.to_html(**shown), seconds=time.time() - since)
-    cells.to_parquet(folder / "cells.parquet", index=False)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "index.html").write_text(text, encoding="utf-8")

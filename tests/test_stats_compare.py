@@ -108,7 +108,7 @@ def test_margins_agree_with_the_interval_and_name_what_they_assume() -> None:
             assert equivalent(found, margin).holds == (low > -margin and high < margin)
     rare = max(upper_bound(-found.contributions), upper_bound(found.contributions))
     says = equivalent(found, 0.3).says
-    assert "shown at alpha = 0.05 by t" in says and f"rare and large, no less than {rare:.3f}" in says
+    assert "shown at alpha = 0.05 by t" in says and f"rare and large, only a margin of {rare:.3f} or more" in says
     with pytest.raises(DataError, match="above 0"):
         noninferior(found, 0)
 

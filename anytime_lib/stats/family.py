@@ -158,7 +158,7 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     by = "Gaffke's bound: too few problems differ for t" if few else "t"
     said = f"{'shown' if holds else 'not shown'} at alpha = 0.05 by {by} (p = {pvalue:.3g})"
     if bounded:
-        said += f"; were losses rare and large, no less than {rare:.3f} could be shown (Gaffke's bound)"
+        said += f"; if losses can be rare and large, only a margin of {rare:.3f} or more is excluded (Gaffke's bound)"
     return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
 
 
