@@ -91,7 +91,7 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
     first = table.iloc[0]
     title = f"What quality costs: {first.task}\n{first.model}\nall tokens, preparation shared by this run's problems; "
-    title += f"best so far (pooled), n = {first.n_problems} problems x {first.n_samples} samples"
+    title += f"best so far (pooled), n = {first.n_problems} problems, N = {first.n_samples}"
     return finish(figure, [ax], x="tokens per problem (log scale)", y=style.Y, title=title)
 
 

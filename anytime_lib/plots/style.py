@@ -65,7 +65,7 @@ def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def size_of(cells: pd.DataFrame) -> str:
     """How many problems and samples stand behind a figure."""
-    return f"n = {cells.problem_id.nunique()} problems x {cells['sample'].nunique()} samples"
+    return f"n = {cells.problem_id.nunique()} problems, N = {cells['sample'].nunique()}"
 
 
 def panels(
