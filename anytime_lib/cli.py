@@ -156,14 +156,15 @@ def _config(run: str) -> RunConfig:
     path = Path(run).absolute()
     if path.suffix in (".yaml", ".yml"):
         return RunConfig.from_yaml(path)
-    return RunConfig(run=str(path.parent if path.suffix == ".sqlite" else path))
+    bare = Path(run).name == run and not path.exists()  # one in outputs/
+    return RunConfig(run=run if bare else str(path.parent if path.suffix == ".sqlite" else path))
 
 
 @contextmanager
 def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
     path = config.folder / "store.sqlite"
     if not path.is_file():
-        raise DataError(f"there is no run at {path}; `anytime sweep` makes one")
+        raise DataError(f"there is no run at {path}; `anytime run` and `anytime sweep` make one")
     with Store(path, read_only) as store:
         try:
             yield store

@@ -46,7 +46,7 @@ def figures() -> Iterator[Figure]:
     yield plots.plot_accuracy(pd.DataFrame(judged), title=TITLE)
     bias = {"order": "pooled", "n_samples": [1, 8], "bias": 0.1, "n_repetitions": 9, "n_problems": 30}
     yield plots.plot_bias({TASK: pd.DataFrame(bias)}, along="n_samples", x="samples", title=TITLE)
-    rates = {"world": TASK, "n": 30, "K": 4, "measure": "said", "judged": ["pooled", "crossfit"], "share": 0.1}
+    rates = {"world": TASK, "n": 30, "N": 4, "measure": "said", "judged": ["pooled", "crossfit"], "share": 0.1}
     yield plots.plot_rates(pd.DataFrame(rates | {"error": 0.01}), title=TITLE, promised={"said": (0, 0.05)})
 
 

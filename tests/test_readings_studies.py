@@ -27,17 +27,18 @@ def test_other_readings_of_a_difference_are_counted() -> None:
     rows = [("judged", "crossfit", "above"), ("axis", "log", "above"), ("grid", "every second budget", "around")]
     table = pd.DataFrame(rows, columns=["choice", "variant", "says"])
     text = read_variants({"pdp - base": table})
-    assert "pdp - base: the judged interval lies above zero, and so do 1 of 2 other readings" in text
+    assert "pdp - base: by itself the judged interval lies above zero, and so do 1 of 2 other readings" in text
     assert "around zero (undecided) lies grid: every second budget" in text
     assert "around zero (undecided), and so do 0 of 2" in read_variants({"x": table[::-1].reset_index(drop=True)})
 
 
 def test_a_rule_that_changes_a_decision_is_named() -> None:
     counted = pd.DataFrame({"rule": ["errors", "refused", "solved_by_all"], "cells": [0, 3, 8]})
-    rows = [("nothing", 0.01, True, 9), ("refused", 0.2, False, 8)]
-    found = pd.DataFrame(rows, columns=["excluded", "pvalue", "significant", "n_problems"])
+    rows = [("nothing", 0.01, True, 9, 0.2), ("refused", 0.2, False, 8, -0.1)]
+    found = pd.DataFrame(rows, columns=["excluded", "pvalue", "significant", "n_problems", "difference"])
     text = read_rules(counted, found.assign(task="aime", baseline="base", treatment="pdp"))
-    assert "Without what refused takes, pdp less base on aime no longer stands (n = 8)." in text
+    assert "Without what refused takes, pdp less base on aime no longer stands (n = 8); pdp" in text
+    assert "changes its sign, from +0.2 to -0.1." in text
     assert "Without what solved_by_all takes, nothing can be compared." in text and "errors" not in text
     assert read_rules(counted[:1], pd.DataFrame()) == "No rule takes a cell, so none changes a finding."
 

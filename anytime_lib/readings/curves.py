@@ -22,7 +22,7 @@ def read_curves(
     """Whether the curves of one (run, model, task), before the maximum, rise or fall from the smallest budget to the
     largest, by when they have half of their final quality, and whether they change in the second half of the budgets.
 
-    A curve rises or falls if its change on the same traces stands after Holm's adjustment for all changes looked at.
+    A curve rises or falls if its change on the same traces stands after Holm's adjustment for its changes looked at.
 
     Args:
         chance: what guessing reaches; quality at the largest budget is set beside it.
@@ -36,19 +36,22 @@ def read_curves(
     if first == last:
         return f"{about}: there is one budget, so there is no curve to read."
     changes: dict[Member, Comparison] = {}
+    sides: list[int] = []
     for method, arm in arms.items():
+        own: dict[Member, Comparison] = {}
         for start in dict.fromkeys([first, middle]) if middle < last else [first]:
             place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
-            changes[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
+            own[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
+        changes |= own
+        sides += Family(own, round(1 - confidence_level, 12)).directions
     told: dict[str, str] = {}
-    family = Family(changes, round(1 - confidence_level, 12))
-    for (member, found), side in zip(changes.items(), family.directions, strict=True):
+    for (member, found), side in zip(changes.items(), sides, strict=True):
         method = member.baseline
         if np.isnan(found.statistic):
             told[method] = f"{method} cannot be read, as some budget has no graded cell"
             continue
         span = spoken(found.statistic, *found.confidence_interval())
-        span += " (alone it would be shown, among all these changes it is not)" * (found.direction != side)
+        span += " (alone it would be shown, of two changes it is not)" * (found.direction != side)
         if member.treatment == str(first):
             said = {1: f"{method} rises", -1: f"{method} falls", 0: f"{method}: whether it rises or falls is undecided"}
             told[method] = f"{said[side]}, {span}"
@@ -179,9 +182,9 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
         # Resamples without spread find nothing, and those of few problems find too much.
-        side = "undecided" if row.low == row.high or few(int(row.n_problems)) else sides
+        side = "" if row.low == row.high or few(int(row.n_problems)) else f" ({sides})"
         span = spoken(row.points, row.low, row.high)
-        told.append(f"{method} on {task}: {span} points of 100 at {row.tokens:,.0f} tokens ({side}).")
+        told.append(f"{method} on {task}: {span} points of 100 at {row.tokens:,.0f} tokens{side}.")
     if not told:
         return f"Nothing can be set beside {baseline} at equal tokens."
     end = "This is described; the difference in index is what is judged." + few(int(table.n_problems.min()))

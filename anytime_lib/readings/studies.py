@@ -17,7 +17,7 @@ def read_variants(tables: Mapping[str, pd.DataFrame]) -> str:
     for heading, table in tables.items():
         judged, others = table.iloc[0], table.iloc[1:]
         apart = others[others.says != judged.says]
-        text = f"{heading}: the judged interval lies {side[judged.says]}, and so do {len(others) - len(apart)} of "
+        text = f"{heading}: by itself the judged interval lies {side[judged.says]}, and so do {len(others) - len(apart)} of "
         text += count(len(others), "other reading")
         for says, part in apart.groupby("says", sort=False):
             text += f"; {side[says]} {'lies' if len(part) == 1 else 'lie'} {listed(part.choice + ': ' + part.variant)}"
@@ -38,7 +38,11 @@ def read_bounds(table: pd.DataFrame) -> str:
 def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
     """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
     told, key = [], ["task", "baseline", "treatment"]
-    kept = found if len(found) else pd.DataFrame(columns=["excluded", *key, "pvalue", "significant", "n_problems"])
+    kept = (
+        found
+        if len(found)
+        else pd.DataFrame(columns=["excluded", *key, "difference", "pvalue", "significant", "n_problems"])
+    )
     kept = kept.dropna(subset="pvalue")
     for rule in counted.rule[counted.cells > 0]:
         both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
@@ -47,7 +51,11 @@ def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
             f"(n = {pair.n_problems})"
             for pair in _rows(both[both.significant != both.significant_before])
         ]
-        says = listed(pairs) if pairs else "the same differences stand" if len(both) else "nothing can be compared"
+        stands = "the same differences stand" if both.significant.any() else "no difference stands either"
+        says = listed(pairs) if pairs else stands if len(both) else "nothing can be compared"
+        for pair in _rows(both[both.difference * both.difference_before < 0]):
+            where = f"{pair.treatment} less {pair.baseline} on {pair.task}"
+            says += f"; {where} changes its sign, from {pair.difference_before:+.2g} to {pair.difference:+.2g}"
         told.append(f"Without what {rule} takes, {says}.")
     return "\n".join(told) or "No rule takes a cell, so none changes a finding."
 

@@ -40,7 +40,7 @@ from anytime_lib.index import Floats, anytime_index
 from anytime_lib.stats import conclude, estimate, noninferior
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.family import Family, Member
-from anytime_lib.studies.judge_audit import audit
+from anytime_lib.studies.judge_audit import audit_judge
 from anytime_lib.studies.planning import variance_split
 
 JUDGED = "crossfit"
@@ -183,7 +183,7 @@ def judge(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
             rows.append(row)
     names = ["problem_id", "level", "budget", "first", "second", "tokens_first", "tokens_second", "log_odds_ab"]
     names += ["log_odds_ba", "margin", "outcome", "score_first", "score_second"]
-    table = audit(pd.DataFrame(rows, columns=names), n_resamples=N_RESAMPLES, seed=int(rng.integers(2**31)))
+    table = audit_judge(pd.DataFrame(rows, columns=names), n_resamples=N_RESAMPLES, seed=int(rng.integers(2**31)))
     yield "said", bool((table.pvalue_holm < 0.05).any())
 
 
