@@ -87,8 +87,4 @@ def test_costs_and_gains_are_read() -> None:
                           "high": [9.0, 2.0, 7.0, np.nan], "n_problems": 30})  # fmt: skip
     told = read_gains(gains)
     assert "up on t: +5.0 [+1.0, +9.0] points of 100 at 900 tokens (more)" in told and "dear on t never" in told
-    assert (
-        told.count("(undecided)") == 1
-        and "flat on t: +2.0 [+2.0, +2.0] points of 100 at 900 tokens." in told
-        and "hint" not in told
-    )
+    assert told.count("(undecided)") == 1 and "hint" not in told  # where there is no spread nothing is said

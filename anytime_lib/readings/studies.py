@@ -17,8 +17,8 @@ def read_variants(tables: Mapping[str, pd.DataFrame]) -> str:
     for heading, table in tables.items():
         judged, others = table.iloc[0], table.iloc[1:]
         apart = others[others.says != judged.says]
-        text = f"{heading}: by itself the judged interval lies {side[judged.says]}, and so do {len(others) - len(apart)} of "
-        text += count(len(others), "other reading")
+        text = f"{heading}: by itself the judged interval lies {side[judged.says]}, and so do "
+        text += f"{len(others) - len(apart)} of {count(len(others), 'other reading')}"
         for says, part in apart.groupby("says", sort=False):
             text += f"; {side[says]} {'lies' if len(part) == 1 else 'lie'} {listed(part.choice + ': ' + part.variant)}"
         told.append(f"{text}.")
