@@ -8,6 +8,7 @@ Source of the idea and the index: Zhang et al., "Budget-Aware Anytime Reasoning 
 Data" (arXiv 2601.11038).
 """
 
+import warnings
 from importlib.metadata import version
 from pkgutil import resolve_name
 from typing import Any
@@ -34,6 +35,7 @@ _HOMES = {
 }
 """Name -> the module it comes from. Loaded when first used, so that statistics alone need no client of a model."""
 
+warnings.filterwarnings("ignore", "IProgress not found")  # bars are lines of text here, and no widgets are missed
 __version__ = version("anytime-lib")
 __all__ = sorted(_HOMES)
 

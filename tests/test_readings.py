@@ -86,5 +86,5 @@ def test_costs_and_gains_are_read() -> None:
                           "tokens": 900.0, "points": [5.0, 2.0, 3.0, np.nan], "low": [1.0, 2.0, -1.0, np.nan],
                           "high": [9.0, 2.0, 7.0, np.nan], "n_problems": 30})  # fmt: skip
     told = read_gains(gains)
-    assert "up on t: +5.0 [+1.0, +9.0] points of 100 at 900 tokens (more)" in told and "dear on t never" in told
+    assert "up on t: +5.0 [+1.0, +9.0] points of 100 at 900 tokens (more)" in told and "dear on t: at no cost" in told
     assert told.count("(undecided)") == 1 and "hint" not in told  # where there is no spread nothing is said

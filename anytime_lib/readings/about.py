@@ -7,8 +7,8 @@ from anytime_lib.readings.words import count, size
 CAVEATS = {
     "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
     "reasoning rarely helps it. These curves show that the machinery works; they say nothing about large models.",
-    "qwen2.5-coder": "Qwen2.5-Coder is a small model, embedded so that everything runs without a key. It reasons, and "
-    "its curves rise; what helps it or does not says nothing about large models.",
+    "qwen2.5-coder": "Qwen2.5-Coder is a small model, embedded so that everything runs without a key. It reasons a "
+    "little; what helps it or does not says nothing about large models.",
     "simulated": "These numbers are of a simulation: no language model was asked. They show whether the machinery "
     "finds a truth that is known; they say nothing about any model.",
 }

@@ -177,7 +177,9 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
     for (task, method), part in table[table.axis == axis].groupby(["task", "method"], sort=False):
         known = part.dropna(subset=["points", "low", "high"])
         if known.empty:
-            told.append(f"{method} on {task} never costs what {baseline} does, so nothing can be set beside it.")
+            told.append(
+                f"{method} on {task}: at no cost are both it and {baseline} known, so nothing can be set beside it."
+            )
             continue
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
