@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
@@ -67,16 +66,13 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            with (
-                logging_redirect_tqdm(),
-                tqdm(
-                    desc=f"{config.label}: starting",
-                    bar_format=NO_CELLS,
-                    mininterval=1,
-                    disable=not progress,
-                    file=_output(),
-                ) as bar,
-            ):
+            with tqdm(
+                desc=f"{config.label}: starting",
+                bar_format=NO_CELLS,
+                mininterval=1,
+                disable=not progress,
+                file=_output(),
+            ) as bar:
                 backend = LiveBackend(store, model, spend_limit)
                 client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
                 telling = asyncio.create_task(_tell(bar, backend))
