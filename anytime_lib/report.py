@@ -127,8 +127,9 @@ def _write_page(notebook: Path) -> None:
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:
     """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
-    run_sweep(config, progress=False).to_parquet(folder / "cells.parquet", index=False)  # everything is stored by now
-    cells, left_out = analysed_cells(config, progress=False)
+    everything = run_sweep(config, progress=False)  # all of it is stored by now: this only reads
+    everything.to_parquet(folder / "cells.parquet", index=False)
+    cells, left_out = analysed_cells(config, everything)
     with Store(folder / "store.sqlite", read_only=True) as store:
         ledger, calls = ledger_table(store, config.limits.prices), int((store.requests().created >= since).sum())
     about = {

@@ -35,35 +35,29 @@ def read_curves(
     about = f"{cells.task.iloc[0]} ({size(n, cells['sample'].nunique())})"
     if first == last:
         return f"{about}: there is one budget, so there is no curve to read."
-    changes: dict[Member, Comparison] = {}
-    sides: list[int] = []
+    lines = [f"{about}, mean quality at {last:,} tokens less that at {first:,}:"]
     for method, arm in arms.items():
         own: dict[Member, Comparison] = {}
         for start in dict.fromkeys([first, middle]) if middle < last else [first]:
             place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
             own[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
-        changes |= own
-        sides += Family(own, round(1 - confidence_level, 12)).directions
-    told: dict[str, str] = {}
-    for (member, found), side in zip(changes.items(), sides, strict=True):
-        method = member.baseline
-        if np.isnan(found.statistic):
-            told[method] = f"{method} cannot be read, as some budget has no graded cell"
-            continue
-        span = spoken(found.statistic, *found.confidence_interval())
-        span += " (alone it would be shown, of two changes it is not)" * (found.direction != side)
-        if member.treatment == str(first):
-            said = {1: f"{method} rises", -1: f"{method} falls", 0: f"{method}: whether it rises or falls is undecided"}
-            told[method] = f"{said[side]}, {span}"
-            if side > 0:
-                told[method] += f"; half of its final quality is there {_half(arms[method], **settings)}"
-        else:
-            said = {1: "it still rises", -1: "it falls", 0: "no change is shown"}
-            told[method] += f"; from {middle:,} tokens on {said[side]}, {span}"
-    lines = [
-        f"{about}, mean quality at {last:,} tokens less that at {first:,}:",
-        *(f"{line}." for line in told.values()),
-    ]
+        told = ""
+        for (member, found), side in zip(
+            own.items(), Family(own, round(1 - confidence_level, 12)).directions, strict=True
+        ):
+            if np.isnan(found.statistic):
+                told = f"{method} cannot be read, as some budget has no graded cell"
+                continue
+            span = spoken(found.statistic, *found.confidence_interval())
+            span += " (alone it would be shown, of two changes it is not)" * (found.direction != side)
+            if member.treatment == str(first):
+                said = {1: "rises", -1: "falls", 0: "whether it rises or falls is undecided"}
+                told = f"{method}{':' * (not side)} {said[side]}, {span}"
+                told += f"; half of its final quality is there {_half(arm, **settings)}" if side > 0 else ""
+            else:
+                said = {1: "it still rises", -1: "it falls", 0: "no change is shown"}
+                told += f"; from {middle:,} tokens on {said[side]}, {span}"
+        lines.append(f"{told}.")
     if chance is not None:
         lines.append(_guessing(arms, chance, confidence_level=confidence_level, **settings))
     return "\n".join([*lines, few(n).strip()]).strip()

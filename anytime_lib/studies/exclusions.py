@@ -13,10 +13,11 @@ from anytime_lib.sweep.ledger import trace_hashes
 from anytime_lib.sweep.run import run_sweep
 
 
-def analysed_cells(config: RunConfig, *, progress: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+def analysed_cells(config: RunConfig, cells: pd.DataFrame | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The cells of a run that its declared rules (`analysis.exclude`) keep, and what each rule took (see
-    `apply_exclusions`). The run is made where it has not been. DataError if no graded cell is left."""
-    kept, report = apply_exclusions(run_sweep(config, progress=progress), config.analysis.exclude, _hashes(config))
+    `apply_exclusions`). Where its `cells` are not given, the run is made. DataError if no graded cell is left."""
+    everything = run_sweep(config) if cells is None else cells
+    kept, report = apply_exclusions(everything, config.analysis.exclude, _hashes(config))
     if kept.score.isna().all():
         raise DataError("no graded cell is left after the exclusions: name fewer rules in `exclude`")
     return kept, report
