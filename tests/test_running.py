@@ -183,20 +183,20 @@ def over() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def hanging(server: FakeServer, over: threading.Event) -> Callable[[], None]:
-    """Six replies come at once, the others not before it is `over`; waits until some are waited for."""
+    """Six replies come at once, the others not before it is `over`; waits until four of those are asked for."""
 
     def script(body: dict[str, Any], n: int) -> str:
         if n > 6:
             over.wait(100)
         return say_something(body, n)
 
-    def some_are_waited_for() -> None:
+    def four_are_waited_for() -> None:
         until = time.monotonic() + 100
-        while len(server.requests) < 8 and time.monotonic() < until:
+        while len(server.requests) < 6 + 4 and time.monotonic() < until:
             time.sleep(0.02)
 
     server.script = script
-    return some_are_waited_for
+    return four_are_waited_for
 
 
 @pytest.mark.parametrize("sent", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
