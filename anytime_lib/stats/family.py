@@ -151,7 +151,7 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     for sign in [-sign if c.lower_is_better else sign for sign in signs]:
         value = sign * (c.bounds.low if sign > 0 else c.bounds.high)
         losses = sign * (c.statistic - c.contributions) - value
-        pvalue = max(pvalue, one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems))
+        pvalue = max(pvalue, one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems, df=c.df))
         pvalue = max(pvalue, bound_pvalue(losses, margin)) if few else pvalue
         rare = max(rare, upper_bound(losses)) if bounded else rare
     holds = bool(pvalue < 0.05)

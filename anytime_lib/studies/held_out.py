@@ -69,7 +69,8 @@ def judge(
         least, most = (100 * end for end in found.missing_interval())
         size = "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
         told = (
-            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval [{low:+.1f}, {high:+.1f}], {size}"
+            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval over {found.over} "
+            f"[{low:+.1f}, {high:+.1f}], {size}"
         )
         what = f"points in {found.estimand}"
         if np.isnan(difference):
