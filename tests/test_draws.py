@@ -123,12 +123,12 @@ def test_the_split_of_variance_finds_what_it_is_made_of() -> None:
     assert all(low <= value <= high for value, (low, high) in zip(
         (split.between, split.samples, split.draws, split.crossed), split.ends, strict=True))  # fmt: skip
     assert "between draws of exemplars" in split.summary()
-    table = split.next_dollar(200, 16).set_index("spent_on").detectable
+    table = split.twice_the_tokens(200, 16).set_index("spent_on").detectable
     assert table.idxmin() == "draws" and table["problems"] < table["nothing"]
-    few = variance_split(two_arms(12, 8, 2, (0.2, 0.001, 0.0)), "b", "p", estimand="raw").next_dollar(12, 16)
+    few = variance_split(two_arms(12, 8, 2, (0.2, 0.001, 0.0)), "b", "p", estimand="raw").twice_the_tokens(12, 16)
     assert few.set_index("spent_on").detectable.idxmin() == "problems"
     one = variance_split(two_arms(30, 1, 3, (0.03, 0.0, 0.0)), "b", "p", estimand="raw")
-    assert one.n_draws == 1 and "for the draw of exemplars" in one.summary() and len(one.next_dollar(30, 3)) == 3
+    assert one.n_draws == 1 and "for the draw of exemplars" in one.summary() and len(one.twice_the_tokens(30, 3)) == 3
 
 
 # What a run does.

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats
 from anytime_lib.stats.bootstrap import MEANING
 from anytime_lib.stats.compare import Comparison, compare
-from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, upper_bound
+from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, standard_error, upper_bound
 
 
 class Member(NamedTuple):
@@ -104,6 +105,33 @@ def compare_family(
                 comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
     return Family(found, round(1 - level, 12))
+
+
+def over_tasks(family: Family) -> pd.DataFrame:
+    """The mean difference over the tasks of a family, each with the same weight, of every pair of methods: what it says
+    holds for other problems (and draws) of these tasks, and for no other task. By t, its degrees of freedom by
+    Satterthwaite.
+
+    One row per (run, model, baseline, treatment): difference, low, high, low_missing and high_missing (whatever the
+    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, says (better, worse or undecided).
+    """
+    groups, rows = dict[tuple[str, ...], list[Comparison]](), []
+    for m, c in family.comparisons.items():
+        groups.setdefault((m.run, m.model, m.baseline, m.treatment), []).append(c)
+    for place, of in groups.items():
+        variances = np.array([standard_error(c.draws, c.n_problems) ** 2 for c in of], dtype=float)
+        value, error = np.mean([c.statistic for c in of]), np.sqrt(variances.sum()) / len(of)
+        df = variances.sum() ** 2 / max((variances**2 / [c.df or max(c.n_problems - 1, 1) for c in of]).sum(), 1e-300)
+        low, high = value + np.array([-1, 1]) * distributions.t.isf(family.alpha / 2, df) * error
+        lost = np.mean([np.subtract(c.bounds, c.statistic) for c in of], axis=0)
+        p = 2 * distributions.t.sf(np.abs(value) / error, df) if error > 0 else np.nan
+        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of), of[0].lower_is_better))
+    names = [*ARM[:2], "baseline", "treatment", "difference", "low", "high", "low_missing", "high_missing", "pvalue"]
+    table = pd.DataFrame(rows, columns=[*names, "n_tasks", "lower_is_better"]).assign(says="undecided")
+    table.insert(len(names), "pvalue_holm", holm(table.pvalue))
+    stands = (table.pvalue_holm < family.alpha) & ((table.low_missing > 0) | (table.high_missing < 0))
+    table.loc[stands, "says"] = np.where((table.difference > 0) ^ table.lower_is_better, "better", "worse")[stands]
+    return table.drop(columns="lower_is_better")
 
 
 def holm(pvalues: ArrayLike) -> Floats:

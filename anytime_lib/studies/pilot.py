@@ -64,11 +64,13 @@ class Pilot:
         how |= {"estimand": self.config.analysis.estimand, "seed": self.config.seed}
         return _by_task({task: power_table(part, treatment=m, **how) for task, (part, m) in self.tasks.items()})
 
-    def next_dollar(self) -> pd.DataFrame:
+    def twice_the_tokens(self) -> pd.DataFrame:
         """What twice the tokens of the study in the settings would find, by what they are spent on (see
-        `VarianceSplit.next_dollar`), with a first column task."""
+        `VarianceSplit.twice_the_tokens`), with a first column task."""
         of = self.config
-        return _by_task({t: s[-1].next_dollar(of.task(t).n_problems, of.n_samples) for t, s in self.splits.items()})
+        return _by_task(
+            {t: s[-1].twice_the_tokens(of.task(t).n_problems, of.n_samples) for t, s in self.splits.items()}
+        )
 
     def designs(self, n_problems: Sizes | None = None, n_samples: Sizes | None = None) -> pd.DataFrame:
         """`design_table` of every task, with a first column task; None: so many as the settings say."""

@@ -69,7 +69,7 @@ class VarianceSplit:
             least = min_detectable_effect(n_problems, n_samples, **shared, **spreads, wider=wider)  # type: ignore[arg-type]
         return least
 
-    def next_dollar(self, n_problems: int, n_samples: int) -> pd.DataFrame:
+    def twice_the_tokens(self, n_problems: int, n_samples: int) -> pd.DataFrame:
         """What a study of that size finds (`detectable`), and what twice its tokens would find, spent on problems, on
         samples of each (of each draw), or on draws, if the pilot has several, with as many samples of each; further
         draws have to be prepared as well. One row each: spent_on, n_problems, n_samples, n_draws, detectable."""
