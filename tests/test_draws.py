@@ -13,8 +13,7 @@ from test_index import cells_of
 from anytime_lib import RunConfig, Store, load_task, run_sweep
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.pdp import Pairs
-from anytime_lib.stats import compare, estimate, min_detectable_effect, noninferior
-from anytime_lib.stats.compare import compare_arrays
+from anytime_lib.stats import compare, compare_family, estimate, min_detectable_effect, noninferior, over_tasks
 from anytime_lib.stats.intervals import mean_squares, over_both
 from anytime_lib.studies import error_rate_table
 from anytime_lib.studies.equal_cost import accounts
@@ -68,15 +67,15 @@ def test_the_interval_is_over_problems_and_draws() -> None:
     assert both.to_frame().n_draws.item() == 5
 
 
-def test_draws_that_do_not_differ_add_little() -> None:
-    wide = []
-    for seed in range(12):
-        cells = two_arms(40, 5, 2, (0.02, 0.0, 0.0), seed=seed)
-        ends = [
-            compare(of, "b", "p", n_resamples=300).confidence_interval() for of in (cells, cells.assign(draw=np.nan))
-        ]
-        wide.append(float(np.divide(*(high - low for low, high in ends))))
-    assert min(wide) > 0.9 and np.median(wide) < 1.2
+def test_the_mean_over_tasks() -> None:
+    parts = [
+        two_arms(40, 5, 2, (0.02, sd, 0.0), 0.05, seed).assign(task=f"t{seed}") for seed, sd in ((1, 0.0), (2, 0.05))
+    ]
+    family = compare_family(pd.concat(parts), baseline="b")
+    found, each = over_tasks(family).iloc[0], family.to_frame()
+    assert found.difference == pytest.approx(each.difference.mean()) and found.n_tasks == 2 and found.pvalue_holm < 0.2
+    assert 0.4 < (found.high - found.low) / (each.high - each.low).max() < 0.6  # the one task's noise, halved
+    assert (found.says == "better") == (found.low > 0 and found.pvalue_holm < 0.05)
 
 
 def test_few_draws_are_told() -> None:
@@ -142,7 +141,7 @@ def config(tmp_path: Path) -> RunConfig:
     return RunConfig(run=str(tmp_path / "run"), model="simulated", methods=methods, simulated={"stop": 0.0}, **of)
 
 
-def test_each_draw_has_a_pool_of_its_own(config: RunConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_draw_has_a_pool_of_its_own(config: RunConfig) -> None:
     cells, whole = run_sweep(config, progress=False), split_problems(load_task("aime"), config.task("aime"), 0)
     assert len(whole.pool) == 6
     assert cells[cells.method == "base"].draw.isna().all()
@@ -153,9 +152,8 @@ def test_each_draw_has_a_pool_of_its_own(config: RunConfig, monkeypatch: pytest.
             asked = str(store.request(cell.trace_key))
             shown = {i for i, p in enumerate(whole.pool) if p.text.split("\n")[0] in asked}
             assert shown and shown <= {2 * cell.draw, 2 * cell.draw + 1}
-        bills = [
-            store.noted("bill", f"run, simulated, aime, pairs:grader{end}") for end in ("", ", draw 1", ", draw 2")
-        ]
+        about = f"run, {cells.model[0]}, aime, pairs:grader"
+        bills = [store.noted("bill", about + end) for end in ("", ", draw 1", ", draw 2")]
         each = [sum(bill[f"{kind}_tokens"] for kind in ("prompt", "completion")) for bill in bills if bill]
         cost = accounts(cells, store).query("method == 'pdp_grader'").preparation
         assert len(set(each)) == 3 and set(cost) == {np.mean(each)}
@@ -209,9 +207,3 @@ def test_what_was_declared_is_noted_beside_the_store(config: RunConfig) -> None:
     first, second = map(json.loads, (config.folder / "declared.jsonl").read_text("utf-8").splitlines())
     assert (first["margin"], first["cells"]) == (0.05, 0) and (second["margin"], second["cells"]) == (0.02, 48)
     assert first["hash"] == digest(plain.declared) != second["hash"]
-
-
-def test_arrays_without_draws_are_as_before() -> None:
-    quality = np.random.default_rng(0).random((2, 12, 4, 3)).round()
-    plain, none = (compare_arrays(quality, [1, 2, 4], n_resamples=200, draw=d) for d in (None, np.full(4, np.nan)))
-    assert np.array_equal(plain.draws, none.draws) and plain.df is None
