@@ -16,7 +16,7 @@ SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
     "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
-    "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
+    "models": ["model", "reply", "tokens"],
     "sweep": ["plan", "client", "live", "costs", "grading", "arms", "run"],
     "stats": ["bootstrap", "intervals", "compare"],
 }

@@ -74,7 +74,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
                 file=_output(),
             ) as bar:
                 backend = LiveBackend(store, model, spend_limit)
-                client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
+                client = CachedClient(backend, config.sampling, config.seed, model.trace_slots)
                 telling = asyncio.create_task(_tell(bar, backend))
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
