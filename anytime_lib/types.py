@@ -1,7 +1,7 @@
 """Which nouns does everything else speak in?
 
 `Problem` and `Grade` are what a task deals in, `Trace` is one sampled reasoning with its token boundaries, `Completion`
-whatever else the model said, `Preference` two attempts at a pool problem and the verdict on them. All are frozen.
+whatever else the model said. All are frozen.
 """
 
 import hashlib
@@ -127,48 +127,6 @@ class Completion:
     prompt_tokens: int = 0
     first: Mapping[str, float] = field(default_factory=dict, repr=False)
     trace_key: str | None = None
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The `sample`-th attempt at a pool problem: its reasoning, cut at `budget` tokens, and the answer forced there;
-    `tokens` are those of both, `reasoning_tokens` of the one, `grade` is by the pool's gold."""
-
-    reasoning: str = field(repr=False)
-    answer: str = field(repr=False)
-    trace_key: str
-    answer_key: str
-    sample: int = 0
-    tokens: int = 0
-    grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
-    budget: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def text(self) -> str:
-        return f"{self.reasoning}\n{self.answer}".strip()
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Two attempts at one pool problem and the verdict on them, `by` the judge or another (see `methods.judge`).
-
-    The judge's `margin` is in nats (of its verdict, or between strengths), another's is a difference of scores;
-    `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
-    """
-
-    problem: Problem
-    winner: Attempt
-    loser: Attempt
-    margin: float
-    verdict_keys: tuple[str, ...] = ()
-    by: str = "judge"
-    log_odds: tuple[float | None, float | None] = (None, None)
-
-    @property
-    def budget(self) -> int:
-        """The checkpoint at which both attempts were cut."""
-        return self.winner.budget
 
 
 def digest(value: object) -> str:

@@ -82,9 +82,7 @@ class Group(BaseModel):
 FIRST = ("run", "model", "tasks", "n_samples")  # are listed before the others
 
 
-def explained(
-    of: type[Group], values: Mapping[str, Any] | None = None, changed: bool = False, indent: str = ""
-) -> str:
+def explained(of: type[Group], values: Mapping[str, Any] | None = None, changed: bool = False, indent: str = "") -> str:
     """The settings of a group as YAML, with what each is: all of them, as they are by default where `values` have none,
     or only those that are `changed`. A group that is not set is commented out."""
     lines = list[str]()

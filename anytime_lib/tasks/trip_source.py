@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.tasks.sources import read_table, split_source
+from anytime_lib.tasks.named_source import split_source
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.tasks.trip_problem import WORDS, Trip, parse_problem, plan_of, plans, write_trip
 from anytime_lib.types import Problem, cache_folder, replace_file
 

@@ -1,0 +1,31 @@
+"""What does the text that names a source mean, and what did the hub say if it gave none?"""
+
+import re
+from pathlib import Path
+
+from anytime_lib.errors import ConfigError, DataError, nearest
+
+
+def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
+    """The place and the options of a source `PLACE#OPTION,NAME=VALUE` (a bare option is ""; in a file's name, none).
+
+    `known` are patterns of the options with `|` between them; another is a ConfigError that names the nearest.
+    """
+    place, mark, tail = str(source).rpartition("#")
+    if not mark or isinstance(source, Path) or Path(source).expanduser().is_file():
+        place, tail = str(source), ""
+    options = dict(part.strip().partition("=")[::2] for part in tail.split(",") if part.strip())
+    for name in options:
+        if not re.fullmatch(known, name):
+            raise ConfigError(f"source {source!r}: unknown option {name!r}{nearest(name, known.split('|'))}")
+    return place, options
+
+
+def hub_error(name: str, error: Exception) -> DataError:
+    """What the hub said and what to do; what follows a `?` in an address may be secret and is left out."""
+    said = re.sub(r"\?\S*", "", " ".join(str(error).split()))[:200]
+    return DataError(
+        f"{name} could not be had from the hub ({type(error).__name__}: {said}); look at "
+        f"https://huggingface.co/datasets/{name}, accept its terms there with the account of your token (`hf auth "
+        "login`, HF_TOKEN) if it is gated, and name what it has, or download it and give the path"
+    )
