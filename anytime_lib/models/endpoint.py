@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
-from anytime_lib.models.failures import ServerError, failure, one_line
+from anytime_lib.models.failures import ServerError, failure, one_line, unquoted
 from anytime_lib.models.limiter import Limiter, Listener, Timeouts, retry
 from anytime_lib.models.reply import NATURAL, EachTry, Reply, RetryableError
 from anytime_lib.models.reply_parser import ReplyParser, chunks_of, dicts
@@ -97,7 +97,7 @@ class Endpoint:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """One chat completion (see `Model.chat`)."""
+        """One chat completion, as `Model.chat` has it."""
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
         if max_tokens > STREAM_FROM:
@@ -159,7 +159,7 @@ class Endpoint:
             lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late, lost=True)
         except Exception as error:
             quoted = " ".join(message["content"] for message in messages)
-            lost = failure(error, begun, partial(self._redact, sent=quoted))
+            lost = failure(error, begun, lambda text: self._redact(unquoted(text, quoted)))
         if lost is None or parser.finish_reason:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:

@@ -125,6 +125,19 @@ def one_line(text: str, redact: Callable[[str], str], most: int = 200) -> str:
     return redact(plain[: 10 * most])[:most]
 
 
+def unquoted(text: str, sent: str, least: int = 24) -> str:
+    """A text in which runs of at least so many characters that stand in `sent` give way to [...]: a server's error may
+    repeat a private prompt."""
+    sent = " ".join(sent.split())
+    found, at = "", 0
+    while at < len(text):
+        length = least if at + least <= len(text) and text[at : at + least] in sent else 0
+        while length and at + length < len(text) and text[at : at + length + 1] in sent:
+            length += 1
+        found, at = found + ("[...]" if length else text[at]), at + (length or 1)
+    return found
+
+
 def retry_after(headers: Mapping[str, str], words: str = "") -> float | None:
     """Seconds that a server asks to wait: in its headers, as a number or a date, or in words such as "retry in 12.5s";
     None where it asks for nothing. A wait of 0, or one that is over, is no advice."""

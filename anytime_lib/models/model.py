@@ -49,22 +49,12 @@ class Model:
         self.sending: set[asyncio.Task[Any] | None] = set()
 
     async def chat(
-        self,
-        messages: list[Message],
-        *,
-        max_tokens: int,
-        temperature: float,
-        top_p: float = 1.0,
-        seed: int | None = None,
-        tokens: bool = False,
-        alternatives: int = 0,
-        prefill: bool = False,
-        each_try: EachTry | None = None,
+        self, messages: list[Message], *, max_tokens: int, temperature: float, each_try: EachTry | None, **more: Any
     ) -> Reply:
-        """One chat completion of a conversation, whose last message with `prefill` is the assistant's, to be continued;
-        `tokens` asks for the token stream, `alternatives` for the log-probabilities of so many to the first token.
-        RequestFailed where this request failed for good; EndpointError where no request can succeed (down, wrong key,
-        unknown model, no credit)."""
+        """One chat completion of a conversation. `more` may hold `top_p`, `seed`, `tokens` (True asks for the token
+        stream), `alternatives` (for the log-probabilities of so many to the first token) and `prefill` (True: the last
+        message is the assistant's, to be continued). RequestFailed where this request failed for good; EndpointError
+        where no request can succeed (down, wrong key, unknown model, no credit)."""
         raise NotImplementedError
 
     async def tokenize(self, text: str) -> tuple[list[int] | None, bool]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, Order
 from anytime_lib.stats.compare import Comparison, compare
-from anytime_lib.stats.intervals import APART, n_apart, one_sided_pvalue, possible_means, upper_bound
+from anytime_lib.stats.intervals import APART, alpha_of, n_apart, one_sided_pvalue, possible_means, upper_bound
 
 MEANING: dict[Order, str] = {
     "crossfit": "the best budget so far chosen by half of the samples, read in the other half",
@@ -111,7 +111,7 @@ def compare_family(
             except DataError as error:
                 comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
-    return Family(found, round(1 - level, 12))
+    return Family(found, alpha_of(level))
 
 
 def holm(pvalues: ArrayLike) -> Floats:

@@ -43,6 +43,11 @@ def spoken_pvalue(pvalue: float, alpha: float) -> str:
     return next((t for t in texts if (float(t) < alpha) == (pvalue < alpha)), str(pvalue)) if pvalue else "0"
 
 
+def alpha_of(confidence_level: float) -> float:
+    """What a confidence level leaves: .05 of .95, without the rounding error of the difference."""
+    return round(1 - confidence_level, 12)
+
+
 def interval(draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95) -> tuple[Floats, Floats]:
     """The two-sided interval of one or many statistics of n problems: (R, ...) draws (NaN are left out) and the (...)
     value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone."""
