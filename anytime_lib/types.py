@@ -8,8 +8,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import yaml
-from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import withheld
@@ -161,26 +159,9 @@ def assert_disjoint(
         raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")
 
 
-def cache_folder() -> Path:
-    """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
-    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
-
-
 def packaged(name: str) -> Any:
     """What a YAML file among the package's own data holds."""
     return yaml.safe_load((files("anytime_lib") / "data" / name).read_text("utf-8"))
-
-
-@contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
-    """A path to write to, that takes the place of `path` once it is whole; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def lock(path: Path) -> IO[str]:

@@ -96,8 +96,7 @@ _PER_TASK: dict[str, tuple[str, ...]] = {
     "principle_tokens": ("options", "leap", "principle_tokens"),
 }
 """Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
-_DEFAULTS = {name: field.default for name, field in RunConfig.model_fields.items()}
-_GROUPS = {name: type(default) for name, default in _DEFAULTS.items() if isinstance(default, Group)}
+_GROUPS = {name: type(of.default) for name, of in RunConfig.model_fields.items() if isinstance(of.default, Group)}
 _FLAT: dict[str, tuple[str, ...]] = {
     **_PER_TASK,
     **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},

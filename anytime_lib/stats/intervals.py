@@ -91,10 +91,8 @@ def widen_few(
         return low, high, ""
     level = (1 + confidence_level) / 2
     low, high = min(low, max(-1.0, -upper_bound(-values, level))), max(high, min(1.0, upper_bound(values, level)))
-    told = (
-        "every problem differs alike" if not apart else f"only {apart} of {len(values)} problems differ from the rest"
-    )
-    return low, high, f"{told}: interval by a bound that needs no spread"
+    few = f"only {apart} of {len(values)} problems differ from the rest" if apart else "every problem differs alike"
+    return low, high, f"{few}: interval by a bound that needs no spread"
 
 
 def upper_bound(losses: Floats, confidence_level: float = 0.95) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.named_source import hub_error, split_source
+from anytime_lib.tasks.built_in import hub_error, split_source
 from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Problem
 

@@ -14,11 +14,11 @@ from packaging.requirements import Requirement
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.files import cache_folder
 from anytime_lib.models.model import load_model
 from anytime_lib.models.served import ServedModel
 from anytime_lib.models.weights import WEIGHTS
 from anytime_lib.registry import load_task
-from anytime_lib.types import cache_folder
 
 SECONDS = 5.0  # that the hub may take to say that it is there; an endpoint has twice as long
 Finding = tuple[str, bool | None, str]

@@ -1,9 +1,13 @@
-"""What does the text that names a source mean, and what did the hub say if it gave none?"""
+"""What do the built-in tasks share: names of sources, levels of difficulty, a grade for one right value?"""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from anytime_lib.errors import ConfigError, DataError, nearest
+from anytime_lib.tasks.base import no_answer
+from anytime_lib.types import Grade, Problem
 
 
 def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
@@ -29,3 +33,18 @@ def hub_error(name: str, error: Exception) -> DataError:
         f"https://huggingface.co/datasets/{name}, accept its terms there with the account of your token (`hf auth "
         "login`, HF_TOKEN) if it is gated, and name what it has, or download it and give the path"
     )
+
+
+def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
+    """The levels asked for, by default all that are `known`; a ConfigError says `what` they may be."""
+    wanted = known if difficulty is None else difficulty if isinstance(difficulty, list | tuple) else ()
+    if not wanted or any(level not in known for level in wanted):
+        raise ConfigError(f"difficulty must be a list of {what}, not {difficulty!r}")
+    return list(wanted)
+
+
+def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
+    """1 if the value read in a text is the gold one, else 0; `no_answer` for the reason `why` if it is None."""
+    if value is None:
+        return no_answer(text, why)
+    return Grade(float(value == problem.gold), value == problem.gold, "ok", str(value))
