@@ -33,14 +33,20 @@ def method_names() -> list[str]:
 
 def task_name(task: Any) -> str:
     """A task's name: ConfigError with the nearest if it is unknown; a task of the user's own is registered."""
-    return _known(task, task_names(), "task") if isinstance(task, str) else register_task(task).name
+    return _known(task, task_names(), "task") if isinstance(task, str) else register_task(_instance(task)).name
 
 
 def method_name(method: Any) -> str:
     """As `task_name`, of a method."""
     if isinstance(method, str):
         return _known({"recorded": "imported"}.get(method, method), method_names(), "method")  # its name in old runs
-    return register_method(method).name
+    return register_method(_instance(method)).name
+
+
+def _instance(given: Any) -> Any:
+    if isinstance(given, type):
+        raise ConfigError(f"{given.__name__} is a class: give an instance of it, {given.__name__}()")
+    return given
 
 
 def rule_name(rule: Any) -> str:
@@ -71,28 +77,24 @@ def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
 def register_task(task: Any) -> Any:
     """Make a task of the user's own known by its name; returns it. Registered again, the newer one counts. ConfigError
     if it lacks an attribute of `Task`, or has the name of a built-in one."""
-    name = _own_name(task, _TASKS)
     if missing := [attribute for attribute in _NEEDED if not hasattr(task, attribute)]:
         raise ConfigError(f"a task needs the attributes of anytime_lib.tasks.base.Task; missing: {', '.join(missing)}")
-    _tasks[name] = task
+    _tasks[_own_name(task, _TASKS)] = task
     return task
 
 
 def register_method(method: Any) -> Any:
     """As `register_task`, for an instance of a subclass of `Prompted` or `Searching`."""
-    name = _own_name(method, [*_METHODS, "synthesis"])  # so the ledger calls attempts at the pool
     if not isinstance(method, resolve_name("anytime_lib.methods.base:Method")):
         raise ConfigError(f"a method is an instance of a subclass of Prompted or Searching, not {method!r:.80}")
-    _methods[name] = method
+    _methods[_own_name(method, [*_METHODS, "synthesis"])] = method  # so the ledger calls attempts at the pool
     return method
 
 
 def _own_name(given: Any, taken: Collection[str]) -> str:
-    if isinstance(given, type):
-        raise ConfigError(f"{given.__name__} is a class: give an instance of it, {given.__name__}()")
     name = getattr(given, "name", None)
     plain = isinstance(name, str) and name.strip() and name.isprintable() and not {*name} & {*"/\\"}
-    if not plain or name in taken:
+    if isinstance(given, type) or not plain or name in taken:
         raise ConfigError(f"give an instance with a plain `name` that is not built in, not {given!r:.80}: {name!r:.80}")
     return str(name)
 

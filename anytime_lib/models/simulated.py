@@ -20,14 +20,13 @@ from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
-from anytime_lib.prompts import template
+from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem, digest
 
 FOUND, LOST = " Eureka!", " Alas!"
 """The words that carry the state: the last one of them in a reasoning says whether an answer is held."""
-_PLACE = re.compile(r"\$\{?\w+\}?")  # a placeholder in a prompt's file
 UNREAD = "It is still open which way this goes."
 _WORDS = re.findall(
     r" \S+",
@@ -155,10 +154,9 @@ class SimulatedModel(Model):
 
 
 def _words(method: str) -> str:
-    """What the respondent tells a method by: its `words`, or else the longest stretch of its prompt's file without a
-    placeholder."""
+    """What the respondent tells a method by: its `words`, or else those of its prompt's file."""
     try:
-        return load_method(method).words or max(_PLACE.split(template(f"{method}.question").template), key=len).strip()
+        return load_method(method).words or fixed_words(f"{method}.question")
     except FileNotFoundError:
         why = f"the respondent has no words by which it could tell {method} from other methods"
         raise ConfigError(f"simulated: effects: {why}; give its class `words`, which only its prompts bear") from None
