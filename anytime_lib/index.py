@@ -102,6 +102,45 @@ def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, li
     return values[0], problems, budgets
 
 
+def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int, Floats]:
+    """The cells of two methods, of one run, model and task, where both were asked.
+
+    Returns (2, P, S, T) quality, NaN where a cell has no score, of the problems and samples of which both have cells;
+    the T budgets; how many cells of the two are of others; and (S,) of which draw of exemplars each sample is, NaN
+    where neither method shows any.
+    """
+    if baseline == treatment:
+        raise DataError(f"{baseline} is compared with itself: name two methods")
+    asked = of_methods(cells, baseline, treatment)
+    values, methods, _, budgets = cells_array(asked)
+    if asked.groupby("method").budget.nunique().min() < len(budgets):
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    there = ~np.isnan(cells_array(asked.assign(asked=1), "asked")[0]).all(axis=-1)  # (2, P, S)
+    shared = np.asarray(there.all(axis=0))
+    quality = values[[methods.index(baseline), methods.index(treatment)]]
+    seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
+    if np.isnan(seen).any(axis=0).all():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
+    draw = sample_draws(asked)[shared.any(axis=0)]
+    return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets), draw
+
+
+def paired(quality: Floats) -> Floats:
+    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
+    pair."""
+    shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
+    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+
+
+def sample_draws(cells: pd.DataFrame) -> Floats:
+    """Of which draw of exemplars each sample in the cells is, by the samples in order: (S,), NaN where it shows none.
+    DataError where methods were prepared on different draws."""
+    draw = cells.get("draw", pd.Series(np.nan, cells.index)).astype(float).groupby(cells["sample"])
+    if draw.nunique().max() > 1:
+        raise DataError(f"{', '.join(cells.method.unique())} were not prepared on the same draws; run them again")
+    return np.asarray(draw.max())
+
+
 def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
     """The quality curve of an arm, its running maximum taken at the level `order` names: (..., P, S, T) -> (..., T).
 

@@ -13,11 +13,19 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, problem_curves
+from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import NEAR, Interval, interval, one_sided_pvalue, spoken, spoken_pvalue, widen_few
-from anytime_lib.stats.pairing import both_arrays, draw_values, over_draws, paired
+from anytime_lib.stats.intervals import (
+    NEAR,
+    Interval,
+    alpha_of,
+    interval,
+    one_sided_pvalue,
+    spoken,
+    spoken_pvalue,
+    widen_few,
+)
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -69,9 +77,6 @@ class Comparison:
     def __repr__(self) -> str:
         return f"<Comparison: {self.summary()}>"
 
-    def __str__(self) -> str:
-        return self.summary()
-
     def _repr_html_(self) -> str:
         table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
         return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
@@ -103,7 +108,7 @@ class Comparison:
     @property
     def alpha(self) -> float:
         """What the confidence level leaves."""
-        return round(1 - self.confidence_level, 12)
+        return alpha_of(self.confidence_level)
 
     @property
     def direction(self) -> int:
@@ -165,6 +170,8 @@ class Comparison:
             text += "; the interval and p do not agree, so nothing is concluded"
         return "; ".join([text, *self.notes])
 
+    __str__ = summary
+
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
         judged (see `beside`), and final, that of quality at the largest budget."""
@@ -217,8 +224,8 @@ def compare_arrays(
     leaves out its partner, too.
 
     Resamples and random exchanges are of whole problems, the same for both arms. `draw` (S,) tells of which draw of
-    exemplars each sample is (see `over_draws`). `elsewhere` counts cells that are not in the array, and `fields` are of
-    the `Comparison`.
+    exemplars each sample is (see `bootstrap.over_draws`). `elsewhere` counts cells that are not in the array, and
+    `fields` are of the `Comparison`.
     """
     pairs = paired(quality)
     of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
@@ -239,8 +246,8 @@ def compare_arrays(
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
     kept = (~lost.any(axis=0)).any(axis=(0, 2))
     of_draw = np.full(kept.sum(), np.nan) if draw is None else draw[kept]
-    baseline, treatment = (draw_values(arm, budgets, of, of_draw) for arm in pairs)
-    draws, df = over_draws(draws, treatment - baseline, drawing)
+    baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
+    draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n, df=df)
     readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}

@@ -13,10 +13,19 @@ from numpy.typing import ArrayLike
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats
-from anytime_lib.stats.bootstrap import MEANING
+from anytime_lib.index import ARM, Floats, Order
+from anytime_lib.stats import intervals
 from anytime_lib.stats.compare import Comparison, compare
-from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, standard_error, upper_bound
+from anytime_lib.stats.intervals import APART, alpha_of, n_apart, one_sided_pvalue, possible_means, upper_bound
+
+MEANING: dict[Order, str] = {
+    "crossfit": "the best budget so far chosen by half of the samples, read in the other half",
+    "raw": "mean quality over the budgets, without a maximum",
+    "pooled": "best so far of the mean curve",
+    "problem": "best so far of each problem's mean",
+    "trace": "best so far of each trace",
+}
+"""What an index of each order is, in words."""
 
 
 class Member(NamedTuple):
@@ -104,34 +113,32 @@ def compare_family(
             except DataError as error:
                 comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
-    return Family(found, round(1 - level, 12))
+    return Family(found, alpha_of(level))
 
 
 def over_tasks(family: Family) -> pd.DataFrame:
-    """The mean difference over the tasks of a family, each with the same weight, of every pair of methods: what it says
-    holds for other problems (and draws) of these tasks, and for no other task. By t, its degrees of freedom by
-    Satterthwaite.
+    """The mean difference over the tasks of a family, all of one weight, of every pair of methods, by t (degrees of
+    freedom by Satterthwaite). It speaks of other problems and draws of these tasks, and of no other task.
 
     One row per (run, model, baseline, treatment): difference, low, high, low_missing and high_missing (whatever the
-    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, says (better, worse or undecided).
+    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, says (above zero, below zero, or undecided).
     """
     groups, rows = dict[tuple[str, ...], list[Comparison]](), []
     for m, c in family.comparisons.items():
         groups.setdefault((m.run, m.model, m.baseline, m.treatment), []).append(c)
     for place, of in groups.items():
-        variances = np.array([standard_error(c.draws, c.n_problems) ** 2 for c in of], dtype=float)
+        variances = np.array([intervals.standard_error(c.draws, c.n_problems) ** 2 for c in of], dtype=float)
         value, error = np.mean([c.statistic for c in of]), np.sqrt(variances.sum()) / len(of)
         df = variances.sum() ** 2 / max((variances**2 / [c.df or max(c.n_problems - 1, 1) for c in of]).sum(), 1e-300)
         low, high = value + np.array([-1, 1]) * distributions.t.isf(family.alpha / 2, df) * error
         lost = np.mean([np.subtract(c.bounds, c.statistic) for c in of], axis=0)
         p = 2 * distributions.t.sf(np.abs(value) / error, df) if error > 0 else np.nan
-        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of), of[0].lower_is_better))
+        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of)))
     names = [*ARM[:2], "baseline", "treatment", "difference", "low", "high", "low_missing", "high_missing", "pvalue"]
-    table = pd.DataFrame(rows, columns=[*names, "n_tasks", "lower_is_better"]).assign(says="undecided")
+    table = pd.DataFrame(rows, columns=[*names, "n_tasks"])
     table.insert(len(names), "pvalue_holm", holm(table.pvalue))
-    stands = (table.pvalue_holm < family.alpha) & ((table.low_missing > 0) | (table.high_missing < 0))
-    table.loc[stands, "says"] = np.where((table.difference > 0) ^ table.lower_is_better, "better", "worse")[stands]
-    return table.drop(columns="lower_is_better")
+    sides, stands = [table.low_missing > 0, table.high_missing < 0], table.pvalue_holm < family.alpha
+    return table.assign(says=np.select([side & stands for side in sides], ["above zero", "below zero"], "undecided"))
 
 
 def holm(pvalues: ArrayLike) -> Floats:
@@ -188,6 +195,12 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     if bounded:
         said += f"; if losses can be rare and large, only a margin of {rare:.3f} or more is excluded (Gaffke's bound)"
     return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
+
+
+def bound_pvalue(losses: Floats, margin: float) -> float:
+    """The p-value, by the bound of `upper_bound`, of "the mean of (n,) losses is `margin` or more"."""
+    possible = possible_means(losses)
+    return float(np.mean(possible >= margin) if isinstance(possible, np.ndarray) else possible.sf(margin))
 
 
 VERDICTS = {

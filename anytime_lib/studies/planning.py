@@ -14,12 +14,11 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, of_methods, quality_array, reading
-from anytime_lib.stats.bootstrap import index_of, resampled
+from anytime_lib.index import Floats, both_arrays, of_methods, paired, quality_array, reading
+from anytime_lib.stats.bootstrap import draw_values, index_of, resampled
 from anytime_lib.stats.compare import Estimand
 from anytime_lib.stats.detectable import min_detectable_effect
 from anytime_lib.stats.intervals import mean_squares, standard_error
-from anytime_lib.stats.pairing import both_arrays, draw_values, paired
 from anytime_lib.sweep.costs import Price
 
 Sizes = Iterable[int]

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,8 +78,8 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     n_pool, least = (settings.n_shots + needs_pool * own.problems * n for n in (own.draws, min(own.draws, 2)))
     if settings.pool_source == "none" and n_pool:
         raise DataError(f"{task.name}: examples, pairs and principles come from a pool, and pool_source is 'none'")
-    test = drawn(task, settings, seed, "test", settings.source, settings.n_problems)
-    pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool, test, least)
+    test = drawn(task, settings, seed, "test", settings.n_problems)
+    pool = drawn(task, settings, seed, "pool", n_pool, test, least)
     assert_disjoint(test, pool)
     if len(pool) < n_pool:
         words = (
@@ -102,25 +101,19 @@ def pool_of(on: PrepTask, seed: int, draw: int) -> PrepTask:
 
 
 def drawn(
-    task: Task,
-    settings: TaskConfig,
-    seed: int,
-    part: str,
-    source: Any,
-    wanted: int,
-    tested: Sequence[Problem] = (),
-    least: int | None = None,
+    task: Task, settings: TaskConfig, seed: int, part: str, wanted: int, tested: Sequence[Problem] = (), least: int = 0
 ) -> list[Problem]:
-    """So many problems of one part, or, where `least` is given, as many of them as there are, if not fewer than that.
+    """So many problems of one part, `test` or `pool`; where `least` is given, fewer are enough, if not fewer than that.
     With a pool from a source of its own, neither source is split, and the pool is of what that source holds beside
     those `tested`."""
+    source = settings.source if part == "test" else settings.pool_source or settings.source
     if not wanted:
         return []
     whole = source and settings.pool_source is not None
     known = {mark for p in tested if whole for mark in (p.id, p.content_hash)}
     found = task.problems(source, None if known else wanted, seed, "all" if whole else part, settings.difficulty)
     found = [p for p in found if not known & {p.id, p.content_hash}][:wanted]
-    if len(found) < (wanted if least is None else least):
+    if len(found) < (least or wanted):
         keeps = "" if whole else "; some are kept for the other split" + ": name a pool_source, or none" * bool(source)
         holds = f"{source or 'its own set'} holds {len(found)}{' beside those under test' if known else ''}"
         raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")

@@ -64,19 +64,13 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
 async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
     """A run with its store and model. Where it ends in an error, or for a moment where it is interrupted, what is in
     flight is let come back and stored."""
-    at = config.endpoint
     async with load_model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            with tqdm(
-                desc=f"{config.label}: starting",
-                bar_format=NO_CELLS,
-                mininterval=1,
-                disable=not progress,
-                file=_output(),
-            ) as bar:
+            shown: dict[str, Any] = {"bar_format": NO_CELLS, "mininterval": 1, "file": _output()}
+            with tqdm(desc=f"{config.label}: starting", disable=not progress, **shown) as bar:
                 backend = LiveBackend(store, model, spend_limit)
-                client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
+                client = CachedClient(backend, config.sampling, config.seed, model.trace_slots)
                 telling = asyncio.create_task(_tell(bar, backend))
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model
@@ -140,13 +134,9 @@ def note_declared(config: RunConfig, store: Store) -> None:
     path, found = config.folder / "declared.jsonl", digest(config.declared)
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     if not lines or json.loads(lines[-1])["hash"] != found:
-        line = {"hash": found, "seen": _now(), "cells": len(store.cells(run=config.label)), **config.declared}
+        now, n = datetime.now(UTC).isoformat(timespec="seconds"), len(store.cells(run=config.label))
         with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+            file.write(json.dumps({"hash": found, "seen": now, "cells": n, **config.declared}) + "\n")
 
 
 def held_out_run(config: RunConfig) -> str:
@@ -164,10 +154,9 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     if wanted is None or wanted.pool_task not in config.tasks:
         return None
     names = wanted.task, wanted.pool_task
-    settings: list[Any] = [config.task(name) for name in names]
-    one_draw = [{"pool": {"draws"} if of.pool.draws == 1 else set()} for of in settings]  # as older versions note it
-    fixed = {"methods": True, "n_problems": True}
-    tasks = [of.model_dump(exclude=fixed | known) for of, known in zip(settings, one_draw, strict=True)]
+    tasks = [config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in names]
+    for of in tasks:
+        of["pool"] = dict(of["pool"].items() - {("draws", 1)})  # as was noted before there were draws
     numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
     design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
     about = f"{held_out_run(config)}, {model}, {design}"
@@ -175,7 +164,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         return known
     held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
     own = store.cells(run=config.label, model=model, task=wanted.task, method=wanted.treatment)
-    note: dict[str, Any] = {"criterion": wanted.model_dump(mode="json"), "first_seen": _now()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    note: dict[str, Any] = {"criterion": wanted.model_dump(mode="json"), "first_seen": now}
     note |= {"after_results": int((held.status != "error").sum()), "after_run": int((own.status != "error").sum())}
     store.note("settle", about, note)
     return note

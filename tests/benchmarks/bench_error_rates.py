@@ -103,6 +103,7 @@ def finals(world: str) -> Floats:
     return np.asarray(logit(ease(world, 200_000, np.zeros(2), np.random.default_rng(99))))
 
 
+@cache
 def difference(world: str, lift: float, order: str = "pooled") -> float:
     """Of the indices of the two true mean curves."""
     mean = expit(finals(world) + np.array([[0.0], [lift]])).mean(axis=1)
@@ -136,17 +137,11 @@ def no_effect(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
     return nothing_said(compared(experiment(world, n, k, rng), rng))
 
 
-@cache
-def per_logit() -> float:
-    """How far the index moves with the lift of an arm like the others."""
-    return difference("alike", 0.1) / 0.1
-
-
 def draws(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
     """The treatment's sample i is of draw i mod R, which moves all problems alike."""
     n_draws, sd = int(world.split()[0]), float(world.split()[-1])
     of = np.arange(k) % n_draws
-    moved = rng.normal(0, 1, n_draws)[of] * sd / per_logit()
+    moved = rng.normal(0, 1, n_draws)[of] * sd / (10 * difference("alike", 0.1))
     own = logit(ease("alike", n, np.zeros(2), rng))[:, :, None] + np.stack([np.zeros(k), moved])[:, None]
     chance = expit(own)[..., None] * RISING
     size = (2, n, k, len(BUDGETS))
