@@ -142,8 +142,7 @@ def config(tmp_path: Path) -> RunConfig:
 
 def test_each_draw_has_a_pool_of_its_own(config: RunConfig) -> None:
     cells, whole = run_sweep(config, progress=False), split_problems(load_task("aime"), config.task("aime"), 0)
-    assert len(whole.pool) == 6
-    assert cells[cells.method == "base"].draw.isna().all()
+    assert len(whole.pool) == 6 and cells[cells.method == "base"].draw.isna().all()
     rest = cells[cells.method != "base"]
     assert (rest.draw == rest["sample"] % 3).all()
     with Store(config.folder / "store.sqlite") as store:
