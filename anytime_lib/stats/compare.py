@@ -244,7 +244,7 @@ def compare_arrays(
     weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
-    kept = (~lost.any(axis=0)).any(axis=(0, 2))
+    kept = np.asarray(~lost.any(axis=0)).any(axis=(0, 2))
     of_draw = np.full(kept.sum(), np.nan) if draw is None else draw[kept]
     baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
     draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)

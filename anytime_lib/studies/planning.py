@@ -65,7 +65,7 @@ class VarianceSplit:
         for _ in range(20 if one else 1):  # the spread moves with the difference itself
             within = samples * (1 + spread_at(self.mean, least)) / 2 if one else samples / 2
             spreads = {"sd_between": 0.0 if one else between**0.5, "sd_within": within**0.5}
-            least = min_detectable_effect(n_problems, n_samples, **shared, **spreads, wider=wider)  # type: ignore[arg-type]
+            least = min_detectable_effect(n_problems, n_samples, **shared, **spreads, wider=wider)
         return least
 
     def twice_the_tokens(self, n_problems: int, n_samples: int) -> pd.DataFrame:
