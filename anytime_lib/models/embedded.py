@@ -21,23 +21,24 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
 from anytime_lib.models.endpoint import is_loopback
-from anytime_lib.models.model import Model
+from anytime_lib.models.served import ServedModel
 from anytime_lib.models.weights import WEIGHTS, alias, described, resolve, sha256_of
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
 PATIENCE = 3600.0
-"""Seconds of silence after which a request is tried again, if the settings do not say. A busy machine may read sixteen long prompts for minutes
-before it says a word, and what is asked again is read again; a server that is gone is noticed at once."""
+"""Seconds of silence after which a request is tried again, if the settings do not say. A busy machine may read sixteen
+long prompts for minutes before it says a word, and what is asked again is read again; a server that is gone is noticed
+at once."""
 
 
-class EmbeddedModel(Model):
+class EmbeddedModel(ServedModel):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
 
     def __init__(self, config: RunConfig) -> None:
         self._model, self._servers, self._stop = config.model, ExitStack(), threading.Event()
         self.weights = described(self._model)
-        super().__init__(config.endpoint, alias(self.weights["file"], self.weights["sha256"]), "embedded")
+        super().__init__(config, alias(self.weights["file"], self.weights["sha256"]), "embedded")
         if "timeout" not in config.endpoint.model_fields_set:
             self.timeouts = replace(self.timeouts, first_token=PATIENCE, whole=PATIENCE)
 
