@@ -220,7 +220,8 @@ def power_table(
     its own for either arm; `effect` is added to the treatment's, and the paired t test (two-sided .05) is run on the
     problems' mean differences. A trace counts as in `trace_scores` (not clipped to [0, 1] when shifted); samples vary
     around their problem's mean with the variance of an unbiased estimate, and problems in their true difference with
-    what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
+    what `variance_split` finds; draws of exemplars are the pilot's own. A pilot without two samples of two problems in
+    each arm is a DataError.
 
     One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
     nothing), standard_error (of `power`), effect, n_simulations.
