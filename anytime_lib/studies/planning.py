@@ -106,12 +106,12 @@ class VarianceSplit:
     def summary(self) -> str:
         """One sentence that says where the variance lies, and how sure that is."""
         parts = []
-        levels = ("problems", "samples", "draws of exemplars", "draws on one problem, in what they do to it")
+        levels = ("problems", "samples", "draws of exemplars", "what draws do to single problems")
         values = (self.between, self.samples, self.draws, self.crossed)
         for level, value, (low, high) in zip(levels, values, self.ends, strict=False):
             told = f"{value**0.5:.3f} [{low**0.5:.3f}, {high**0.5:.3f}]" if low > 0 else f"at most {high**0.5:.3f}"
             parts.append(f"between {level} {told if high == high else 'cannot be told'}")
-        said = f"standard deviation {' and '.join(parts)}, of {self.estimand}"
+        said = f"standard deviation {', '.join(parts[:-1])} and {parts[-1]}, of {self.estimand}"
         if self.n_draws == 1 and " - " in self.what:
             said += ", for the draw of exemplars that the pilot has"
         return "; ".join(
