@@ -7,9 +7,9 @@ import pandas as pd
 
 from anytime_lib.index import ARM, Floats, mean_curve, quality_array
 from anytime_lib.readings.words import count, few, listed, size
-from anytime_lib.stats.bootstrap import CurveStatistic, curve_of, resampled
+from anytime_lib.stats.bootstrap import CurveStatistic, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.estimate import band
+from anytime_lib.stats.estimate import band, curve_of
 from anytime_lib.stats.family import Family, Member
 from anytime_lib.stats.intervals import spoken
 

@@ -70,9 +70,6 @@ class Comparison:
     draws: Floats = field(default_factory=lambda: np.full(1, np.nan))
     contributions: Floats = field(default_factory=lambda: np.full(1, np.nan))
 
-    def __repr__(self) -> str:
-        return f"<Comparison: {self.summary()}>"
-
     def _repr_html_(self) -> str:
         table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
         return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
@@ -155,7 +152,7 @@ class Comparison:
             text += "; the interval and p do not agree, so nothing is concluded"
         return "; ".join([text, *self.notes])
 
-    __str__ = summary
+    __repr__ = summary
 
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
@@ -237,8 +234,11 @@ def compare_arrays(
     Resamples and random exchanges are of whole problems, the same for both arms; `elsewhere` counts cells that are not
     in the array, and `fields` are of the `Comparison`.
     """
-    pairs = paired(quality)
-    of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
+    pairs, lost = paired(quality), np.isnan(quality)
+    n, n_samples = pairs.shape[1:3]
+    if isinstance(estimand, str) and estimand not in ("crossfit", "raw"):
+        raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
+    of = index_of(estimand if n_samples > 1 else "raw") if isinstance(estimand, str) else estimand
 
     def difference(statistic: CurveStatistic) -> float:
         return float(np.diff(statistic(pairs, budgets))[0])
@@ -255,7 +255,7 @@ def compare_arrays(
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n)
-    readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
+    readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or n_samples > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
     beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
     means = readings["raw"](pairs, budgets)
@@ -268,7 +268,7 @@ def compare_arrays(
         draws=draws,
         contributions=np.round(parts, 12),  # so that equal problems tie
         n_problems=n,
-        n_samples=pairs.shape[2],
+        n_samples=n_samples,
         n_left_out=elsewhere + quality.size - 2 * int((~lost).all(axis=0).sum()),
         n_missing=int(lost.sum()),
         share_missing=float(lost.mean()),
@@ -276,12 +276,3 @@ def compare_arrays(
         near_limit=bool((n * np.minimum(means, 1 - means) < NEAR).any()),
         **fields,
     )
-
-
-def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatistic:
-    """The declared estimand as a statistic; `crossfit` of a single sample, which cannot be halved, is `raw`."""
-    if isinstance(estimand, CurveStatistic):
-        return estimand
-    if estimand not in ("crossfit", "raw"):
-        raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
-    return index_of(estimand if n_samples > 1 else "raw")
