@@ -92,15 +92,10 @@ class Comparison:
         return Interval(low - (self.statistic - self.bounds.low), high + (self.bounds.high - self.statistic))
 
     @property
-    def alpha(self) -> float:
-        """What the confidence level leaves."""
-        return alpha_of(self.confidence_level)
-
-    @property
     def direction(self) -> int:
         """What may be concluded of this comparison alone: 1 better, -1 worse, 0 undecided. The interval excludes zero,
-        whatever the missing cells were, and p is below `alpha`."""
-        found = _side(self.missing_interval()) * (self.pvalue < self.alpha)
+        whatever the missing cells were, and p is below what the confidence level leaves."""
+        found = _side(self.missing_interval()) * (self.pvalue < alpha_of(self.confidence_level))
         return int(-found if self.lower_is_better else found)
 
     @property
@@ -130,7 +125,8 @@ class Comparison:
     def summary(self, adjusted: float | None = None, among: int = 1) -> str:
         """One sentence: what may be concluded, the difference in the estimand with its interval, and p. It follows the
         p-value `adjusted` for all `among` comparisons that are judged together (Holm), if that is given."""
-        a, b, alpha, words = self.treatment, self.baseline, self.alpha, {1: "better", -1: "worse"}
+        a, b, words = self.treatment, self.baseline, {1: "better", -1: "worse"}
+        alpha = alpha_of(self.confidence_level)
         if np.isnan(self.statistic):
             why = self.reason or "at some budget the two share no graded cell; run again to retry failed requests"
             return f"{a} cannot be compared with {b}: {why}"
