@@ -23,7 +23,7 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.models.weights import sha256_of
 from anytime_lib.plots import plot_accounts, plot_curves, plot_differences, rounded, save, save_table
-from anytime_lib.readings import caveat, read_accounts, read_curves, read_differences, read_index
+from anytime_lib.readings import caveat, read_accounts, read_curves, read_index
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.stats.family import Family
 from anytime_lib.store import Store
@@ -176,7 +176,7 @@ def _figures(cells: pd.DataFrame, config: RunConfig, family: Family) -> list[dic
 
     if family.comparisons:
         title = f"Treatment less baseline, {cells.model.iloc[0]}"
-        shown("differences", plot_differences(family, title=title), read_differences(family))
+        shown("differences", plot_differences(family, title=title), family.summary())
     for task, part in cells.groupby("task", sort=False):
         shown(f"curves_{task}", plot_curves(part, **quick), read_curves(part, **quick))
         try:

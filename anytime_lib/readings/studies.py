@@ -37,13 +37,7 @@ def read_bounds(table: pd.DataFrame) -> str:
 
 def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
     """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
-    told, key = [], ["task", "baseline", "treatment"]
-    kept = (
-        found
-        if len(found)
-        else pd.DataFrame(columns=["excluded", *key, "difference", "pvalue", "significant", "n_problems"])
-    )
-    kept = kept.dropna(subset="pvalue")
+    told, key, kept = [], ["task", "baseline", "treatment"], found.dropna(subset="pvalue")
     for rule in counted.rule[counted.cells > 0]:
         both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
         pairs = [
@@ -87,9 +81,7 @@ def read_measures(table: pd.DataFrame) -> str:
         text += f"{at['solved'].value:.0%} {spans['solved']} of the traces are right at some budget"
         if star.value == star.value:
             text += f", first at {star.value:,.0f} tokens [{star.low:,.0f}, {star.high:,.0f}] on average"
-        told.append(
-            f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and then wrong at the end."
-        )
+        told.append(f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and end wrong.")
     return "\n".join(told)
 
 
@@ -113,13 +105,12 @@ def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
     """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
     said = []
     for n_samples, part in table.groupby("n_samples", sort=False):
-        sure = (part.power - 1.96 * part.standard_error >= power)[::-1].cummin()
+        sure = (part.power >= power)[::-1].cummin()
         top = _rows(part.nlargest(1, "power"))[0]
         most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
         said.append(f"N = {n_samples}: {f'from n = {part.n_problems[sure].min()} problems on' if sure.any() else most}")
-    effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
-    text = f"A true difference of {effect:g} is found in {power:.0%} of studies or more, beyond the luck of {n:,} "
-    return f"{text}simulated ones, with {'; '.join(said)}."
+    found = f"A true difference of {table.effect.iloc[0]:g} is found in {power:.0%} of studies or more"
+    return f"{found}, by the pilot's variances, with {'; '.join(said)}."
 
 
 def read_designs(table: pd.DataFrame, effect: float) -> str:
