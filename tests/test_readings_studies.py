@@ -40,7 +40,7 @@ def test_a_rule_that_changes_a_decision_is_named() -> None:
     assert "Without what refused takes, pdp less base on aime no longer stands (n = 8); pdp" in text
     assert "changes its sign, from +0.2 to -0.1." in text
     assert "Without what solved_by_all takes, nothing can be compared." in text and "errors" not in text
-    assert read_rules(counted[:1], pd.DataFrame()) == "No rule takes a cell, so none changes a finding."
+    assert read_rules(counted[:1], found[:0]) == "No rule takes a cell, so none changes a finding."
 
 
 def test_missing_answers_and_single_traces() -> None:
@@ -60,9 +60,10 @@ def test_a_flat_index_is_not_told_from_its_null_and_a_rising_one_is() -> None:
 
 def test_designs_are_told_by_their_power() -> None:
     sizes = {"n_problems": [10, 400], "n_samples": [1, 4]}
-    text = read_power(power_table(coins(), effect=0.08, **sizes, n_simulations=500))
+    split = variance_split(coins(), "base")
+    text = read_power(power_table(split, effect=0.08, **sizes))
     assert "N = 1: from n = 400 problems on" in text and "N = 4: from n = 400 problems on" in text
-    assert "by none of these (at most 0." in read_power(power_table(coins(), effect=0.001, **sizes, n_simulations=500))
+    assert "by none of these (at most 0." in read_power(power_table(split, effect=0.001, **sizes))
     rows = [(10, 1, 0.3, 0.5, 100.0), (40, 1, 0.08, 0.12, 400.0), (40, 4, 0.04, 0.09, 1_600.0)]
     table = pd.DataFrame(rows, columns=["n_problems", "n_samples", "detectable", "at_most", "tokens"])
     text = read_designs(table.assign(dollars=np.nan), 0.1)

@@ -61,8 +61,7 @@ class Pilot:
     def power(self, *, effect: float, n_problems: Sizes, n_samples: Sizes) -> pd.DataFrame:
         """`power_table` of every task, with a first column task."""
         how: dict[str, Any] = {"effect": effect, "n_problems": [*n_problems], "n_samples": [*n_samples]}
-        how |= {"estimand": self.config.analysis.estimand, "seed": self.config.seed}
-        return _by_task({task: power_table(part, treatment=m, **how) for task, (part, m) in self.tasks.items()})
+        return _by_task({task: power_table(splits[-1], **how) for task, splits in self.splits.items()})
 
     def designs(self, n_problems: Sizes | None = None, n_samples: Sizes | None = None) -> pd.DataFrame:
         """`design_table` of every task, with a first column task; None: so many as the settings say."""
