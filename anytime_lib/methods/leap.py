@@ -36,11 +36,9 @@ class Principles:
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        attempts = listed(self.attempts)
-        found = f"{self.task}: {len(self.low)} principles from {self.mistakes} mistakes (attempts {attempts})"
-        return (
-            found if self else f"{found}, so leap is left out; more pool problems, samples or principle_tokens may help"
-        )
+        found = f"{len(self.low)} principles from {self.mistakes} mistakes (attempts {listed(self.attempts)})"
+        mend = "" if self else ", so leap is left out; more pool problems, samples or principle_tokens may help"
+        return f"{self.task}: {found}{mend}"
 
 
 @dataclass(frozen=True)

@@ -29,17 +29,16 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
     """What the run of a config needs, one finding after the other: the machine first, then the model, then the data."""
     key, places = config.endpoint.api_key_env, cache_folder() / "models"
     own = WEIGHTS.get(next(iter(WEIGHTS)) if config.model == "embedded" else config.model)
-    here = {name: (places / weights.file).is_file() for name, weights in WEIGHTS.items()}
     root = next(place for place in (places, *places.parents) if place.is_dir())
     fetched = 2 * own.bytes if own and not (places / own.file).is_file() else 0
     yield "Python", True, platform.python_version()
     yield _looked("packages", _packages)
-    yield "cores", True, str(os.cpu_count())
     yield _enough("memory", psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0, "take a smaller model")
     yield _enough("disk", shutil.disk_usage(root).free, fetched, f"set ANYTIME_CACHE to another folder than {root}")
     for name, weights in WEIGHTS.items():
         later = f"not here yet; {weights.bytes / 1e6:,.0f} MB are fetched once, when the model is first used"
-        yield f"weights of {name}", here[name] or None, "here" if here[name] else later
+        here = (places / weights.file).is_file()
+        yield f"weights of {name}", here or None, "here" if here else later
     yield _looked("endpoint", lambda: asyncio.run(_endpoint(config)))
     unset = "not set; an endpoint on another machine needs it: export it in the shell that runs this"
     yield f"key {key}", bool(os.environ.get(key)) or None, "set" if os.environ.get(key) else unset
@@ -47,7 +46,6 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
         yield _looked(f"data of {name}", lambda name=name: _data(config, name))  # type: ignore[misc]
     hub, found, says = _looked("hub", _hub)
     yield hub, found or None, says if found else f"{says}; for a source on it, give a file's path instead"
-    yield "browser", True, "none is needed: reports are files that any browser opens"
 
 
 def _looked(what: str, look: Callable[[], str]) -> Finding:
