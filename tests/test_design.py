@@ -17,7 +17,7 @@ from anytime_lib.stats import min_detectable_effect
 from anytime_lib.stats.detectable import power_of
 from anytime_lib.studies import planning
 from anytime_lib.studies.pilot import pilot_of
-from anytime_lib.studies.planning import power_table, variance_split
+from anytime_lib.studies.planning import variance_split
 from anytime_lib.sweep.costs import Price
 
 
@@ -39,8 +39,7 @@ def coins() -> pd.DataFrame:
 
 def power(cells: pd.DataFrame, n_problems: int, n_samples: int, effect: float, treatment: str | None = None) -> float:
     """The power of one design."""
-    split = variance_split(cells, "base", treatment)
-    return float(power_table(split, effect=effect, n_problems=[n_problems], n_samples=[n_samples]).power.item())
+    return variance_split(cells, "base", treatment).power(effect, n_problems, n_samples)
 
 
 def test_it_agrees_with_the_analysis_of_variance() -> None:

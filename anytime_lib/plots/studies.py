@@ -43,7 +43,7 @@ def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: flo
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
-    """Power against the number of problems, a line for each number of samples (rows of `power_table`)."""
+    """Power against the number of problems, a line for each number of samples (rows of `design_table`)."""
     figure, (ax,) = panels()
     lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
     ax.axhline(0.8, **THIN)

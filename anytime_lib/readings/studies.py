@@ -102,7 +102,7 @@ def read_variance(splits: Iterable[Any]) -> str:
 
 
 def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
-    """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
+    """By which designs of one task a difference is found with this power (of `design_table`, sizes ascending)."""
     said = []
     for n_samples, part in table.groupby("n_samples", sort=False):
         sure = (part.power >= power)[::-1].cummin()

@@ -166,14 +166,6 @@ def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfi
     return pd.DataFrame(index_of("raw").of((quality @ read).clip(0.0, 1.0), budgets), index=problems)
 
 
-def power_table(split: VarianceSplit, *, effect: float, n_problems: Sizes, n_samples: Sizes) -> pd.DataFrame:
-    """How often studies of every size would find a true difference (`effect`, in the estimand), going by the split of
-    the pilot's difference (or of one arm): n_samples, n_problems, power, effect."""
-    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
-    table["power"] = [split.power(effect, n, k) for k, n in table.itertuples(index=False)]
-    return table.assign(effect=effect)
-
-
 def cost_of_a_sample(cells: pd.DataFrame, methods: Collection[str]) -> float:
     """Output tokens that one sample takes in all of these arms: its trace, and the answers asked of it (one that larger
     budgets carry on was asked for once). An arm that the pilot does not hold costs what the mean of the others does."""
@@ -185,13 +177,22 @@ def cost_of_a_sample(cells: pd.DataFrame, methods: Collection[str]) -> float:
 
 
 def design_table(
-    split: VarianceSplit, *, n_problems: Sizes, n_samples: Sizes, tokens_per_sample: float, price: Price | None = None
+    split: VarianceSplit,
+    *,
+    n_problems: Sizes,
+    n_samples: Sizes,
+    tokens_per_sample: float,
+    effect: float = 0.05,
+    price: Price | None = None,
 ) -> pd.DataFrame:
     """What each design could find and what it would take, going by the split of the pilot's difference (or of one arm)
-    and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with power .8), at_most
-    (the same by the upper ends of the split), tokens (output, all arms), dollars (of those; NaN without a price)."""
-    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
-    table["detectable"] = [split.detectable(n, k) for k, n in table.itertuples(index=False)]
-    table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in table[["n_problems", "n_samples"]].to_numpy()]
+    and `cost_of_a_sample`: n_samples, n_problems, effect (a true difference, in the estimand), power (how often it is
+    found), detectable (smallest difference found with power .8), at_most (the same by the upper ends of the split),
+    tokens (output, all arms), dollars (of those; NaN without a price)."""
+    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"]).assign(effect=effect)
+    sizes = table[["n_problems", "n_samples"]].to_numpy()
+    table["power"] = [split.power(effect, n, k) for n, k in sizes]
+    table["detectable"] = [split.detectable(n, k) for n, k in sizes]
+    table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in sizes]
     table["tokens"] = table.n_problems * table.n_samples * tokens_per_sample
     return table.assign(dollars=price.dollars(0, 0, table.tokens) if price else np.nan)  # type: ignore[arg-type]

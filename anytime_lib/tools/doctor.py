@@ -3,7 +3,6 @@
 import asyncio
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import distributions, requires, version
 
@@ -29,12 +28,11 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
     """What the run of a config needs, one finding after the other: the machine first, then the model, then the data."""
     key, places = config.endpoint.api_key_env, cache_folder() / "models"
     own = WEIGHTS.get(next(iter(WEIGHTS)) if config.model == "embedded" else config.model)
-    root = next(place for place in (places, *places.parents) if place.is_dir())
-    fetched = 2 * own.bytes if own and not (places / own.file).is_file() else 0
     yield "Python", True, platform.python_version()
     yield _looked("packages", _packages)
-    yield _enough("memory", psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0, "take a smaller model")
-    yield _enough("disk", shutil.disk_usage(root).free, fetched, f"set ANYTIME_CACHE to another folder than {root}")
+    free, needed = psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0
+    lacking = f", and about {needed / 1e9:.1f} GB are needed: take a smaller model" if free < needed else ""
+    yield "memory", not lacking, f"{free / 1e9:.1f} GB free{lacking}"
     for name, weights in WEIGHTS.items():
         later = f"not here yet; {weights.bytes / 1e6:,.0f} MB are fetched once, when the model is first used"
         here = (places / weights.file).is_file()
@@ -53,11 +51,6 @@ def _looked(what: str, look: Callable[[], str]) -> Finding:
         return what, True, look()
     except (AnytimeError, TimeoutError, httpx.HTTPError) as error:
         return what, False, str(error) or "no answer in time"
-
-
-def _enough(what: str, free: int, needed: int, advice: str) -> Finding:
-    lacking = f", and about {needed / 1e9:.1f} GB are needed: {advice}" if free < needed else ""
-    return what, not lacking, f"{free / 1e9:.1f} GB free{lacking}"
 
 
 def _packages() -> str:
