@@ -101,7 +101,8 @@ def gains(
             points = 100 * (curves[:, 1] - [np.interp(x, base_x, base) for base in curves[:, 0]])
             points[:, (x < base_x[0]) | (x > base_x[-1])] = np.nan
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x})
-            part["points"], (part["low"], part["high"]) = points[0], np.quantile(points[1:], tails, axis=0)
+            part["points"] = points[0]
+            part["low"], part["high"] = np.quantile(points[1:], tails, axis=0)
             found.append(part.assign(n_problems=quality.shape[1]))
     return pd.concat(found[1:] or found, ignore_index=True)
 
