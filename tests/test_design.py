@@ -1,6 +1,7 @@
 """Where the variance lies, what a study would find and cost, from which cells."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,16 +9,14 @@ import pytest
 from fake_server import FakeServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats as scipy_stats
 from test_index import cells_of
 
 from anytime_lib import RunConfig, make_task, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.stats import min_detectable_effect
-from anytime_lib.stats.detectable import power_of
 from anytime_lib.studies import planning
 from anytime_lib.studies.pilot import pilot_of
-from anytime_lib.studies.planning import variance_split
+from anytime_lib.studies.planning import power_table, variance_split
 from anytime_lib.sweep.costs import Price
 
 
@@ -37,9 +36,9 @@ def coins() -> pd.DataFrame:
     return cells_of((np.random.default_rng(0).random((30, 4, 3)) < 0.5).astype(float))
 
 
-def power(cells: pd.DataFrame, n_problems: int, n_samples: int, effect: float, treatment: str | None = None) -> float:
-    """The power of one design."""
-    return variance_split(cells, "base", treatment).power(effect, n_problems, n_samples)
+def power(cells: pd.DataFrame, n_problems: int, n_samples: int, **settings: Any) -> Any:
+    """The row of one design."""
+    return power_table(cells, n_problems=[n_problems], n_samples=[n_samples], **settings).iloc[0]
 
 
 def test_it_agrees_with_the_analysis_of_variance() -> None:
@@ -80,16 +79,16 @@ def test_a_difference_takes_out_what_both_arms_share() -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(20, 2), (60, 4), (150, 1)])
-def test_power_is_that_of_simulated_studies(n: int, k: int) -> None:
-    """Studies of known variances, in which the effect has a power of .8, or there is none."""
-    rng, sds = np.random.default_rng(n), {"sd_between": 0.05, "sd_within": 0.08}
-    effect = min_detectable_effect(n, k, **sds)
-    for true, expected in ((effect, 0.8), (0.0, 0.05)):
-        drawn = true + 0.05 * rng.standard_normal((4_000, n))
-        drawn += 0.08 * np.diff(rng.standard_normal((2, 4_000, n, k)).mean(axis=-1), axis=0)[0]
-        found = (scipy_stats.ttest_1samp(drawn, 0.0, axis=1).pvalue < 0.05).mean()
-        assert found == pytest.approx(power_of(true, n, k, **sds), abs=0.02)
-        assert power_of(true, n, k, **sds) == pytest.approx(expected, abs=1e-3)
+def test_power_by_simulation_is_that_of_the_formula(n: int, k: int) -> None:
+    """The effect that the formula finds with power .8, put into studies drawn from a pilot of known variances."""
+    rng = np.random.default_rng(n)
+    base = 0.5 + 0.1 * rng.standard_normal((80, 1)) + 0.08 * rng.standard_normal((80, 8))
+    cells = flat(base)
+    effect = variance_split(cells, "base").detectable(n, k)
+    found = power(cells, effect=effect, n_problems=n, n_samples=k, n_simulations=4_000)
+    assert found.power == pytest.approx(0.8, abs=0.03)
+    null = power(cells, effect=0.0, n_problems=n, n_samples=k, n_simulations=4_000)
+    assert null.power == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4_000))
 
 
 def test_power_from_two_arms_keeps_how_unevenly_the_method_helps() -> None:
@@ -98,13 +97,17 @@ def test_power_from_two_arms_keeps_how_unevenly_the_method_helps() -> None:
     even = base + 0.1 + 0.05 * rng.standard_normal((60, 6))
     uneven = even + 0.1 * rng.standard_normal((60, 1))
     pilots = [pd.concat([flat(base), flat(arm, "better")]) for arm in (even, uneven)]
-    even_power, uneven_power = (power(pilot, 30, 4, 0.03, "better") for pilot in pilots)
-    assert even_power > uneven_power + 0.2
+    found = [power(pilot, treatment="better", effect=0.03, n_problems=30, n_samples=4) for pilot in pilots]
+    assert found[0].power > found[1].power + 0.2
 
 
-def test_a_pilot_without_spread_finds_nothing() -> None:
-    for cells in (cells_of(np.ones((5, 1, 3))), cells_of(np.ones((5, 2, 3)))):
-        assert power(cells, 5, 2, 0.1) == 0  # a t test has nothing to go by
+def test_a_pilot_that_cannot_tell_is_refused() -> None:
+    cells, steady = cells_of(np.ones((5, 1, 3))), cells_of(np.ones((5, 2, 3)))
+    for treatment, says in ((None, "two samples"), ("nobody", "'nobody'")):
+        with pytest.raises(DataError, match=says):
+            power(cells, effect=0.1, n_problems=10, n_samples=2, treatment=treatment)
+    for effect in (0.001, 0.1):  # studies without spread are not found: a t test has nothing to go by
+        assert power(steady, effect=effect, n_problems=5, n_samples=2).power == 0
 
 
 def test_components_have_intervals_that_hold_them() -> None:
@@ -138,7 +141,8 @@ def test_near_an_end_the_smallest_difference_is_that_of_the_true_pair() -> None:
     alike = min_detectable_effect(30, 4, sd_between=0.0, sd_within=split.samples**0.5)
     least = split.detectable(30, 4)
     assert 1.1 * alike < least < 2.5 * alike and planning.spread_at(0.5, 0.1) == 1
-    assert power(cells, 30, 4, least) == pytest.approx(0.8, abs=1e-3)
+    found = power(cells, effect=least, n_problems=30, n_samples=4, n_simulations=2_000)
+    assert found.power == pytest.approx(0.8, abs=0.05)
     assert variance_split(coins(), "base").detectable(30, 4) < split.detectable(30, 4, at_most=True) * 10
 
 

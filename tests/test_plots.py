@@ -36,8 +36,8 @@ def figures() -> Iterator[Figure]:
     rows = {"choice": "level of the maximum", "variant": ["pooled", "raw"], "difference": 0.1, "low": [-0.1, 0.05]}
     tables = {f"{m} - {METHODS[-1]}": pd.DataFrame(rows | {"high": 0.2}) for m in METHODS}
     yield plots.plot_variants(tables, title=TITLE, margin=0.05)
-    sizes = pd.DataFrame({"n_problems": [10, 20], "n_samples": 2, "power": 0.5, "effect": 0.1, "dollars": 0.0,
-                           "tokens": [10, 20], "detectable": 0.2})  # fmt: skip
+    sizes = pd.DataFrame({"n_problems": [10, 20], "n_samples": 2, "power": 0.5, "standard_error": 0.01, "effect": 0.1,
+                          "n_simulations": 100, "dollars": 0.0, "tokens": [10, 20], "detectable": 0.2})  # fmt: skip
     yield plots.plot_power(sizes, title=TITLE)
     yield plots.plot_detectable(sizes, title=TITLE)
     pairs = {"log_odds_ab": [1.0, -0.5], "log_odds_ba": [0.2, 1.0], "problem_id": "p"}

@@ -20,7 +20,7 @@ from anytime_lib.readings import (
 )
 from anytime_lib.stats import bounds, index_variants, measures
 from anytime_lib.studies.calibration import error_rate_table, maximum_bias, null_respondent
-from anytime_lib.studies.planning import design_table, variance_split
+from anytime_lib.studies.planning import power_table, variance_split
 
 
 def test_other_readings_of_a_difference_are_counted() -> None:
@@ -59,11 +59,10 @@ def test_a_flat_index_is_not_told_from_its_null_and_a_rising_one_is() -> None:
 
 
 def test_designs_are_told_by_their_power() -> None:
-    split, sizes = variance_split(coins(), "base"), {"n_problems": [10, 400], "n_samples": [1, 4]}
-    large, small = (design_table(split, effect=e, **sizes, tokens_per_sample=1) for e in (0.08, 0.001))
-    text = read_power(large)
+    sizes = {"n_problems": [10, 400], "n_samples": [1, 4]}
+    text = read_power(power_table(coins(), effect=0.08, **sizes, n_simulations=500))
     assert "N = 1: from n = 400 problems on" in text and "N = 4: from n = 400 problems on" in text
-    assert "by none of these (at most 0." in read_power(small)
+    assert "by none of these (at most 0." in read_power(power_table(coins(), effect=0.001, **sizes, n_simulations=500))
     rows = [(10, 1, 0.3, 0.5, 100.0), (40, 1, 0.08, 0.12, 400.0), (40, 4, 0.04, 0.09, 1_600.0)]
     table = pd.DataFrame(rows, columns=["n_problems", "n_samples", "detectable", "at_most", "tokens"])
     text = read_designs(table.assign(dollars=np.nan), 0.1)

@@ -1,6 +1,7 @@
 """What do the studies of a run look like: sensitivity, power, judge, maximum? Functions of tables giving figures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -43,13 +44,19 @@ def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: flo
 
 
 def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
-    """Power against the number of problems, a line for each number of samples (rows of `design_table`)."""
+    """Power against the number of problems, a line for each number of samples (rows of `power_table`), with the 95 %
+    interval of the simulation."""
+    if table.empty:
+        return nothing("There is no power to draw: no design was simulated.")
     figure, (ax,) = panels()
+    half, first = 1.96 * table.standard_error, table.iloc[0]
+    table = table.assign(low=table.power - half, high=table.power + half)
     lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
     ax.axhline(0.8, **THIN)
     budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
-    title += f"\nhow often a difference of {table.effect.iloc[0]:g} is found: paired t test, two-sided .05"
+    title += f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
+    title += f"{first.n_simulations:,.0f} simulated studies a point"
     return finish(figure, [ax], x="problems under test (log scale)", y="share of studies that find it", title=title)
 
 
@@ -132,7 +139,8 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
             part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
             ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
             ends["high"] = part.share + 1.96 * part.error
-            look = {"label": f"{judged} judged, 95% interval", "color": [ORDER_LOOKS[judged]["color"]] * len(names)}
+            look: dict[str, Any] = {"label": f"{judged} judged, 95% interval"}
+            look["color"] = [ORDER_LOOKS[judged]["color"]] * len(names)
             forest(ax, ends, [""] * len(names) if i % 3 else names, **look)
         ax.set_title(measure, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title)

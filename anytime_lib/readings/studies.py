@@ -102,15 +102,16 @@ def read_variance(splits: Iterable[Any]) -> str:
 
 
 def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
-    """By which designs of one task a difference is found with this power (of `design_table`, sizes ascending)."""
+    """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
     said = []
     for n_samples, part in table.groupby("n_samples", sort=False):
-        sure = (part.power >= power)[::-1].cummin()
+        sure = (part.power - 1.96 * part.standard_error >= power)[::-1].cummin()
         top = _rows(part.nlargest(1, "power"))[0]
         most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
         said.append(f"N = {n_samples}: {f'from n = {part.n_problems[sure].min()} problems on' if sure.any() else most}")
-    found = f"A true difference of {table.effect.iloc[0]:g} is found in {power:.0%} of studies or more"
-    return f"{found}, by the pilot's variances, with {'; '.join(said)}."
+    effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
+    text = f"A true difference of {effect:g} is found in {power:.0%} of studies or more, beyond the luck of {n:,} "
+    return f"{text}simulated ones, with {'; '.join(said)}."
 
 
 def read_designs(table: pd.DataFrame, effect: float) -> str:

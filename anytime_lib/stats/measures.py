@@ -74,7 +74,7 @@ def change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compari
     """How much the mean quality of one arm changes from one budget to another, before any maximum, on the same traces;
     `settings` are those of `compare`."""
     quality, _, budgets = quality_array(arm)
-    names = {"baseline": f"a budget of {first:,} tokens", "treatment": f"a budget of {last:,} tokens"}
+    names: dict[str, Any] = {"baseline": f"a budget of {first:,} tokens", "treatment": f"a budget of {last:,} tokens"}
     if not {first, last} <= {*budgets}:
         return Comparison(**names, reason="one of them was not run")
     ends = np.stack([quality[..., budgets.index(budget)] for budget in (first, last)])

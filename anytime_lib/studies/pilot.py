@@ -15,6 +15,7 @@ from anytime_lib.studies.planning import (
     VarianceSplit,
     cost_of_a_sample,
     design_table,
+    power_table,
     trace_scores,
     variance_split,
 )
@@ -57,18 +58,25 @@ class Pilot:
             for task, (part, treatment) in self.tasks.items()
         }
 
-    def designs(
-        self, n_problems: Sizes | None = None, n_samples: Sizes | None = None, effect: float = 0.05
-    ) -> pd.DataFrame:
+    def power(self, *, effect: float, n_problems: Sizes, n_samples: Sizes) -> pd.DataFrame:
+        """`power_table` of every task, with a first column task."""
+        how: dict[str, Any] = {"effect": effect, "n_problems": [*n_problems], "n_samples": [*n_samples]}
+        how |= {"estimand": self.config.analysis.estimand, "seed": self.config.seed}
+        return _by_task({task: power_table(part, treatment=m, **how) for task, (part, m) in self.tasks.items()})
+
+    def designs(self, n_problems: Sizes | None = None, n_samples: Sizes | None = None) -> pd.DataFrame:
         """`design_table` of every task, with a first column task; None: so many as the settings say."""
         of, tables = self.config, {}
         price = price_of(of.model, of.endpoint.base_url or "", of.limits.prices)
         for task, (part, treatment) in self.tasks.items():
             sizes = {"n_problems": n_problems or [of.task(task).n_problems], "n_samples": n_samples or [of.n_samples]}
             tokens = cost_of_a_sample(part, ["base", treatment or "treatment"])
-            how: dict[str, Any] = {"effect": effect, "tokens_per_sample": tokens, "price": price}
-            tables[task] = design_table(self.splits[task][-1], **sizes, **how)
-        return pd.concat(tables, names=["task", None]).reset_index("task").reset_index(drop=True)
+            tables[task] = design_table(self.splits[task][-1], **sizes, tokens_per_sample=tokens, price=price)
+        return _by_task(tables)
+
+
+def _by_task(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, names=["task", None]).reset_index("task").reset_index(drop=True)
 
 
 def pilot_of(config: RunConfig) -> Pilot:

@@ -17,7 +17,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, of_methods, quality_array, reading
 from anytime_lib.stats.bootstrap import index_of, resampled
 from anytime_lib.stats.compare import Estimand, both_arrays
-from anytime_lib.stats.detectable import min_detectable_effect, power_of
+from anytime_lib.stats.detectable import min_detectable_effect
 from anytime_lib.stats.intervals import standard_error
 from anytime_lib.sweep.costs import Price
 
@@ -42,32 +42,19 @@ class VarianceSplit:
     budgets: tuple[int, ...] = (1, 2)
     _widths: dict[tuple[int, int], float] = field(repr=False, compare=False, default_factory=dict)
 
-    def power(self, effect: float, n_problems: int, n_samples: int) -> float:
-        """How often a study of that size finds a true difference (see `power_of`); 0 where nothing is known to vary."""
-        wider = self.wider(n_problems, n_samples)
-        return float(np.nan_to_num(power_of(effect, n_problems, n_samples, wider=wider, **self._spreads(effect))))
-
     def detectable(self, n_problems: int, n_samples: int, *, at_most: bool = False) -> float:
         """The smallest true difference that so many problems and samples find (see `min_detectable_effect`), by the
-        components, or by their upper ends; NaN where they are not known."""
-        wider, least = self.wider(n_problems, n_samples), 0.0
-        for _ in range(1 if self.paired else 20):  # the spread moves with the difference itself
-            least = min_detectable_effect(n_problems, n_samples, wider=wider, **self._spreads(least, at_most))
-        return least
-
-    def _spreads(self, effect: float, at_most: bool = False) -> dict[str, float]:
-        """What `power_of` takes. Of one arm's split, two such arms are taken, whose difference does not vary between
-        problems, and of which the better one's samples vary as its own mean quality has it (near an end of the scale,
-        more than the pilot's)."""
+        components, or by their upper ends; NaN where they are not known. Of one arm's split, two such arms are taken,
+        whose difference does not vary between problems, and of which the better one's samples vary as its own mean
+        quality has it (near an end of the scale, more than the pilot's)."""
         between, samples = (end[1] for end in self.ends) if at_most else (self.between, self.samples)
-        if self.paired:
-            return {"sd_between": between**0.5, "sd_within": (samples / 2) ** 0.5}
-        return {"sd_between": 0.0, "sd_within": (samples * (1 + spread_at(self.mean, effect)) / 2) ** 0.5}
-
-    @property
-    def paired(self) -> bool:
-        """Whether it is of a difference."""
-        return " - " in self.what
+        wider, least = self.wider(n_problems, n_samples), 0.0
+        one = " - " not in self.what
+        for _ in range(20 if one else 1):  # the spread moves with the difference itself
+            within = samples * (1 + spread_at(self.mean, least)) / 2 if one else samples / 2
+            spreads = {"sd_between": 0.0 if one else between**0.5, "sd_within": within**0.5}
+            least = min_detectable_effect(n_problems, n_samples, **spreads, wider=wider)
+        return least
 
     def wider(self, n_problems: int, n_samples: int) -> float:
         """How many times as wide as the noise of its traces an interval of that size is, because resamples choose other
@@ -85,7 +72,7 @@ class VarianceSplit:
         for _ in range(24):
             drawn = rng.integers(whole.shape[1], size=(1, n_problems, 1))
             samples = rng.integers(whole.shape[2], size=(2, n_problems, n_samples))
-            if self.paired and n_samples <= whole.shape[2]:  # else both arms would be the same few traces
+            if " - " in self.what and n_samples <= whole.shape[2]:  # else both arms would be the same few traces
                 samples = rng.random((2, n_problems, whole.shape[2])).argsort(axis=-1)[..., :n_samples]
             study = whole[np.arange(2)[:, None, None], drawn, samples]
             draws = np.diff(resampled(study, budgets, index_of("crossfit"), 100, rng))[:, 0]
@@ -97,13 +84,16 @@ class VarianceSplit:
 
     def summary(self) -> str:
         """One sentence that says where the variance lies, and how sure that is."""
-        parts, levels = [], {"problems": (self.between, *self.ends[0]), "samples": (self.samples, *self.ends[1])}
-        for level, (value, low, high) in levels.items():
+        parts = []
+        for level, value, (low, high) in zip(
+            ("problems", "samples"), (self.between, self.samples), self.ends, strict=True
+        ):
             told = f"{value**0.5:.3f} [{low**0.5:.3f}, {high**0.5:.3f}]" if low > 0 else f"at most {high**0.5:.3f}"
             parts.append(f"between {level} {told if high == high else 'cannot be told'}")
         said = f"standard deviation {' and '.join(parts)}, of {self.estimand}"
-        said = said if self.between + self.samples else "nothing varies"
-        return "; ".join([f"{self.what}: {said}", *self.notes])
+        return "; ".join(
+            [f"{self.what}: {'nothing varies' if self.between + self.samples == 0 else said}", *self.notes]
+        )
 
 
 def spread_at(mean: float, shift: float) -> float:
@@ -166,6 +156,61 @@ def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfi
     return pd.DataFrame(index_of("raw").of((quality @ read).clip(0.0, 1.0), budgets), index=problems)
 
 
+def power_table(
+    cells: pd.DataFrame,
+    *,
+    effect: float,
+    n_problems: Sizes,
+    n_samples: Sizes,
+    treatment: str | None = None,
+    estimand: Estimand = "crossfit",
+    n_simulations: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How often studies of every size would find a true difference (`effect`, in the estimand), by simulation from a
+    pilot's cells of one run, model and task, in which the treatment is compared with `base`. Without a treatment both
+    arms are drawn from `base`, and problems do not vary in their true difference, the best case; samples of the better
+    one vary as its own mean quality has it.
+
+    Problems of the pilot are drawn with replacement (those all of whose samples can be read), and for each, samples of
+    its own for either arm; `effect` is added to the treatment's, and the paired t test (two-sided .05) is run on the
+    problems' mean differences. A trace counts as in `trace_scores` (not clipped to [0, 1] when shifted); samples vary
+    around their problem's mean with the variance of an unbiased estimate, and problems in their true difference with
+    what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
+
+    One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
+    nothing), standard_error (of `power`), effect, n_simulations.
+    """
+    arms = [trace_scores(cells, method, estimand).dropna() for method in ("base", treatment or "base")]
+    shared = arms[0].index.intersection(arms[1].index)
+    if len(shared) < 2 or min(arm.shape[1] for arm in arms) < 2:
+        raise DataError("a pilot needs at least two problems with two samples each that were graded at all budgets")
+    pools = [arm.loc[shared].to_numpy() for arm in arms]
+    means = [pool.mean(axis=1) for pool in pools]
+    residuals = [(p - m[:, None]) * np.sqrt(p.shape[1] / (p.shape[1] - 1)) for p, m in zip(pools, means, strict=True)]
+    if not treatment:
+        residuals[1] = residuals[1] * np.sqrt(spread_at(float(means[0].mean()), abs(effect)))
+    seen = means[1] - means[0]
+    split = variance_split(cells, "base", treatment, estimand=estimand)
+    true = split.between if treatment else 0.0
+    differences = (seen - seen.mean()) * np.sqrt(true / (seen.var(ddof=1) or np.inf))
+    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
+    power = []
+    for k, n in table.itertuples(index=False):
+        rng = np.random.default_rng(seed)
+        problems = rng.integers(len(shared), size=(n_simulations, n))
+        found = effect + differences[problems]
+        for sign, pool in zip((-1, 1), residuals, strict=True):
+            samples = rng.integers(pool.shape[1], size=(n_simulations, n, k))
+            found = found + sign * pool[problems[..., None], samples].mean(axis=-1)
+        error = split.wider(n, k) * found.std(axis=1, ddof=1) / np.sqrt(n)
+        t = np.divide(np.abs(found.mean(axis=1)), error, out=np.zeros(n_simulations), where=error > 1e-12)
+        power.append(float((t > distributions.t.isf(0.025, n - 1)).mean()))
+    table["power"] = power
+    error = np.sqrt(table.power * (1 - table.power) / n_simulations)
+    return table.assign(standard_error=error, effect=effect, n_simulations=n_simulations)
+
+
 def cost_of_a_sample(cells: pd.DataFrame, methods: Collection[str]) -> float:
     """Output tokens that one sample takes in all of these arms: its trace, and the answers asked of it (one that larger
     budgets carry on was asked for once). An arm that the pilot does not hold costs what the mean of the others does."""
@@ -177,22 +222,13 @@ def cost_of_a_sample(cells: pd.DataFrame, methods: Collection[str]) -> float:
 
 
 def design_table(
-    split: VarianceSplit,
-    *,
-    n_problems: Sizes,
-    n_samples: Sizes,
-    tokens_per_sample: float,
-    effect: float = 0.05,
-    price: Price | None = None,
+    split: VarianceSplit, *, n_problems: Sizes, n_samples: Sizes, tokens_per_sample: float, price: Price | None = None
 ) -> pd.DataFrame:
     """What each design could find and what it would take, going by the split of the pilot's difference (or of one arm)
-    and `cost_of_a_sample`: n_samples, n_problems, effect (a true difference, in the estimand), power (how often it is
-    found), detectable (smallest difference found with power .8), at_most (the same by the upper ends of the split),
-    tokens (output, all arms), dollars (of those; NaN without a price)."""
-    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"]).assign(effect=effect)
-    sizes = table[["n_problems", "n_samples"]].to_numpy()
-    table["power"] = [split.power(effect, n, k) for n, k in sizes]
-    table["detectable"] = [split.detectable(n, k) for n, k in sizes]
-    table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in sizes]
+    and `cost_of_a_sample`: n_problems, n_samples, detectable (smallest difference found with power .8), at_most
+    (the same by the upper ends of the split), tokens (output, all arms), dollars (of those; NaN without a price)."""
+    table = pd.DataFrame(product(n_samples, n_problems), columns=["n_samples", "n_problems"])
+    table["detectable"] = [split.detectable(n, k) for k, n in table.itertuples(index=False)]
+    table["at_most"] = [split.detectable(n, k, at_most=True) for n, k in table[["n_problems", "n_samples"]].to_numpy()]
     table["tokens"] = table.n_problems * table.n_samples * tokens_per_sample
     return table.assign(dollars=price.dollars(0, 0, table.tokens) if price else np.nan)  # type: ignore[arg-type]
