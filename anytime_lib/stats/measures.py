@@ -11,8 +11,9 @@ import pandas as pd
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, curve_of, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
+from anytime_lib.stats.estimate import widen_near_limits
 from anytime_lib.stats.family import noninferior
-from anytime_lib.stats.intervals import interval, widen_near_limits
+from anytime_lib.stats.intervals import interval
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 _QUALITY = CurveStatistic(lambda curve, _: curve[..., -1], "raw", "quality")
