@@ -115,5 +115,5 @@ def test_testing_many_budgets_costs_nothing() -> None:
     wrong, cells = 0, flat([0.1] * 7 + [0.0], n=60, k=2)
     for rng in np.random.default_rng(0).spawn(120):
         drawn = cells.assign(score=(rng.random(len(cells)) < np.where(cells.budget < 128, 0.7, 0.8)).astype(float))
-        wrong += int(least_sufficient_budget(drawn, margin=0.1).budget.item() < 128)
+        wrong += int(least_sufficient_budget(drawn, margin=0.1, n_resamples=200).budget.item() < 128)
     assert wrong <= 120 * 0.05 + 3 * np.sqrt(120 * 0.05 * 0.95)
