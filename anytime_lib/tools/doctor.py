@@ -4,7 +4,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Callable, Iterator
-from importlib.metadata import distributions, requires, version
+from importlib.metadata import distributions, requires
 
 import httpx
 import huggingface_hub
@@ -57,10 +57,10 @@ def _looked(what: str, look: Callable[[], str]) -> Finding:
 def _packages() -> str:
     wanted = [one for one in map(Requirement, requires("anytime-lib") or []) if not one.marker]
     for one in wanted:
-        there = [version(one.name)] if any(distributions(name=one.name)) else []
-        if not any(one.specifier.contains(found, prereleases=True) for found in there):
-            found = there[0] if there else "missing"
-            raise DataError(f"{one.name} is {found}: pip install '{one}', in the environment that runs this")
+        found = next((package.version for package in distributions(name=one.name)), None)
+        if found is None or not one.specifier.contains(found, prereleases=True):
+            mend = f"pip install '{one}', in the environment that runs this"
+            raise DataError(f"{one.name} is {found or 'missing'}: {mend}")
     return f"all {len(wanted)}"
 
 
