@@ -50,5 +50,5 @@ def _told(trip: Trip, plan: Sequence[Stay], kind: str, of: str) -> tuple[str, st
     spent = " and ".join(f"days {stay.first} to {stay.last}" for stay in plan if stay.city == city) or "not visited"
     if window:
         return f"in {city} on days {window.first} to {window.last}, for an event", spent
-    asked = {"stay": f"{trip.stays.get(city)} days in {city}", "once": f"one stay in {city}"}
-    return asked.get(kind, f"no stay in {city}, for which nobody asked"), spent
+    wishes = {"stay": f"{trip.stays.get(city)} days in {city}", "once": f"one stay in {city}"}
+    return wishes.get(kind, f"no stay in {city}, for which nobody asked"), spent
