@@ -86,7 +86,9 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
     first_token = 0.2 if kind.startswith("stall") else 20
-    timeouts = Timeouts(whole=20, first_token=first_token, retries=2, limited=0.3, backoff=0.001, longest=0.01)
+    connect = 0.5 if kind == "stall_before" or (kind == "stall_inside" and settings is SHORT) else 20
+    wait = {"connect": connect, "first_token": first_token, "limited": 0.3, "backoff": 0.001, "longest": 0.01}
+    timeouts = Timeouts(whole=60, retries=2, **wait)
     tries: list[RetryableError] = []
 
     async def each_try(once: Any) -> Reply:
