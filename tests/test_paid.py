@@ -5,7 +5,6 @@ import itertools
 import json
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -48,7 +47,7 @@ def test_failing_tries_that_are_billed_cannot_break_the_cap(
     with closing(MisbehavingServer()) as server:
         server.fault = lambda body: (kind * (body["max_tokens"] == 110), dice)  # type: ignore[method-assign]
         settings = config(base_url=server.base_url, budgets=[20, 110], spend_cap_tokens=(cap := 2_000), concurrency=2,
-                          timeout=0.2)  # fmt: skip
+                          timeout=0.2 if kind == "stall_before" else 60)  # fmt: skip
         for _ in range(2):  # what the first run was billed binds the second
             with pytest.raises(SpendCapReached, match="raise the cap"):
                 run_sweep(settings, progress=False)
@@ -72,9 +71,9 @@ def test_failing_tries_that_are_billed_cannot_break_the_cap(
 def test_what_is_given_up_may_have_been_billed(
     server: FakeServer, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle = LiveBackend.settle
+    settle, over = LiveBackend.settle, threading.Event()
     monkeypatch.setattr(LiveBackend, "settle", lambda backend, seconds: settle(backend, 0.1))
-    server.script = lambda body, n: time.sleep(1.5 * (n > 0)) or say_something(body, n)
+    server.script = lambda body, n: (n == 0 or over.wait(600)) and say_something(body, n)
 
     async def stopped() -> None:
         run = asyncio.create_task(run_sweep_async(config(concurrency=4), progress=False))
@@ -85,6 +84,7 @@ def test_what_is_given_up_may_have_been_billed(
             await run
 
     asyncio.run(stopped())
+    over.set()
     with Store(config().folder / "store.sqlite", read_only=True) as store:
         lost = store.attempts().query("status == 'unconfirmed'")
     assert lost.completion_tokens.tolist() == [500] * 4
@@ -144,15 +144,17 @@ def numbers(rng: Any) -> dict[str, Any]:
 
 
 def test_a_grader_that_raises_loses_nothing_in_flight(
-    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture
+    server: FakeServer, config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers = itertools.count()
+    answers, settling, settle = itertools.count(), threading.Event(), LiveBackend.settle
 
     def slow(body: dict[str, Any], n: int) -> Any:
-        if not body.get("logprobs"):
-            time.sleep(1.0 if next(answers) else 0.3)
+        """All answers but the first come once the run waits for what is with the server."""
+        if not body.get("logprobs") and next(answers):
+            settling.wait(600)
         return say_something(body, n)
 
+    monkeypatch.setattr(LiveBackend, "settle", lambda *about: settling.set() or settle(*about))
     server.script = slow
     settings = config(tasks=[OwnClass(broken)], n_problems=4, budgets=[3, 6], concurrency=6)
     with pytest.raises(DataError, match=r"of plain failed on guarded-\w+") as error:

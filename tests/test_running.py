@@ -98,7 +98,7 @@ def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Con
 
     def script(body: dict[str, Any], n: int) -> Any:
         if 0 < n <= 14:
-            together.wait(timeout=30)
+            together.wait(timeout=600)
         return say_something(body, n)
 
     server.script = script
@@ -187,11 +187,11 @@ def hanging(server: FakeServer, over: threading.Event) -> Callable[[], None]:
 
     def script(body: dict[str, Any], n: int) -> str:
         if n > 6:
-            over.wait(100)
+            over.wait(600)
         return say_something(body, n)
 
     def four_are_waited_for() -> None:
-        until = time.monotonic() + 100
+        until = time.monotonic() + 600
         while len(server.requests) < 6 + 4 and time.monotonic() < until:
             time.sleep(0.02)
 
@@ -213,7 +213,7 @@ def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
     child.send_signal(sent[0])
     assert child.stderr and any("stopping; 4 requests are with the server" in line for line in child.stderr)
     over.set() if len(sent) == 1 else child.send_signal(sent[1])
-    _, told = child.communicate(timeout=60)
+    _, told = child.communicate(timeout=600)
     assert child.returncode == 130
     assert "what was stored is kept" in told and "Traceback" not in told
     assert ("4 of them were given up" in told) == (len(sent) == 2)
@@ -228,17 +228,17 @@ def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
 def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Callable[[], None]) -> None:
     settings = json.dumps(config(concurrency=4).model_dump(exclude_none=True))
     code = f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({settings!r})))"
-    manager, client = start_new_kernel(kernel_name="python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    manager, client = start_new_kernel(600, "python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     try:
         client.execute(code, stop_on_error=False)
         hanging()
         manager.interrupt_kernel()
-        while (message := client.get_shell_msg(timeout=60))["msg_type"] != "execute_reply":
+        while (message := client.get_shell_msg(timeout=600))["msg_type"] != "execute_reply":
             pass  # a slow kernel answers late what it was asked before
         reply = message["content"]
         assert reply["ename"] == "KeyboardInterrupt" and "it goes on from there" in reply["evalue"]
         client.execute("print(1)")  # the kernel is well
-        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+        assert client.get_shell_msg(timeout=600)["content"]["status"] == "ok"
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -284,7 +284,7 @@ def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.Ca
 def test_a_run_of_which_nothing_has_changed_stands_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And is executed again once its settings, a notebook, the labels, the stored cells or the first page are others."""
+    """And is executed again once its settings, a notebook, the labels, stored cells or the first page are others."""
     executed, folder = list[str](), tmp_path / "run"
     monkeypatch.setattr(report, "_execute", lambda notebook, *_: executed.append(notebook.name))
     monkeypatch.setattr(report, "_write_page", lambda notebook: None)
