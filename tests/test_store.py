@@ -145,7 +145,7 @@ def held(path: Path, there: Any, go_on: Any) -> None:
 
 def test_a_second_writer_is_refused_by_name_until_the_first_is_gone(path: Path) -> None:
     there, go_on = FORK.Event(), FORK.Event()
-    other = FORK.Process(target=held, args=(path, there, go_on))
+    other = FORK.Process(target=held, args=(path, there, go_on), daemon=True)
     other.start()
     assert there.wait(600)
     with refused(DataError, f"^process {other.pid} on .* open for writing"):
