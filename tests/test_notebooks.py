@@ -222,13 +222,13 @@ def test_each_notebook_runs_alone(
 def test_a_run_with_failed_requests_is_shown_to_its_end_and_quotes_nothing_private(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every answer at the smallest budget fails, and a seventh of all else, and the server quotes what it was asked.
+    """Every answer at the smallest budget fails, and a ninth of all else, and the server quotes what it was asked.
     The canary, which is in questions, options, explanations and replies, stays in the run's store."""
 
     def quoting(body: dict[str, Any], n: int) -> Any:
         asked, said = body["messages"][0]["content"], say_something(body, n)
         short = len(body["messages"]) > 1 and not body.get("seed") and len(body["messages"][-2]["content"]) < 30
-        if short or sha256(json.dumps(body, sort_keys=True).encode()).digest()[0] % 7 == 3:
+        if short or sha256(json.dumps(body, sort_keys=True).encode()).digest()[0] % 9 == 3:
             return 400, {"error": {"message": f"cannot take {asked}"}}
         quoted = f"{CANARY}: {asked[:60]} {said}" if body.get("logprobs") else f"{said}, {CANARY}"
         return said if judges(body) else quoted
@@ -236,7 +236,7 @@ def test_a_run_with_failed_requests_is_shown_to_its_end_and_quotes_nothing_priva
     questions = official(tmp_path / "gpqa_diamond.csv", (*OFFICIAL, "Explanation"), 24, words=CANARY)
     settings = SMALL | {"run": "private", "outputs": str(tmp_path), "tasks": ["gpqa"], "source": str(questions),
                         "methods": ["base", "budget_prompt", "pdp"], "budgets": [4, 32, 64], "held_out": None,
-                        "pool_budget": 32}  # fmt: skip
+                        "pool": {"problems": 3, "samples": 3, "budget": 32}}  # fmt: skip
     with closing(FakeServer(quoting)) as server, caplog.at_level(logging.INFO):
         settings["base_url"] = server.base_url
         done = anytime_run(tmp_path, settings, *(STEMS[i] for i in (0, 2, 6, 7)))  # those that show what was said
