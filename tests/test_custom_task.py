@@ -17,11 +17,11 @@ from anytime_lib import RunConfig, Store, load_task, make_task, register_task, r
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.readings import read_finished
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import finished_cells, import_traces, read_rows
+from anytime_lib.tools.transcripts import stored_trace
 from anytime_lib.types import Grade, Problem, digest
 
 
@@ -350,7 +350,7 @@ def test_a_list_of_whole_replies(config: Config, tmp_path: Path, caplog: pytest.
     run = config(tasks=[make_task("cities", CITIES, right)], source=str(records(tmp_path / "cities.jsonl", CITIES)))
     (path := tmp_path / "t.json").write_text(json.dumps([{"id": "n", "text": "?", "response": "3 + 4\nis 7"}]), "utf-8")
     assert import_traces(path, run, "cities").score.tolist() == [1]
-    assert "t.json: no reply has reasoning apart from its answer" in caplog.text
+    assert "t.json: no reply has its answer apart" in caplog.text
     assert read_rows(path)[0].reasoning == "3 + 4\nis 7"
 
 
