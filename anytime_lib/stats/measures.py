@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
-from anytime_lib.stats.bootstrap import CurveStatistic, curve_of, resampled
+from anytime_lib.stats.bootstrap import CurveStatistic, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.estimate import widen_near_limits
+from anytime_lib.stats.estimate import curve_of, widen_near_limits
 from anytime_lib.stats.family import noninferior
 from anytime_lib.stats.intervals import interval
 
