@@ -7,6 +7,7 @@ from anytime_lib.plots.studies import (
     plot_detectable,
     plot_power,
     plot_rates,
+    plot_stopping,
     plot_variants,
     plot_verdicts,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "plot_differences",
     "plot_power",
     "plot_rates",
+    "plot_stopping",
     "plot_trace",
     "plot_variants",
     "plot_verdicts",

@@ -7,13 +7,11 @@ import pandas as pd
 
 from anytime_lib.index import ARM, Floats, mean_curve, quality_array
 from anytime_lib.readings.words import count, few, listed, size
-from anytime_lib.stats.bootstrap import CurveStatistic, curve_of, resampled
+from anytime_lib.stats.bootstrap import curve_of, quality_at, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.estimate import band
 from anytime_lib.stats.family import Family, Member
 from anytime_lib.stats.intervals import spoken
-
-_LEVEL = CurveStatistic(lambda curve, _: curve[..., -1], "raw", "quality")
 
 
 def read_curves(
@@ -72,7 +70,7 @@ def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compar
         return Comparison(reason="a budget was not run")
     if np.isnan(ends).any(axis=0).all():
         return Comparison(reason="no trace is graded at both")
-    return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], _LEVEL, **settings)  # two flat curves
+    return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], quality_at(), **settings)  # two flat curves
 
 
 def _half(arm: pd.DataFrame, **settings: Any) -> str:

@@ -64,6 +64,11 @@ def curve_of(order: Order) -> CurveStatistic:
     return CurveStatistic(lambda curve, _: curve, order)
 
 
+def quality_at(place: int = -1) -> CurveStatistic:
+    """Quality at one budget, by its place; the last by default."""
+    return CurveStatistic(lambda curve, _: curve[..., place], "raw", "quality")
+
+
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each problem is drawn in each resample: (R, P)."""
     if n_resamples < 1:

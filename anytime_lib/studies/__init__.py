@@ -9,6 +9,7 @@ _HOMES = {
     "studies.grader_audit": "cohen_kappa echoes extraction_matrix label_sheet labelled recorded_trip_grades regraded "
     "trip_variant_grades",
     "studies.pilot": "Pilot pilot_of",
+    "studies.stopping": "Checkpoint Rule agreeing content of_one_mind rules_of stopping_table watch",
     "sweep.grading": "regrade stored_answers",
     "tasks.math_verify": "disagreements second_opinions",
 }
