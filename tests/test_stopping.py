@@ -182,6 +182,7 @@ def test_what_cannot_be_watched_is_said_in_a_sentence(run: Run, tmp_path: Any) -
     with Store(tmp_path / "other.sqlite") as other:
         wrong: list[tuple[str, tuple[Any, ...]]] = [
             ("filter the cells first", (cells[cells.task == "aime"], store)),
+            ("filter the cells first", (one[:0], store)),
             (
                 "budget_prompt on aime cannot be watched: a sample has several traces",
                 (arm(cells, "aime", "budget_prompt"), store),

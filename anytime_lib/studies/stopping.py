@@ -17,7 +17,7 @@ from anytime_lib.methods.judge import verified
 from anytime_lib.methods.self_consistency import elected, reader_of
 from anytime_lib.registry import load_task
 from anytime_lib.stats.bootstrap import quality_at
-from anytime_lib.stats.compare import compare_arrays
+from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.family import Family, Member, conclude
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
@@ -78,7 +78,6 @@ def rules_of(task: Task) -> list[Rule]:
     return [*found, checked] if getattr(task, "verify", None) else found
 
 
-SUMMED = ["tokens_used", "answer_tokens", "new"]
 MEASURED = ["quality", "tokens", "futile", "overthought", "lost"]
 
 
@@ -150,9 +149,9 @@ def watch(cells: pd.DataFrame, store: Store, *, votes: bool = False) -> Watched:
         checkpoints.append(Checkpoint(budget, answers[first], texts[first], share, ended))
         best.append(group.index[first])
     n_missing = len(cells.drop_duplicates(trace)) - len(rows) // n_budgets
-    rows = rows.loc[best].assign(**{name: groups[name].sum().to_numpy() for name in SUMMED})
+    sums = {name: groups[name].sum().to_numpy() for name in ("tokens_used", "answer_tokens", "new")}
     seen = [checkpoints[start : start + n_budgets] for start in range(0, len(checkpoints), n_budgets)]
-    return Watched(seen, rows, problems, n_missing)
+    return Watched(seen, rows.loc[best].assign(**sums), problems, n_missing)
 
 
 def crossfitted(by_setting: Mapping[Any, Floats], full: Floats, margin: float) -> tuple[Any, Floats, Floats]:
@@ -195,12 +194,13 @@ def stopping_table(
     mixed so that they cost as much, its interval, and (adjusted) whether it is more (1), less (-1), or undecided (0).
     """
     settings = {"n_resamples": 2_000, "seed": 0, "confidence_level": 0.95} | settings
-    task, arm, n_samples = load_task(cells.task.iloc[0]), [*map(str, cells[ARM[:3]].iloc[0])], cells["sample"].nunique()
-    own, rows, at_full, at_cost = rules_of(task) if rules is None else rules, list[dict[str, Any]](), {}, {}
+    traces, n_samples = watch(cells, store), cells["sample"].nunique()
+    own = rules_of(load_task(cells.task.iloc[0])) if rules is None else rules
+    rows, at_full, at_cost = list[dict[str, Any]](), dict[Member, Comparison](), dict[Member, Comparison]()
     if len({rule.name for rule in own}) < len(own):
         raise DataError("two rules have the same name, by which they could not be told apart")
     for votes in [False, True][: 1 + (n_samples > 1 and any(rule.votes for rule in own))]:
-        watched, of = watch(cells, store, votes=votes), "votes" if votes else "traces"
+        watched, of = (watch(cells, store, votes=True), "votes") if votes else (traces, "traces")
         curve = {now.budget: watched.spent(t, looked=False) for t, now in enumerate(watched.seen[0])}
         every, tried = [*curve.values()], {"one budget for all": curve}
         if len(every[0]) < 2:
@@ -224,11 +224,11 @@ def stopping_table(
             for family, other in ((at_full, every[-1]), (at_cost, mixed)) if what == "rule" else ():
                 ends = np.repeat(np.stack([other, held])[..., None, :1], 2, axis=-1)  # two flat curves
                 comparison = compare_arrays(ends, [0, 1], quality_at(), **names, **settings)
-                family[Member._make([*arm, *names.values()])] = replace(comparison, n_samples=n_samples)
+                member = Member._make([*map(str, cells[ARM[:3]].iloc[0]), *names.values()])
+                family[member] = replace(comparison, n_samples=n_samples)
     table, alpha = pd.DataFrame(rows), round(1 - settings["confidence_level"], 12)
     judged, told = table.what == "rule", conclude(Family(at_full, alpha), margin)
     table.loc[judged, ["verdict", "reading"]] = told[["verdict", "reading"]].to_numpy()
-    spans = [(c.statistic, *c.confidence_interval()) for c in at_cost.values()]
-    table.loc[judged, ["above", "low", "high"]] = spans
+    table.loc[judged, ["above", "low", "high"]] = [(c.statistic, *c.confidence_interval()) for c in at_cost.values()]
     table.loc[judged, "beats"] = Family(at_cost, alpha).directions
     return table
