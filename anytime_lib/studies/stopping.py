@@ -171,7 +171,7 @@ def crossfitted(by_setting: Mapping[Any, Floats], full: Floats, margin: float) -
     for here in (mask for half in halvings(len(full)) for mask in (half, ~half)):
         held[~here] += every[chosen(here)][~here]
         times[~here] += 1
-    return settings[place := chosen(slice(None))], held / times, every[place]
+    return settings[place := chosen(slice(None))], np.round(held / times, 12), every[place]
 
 
 def stopping_table(
@@ -216,7 +216,7 @@ def stopping_table(
             quality, tokens, futile, overthought, lost = held.mean(axis=0)
             row = {"of": of, "what": what, "rule": name, "setting": setting, "quality": quality, "tokens": tokens}
             row |= {"saved": 1 - tokens / costs[-1], "regret": best[:, 0].mean() - quality}
-            row |= {"difference": quality - every[-1][:, 0].mean(), "in_sample": (seems - every[-1])[:, 0].mean()}
+            row |= {"difference": (held - every[-1])[:, 0].mean(), "in_sample": (seems - every[-1])[:, 0].mean()}
             row |= {"lost": lost, "overthought": overthought, "futile": futile / tokens, "n_problems": len(held)}
             rows.append(row | {"n_samples": n_samples, "n_missing": watched.n_missing})
             mixed = np.tensordot([np.interp(tokens, costs, one) for one in np.eye(len(costs))], every, axes=1)
