@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
+from anytime_lib.index import ARM
 from anytime_lib.registry import load_task, task_names
 from anytime_lib.stats.bootstrap import quality_at
 from anytime_lib.stats.compare import Comparison
@@ -161,7 +162,7 @@ def by_budget(cells: pd.DataFrame, *, baseline: str = "base", margin: float = 0.
     """Every other method against a baseline at each budget by itself, before any maximum, all judged together (settings
     as of `stats.compare`). One row each: columns of `Family.to_frame`, budget, verdict (of `stats.conclude`)."""
     found, at = dict[Member, Comparison](), list[int]()
-    for _, part in cells.groupby("task", sort=False):
+    for _, part in cells.groupby(ARM[:3], sort=False):
         for place, budget in enumerate(sorted(part.budget.unique())):
             family = compare_family(part, baseline=baseline, estimand=quality_at(place), **settings)
             for member, comparison in family.comparisons.items():
