@@ -220,7 +220,7 @@ def stopping_table(
             row |= {"lost": lost, "overthought": overthought, "futile": futile / tokens, "n_problems": len(held)}
             rows.append(row | {"n_samples": n_samples, "n_missing": watched.n_missing})
             mixed = np.tensordot([np.interp(tokens, costs, one) for one in np.eye(len(costs))], every, axes=1)
-            names = {"baseline": f"the full budget of {of}", "treatment": name}
+            names: dict[str, Any] = {"baseline": f"the full budget of {of}", "treatment": name}
             for family, other in ((at_full, every[-1]), (at_cost, mixed)) if what == "rule" else ():
                 ends = np.repeat(np.stack([other, held])[..., None, :1], 2, axis=-1)  # two flat curves
                 comparison = compare_arrays(ends, [0, 1], quality_at(), **names, **settings)
