@@ -15,6 +15,8 @@ from typing import Any
 
 _HOMES = {
     "AnytimeError": "errors",
+    "Parameters": "tools.parameters",
+    "RunConfig": "config",
     "Store": "store",
     "audit_judge": "studies.judge_audit",
     "estimate_run": "tools.estimate",
@@ -24,7 +26,6 @@ _HOMES = {
     "run_synthesis": "sweep.synthesis",
     "settle": "studies.held_out",
     "transcripts": "tools.transcripts",
-    **dict.fromkeys(("Parameters", "RunConfig"), "config"),
     **dict.fromkeys(("accounts", "gains", "published"), "studies.equal_cost"),
     **dict.fromkeys(("anytime_curve", "anytime_index"), "index"),
     **dict.fromkeys(("analysed_cells", "every_rule"), "studies.exclusions"),

@@ -141,20 +141,10 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
     if order != "crossfit":
         return means
     halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
-    return average(_read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
+    return average(read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
 
 
-def reading(quality: Floats, order: Order) -> Floats:
-    """At which budgets the curve of one arm is read: (P, S, T) -> (T, T) shares of the budgets in each of its values.
-    (..., T) scores times these are what traces add to the arm's curve, the choice of budgets taken as it is."""
-    every = np.eye(quality.shape[-1])
-    if order == "raw":
-        return every
-    picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
-    return np.asarray(np.nanmean(_read_at_best(picks, every[None]), axis=0))
-
-
-def _read_at_best(pick: Floats, read: Floats) -> Floats:
+def read_at_best(pick: Floats, read: Floats) -> Floats:
     """For each prefix, the value of `read` where `pick` is largest; of ties the latest (the earliest reads too low)."""
     filled = np.where(np.isnan(pick), -np.inf, pick)
     best = np.maximum.accumulate(filled, axis=-1)

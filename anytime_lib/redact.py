@@ -33,9 +33,8 @@ class Redactor:
         known |= {json.dumps(value, ensure_ascii=ascii)[1:-1] for value in known for ascii in (True, False)}
         self._known = sorted(map(Key, known), key=len, reverse=True)
 
-    def __call__(self, text: str, sent: str = "") -> str:
-        """The text without keys, and without what it quotes of `sent`: a server's error may repeat a private prompt."""
-        text = _unquoted(text, " ".join(sent.split())) if sent else text
+    def __call__(self, text: str) -> str:
+        """The text without keys."""
         for key in self._known:
             text = text.replace(key, MARK)
         return _SHAPES.sub(MARK, text) if any(prefix in text for prefix in _PREFIXES) else text
@@ -48,17 +47,6 @@ _IN_PATH = re.compile(rf"(?<=[^/]/)(?:{_RUN}|[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}
 def public_address(url: str) -> str:
     """An address as it is stored and shown: parts of its path that may be a key give way to a mark."""
     return _IN_PATH.sub(MARK, Redactor()(url))
-
-
-def _unquoted(text: str, sent: str, least: int = 24) -> str:
-    """A text in which runs of at least so many characters that stand in `sent` give way to [...]."""
-    found, at = "", 0
-    while at < len(text):
-        length = least if at + least <= len(text) and text[at : at + least] in sent else 0
-        while length and at + length < len(text) and text[at : at + length + 1] in sent:
-            length += 1
-        found, at = found + ("[...]" if length else text[at]), at + (length or 1)
-    return found
 
 
 def withheld(what: str, text: str) -> str:

@@ -1,15 +1,14 @@
 """Which nouns does everything else speak in?
 
 `Problem` and `Grade` are what a task deals in, `Trace` is one sampled reasoning with its token boundaries, `Completion`
-whatever else the model said, `Preference` two attempts at a pool problem and the verdict on them. All are frozen.
+whatever else the model said. All are frozen.
 """
 
 import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -19,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import yaml
-from platformdirs import user_cache_dir
 
 from anytime_lib.errors import DataError
 from anytime_lib.redact import withheld
@@ -129,48 +127,6 @@ class Completion:
     trace_key: str | None = None
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """The `sample`-th attempt at a pool problem: its reasoning, cut at `budget` tokens, and the answer forced there;
-    `tokens` are those of both, `reasoning_tokens` of the one, `grade` is by the pool's gold."""
-
-    reasoning: str = field(repr=False)
-    answer: str = field(repr=False)
-    trace_key: str
-    answer_key: str
-    sample: int = 0
-    tokens: int = 0
-    grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
-    budget: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def text(self) -> str:
-        return f"{self.reasoning}\n{self.answer}".strip()
-
-
-@dataclass(frozen=True)
-class Preference:
-    """Two attempts at one pool problem and the verdict on them, `by` the judge or another (see `methods.judge`).
-
-    The judge's `margin` is in nats (of its verdict, or between strengths), another's is a difference of scores;
-    `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
-    """
-
-    problem: Problem
-    winner: Attempt
-    loser: Attempt
-    margin: float
-    verdict_keys: tuple[str, ...] = ()
-    by: str = "judge"
-    log_odds: tuple[float | None, float | None] = (None, None)
-
-    @property
-    def budget(self) -> int:
-        """The checkpoint at which both attempts were cut."""
-        return self.winner.budget
-
-
 def digest(value: object) -> str:
     """SHA-256 (hex) of a value's one JSON text: sorted keys, no spaces, Unicode kept."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -203,26 +159,9 @@ def assert_disjoint(
         raise DataError(f"leak: {len(found)} {leak} (by id or by text: {', '.join(found[:3])})")
 
 
-def cache_folder() -> Path:
-    """The folder for what is downloaded: ANYTIME_CACHE, or the user's own cache folder."""
-    return Path(os.environ.get("ANYTIME_CACHE") or user_cache_dir("anytime"))
-
-
 def packaged(name: str) -> Any:
     """What a YAML file among the package's own data holds."""
     return yaml.safe_load((files("anytime_lib") / "data" / name).read_text("utf-8"))
-
-
-@contextmanager
-def replace_file(path: Path) -> Iterator[Path]:
-    """A path to write to, that takes the place of `path` once it is whole; its folder is made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def lock(path: Path) -> IO[str]:

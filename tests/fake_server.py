@@ -8,7 +8,7 @@ from typing import Any
 
 from http_server import ChatServer, Request, frame, limit_of, probabilities, tokens_of, usage_of
 
-from anytime_lib.models.model import QUESTION
+from anytime_lib.models.served import QUESTION
 
 Script = Callable[[dict[str, Any], int], Any]
 """(request body, number of the request) -> text to say, (HTTP status, body[, headers]) to fail with, or the chunks of a

@@ -27,7 +27,8 @@ from anytime_lib import RunConfig
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import EmbeddedServer, running_server
-from anytime_lib.models.model import OPENAI_URL, load_model
+from anytime_lib.models.model import load_model
+from anytime_lib.models.served import OPENAI_URL
 from anytime_lib.sweep.costs import load_prices
 
 CONTENT = b"GGUF" + bytes(range(1, 250)) * 400

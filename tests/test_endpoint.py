@@ -26,10 +26,12 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import IDLE, Endpoint
-from anytime_lib.models.failures import RetryableError, ServerError, failure, retry_after
+from anytime_lib.models.failures import ServerError, failure, retry_after
 from anytime_lib.models.limiter import Limiter, Timeouts
-from anytime_lib.models.model import probe
-from anytime_lib.models.reply import Reply, ReplyParser, chunks_of
+from anytime_lib.models.reply import Reply, RetryableError
+from anytime_lib.models.reply_parser import ReplyParser, chunks_of
+from anytime_lib.models.served import probe
+from anytime_lib.models.tokenizers import TextTokenizer
 from anytime_lib.sweep.client import stored_trace, trace_of
 
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
@@ -63,7 +65,7 @@ def on(server: Any, work: Callable[[Endpoint], Any], model: str = "", **more: An
 
 async def probed(endpoint: Endpoint) -> dict[str, Any]:
     await endpoint.check()
-    return await probe(endpoint, endpoint.chat)
+    return await probe(TextTokenizer(endpoint, None), endpoint.chat)
 
 
 # What the probe finds at each provider.

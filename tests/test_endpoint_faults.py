@@ -20,10 +20,9 @@ from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer, answer, cano
 from anytime_lib import run_sweep
 from anytime_lib.errors import EndpointError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.limiter import Limiter, Timeouts, retry
-from anytime_lib.models.model import Model
-from anytime_lib.models.reply import Reply
+from anytime_lib.models.reply import Reply, RetryableError
+from anytime_lib.models.served import ServedModel
 
 QUICK = Timeouts(connect=0.5, first_token=0.5, whole=20, retries=6, backoff=0.01, longest=0.05)
 PATIENT = replace(QUICK, connect=20, first_token=20)  # where nothing stalls: the machine may be slow
@@ -148,7 +147,7 @@ def test_a_day_s_wait_for_one_request_does_not_hold_the_others_for_a_day(
 def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     server: MisbehavingServer, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Model, "timeouts", QUICK)
+    monkeypatch.setattr(ServedModel, "timeouts", QUICK)
     run = config(n_problems=5, n_samples=4, budgets=[20, 50, 80], concurrency=8, timeout=0.5)
     well = run_sweep(run, progress=False)
     server.rate, server.seed = 0.3, 2

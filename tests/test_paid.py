@@ -19,7 +19,7 @@ from misbehaving_server import MisbehavingServer
 from anytime_lib import RunConfig, Store, make_task, run_sweep, run_sweep_async
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.models.limiter import Timeouts
-from anytime_lib.models.model import Model, api_key
+from anytime_lib.models.served import ServedModel, api_key
 from anytime_lib.redact import MARK, Key, Redactor, public_address, withheld
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.ledger import ledger_summary, ledger_table
@@ -30,7 +30,7 @@ from anytime_lib.types import Grade, Problem, shown
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Model, "timeouts", Timeouts(backoff=0.001, longest=0.01))
+    monkeypatch.setattr(ServedModel, "timeouts", Timeouts(backoff=0.001, longest=0.01))
 
 
 # Tries that fail and are billed.

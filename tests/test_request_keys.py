@@ -19,10 +19,10 @@ import pytest
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.methods.base import Sample
-from anytime_lib.methods.judge import judged
+from anytime_lib.methods.judge import Attempt, judged
 from anytime_lib.studies.equal_cost import accounts
 from anytime_lib.sweep.client import CachedClient, Request, recorded_key, tokens_request
-from anytime_lib.types import Attempt, Problem, Trace, digest
+from anytime_lib.types import Problem, Trace, digest
 
 DATA = Path(__file__).parent / "data"
 

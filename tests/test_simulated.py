@@ -16,7 +16,7 @@ from anytime_lib.errors import ConfigError, DataError, RequestFailed
 from anytime_lib.index import quality_array
 from anytime_lib.methods.base import Context, Prompted
 from anytime_lib.models.model import load_model
-from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, Respondent
+from anytime_lib.models.simulated import FOUND, LOST, UNREAD, Known, SimulatedModel
 from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
 from anytime_lib.readings import caveat, read_measured
@@ -165,7 +165,7 @@ def test_what_it_says_is_read_as_meant(name: str) -> None:
 def test_what_else_it_may_be_asked(config: Config) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
-    respondent, task = Respondent(run.options["simulated"]), load_task("aime")
+    respondent, task = SimulatedModel(run), load_task("aime")
     problem, *others = split_problems(task, run.task("aime"), run.seed).test
     respondent.tell_problems(task, [problem, *others])
     question, asked = task.question(problem), task.answer_prompt(problem)

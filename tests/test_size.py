@@ -16,13 +16,13 @@ SPINE = {
     "": ["types", "errors", "redact", "registry", "config", "store", "prompts", "index"],
     "tasks": ["base", "sources", "custom", "said"],
     "methods": ["base", "simple"],
-    "models": ["model", "endpoint", "reply", "failures", "limiter", "tokens"],
+    "models": ["model", "reply", "tokens"],
     "sweep": ["plan", "client", "live", "costs", "grading", "arms", "run"],
     "stats": ["bootstrap", "intervals", "compare"],
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 13_387, "spine": 4_936, "spine modules": 31, "tests": 11_175, "fmt": 3, "top level": 9}
+LIMITS = {"library": 13_440, "spine": 3_878, "spine modules": 28, "tests": 11_184, "fmt": 3, "top level": 10}
 """As things stand: they may only fall, or rise by what a new capability is given. (Goals of the redesign: 10,500 lines,
 3,800 of them in 28 modules of the spine, and 9,500 of tests.) What the formatter leaves alone are tables of data, all
 three. A module has 300 lines at most."""

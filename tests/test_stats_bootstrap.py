@@ -16,8 +16,8 @@ from anytime_lib.index import ORDERS, Order
 from anytime_lib.stats import band, equivalent, estimate
 from anytime_lib.stats.bootstrap import draw_weights, exchange_signs, index_of, jackknifed, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
-from anytime_lib.stats.estimate import index_variants, problem_values
-from anytime_lib.stats.intervals import interval, one_sided_pvalue, widen_near_limits
+from anytime_lib.stats.estimate import index_variants, problem_values, widen_near_limits
+from anytime_lib.stats.intervals import interval, one_sided_pvalue
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 BUDGETS = [1, 2, 4, 8]

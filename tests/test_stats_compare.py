@@ -18,8 +18,8 @@ from anytime_lib.errors import DataError
 from anytime_lib.stats import Comparison, bounds, compare, compare_family, conclude, equivalent, noninferior
 from anytime_lib.stats.bootstrap import CurveStatistic, exchange_signs, index_of, sign_flip_pvalue
 from anytime_lib.stats.compare import compare_arrays
-from anytime_lib.stats.family import Family, Member, holm
-from anytime_lib.stats.intervals import Interval, bound_pvalue, one_sided_pvalue, upper_bound
+from anytime_lib.stats.family import Family, Member, bound_pvalue, holm
+from anytime_lib.stats.intervals import Interval, one_sided_pvalue, upper_bound
 
 BUDGETS = [1, 2, 4]
 

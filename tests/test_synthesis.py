@@ -21,7 +21,16 @@ from hypothesis import strategies as st
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep, run_synthesis
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.methods.base import Context
-from anytime_lib.methods.judge import PREFERENCE_SOURCES, Judgement, agreed, log_odds, scored, verified
+from anytime_lib.methods.judge import (
+    PREFERENCE_SOURCES,
+    Attempt,
+    Judgement,
+    Preference,
+    agreed,
+    log_odds,
+    scored,
+    verified,
+)
 from anytime_lib.methods.leap import Principles
 from anytime_lib.methods.pdp import choose, shuffled
 from anytime_lib.methods.preference_file import save
@@ -30,7 +39,7 @@ from anytime_lib.readings import read_pairs
 from anytime_lib.registry import load_method
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.custom import CustomTask
-from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint
+from anytime_lib.types import Problem, assert_disjoint
 
 
 def sums(name: str = "sums", private: bool = False, **options: Any) -> CustomTask:

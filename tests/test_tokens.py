@@ -13,8 +13,9 @@ from anytime_lib.errors import DataError
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.reply import Reply
-from anytime_lib.models.tokenizers import file_pieces, from_file, vocabulary_pieces
-from anytime_lib.models.tokens import cut, ends_of, proportional_ends, scaled_ends
+from anytime_lib.models.token_ends import ends_of
+from anytime_lib.models.tokenizers import TextTokenizer, file_pieces, from_file, vocabulary_pieces
+from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 
 LOST = "\ufffd".encode()
 texts = st.text(alphabet=st.characters(codec="utf-8"), min_size=1)
@@ -142,7 +143,7 @@ def test_tokens_that_share_a_character_are_counted(embedded: EmbeddedServer) -> 
         endpoint = Endpoint(embedded.base_url, embedded.alias, "none")
         asked = [{"role": "user", "content": "Write ten emoji one after the other: 😀 🐈 "}]
         reply = await endpoint.chat(asked, max_tokens=40, temperature=0.0, tokens=True)
-        pieces, _ = await endpoint.tokenize(reply.text)
+        pieces, _ = await TextTokenizer(endpoint, None).pieces(reply.text)
         await endpoint.close()
         return reply, pieces
 

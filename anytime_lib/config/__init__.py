@@ -6,9 +6,8 @@ of a group can also be given by its flat name (`concurrency=8`, `pool_budget=64`
 """
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from inspect import Parameter, Signature, getdoc
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +96,7 @@ _PER_TASK: dict[str, tuple[str, ...]] = {
     "principle_tokens": ("options", "leap", "principle_tokens"),
 }
 """Flat names of what a task may have for itself -> where it stands. Their value may be a mapping from task to value."""
-_DEFAULTS = {name: field.default for name, field in RunConfig.model_fields.items()}
-_GROUPS = {name: type(default) for name, default in _DEFAULTS.items() if isinstance(default, Group)}
+_GROUPS = {name: type(of.default) for name, of in RunConfig.model_fields.items() if isinstance(of.default, Group)}
 _FLAT: dict[str, tuple[str, ...]] = {
     **_PER_TASK,
     **{name: (group, name) for group, fields in _GROUPS.items() if group != "pool" for name in fields.model_fields},
@@ -205,31 +203,5 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 _ODD_NUMBER = re.compile(r"[-+]?(0[box]?[\da-fA-F_]+|\d+(:\d+)+)|[\d_]{100,}")
-_PLAIN = str | int | float | list | tuple | dict | PathLike | Group | None  # a table or function is no setting
-
-
 RunConfig.__doc__ = f"{getdoc(RunConfig)}\n\nEvery setting, with its default and what it is:\n\n{explained(RunConfig)}"
 RunConfig.__signature__ = Signature([Parameter("settings", Parameter.VAR_KEYWORD)])
-
-
-class Parameters:
-    """The parameters of a notebook: the names that its parameter cells set.
-
-    Made in the first cell, `parameters = Parameters(globals())`, and read after the cell tagged `parameters` and the
-    one that papermill injects, `config = parameters.config()`. A name set in between that is no parameter is misspelt,
-    of which papermill only warns: here it is an error.
-    """
-
-    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
-        self._namespace, self._before, self._checked = namespace, set(namespace), False
-
-    def config(self, **overrides: Any) -> RunConfig:
-        """The config those parameters make; running the cell again later reads the same names anew."""
-        plain = {name: value for name, value in self._namespace.items() if isinstance(value, _PLAIN)}
-        known = parameter_names()
-        for name in set() if self._checked else plain.keys() - known - self._before:
-            if not name.startswith("_"):
-                del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
-                raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
-        self._checked = True
-        return RunConfig(**({name: plain[name] for name in plain.keys() & known} | overrides))

@@ -1,10 +1,10 @@
 """Which settings are there? They stand in groups; each group is a small class whose fields say what they mean."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from html import escape
 from os.path import expanduser
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, HttpUrl, ValidationError
@@ -59,16 +59,6 @@ Pair = Annotated[list[MethodName], Field(min_length=2, max_length=2)]
 """A baseline and a treatment."""
 
 
-class Setting(NamedTuple):
-    """A setting or a whole group, by the names that lead to it; the default is None, too, where it must be given."""
-
-    path: tuple[str, ...]
-    value: Any
-    default: Any
-    says: str
-    is_group: bool = False
-
-
 class Group(BaseModel):
     """Settings that belong together. It shows those that differ from their defaults."""
 
@@ -81,10 +71,8 @@ class Group(BaseModel):
     __str__ = __repr__
 
     def _repr_html_(self) -> str:
-        rows = [setting for setting in listed(type(self), self.model_dump()) if not setting.is_group]
-        changed, rest = ([of for of in rows if (of.value != of.default) == differs] for differs in (True, False))
-        folded = f"<details><summary>{len(rest)} settings as they are by default</summary>{_html(rest)}</details>"
-        return (_html(changed) if changed else "") + folded
+        changed, every = (escape(explained(type(self), self.model_dump(), only)) for only in (True, False))
+        return f"<pre>{changed}</pre><details><summary>every setting</summary><pre>{every}</pre></details>"
 
     def to_yaml(self) -> str:
         """Every setting as a params file has it, with what it is and, where the value is another, its default."""
@@ -94,44 +82,31 @@ class Group(BaseModel):
 FIRST = ("run", "model", "tasks", "n_samples")  # are listed before the others
 
 
-def listed(of: type[Group], values: Mapping[str, Any] | None, within: tuple[str, ...] = ()) -> Iterator[Setting]:
-    """Every setting of a group, with those of groups within; where `values` have none, as it is by default."""
+def explained(of: type[Group], values: Mapping[str, Any] | None = None, changed: bool = False, indent: str = "") -> str:
+    """The settings of a group as YAML, with what each is: all of them, as they are by default where `values` have none,
+    or only those that are `changed`. A group that is not set is commented out."""
+    lines = list[str]()
     for name, field in sorted(of.model_fields.items(), key=lambda field: field[0] not in FIRST):
         kinds = (kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
-        inner, path = next((kind for kind in kinds if issubclass(kind, Group)), None), (*within, name)
+        inner = next((kind for kind in kinds if issubclass(kind, Group)), None)
         default = None if field.is_required() else field.default
-        value = (values or {}).get(name, default)
-        if inner is None:
-            yield Setting(path, value, default, field.description or "")
+        value, says, within = (values or {}).get(name, default), field.description, ""
+        if inner is not None:
+            value, default = (given.model_dump() if isinstance(given, Group) else given for given in (value, default))
+            mark = indent or "# " * (value is None)
+            start, within = f"{mark}{name}:", explained(inner, value, changed, f"{mark}  ")
+            says = says or (inner.__doc__ or "").partition("\n")[0]
         else:
-            own = value.model_dump() if isinstance(value, Group) else value
-            yield Setting(path, own, None, field.description or (inner.__doc__ or "").partition("\n")[0], True)
-            yield from listed(inner, own, path)
-
-
-def explained(of: type[Group], values: Mapping[str, Any] | None = None) -> str:
-    """The settings of a group as YAML, with what each is; those of a group that is not set are commented out."""
-    lines, unset = list[str](), set[str]()
-    for path, value, default, says, is_group in listed(of, values):
-        if is_group and value is None:
-            unset.add(path[0])
-        line = f"{'# ' * (path[0] in unset)}{'  ' * (len(path) - 1)}{path[-1]}:{'' if is_group else _yaml(value)}"
-        differs = f" (by default{_yaml(default)})" if not is_group and value != default else ""
-        lines.append(f"{line:<36}  # {says}{differs}\n")
+            start = f"{indent}{name}: {_yaml(value)}"
+            says = f"{says}{f' (by default {_yaml(default)})' * (value != default)}"
+        if not changed or value != default:
+            lines += [f"{start:<36}  # {says}\n", within]
     return "".join(lines)
 
 
 def _yaml(value: Any) -> str:
-    """A value on one line, after a space."""
-    return " " + yaml.safe_dump(value, default_flow_style=True, width=10**6).split("\n")[0]
-
-
-def _html(settings: list[Setting]) -> str:
-    """A table of settings for a notebook."""
-    rows = [(".".join(of.path), repr(of.value), repr(of.default), of.says) for of in settings]
-    texts = [("setting", "value", "default", "what it is"), *rows]
-    cells = ("".join(f'<td style="text-align: left">{escape(text)}</td>' for text in row) for row in texts)
-    return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+    """A value on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).split("\n")[0]
 
 
 class EndpointConfig(Group):

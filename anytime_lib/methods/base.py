@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from anytime_lib.config.groups import SamplingConfig, TaskConfig
 from anytime_lib.errors import RequestFailed
+from anytime_lib.models.model import Model
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Completion, Message, Problem, ProblemSplit, Trace
 
@@ -38,13 +39,6 @@ class PrepTask(NamedTuple):
     problems: ProblemSplit
 
 
-class ModelName(Protocol):
-    """What a model is called in requests and cells, and what stands for its endpoint."""
-
-    name: str
-    endpoint_id: str
-
-
 class Client(Protocol):
     """What a preparation may ask of the model, and a method through its `Session`; known replies come from the store.
 
@@ -54,7 +48,7 @@ class Client(Protocol):
 
     sampling: SamplingConfig
     seed: int
-    model: ModelName
+    model: Model
     trace_slots: asyncio.Semaphore
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace: ...

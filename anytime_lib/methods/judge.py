@@ -9,7 +9,7 @@ placebo. What cannot be read is counted, never guessed.
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -18,7 +18,7 @@ from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Sample
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task, user_code
-from anytime_lib.types import Attempt, Completion, Message, Problem
+from anytime_lib.types import Completion, Grade, Message, Problem
 
 PreferenceSource = Literal["judge", "grader", "verifier", "agreement", "shuffled"]
 PREFERENCE_SOURCES: tuple[PreferenceSource, ...] = get_args(PreferenceSource)
@@ -27,6 +27,48 @@ Outcome = Literal["first", "second", "tie", "disagree", "identical", "unparsed",
 TIE = 0.05  # the judge's preferences weaker than this, in nats of log-odds, count as ties
 SAME = 1e-9  # scores no further apart count as equal
 _LETTER = re.compile(r"\W*(?:(?:attempt|answer|option|better)\b\W*)?([AB])\W*(?:\Z|[.,:;\n])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """The `sample`-th attempt at a pool problem: its reasoning, cut at `budget` tokens, and the answer forced there;
+    `tokens` are those of both, `reasoning_tokens` of the one, `grade` is by the pool's gold."""
+
+    reasoning: str = field(repr=False)
+    answer: str = field(repr=False)
+    trace_key: str
+    answer_key: str
+    sample: int = 0
+    tokens: int = 0
+    grade: Grade = field(default=Grade(0.0, False, "unparsed"), repr=False)
+    budget: int = 0
+    reasoning_tokens: int = 0
+
+    @property
+    def text(self) -> str:
+        return f"{self.reasoning}\n{self.answer}".strip()
+
+
+@dataclass(frozen=True)
+class Preference:
+    """Two attempts at one pool problem and the verdict on them, `by` the judge or another.
+
+    The judge's `margin` is in nats (of its verdict, or between strengths), another's is a difference of scores;
+    `log_odds` are the judge's, of the attempt shown first, with the winner shown first and second.
+    """
+
+    problem: Problem
+    winner: Attempt
+    loser: Attempt
+    margin: float
+    verdict_keys: tuple[str, ...] = ()
+    by: str = "judge"
+    log_odds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def budget(self) -> int:
+        """The checkpoint at which both attempts were cut."""
+        return self.winner.budget
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
+from anytime_lib.methods.judge import Attempt
 from anytime_lib.methods.synthesis import from_attempts, listed, together
 from anytime_lib.prompts import prompt
-from anytime_lib.types import Attempt, Message, Problem
+from anytime_lib.types import Message, Problem
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ import pandas as pd
 from anytime_lib.errors import ConfigError
 from anytime_lib.methods import preference_file
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, chain_of_thought
-from anytime_lib.methods.judge import PreferenceSource
+from anytime_lib.methods.judge import Attempt, Preference, PreferenceSource
 from anytime_lib.methods.synthesis import COLUMNS, Compared, Synthesis, compare, from_attempts, ring, together, turned
 from anytime_lib.prompts import prompt
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Attempt, Message, Preference, Problem
+from anytime_lib.types import Message, Problem
 
 
 class Pairs(Preparation):

@@ -14,10 +14,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
+from anytime_lib.files import replace_file
+from anytime_lib.methods.judge import Attempt, Preference
 from anytime_lib.methods.synthesis import Synthesis
 from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_task
-from anytime_lib.types import Attempt, Preference, replace_file, shown
+from anytime_lib.types import shown
 
 
 def save(made: Synthesis, folder: Path, answers: bool = False) -> None:

@@ -19,10 +19,20 @@ from scipy.sparse.csgraph import connected_components
 
 from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Client, PrepTask, Sample, chain_of_thought
-from anytime_lib.methods.judge import SAME, Judgement, PreferenceSource, agreed, judged, scored, verified
+from anytime_lib.methods.judge import (
+    SAME,
+    Attempt,
+    Judgement,
+    Preference,
+    PreferenceSource,
+    agreed,
+    judged,
+    scored,
+    verified,
+)
 from anytime_lib.models.tokens import cut
 from anytime_lib.tasks.base import grade_answer
-from anytime_lib.types import Attempt, Preference, Problem, assert_disjoint, shown
+from anytime_lib.types import Problem, assert_disjoint, shown
 
 T = TypeVar("T")
 Pair = tuple[int, int]

@@ -20,20 +20,20 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import EndpointError
 from anytime_lib.models import llama_server
 from anytime_lib.models.endpoint import is_loopback
-from anytime_lib.models.model import Model
+from anytime_lib.models.served import ServedModel
 from anytime_lib.models.weights import WEIGHTS, alias, described, resolve, sha256_of
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
 
 
-class EmbeddedModel(Model):
+class EmbeddedModel(ServedModel):
     """A GGUF file, served by a server of this process's own or by one that is found (see `running_server`)."""
 
     def __init__(self, config: RunConfig) -> None:
         self._model, self._servers, self._stop = config.model, ExitStack(), threading.Event()
         self.weights = described(self._model)
-        super().__init__(config.endpoint, alias(self.weights["file"], self.weights["sha256"]), "embedded")
+        super().__init__(config, alias(self.weights["file"], self.weights["sha256"]), "embedded")
 
     def _url(self) -> str:
         """Where the weights are served, by a server of our own if there is no other."""

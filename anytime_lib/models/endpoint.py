@@ -8,22 +8,21 @@ request with the server's words.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cache, partial
-from pathlib import Path
-from pkgutil import resolve_name
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed, nearest
-from anytime_lib.models.failures import RetryableError, ServerError, failure, one_line
+from anytime_lib.models.failures import ServerError, failure, one_line, unquoted
 from anytime_lib.models.limiter import Limiter, Listener, Timeouts, retry
-from anytime_lib.models.reply import NATURAL, EachTry, Reply, ReplyParser, chunks_of, dicts
+from anytime_lib.models.reply import NATURAL, EachTry, Reply, RetryableError
+from anytime_lib.models.reply_parser import ReplyParser, chunks_of, dicts
 from anytime_lib.redact import Key, Redactor, public_address
 from anytime_lib.types import Message
 
@@ -52,10 +51,9 @@ class Endpoint:
     timeouts: Timeouts = field(default_factory=Timeouts)
     on_retry: Listener | None = None  # hears why a request is tried again
     limiter: Limiter = field(default_factory=lambda: Limiter(32))
-    tokenizer_file: str | Path | None = None  # a `tokenizer.json`, for where the server tells no tokens
+    sending: set[asyncio.Task[Any] | None] = field(default_factory=set)  # tasks whose request is with the server now
     dropped: set[str] = field(default_factory=set)  # settings and routes that the server does not take
     owner: str = ""  # who serves, as the list of models says: `vllm`, `sglang`, `llamacpp`, ...
-    sending: set[asyncio.Task[Any] | None] = field(default_factory=set)  # tasks whose request is with the server now
 
     def __post_init__(self) -> None:
         self.base_url, self.api_key = self.base_url.rstrip("/"), Key(self.api_key)
@@ -69,8 +67,6 @@ class Endpoint:
         http = openai.DefaultAioHttpClient(trust_env=not own, follow_redirects=False, event_hooks=hooks, limits=limits)
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
         self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
-        self.tokenize: Callable[[str], Awaitable[tuple[list[bytes] | None, bool]]]
-        self.tokenize = resolve_name("anytime_lib.models.tokenizers:TextTokenizer")(self, self.tokenizer_file).pieces
 
     async def close(self) -> None:
         await self._client.close()
@@ -101,10 +97,7 @@ class Endpoint:
         prefill: bool = False,
         each_try: EachTry | None = None,
     ) -> Reply:
-        """One chat completion of a conversation, whose last message with `prefill` is the assistant's, to be continued;
-        `tokens` asks for the token stream, `alternatives` for the log-probabilities of so many to the first token.
-        RequestFailed where this request failed for good; EndpointError where no request can succeed (down, wrong key,
-        unknown model, no credit)."""
+        """One chat completion, as `Model.chat` has it."""
         settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
         if max_tokens > STREAM_FROM:
@@ -166,7 +159,7 @@ class Endpoint:
             lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late, lost=True)
         except Exception as error:
             quoted = " ".join(message["content"] for message in messages)
-            lost = failure(error, begun, partial(self._redact, sent=quoted))
+            lost = failure(error, begun, lambda text: self._redact(unquoted(text, quoted)))
         if lost is None or parser.finish_reason:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:

@@ -9,32 +9,15 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import openai
 
 from anytime_lib.errors import EndpointError, RequestFailed
-from anytime_lib.types import packaged
+from anytime_lib.models.reply import DIALECTS, RetryableError
 
-DIALECTS: dict[str, Any] = packaged("dialects.yaml")
-"""How servers say what the API leaves open."""
 _TELLS = {name: re.compile(pattern, re.I) for name, pattern in DIALECTS["errors"].items()}
-
-
-@dataclass(eq=False)
-class RetryableError(Exception):
-    """A try of a request failed in a way that may pass."""
-
-    words: str
-    limited: bool = False  # the server said 429, or as much
-    wait: float | None = None  # seconds that it asked to wait
-    billed: dict[str, int] = field(default_factory=dict)  # tokens, where they are known and there is no `partial`
-    partial: Any = None  # the `Reply` that had arrived before a stream died
-    final: bool = False  # there is no point in trying again
-    unreachable: bool = False  # no connection came about
-    lost: bool = False  # the server had the request, and may have made and billed a reply that did not arrive
 
 
 class ServerError(Exception):
@@ -140,6 +123,19 @@ def one_line(text: str, redact: Callable[[str], str], most: int = 200) -> str:
     """A text from elsewhere as it may be logged: without keys and control characters, and short."""
     plain = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return redact(plain[: 10 * most])[:most]
+
+
+def unquoted(text: str, sent: str, least: int = 24) -> str:
+    """A text in which runs of at least so many characters that stand in `sent` give way to [...]: a server's error may
+    repeat a private prompt."""
+    sent = " ".join(sent.split())
+    found, at = "", 0
+    while at < len(text):
+        length = least if at + least <= len(text) and text[at : at + least] in sent else 0
+        while length and at + length < len(text) and text[at : at + length + 1] in sent:
+            length += 1
+        found, at = found + ("[...]" if length else text[at]), at + (length or 1)
+    return found
 
 
 def retry_after(headers: Mapping[str, str], words: str = "") -> float | None:

@@ -17,7 +17,7 @@ from aiolimiter import AsyncLimiter
 from anyio import CapacityLimiter
 
 from anytime_lib.errors import EndpointError, RequestFailed
-from anytime_lib.models.failures import RetryableError
+from anytime_lib.models.reply import RetryableError
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -32,15 +32,13 @@ class Limiter:
 
     Attributes:
         slots: one for each request in flight.
-        trace_slots: for whoever makes one request after the other, such as a trace and then its answers: with no more
-            of them at work than there are slots, none waits between its requests.
     """
 
     def __init__(
         self, most: int, requests_per_minute: float | None = None, tokens_per_minute: float | None = None
     ) -> None:
         self.most = most
-        self.slots, self.trace_slots = CapacityLimiter(most), asyncio.Semaphore(most)
+        self.slots = CapacityLimiter(most)
         self._requests, self._tokens = _per_minute(requests_per_minute), _per_minute(tokens_per_minute)
         self._not_before = self._calm_until = 0.0
         self._done = 0

@@ -5,7 +5,7 @@ cut its trace anywhere, and the answer is what it held there. What a sweep of it
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -17,7 +17,6 @@ from scipy.special import log_expit
 
 from anytime_lib.config import RunConfig, in_words
 from anytime_lib.errors import ConfigError, RequestFailed
-from anytime_lib.models.endpoint import Endpoint
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
@@ -34,18 +33,6 @@ _WORDS = re.findall(
     " so then we look at this part once more and see what follows from it since the first case gives less than before"
     " while each of those leaves one side free which naïve counting overlooks",
 )
-
-
-class SimulatedModel(Model):
-    """The simulated respondent as a model. Its name, in cells and keys, carries a hash of its parameters."""
-
-    def __init__(self, config: RunConfig) -> None:
-        self.respondent = Respondent(config.options.get("simulated", {}))
-        super().__init__(config.endpoint, self.respondent.model, "simulated")
-        self._endpoint = self.respondent
-
-    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
-        self.respondent.tell_problems(task, test, others)
 
 
 @dataclass(frozen=True)
@@ -74,18 +61,21 @@ class Known:
         return ["Something else."]
 
 
-class Respondent(Endpoint):
-    """An endpoint that asks nobody: its replies are drawn. `settings` are a config's `simulated` (see `Simulation`);
-    ConfigError if one is unknown or makes no sense, or a method with an effect has no words to be told by."""
+class SimulatedModel(Model):
+    """A model whose replies are drawn. Its name, in cells and keys, carries a hash of the config's settings of it (see
+    `Simulation`); ConfigError if one is unknown or makes no sense, or a method with an effect has no words to be told
+    by."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, config: RunConfig) -> None:
+        settings = config.options.get("simulated", {})
         try:
             self.simulation = Simulation(**settings)
             self._markers = {method: _words(method) for method in self.simulation.effects}
         except ValidationError as error:
             raise ConfigError(f"simulated: {in_words(error, Simulation.model_fields)}") from None
         self._known: dict[str, Known] = {}
-        super().__init__("simulated", f"simulated-{digest(self.simulation.model_dump())[:8]}", "none")
+        name = f"simulated-{digest(self.simulation.model_dump())[:8]}"
+        super().__init__(name, "simulated", config.endpoint.concurrency)
 
     def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
         """Make it know a task's problems under test and the others that it may be asked about."""

@@ -11,7 +11,7 @@ from tokenizers.decoders import ByteLevel
 
 from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.tokens import ends_of
+from anytime_lib.models.token_ends import ends_of
 
 
 class TextTokenizer:
@@ -19,6 +19,11 @@ class TextTokenizer:
 
     def __init__(self, endpoint: Endpoint, file: str | Path | None) -> None:
         self.endpoint, self.file = endpoint, from_file(file) if file else None
+
+    async def ends(self, text: str) -> tuple[list[int] | None, bool]:
+        """Where each token of a text ends (see `pieces`)."""
+        pieces, by_file = await self.pieces(text)
+        return None if pieces is None else ends_of(pieces, text), by_file
 
     async def pieces(self, text: str) -> tuple[list[bytes] | None, bool]:
         """The tokens' bytes, None where there is no tokenizer; and whether they come from the user's file."""

@@ -27,7 +27,8 @@ from huggingface_hub.utils import WeakFileLock
 from tqdm import tqdm
 
 from anytime_lib.errors import DataError
-from anytime_lib.types import cache_folder, packaged
+from anytime_lib.files import cache_folder
+from anytime_lib.types import packaged
 
 log = logging.getLogger(__name__)
 

@@ -23,16 +23,6 @@ def generator(seed: Seed) -> np.random.Generator:
     return deepcopy(np.random.default_rng(seed))
 
 
-MEANING: dict[Order, str] = {
-    "crossfit": "the best budget so far chosen by half of the samples, read in the other half",
-    "raw": "mean quality over the budgets, without a maximum",
-    "pooled": "best so far of the mean curve",
-    "problem": "best so far of each problem's mean",
-    "trace": "best so far of each trace",
-}
-"""What an index of each order is, in words."""
-
-
 @dataclass(frozen=True)
 class CurveStatistic:
     """A statistic `of` (..., T) curves and budgets -> (...) or (..., T), with the running maximum at the level `order`

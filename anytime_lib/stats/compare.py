@@ -16,7 +16,16 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
-from anytime_lib.stats.intervals import NEAR, Interval, interval, one_sided_pvalue, spoken, spoken_pvalue, widen_few
+from anytime_lib.stats.intervals import (
+    NEAR,
+    Interval,
+    alpha_of,
+    interval,
+    one_sided_pvalue,
+    spoken,
+    spoken_pvalue,
+    widen_few,
+)
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -64,9 +73,6 @@ class Comparison:
     def __repr__(self) -> str:
         return f"<Comparison: {self.summary()}>"
 
-    def __str__(self) -> str:
-        return self.summary()
-
     def _repr_html_(self) -> str:
         table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
         return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
@@ -91,7 +97,7 @@ class Comparison:
     @property
     def alpha(self) -> float:
         """What the confidence level leaves."""
-        return round(1 - self.confidence_level, 12)
+        return alpha_of(self.confidence_level)
 
     @property
     def direction(self) -> int:
@@ -149,6 +155,8 @@ class Comparison:
             text += "; the interval and p do not agree, so nothing is concluded"
         return "; ".join([text, *self.notes])
 
+    __str__ = summary
+
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
         judged (see `beside`), and final, that of quality at the largest budget."""
@@ -177,9 +185,7 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
     values, methods, _, budgets = cells_array(asked)
     if asked.groupby("method").budget.nunique().min() < len(budgets):
         raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
-    where = asked[["problem_id", "sample"]].apply(lambda names: pd.factorize(names, sort=True)[0]).to_numpy()
-    there = np.zeros(values.shape[:3], dtype=bool)
-    there[pd.factorize(asked.method, sort=True)[0], where[:, 0], where[:, 1]] = True
+    there = ~np.isnan(cells_array(asked.assign(asked=1), "asked")[0]).all(axis=-1)  # (2, P, S)
     shared = np.asarray(there.all(axis=0))
     quality = values[[methods.index(baseline), methods.index(treatment)]]
     seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
-from anytime_lib.stats.intervals import interval, widen_near_limits
+from anytime_lib.stats.intervals import NEAR, interval, upper_bound
 
 
 def estimate(
@@ -130,3 +131,24 @@ def bounds(cells: pd.DataFrame) -> pd.DataFrame:
             ends = index_of()(np.stack([np.where(lost, score, quality) for score in (0.0, np.nan, 1.0)]), budgets)
             rows.append((*where, method, lost.sum(), lost.mean(), *ends))
     return pd.DataFrame(rows, columns=[*ARM, "n_missing", "share_missing", "worst", "index", "best"])
+
+
+def widen_near_limits(
+    ends: tuple[ArrayLike, ArrayLike], values: Floats, confidence_level: float = 0.95
+) -> tuple[float, float, str]:
+    """The interval by resamples of the mean of (n,) problems' values, cut off at 0 and 1, and widened by Gaffke's bound
+    near them, where resamples are nearly all equal: both ends, and what is to be said of them ("" if nothing).
+
+    Of 30 traces right with chance .98, resamples alone hold the truth in .452 of experiments, this interval in all.
+    """
+    n, point = len(values), bool(ends[0] == ends[1])
+    low, high = (float(np.clip(end, 0.0, 1.0)) for end in ends)
+    share = np.clip(values, 0.0, 1.0)
+    informative = min(share.sum(), (1 - share).sum())  # problems' worth away from the nearer limit
+    if n == 0 or np.isnan(low) or not (point or informative < NEAR):
+        return low, high, ""
+    level = (1 + confidence_level) / 2
+    below, above = np.clip([1 - upper_bound(1 - share, level), upper_bound(share, level)], 0.0, 1.0)
+    few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
+    why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
+    return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"

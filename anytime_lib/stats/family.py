@@ -12,10 +12,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats
-from anytime_lib.stats.bootstrap import MEANING
+from anytime_lib.index import ARM, Floats, Order
 from anytime_lib.stats.compare import Comparison, compare
-from anytime_lib.stats.intervals import APART, bound_pvalue, n_apart, one_sided_pvalue, upper_bound
+from anytime_lib.stats.intervals import APART, alpha_of, n_apart, one_sided_pvalue, possible_means, upper_bound
+
+MEANING: dict[Order, str] = {
+    "crossfit": "the best budget so far chosen by half of the samples, read in the other half",
+    "raw": "mean quality over the budgets, without a maximum",
+    "pooled": "best so far of the mean curve",
+    "problem": "best so far of each problem's mean",
+    "trace": "best so far of each trace",
+}
+"""What an index of each order is, in words."""
 
 
 class Member(NamedTuple):
@@ -103,7 +111,7 @@ def compare_family(
             except DataError as error:
                 comparison = Comparison(first, second, level, reason=str(error))
             found[Member._make([*map(str, place), first, second])] = comparison
-    return Family(found, round(1 - level, 12))
+    return Family(found, alpha_of(level))
 
 
 def holm(pvalues: ArrayLike) -> Floats:
@@ -160,6 +168,12 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     if bounded:
         said += f"; if losses can be rare and large, only a margin of {rare:.3f} or more is excluded (Gaffke's bound)"
     return MarginResult(pvalue, holds, f"{claim} less than {margin:g}: {said}")
+
+
+def bound_pvalue(losses: Floats, margin: float) -> float:
+    """The p-value, by the bound of `upper_bound`, of "the mean of (n,) losses is `margin` or more"."""
+    possible = possible_means(losses)
+    return float(np.mean(possible >= margin) if isinstance(possible, np.ndarray) else possible.sf(margin))
 
 
 VERDICTS = {

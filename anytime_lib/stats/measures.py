@@ -10,7 +10,8 @@ from scipy import stats as distributions
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.intervals import APART, interval, n_apart, upper_bound, widen_near_limits
+from anytime_lib.stats.estimate import widen_near_limits
+from anytime_lib.stats.intervals import APART, interval, n_apart, upper_bound
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 

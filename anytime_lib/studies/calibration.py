@@ -11,7 +11,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS, Order
 from anytime_lib.methods.base import Context, Prompted
-from anytime_lib.models.simulated import UNREAD, Known, Respondent, first_words
+from anytime_lib.models.simulated import UNREAD, Known, SimulatedModel, first_words
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.stats.bootstrap import index_of
@@ -76,7 +76,7 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
     off its messages, as the respondent itself does it; of others (which search, or read recorded traces) it is a
     DataError.
     """
-    respondent = Respondent(config.options.get("simulated", {}))
+    respondent = SimulatedModel(config)
     settings, found, simulation = config.task(task), load_task(task), respondent.simulation
     asks = load_method("base" if method == "direct" else method)
     if not isinstance(asks, Prompted) or method == "imported":

@@ -11,8 +11,9 @@ import pandas as pd
 from anytime_lib.index import Floats
 from anytime_lib.methods.synthesis import strengths
 from anytime_lib.stats.bootstrap import draw_weights
-from anytime_lib.stats.family import holm
-from anytime_lib.stats.intervals import bound_pvalue, interval, one_sided_pvalue, widen_near_limits
+from anytime_lib.stats.estimate import widen_near_limits
+from anytime_lib.stats.family import bound_pvalue, holm
+from anytime_lib.stats.intervals import interval, one_sided_pvalue
 
 _SAID = {"first": 1.0, "second": -1.0, "tie": 0.0}
 """Verdicts, as the sign of the judged margin; whatever else came out is none."""

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, of_methods, quality_array, reading
+from anytime_lib.index import Floats, Order, average, of_methods, problem_curves, quality_array, read_at_best
 from anytime_lib.stats.bootstrap import index_of, resampled
 from anytime_lib.stats.compare import Estimand, both_arrays
 from anytime_lib.stats.detectable import min_detectable_effect
@@ -154,6 +154,16 @@ def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfi
     quality, problems, budgets = quality_array(of_methods(cells, method))
     read = reading(quality, estimand if quality.shape[1] > 1 else "raw")
     return pd.DataFrame(index_of("raw").of((quality @ read).clip(0.0, 1.0), budgets), index=problems)
+
+
+def reading(quality: Floats, order: Order) -> Floats:
+    """At which budgets the curve of one arm is read: (P, S, T) -> (T, T) shares of the budgets in each of its values.
+    (..., T) scores times these are what traces add to the arm's curve, the choice of budgets taken as it is."""
+    every = np.eye(quality.shape[-1])
+    if order == "raw":
+        return every
+    picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
+    return np.asarray(np.nanmean(read_at_best(picks, every[None]), axis=0))
 
 
 def power_table(

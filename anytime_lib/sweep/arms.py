@@ -4,8 +4,7 @@ import asyncio
 import copy
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,18 +35,14 @@ class Run:
     store: Store | None = None  # where cells, problems and bills go; None: nothing is kept (an estimate)
     folder: Path | None = None  # where preparations keep their files; None: nowhere
     said_fresh: bool = False
-    preparing: list[str] = field(default_factory=list)
+    preparing: Sequence[str] = ()
     _pending: list[Cell] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
 
-    @contextmanager
-    def phase(self, says: str) -> Iterator[None]:
-        """While it lasts, the bar says that something is prepared."""
-        self.preparing.append(says)
-        self.bar.set_description_str(f"{self.label}: {', '.join(self.preparing)}")
-        yield
-        self.preparing.remove(says)
-        self.bar.set_description_str(f"{self.label}: {', '.join(self.preparing) or 'answering'}")
+    def describe(self, preparing: Sequence[str]) -> None:
+        """Have the bar say what is being prepared."""
+        self.preparing = preparing
+        self.bar.set_description_str(f"{self.label}: {', '.join(preparing) or 'answering'}")
 
     def finish(self, *cells: Cell) -> None:
         """Hand in cells. They may share a commit: what a kill takes, the next run makes again without a call."""
@@ -73,8 +68,10 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
     client.keys = set()
     if run.store:
         run.store.add_problems(on.problems.pool)
-    with run.phase(f"preparing {preparation.name} on the pool of {on.task.name}"):
-        made = await preparation(client, on)
+    says = f"preparing {preparation.name} on the pool of {on.task.name}"
+    run.describe([*run.preparing, says])
+    made = await preparation(client, on)
+    run.describe([other for other in run.preparing if other != says])
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
         attempts = run.store.attempts().query("status != 'unconfirmed'")

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from anytime_lib.config.groups import SamplingConfig
 from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
-from anytime_lib.methods.base import ModelName, Sample
+from anytime_lib.methods.base import Sample
+from anytime_lib.models.model import Model
 from anytime_lib.models.reply import NATURAL, expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
@@ -47,7 +48,7 @@ class Backend(Protocol):
     the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
     @property
-    def model(self) -> ModelName: ...
+    def model(self) -> Model: ...
     def get(self, key: str) -> Row | None: ...
     async def complete(self, request: Request) -> Row: ...
     async def tokenise(self, request: Request, text: str, billed: int) -> Row: ...

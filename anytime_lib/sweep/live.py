@@ -10,11 +10,8 @@ from functools import partial
 from typing import Any
 
 from anytime_lib.errors import RequestFailed
-from anytime_lib.models.endpoint import Endpoint
-from anytime_lib.models.failures import RetryableError
 from anytime_lib.models.model import Model
-from anytime_lib.models.reply import Once, Reply
-from anytime_lib.models.tokens import ends_of
+from anytime_lib.models.reply import Once, Reply, RetryableError
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request, Row
 from anytime_lib.sweep.costs import TOKENS, SpendLimit
@@ -42,29 +39,37 @@ class LiveBackend:
 
     async def complete(self, request: Request) -> Row:
         """The server's reply. Whoever asks the same meanwhile waits for the same reply."""
-        endpoint = await self._endpoint()
+        await self.hides_reasoning()  # so what the server does not take is known before it is sent
         if (row := self.store.get(request.key)) is not None:  # another asked while the endpoint was reached
             return row
         if (asking := self._asking.get(request.key)) is None:
-            asking = self._asking[request.key] = asyncio.create_task(self._ask(endpoint, request))
+            asking = self._asking[request.key] = asyncio.create_task(self._ask(request))
             asking.add_done_callback(lambda ended: self._ended(request.key, ended))
         try:
             await asyncio.wait([asking])
         except asyncio.CancelledError:
-            if asking not in endpoint.sending:  # what was sent is paid for: let it come back
+            if asking not in self.model.sending:  # what was sent is paid for: let it come back
                 asking.cancel()
             raise
         return asking.result()
 
     async def tokenise(self, request: Request, text: str, billed: int) -> Row:
-        pieces, by_file = await (await self._endpoint()).tokenize(text)
-        ends = None if pieces is None else ends_of(pieces, text)
+        await self.hides_reasoning()
+        ends, by_file = await self.model.tokenize(text)
         row = {"ends": ends, "by_file": by_file}
         return row if ends is None and not billed else await self._put(request, row)
 
     async def hides_reasoning(self) -> bool:
-        await self._endpoint()
-        return bool(self._hides)
+        """As the model's server is known to do from the store, or found out once, which is stored."""
+        async with self._learning:
+            if self._hides is None:
+                about = f"{self.model.endpoint_id} {self.model.name}"
+                known = self.store.noted("capabilities", about)
+                found = await self.model.capabilities(known, partial(self._probe, {"at": time.time()}))
+                self._hides = found is not None and found["reasoning"] == "hidden"
+                if found is not None and known is None:
+                    self.store.note("capabilities", about, found)
+        return self._hides
 
     async def settle(self, seconds: float) -> None:
         """Where a run ends early: let what is with the server, and paid for, come back for so many seconds."""
@@ -96,19 +101,19 @@ class LiveBackend:
         if not asking.cancelled():
             asking.exception()  # looked at: whoever waited has raised it, or nobody waits any more
 
-    async def _ask(self, endpoint: Endpoint, request: Request) -> Row:
+    async def _ask(self, request: Request) -> Row:
         stored: Row = {}  # what counts: another run may have been first
         try:
-            reply = await endpoint.chat(**request.body, each_try=partial(self._try, endpoint, request, stored))
+            reply = await self.model.chat(**request.body, each_try=partial(self._try, request, stored))
         except RequestFailed as error:
             await self._put(request, {"error": str(error)}, status="error")
             raise
         self._asked, self._tokens = self._asked + 1, self._tokens + reply.completion_tokens
         return stored
 
-    async def _try(self, endpoint: Endpoint, request: Request, stored: Row, once: Once) -> Reply:
+    async def _try(self, request: Request, stored: Row, once: Once) -> Reply:
         """One try, paid for by itself, within the cap; what it was billed is stored before the next."""
-        asked = request.body["messages"], max(request.body["max_tokens"], endpoint.least)
+        asked = request.body["messages"], max(request.body["max_tokens"], self.model.least_tokens)
         async with self.spend_limit.reserve(*asked) as bill:
             try:
                 reply = await once()
@@ -123,7 +128,7 @@ class LiveBackend:
                     await self._lose(request, asked, bill, str(lost))
                 raise
             except asyncio.CancelledError:
-                if asyncio.current_task() in endpoint.sending:
+                if asyncio.current_task() in self.model.sending:
                     await self._lose(request, asked, bill, "given up")
                 raise
             bill.update(said := reply.to_json())
@@ -137,23 +142,10 @@ class LiveBackend:
             await self._put(request, {"error": why}, rest, "unconfirmed")
             bill |= {name: bill.get(name, 0) + rest[name] for name in rest}
 
-    async def _endpoint(self) -> Endpoint:
-        """The live endpoint. What it can do is recalled from the store, or found out once and stored."""
-        endpoint = await self.model.endpoint()
-        async with self._learning:
-            if self._hides is None:
-                about = f"{self.model.endpoint_id} {self.model.name}"
-                known = self.store.noted("capabilities", about)
-                found = await self.model.capabilities(known, partial(self._probe, endpoint, {"at": time.time()}))
-                self._hides = found is not None and found["reasoning"] == "hidden"
-                if found is not None and known is None:
-                    self.store.note("capabilities", about, found)
-        return endpoint
-
-    async def _probe(self, endpoint: Endpoint, at: dict[str, float], **body: Any) -> Reply:
+    async def _probe(self, at: dict[str, float], **body: Any) -> Reply:
         """The request of a probe, paid for as any; another probe is another request."""
         request = Request("probe", "", "probe", body, at | body)
-        return await endpoint.chat(**body, each_try=partial(self._try, endpoint, request, {}))
+        return await self.model.chat(**body, each_try=partial(self._try, request, {}))
 
     async def _put(
         self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"

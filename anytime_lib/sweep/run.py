@@ -62,19 +62,13 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
 async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, Store, Model]]:
     """A run with its store and model. Where it ends in an error, or for a moment where it is interrupted, what is in
     flight is let come back and stored."""
-    at = config.endpoint
     async with load_model(config) as model:
-        with Store(config.folder / "store.sqlite", key_env=at.api_key_env) as store:
+        with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            with tqdm(
-                desc=f"{config.label}: starting",
-                bar_format=NO_CELLS,
-                mininterval=1,
-                disable=not progress,
-                file=_output(),
-            ) as bar:
+            shown: dict[str, Any] = {"bar_format": NO_CELLS, "mininterval": 1, "file": _output()}
+            with tqdm(desc=f"{config.label}: starting", disable=not progress, **shown) as bar:
                 backend = LiveBackend(store, model, spend_limit)
-                client = CachedClient(backend, config.sampling, config.seed, model.limiter.trace_slots)
+                client = CachedClient(backend, config.sampling, config.seed, model.trace_slots)
                 telling = asyncio.create_task(_tell(bar, backend))
                 try:
                     yield Run(config.label, client, bar, store, config.folder), store, model

@@ -8,7 +8,8 @@ from typing import Any
 
 from anytime_lib.errors import ConfigError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import from_generator, levels, right_or_wrong, select
+from anytime_lib.tasks.base import from_generator, select
+from anytime_lib.tasks.built_in import levels, right_or_wrong
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.types import Grade, Problem
 

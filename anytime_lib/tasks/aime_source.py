@@ -15,7 +15,8 @@ from typing import Any
 import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.tasks.sources import hub_error, read_table, split_source
+from anytime_lib.tasks.built_in import hub_error, split_source
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Problem
 
 log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ A task is any object with the attributes of `Task`; the built-in ones are found 
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
-from anytime_lib.errors import AnytimeError, ConfigError, DataError
+from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.tasks.said import said
 from anytime_lib.types import Grade, Problem
 
@@ -102,14 +102,6 @@ def _sound(problems: list[Problem]) -> list[Problem]:
     return problems
 
 
-def levels(difficulty: Any, known: Sequence[Any], what: str) -> list[Any]:
-    """The levels asked for, by default all that are `known`; a ConfigError says `what` they may be."""
-    wanted = known if difficulty is None else difficulty if isinstance(difficulty, list | tuple) else ()
-    if not wanted or any(level not in known for level in wanted):
-        raise ConfigError(f"difficulty must be a list of {what}, not {difficulty!r}")
-    return list(wanted)
-
-
 def no_answer(text: str, why: str) -> Grade:
     """The grade of a response in which no answer was found: `empty`, `refused`, or `unparsed` with the reason `why`."""
     text = said(text)
@@ -118,13 +110,6 @@ def no_answer(text: str, why: str) -> Grade:
     if _REFUSAL.search(text):
         return Grade(0.0, False, "refused", "declined to answer")
     return Grade(0.0, False, "unparsed", why)
-
-
-def right_or_wrong(problem: Problem, text: str, value: Any, why: str) -> Grade:
-    """1 if the value read in a text is the gold one, else 0; `no_answer` for the reason `why` if it is None."""
-    if value is None:
-        return no_answer(text, why)
-    return Grade(float(value == problem.gold), value == problem.gold, "ok", str(value))
 
 
 @contextmanager

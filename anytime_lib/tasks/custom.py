@@ -92,11 +92,9 @@ class CustomTask:
             with user_code(f"the write_answer function of {self.name}", problem):
                 answer = self.gold_answer(problem)
             if answer.strip() and not (grade := self.grade(problem, answer)).correct:
-                says = (
-                    "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function; its gold is "
-                )
-                kind = f"of type {type(problem.gold).__name__}, and what a model says is text (str)"
-                log.warning(says + kind, self.name, problem.id, grade.score, grade.status)
+                says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function; its gold"
+                kind = f"is of type {type(problem.gold).__name__}, and what a model says is text (str)"
+                log.warning(f"{says} %s", self.name, problem.id, grade.score, grade.status, kind)
 
     def _read(self, rows: Iterable[Any], difficulty: Any) -> Iterator[Problem]:
         """The problems of rows, each content once. A message names columns and types, never what is in them."""

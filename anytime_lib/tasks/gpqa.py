@@ -16,9 +16,10 @@ import pandas as pd
 
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import levels, right_or_wrong, select
+from anytime_lib.tasks.base import select
+from anytime_lib.tasks.built_in import hub_error, levels, right_or_wrong, split_source
 from anytime_lib.tasks.choices import extract_choice
-from anytime_lib.tasks.sources import hub_error, read_table, split_source
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import Grade, Problem
 
 __all__ = ["TASK", "Gpqa", "extract_choice"]

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from anytime_lib.prompts import prompt
-from anytime_lib.tasks.base import SPLITS, from_generator, levels, no_answer, select
+from anytime_lib.tasks.base import SPLITS, from_generator, no_answer, select
+from anytime_lib.tasks.built_in import levels
 from anytime_lib.tasks.trip_answer import read_plan
 from anytime_lib.tasks.trip_official import official_verdict
 from anytime_lib.tasks.trip_problem import NAME, check, parse_problem, plan_of, read_trip, solve, write_plan

@@ -13,9 +13,11 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.tasks.sources import read_table, split_source
+from anytime_lib.files import cache_folder, replace_file
+from anytime_lib.tasks.built_in import split_source
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.tasks.trip_problem import WORDS, Trip, parse_problem, plan_of, plans, write_trip
-from anytime_lib.types import Problem, cache_folder, replace_file
+from anytime_lib.types import Problem
 
 COMMIT = "ca76db336072ff8931db43bc1ca8d381038cf073"
 OFFICIAL = f"https://raw.githubusercontent.com/google-deepmind/natural-plan/{COMMIT}/data/trip_planning.json"

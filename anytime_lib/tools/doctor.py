@@ -14,10 +14,11 @@ from packaging.requirements import Requirement
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
-from anytime_lib.models.model import OWN, load_model
+from anytime_lib.files import cache_folder
+from anytime_lib.models.model import load_model
+from anytime_lib.models.served import ServedModel
 from anytime_lib.models.weights import WEIGHTS
 from anytime_lib.registry import load_task
-from anytime_lib.types import cache_folder
 
 SECONDS = 5.0  # that the hub may take to say that it is there; an endpoint has twice as long
 Finding = tuple[str, bool | None, str]
@@ -75,7 +76,7 @@ def _packages() -> str:
 async def _endpoint(config: RunConfig) -> str:
     """Asks for no more than the list of models."""
     async with load_model(config.but(retries=0)) as model:
-        if model.endpoint_id in OWN:
+        if not isinstance(model, ServedModel) or model.endpoint_id == "embedded":
             return f"none is needed for {config.model!r}"
         await asyncio.wait_for(model.endpoint(), 2 * SECONDS)
         return f"{model.endpoint_id} answers"

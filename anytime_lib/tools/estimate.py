@@ -19,8 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
-from anytime_lib.methods.base import ModelName
-from anytime_lib.models.model import load_model
+from anytime_lib.models.model import Model, load_model
 from anytime_lib.models.reply import Reply
 from anytime_lib.stats import min_detectable_effect
 from anytime_lib.store import Store
@@ -63,7 +62,7 @@ class CountingBackend:
     """Makes replies up that run to their caps. Of every request it was `asked` for, it keeps task, method, kind, bytes
     and made-up tokens of the prompt, and cap; of those that the store has already, the keys."""
 
-    def __init__(self, model: ModelName, store: Store | None) -> None:
+    def __init__(self, model: Model, store: Store | None) -> None:
         self.model, self._store = model, store
         self.asked: dict[str, tuple[Any, ...]] = {}
         self.stored: set[str] = set()

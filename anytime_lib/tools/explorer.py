@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.files import replace_file
 from anytime_lib.index import anytime_curve
 from anytime_lib.methods.base import Prompted
 from anytime_lib.models.reply import reasoning_of
@@ -35,7 +36,7 @@ from anytime_lib.sweep.costs import price_of
 from anytime_lib.tasks.trip_problem import NAME as TRIP
 from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept
-from anytime_lib.types import Message, Problem, replace_file
+from anytime_lib.types import Message, Problem
 
 NUMBERS = (
     "problem",

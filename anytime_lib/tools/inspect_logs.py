@@ -14,10 +14,11 @@ from typing import Any
 import pandas as pd
 from inspect_ai.log import EvalLog, write_eval_log
 
+from anytime_lib.files import replace_file
 from anytime_lib.index import ARM
 from anytime_lib.store import Store
 from anytime_lib.tools.export import Gate
-from anytime_lib.types import digest, replace_file
+from anytime_lib.types import digest
 
 _ABOUT = ["budget", "tokens_used", "answer_tokens", "status", "correct", "stopped_naturally", "answer_key"]
 _STOPS = {"stop": "stop", "length": "max_tokens", "content_filter": "content_filter"}

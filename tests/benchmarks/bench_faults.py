@@ -23,7 +23,7 @@ from misbehaving_server import FAULTS, HARMLESS, MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.models.limiter import Timeouts
-from anytime_lib.models.model import Model
+from anytime_lib.models.served import ServedModel
 from anytime_lib.types import Problem
 
 SAMPLES, BUDGETS, RUNS = 8, [20, 40, 60, 80], 6
@@ -42,7 +42,7 @@ def share(problem: Problem, text: str) -> float | None:
 def main() -> None:
     context, runs = options(__doc__, problems=125, rate=0.3, seed=1, concurrency=64, retries=6), list[pd.DataFrame]()
     logging.disable(logging.WARNING)
-    Model.timeouts = Timeouts(connect=5.0, whole=60.0, backoff=0.02, longest=0.2)
+    ServedModel.timeouts = Timeouts(connect=5.0, whole=60.0, backoff=0.02, longest=0.2)
     told = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # an answer without counts is kept, as 0 tokens
     server = MisbehavingServer(rate=0.0, seed=context.seed, only=told)
     settings: dict[str, Any] = {"run": "run", "model": "fake", "base_url": server.base_url, "n_samples": SAMPLES}
