@@ -66,7 +66,7 @@ def test_answers_that_go_on_thinking_and_other_ways_to_ask(config: Config, serve
             return "one two three four five six seven"
         return "<think>no" if "think no further" in last["content"] else "B" if last["role"] == "user" else "so B " * 99
 
-    server.script = reply
+    server.script, server.owner = reply, "vllm"
     methods = ["base", "base_fresh", "base_prefill", "base_reworded"]
     run_sweep(settings := config(methods=methods, budgets=[2, 4]), progress=False)
     with Store(settings.folder / "store.sqlite") as store:

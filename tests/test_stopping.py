@@ -162,7 +162,11 @@ def test_the_table_of_a_run(run: Run) -> None:
     assert rules[["verdict", "reading", "above", "low", "high", "beats"]].notna().all(axis=None)
     assert (table.in_sample >= -0.1 - 1e-12)[table.what == "rule"].all()
     told = read_stopping(table)
-    assert "The full budget of votes: quality" in told and "answers agree (set to" in told and "nan" not in told
+    assert (
+        "The full budget of votes: quality" in told
+        and "answers agree (all problems would choose: " in told
+        and "nan" not in told
+    )
     assert len(plot_stopping(table, title="When").axes[0].lines) == 2
 
 

@@ -160,7 +160,8 @@ def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
         single, rules, oracle = (part[part.what == what] for what in ("budget", "rule", "oracle"))
         ax.plot(single.tokens, single.quality, color=colour, marker=".", label=f"single budgets, {of}")
         level = rules.quality - rules.above
-        ax.vlines(rules.tokens, level + rules.low, level + rules.high, colors=colour, linewidth=1.5)
+        low, high = ((level + end).clip(0, 1) for end in (rules.low, rules.high))
+        ax.vlines(rules.tokens, low, high, colors=colour, linewidth=1.5)
         for marker, row in zip("sD^vPX<>", rules.itertuples(), strict=False):
             fill = colour if row.verdict in ("better", "equivalent", "not worse") else "white"
             look = {"marker": marker, "c": [fill], "edgecolors": colour, "s": 36, "zorder": 3}

@@ -186,14 +186,13 @@ def read_stopping(table: pd.DataFrame) -> str:
         for row in _rows(part[part.what == "rule"]):
             side = {1: "more than", -1: "less than", 0: "not told from"}[int(row.beats)]
             told.append(
-                f"{row.rule} (set to {row.setting}): {abs(row.saved):.0%} {'fewer' if row.saved >= 0 else 'more'} "
-                f"tokens, quality {row.difference:+.3f} ({row.verdict}; where it was set, {row.in_sample:+.3f}), "
-                f"{row.lost:.0%} of {of} right at the end alone; {side} single budgets that cost as much, "
+                f"{row.rule} (all problems would choose: {row.setting or 'as it is'}): tokens {-row.saved:+.0%}, "
+                f"quality {row.difference:+.3f}, where it was chosen {row.in_sample:+.3f} (verdict: {row.verdict}); "
+                f"{row.lost:.0%} of {of} are right at the full budget alone; {side} single budgets that cost as much, "
                 f"{spoken(row.above, row.low, row.high)}."
             )
-    left_out = f" {count(int(table.n_missing.max()), 'trace')} without every answer left out." * bool(
-        table.n_missing.max()
-    )
+    missing = int(table.n_missing.max())
+    left_out = f" {count(missing, 'trace')} without every answer left out." * (missing > 0)
     return "\n".join(told) + left_out + few(int(table.n_problems.min()))
 
 
