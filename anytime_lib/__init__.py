@@ -20,6 +20,7 @@ _HOMES = {
     "Store": "store",
     "audit_judge": "studies.judge_audit",
     "estimate_run": "tools.estimate",
+    "known_truth": "studies.calibration",
     "ledger_table": "sweep.ledger",
     "make_task": "tasks.custom",
     "measured": "report",

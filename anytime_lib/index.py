@@ -102,6 +102,45 @@ def quality_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, li
     return values[0], problems, budgets
 
 
+def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int, Floats]:
+    """The cells of two methods, of one run, model and task, where both were asked.
+
+    Returns (2, P, S, T) quality, NaN where a cell has no score, of the problems and samples of which both have cells;
+    the T budgets; how many cells of the two are of others; and (S,) of which draw of exemplars each sample is, NaN
+    where neither method shows any.
+    """
+    if baseline == treatment:
+        raise DataError(f"{baseline} is compared with itself: name two methods")
+    asked = of_methods(cells, baseline, treatment)
+    values, methods, _, budgets = cells_array(asked)
+    if asked.groupby("method").budget.nunique().min() < len(budgets):
+        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
+    there = ~np.isnan(cells_array(asked.assign(asked=1), "asked")[0]).all(axis=-1)  # (2, P, S)
+    shared = np.asarray(there.all(axis=0))
+    quality = values[[methods.index(baseline), methods.index(treatment)]]
+    seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
+    if np.isnan(seen).any(axis=0).all():
+        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
+    draw = sample_draws(asked)[shared.any(axis=0)]
+    return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets), draw
+
+
+def paired(quality: Floats) -> Floats:
+    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
+    pair."""
+    shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
+    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+
+
+def sample_draws(cells: pd.DataFrame) -> Floats:
+    """Of which draw of exemplars each sample in the cells is, by the samples in order: (S,), NaN where it shows none.
+    DataError where methods were prepared on different draws."""
+    draw = cells.get("draw", pd.Series(np.nan, cells.index)).astype(float).groupby(cells["sample"])
+    if draw.nunique().max() > 1:
+        raise DataError(f"{', '.join(cells.method.unique())} were not prepared on the same draws; run them again")
+    return np.asarray(draw.max())
+
+
 def mean_curve(quality: Floats, order: Order = "pooled") -> Floats:
     """The quality curve of an arm, its running maximum taken at the level `order` names: (..., P, S, T) -> (..., T).
 
@@ -141,10 +180,20 @@ def from_means(means: Floats, order: Order, n_budgets: int) -> Floats:
     if order != "crossfit":
         return means
     halves = means.reshape(*means.shape[:-1], -1, 2, n_budgets)
-    return average(read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
+    return average(_read_at_best(halves, halves[..., ::-1, :]).reshape(*means.shape[:-1], -1, n_budgets))
 
 
-def read_at_best(pick: Floats, read: Floats) -> Floats:
+def reading(quality: Floats, order: Order) -> Floats:
+    """At which budgets the curve of one arm is read: (P, S, T) -> (T, T) shares of the budgets in each of its values.
+    (..., T) scores times these are what traces add to the arm's curve, the choice of budgets taken as it is."""
+    every = np.eye(quality.shape[-1])
+    if order == "raw":
+        return every
+    picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
+    return np.asarray(np.nanmean(_read_at_best(picks, every[None]), axis=0))
+
+
+def _read_at_best(pick: Floats, read: Floats) -> Floats:
     """For each prefix, the value of `read` where `pick` is largest; of ties the latest (the earliest reads too low)."""
     filled = np.where(np.isnan(pick), -np.inf, pick)
     best = np.maximum.accumulate(filled, axis=-1)

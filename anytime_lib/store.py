@@ -30,7 +30,7 @@ COLUMNS: dict[str, dict[str, list[str]]] = packaged("columns.yaml")
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
 CELL_KEY = CELL_COLUMNS[:7]
-SCHEMA = 3
+SCHEMA = 4
 _USAGE = "prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, seconds REAL, created REAL"
 _TABLES = f"""
     CREATE TABLE problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
@@ -41,7 +41,8 @@ _TABLES = f"""
     CREATE TABLE cells ({", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS["cells"].items())},
         PRIMARY KEY ({", ".join(CELL_KEY)})) WITHOUT ROWID"""
 _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cells ADD COLUMN grader INTEGER"
-_STEPS = {0: _TABLES, 2: _TWO_MORE, SCHEMA: ""}  # schema of a file (0: it is empty) -> what makes it today's
+_DRAW = "ALTER TABLE cells ADD COLUMN draw INTEGER"
+_STEPS = {0: _TABLES, 2: f"{_TWO_MORE}; {_DRAW}", 3: _DRAW, SCHEMA: ""}  # schema of a file (0: empty) -> mends it
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
     replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
@@ -266,7 +267,7 @@ def _open(path: Path, journal: str = "", damaged: bool = False) -> sqlite3.Conne
         (schema,) = db.execute("PRAGMA user_version").fetchone()
         if schema not in _STEPS or (schema == 0) != (path.stat().st_size == 0):
             raise DataError(f"{path} (schema {schema}) is no store, lost its -wal, or is newer: update anytime-lib")
-        if not journal and schema < SCHEMA:
+        if not journal and schema < 3:
             db.execute("CREATE TEMP VIEW cells AS SELECT *, NULL AS prompt_tokens, NULL AS grader FROM main.cells")
         elif journal:
             db.executescript("PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=0")

@@ -57,8 +57,8 @@ def old_store(path: Path, n: int) -> list[str]:
             store.put(**columns(key, "ok", 3))
             store.put_cells([cell(key, 0), cell(key, 1)])
     with closing(sqlite3.connect(path)) as db:
-        db.executescript("ALTER TABLE cells DROP COLUMN grader; ALTER TABLE cells DROP COLUMN prompt_tokens;"
-                         "PRAGMA user_version=2")  # fmt: skip
+        newer = (f"ALTER TABLE cells DROP COLUMN {name};" for name in ("draw", "grader", "prompt_tokens"))
+        db.executescript(f"{''.join(newer)} PRAGMA user_version=2")
     return keys
 
 

@@ -222,6 +222,8 @@ def test_names(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert (model.name, model.endpoint_id) == (weights.alias(row.file, row.sha256), "embedded")
         assert load_model(RunConfig(model=name, base_url="http://127.0.0.1:9/v1")).weights is None
     assert load_model(RunConfig()).name == load_model(RunConfig(model="smollm2-135m")).name and not cache.exists()
+    waits = [load_model(RunConfig(endpoint=own)).timeouts.first_token for own in ({}, {"timeout": 300})]
+    assert waits == [3600, 300]  # long, for what a busy machine reads again takes as long again
     near = {"qwen2.5-coder-1.5": "qwen2.5-coder-1.5b", "Qwen2.5-Coder-0.5B": "qwen2.5-coder-0.5b",
             "smollm2": "smollm2-135m", "embeded": "embedded"}  # fmt: skip
     for name, meant in near.items():

@@ -40,7 +40,10 @@ def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             problems = [{"problem": f"Find {i} + {year}. " * 20, "answer": i + year} for i in range(30)]
             years[year] = folder / f"{year}.jsonl"
             years[year].write_text("\n".join(map(json.dumps, problems)), "utf-8")
+    older = [{"problem": f"Find {i} x 3. " * 20, "answer": i} for i in range(919)]
+    (folder / "older.jsonl").write_text("\n".join(map(json.dumps, older)), "utf-8")
     return {
+        "hub#1983-2023": folder / "older.jsonl",
         "official": folder / "trips.json", "hub#2024": years[24], "hub#2025": years[25],
         "hub#diamond": official(folder / "diamond.csv", n=198), "hub#main": official(folder / "main.csv", n=448),
     }  # fmt: skip
@@ -51,8 +54,14 @@ def switched_on(path: Path, stand_ins: dict[str, Path]) -> str:
     return SOURCE.sub(lambda line: f"{line[1]}{line[2]} {stand_ins[line[3]]}", path.read_text("utf-8"))
 
 
+def few(text: str) -> str:
+    """A params file with one sample of each problem, one draw of exemplars, and four attempts at each in the pool."""
+    text = re.sub(r"samples: (64|16)", "samples: 4", text.replace("draws: 5", "draws: 1"))
+    return re.sub(r"n_samples: (8|10)", "n_samples: 1", text)
+
+
 CASES = [(name, on) for name, path in FILES.items() for on in (False, True)
-         if (SOURCE.search(path.read_text("utf-8")) if on else name not in PAPER)]  # fmt: skip
+         if (SOURCE.search(path.read_text("utf-8")) if on else name not in {*PAPER, "claim"})]  # fmt: skip
 """Every file as shipped, but for those that fetch; and with its sources switched on, if it names any."""
 
 
@@ -63,7 +72,7 @@ def test_what_it_would_cost_can_be_told(
     """Of all its problems; but one sample of each, and four attempts, are enough to see that they are there."""
     text = switched_on(FILES[name], stand_ins) if on else FILES[name].read_text("utf-8")
     params = tmp_path / "p.yaml"
-    params.write_text(text.replace("n_samples: 8", "n_samples: 1").replace("samples: 64", "samples: 4"), "utf-8")
+    params.write_text(few(text), "utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     for way in ("connect", "connect_ex", "bind", "sendto"):
@@ -75,7 +84,9 @@ def test_what_it_would_cost_can_be_told(
         its = config.task(task)
         assert [m for m in its.methods if not re.search(rf"{task} +{m} ", told)] == []
         most = (its.pool.pair_tokens or 2 * sum(its.checkpoints)) + its.budgets[-1] + its.answer_cap
-        assert most < {"paper": 128_000, "local-vllm": 40_960}.get(name.split("/")[0], 4096)  # a slot's context
+        assert most < {"paper": 128_000, "local-vllm": 40_960, "claim": 40_960}.get(
+            name.split("/")[0], 4096
+        )  # a slot's context
     assert name not in PAPER or "no price is known" not in told
 
 
@@ -91,6 +102,15 @@ def test_the_models_of_the_paper_share_its_design() -> None:
     room = {None: (4, {}), 2048: (2048, {"leap": {"principle_tokens": 2048}})}  # for reasoning, in whatever is said
     assert all((config.pool.verdict_tokens, config.options) == room[config.answer_tokens] for config in configs)
     assert all(settings["methods"] == ["base", "leap", "pdp", "pdp_plus"] for settings in designs[0].values())
+
+
+def test_the_claim_has_pools_for_all_its_draws(stand_ins: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "claim.yaml").write_text(switched_on(FILES["claim"], stand_ins), "utf-8")
+    config = RunConfig.from_yaml(tmp_path / "claim.yaml")
+    for name in config.tasks:
+        its, found = config.task(name), split_problems(load_task(name), config.task(name), config.seed)
+        assert len(found.test) >= 100 and len(found.pool) == its.pool.draws * its.pool.problems == 30
+    assert config.analysis.family == [["pdp_shuffled", "pdp"], ["base", "pdp"]]
 
 
 def test_the_pages_tell_what_such_a_run_finds() -> None:

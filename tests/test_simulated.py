@@ -21,7 +21,7 @@ from anytime_lib.models.simulation import HOLDING, STOPPED_HOLDING, Simulation
 from anytime_lib.models.tokens import cut
 from anytime_lib.readings import caveat, read_measured
 from anytime_lib.store import Store
-from anytime_lib.studies.calibration import true_index, truth
+from anytime_lib.studies.calibration import known_truth, true_index, truth
 from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
@@ -73,6 +73,10 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Config) -> None:
     true = truth(run, "aime")
     raw, pooled, problem = (true_index(true, order) for order in ("raw", "pooled", "problem"))
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
+    told = known_truth(run.model_copy(update={"tasks": {"aime": {"methods": ["base", "self_consistency", "pdp"]}}}))
+    assert told.startswith("aime: ") and f"base {pooled:.3f}, pdp" in told and "self_consistency" not in told
+    gain = 100 * (true_index(truth(run, "aime", "pdp")) - pooled)
+    assert gain > 1 and f"({gain:+.1f} points)" in told and known_truth(run.model_copy(update={"model": "gpt"})) == ""
 
 
 def test_the_texts_behind_cells_are_read_back(config: Config) -> None:

@@ -320,7 +320,7 @@ def test_words_interval_p_and_holm_never_disagree(family: Family) -> None:
     verdicts, stand = conclude(family, 0.1).itertuples(), 0
     every = zip(family.comparisons.values(), family.sentences(), verdicts, family.to_frame().significant, strict=True)
     for c, text, found, significant in every:
-        (ends,) = re.findall(r"difference (\S+), 95% interval \[(\S+), (\S+)\]", text)
+        (ends,) = re.findall(r"difference (\S+), 95% interval over problems \[(\S+), (\S+)\]", text)
         value, low, high = map(float, ends)
         small = [float(p) < 0.05 for p in re.findall(r"(?:p =|and) ([\de.-]+)", text)]
         (said,) = re.findall("is (better|worse|undecided)", text)

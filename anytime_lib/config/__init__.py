@@ -36,6 +36,9 @@ class RunConfig(Settings):
         for settings in map(self.task, self.tasks):
             if (n := self.n_samples * settings.n_problems) > 10**7:
                 raise ConfigError(f"n_samples times n_problems are {n:,} traces of every method; ask for fewer")
+            if self.n_samples % settings.pool.draws:
+                must = f"n_samples ({self.n_samples}) must be a multiple of pool.draws ({settings.pool.draws})"
+                raise ConfigError(f"{must}: samples are dealt to the draws in turn")
             for method in settings.options.keys() - {"simulated"}:
                 if method not in method_names():
                     raise ConfigError(f"options: unknown {method!r}{nearest(method, [*method_names(), 'simulated'])}")
@@ -66,6 +69,12 @@ class RunConfig(Settings):
     def resampling(self) -> dict[str, Any]:
         """What the statistics take: n_resamples, seed, confidence_level."""
         return {"seed": self.seed, **self.analysis.model_dump(include={"n_resamples", "confidence_level"})}
+
+    @property
+    def declared(self) -> dict[str, Any]:
+        """What conclusions follow from, and is declared before a run: family, margins, exclusions, criterion."""
+        held_out = self.held_out and self.held_out.model_dump(mode="json")
+        return {"held_out": held_out, **self.analysis.model_dump(exclude={"n_resamples"})}
 
     @property
     def folder(self) -> Path:

@@ -136,6 +136,7 @@ class PoolConfig(Group):
 
     problems: Count = Field(6, description="pool problems on which preferences are synthesised")
     samples: int = Field(3, ge=2, le=1_000_000, description="attempts per pool problem (64 in the paper)")
+    draws: int = Field(1, ge=1, le=1_000, description="times that exemplars are drawn, each from pool problems anew")
     budget: Count | None = Field(None, description="reasoning tokens of an attempt at most; None: the largest budget")
     opponents: Count = Field(2, description="other attempts that the judge compares each with; odd: one more")
     verdict_tokens: Count = Field(4, description="cap on a verdict; as `answer_tokens` where a model reasons first")

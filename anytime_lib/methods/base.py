@@ -32,11 +32,12 @@ class Sample:
 
 
 class PrepTask(NamedTuple):
-    """The task on whose pool a method is prepared."""
+    """The task on whose pool a method is prepared, and which `draw` from that pool it is."""
 
     task: Task
     settings: TaskConfig
     problems: ProblemSplit
+    draw: int = 0
 
 
 class Client(Protocol):
@@ -61,8 +62,9 @@ class Client(Protocol):
 @dataclass(frozen=True)
 class Context:
     """What a method is given beside the problem: `shots`, worked examples from the pool, the same for every method;
-    `pool`, its other problems, none unless a method of the run needs them; what its preparation `prepared`; and as
-    `budget` the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`)."""
+    `pool`, its other problems, none unless a method of the run needs them; what its preparation `prepared`; as `budget`
+    the most tokens that will be allowed: the largest budget, or the one in question (`per_budget`); and which `draw` of
+    exemplars `pool` and `prepared` are, None where the method shows none."""
 
     task: Task
     settings: TaskConfig
@@ -70,6 +72,7 @@ class Context:
     pool: Sequence[Problem] = ()
     prepared: Any = None
     budget: int = 0
+    draw: int | None = None
 
 
 class Preparation:

@@ -89,11 +89,11 @@ class Pairs(Preparation):
             usable = _distinct([*preferences, *best, *usable])
         if self.by == "shuffled":
             left_out["without a second pair to swap"] = int(len(preferences) == 1)
-            usable = preferences = shuffled(preferences, client.seed)
+            usable = preferences = shuffled(preferences, client.seed, on.draw)
             at_budget = {pair.budget: pair for pair in preferences}
         made_with = {"model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed}
         made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
-        made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints}
+        made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints, "draw": on.draw}
         table = pd.DataFrame([row for each in every for row in each.rows], columns=COLUMNS)
         told = on.task.name, self.by, preferences, table, usable, counts, dict(+Counter(left_out)), made_with
         return Synthesis(*told, at_budget)
@@ -149,12 +149,12 @@ def choose(
     return chosen, {"over the token allowance": too_long, "not among the first": len(waiting)}
 
 
-def shuffled(preferences: Sequence[Preference], seed: int) -> list[Preference]:
+def shuffled(preferences: Sequence[Preference], seed: int, draw: int = 0) -> list[Preference]:
     """The placebo: a random half of the pairs (of an odd number, rounded by a coin) with better and worse swapped, so
     that it is never the treatment, nor all of it turned round. One pair alone would be either: none is returned."""
     if len(preferences) < 2:
         return []
-    n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E])
+    n, rng = len(preferences), np.random.default_rng([seed, 0x5AFF1E, draw])
     swapped = set(rng.permutation(n)[: n // 2 + (n % 2 and int(rng.integers(2)))].tolist())
     return [replace(turned(p) if i in swapped else p, by="shuffled") for i, p in enumerate(preferences)]
 

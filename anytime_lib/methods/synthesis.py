@@ -120,7 +120,7 @@ async def from_attempts(
     `hidden` reasoning; and how many cuts of those that were made have no answer. Attempts are requests of `synthesis`
     of `pool_budget` tokens, whoever asks, so that preparations share them. DataError if the pool shares a problem with
     the test set."""
-    task, settings, problems = on
+    task, settings, problems = on[:3]
     assert_disjoint(problems.test, [*problems.pool, *problems.shots])
     counts = Counter[str](made=0)
 

@@ -12,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,10 @@ from anytime_lib.models.weights import WEIGHTS, alias, described, resolve, sha25
 
 START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
+PATIENCE = 3600.0
+"""Seconds of silence after which a request is tried again, if the settings do not say. A busy machine may read sixteen
+long prompts for minutes before it says a word, and what is asked again is read again; a server that is gone is noticed
+at once."""
 
 
 class EmbeddedModel(ServedModel):
@@ -34,6 +39,8 @@ class EmbeddedModel(ServedModel):
         self._model, self._servers, self._stop = config.model, ExitStack(), threading.Event()
         self.weights = described(self._model)
         super().__init__(config, alias(self.weights["file"], self.weights["sha256"]), "embedded")
+        if "timeout" not in config.endpoint.model_fields_set:
+            self.timeouts = replace(self.timeouts, first_token=PATIENCE, whole=PATIENCE)
 
     def _url(self) -> str:
         """Where the weights are served, by a server of our own if there is no other."""

@@ -98,7 +98,7 @@ def read_variance(splits: Iterable[Any]) -> str:
     `Pilot.splits`)."""
     told = []
     for split in splits:
-        (between, most_between), (samples, most_samples) = split.ends
+        (between, most_between), (samples, most_samples), *_ = split.ends
         n = max(split.n_samples, 1)
         helps = "which of the two varies more in a mean cannot be told from this pilot"
         if between > most_samples / n:
@@ -106,6 +106,20 @@ def read_variance(splits: Iterable[Any]) -> str:
         elif most_between < samples / n:
             helps = "samples vary more, even in means over these samples: more samples help as much as more problems"
         told.append(f"{split.summary()}; {helps}.")
+    return "\n".join(told)
+
+
+def read_twice_the_tokens(table: pd.DataFrame) -> str:
+    """On what twice the tokens of the planned study are best spent, of each task (of `Pilot.twice_the_tokens`)."""
+    told = []
+    for task, part in table.groupby("task", sort=False):
+        found = part.set_index("spent_on").detectable
+        study = f"{task}: the planned study ({size(part.n_problems.iloc[0], part.n_samples.iloc[0])}"
+        study += f", {count(part.n_draws.iloc[0], 'draw')} of exemplars) finds differences of {found.nothing:.3f}"
+        ways = listed(f"{value:.3f} if on {what}" for what, value in found.drop("nothing").items())
+        told.append(f"{study}. Twice the tokens are best spent on {found.idxmin()}: they find {ways}.")
+        if found.isna().any():
+            told[-1] = f"{task}: the pilot cannot tell what a study of twice the tokens finds."
     return "\n".join(told)
 
 

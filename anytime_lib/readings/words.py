@@ -29,5 +29,5 @@ def few(n_problems: int) -> str:
 
 def say(*texts: str) -> None:
     """Print sentences, each on lines of its own of at most 100 letters, broken between words."""
-    for line in "\n".join(texts).split("\n"):
+    for line in "\n".join(texts).splitlines():
         print(textwrap.fill(line, 100, break_long_words=False, break_on_hyphens=False))

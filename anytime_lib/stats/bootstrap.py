@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Axis, Floats, Order, Top, anytime_index, from_means, mean_curve, problem_curves
+from anytime_lib.index import Axis, Floats, Order, Top, anytime_index, from_means, mean_curve, problem_curves, reading
+from anytime_lib.stats.intervals import mean_squares, over_both, standard_error
 
 Seed = int | np.random.Generator
 
@@ -90,6 +91,27 @@ def jackknifed(quality: Floats, budgets: list[int], statistic: CurveStatistic) -
     """The statistic of every arm with each problem left out: (A, P, S, T) -> (P, A, ...); of a single one, itself."""
     n = quality.shape[1]
     return reweighted(quality, budgets, statistic, 1 - np.eye(n) if n > 1 else np.ones((1, 1)))
+
+
+def draw_values(arm: Floats, budgets: list[int], statistic: CurveStatistic, draw: Floats) -> Floats:
+    """What each problem, answered after each draw of exemplars, adds to a statistic of an arm, its choice of budgets
+    taken as it is: (P, S, T) cells and (S,) draws -> (P, R), NaN where a budget has no cell."""
+    ones = np.unique(draw[~np.isnan(draw)])
+    if not len(ones):
+        return np.empty((len(arm), 0))
+    means = np.stack([problem_curves(arm[:, draw == one], "raw") for one in ones], axis=1)  # (P, R, T)
+    return statistic.of((means @ reading(arm, statistic.order)).clip(0.0, 1.0), budgets)
+
+
+def over_draws(resamples: Floats, values: Floats, rng: np.random.Generator) -> tuple[Floats, float | None]:
+    """Resamples of n problems with the variance that draws of exemplars add, as a normal deviate for each, and the
+    degrees of freedom of both together, by the (n, R) `draw_values`. With one draw, or too few problems that have all,
+    the resamples as they are, and None."""
+    squares, (n, n_draws) = mean_squares(values), values.shape
+    if np.isnan(squares.rest):
+        return resamples, None
+    added, df = over_both(squares._replace(problems=float(standard_error(resamples, n)) ** 2), n, n_draws)
+    return resamples + rng.normal(0, np.sqrt(added * (n - 1) / n), len(resamples)), df  # see `standard_error`
 
 
 EXACT = 12

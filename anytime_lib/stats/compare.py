@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, cells_array, of_methods, problem_curves
+from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
 from anytime_lib.stats.intervals import (
@@ -42,12 +42,14 @@ class Comparison:
     Attributes:
         estimand: what is judged, in words.
         pvalue: two-sided, the larger of `sign_flip_pvalue` and of the interval's (by t on the draws).
+        n_draws: how many draws of exemplars there are; 0 where neither arm shows any from the pool.
+        df: degrees of freedom of the interval.
         n_left_out: cells left out because either arm lacks them.
         n_missing, share_missing: those of them that were asked for in both arms, and have no score.
         bounds: the difference, were all missing answers of one arm wrong and of the other right, both ways round
             (Manski's bounds, without sampling error).
         beside: the same difference by other readings of the curve, which are described and not judged.
-        draws: (R,) the difference on each resample.
+        draws: (R,) the difference on each resample of problems, and of draws of exemplars, where they are several.
         contributions: (P,) each problem's part, whose mean the difference is (jackknife pseudo-values).
     """
 
@@ -60,6 +62,8 @@ class Comparison:
     pvalue: float = np.nan
     n_problems: int = 0
     n_samples: int = 0
+    n_draws: int = 0
+    df: float | None = None
     n_left_out: int = 0
     n_missing: int = 0
     share_missing: float = 0.0
@@ -78,11 +82,13 @@ class Comparison:
         return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
 
     def confidence_interval(self) -> Interval:
-        """The interval of the difference, widened where few problems differ (see `widen_few`)."""
+        """The interval of the difference, `over` problems or problems and draws of exemplars; widened where few
+        problems differ (see `widen_few`)."""
         return self._ends()[0]
 
     def _ends(self) -> tuple[Interval, str]:
-        ends = interval(self.draws, self.statistic, n=self.n_problems, confidence_level=self.confidence_level)
+        how: dict[str, Any] = {"n": self.n_problems, "confidence_level": self.confidence_level, "df": self.df}
+        ends = interval(self.draws, self.statistic, **how)
         if self.lower_is_better or np.isnan(self.statistic):  # nothing is known of the largest loss
             return Interval(*map(float, ends)), ""
         low, high, note = widen_few(ends, self.contributions, self.confidence_level)
@@ -93,6 +99,11 @@ class Comparison:
         could move the difference."""
         low, high = self.confidence_interval()
         return Interval(low - (self.statistic - self.bounds.low), high + (self.bounds.high - self.statistic))
+
+    @property
+    def over(self) -> str:
+        """What the interval and p generalise to."""
+        return "problems" if self.df is None else "problems and draws"
 
     @property
     def alpha(self) -> float:
@@ -122,6 +133,9 @@ class Comparison:
         end = "near an end of the scale, where intervals of few problems are less sure"
         found = {
             "with so few problems a hint, no proof": self.n_problems < FEW,
+            "of one draw of exemplars: another draw may differ by more than the interval says": self.n_draws == 1,
+            "two draws tell little of how draws differ; from three on such intervals hold": self.n_draws == 2,
+            "too few problems have all draws to tell how draws differ": self.n_draws > 1 and self.df is None,
             how: self.n_missing > 0,
             f"{self.n_left_out} cells left out that not both have": self.n_left_out > self.n_missing,
             few: bool(few),
@@ -141,8 +155,9 @@ class Comparison:
         side = self.direction * bool(p < alpha)
         value, span = spoken(self.statistic, *ends).split(" ", 1)
         text = f"{a} is {words[side]} than {b}" if side else f"{a} against {b} is undecided"
-        text += f": difference {value}, {self.confidence_level:.0%} interval {span}, in {self.estimand}, "
-        text += f"n = {self.n_problems} problems x {self.n_samples} samples; p = {spoken_pvalue(self.pvalue, alpha)}"
+        text += f": difference {value}, {self.confidence_level:.0%} interval over {self.over} {span}, in "
+        text += f"{self.estimand}, n = {self.n_problems} problems x {self.n_samples} samples"
+        text += f"{f' (of {self.n_draws} draws)' * (self.n_draws > 1)}; p = {spoken_pvalue(self.pvalue, alpha)}"
         if adjusted is None:
             text += ", not adjusted for other comparisons"
         elif among > 1:
@@ -164,41 +179,14 @@ class Comparison:
         row |= {"difference": self.statistic, "pvalue": self.pvalue}
         row["low"], row["high"] = self.confidence_interval()
         row["low_missing"], row["high_missing"] = self.missing_interval()
-        row |= self.beside | {"n_problems": self.n_problems, "n_samples": self.n_samples, "n_missing": self.n_missing}
+        row |= self.beside | {"n_problems": self.n_problems, "n_samples": self.n_samples, "n_draws": self.n_draws}
+        row["n_missing"] = self.n_missing
         return pd.DataFrame([row | {"notes": "; ".join(self.notes)}])
 
 
 def _side(ends: Interval) -> int:
     """1 where an interval lies above zero, -1 below, else 0."""
     return int(ends.low > 0) - int(ends.high < 0)
-
-
-def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Floats, list[int], int]:
-    """The cells of two methods, of one run, model and task, where both were asked.
-
-    Returns (2, P, S, T) quality, NaN where a cell has no score, of the problems and samples of which both have cells;
-    the T budgets; how many cells of the two are of others.
-    """
-    if baseline == treatment:
-        raise DataError(f"{baseline} is compared with itself: name two methods")
-    asked = of_methods(cells, baseline, treatment)
-    values, methods, _, budgets = cells_array(asked)
-    if asked.groupby("method").budget.nunique().min() < len(budgets):
-        raise DataError(f"{baseline} and {treatment} were run at different budgets; compare them at the same ones")
-    there = ~np.isnan(cells_array(asked.assign(asked=1), "asked")[0]).all(axis=-1)  # (2, P, S)
-    shared = np.asarray(there.all(axis=0))
-    quality = values[[methods.index(baseline), methods.index(treatment)]]
-    seen = np.where(shared[..., None], quality, np.nan)[:, shared.any(axis=1)][:, :, shared.any(axis=0)]
-    if np.isnan(seen).any(axis=0).all():
-        raise DataError(f"{baseline} and {treatment} share no graded cell, so nothing is paired")
-    return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets)
-
-
-def paired(quality: Floats) -> Floats:
-    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
-    pair."""
-    shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
-    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
 
 
 def compare(
@@ -216,9 +204,9 @@ def compare(
         estimand: what is judged: the index `crossfit` (`raw` where there is one sample), `raw`, or another statistic.
         settings: n_resamples, seed, confidence_level.
     """
-    quality, budgets, elsewhere = both_arrays(cells, baseline, treatment)
+    quality, budgets, elsewhere, draw = both_arrays(cells, baseline, treatment)
     settings |= {"baseline": baseline, "treatment": treatment}
-    return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, **settings)
+    return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, draw=draw, **settings)
 
 
 def compare_arrays(
@@ -229,13 +217,15 @@ def compare_arrays(
     n_resamples: int = 10_000,
     seed: Seed = 0,
     elsewhere: int = 0,
+    draw: Floats | None = None,
     **fields: Any,
 ) -> Comparison:
     """`compare` for cells that are an array already: (2, P, S, T), baseline first, NaN where one has no score, which
     leaves out its partner, too.
 
-    Resamples and random exchanges are of whole problems, the same for both arms; `elsewhere` counts cells that are not
-    in the array, and `fields` are of the `Comparison`.
+    Resamples and random exchanges are of whole problems, the same for both arms. `draw` (S,) tells of which draw of
+    exemplars each sample is (see `bootstrap.over_draws`). `elsewhere` counts cells that are not in the array, and
+    `fields` are of the `Comparison`.
     """
     pairs = paired(quality)
     of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
@@ -250,11 +240,15 @@ def compare_arrays(
         ends += [float(wrong[1] - right[0]), float(right[1] - wrong[0])]
     left_out = np.diff(bootstrap.jackknifed(pairs, budgets, of))[:, 0]
     parts = value + (n - 1) * (left_out.mean() - left_out)
-    resampling, exchanging = bootstrap.generator(seed).spawn(2)
+    resampling, exchanging, drawing = bootstrap.generator(seed).spawn(3)
     weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
-    by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n)
+    kept = np.asarray(~lost.any(axis=0)).any(axis=(0, 2))
+    of_draw = np.full(kept.sum(), np.nan) if draw is None else draw[kept]
+    baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
+    draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)
+    by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n, df=df)
     readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
     beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
@@ -269,6 +263,8 @@ def compare_arrays(
         contributions=np.round(parts, 12),  # so that equal problems tie
         n_problems=n,
         n_samples=pairs.shape[2],
+        n_draws=baseline.shape[1],
+        df=df,
         n_left_out=elsewhere + quality.size - 2 * int((~lost).all(axis=0).sum()),
         n_missing=int(lost.sum()),
         share_missing=float(lost.mean()),

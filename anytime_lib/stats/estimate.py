@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array
+from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array, sample_draws
+from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import NEAR, interval, upper_bound
 
@@ -20,8 +21,9 @@ def estimate(
     seed: Seed = 0,
     confidence_level: float = 0.95,
 ) -> pd.DataFrame:
-    """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them. The
-    pooled maximum reads flat curves too high, so its interval reaches down to where that of `crossfit` (of a single
+    """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them; over
+    draws of exemplars as well as problems where an arm has several (by `pooled`, `raw` and `crossfit`). The pooled
+    maximum reads flat curves too high, so its interval reaches down to where that of `crossfit` (of a single
     sample: `raw`) does, which has no such bias.
 
     One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget), average
@@ -31,14 +33,16 @@ def estimate(
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
         value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
-        draws = resampled(quality[None], budgets, of, n_resamples, seed)[:, 0]
-        ends = interval(draws, value, n=len(values), confidence_level=confidence_level)
-        if order == "pooled":
-            fair = index_of("crossfit" if quality.shape[1] > 1 else "raw")
-            drawn = resampled(quality[None], budgets, fair, n_resamples, seed)[:, 0]
-            fair_ends = interval(drawn, fair(quality, budgets), n=len(values), confidence_level=confidence_level)
-            ends = np.fmin(ends[0], fair_ends[0]), ends[1]
-        low, high, note = widen_near_limits(ends, values, confidence_level)
+        ends, read = [], [of, index_of("crossfit" if quality.shape[1] > 1 else "raw")][: 1 + (order == "pooled")]
+        of_draw = sample_draws(arm) if order not in ("problem", "trace") else np.full(quality.shape[1], np.nan)
+        for index in read:
+            draws = resampled(quality[None], budgets, index, n_resamples, seed)[:, 0]
+            by_draw = bootstrap.draw_values(quality, budgets, index, of_draw)
+            draws, df = bootstrap.over_draws(draws, by_draw, generator(seed).spawn(1)[0])
+            how: dict[str, Any] = {"n": len(values), "confidence_level": confidence_level, "df": df}
+            ends.append(interval(draws, index(quality, budgets), **how))
+        least = np.fmin.reduce([low for low, _ in ends])
+        low, high, note = widen_near_limits((least, ends[0][1]), values, confidence_level)
         raw, missing = mean_curve(quality, "raw"), int(np.isnan(quality).sum())
         found = value, low, high, float(raw[-1]), float(raw.mean())
         rows.append((*arm_of, order, *found, len(problems), quality.shape[1], missing, note))

@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, Order
+from anytime_lib.stats import intervals
 from anytime_lib.stats.compare import Comparison, compare
 from anytime_lib.stats.intervals import APART, alpha_of, n_apart, one_sided_pvalue, possible_means, upper_bound
 
@@ -114,6 +116,31 @@ def compare_family(
     return Family(found, alpha_of(level))
 
 
+def over_tasks(family: Family) -> pd.DataFrame:
+    """The mean difference over the tasks of a family, all of one weight, of every pair of methods, by t (degrees of
+    freedom by Satterthwaite). It speaks of other problems and draws of these tasks, and of no other task.
+
+    One row per (run, model, baseline, treatment): difference, low, high, low_missing and high_missing (whatever the
+    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, says (above zero, below zero, or undecided).
+    """
+    groups, rows = dict[tuple[str, ...], list[Comparison]](), []
+    for m, c in family.comparisons.items():
+        groups.setdefault((m.run, m.model, m.baseline, m.treatment), []).append(c)
+    for place, of in groups.items():
+        variances = np.array([intervals.standard_error(c.draws, c.n_problems) ** 2 for c in of], dtype=float)
+        value, error = np.mean([c.statistic for c in of]), np.sqrt(variances.sum()) / len(of)
+        df = variances.sum() ** 2 / max((variances**2 / [c.df or max(c.n_problems - 1, 1) for c in of]).sum(), 1e-300)
+        low, high = value + np.array([-1, 1]) * distributions.t.isf(family.alpha / 2, df) * error
+        lost = np.mean([np.subtract(c.bounds, c.statistic) for c in of], axis=0)
+        p = 2 * distributions.t.sf(np.abs(value) / error, df) if error > 0 else np.nan
+        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of)))
+    names = [*ARM[:2], "baseline", "treatment", "difference", "low", "high", "low_missing", "high_missing", "pvalue"]
+    table = pd.DataFrame(rows, columns=[*names, "n_tasks"])
+    table.insert(len(names), "pvalue_holm", holm(table.pvalue))
+    sides, stands = [table.low_missing > 0, table.high_missing < 0], table.pvalue_holm < family.alpha
+    return table.assign(says=np.select([side & stands for side in sides], ["above zero", "below zero"], "undecided"))
+
+
 def holm(pvalues: ArrayLike) -> Floats:
     """Holm's adjusted p-values, in the order given: (m,) -> (m,). NaN stays NaN and counts, as not rejected."""
     p = np.asarray(pvalues, float)
@@ -159,7 +186,7 @@ def _against(c: Comparison, margin: float, claim: str, signs: Sequence[int]) -> 
     for sign in [-sign if c.lower_is_better else sign for sign in signs]:
         value = sign * (c.bounds.low if sign > 0 else c.bounds.high)
         losses = sign * (c.statistic - c.contributions) - value
-        pvalue = max(pvalue, one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems))
+        pvalue = max(pvalue, one_sided_pvalue(sign * c.draws, value, -margin, n=c.n_problems, df=c.df))
         pvalue = max(pvalue, bound_pvalue(losses, margin)) if few else pvalue
         rare = max(rare, upper_bound(losses)) if bounded else rare
     holds = bool(pvalue < 0.05)

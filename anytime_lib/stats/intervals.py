@@ -2,8 +2,10 @@
 
 An interval is value -+ t(n - 1) x standard error of the draws x sqrt(n / (n - 1)), n the problems: unlike the draws'
 own percentiles it is wider for few problems. With 30 of them 95 % intervals of the index difference hold the truth in
-.943-.962 of experiments by t and .928-.957 by percentiles (`data/error_rates.csv`).
-Source: Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), sections 4-5.
+.943-.962 of experiments by t and .928-.957 by percentiles (`data/error_rates.csv`). Where exemplars were drawn several
+times, problems and draws are crossed, and the interval is over both (see `over_both`).
+Sources: Hesterberg, "What Teachers Should Know About the Bootstrap" (2015), sections 4-5; Satterthwaite, "An
+Approximate Distribution of Estimates of Variance Components" (1946).
 """
 
 from functools import lru_cache
@@ -48,22 +50,62 @@ def alpha_of(confidence_level: float) -> float:
     return round(1 - confidence_level, 12)
 
 
-def interval(draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95) -> tuple[Floats, Floats]:
+def interval(
+    draws: Floats, value: ArrayLike, *, n: int, confidence_level: float = 0.95, df: float | None = None
+) -> tuple[Floats, Floats]:
     """The two-sided interval of one or many statistics of n problems: (R, ...) draws (NaN are left out) and the (...)
-    value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone."""
+    value on the cells -> (...) lower and upper ends; the value itself, twice, where draws differ by rounding alone.
+    `df` are the degrees of freedom of t, if not n - 1."""
     if not 0 < confidence_level < 1:
         raise DataError(f"confidence_level must lie between 0 and 1, not {confidence_level:g}")
-    half = distributions.t.isf((1 - confidence_level) / 2, max(n - 1, 1)) * standard_error(draws, n)
+    half = distributions.t.isf((1 - confidence_level) / 2, df or max(n - 1, 1)) * standard_error(draws, n)
     return np.asarray(value) - half, np.asarray(value) + half
 
 
-def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int) -> float:
+def one_sided_pvalue(draws: Floats, value: float, null: float, *, n: int, df: float | None = None) -> float:
     """The p-value of "the truth is at most `null`": the confidence 1 - p at which the interval's low end meets it. All
     draws equal: 0, 1/2 or 1 as the value lies above, at or below the null."""
     error = float(standard_error(draws, n))
     if error == 0:
         return 0.5 if np.isclose(value, null, rtol=0, atol=1e-12) else float(value < null)
-    return float(distributions.t.sf((value - null) / error, max(n - 1, 1)))
+    return float(distributions.t.sf((value - null) / error, df or max(n - 1, 1)))
+
+
+class MeanSquares(NamedTuple):
+    """Of a table of n problems by R draws of exemplars, each divided by n R, so that it is a variance of the mean over
+    all: of problems, of draws, and of what is left over. Expected are s_problem^2 / n + e, s_draw^2 / R + e, and
+    e = s_problem-x-draw^2 / n R, in which the noise of traces is contained."""
+
+    problems: float
+    draws: float
+    rest: float
+
+
+def mean_squares(table: Floats) -> MeanSquares:
+    """The mean squares of a (P, R) table, by its problems that have all draws; NaN where they are fewer than two, or
+    there is one draw. Source: Searle, Casella & McCulloch, "Variance Components" (1992), ch. 4."""
+    whole = table[~np.isnan(table).any(axis=1)]
+    n, r = whole.shape
+    if min(n, r) < 2:
+        return MeanSquares(np.nan, np.nan, np.nan)
+    rows, columns = whole.mean(axis=1) - whole.mean(), whole.mean(axis=0) - whole.mean()
+    rest = whole - whole.mean() - rows[:, None] - columns
+    sums = r * (rows**2).sum(), n * (columns**2).sum(), (rest**2).sum()
+    return MeanSquares(*(float(s / f) / (n * r) for s, f in zip(sums, (n - 1, r - 1, (n - 1) * (r - 1)), strict=True)))
+
+
+def over_both(of: MeanSquares, n: int, n_draws: int) -> tuple[float, float]:
+    """What draws of exemplars add to the variance of a mean over n problems, `of.problems`; and the degrees of freedom
+    of their sum, by Satterthwaite. Where draws differ no more than the noise does: 0, and n - 1.
+
+    In experiments on normal values 95 % intervals hold the truth in .930-.968 with 3 draws, .944-.969 with 5 or more,
+    whatever the share of draws in the variance; with 2 draws in .879-.968.
+    """
+    added = of.draws - of.rest
+    if not added > 0:
+        return 0.0, n - 1.0
+    spread = of.problems**2 / (n - 1) + of.draws**2 / (n_draws - 1) + of.rest**2 / ((n - 1) * (n_draws - 1))
+    return added, (of.problems + added) ** 2 / spread
 
 
 def standard_error(draws: Floats, n: int) -> Floats:

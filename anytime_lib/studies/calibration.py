@@ -1,6 +1,7 @@
 """What does the running maximum add to a curve whose truth is known, and how often do intervals and tests err?"""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.resources import files
 from types import SimpleNamespace
 
@@ -98,3 +99,21 @@ def truth(config: RunConfig, task: str, method: str = "base") -> pd.DataFrame:
         lucky = held + (1 - held) * simulation.guess
         curves[p.id] = (1 - simulation.unread) * (lucky * right + (1 - lucky) * wrong) + simulation.unread * unread
     return pd.DataFrame.from_dict(curves, orient="index", columns=settings.budgets)
+
+
+def known_truth(config: RunConfig) -> str:
+    """What the indices of a run of the simulated respondent and their differences truly are, in a sentence for each
+    task; empty for a model whose truth nobody knows. Methods that `truth` does not know are left out."""
+    told = []
+    for task in config.tasks if config.model == "simulated" else []:
+        true: dict[str, float] = {}
+        for method in config.task(task).methods:
+            with suppress(DataError):
+                true[method] = true_index(truth(config, task, method))
+        base = true.get(config.analysis.baseline, np.nan)
+        each = (
+            f"{method} {index:.3f}" + f" ({100 * (index - base):+.1f} points)" * (method != config.analysis.baseline)
+            for method, index in true.items()
+        )
+        told.append(f"{task}: in truth, which is known of a simulation, the index is {', '.join(each)}.")
+    return "\n".join(told)

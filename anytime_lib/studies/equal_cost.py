@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, anytime_curve, mean_curve
+from anytime_lib.index import ARM, Floats, anytime_curve, both_arrays, mean_curve, paired
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
-from anytime_lib.stats.compare import both_arrays, paired
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 from anytime_lib.types import packaged
@@ -34,21 +33,22 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
 
     One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning, and
     all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens, once, as if
-    nobody shared its requests, retries included), total_1, total_100, total_all (per problem, with its share of the
-    preparation), n_problems, n_samples, model.
+    nobody shared its requests, retries included; of several draws of exemplars, their mean), total_1, total_100,
+    total_all (per problem, with its share of the preparation), n_problems, n_samples, model.
     """
     at, costs = ["task", "method", "budget"], ["used", "prompt", "answer"]
     names = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
     graded, once = cells[cells.status != "error"].rename(columns=names), {}
     for place, arm in graded.groupby(ARM):
         run, model, task, method = map(str, place)
-        bill: dict[str, Any] | None = {"prompt_tokens": 0, "completion_tokens": 0}
+        bills: list[dict[str, Any] | None] = [{"prompt_tokens": 0, "completion_tokens": 0}]
         if needed := load_method(method).preparation:
-            bill = store.noted("bill", bill_of(run, model, task, needed.name))
-        if bill is None or arm.prompt.isna().any():
+            draws = sorted(set(arm.draw.dropna().astype(int))) or [0]
+            bills = [store.noted("bill", bill_of(run, model, task, needed.name, draw)) for draw in draws]
+        if None in bills or arm.prompt.isna().any():
             why = f"what {method} on {task} cost was not noted when it was run"
             raise DataError(f"{why}; run the sweep again: it calls no model for what is stored, and notes it")
-        once[task, method] = bill["prompt_tokens"] + bill["completion_tokens"]
+        once[task, method] = np.mean([bill["prompt_tokens"] + bill["completion_tokens"] for bill in bills if bill])
     spent = graded.astype(dict.fromkeys(costs, float)).groupby(at)[costs].mean()
     table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality).join(spent, on=at)
     table["per_problem"] = table[costs].sum(axis=1, skipna=False)
@@ -103,7 +103,7 @@ def gains(
     for place, _ in cells[cells.method != baseline].groupby(["task", "method"], sort=False):
         task, method = map(str, place)
         try:
-            quality, budgets, _ = both_arrays(cells[cells.task == task], baseline, method)
+            quality, budgets, *_ = both_arrays(cells[cells.task == task], baseline, method)
             quality = paired(quality)
         except DataError:
             continue

@@ -69,7 +69,8 @@ def judge(
         least, most = (100 * end for end in found.missing_interval())
         size = "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
         told = (
-            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval [{low:+.1f}, {high:+.1f}], {size}"
+            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval over {found.over} "
+            f"[{low:+.1f}, {high:+.1f}], {size}"
         )
         what = f"points in {found.estimand}"
         if np.isnan(difference):
@@ -103,7 +104,7 @@ def held_out_arms(config: RunConfig) -> list[Arm]:
         run = split_problems(task, settings.model_copy(update={"methods": ["base"]}), config.seed)
     elsewhere = {"source": wanted.source, "pool_source": wanted.source, "difficulty": wanted.difficulty}
     there = settings.model_copy(update={name: value for name, value in elsewhere.items() if value is not None})
-    held = drawn(task, there, wanted.seed, "test", there.source, wanted.n_problems)
+    held = drawn(task, there, wanted.seed, "test", wanted.n_problems)
     leak = "held-out problems are also in the run; give held_out another seed, difficulty or source"
     assert_disjoint([*run.test, *run.shots, *run.pool], held, leak)
     changes = {"methods": names, "n_problems": len(held), "budgets": wanted.budgets or settings.budgets}

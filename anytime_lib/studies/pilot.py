@@ -64,6 +64,14 @@ class Pilot:
         how |= {"estimand": self.config.analysis.estimand, "seed": self.config.seed}
         return _by_task({task: power_table(part, treatment=m, **how) for task, (part, m) in self.tasks.items()})
 
+    def twice_the_tokens(self) -> pd.DataFrame:
+        """What twice the tokens of the study in the settings would find, by what they are spent on (see
+        `VarianceSplit.twice_the_tokens`), with a first column task."""
+        of = self.config
+        return _by_task(
+            {t: s[-1].twice_the_tokens(of.task(t).n_problems, of.n_samples) for t, s in self.splits.items()}
+        )
+
     def designs(self, n_problems: Sizes | None = None, n_samples: Sizes | None = None) -> pd.DataFrame:
         """`design_table` of every task, with a first column task; None: so many as the settings say."""
         of, tables = self.config, {}
@@ -110,7 +118,7 @@ def pilot_of(config: RunConfig) -> Pilot:
         own, drawn = config.task(name), load_task(name).problems
         n_test, n_pool = (len(drawn(None, most, config.seed, part)) for part, most in (("test", 24), ("pool", 4)))
         tasks[name] = {"budgets": own.budgets, "n_problems": n_test, "methods": ["base", "pdp"][: 1 + bool(n_pool)]}
-        tasks[name]["pool"] = own.pool.model_dump() | {"problems": max(1, n_pool), "samples": 2}
+        tasks[name]["pool"] = own.pool.model_dump() | {"problems": max(1, n_pool), "samples": 2, "draws": 1}
         middles.append(np.sqrt(own.budgets[0] * own.budgets[-1]))
     simulated = {"solve": 1 / float(np.median(middles)), "effects": {"pdp": 1.5}}
     options = {"simulated": config.options.get("simulated") or simulated}

@@ -1,7 +1,7 @@
 """How large must a study be, going by a pilot? Where its variance lies, what a study would find and cost.
 
 Sources: Miller, "Adding Error Bars to Evals" (arXiv 2411.00640), section 3; Searle, Casella & McCulloch, "Variance
-Components" (1992), ch. 3 (the nested analysis of variance by the method of moments).
+Components" (1992), ch. 3 and 4 (the nested and the crossed analysis of variance by the method of moments).
 """
 
 from collections.abc import Collection, Iterable
@@ -14,11 +14,11 @@ import pandas as pd
 from scipy import stats as distributions
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import Floats, Order, average, of_methods, problem_curves, quality_array, read_at_best
-from anytime_lib.stats.bootstrap import index_of, resampled
-from anytime_lib.stats.compare import Estimand, both_arrays
+from anytime_lib.index import Floats, both_arrays, of_methods, paired, quality_array, reading
+from anytime_lib.stats.bootstrap import draw_values, index_of, resampled
+from anytime_lib.stats.compare import Estimand
 from anytime_lib.stats.detectable import min_detectable_effect
-from anytime_lib.stats.intervals import standard_error
+from anytime_lib.stats.intervals import mean_squares, standard_error
 from anytime_lib.sweep.costs import Price
 
 Sizes = Iterable[int]
@@ -28,33 +28,54 @@ Sizes = Iterable[int]
 class VarianceSplit:
     """Components of the variance of what one trace adds to the estimand, or of the difference of two arms: `between`
     problems' true means (true differences), and of `samples` around them (both arms' together), each with its 95 %
-    interval; NaN where it cannot be told."""
+    interval; NaN where it cannot be told. Where the pilot has `n_draws` of exemplars, two or more: also of `draws`, and
+    `crossed`, of what a draw does to single problems."""
 
     what: str
     estimand: str
     between: float
     samples: float
     n_samples: int
-    ends: tuple[tuple[float, float], tuple[float, float]] = ((np.nan, np.nan), (np.nan, np.nan))
+    draws: float = 0.0
+    crossed: float = 0.0
+    n_draws: int = 1
+    ends: tuple[tuple[float, float], ...] = ((np.nan, np.nan),) * 2
     mean: float = 0.5
     notes: tuple[str, ...] = ()
     pilot: Floats = field(repr=False, default_factory=lambda: np.zeros((2, 0, 0, 2)))
     budgets: tuple[int, ...] = (1, 2)
     _widths: dict[tuple[int, int], float] = field(repr=False, compare=False, default_factory=dict)
 
-    def detectable(self, n_problems: int, n_samples: int, *, at_most: bool = False) -> float:
-        """The smallest true difference that so many problems and samples find (see `min_detectable_effect`), by the
-        components, or by their upper ends; NaN where they are not known. Of one arm's split, two such arms are taken,
-        whose difference does not vary between problems, and of which the better one's samples vary as its own mean
-        quality has it (near an end of the scale, more than the pilot's)."""
-        between, samples = (end[1] for end in self.ends) if at_most else (self.between, self.samples)
+    def detectable(
+        self, n_problems: int, n_samples: int, n_draws: int | None = None, *, at_most: bool = False
+    ) -> float:
+        """The smallest true difference that so many problems, samples and draws of exemplars (None: the pilot's number)
+        find (see `min_detectable_effect`), by the components, or by their upper ends; NaN where they are not known. Of
+        one arm's split, two such arms are taken, whose difference does not vary between problems, and of which the
+        better one's samples vary as its own mean quality has it (near an end of the scale, more than the pilot's)."""
+        known = [end[1] for end in self.ends] if at_most else [self.between, self.samples, self.draws, self.crossed]
+        between, samples, draws, crossed = [*known, 0.0, 0.0][:4]
+        shared = {
+            "n_draws": min(n_draws or self.n_draws, n_samples),
+            "sd_draws": draws**0.5,
+            "sd_crossed": crossed**0.5,
+        }
         wider, least = self.wider(n_problems, n_samples), 0.0
         one = " - " not in self.what
         for _ in range(20 if one else 1):  # the spread moves with the difference itself
             within = samples * (1 + spread_at(self.mean, least)) / 2 if one else samples / 2
             spreads = {"sd_between": 0.0 if one else between**0.5, "sd_within": within**0.5}
-            least = min_detectable_effect(n_problems, n_samples, **spreads, wider=wider)
+            least = min_detectable_effect(n_problems, n_samples, **shared, **spreads, wider=wider)
         return least
+
+    def twice_the_tokens(self, n_problems: int, n_samples: int) -> pd.DataFrame:
+        """What a study of that size finds (`detectable`), and what twice its tokens would find, spent on problems, on
+        samples of each (of each draw), or on draws, if the pilot has several, with as many samples of each; further
+        draws have to be prepared as well. One row each: spent_on, n_problems, n_samples, n_draws, detectable."""
+        n, k, r = n_problems, n_samples, self.n_draws
+        rows = [("nothing", n, k, r), ("problems", 2 * n, k, r), ("samples", n, 2 * k, r), ("draws", n, 2 * k, 2 * r)]
+        table = pd.DataFrame(rows[: 3 + (r > 1)], columns=["spent_on", "n_problems", "n_samples", "n_draws"])
+        return table.assign(detectable=[self.detectable(*sizes) for sizes in table.iloc[:, 1:].to_numpy().tolist()])
 
     def wider(self, n_problems: int, n_samples: int) -> float:
         """How many times as wide as the noise of its traces an interval of that size is, because resamples choose other
@@ -85,12 +106,14 @@ class VarianceSplit:
     def summary(self) -> str:
         """One sentence that says where the variance lies, and how sure that is."""
         parts = []
-        for level, value, (low, high) in zip(
-            ("problems", "samples"), (self.between, self.samples), self.ends, strict=True
-        ):
+        levels = ("problems", "samples", "draws of exemplars", "draws on one problem, in what they do to it")
+        values = (self.between, self.samples, self.draws, self.crossed)
+        for level, value, (low, high) in zip(levels, values, self.ends, strict=False):
             told = f"{value**0.5:.3f} [{low**0.5:.3f}, {high**0.5:.3f}]" if low > 0 else f"at most {high**0.5:.3f}"
             parts.append(f"between {level} {told if high == high else 'cannot be told'}")
         said = f"standard deviation {' and '.join(parts)}, of {self.estimand}"
+        if self.n_draws == 1 and " - " in self.what:
+            said += ", for the draw of exemplars that the pilot has"
         return "; ".join(
             [f"{self.what}: {'nothing varies' if self.between + self.samples == 0 else said}", *self.notes]
         )
@@ -110,10 +133,11 @@ def variance_split(
     """Split the variance of one arm, or of the difference of two arms on the problems that both have, by the method of
     moments. The cells are of one run, model and task.
 
-    Each trace counts with what it adds to the estimand (see `trace_scores`). A component that comes out below zero is
-    set to zero; its interval is Tukey's and Williams' (of samples, chi-square's), and holds for normal values. Where
-    each problem has one sample, or nothing varies, nothing is told. A method that is missing, or fewer than two
-    problems that can be read, are a DataError.
+    Each trace counts with what it adds to the estimand (see `trace_scores`). Where the treatment has several draws of
+    exemplars, each with two samples or more, they are crossed with problems, and samples lie within both. A component
+    that comes out below zero is set to zero; its interval is Tukey's and Williams' (of samples, chi-square's), and
+    holds for normal values. Where each problem has one sample, or nothing varies, nothing is told. A method that is
+    missing, or fewer than two problems that can be read, are a DataError.
     """
     names = [treatment, baseline] if treatment else [baseline]
     arms, what = [trace_scores(cells, name, estimand).dropna(how="all") for name in names], " - ".join(names)
@@ -121,30 +145,50 @@ def variance_split(
     if len(shared) < 2:
         raise DataError(f"{what}: fewer than two problems can be read, so nothing can be said of what varies")
     within, noise, freedom, notes = 0.0, 0.0, 0, []
-    arms = [arm.loc[shared] for arm in arms]
-    for size, spread in ((arm.count(axis=1), arm.var(axis=1)) for arm in arms):  # by problem
+    arms, parts, squares, n_draws = [arm.loc[shared] for arm in arms], list[pd.DataFrame](), None, 1
+    told: dict[str, Any] = {"n_samples": arms[0].shape[1], "mean": float(arms[-1].mean(axis=1).mean())}
+    of = index_of(estimand if arms[0].shape[1] > 1 else "raw")
+    if treatment:
+        told["pilot"], told["budgets"], _, draw = both_arrays(cells, baseline, treatment)
+        ones = np.unique(draw[~np.isnan(draw)])
+        if 1 < len(ones) <= len(draw) / 2 and len(draw) == arms[0].shape[1] == arms[1].shape[1]:
+            values = [draw_values(arm, told["budgets"], of, draw) for arm in paired(told["pilot"])]
+            squares, n_draws = mean_squares(values[1] - values[0]), len(ones)
+            parts = [pd.concat([arm.loc[:, draw == one] for one in ones]) for arm in arms]
+    else:
+        quality, _, told["budgets"] = quality_array(of_methods(cells, baseline))
+        told["pilot"] = np.stack([quality, quality])
+    for size, spread in ((arm.count(axis=1), arm.var(axis=1)) for arm in parts or arms):  # by problem (and draw)
         if more := int((size - 1).sum()):
             pooled = float((spread * (size - 1)).sum()) / more
             within, noise, freedom = within + pooled, noise + float((pooled / size).mean()), freedom + more
         else:
             within, notes = np.nan, ["one sample a problem: samples and problems cannot be told apart"]
     means = arms[0].mean(axis=1) - (arms[1].mean(axis=1) if treatment else 0.0)
-    n, whole, tails = len(shared) - 1, float(means.var()), np.array([0.025, 0.975])
-    name = index_of(estimand if arms[0].shape[1] > 1 else "raw").name
-    told: dict[str, Any] = {"n_samples": arms[0].shape[1], "mean": float(arms[-1].mean(axis=1).mean())}
-    if treatment:
-        told["pilot"], told["budgets"], _ = both_arrays(cells, baseline, treatment)
-    else:
-        quality, _, told["budgets"] = quality_array(of_methods(cells, baseline))
-        told["pilot"] = np.stack([quality, quality])
+    n, whole, name = len(shared) - 1, float(means.var()), of.name
     if np.isnan(within) or not within + whole > 0:
         notes = notes or ["no trace differs from another: nothing is known of what varies"]
         return VarianceSplit(what, name, np.nan if np.isnan(within) else 0.0, within, notes=tuple(notes), **told)
-    chi, f = distributions.chi2.isf(tails, n), distributions.f.isf(tails, n, freedom)
-    between = (np.maximum(n * (whole - f * noise) / chi, 0.0)).tolist()
-    samples = (freedom * within / distributions.chi2.isf(tails, freedom)).tolist()
-    ends = (tuple(between), tuple(samples))
-    return VarianceSplit(what, name, max(whole - noise, 0.0), within, ends=ends, **told)
+    samples = _component(within, 0.0, freedom, freedom)
+    if squares is None or np.isnan(squares.rest):
+        between = _component(whole, noise, n, freedom)
+        return VarianceSplit(what, name, between[0], within, ends=(between[1], samples[1]), **told)
+    r, both = n_draws, n * (n_draws - 1)
+    between = _component(squares.problems * (n + 1), squares.rest * (n + 1), n, both)
+    draws = _component(squares.draws * r, squares.rest * r, r - 1, both)
+    crossed = _component(squares.rest * (n + 1) * r, noise, both, freedom)
+    told |= {"draws": draws[0], "crossed": crossed[0], "n_draws": r}
+    ends = (between[1], samples[1], draws[1], crossed[1])
+    return VarianceSplit(what, name, between[0], within, ends=ends, **told)
+
+
+def _component(whole: float, noise: float, df: int, freedom: int) -> tuple[float, tuple[float, float]]:
+    """The component of variance that is left of a `whole` when the `noise` in it is taken off, with its interval; each
+    by its degrees of freedom."""
+    tails = np.array([0.025, 0.975])
+    f = distributions.f.isf(tails, df, freedom) if noise else 0.0
+    low, high = np.maximum(df * (whole - f * noise) / distributions.chi2.isf(tails, df), 0.0).tolist()
+    return max(whole - noise, 0.0), (low, high)
 
 
 def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfit") -> pd.DataFrame:
@@ -154,16 +198,6 @@ def trace_scores(cells: pd.DataFrame, method: str, estimand: Estimand = "crossfi
     quality, problems, budgets = quality_array(of_methods(cells, method))
     read = reading(quality, estimand if quality.shape[1] > 1 else "raw")
     return pd.DataFrame(index_of("raw").of((quality @ read).clip(0.0, 1.0), budgets), index=problems)
-
-
-def reading(quality: Floats, order: Order) -> Floats:
-    """At which budgets the curve of one arm is read: (P, S, T) -> (T, T) shares of the budgets in each of its values.
-    (..., T) scores times these are what traces add to the arm's curve, the choice of budgets taken as it is."""
-    every = np.eye(quality.shape[-1])
-    if order == "raw":
-        return every
-    picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
-    return np.asarray(np.nanmean(read_at_best(picks, every[None]), axis=0))
 
 
 def power_table(

@@ -4,7 +4,7 @@ import asyncio
 import copy
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from anytime_lib.methods.base import Context, Method, Preparation, PrepTask, Pro
 from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import TOKENS
-from anytime_lib.sweep.plan import Arm
+from anytime_lib.sweep.plan import Arm, pool_of
 from anytime_lib.tasks.base import grade_answer, user_code
 from anytime_lib.types import Completion, Message, Trace
 
@@ -57,63 +57,77 @@ class Run:
             self.store.put_cells(pending)
 
 
-def bill_of(run: str, model: str, task: str, preparation: str) -> str:
+def bill_of(run: str, model: str, task: str, preparation: str, draw: int = 0) -> str:
     """What the store's note of a preparation's bill is about."""
-    return f"{run}, {model}, {task}, {preparation}"
+    return f"{run}, {model}, {task}, {preparation}{f', draw {draw}' * (draw > 0)}"
 
 
-async def prepare(run: Run, on: PrepTask, preparation: Preparation) -> Any:
-    """What a preparation makes of a task's pool. Its files are kept in the run's folder, and its bill in the store."""
-    client = copy.copy(run.client)
+async def prepare(run: Run, on: PrepTask, preparation: Preparation, draw: int = 0) -> Any:
+    """What a preparation makes of one draw from a task's pool. Its bill is kept in the store, and its files in the
+    run's folder, those of a further draw in the folder `draw_1` within, and so on."""
+    client, on = copy.copy(run.client), pool_of(on, run.client.seed, draw)
     client.keys = set()
     if run.store:
         run.store.add_problems(on.problems.pool)
-    says = f"preparing {preparation.name} on the pool of {on.task.name}"
+    says = f"preparing {preparation.name} on the pool of {on.task.name}{f', draw {draw}' * (draw > 0)}"
     run.describe([*run.preparing, says])
     made = await preparation(client, on)
     run.describe([other for other in run.preparing if other != says])
     if run.store:
-        about = bill_of(run.label, client.model.name, on.task.name, preparation.name)
+        about = bill_of(run.label, client.model.name, on.task.name, preparation.name, draw)
         attempts = run.store.attempts().query("status != 'unconfirmed'")
         spent = attempts.loc[attempts.key.isin(client.keys), TOKENS].sum().tolist()
         run.store.note("bill", about, dict(zip(TOKENS, spent, strict=True)))
     if run.folder:
-        preparation.save(made, run.folder)
+        preparation.save(made, run.folder / f"draw_{draw}" if draw else run.folder)
     if not made:
         log.warning(made.summary())
     return made
 
 
 async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
-    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran."""
+    """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran. The
+    samples of a draw of exemplars for which nothing could be prepared are left out."""
     done: list[Arm] = []
-    made: dict[tuple[str, str], asyncio.Task[Any]] = {}
+    made: dict[tuple[str, str, int], asyncio.Task[Any]] = {}
     async with asyncio.TaskGroup() as group:
         for arm in arms:
             needed, on = arm.method.preparation, arm.prep_task
-            if needed and (on.task.name, needed.name) not in made:
-                made[on.task.name, needed.name] = group.create_task(prepare(run, on, needed))
+            for draw in range(arm.n_draws if needed else 0):
+                if needed and (on.task.name, needed.name, draw) not in made:
+                    made[on.task.name, needed.name, draw] = group.create_task(prepare(run, on, needed, draw))
         for arm in arms:
             if run.store:
                 run.store.add_problems([*arm.problems.test, *arm.problems.shots])
-            prepared = None
-            if needed := arm.method.preparation:
-                prepared = await made[arm.prep_task.task.name, needed.name]
-                if not prepared:
-                    continue
+            contexts = [await _context(run, arm, draw, made) for draw in range(arm.n_draws or 1)]
+            if not any(contexts):
+                continue
             done.append(arm)
-            problems, most = arm.problems, arm.settings.budgets[-1]
-            context = Context(arm.task, arm.settings, problems.shots, problems.pool, prepared, most)
             for of in arm.samples:
-                await run.client.trace_slots.acquire()
-                group.create_task(_run_sample(run, arm.method, of, context))
+                if context := contexts[of.number % len(contexts)]:
+                    await run.client.trace_slots.acquire()
+                    group.create_task(_run_sample(run, arm.method, of, context))
     return done
+
+
+async def _context(
+    run: Run, arm: Arm, draw: int, made: Mapping[tuple[str, str, int], asyncio.Task[Any]]
+) -> Context | None:
+    """What an arm is given after one draw of exemplars; None where nothing could be prepared."""
+    prepared, on = None, arm.prep_task
+    if needed := arm.method.preparation:
+        prepared = await made[on.task.name, needed.name, draw]
+        if not prepared:
+            return None
+    pool = pool_of(on._replace(problems=arm.problems), run.client.seed, draw).problems.pool
+    most = arm.settings.budgets[-1]
+    return Context(arm.task, arm.settings, arm.problems.shots, pool, prepared, most, draw if arm.n_draws else None)
 
 
 async def _run_sample(run: Run, method: Method, of: Sample, context: Context) -> None:
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     place = run.label, run.client.model.name, of.task.name, of.problem.id, of.method, of.number
-    failed = {"grader": getattr(of.task, "grader_version", 1), "status": "error", "detail": ""}
+    failed = {"grader": getattr(of.task, "grader_version", 1), "status": "error", "detail": "", "draw": context.draw}
     cells: list[Cell] = [dict(zip(CELL_KEY, (*place, b), strict=True)) | failed for b in context.settings.budgets]
     try:
         if not isinstance(method, Prompted):

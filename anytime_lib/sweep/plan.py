@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from anytime_lib.config import RunConfig
@@ -34,6 +34,12 @@ class Arm:
     @property
     def prep_task(self) -> PrepTask:
         return self.other_prep or PrepTask(self.task, self.settings, self.problems)
+
+    @property
+    def n_draws(self) -> int:
+        """How many draws of exemplars its samples are dealt to; 0 where it shows none from the pool."""
+        shows = self.method.preparation or self.method.needs_pool
+        return self.prep_task.settings.pool.draws if shows else 0
 
     def owns(self, cells: pd.DataFrame) -> pd.Series:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""
@@ -65,31 +71,49 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
 
 
 def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
-    """Draw a task's test problems, worked examples and pool; DataError where there are too few problems, or the pool
-    shares an id or a text with the test set."""
-    methods = [load_method(name) for name in settings.methods]
+    """Draw a task's test problems, worked examples and pool, which all draws of exemplars are taken from (`pool_of`);
+    DataError where there are too few problems, or the pool shares an id or a text with the test set."""
+    methods, own = [load_method(name) for name in settings.methods], settings.pool
     needs_pool = any(method.needs_pool or method.preparation for method in methods)
-    n_pool = settings.n_shots + (settings.pool.problems if needs_pool else 0)
+    n_pool, least = (settings.n_shots + needs_pool * own.problems * n for n in (own.draws, min(own.draws, 2)))
     if settings.pool_source == "none" and n_pool:
         raise DataError(f"{task.name}: examples, pairs and principles come from a pool, and pool_source is 'none'")
-    test = drawn(task, settings, seed, "test", settings.source, settings.n_problems)
-    pool = drawn(task, settings, seed, "pool", settings.pool_source or settings.source, n_pool, test)
+    test = drawn(task, settings, seed, "test", settings.n_problems)
+    pool = drawn(task, settings, seed, "pool", n_pool, test, least)
     assert_disjoint(test, pool)
+    if len(pool) < n_pool:
+        words = (
+            "%s: the pool has %d problems, too few for %d draws of %d each: draws share some, and differ by less than "
+        )
+        log.warning(words + "new ones would", task.name, len(pool) - settings.n_shots, own.draws, own.problems)
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
 
 
+def pool_of(on: PrepTask, seed: int, draw: int) -> PrepTask:
+    """The same with the pool of one draw of exemplars alone: the next problems of the whole pool for each, or, where
+    they are too few for all draws, some of them at random; the first draw is the first of them in either case."""
+    pool, n = on.problems.pool, on.settings.pool.problems
+    where = range(n * draw, n * (draw + 1))
+    if draw and len(pool) < n * on.settings.pool.draws:
+        where = np.random.default_rng([seed, draw]).permutation(len(pool))[:n].tolist()
+    part = [pool[i] for i in where if i < len(pool)]
+    return on._replace(problems=replace(on.problems, pool=part), draw=draw)
+
+
 def drawn(
-    task: Task, settings: TaskConfig, seed: int, part: str, source: Any, wanted: int, tested: Sequence[Problem] = ()
+    task: Task, settings: TaskConfig, seed: int, part: str, wanted: int, tested: Sequence[Problem] = (), least: int = 0
 ) -> list[Problem]:
-    """So many problems of one part. With a pool from a source of its own, neither source is split, and the pool is of
-    what that source holds beside those `tested`."""
+    """So many problems of one part, `test` or `pool`; where `least` is given, fewer are enough, if not fewer than that.
+    With a pool from a source of its own, neither source is split, and the pool is of what that source holds beside
+    those `tested`."""
+    source = settings.source if part == "test" else settings.pool_source or settings.source
     if not wanted:
         return []
     whole = source and settings.pool_source is not None
     known = {mark for p in tested if whole for mark in (p.id, p.content_hash)}
     found = task.problems(source, None if known else wanted, seed, "all" if whole else part, settings.difficulty)
     found = [p for p in found if not known & {p.id, p.content_hash}][:wanted]
-    if len(found) < wanted:
+    if len(found) < (least or wanted):
         keeps = "" if whole else "; some are kept for the other split" + ": name a pool_source, or none" * bool(source)
         holds = f"{source or 'its own set'} holds {len(found)}{' beside those under test' if known else ''}"
         raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")

@@ -1,6 +1,7 @@
 """What would the model have answered at every budget? Sample, cut, force an answer, grade, store."""
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -49,6 +50,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
     """`run_sweep` as a coroutine."""
     async with opened(config, progress) as (run, store, model):
         update_grades(store)
+        note_declared(config, store)
         note_criterion(config, store, model.name)
         arms = plan(config, store)
         if progress:
@@ -126,6 +128,17 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     return cells.drop(columns="detail").reset_index(drop=True)
 
 
+def note_declared(config: RunConfig, store: Store) -> None:
+    """Write what is `declared` before a run, with its hash, into `declared.jsonl` beside the store: a line whenever it
+    is another than the line before, with the time (UTC, ISO), and how many cells of the run were stored by then."""
+    path, found = config.folder / "declared.jsonl", digest(config.declared)
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    if not lines or json.loads(lines[-1])["hash"] != found:
+        now, n = datetime.now(UTC).isoformat(timespec="seconds"), len(store.cells(run=config.label))
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"hash": found, "seen": now, "cells": n, **config.declared}) + "\n")
+
+
 def held_out_run(config: RunConfig) -> str:
     """The `run` under which held-out cells are stored: they are no part of the run's own table."""
     return f"{config.label} held out"
@@ -142,6 +155,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
         return None
     names = wanted.task, wanted.pool_task
     tasks = [config.task(name).model_dump(exclude={"methods", "n_problems"}) for name in names]
+    for of in tasks:
+        of["pool"] = dict(of["pool"].items() - {("draws", 1)})  # as was noted before there were draws
     numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
     design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
     about = f"{held_out_run(config)}, {model}, {design}"

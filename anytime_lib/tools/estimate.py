@@ -168,11 +168,15 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     ]
     for task in config.tasks:
         n = config.task(task).n_problems
-        least = min_detectable_effect(n, config.n_samples)  # NaN where there is none
+        draws = config.task(task).pool.draws
+        least = min_detectable_effect(n, config.n_samples, n_draws=draws)  # NaN where there is none
         found = (
             f"differences of about {least:.3f} in what is judged ({config.analysis.estimand}) would be found between "
         )
-        found += "two arms (power .8, two-sided .05; by planning values: a pilot in notebook 07 knows more)"
+        found += (
+            f"two arms, {f'over {draws} draws' if draws > 1 else 'for one draw'} of exemplars (power .8, two-sided "
+        )
+        found += ".05; by planning values: a pilot in notebook 07 knows more)"
         lines.append(f"{task}: {found if least <= 1 else f'no difference could be found with n = {n}'}")
     return Estimate(table.reset_index(), "\n".join(lines))
 

@@ -11,15 +11,17 @@ own, with its defaults but for fewer resamples. Each row is one `measure` in one
     one arm    `covers`: the interval of a single arm's pooled index
     family     `said`: anything is concluded of ten methods of which none differs
     judge      `said`: any measure of a judge that tosses coins is called off chance (n pool problems, N attempts)
+    draws      as `no effect`, where exemplars are drawn R times, and a draw moves the index by `of` (its standard
+               deviation); N samples in all. What is true is the mean over all draws, no difference.
 
 Worlds: both arms `alike` and rising; near the `floor` (mean .05) and the `ceiling` (.95); `flat` against rising, rising
 against `overthinking`, of equal index (pooled; of one sample, raw); cells `missing` at random (a tenth), and 30 % of
 one arm's answers `wrong lost` at the two largest budgets, if wrong.
 
-    nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 300] [--save]
+    nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 300] [--only draws] [--save]
 
 --save writes the rows to anytime_lib/data/error_rates.csv, which notebook 08b shows, in place of those of the same
-`judged` estimand: rows of an earlier version, that judged the pooled index, stay beside them.
+study and `judged` estimand: rows of an earlier version, that judged the pooled index, stay beside them.
 """
 
 import datetime
@@ -101,6 +103,7 @@ def finals(world: str) -> Floats:
     return np.asarray(logit(ease(world, 200_000, np.zeros(2), np.random.default_rng(99))))
 
 
+@cache
 def difference(world: str, lift: float, order: str = "pooled") -> float:
     """Of the indices of the two true mean curves."""
     mean = expit(finals(world) + np.array([[0.0], [lift]])).mean(axis=1)
@@ -126,12 +129,27 @@ def pilot(world: str, lift: float) -> Any:
     return variance_split(cells_of(experiment(world, 800, 10, np.random.default_rng(7), lift)), "base", "pdp")
 
 
-def compared(scores: Floats, rng: np.random.Generator) -> Comparison:
-    return compare_arrays(scores, BUDGETS, n_resamples=N_RESAMPLES, seed=rng)
+def compared(scores: Floats, rng: np.random.Generator, draw: Floats | None = None) -> Comparison:
+    return compare_arrays(scores, BUDGETS, n_resamples=N_RESAMPLES, seed=rng, draw=draw)
 
 
 def no_effect(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
-    found = compared(experiment(world, n, k, rng), rng)
+    return nothing_said(compared(experiment(world, n, k, rng), rng))
+
+
+def draws(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
+    """The treatment's sample i is of draw i mod R, which moves all problems alike."""
+    n_draws, sd = int(world.split()[0]), float(world.split()[-1])
+    of = np.arange(k) % n_draws
+    moved = rng.normal(0, 1, n_draws)[of] * sd / (10 * difference("alike", 0.1))
+    own = logit(ease("alike", n, np.zeros(2), rng))[:, :, None] + np.stack([np.zeros(k), moved])[:, None]
+    chance = expit(own)[..., None] * RISING
+    size = (2, n, k, len(BUDGETS))
+    luck = np.where(rng.random(size) < WITHIN, rng.random((*size[:3], 1)), rng.random(size))
+    return nothing_said(compared((luck < chance).astype(float), rng, of.astype(float)))
+
+
+def nothing_said(found: Comparison) -> Rows:
     low, high = found.confidence_interval()
     yield from (("covers", low <= 0 <= high), ("too high", low > 0), ("too low", high < 0))
     yield from (("said", found.direction != 0), ("p < .05", found.pvalue < 0.05))
@@ -196,6 +214,10 @@ STUDIES: list[tuple[Study, list[str], list[int], list[int]]] = [
     (one_arm, ["flat", "floor", "ceiling"], [30, 198], [1, 4]),
     (family, ["alike", "flat"], [30], [4]),
     (judge, ["coins"], [6, 12, 30], [4]),
+    (draws, ["1 draw of 0", "1 draw of 0.03"], [30, 198], [4]),
+    (draws, ["3 draws of 0", "3 draws of 0.03"], [30, 198], [6]),
+    (draws, ["5 draws of 0.03"], [198], [10]),
+    (draws, ["8 draws of 0", "8 draws of 0.03"], [30, 198], [16]),
 ]
 
 
@@ -209,17 +231,21 @@ def rates(study: Study, world: str, n: int, k: int, repetitions: int) -> pd.Data
 
 
 def main() -> None:
-    args, tables = options(__doc__, repetitions=300, save=False), []
+    args, tables = options(__doc__, repetitions=300, only="", save=False), []
     for study, worlds, sizes, samples in STUDIES:
+        if args.only not in ("", study.__name__):
+            continue
         for world, n, k in ((w, n, k) for w in worlds for n in sizes for k in samples):
             tables.append(rates(study, world, n, k, args.repetitions if study is not family else args.repetitions // 2))
             print(tables[-1].to_string(header=False, index=False), flush=True)
     made = f"{datetime.date.today()}, {platform.system()} {platform.machine()}, numpy {np.__version__}"
-    command = f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions} --save"
+    only = f" --only {args.only}" if args.only else ""
+    command = f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions}{only} --save"
     table = pd.concat(tables, ignore_index=True).round(4).assign(judged=JUDGED, command=command, made=made)
     if args.save:
         kept = pd.read_csv(SAVED)
-        pd.concat([kept[kept.judged != JUDGED], table]).to_csv(SAVED, index=False)
+        made_anew = (kept.judged == JUDGED) & kept.study.isin(table.study)
+        pd.concat([kept[~made_anew], table]).to_csv(SAVED, index=False)
 
 
 if __name__ == "__main__":
