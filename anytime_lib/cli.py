@@ -80,9 +80,8 @@ def parser() -> argparse.ArgumentParser:
     command("report outputs/demo", "write explorer.html, one page to read the run's traces and answers by", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain 3f2a outputs/demo", "which field made a request a new one", key=key, run=run)
-    found = command(
-        "export outputs/demo out --format jsonl", "write a run's tables for others", run=run, folder="where"
-    )
+    others = "export outputs/demo out --format jsonl"
+    found = command(others, "write a run's tables for others", run=run, folder="where")
     found.add_argument("--format", default="parquet", help=", ".join(FORMATS))
     found = command("serve --model qwen2.5-coder-1.5b", "keep an embedded model (or any GGUF file) for notebooks")
     models = f"{', '.join(weights.WEIGHTS)}, or the path of a .gguf file; %(default)s, the first, by default"

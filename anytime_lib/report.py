@@ -23,7 +23,7 @@ from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.models.weights import sha256_of
 from anytime_lib.plots import plot_accounts, plot_curves, plot_differences, rounded, save, save_table
-from anytime_lib.readings import caveat, read_accounts, read_curves, read_differences, read_index
+from anytime_lib.readings import caveat, read_accounts, read_curves, read_index
 from anytime_lib.stats import compare_family, estimate
 from anytime_lib.stats.family import Family
 from anytime_lib.store import Store
@@ -143,7 +143,6 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     }
     page = Environment(loader=PackageLoader("anytime_lib", "data"), autoescape=True).get_template("report.html.jinja")
-    shown: Any = {"index": False, "border": 0, "float_format": lambda v: f"{v:,.3f}" if abs(v) < 10 else f"{v:,.0f}"}
     of, again = config.analysis, config.resampling
     family = compare_family(cells, of.family, baseline=of.baseline, estimand=of.estimand, **again)
     index = estimate(cells, **again)
@@ -156,7 +155,8 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     told |= {"index": rounded(index[INDEX]).to_html(index=False, border=0), "index_reading": read_index(index)}
     told["more"] = sorted(p.stem for p in (folder / "figures").glob("*.png") if not p.stem.startswith("report_"))
     told["explorer"] = explore(config).name
-    text = page.render(told, ledger=ledger.to_html(**shown), seconds=time.time() - since)
+    told["ledger"] = rounded(ledger).to_html(index=False, border=0)
+    text = page.render(told, seconds=time.time() - since)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "index.html").write_text(text, encoding="utf-8")
@@ -176,7 +176,7 @@ def _figures(cells: pd.DataFrame, config: RunConfig, family: Family) -> list[dic
 
     if family.comparisons:
         title = f"Treatment less baseline, {cells.model.iloc[0]}"
-        shown("differences", plot_differences(family, title=title), read_differences(family))
+        shown("differences", plot_differences(family, title=title), family.summary())
     for task, part in cells.groupby("task", sort=False):
         shown(f"curves_{task}", plot_curves(part, **quick), read_curves(part, **quick))
         try:

@@ -364,7 +364,7 @@ def test_a_list_of_whole_replies(config: Config, tmp_path: Path, caplog: pytest.
     run = config(tasks=[make_task("cities", CITIES, right)], source=str(records(tmp_path / "cities.jsonl", CITIES)))
     (path := tmp_path / "t.json").write_text(json.dumps([{"id": "n", "text": "?", "response": "3 + 4\nis 7"}]), "utf-8")
     assert import_traces(path, run, "cities").score.tolist() == [1]
-    assert "t.json: no reply has reasoning apart from its answer" in caplog.text
+    assert "t.json: no reply has its answer apart" in caplog.text
     assert read_rows(path)[0].reasoning == "3 + 4\nis 7"
 
 

@@ -40,7 +40,7 @@ def test_a_rule_that_changes_a_decision_is_named() -> None:
     assert "Without what refused takes, pdp less base on aime no longer stands (n = 8); pdp" in text
     assert "changes its sign, from +0.2 to -0.1." in text
     assert "Without what solved_by_all takes, nothing can be compared." in text and "errors" not in text
-    assert read_rules(counted[:1], pd.DataFrame()) == "No rule takes a cell, so none changes a finding."
+    assert read_rules(counted[:1], found[:0]) == "No rule takes a cell, so none changes a finding."
 
 
 def test_missing_answers_and_single_traces() -> None:

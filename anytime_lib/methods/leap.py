@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import Client, Context, Method, Preparation, PrepTask, Prompted, Sample, chain_of_thought
 from anytime_lib.methods.judge import Attempt
-from anytime_lib.methods.synthesis import from_attempts, listed, together
+from anytime_lib.methods.synthesis import from_attempts, tallied, together
 from anytime_lib.prompts import prompt
 from anytime_lib.types import Message, Problem
 
@@ -37,11 +37,9 @@ class Principles:
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        attempts = listed(self.attempts)
-        found = f"{self.task}: {len(self.low)} principles from {self.mistakes} mistakes (attempts {attempts})"
-        return (
-            found if self else f"{found}, so leap is left out; more pool problems, samples or principle_tokens may help"
-        )
+        found = f"{len(self.low)} principles from {self.mistakes} mistakes (attempts {tallied(self.attempts)})"
+        mend = "" if self else ", so leap is left out; more pool problems, samples or principle_tokens may help"
+        return f"{self.task}: {found}{mend}"
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,11 @@ class Learning(Preparation):
         low, high = [principle for principle in found if principle], ""
         mistaken = [p for p, principle in zip(on.problems.pool, found, strict=True) if principle is not None]
         if low:
-            high = await say(mistaken[0], "principle", prompt("leap.summary", principles=_listed(low)))
+            high = await say(mistaken[0], "principle", prompt("leap.summary", principles=_points(low)))
         return Principles(on.task.name, low, high, len(mistaken), attempts)
 
 
-def _listed(principles: list[str]) -> str:
+def _points(principles: list[str]) -> str:
     return "\n".join(f"- {principle}" for principle in principles)
 
 
@@ -98,7 +96,7 @@ class Leap(Prompted):
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         learned, asked = context.prepared, context.task.question(problem)
-        question = prompt("leap.question", summary=learned.high, principles=_listed(learned.low), question=asked)
+        question = prompt("leap.question", summary=learned.high, principles=_points(learned.low), question=asked)
         return chain_of_thought(context.task, problem, context.shots, question)
 
 

@@ -78,8 +78,8 @@ class Synthesis:
         outcomes = self.comparisons.outcome.value_counts().to_dict()
         found = (
             f"{self.task}, by {self.by}: {len(self.preferences) or 'no usable'} preference pairs from "
-            f"{len(self.comparisons)} comparisons (attempts {listed(self.attempts)}; outcomes {listed(outcomes)}; "
-            f"left out {listed(self.left_out)})"
+            f"{len(self.comparisons)} comparisons (attempts {tallied(self.attempts)}; outcomes {tallied(outcomes)}; "
+            f"left out {tallied(self.left_out)})"
         )
         mend = "more pool problems, samples, budgets or pairs, a larger pair_tokens or verdict_tokens, or another judge"
         mend = "a server that shows its reasoning" if self.attempts.get("hidden") else mend
@@ -101,7 +101,7 @@ class Synthesis:
         return pd.DataFrame(rows, columns=["budget", "problem_id", "margin", *names])
 
 
-def listed(counts: Mapping[Any, int]) -> str:
+def tallied(counts: Mapping[Any, int]) -> str:
     """Counts in words, as `3 made, 1 failed`."""
     return ", ".join(f"{n} {what}" for what, n in counts.items()) or "none"
 

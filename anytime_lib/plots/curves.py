@@ -41,9 +41,8 @@ def plot_curves(
         if apart:
             ax.set_title(wrapped(f"{method}, {size_of(arms[method])}", 3.2, 8), fontsize=8)
             if baseline in curves and method != baseline:
-                ax.plot(
-                    curves[baseline].budget, curves[baseline].quality, label=baseline, lw=1, **looks[baseline], ms=3
-                )
+                beside = curves[baseline]
+                ax.plot(beside.budget, beside.quality, label=baseline, lw=1, ms=3, **looks[baseline])
         lines(ax, curve.assign(method=method), "method", x="budget", y="quality", looks=looks)
         raw = mean_curve(quality_array(arms[method])[0], "raw")
         ax.plot(curve.budget, raw, color=looks[method]["color"], **dotted)

@@ -1,6 +1,7 @@
 """What do the studies of a run look like: sensitivity, power, judge, maximum? Functions of tables giving figures."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -139,13 +140,9 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
             part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
             ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
             ends["high"] = part.share + 1.96 * part.error
-            forest(
-                ax,
-                ends,
-                [""] * len(names) if i % 3 else names,
-                label=f"{judged} judged, 95% interval",
-                color=[ORDER_LOOKS[judged]["color"]] * len(names),
-            )
+            look: dict[str, Any] = {"label": f"{judged} judged, 95% interval"}
+            look["color"] = [ORDER_LOOKS[judged]["color"]] * len(names)
+            forest(ax, ends, [""] * len(names) if i % 3 else names, **look)
         ax.set_title(measure, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title)
 

@@ -14,18 +14,11 @@ CAVEATS = {
 }
 """What must be said beside the numbers of a model whose name begins so."""
 _OWN = {
-    ("aime", "ladder"): "These are the ladder's problems, made by this package with integer answers as AIME has them; "
-    "none is from AIME",
-    (
-        "gpqa",
-        "anytime_lib science v1",
-    ): "These are questions of this package's own, with four options as GPQA has them; none is from GPQA",
-    (
-        "natural_plan_trip",
-        "generated",
-    ): "These trips were generated in the form of NATURAL PLAN; none is from its data set",
+    "ladder": "These problems are the ladder's, made by this package with integer answers; none is from AIME",
+    "anytime_lib science v1": "These questions are of this package's own, with four options; none is from GPQA",
+    "generated": "These trips were generated in the form of NATURAL PLAN; none is from its data set",
 }
-"""What must be said of a task's problems: (task, their source) -> a sentence."""
+"""What must be said of problems by their source."""
 
 
 def caveat(model: str) -> str:
@@ -44,5 +37,5 @@ def read_measured(table: pd.DataFrame) -> str:
         worst = part.read.min()
         each = " or more of each method's" * (len(part) > 1)
         text += f", and {f'{worst:.1%}{each}' if worst < 1 else 'all of them'} could be read."
-        told.append(f"{text} {_OWN.get((str(task), row.source), f'Source of the problems: {row.source}')}.")
+        told.append(f"{text} {_OWN.get(row.source, f'Source of the problems: {row.source}')}.")
     return "\n".join(told)

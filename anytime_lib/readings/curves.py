@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from anytime_lib.index import ARM, Floats, mean_curve, quality_array
+from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.readings.words import count, few, listed, size
-from anytime_lib.stats.bootstrap import curve_of, quality_at, resampled
-from anytime_lib.stats.compare import Comparison, compare_arrays
+from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.estimate import band
-from anytime_lib.stats.family import Family, Member
 from anytime_lib.stats.intervals import spoken
+from anytime_lib.stats.measures import change
 
 
 def read_curves(
@@ -20,7 +20,7 @@ def read_curves(
     """Whether the curves of one (run, model, task), before the maximum, rise or fall from the smallest budget to the
     largest, by when they have half of their final quality, and whether they change in the second half of the budgets.
 
-    A curve rises or falls if its change on the same traces stands after Holm's adjustment for its changes looked at.
+    The changes of a curve are looked at on the same traces, in intervals that hold together (Bonferroni).
 
     Args:
         chance: what guessing reaches; quality at the largest budget is set beside it.
@@ -33,44 +33,30 @@ def read_curves(
     about = f"{cells.task.iloc[0]} ({size(n, cells['sample'].nunique())})"
     if first == last:
         return f"{about}: there is one budget, so there is no curve to read."
+    starts = [first, middle] if middle < last else [first]
+    level = 1 - (1 - confidence_level) / len(starts)
     lines = [f"{about}, mean quality at {last:,} tokens less that at {first:,}:"]
     for method, arm in arms.items():
-        own: dict[Member, Comparison] = {}
-        for start in dict.fromkeys([first, middle]) if middle < last else [first]:
-            place = Member._make([*map(str, arm[ARM[:3]].iloc[0]), method, str(start)])
-            own[place] = _change(arm, start, last, confidence_level=confidence_level, **settings)
-        told = ""
-        for (member, found), side in zip(
-            own.items(), Family(own, round(1 - confidence_level, 12)).directions, strict=True
-        ):
-            if np.isnan(found.statistic):
-                told = f"{method} cannot be read, as some budget has no graded cell"
-                continue
-            span = spoken(found.statistic, *found.confidence_interval())
-            span += " (alone it would be shown, of two changes it is not)" * (found.direction != side)
-            if member.treatment == str(first):
-                said = {1: "rises", -1: "falls", 0: "whether it rises or falls is undecided"}
-                told = f"{method}{':' * (not side)} {said[side]}, {span}"
-                told += f"; half of its final quality is there {_half(arm, **settings)}" if side > 0 else ""
-            else:
-                said = {1: "it still rises", -1: "it falls", 0: "no change is shown"}
-                told += f"; from {middle:,} tokens on {said[side]}, {span}"
+        changes = [change(arm, start, last, confidence_level=level, **settings) for start in starts]
+        if any(np.isnan(found.statistic) for found in changes):
+            lines.append(f"{method} cannot be read, as some budget has no graded cell.")
+            continue
+        whole, *late = changes
+        told = {1: " rises", -1: " falls", 0: ": whether it rises or falls is undecided"}[whole.direction]
+        told = f"{method}{told}, {_spoken(whole)}"
+        if whole.direction > 0:
+            told += f"; half of its final quality is there {_half(arm, **settings)}"
+        for found in late:
+            side = {1: "it still rises", -1: "it falls", 0: "no change is shown"}[found.direction]
+            told += f"; from {middle:,} tokens on {side}, {_spoken(found)}"
         lines.append(f"{told}.")
     if chance is not None:
         lines.append(_guessing(arms, chance, confidence_level=confidence_level, **settings))
     return "\n".join([*lines, few(n).strip()]).strip()
 
 
-def _change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Comparison:
-    """How much the quality of one arm changes from one budget to another, before any maximum, on the same traces."""
-    quality, _, budgets = quality_array(arm)
-    try:
-        ends = np.moveaxis(quality[..., [budgets.index(first), budgets.index(last)]], -1, 0)
-    except ValueError:
-        return Comparison(reason="a budget was not run")
-    if np.isnan(ends).any(axis=0).all():
-        return Comparison(reason="no trace is graded at both")
-    return compare_arrays(np.repeat(ends[..., None], 2, axis=-1), [0, 1], quality_at(), **settings)  # two flat curves
+def _spoken(found: Comparison) -> str:
+    return spoken(found.statistic, *found.confidence_interval())
 
 
 def _half(arm: pd.DataFrame, **settings: Any) -> str:
@@ -94,10 +80,8 @@ def read_finished(cells: pd.DataFrame, *, confidence_level: float = 0.95, **sett
     for method, arm in cells.groupby("method", sort=False):
         last = arm[arm.budget == arm.budget.max()]
         end = band(last, order="raw", confidence_level=confidence_level, **settings).iloc[0]
-        text = (
-            f"{method}: by {end.budget:,} tokens {last.stopped_naturally.sum()} of {len(last)} traces had ended, and "
-        )
-        text += f"quality is {spoken(end.quality, end.low, end.high, sign='')}"
+        text = f"{method}: by {end.budget:,} tokens {last.stopped_naturally.sum()} of {len(last)} traces had ended, "
+        text += f"and quality is {spoken(end.quality, end.low, end.high, sign='')}"
         text += f", half of it reached {_half(arm, **settings)}" if end.low > 0 else ""
         beyond = cells.budget[cells.budget > end.budget].min()
         told.append(text + (f"; its recordings break off before {beyond:,.0f} tokens." if beyond > 0 else "."))
@@ -155,10 +139,8 @@ def read_accounts(table: pd.DataFrame, *, baseline: str = "base") -> str:
                 times = there.total_all.iloc[0] / base.total_all.iloc[-1]
                 text += f" with {f'{times:.1f} times' if times >= 2 else f'{times:.0%} of'} its tokens"
         told.append(f"{text}.")
-    last, n = table.iloc[-1], int(table.n_problems.max())
-    head = (
-        f"{last.task}, what a problem costs in all at the largest budget, {table.budget.max():,} tokens of reasoning:"
-    )
+    n, most = int(table.n_problems.max()), table.budget.max()
+    head = f"{table.task.iloc[0]}, what a problem costs in all at the largest budget ({most:,} tokens of reasoning):"
     return "\n".join([head, *told, f"This describes these cells of {count(n, 'problem')}, without an interval."])
 
 
@@ -169,9 +151,7 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
     for (task, method), part in table[table.axis == axis].groupby(["task", "method"], sort=False):
         known = part.dropna(subset=["points", "low", "high"])
         if known.empty:
-            told.append(
-                f"{method} on {task}: at no cost are both it and {baseline} known, so nothing can be set beside it."
-            )
+            told.append(f"{method} on {task}: at no cost are both it and {baseline} known.")
             continue
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"
@@ -183,8 +163,3 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
         return f"Nothing can be set beside {baseline} at equal tokens."
     end = "This is described; the difference in index is what is judged." + few(int(table.n_problems.min()))
     return "\n".join([f"Against {baseline} at equal tokens, by the best so far:", *told, end])
-
-
-def read_differences(family: Family) -> str:
-    """Which differences of a family stand after Holm's adjustment, and how many are undecided."""
-    return family.summary()

@@ -32,16 +32,14 @@ def read_trace(table: pd.DataFrame) -> str:
         return " ".join([*told, "There is no curve to read, for that takes answers at two budgets."])
     score, budget = known.score.to_numpy(float), known.budget.to_numpy()
     kept, plain = (float(anytime_index(budget, score, running_max=on)) for on in (True, False))
-    ends = f"Stopped after {budget[0]:,} tokens, the answer scores {score[0]:.2f}; after {budget[-1]:,} tokens,"
-    told.append(f"{ends} {score[-1]:.2f}.")
-    if (steps := np.diff(score)).min() < 0:
-        best = int(score.argmax())
-        told.append(f"The best answer comes after {budget[best]:,} tokens, with {score[best]:.2f}.")
+    told.append(f"Stopped after {budget[0]:,} tokens, the answer scores {score[0]:.2f};")
+    told.append(f"after {budget[-1]:,} tokens, {score[-1]:.2f}.")
+    if np.diff(score).min() < 0:
+        told.append(f"The best one, of {score.max():.2f}, comes after {budget[score.argmax()]:,} tokens.")
         told.append("At some budget quality falls below what it was before, and the running maximum hides that:")
-        told.append(f"the index is {kept:.3f} with it, and {plain:.3f} without.")
     else:
-        told.append("Quality never falls," if steps.any() else "Quality is the same at every budget,")
-        told.append(f"so the running maximum changes nothing: the index is {plain:.3f} with it and without.")
+        told.append("Quality never falls, so the running maximum changes nothing:")
+    told.append(f"the index is {kept:.3f} with it, and {plain:.3f} without.")
     return " ".join([*told, "This is one trace of one problem, and it does not tell how another would look."])
 
 
@@ -49,27 +47,24 @@ def read_verdicts(comparisons: pd.DataFrame) -> str:
     """Whether the judge's verdicts follow the attempts or the place in which they are shown (`comparisons` of a
     `Synthesis` by `judge`)."""
     odds = comparisons[["log_odds_ab", "log_odds_ba"]].astype(float).dropna()
-    asked, others, told = comparisons.loc[odds.index], comparisons.outcome.drop(odds.index), []
-    if n := len(asked):
+    others, told, n = comparisons.outcome.drop(odds.index), ["No verdict of the judge could be read."], len(odds)
+    if n:
         ab, ba = odds.to_numpy().T
         first, second = int(((ab > 0) & (ba > 0)).sum()), int(((ab < 0) & (ba < 0)).sum())
-        same, ties, pairs = n - first - second, int((asked.outcome == "tie").sum()), count(n, "pair")
         attempt, place = np.abs(ab - ba).mean() / 2, np.abs(ab + ba).mean() / 2
-        told += [
-            f"The judge gave two verdicts on each of {pairs} of attempts, one in each order. The pairs are from",
-            f"{count(asked.problem_id.nunique(), 'problem')}. It names the attempt shown first in",
-            f"{(odds > 0).sum().sum()} of {2 * n} verdicts. In {same} of {pairs} it prefers the same attempt in both",
-            f"orders; in {first} it names the first place both times, and in {second} the second.",
-            "Most of these verdicts tell the place and not the attempt." if same < n - same else "",
+        told = [
+            f"The judge gave two verdicts on each of {count(n, 'pair')} of attempts, one in each order. It names",
+            f"the attempt shown first in {(odds > 0).sum().sum()} of {2 * n} verdicts.",
+            f"In {n - first - second} of {count(n, 'pair')} it prefers the same attempt in both orders;",
+            f"in {first} it names the first place both times, and in {second} the second.",
             f"On average the attempt moves the log odds by {attempt:.2f} nats, and the place by {place:.2f}.",
-            f"So little is left of {count(ties, 'pair')} that the outcome is a tie." if ties else "",
         ]
-    else:
-        told.append("No verdict of the judge could be read.")
+        if 2 * (first + second) > n:
+            told.append("Most of these verdicts tell the place and not the attempt.")
     if len(others):
         why = listed(f"{k} {outcome}" for outcome, k in others.value_counts().items())
         told.append(f"{count(len(others), 'further pair')} got no verdict ({why}).")
-    return " ".join([*filter(None, told), "This describes these verdicts, and tests nothing."])
+    return " ".join([*told, "This describes these verdicts, and tests nothing."])
 
 
 def read_pairs(table: pd.DataFrame) -> str:
@@ -122,6 +117,4 @@ def read_accuracy(table: pd.DataFrame) -> str:
         stands = part.budget[(adjusted < 0.05) & (part.n_problems >= APART)]
         where = f"at {listed(f'{b:,}' for b in stands)} tokens alone" if len(stands) else "at no checkpoint"
         told.append(f"{task}: gold agrees with the judge in {each}. That is told from coins {where}.")
-    return (
-        "\n".join(told) or "At no checkpoint do judge and gold both prefer an attempt, so there is nothing to compare."
-    )
+    return "\n".join(told) or "Judge and gold both prefer an attempt at no checkpoint: there is nothing to compare."

@@ -37,13 +37,7 @@ def read_bounds(table: pd.DataFrame) -> str:
 
 def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
     """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
-    told, key = [], ["task", "baseline", "treatment"]
-    kept = (
-        found
-        if len(found)
-        else pd.DataFrame(columns=["excluded", *key, "difference", "pvalue", "significant", "n_problems"])
-    )
-    kept = kept.dropna(subset="pvalue")
+    told, key, kept = [], ["task", "baseline", "treatment"], found.dropna(subset="pvalue")
     for rule in counted.rule[counted.cells > 0]:
         both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
         pairs = [
@@ -87,9 +81,7 @@ def read_measures(table: pd.DataFrame) -> str:
         text += f"{at['solved'].value:.0%} {spans['solved']} of the traces are right at some budget"
         if star.value == star.value:
             text += f", first at {star.value:,.0f} tokens [{star.low:,.0f}, {star.high:,.0f}] on average"
-        told.append(
-            f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and then wrong at the end."
-        )
+        told.append(f"{text}; {at['overthought'].value:.0%} {spans['overthought']} are right and end wrong.")
     return "\n".join(told)
 
 

@@ -251,7 +251,7 @@ def compare_arrays(
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n, df=df)
     readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
-    beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
+    beside["final"] = difference(bootstrap.quality_at())
     means = readings["raw"](pairs, budgets)
     return Comparison(
         statistic=value,
@@ -272,6 +272,11 @@ def compare_arrays(
         near_limit=bool((n * np.minimum(means, 1 - means) < NEAR).any()),
         **fields,
     )
+
+
+def compare_values(values: Floats, **settings: Any) -> Comparison:
+    """`compare_arrays` for one value a sample, such as its quality at one budget: (2, P, S)."""
+    return compare_arrays(np.repeat(values[..., None], 2, axis=-1), [0, 1], bootstrap.quality_at(), **settings)
 
 
 def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatistic:

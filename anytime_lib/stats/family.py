@@ -59,10 +59,9 @@ class Family:
     def to_frame(self) -> pd.DataFrame:
         """One row per comparison: run, model, task, the columns of `Comparison.to_frame`, pvalue_holm, significant
         (whether better or worse may be concluded, see `directions`)."""
-        if not self.comparisons:
-            return pd.DataFrame()
-        rows = pd.concat([c.to_frame() for c in self.comparisons.values()], ignore_index=True)
-        table = pd.DataFrame(self.comparisons.keys())[ARM[:3]].join(rows)
+        rows = [c.to_frame() for c in self.comparisons.values()] or [Comparison().to_frame()[:0]]
+        table = pd.DataFrame(self.comparisons.keys(), columns=Member._fields)[ARM[:3]]
+        table = table.join(pd.concat(rows, ignore_index=True))
         table.insert(list(table).index("pvalue") + 1, "pvalue_holm", self.pvalues)
         return table.assign(significant=np.array(self.directions) != 0)
 
@@ -73,23 +72,18 @@ class Family:
 
     def summary(self) -> str:
         """How many comparisons there are, which of them stand, and what was judged."""
-        n, lacking = len(self.comparisons), int(np.isnan(self.pvalues).sum())
+        n, lacking, words = len(self.comparisons), int(np.isnan(self.pvalues).sum()), {1: "better", -1: "worse"}
         if not n:
             return "Nothing was compared: no task holds two methods of the family."
-        found = [
-            f"{m.treatment} {'better' if side > 0 else 'worse'} than {m.baseline} on {m.task}"
-            for m, side in zip(self.comparisons, self.directions, strict=True)
-            if side
-        ]
+        sides = zip(self.comparisons, self.directions, strict=True)
+        found = [f"{m.treatment} {words[side]} than {m.baseline} on {m.task}" for m, side in sides if side]
         rest = {"undecided": n - lacking - len(found), "impossible to make": lacking}
         left = "".join(f"; {count} {'is' if count == 1 else 'are'} {what}" for what, count in rest.items() if count)
         named = {c.estimand for c in self.comparisons.values() if c.estimand}
         meant = [f"{name}: {words}" for name, words in MEANING.items() if any(f"({name})" in what for what in named)]
         text = f"Of {n} comparison{'s' * (n > 1)}{' in ' * bool(named)}{' or '.join(sorted(named))}, "
-        text += (
-            f"{len(found) or 'none'} stand{'s' * (len(found) < 2)} at a family-wise error of {self.alpha:.0%} (Holm)"
-        )
-        text += f"{': ' * bool(found)}{'; '.join(found)}{left}."
+        text += f"{len(found) or 'none'} stand{'s' * (len(found) < 2)} at a family-wise error of "
+        text += f"{self.alpha:.0%} (Holm){': ' * bool(found)}{'; '.join(found)}{left}."
         return text + (f" Here {'; '.join(meant)}." if meant else "")
 
 

@@ -3,15 +3,17 @@
 A guess that happens to be right counts as right, so where guessing pays (four options) overthinking reads too large.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
-from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
 from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.compare import Comparison, compare_values
 from anytime_lib.stats.estimate import widen_near_limits
-from anytime_lib.stats.intervals import APART, interval, n_apart, upper_bound
+from anytime_lib.stats.family import noninferior
+from anytime_lib.stats.intervals import interval
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
 
@@ -68,61 +70,52 @@ def measures(
     return pd.DataFrame(rows, columns=[*ARM, *names])
 
 
-def least_sufficient_budget(
-    cells: pd.DataFrame, *, margin: float = 0.02, confidence_level: float = 0.95
-) -> pd.DataFrame:
-    """The least budget of every arm shown not to be inferior to the largest by `margin` or more, and what it saves.
+def change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Comparison:
+    """How much the mean quality of one arm changes from one budget to another, before any maximum, on the same traces;
+    `settings` are those of `compare`."""
+    quality, _, budgets = quality_array(arm)
+    names: dict[str, Any] = {"baseline": f"a budget of {first:,} tokens", "treatment": f"a budget of {last:,} tokens"}
+    if not {first, last} <= {*budgets}:
+        return Comparison(**names, reason="one of them was not run")
+    ends = np.stack([quality[..., budgets.index(budget)] for budget in (first, last)])
+    if np.isnan(ends).any(axis=0).all():
+        return Comparison(**names, reason="no trace is graded at both")
+    return compare_values(ends, **names, **settings)
 
-    By t on the problems' losses, and by Gaffke's bound where too few problems lose anything (see `stats.noninferior`);
-    what the bound, which allows for rare large losses, can exclude at that budget is said beside it.
+
+def least_sufficient_budget(
+    cells: pd.DataFrame, *, margin: float = 0.02, n_resamples: int = 2_000, seed: int = 0
+) -> pd.DataFrame:
+    """The least budget of every arm shown to lose less than `margin` of the largest one's mean quality (see
+    `stats.noninferior`), and what it saves. The margin is stated before looking.
+
     Budgets are tested from the largest down, and the first that fails ends it, so that the chance that the budget found
-    loses more than the margin stays at 1 - confidence_level, however many there are (fixed-sequence testing: Maurer,
-    Hothorn & Lehmacher 1995; Westfall & Krishen 2001). `margin` is the loss in mean quality that counts as nothing,
-    stated before looking.
+    loses more than the margin stays at .05, however many there are (fixed-sequence testing: Maurer, Hothorn & Lehmacher
+    1995; Westfall & Krishen 2001).
 
     One row per arm: run, model, task, method, budget, tokens_saved (of a trace, on average), share_saved (of what it
     spends at the largest budget), n_problems, n_samples, n_missing, says (a sentence).
     """
-    if not margin > 0:
-        raise DataError(f"a margin must be above 0, in quality, not {margin}")
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
-        used = np.nanmean(quality_array(arm, "tokens_used")[0], axis=(0, 1))
-        losses = average(quality[..., -1:] - quality)  # (P, T), of samples that both budgets have
-        n, n_samples = int((~np.isnan(losses[:, -1])).sum()), quality.shape[1]
-        known = [lost[~np.isnan(lost)] for lost in losses[:, :-1].T]
-        rare = [upper_bound(lost, confidence_level) for lost in known]
-        upper = [_most_lost(lost, bound, confidence_level) for lost, bound in zip(known, rare, strict=True)]
-        least, largest = len(budgets) - 1, budgets[-1]
-        while least and upper[least - 1] < margin:
-            least -= 1
-        saved = float(used[-1] - used[least])
-        share = saved / used[-1] if used[-1] else 0.0
-        size, sure = f"(n = {n} problems, N = {n_samples} samples)", f"with {confidence_level:.0%} confidence"
-        if not n:
-            says = "no cell at the largest budget was graded, so no budget can be compared with it."
-        elif budgets[least] == largest:
-            says = f"no budget below {largest} was shown to lose less than {margin:g} of quality, {sure} {size}."
-            possible = 1 - (1 - confidence_level) ** (1 / n)
-            if possible >= margin:
-                says += f" If losses are rare and large, {n} problems can show no margin below {possible:.3f}."
-        else:
-            says = (
-                f"{budgets[least]} tokens are enough. Against {largest} they lose at most {max(upper[least], 0.0):.3f} "
-            )
-            says += (
-                f"of quality, {sure} (margin {margin:g}; by Gaffke's bound, which allows for rare and large losses, "
-            )
-            says += f"{rare[least]:.3f}). They save {saved:,.0f} tokens a trace, {share:.0%} {size}."
-        says, missing = f"{arm_of[2]}, {arm_of[3]}: {says}", int(np.isnan(quality).sum())
-        rows.append((*arm_of, budgets[least], saved, share, n, n_samples, missing, says))
+        least = largest = budgets[-1]
+        says = "there is no other"
+        for budget in budgets[-2::-1]:
+            shown = noninferior(change(arm, largest, budget, n_resamples=n_resamples, seed=seed), margin)
+            if shown.holds:
+                least, says = budget, shown.says
+                continue
+            says = says if least < largest else shown.says
+            break
+        used = arm.groupby("budget").tokens_used.mean()
+        saved = float(used[largest] - used[least])
+        share = saved / used[largest] if used[largest] else 0.0
+        n, n_samples = int((~np.isnan(quality[..., -1])).any(axis=1).sum()), quality.shape[1]
+        head, tail = f"no budget below {largest:,} was shown to be enough", ""
+        if least < largest:
+            head, tail = f"{least:,} tokens are enough", f"; they save {saved:,.0f} tokens a trace, {share:.0%}"
+        says = f"{arm_of[2]}, {arm_of[3]}: {head} ({says}){tail} (n = {n} problems, N = {n_samples} samples)."
+        rows.append((*arm_of, least, saved, share, n, n_samples, int(np.isnan(quality).sum()), says))
     names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]
     return pd.DataFrame(rows, columns=[*ARM, *names])
-
-
-def _most_lost(losses: Floats, bound: float, confidence_level: float) -> float:
-    """The upper confidence limit of the mean of (n,) losses by t; at least `bound` where too few of them differ."""
-    if len(losses) < 2 or n_apart(losses) < APART:
-        return bound
-    return float(losses.mean() + distributions.t.isf(1 - confidence_level, len(losses) - 1) * distributions.sem(losses))

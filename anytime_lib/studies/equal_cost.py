@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, Floats, anytime_curve, both_arrays, mean_curve, paired
+from anytime_lib.index import ARM, anytime_curve, both_arrays, mean_curve, paired
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import curve_of, resampled
 from anytime_lib.store import Store
@@ -31,10 +31,10 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model. Cells of
     an older version, which noted no costs, are a DataError: run the sweep again, which calls nobody.
 
-    One row per (task, method, budget): quality (mean, no maximum), best (the best so far of it), used (reasoning, and
-    all else that counts against the budget), prompt, answer, per_problem (their sum), preparation (tokens, once, as if
-    nobody shared its requests, retries included; of several draws of exemplars, their mean), total_1, total_100,
-    total_all (per problem, with its share of the preparation), n_problems, n_samples, model.
+    One row per (task, method, budget), with the columns of `anytime_curve` (quality without a maximum), and best (the
+    best so far of it), used (reasoning, and all else that counts against the budget), prompt, answer, per_problem
+    (their sum), preparation (tokens, once, as if nobody shared its requests, retries included; of several draws of
+    exemplars, their mean), total_1, total_100, total_all (per problem, with its share of the preparation), n_samples.
     """
     at, costs = ["task", "method", "budget"], ["used", "prompt", "answer"]
     names = {"tokens_used": "used", "prompt_tokens": "prompt", "answer_tokens": "answer"}
@@ -56,24 +56,10 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     table["n_samples"] = cells["sample"].nunique()
     for name, n in (("total_1", 1), ("total_100", 100), ("total_all", table.n_problems)):
         table[name] = table.per_problem + table.preparation / n
-    return table[
-        [
-            *at,
-            "quality",
-            "best",
-            *costs,
-            "per_problem",
-            "preparation",
-            *list(AXES)[1:],
-            "n_problems",
-            "n_samples",
-            "model",
-        ]
-    ]
+    return table
 
 
-POINTS, SAVED = ["points", "low", "high"], ["saved", "saved_low", "saved_high"]
-GAINS = ["task", "method", "axis", "budget", "tokens", *POINTS, *SAVED, "n_problems"]
+GAINS = ["task", "method", "axis", "budget", "tokens", "points", "low", "high", "n_problems"]
 
 
 def gains(
@@ -88,15 +74,13 @@ def gains(
     """What every other method gains on a baseline at each of its budgets, on each account of `AXES`; `cells` are of one
     run, and `table` is what `accounts` made of them.
 
-    Quality is the best so far of the mean curve: described, not judged (see `stats.compare`). At equal tokens: the
-    method's quality less the baseline's at the same tokens (read off by straight lines). At equal quality: the tokens
-    at which the baseline first reaches the quality it has at that budget, less those at which the method does.
-    Problems are resampled with the same draws for both; costs are taken as they are.
+    Quality is the best so far of the mean curve: described, not judged (see `stats.compare`). The baseline's is read
+    off at the same tokens by straight lines. Problems are resampled with the same draws for both; costs are taken as
+    they are.
 
     One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below the
-    baseline's first or past its last: nothing is known of it there) with low and high, saved (tokens; -inf where the
-    method never reaches the quality) with saved_low and saved_high, n_problems. Methods that share no cell with the
-    baseline are left out.
+    baseline's first or past its last: nothing is known of it there) with low and high, n_problems. Methods that share
+    no cell with the baseline are left out.
     """
     found, tails = [pd.DataFrame(columns=GAINS)], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     costs = {arm: part.set_index("budget", drop=False) for arm, part in table.groupby(["task", "method"])}
@@ -116,20 +100,11 @@ def gains(
             base_x, x = np.maximum.accumulate(spent, axis=1)  # what a method costs never falls
             points = 100 * (curves[:, 1] - [np.interp(x, base_x, base) for base in curves[:, 0]])
             points[:, (x < base_x[0]) | (x > base_x[-1])] = np.nan
-            saved = [[_reached(base, base_x, q) - _reached(curve, x, q) for q in base] for base, curve in curves]
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x})
-            for values, names in ((points, POINTS), (np.array(saved), SAVED)):
-                ends = np.quantile(values[1:], tails, axis=0, method="inverted_cdf")  # some are infinite
-                part[names] = np.array([values[0], *ends]).T
+            part["points"] = points[0]
+            part["low"], part["high"] = np.quantile(points[1:], tails, axis=0)
             found.append(part.assign(n_problems=quality.shape[1]))
     return pd.concat(found[1:] or found, ignore_index=True)
-
-
-def _reached(curve: Floats, x: Floats, quality: float) -> float:
-    """The tokens at which a curve that never falls first reaches a quality; infinite if it does not."""
-    at = int(np.searchsorted(curve, quality - 1e-12))
-    around = slice(max(at - 1, 0), at + 1)
-    return float(np.interp(quality, curve[around], x[around])) if at < len(curve) else np.inf
 
 
 def published(table: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -139,11 +139,10 @@ def echoes(store: Store, n_words: int = 4) -> pd.Series:
         words = re.findall(r"[\w\\{}]+", text.lower())
         return {*zip(*(words[start:] for start in range(n_words)), strict=False)}
 
-    found = {}
-    for task in {problem.task for problem in store.problems()} & {*task_names()}:
-        for answer in stored_answers(store, task):
-            asked = load_task(task).answer_prompt(answer.problem)
-            found[answer.cell["answer_key"]] = bool(runs(asked) & runs(answer.text))
+    known, found = {*task_names()}, {}
+    for cell, problem, text, _ in stored_answers(store):
+        if problem.task in known:
+            found[cell["answer_key"]] = bool(runs(load_task(problem.task).answer_prompt(problem)) & runs(text))
     return pd.Series(found, dtype=object)
 
 

@@ -67,11 +67,9 @@ def judge(
     else:
         difference, low, high = (100 * value for value in (found.statistic, *found.confidence_interval()))
         least, most = (100 * end for end in found.missing_interval())
-        size = "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
-        told = (
-            f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval over {found.over} "
-            f"[{low:+.1f}, {high:+.1f}], {size}"
-        )
+        told = f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval over {found.over} "
+        told += f"[{low:+.1f}, {high:+.1f}], "
+        told += "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
         what = f"points in {found.estimand}"
         if np.isnan(difference):
             told = "at some budget the two share no answer"

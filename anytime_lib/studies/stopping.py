@@ -16,8 +16,7 @@ from anytime_lib.index import ARM, Floats, halvings
 from anytime_lib.methods.judge import verified
 from anytime_lib.methods.self_consistency import elected, reader_of
 from anytime_lib.registry import load_task
-from anytime_lib.stats.bootstrap import quality_at
-from anytime_lib.stats.compare import Comparison, compare_arrays
+from anytime_lib.stats.compare import Comparison, compare_values
 from anytime_lib.stats.family import Family, Member, conclude
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
@@ -182,7 +181,7 @@ def stopping_table(
 
     Args:
         margin: the loss of quality that counts as nothing.
-        settings: of `stats.compare_arrays`: n_resamples (2,000), seed (0), confidence_level (.95).
+        settings: of `stats.compare`: n_resamples (2,000), seed (0), confidence_level (.95).
 
     One row for each `what`: a single `budget`; a `rule`, the first of which is the best single budget; the `oracle`,
     which sees the scores and stops at the earliest best one. Columns: of (`traces` or `votes`), rule, setting (see
@@ -222,8 +221,7 @@ def stopping_table(
             mixed = np.tensordot([np.interp(tokens, costs, one) for one in np.eye(len(costs))], every, axes=1)
             names: dict[str, Any] = {"baseline": f"the full budget of {of}", "treatment": name}
             for family, other in ((at_full, every[-1]), (at_cost, mixed)) if what == "rule" else ():
-                ends = np.repeat(np.stack([other, held])[..., None, :1], 2, axis=-1)  # two flat curves
-                comparison = compare_arrays(ends, [0, 1], quality_at(), **names, **settings)
+                comparison = compare_values(np.stack([other, held])[..., :1], **names, **settings)
                 member = Member._make([*map(str, cells[ARM[:3]].iloc[0]), *names.values()])
                 family[member] = replace(comparison, n_samples=n_samples)
     table, alpha = pd.DataFrame(rows), round(1 - settings["confidence_level"], 12)

@@ -108,10 +108,7 @@ def read(source: Any) -> list[Problem]:
         origin |= {"source": REPO, "revision": path.parent.name}
     elif not place:
         origin = {"source": "anytime_lib science v1", "order_seed": order_seed}
-    readers = {
-        ".csv": _read_csv,
-        ".zip": lambda file: _read_zip(file, f"dataset/gpqa_{subset}.csv"),
-    }
+    readers = {".csv": _read_csv, ".zip": lambda file: _read_zip(file, f"dataset/gpqa_{subset}.csv")}
     return _problems(read_table(path, readers), origin)
 
 

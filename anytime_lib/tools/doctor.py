@@ -3,9 +3,8 @@
 import asyncio
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator
-from importlib.metadata import distributions, requires, version
+from importlib.metadata import distributions, requires
 
 import httpx
 import huggingface_hub
@@ -30,17 +29,15 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
     """What the run of a config needs, one finding after the other: the machine first, then the model, then the data."""
     key, places = config.endpoint.api_key_env, cache_folder() / "models"
     own = WEIGHTS.get(next(iter(WEIGHTS)) if config.model == "embedded" else config.model)
-    here = {name: (places / weights.file).is_file() for name, weights in WEIGHTS.items()}
-    root = next(place for place in (places, *places.parents) if place.is_dir())
-    fetched = 2 * own.bytes if own and not (places / own.file).is_file() else 0
     yield "Python", True, platform.python_version()
     yield _looked("packages", _packages)
-    yield "cores", True, str(os.cpu_count())
-    yield _enough("memory", psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0, "take a smaller model")
-    yield _enough("disk", shutil.disk_usage(root).free, fetched, f"set ANYTIME_CACHE to another folder than {root}")
+    free, needed = psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0
+    lacking = f", and about {needed / 1e9:.1f} GB are needed: take a smaller model" if free < needed else ""
+    yield "memory", not lacking, f"{free / 1e9:.1f} GB free{lacking}"
     for name, weights in WEIGHTS.items():
         later = f"not here yet; {weights.bytes / 1e6:,.0f} MB are fetched once, when the model is first used"
-        yield f"weights of {name}", here[name] or None, "here" if here[name] else later
+        here = (places / weights.file).is_file()
+        yield f"weights of {name}", here or None, "here" if here else later
     yield _looked("endpoint", lambda: asyncio.run(_endpoint(config)))
     unset = "not set; an endpoint on another machine needs it: export it in the shell that runs this"
     yield f"key {key}", bool(os.environ.get(key)) or None, "set" if os.environ.get(key) else unset
@@ -48,7 +45,6 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
         yield _looked(f"data of {name}", lambda name=name: _data(config, name))  # type: ignore[misc]
     hub, found, says = _looked("hub", _hub)
     yield hub, found or None, says if found else f"{says}; for a source on it, give a file's path instead"
-    yield "browser", True, "none is needed: reports are files that any browser opens"
 
 
 def _looked(what: str, look: Callable[[], str]) -> Finding:
@@ -58,18 +54,13 @@ def _looked(what: str, look: Callable[[], str]) -> Finding:
         return what, False, str(error) or "no answer in time"
 
 
-def _enough(what: str, free: int, needed: int, advice: str) -> Finding:
-    lacking = f", and about {needed / 1e9:.1f} GB are needed: {advice}" if free < needed else ""
-    return what, not lacking, f"{free / 1e9:.1f} GB free{lacking}"
-
-
 def _packages() -> str:
     wanted = [one for one in map(Requirement, requires("anytime-lib") or []) if not one.marker]
     for one in wanted:
-        there = [version(one.name)] if any(distributions(name=one.name)) else []
-        if not any(one.specifier.contains(found, prereleases=True) for found in there):
-            found = there[0] if there else "missing"
-            raise DataError(f"{one.name} is {found}: pip install '{one}', in the environment that runs this")
+        found = next((package.version for package in distributions(name=one.name)), None)
+        if found is None or not one.specifier.contains(found, prereleases=True):
+            mend = f"pip install '{one}', in the environment that runs this"
+            raise DataError(f"{one.name} is {found or 'missing'}: {mend}")
     return f"all {len(wanted)}"
 
 

@@ -170,13 +170,10 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
         n = config.task(task).n_problems
         draws = config.task(task).pool.draws
         least = min_detectable_effect(n, config.n_samples, n_draws=draws)  # NaN where there is none
-        found = (
-            f"differences of about {least:.3f} in what is judged ({config.analysis.estimand}) would be found between "
-        )
-        found += (
-            f"two arms, {f'over {draws} draws' if draws > 1 else 'for one draw'} of exemplars (power .8, two-sided "
-        )
-        found += ".05; by planning values: a pilot in notebook 07 knows more)"
+        over = f"over {draws} draws" if draws > 1 else "for one draw"
+        found = f"differences of about {least:.3f} between two arms, in what is judged ({config.analysis.estimand}), "
+        found += f"would be found {over} of exemplars (power .8, two-sided .05; by planning values: a pilot in "
+        found += "notebook 07 knows more)"
         lines.append(f"{task}: {found if least <= 1 else f'no difference could be found with n = {n}'}")
     return Estimate(table.reset_index(), "\n".join(lines))
 

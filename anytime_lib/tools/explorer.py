@@ -38,17 +38,8 @@ from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept
 from anytime_lib.types import Message, Problem
 
-NUMBERS = (
-    "problem",
-    "sample",
-    "budget",
-    "score",
-    "correct",
-    "tokens_used",
-    "answer_tokens",
-    "prompt_tokens",
-    "stopped_naturally",
-)
+NUMBERS = ["problem", "sample", "budget", "score", "correct", "tokens_used", "answer_tokens", "prompt_tokens"]
+NUMBERS += ["stopped_naturally"]
 """Columns of the cells that the page has as they are."""
 
 
@@ -168,10 +159,8 @@ class _Texts:
                 traces[place] = {"number": len(traces), "text": place[0], "prompt": turns, "mode": mode}
             reply = self._row(cell["answer_key"]) if cell["answer_key"] else None
             answer = reply["text"] if reply else ""
-            row = [traces[place]["number"], len(given.encode("utf-16-le", "surrogatepass")) // 2]
-            rows.append(
-                [*row, numbers[answer], numbers[cell["detail"] or ""], kept(answer) if trip and reply else None]
-            )
+            units, plan = len(given.encode("utf-16-le", "surrogatepass")) // 2, kept(answer) if trip and reply else None
+            rows.append([traces[place]["number"], units, numbers[answer], numbers[cell["detail"] or ""], plan])
         told = {"text": problem.text, "gold": problem.gold, "asked": trip_asked(problem) if trip else None}
         return told | {"strings": [*numbers], "traces": [*traces.values()], "cells": rows}
 

@@ -164,9 +164,7 @@ def read_rows(path: Path) -> list[Recorded]:
     if plain := not whole and not any(_texts(r, name) for r in rows.values() for name in COLUMNS["reasoning"]):
         replies = (name for name in COLUMNS["reply"] if name != "text" and any(_texts(r, name) for r in rows.values()))
         if whole := next(replies, ""):
-            log.warning(
-                "%s: no reply has reasoning apart from its answer, so a whole reply is taken for both", path.name
-            )
+            log.warning("%s: no reply has its answer apart, so a whole reply is taken for both", path.name)
     found = []
     for number, row in rows.items():
         apart = next(filter(None, (_texts(row, name) for name in COLUMNS["reasoning"])), [])

@@ -45,15 +45,10 @@ def _told(trip: Trip, plan: Sequence[Stay], kind: str, of: str) -> tuple[str, st
         return asked, f"{here.city} ends on day {here.last}, {there.city} begins on day {there.first}"
     if kind == "total":
         return f"days 1 to {trip.total_days}", f"days {plan[0].first} to {plan[-1].last}" if plan else "no day"
-    city = trip.windows[int(of.split()[0])].city if kind == "window" else of
-    stays = [stay for stay in plan if stay.city == city]
-    spent = " and ".join(f"days {stay.first} to {stay.last}" for stay in stays)
-    if kind == "window":
-        window = trip.windows[int(of.split()[0])]
-        return f"in {city} on days {window.first} to {window.last}, for an event", spent or "not visited"
-    if kind == "stay":
-        lengths = " and ".join(map(str, (stay.days for stay in stays)))
-        return f"{trip.stays[city]} days in {city}", f"{lengths} days" if stays else "not visited"
-    if kind == "once":
-        return f"one stay in {city}", f"{len(stays)} stays" if stays else "not visited"
-    return f"no stay in {city}, for which nobody asked", spent
+    window = trip.windows[int(of.split()[0])] if kind == "window" else None
+    city = window.city if window else of
+    spent = " and ".join(f"days {stay.first} to {stay.last}" for stay in plan if stay.city == city) or "not visited"
+    if window:
+        return f"in {city} on days {window.first} to {window.last}, for an event", spent
+    wishes = {"stay": f"{trip.stays.get(city)} days in {city}", "once": f"one stay in {city}"}
+    return wishes.get(kind, f"no stay in {city}, for which nobody asked"), spent
