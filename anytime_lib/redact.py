@@ -4,7 +4,6 @@ A server may quote the key in its error, and a prompt may be made from a file th
 logged, raised or exported goes through a `Redactor` first.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -47,9 +46,3 @@ _IN_PATH = re.compile(rf"(?<=[^/]/)(?:{_RUN}|[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}
 def public_address(url: str) -> str:
     """An address as it is stored and shown: parts of its path that may be a key give way to a mark."""
     return _IN_PATH.sub(MARK, Redactor()(url))
-
-
-def withheld(what: str, text: str) -> str:
-    """What is shown in place of a text: its length and hash, never a word of it."""
-    sha256 = hashlib.sha256(json.dumps(text, ensure_ascii=False).encode()).hexdigest()
-    return f"[text of {what} withheld: {len(text)} characters, sha256 {sha256[:12]}]"

@@ -20,7 +20,6 @@ from typing import IO, Any, Literal
 import yaml
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import withheld
 
 fcntl = import_module("fcntl") if os.name == "posix" else None
 
@@ -131,6 +130,11 @@ def digest(value: object) -> str:
     """SHA-256 (hex) of a value's one JSON text: sorted keys, no spaces, Unicode kept."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def withheld(what: str, text: str) -> str:
+    """What is shown in place of a text: its length and hash, never a word of it."""
+    return f"[text of {what} withheld: {len(text)} characters, sha256 {digest(text)[:12]}]"
 
 
 def shown(problem: Problem, text: str | None = None) -> str:

@@ -19,11 +19,11 @@ from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.plots import plot_curves
 from anytime_lib.readings import read_finished
 from anytime_lib.stats import compare
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import Task
 from anytime_lib.tools.import_traces import finished_cells, import_traces, read_rows
+from anytime_lib.tools.transcripts import stored_trace
 from anytime_lib.types import Grade, Problem, digest
 
 

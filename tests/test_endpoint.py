@@ -32,7 +32,8 @@ from anytime_lib.models.reply import Reply, RetryableError
 from anytime_lib.models.reply_parser import ReplyParser, chunks_of
 from anytime_lib.models.served import probe
 from anytime_lib.models.tokenizers import TextTokenizer
-from anytime_lib.sweep.client import stored_trace, trace_of
+from anytime_lib.sweep.client import trace_of
+from anytime_lib.tools.transcripts import stored_trace
 
 HTTPX: Any = sys.modules.get("httpx2") or sys.modules["httpx"]
 """The HTTP library that the installed `openai` stands on."""

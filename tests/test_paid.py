@@ -20,12 +20,12 @@ from anytime_lib import RunConfig, Store, make_task, run_sweep, run_sweep_async
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.served import ServedModel, api_key
-from anytime_lib.redact import MARK, Key, Redactor, public_address, withheld
+from anytime_lib.redact import MARK, Key, Redactor, public_address
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.ledger import ledger_summary, ledger_table
 from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.tasks.custom import CustomTask
-from anytime_lib.types import Grade, Problem, shown
+from anytime_lib.types import Grade, Problem, shown, withheld
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ import pytest
 from anytime_lib import RunConfig, Store, make_task, run_sweep
 from anytime_lib.models.embedded import EmbeddedServer
 from anytime_lib.models.tokens import cut
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.ledger import ledger_table
+from anytime_lib.tools.transcripts import stored_trace
 
 pytestmark = pytest.mark.model
 ALWAYS = ["base", "direct", "budget_prompt", "self_consistency", "tree_of_thoughts", "pdp_per_problem"]

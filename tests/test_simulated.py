@@ -22,10 +22,10 @@ from anytime_lib.models.tokens import cut
 from anytime_lib.readings import caveat, read_measured
 from anytime_lib.store import Store
 from anytime_lib.studies.calibration import known_truth, true_index, truth
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import grade_answer
+from anytime_lib.tools.transcripts import stored_trace
 from anytime_lib.types import Message, Problem
 
 BUDGETS = [4, 16, 64, 256]

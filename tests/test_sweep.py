@@ -14,8 +14,8 @@ from http_server import frame, usage_of
 from anytime_lib import Store, load_task, run_sweep, run_sweep_async
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError, EndpointError
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.plan import split_problems
+from anytime_lib.tools.transcripts import stored_trace
 
 
 def test_one_trace_serves_every_budget_and_nothing_is_asked_twice(server: FakeServer, config: Config) -> None:

@@ -64,11 +64,10 @@ class Group(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    def __repr__(self) -> str:
-        given = self.model_dump(exclude_defaults=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+    def __repr_args__(self) -> Any:
+        return self.model_dump(exclude_defaults=True).items()
 
-    __str__ = __repr__
+    __str__ = BaseModel.__repr__
 
     def _repr_html_(self) -> str:
         changed, every = (escape(explained(type(self), self.model_dump(), only)) for only in (True, False))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
 
@@ -26,7 +26,7 @@ def load_model(config: RunConfig) -> "Model":
     return model
 
 
-class Model:
+class Model(AbstractAsyncContextManager["Model"]):
     """A model; its server is started, or asked, only when the first call is made.
 
     Attributes:
@@ -79,9 +79,6 @@ class Model:
     def shared(self) -> AbstractContextManager[object]:
         """While it lasts, processes begun here that mean the same embedded model share one server and its caches."""
         return nullcontext()
-
-    async def __aenter__(self) -> "Model":
-        return self
 
     async def __aexit__(self, *error: object) -> None:
         """Close what was opened for it."""

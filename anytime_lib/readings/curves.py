@@ -7,9 +7,9 @@ import pandas as pd
 
 from anytime_lib.index import Floats, mean_curve, quality_array
 from anytime_lib.readings.words import count, few, listed, size
-from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.bootstrap import resampled
 from anytime_lib.stats.compare import Comparison
-from anytime_lib.stats.estimate import band
+from anytime_lib.stats.estimate import band, curve_of
 from anytime_lib.stats.intervals import spoken
 from anytime_lib.stats.measures import change
 

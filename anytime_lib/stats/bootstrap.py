@@ -50,16 +50,6 @@ def index_of(order: Order = "pooled", *, q_max: Top = 1.0, axis: Axis = "linear"
     return CurveStatistic(of, order, f"the Anytime Index ({order})")
 
 
-def curve_of(order: Order) -> CurveStatistic:
-    """The quality curve itself: (..., T)."""
-    return CurveStatistic(lambda curve, _: curve, order)
-
-
-def quality_at(place: int = -1) -> CurveStatistic:
-    """Quality at one budget, by its place; the last by default."""
-    return CurveStatistic(lambda curve, _: curve[..., place], "raw", "quality")
-
-
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each problem is drawn in each resample: (R, P)."""
     if n_resamples < 1:

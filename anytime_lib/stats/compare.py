@@ -74,9 +74,6 @@ class Comparison:
     draws: Floats = field(default_factory=lambda: np.full(1, np.nan))
     contributions: Floats = field(default_factory=lambda: np.full(1, np.nan))
 
-    def __repr__(self) -> str:
-        return f"<Comparison: {self.summary()}>"
-
     def _repr_html_(self) -> str:
         table = self.to_frame().drop(columns="notes").T.rename(columns={0: ""})  # the notes are in the sentence
         return f"<p>{escape(self.summary())}</p>{table.to_html(header=False, float_format='{:.3f}'.format)}"
@@ -106,15 +103,10 @@ class Comparison:
         return "problems" if self.df is None else "problems and draws"
 
     @property
-    def alpha(self) -> float:
-        """What the confidence level leaves."""
-        return alpha_of(self.confidence_level)
-
-    @property
     def direction(self) -> int:
         """What may be concluded of this comparison alone: 1 better, -1 worse, 0 undecided. The interval excludes zero,
-        whatever the missing cells were, and p is below `alpha`."""
-        found = _side(self.missing_interval()) * (self.pvalue < self.alpha)
+        whatever the missing cells were, and p is below what the confidence level leaves."""
+        found = _side(self.missing_interval()) * (self.pvalue < alpha_of(self.confidence_level))
         return int(-found if self.lower_is_better else found)
 
     @property
@@ -147,7 +139,8 @@ class Comparison:
     def summary(self, adjusted: float | None = None, among: int = 1) -> str:
         """One sentence: what may be concluded, the difference in the estimand with its interval, and p. It follows the
         p-value `adjusted` for all `among` comparisons that are judged together (Holm), if that is given."""
-        a, b, alpha, words = self.treatment, self.baseline, self.alpha, {1: "better", -1: "worse"}
+        a, b, words = self.treatment, self.baseline, {1: "better", -1: "worse"}
+        alpha = alpha_of(self.confidence_level)
         if np.isnan(self.statistic):
             why = self.reason or "at some budget the two share no graded cell; run again to retry failed requests"
             return f"{a} cannot be compared with {b}: {why}"
@@ -170,7 +163,7 @@ class Comparison:
             text += "; the interval and p do not agree, so nothing is concluded"
         return "; ".join([text, *self.notes])
 
-    __str__ = summary
+    __repr__ = summary
 
     def to_frame(self) -> pd.DataFrame:
         """One row; low_missing and high_missing are those of `missing_interval`; then the readings that are not
@@ -227,8 +220,11 @@ def compare_arrays(
     exemplars each sample is (see `bootstrap.over_draws`). `elsewhere` counts cells that are not in the array, and
     `fields` are of the `Comparison`.
     """
-    pairs = paired(quality)
-    of, n, lost = _judged(estimand, pairs.shape[2]), pairs.shape[1], np.isnan(quality)
+    pairs, lost = paired(quality), np.isnan(quality)
+    n, n_samples = pairs.shape[1:3]
+    if isinstance(estimand, str) and estimand not in ("crossfit", "raw"):
+        raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
+    of = index_of(estimand if n_samples > 1 else "raw") if isinstance(estimand, str) else estimand
 
     def difference(statistic: CurveStatistic) -> float:
         return float(np.diff(statistic(pairs, budgets))[0])
@@ -249,9 +245,9 @@ def compare_arrays(
     baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
     draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n, df=df)
-    readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or pairs.shape[2] > 1}
+    readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or n_samples > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
-    beside["final"] = difference(bootstrap.quality_at())
+    beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
     means = readings["raw"](pairs, budgets)
     return Comparison(
         statistic=value,
@@ -262,7 +258,7 @@ def compare_arrays(
         draws=draws,
         contributions=np.round(parts, 12),  # so that equal problems tie
         n_problems=n,
-        n_samples=pairs.shape[2],
+        n_samples=n_samples,
         n_draws=baseline.shape[1],
         df=df,
         n_left_out=elsewhere + quality.size - 2 * int((~lost).all(axis=0).sum()),
@@ -272,17 +268,3 @@ def compare_arrays(
         near_limit=bool((n * np.minimum(means, 1 - means) < NEAR).any()),
         **fields,
     )
-
-
-def compare_values(values: Floats, **settings: Any) -> Comparison:
-    """`compare_arrays` for one value a sample, such as its quality at one budget: (2, P, S)."""
-    return compare_arrays(np.repeat(values[..., None], 2, axis=-1), [0, 1], bootstrap.quality_at(), **settings)
-
-
-def _judged(estimand: Estimand | CurveStatistic, n_samples: int) -> CurveStatistic:
-    """The declared estimand as a statistic; `crossfit` of a single sample, which cannot be halved, is `raw`."""
-    if isinstance(estimand, CurveStatistic):
-        return estimand
-    if estimand not in ("crossfit", "raw"):
-        raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
-    return index_of(estimand if n_samples > 1 else "raw")

@@ -9,8 +9,13 @@ from numpy.typing import ArrayLike
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array, sample_draws
 from anytime_lib.stats import bootstrap
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, curve_of, generator, index_of, jackknifed, resampled
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, generator, index_of, jackknifed, resampled
 from anytime_lib.stats.intervals import NEAR, interval, upper_bound
+
+
+def curve_of(order: Order) -> CurveStatistic:
+    """The quality curve itself: (..., T)."""
+    return CurveStatistic(lambda curve, _: curve, order)
 
 
 def estimate(

@@ -143,10 +143,8 @@ def upper_bound(losses: Floats, confidence_level: float = 0.95) -> float:
     Source: Gaffke, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
     variable" (2005); Learned-Miller & Thomas (arXiv 1905.06208).
     """
-    possible = possible_means(losses)
-    return float(
-        np.quantile(possible, confidence_level) if isinstance(possible, np.ndarray) else possible.ppf(confidence_level)
-    )
+    possible, level = possible_means(losses), confidence_level
+    return float(np.quantile(possible, level) if isinstance(possible, np.ndarray) else possible.ppf(level))
 
 
 def possible_means(losses: Floats) -> Any:

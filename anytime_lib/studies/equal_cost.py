@@ -13,7 +13,8 @@ import pandas as pd
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, anytime_curve, both_arrays, mean_curve, paired
 from anytime_lib.registry import load_method
-from anytime_lib.stats.bootstrap import curve_of, resampled
+from anytime_lib.stats.bootstrap import resampled
+from anytime_lib.stats.estimate import curve_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 from anytime_lib.types import packaged

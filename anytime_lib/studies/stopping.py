@@ -16,8 +16,9 @@ from anytime_lib.index import ARM, Floats, halvings
 from anytime_lib.methods.judge import verified
 from anytime_lib.methods.self_consistency import elected, reader_of
 from anytime_lib.registry import load_task
-from anytime_lib.stats.compare import Comparison, compare_values
+from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.family import Family, Member, conclude
+from anytime_lib.stats.measures import compare_values
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks.base import Task, user_code

@@ -35,14 +35,8 @@ class Run:
     store: Store | None = None  # where cells, problems and bills go; None: nothing is kept (an estimate)
     folder: Path | None = None  # where preparations keep their files; None: nowhere
     said_fresh: bool = False
-    preparing: Sequence[str] = ()
     _pending: list[Cell] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
-
-    def describe(self, preparing: Sequence[str]) -> None:
-        """Have the bar say what is being prepared."""
-        self.preparing = preparing
-        self.bar.set_description_str(f"{self.label}: {', '.join(preparing) or 'answering'}")
 
     def finish(self, *cells: Cell) -> None:
         """Hand in cells. They may share a commit: what a kill takes, the next run makes again without a call."""
@@ -69,10 +63,10 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation, draw: int = 
     client.keys = set()
     if run.store:
         run.store.add_problems(on.problems.pool)
-    says = f"preparing {preparation.name} on the pool of {on.task.name}{f', draw {draw}' * (draw > 0)}"
-    run.describe([*run.preparing, says])
+    which = f"{on.task.name}{f', draw {draw}' * (draw > 0)}"
+    run.bar.set_description_str(f"{run.label}: preparing {preparation.name} on the pool of {which}")
     made = await preparation(client, on)
-    run.describe([other for other in run.preparing if other != says])
+    run.bar.set_description_str(f"{run.label}: answering")
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name, draw)
         attempts = run.store.attempts().query("status != 'unconfirmed'")

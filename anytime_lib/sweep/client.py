@@ -10,13 +10,12 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from anytime_lib.config.groups import SamplingConfig
-from anytime_lib.errors import DataError, HiddenReasoning, RequestFailed
+from anytime_lib.errors import HiddenReasoning, RequestFailed
 from anytime_lib.methods.base import Sample
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import NATURAL, expected_tokens, hidden_reasoning, reasoning_of
 from anytime_lib.models.tokens import cut, proportional_ends, scaled_ends
 from anytime_lib.prompts import prompt
-from anytime_lib.store import Store
 from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest
 
 KEY_VERSION = 1
@@ -47,8 +46,8 @@ class Backend(Protocol):
     """Knows what was asked before (`get`: None if it was not), completes what was not (or raises RequestFailed), finds
     the token boundaries that a reply did not tell, and knows whether reasoning is not shown."""
 
-    @property
-    def model(self) -> Model: ...
+    model: Model
+
     def get(self, key: str) -> Row | None: ...
     async def complete(self, request: Request) -> Row: ...
     async def tokenise(self, request: Request, text: str, billed: int) -> Row: ...
@@ -189,14 +188,6 @@ def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None)
         ends = scaled_ends(ends, billed)
     stopped = row["finish_reason"] in NATURAL or bool(row["reasoning"] and row["text"].strip())
     return Trace(key, messages, text, ends, mode, stopped, row.get("prompt_tokens") or 0)
-
-
-def stored_trace(store: Store, key: str) -> Trace:
-    """The trace of that key, as the store has it: DataError if it has none, RequestFailed if it cannot be cut."""
-    row, request = store.get(key), store.request(key)
-    if row is None or request is None:
-        raise DataError(f"{store.path} has no trace {key}")
-    return trace_of(key, request["messages"], row, store.get(digest(tokens_request(key))))
 
 
 def _completion(key: str, row: Row, trace_key: str | None = None) -> Completion:

@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -22,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from anytime_lib.config.groups import LimitsConfig
 from anytime_lib.errors import AnytimeError, ConfigError
 from anytime_lib.store import Store
-from anytime_lib.types import Message
+from anytime_lib.types import Message, packaged
 
 log = logging.getLogger(__name__)
 TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
@@ -51,8 +50,8 @@ class Price:
 def load_prices(path: str | None = None) -> tuple[Price, ...]:
     """The price table of a file, or the one that comes with the package; ConfigError where it is none."""
     try:
-        raw = (files("anytime_lib") / "data" / "prices.yaml" if path is None else Path(path)).read_text("utf-8")
-        return TypeAdapter(tuple[Price, ...]).validate_python(yaml.safe_load(raw))
+        rows = packaged("prices.yaml") if path is None else yaml.safe_load(Path(path).read_text("utf-8"))
+        return TypeAdapter(tuple[Price, ...]).validate_python(rows)
     except (OSError, yaml.YAMLError, ValueError) as error:
         must = "list model, input and output, in dollars per million tokens, as anytime_lib/data/prices.yaml does"
         raise ConfigError(f"cannot read the prices in {path!r} ({type(error).__name__}): it must {must}") from None

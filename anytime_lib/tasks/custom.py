@@ -88,9 +88,9 @@ class CustomTask:
     def _try_gold(self, problem: Problem) -> None:
         """Warn where a problem's own gold answer is not right: hardly any other would be."""
         self._tried = True
-        with suppress(DataError):  # what fails is told when an answer is graded
-            with user_code(f"the write_answer function of {self.name}", problem):
-                answer = self.gold_answer(problem)
+        # What fails is told when an answer is graded.
+        with suppress(DataError), user_code(f"the write_answer function of {self.name}", problem):
+            answer = self.gold_answer(problem)
             if answer.strip() and not (grade := self.grade(problem, answer)).correct:
                 says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function; its gold"
                 kind = f"is of type {type(problem.gold).__name__}, and what a model says is text (str)"

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import Redactor, withheld
+from anytime_lib.redact import Redactor
 from anytime_lib.store import Store
+from anytime_lib.types import withheld
 
 
 def explain(store: Store, key: str) -> str:

@@ -31,11 +31,11 @@ from anytime_lib.redact import Redactor
 from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.studies.grader_audit import echoes
-from anytime_lib.sweep.client import stored_trace
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.tasks.trip_problem import NAME as TRIP
 from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept
+from anytime_lib.tools.transcripts import stored_trace
 from anytime_lib.types import Message, Problem
 
 NUMBERS = ["problem", "sample", "budget", "score", "correct", "tokens_used", "answer_tokens", "prompt_tokens"]

@@ -22,8 +22,9 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.files import replace_file
-from anytime_lib.redact import Redactor, withheld
+from anytime_lib.redact import Redactor
 from anytime_lib.store import COLUMNS, SCHEMA, Store
+from anytime_lib.types import withheld
 
 FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
 _TEXTS = ("detail", "text", "reasoning", "error")  # columns that may quote a problem

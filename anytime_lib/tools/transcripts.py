@@ -6,11 +6,19 @@ from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_task
 from anytime_lib.store import CELL_KEY, Store
-from anytime_lib.sweep.client import stored_trace
-from anytime_lib.types import shown
+from anytime_lib.sweep.client import tokens_request, trace_of
+from anytime_lib.types import Trace, digest, shown
 
 _OF_CELLS = [*CELL_KEY[2:], "tokens_used", "stopped_naturally", "score", "status"]
 _TEXTS = ["reason", "problem", "gold", "reasoning", "answer"]
+
+
+def stored_trace(store: Store, key: str) -> Trace:
+    """The trace of that key, as the store has it: DataError if it has none, RequestFailed if it cannot be cut."""
+    row, request = store.get(key), store.request(key)
+    if row is None or request is None:
+        raise DataError(f"{store.path} has no trace {key}")
+    return trace_of(key, request["messages"], row, store.get(digest(tokens_request(key))))
 
 
 def transcripts(store: Store, cells: pd.DataFrame) -> pd.DataFrame:
