@@ -113,7 +113,7 @@ def test_too_small_a_budget_is_called_enough_in_at_most_five_of_a_hundred(shape:
 def test_testing_many_budgets_costs_nothing() -> None:
     """Seven budgets that each lose the margin: stepping down, any is called enough as rarely as one."""
     wrong, cells = 0, flat([0.1] * 7 + [0.0], n=60, k=2)
-    for rng in np.random.default_rng(0).spawn(120):
+    for rng in np.random.default_rng(0).spawn(60):
         drawn = cells.assign(score=(rng.random(len(cells)) < np.where(cells.budget < 128, 0.7, 0.8)).astype(float))
         wrong += int(least_sufficient_budget(drawn, margin=0.1, n_resamples=200).budget.item() < 128)
-    assert wrong <= 120 * 0.05 + 3 * np.sqrt(120 * 0.05 * 0.95)
+    assert wrong <= 60 * 0.05 + 3 * np.sqrt(60 * 0.05 * 0.95)

@@ -14,7 +14,7 @@ def listed(parts: Iterable[str]) -> str:
 
 def count(n: int, noun: str) -> str:
     """`1 problem`, `2 problems`, `1,200 problems`."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def size(n_problems: int, n_samples: int) -> str:
