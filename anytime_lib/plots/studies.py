@@ -159,7 +159,8 @@ def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
         level = rules.quality - rules.above
         low, high = ((level + end).clip(0, 1) for end in (rules.low, rules.high))
         ax.vlines(rules.tokens, low, high, colors=colour, linewidth=1.5)
-        for marker, row in zip("sD^vPX<>", rules.itertuples(), strict=False):
+        points: list[Any] = list(rules.itertuples())
+        for marker, row in zip("sD^vPX<>", points, strict=False):
             fill = colour if row.verdict in ("better", "equivalent", "not worse") else "white"
             look = {"marker": marker, "c": [fill], "edgecolors": colour, "s": 36, "zorder": 3}
             ax.scatter(row.tokens, row.quality, label=f"{row.rule}, {of}", **look)
