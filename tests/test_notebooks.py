@@ -1,30 +1,36 @@
-"""The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made."""
+"""The notebooks, run as users run them: plain papermill, the `anytime run` command, and a browser on what it made.
+
+A kernel takes ten seconds to start, so what a notebook says of many a run is read where it is run in this process.
+"""
 
 import ast
 import itertools
 import json
+import logging
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, redirect_stdout
+from hashlib import sha256
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from fake_gpqa import OFFICIAL, official
 from fake_server import FakeServer, say_something
 from papermill import inspect_notebook
 
-from anytime_lib import RunConfig, plots, readings
-from anytime_lib.report import _execute
+from anytime_lib import RunConfig, plots, readings, run_sweep
+from anytime_lib.report import _write_report
 from anytime_lib.studies import true_index, truth
 
 ROOT = Path(__file__).parent.parent
@@ -35,32 +41,43 @@ SMALL = {"run": "small", "model": "fake", "n_problems": 3, "n_samples": 2, "n_sh
          "held_out": {"task": "natural_plan_trip", "seed": 5, "n_problems": 2}}  # fmt: skip
 
 
+OWNED = "document.title='owned'"
+HOSTILE = f'</pre></div><script>{OWNED}</script><img src=x onerror="{OWNED}">'
+CANARY = "the chartreuse zeppelin of Ouagadougou"
+
+
+def judges(body: dict[str, Any]) -> bool:
+    return "ATTEMPT A: " in body["messages"][-1]["content"]
+
+
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def hostile() -> Iterator[FakeServer]:
+    """A model whose every word but a verdict tries to be code in the page that shows it."""
+
+    def says(body: dict[str, Any], n: int) -> str:
+        return say_something(body, n) if judges(body) else f"{HOSTILE} {say_something(body, n)}"
+
+    with closing(FakeServer(says)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def small(hostile: FakeServer, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The settings of a small run on a server that answers."""
-    with closing(FakeServer()) as server:
-        yield SMALL | {"base_url": server.base_url, "outputs": str(tmp_path_factory.mktemp("run")), "server": server}
+    return SMALL | {"base_url": hostile.base_url, "outputs": str(tmp_path_factory.mktemp("run"))}
 
 
 def written(folder: Path, settings: dict[str, Any]) -> str:
     """The path of a params file."""
-    own = {k: v for k, v in settings.items() if k != "server"}
-    (path := folder / "params.yaml").write_text(yaml.safe_dump(own), "utf-8")
+    (path := folder / "params.yaml").write_text(yaml.safe_dump(settings), "utf-8")
     return str(path)
 
 
 def papermill(stem: str, folder: Path, settings: dict[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
     """A notebook, run alone into out.ipynb."""
     paths = [str(ROOT / "notebooks" / f"{stem}.ipynb"), str(folder / "out.ipynb"), "-f", written(folder, settings)]
-    command = [sys.executable, "-m", "papermill", *paths, "-k", "python3", *more]
+    command = [sys.executable, "-m", "papermill", *paths, "-k", "python3", "--start-timeout", "600", *more]
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-def said(stem: str, folder: Path, settings: dict[str, Any]) -> str:
-    """What a notebook says that is run alone."""
-    done = papermill(stem, folder, {"outputs": str(folder / "o")} | settings)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return printed(folder / "out.ipynb")
 
 
 def anytime_run(folder: Path, settings: dict[str, Any], *stems: str) -> subprocess.CompletedProcess[str]:
@@ -135,12 +152,14 @@ def test_no_number_in_prose_is_a_result(stem: str) -> None:
     assert [line for line in prose.splitlines() if re.search(r"\d", line)] == []
 
 
+COMPARING = STEMS[1:7]
+"""These say which method is better."""
 EFFECTS = {"helps": 8.0, "harms": 0.125, "undecided": 1.0}
 """What PDP multiplies the simulated respondent's hazard of finding the answer by."""
 
 
 def told(stem: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> str:
-    """What a notebook prints that is run in this process, figures unsaved; it shows no empty table."""
+    """What a notebook prints that is run in this process, in one line, figures unsaved; it shows no empty table."""
 
     def display(*shown: Any) -> None:
         assert not any(isinstance(table, pd.DataFrame) and table.empty for table in shown)
@@ -155,7 +174,7 @@ def told(stem: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -
                 exec(compile(source, stem, "exec"), namespace)
             if "parameters" in tags:
                 namespace |= settings
-    return out.getvalue()
+    return " ".join(out.getvalue().split())
 
 
 @pytest.mark.parametrize("outcome", EFFECTS)
@@ -169,7 +188,7 @@ def test_what_notebooks_say_is_true(outcome: str, tmp_path: Path, monkeypatch: p
                         "options": {"simulated": {"effects": {"pdp": effect}, "guess": 0.05, **judge}},
                         "endpoint": {"concurrency": 64}, "analysis": {"n_resamples": 200}}  # fmt: skip
     config = RunConfig(**settings)
-    said = {stem: told(stem, settings, monkeypatch) for stem in STEMS if not stem.startswith(NEED_NO_RUN)}
+    said = {stem: told(stem, settings, monkeypatch) for stem in COMPARING}
     everything, true = "\n".join(said.values()), {m: truth(config, "aime", m).mean() for m in ("base", "pdp")}
     gain = true_index(truth(config, "aime", "pdp")) - true_index(truth(config, "aime"))
     assert np.sign(round(gain, 6)) == np.sign(np.log(effect)) and (np.diff(true["base"]) > 0).all()
@@ -182,7 +201,6 @@ def test_what_notebooks_say_is_true(outcome: str, tmp_path: Path, monkeypatch: p
     assert re.search(r"\bbase rises", said["01_baseline_sweeps"]) and not re.search(r"(base|pdp) falls", everything)
     for more in re.findall(r"The judge prefers the better-scored attempt .*: (more|less) than coins give", everything):
         assert more == {"helps": "more", "harms": "less"}.get(outcome)
-    assert re.search(r"\b0 of [\d,]+ grades changed", said["06_grader_audit"])
     assert not re.search(r"\bnan\b|Empty DataFrame", everything)
 
 
@@ -195,41 +213,67 @@ def test_each_notebook_runs_alone(
 ) -> None:
     """With no other run before it. And papermill knows every setting that its cell lists, so it warns of none."""
     alone = {"outputs": str(tmp_path / "alone"), "tasks": ["natural_plan_trip"], "n_resamples": 100}
-    assert told(stem, {k: v for k, v in small.items() if k != "server"} | alone, monkeypatch)
+    assert told(stem, small | alone, monkeypatch)
     (listed,) = [source for _, source, tags in cells_of_notebook(stem) if "parameters" in tags]
     known = inspect_notebook(str(ROOT / "notebooks" / f"{stem}.ipynb"))
     assert {line.split(" =")[0] for line in listed.splitlines() if " =" in line} == {*known}
 
 
-def test_a_run_with_failed_requests_is_shown_to_its_end(tmp_path: Path) -> None:
-    """Every answer at the smallest budget fails, and one more: all notebooks and the report come to their end."""
+def test_a_run_with_failed_requests_is_shown_to_its_end_and_quotes_nothing_private(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every answer at the smallest budget fails, and a ninth of the others, and the server quotes what it was asked.
+    The canary, which is in questions, options, explanations and replies, stays in the run's store."""
 
-    def fails(body: dict[str, Any], n: int) -> Any:
-        forced = len(body["messages"]) > 1 and not body.get("seed")
-        short = forced and len(body["messages"][-2]["content"]) < 25
-        return (400, {"error": {"message": "too short for me"}}) if short or n == 20 else say_something(body, n)
+    def quoting(body: dict[str, Any], n: int) -> Any:
+        asked, said = body["messages"][0]["content"], say_something(body, n)
+        answer = len(body["messages"]) > 1 and not body.get("seed")
+        lot = sha256(json.dumps(body, sort_keys=True).encode()).digest()[0]
+        if n == 60 or (answer and (len(body["messages"][-2]["content"]) < 30 or lot % 9 == 3)):
+            return 400, {"error": {"message": f"cannot take {asked}"}}
+        quoted = f"{CANARY}: {asked[:60]} {said}" if body.get("logprobs") else f"{said}, {CANARY}"
+        return said if judges(body) else quoted
 
-    with closing(FakeServer(fails)) as server:
-        longer = {"base_url": server.base_url, "outputs": str(tmp_path), "budgets": [4, 32, 64], "pool_budget": 32}
-        done = anytime_run(tmp_path, SMALL | longer, *STEMS[:8])
-    assert done.returncode == 0, done.stderr[-2000:]
-    cells = pd.read_parquet(tmp_path / "small" / "cells.parquet")
+    questions = official(tmp_path / "gpqa_diamond.csv", (*OFFICIAL, "Explanation"), 24, words=CANARY)
+    settings = SMALL | {"run": "private", "outputs": str(tmp_path), "tasks": ["gpqa"], "source": str(questions),
+                        "methods": ["base", "budget_prompt", "pdp"], "budgets": [4, 32, 64], "held_out": None,
+                        "pool": {"problems": 3, "samples": 3, "budget": 32}}  # fmt: skip
+    with closing(FakeServer(quoting)) as server, caplog.at_level(logging.INFO):
+        settings["base_url"] = server.base_url
+        done = anytime_run(tmp_path, settings, *(STEMS[i] for i in (0, 2, 6, 7)))  # those that show what was said
+        assert done.returncode == 0, done.stderr[-2000:]
+        run_sweep(RunConfig(**settings), progress=False)
+        analysed = [told(stem, settings, monkeypatch) for stem in (STEMS[1], *STEMS[3:6])]
+    cells = pd.read_parquet((folder := tmp_path / "private") / "cells.parquet")
+    assert set(cells.method) == set(settings["methods"])
     assert (cells[cells.budget == 4].status == "error").all() and (cells[cells.budget == 32].status != "error").any()
-    assert "cannot be compared" in (tmp_path / "small" / "index.html").read_text("utf-8")
+    assert "cannot be compared" in (folder / "index.html").read_text("utf-8")
+    word = CANARY.split()[1]  # a piece of it would be a leak as well
+    holds = {f.name.partition("-")[0] for f in folder.rglob("*") if f.is_file() and word.encode() in f.read_bytes()}
+    assert holds == {"store.sqlite"} and word not in done.stdout + done.stderr + caplog.text + "".join(analysed)
+    assert "withheld" in (folder / "00_tour.html").read_text("utf-8")
 
 
-def test_the_baseline_is_that_of_the_settings(tmp_path: Path) -> None:
+def test_the_baseline_is_that_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Notebook 03 compares with `baseline`, and says so where it did not run."""
     methods = {"aime": ["base", "direct"], "gpqa": ["base"]}
     few = {"tasks": ["aime", "gpqa"], "n_problems": 4, "n_resamples": 200, "budgets": [32, 128], "baseline": "direct"}
     simulated = yaml.safe_load((ROOT / "params" / "simulated.yaml").read_text("utf-8"))
-    compared = said("03_improved_runs", tmp_path, simulated | few | {"methods": methods})
+    own = {"methods": methods, "outputs": str(tmp_path)}
+    compared = told("03_improved_runs", simulated | few | own, monkeypatch)
     assert "aime: base " in compared and "aime: direct " not in compared
     assert "gpqa: the baseline, direct, did not run" in compared
 
 
-def test_a_parameter_nobody_knows_is_an_error(small: dict[str, Any], tmp_path: Path) -> None:
-    done = papermill(STEMS[1], tmp_path, small, "-p", "n_sample", "3")
+def test_papermill_alone(tmp_path: Path) -> None:
+    """The analysis of one method with one sample; and a parameter that nobody knows."""
+    few = {"model": "simulated", "outputs": str(tmp_path), "tasks": ["aime"], "methods": ["base"], "n_problems": 3,
+           "budgets": [8, 32], "n_resamples": 100, "exclude": ["errors", "refused"]}  # fmt: skip
+    done = papermill("04_statistical_analysis", tmp_path, few, "-p", "n_samples", "1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    said = printed(tmp_path / "out.ipynb")
+    assert "One method was run" in said and "crossfit" not in said
+    done = papermill("04_statistical_analysis", tmp_path, few, "-p", "n_sample", "1")
     assert done.returncode != 0
     assert "unknown parameter 'n_sample'; did you mean 'n_samples'" in done.stderr
 
@@ -243,37 +287,32 @@ def report(small: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> P
     return page
 
 
-def test_a_second_run_asks_nothing(report: Path, small: dict[str, Any], tmp_path: Path) -> None:
+def test_a_second_run_asks_nothing(
+    report: Path, small: dict[str, Any], hostile: FakeServer, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
     shutil.copytree(report.parent, tmp_path / "small")
-    asking = ("00_tour", "01_baseline_sweeps", "02_preference_synthesis", "03_improved_runs", "05_is_the_judge_right")
-    before = len(small["server"].requests)
-    done = anytime_run(tmp_path, small | {"outputs": str(tmp_path)}, *asking)
-    assert done.returncode == 0 and "model calls this time: 0" in done.stdout
-    assert len(small["server"].requests) == before, "the second run asked the model"
+    asking = [STEMS[i] for i in (0, 1, 2, 3, 6)]
+    settings, before, begun = small | {"outputs": str(tmp_path)}, len(hostile.requests), time.time()
+    assert before and all(told(stem, settings, monkeypatch) for stem in asking)
+    _write_report(RunConfig(**settings), settings, asking, begun)
+    assert "model calls this time: 0" in capsys.readouterr().out
+    assert len(hostile.requests) == before, "the second run asked the model"
 
 
-def test_each_kernel_has_sockets_of_its_own(tmp_path: Path) -> None:
-    """Runs begun in one folder at once: jupyter_client would give all of them the first name that is free there."""
-    told = nbformat.v4.new_code_cell("from ipykernel import get_connection_info\nprint(get_connection_info())")
-    nbformat.write(nbformat.v4.new_notebook(cells=[told]), tmp_path / "told.ipynb")
-    _execute(tmp_path / "told.ipynb", tmp_path / "out.ipynb", {})
-    about = json.loads(printed(tmp_path / "out.ipynb"))
-    assert about["transport"] == "ipc" and Path(about["ip"]).is_absolute()
-
-
-def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path) -> None:
+def test_a_dead_arm_leaves_the_others_standing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every request of one method fails: the analysis says so, and judges the rest."""
 
     def fails(body: dict[str, Any], n: int) -> Any:
-        told = any("tokens for your reasoning and no more" in str(m["content"]) for m in body["messages"])
-        return (400, {"error": {"message": "not that one"}}) if told else say_something(body, n)
+        limited = any("tokens for your reasoning and no more" in str(m["content"]) for m in body["messages"])
+        return (400, {"error": {"message": "not that one"}}) if limited else say_something(body, n)
 
     with closing(FakeServer(fails)) as server:
         own = {"base_url": server.base_url, "tasks": ["gpqa"], "methods": ["base", "direct", "budget_prompt"]}
-        told = said("04_statistical_analysis", tmp_path, SMALL | own | {"held_out": None})
-    assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in told
-    assert "direct against base is " in told and "Of 2 comparisons in the Anytime Index (crossfit), " in told
-    assert "1 is impossible to make" in told
+        settings = SMALL | own | {"held_out": None, "outputs": str(tmp_path)}
+        said = told("04_statistical_analysis", settings, monkeypatch)
+    assert "budget_prompt cannot be compared with base: base and budget_prompt share no graded cell" in said
+    assert "direct against base is " in said and "Of 2 comparisons in the Anytime Index (crossfit), " in said
+    assert "1 is impossible to make" in said
 
 
 def test_what_a_run_leaves(report: Path) -> None:
@@ -297,14 +336,8 @@ def test_what_the_notebooks_of_statistics_say(report: Path) -> None:
     assert "gpqa, base: no budget below 16 was shown" in printed(report.parent / "04b_reference.ipynb")
     running = printed(report.parent / "08_running_maximum.ipynb") + printed(report.parent / "08b_error_rates.ipynb")
     assert "on held-out natural_plan_trip by more than" in printed(report.parent / "03_improved_runs.ipynb")
+    assert re.search(r"\b0 of [1-9][\d,]* grades changed", printed(report.parent / "06_grader_audit.ipynb"))
     assert "wrong lost" in running and "simulation: no language model was asked" in running
-
-
-def test_the_analysis_of_one_method_with_one_sample(tmp_path: Path) -> None:
-    few = {"model": "simulated", "tasks": ["aime"], "methods": ["base"], "n_problems": 3, "n_samples": 1}
-    few |= {"budgets": [8, 32], "n_resamples": 100, "exclude": ["errors", "refused"]}
-    told = said("04_statistical_analysis", tmp_path, few)
-    assert "One method was run" in told and "crossfit" not in told
 
 
 def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
@@ -315,7 +348,7 @@ def test_no_traceback_on_the_command_line(tmp_path: Path) -> None:
     assert done.returncode == 2 and "cannot use the store" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
+def test_the_pages_open_without_errors_and_show_what_a_model_said_as_text(report: Path, browser: Any) -> None:
     browser.get(report.as_uri())
     assert "Anytime reasoning" in browser.title
     pictures = browser.find_elements("tag name", "img")
@@ -331,19 +364,7 @@ def test_the_pages_open_without_errors(report: Path, browser: Any) -> None:
         if link.endswith(".html"):
             browser.get(link)
             assert browser.find_elements("tag name", "h1")
-            assert "Traceback" not in browser.page_source
+            assert "Traceback" not in browser.page_source and browser.title != "owned"
+    assert "onerror" in (report.parent / "00_tour.html").read_text("utf-8")
     severe = [e for e in browser.get_log("browser") if e["level"] == "SEVERE"]
     assert not severe, severe
-
-
-def test_hostile_model_output_is_shown_as_text(browser: Any, tmp_path: Path) -> None:
-    owned = "document.title='owned'"
-    hostile = f'</pre></div><script>{owned}</script><img src=x onerror="{owned}"> Answer: A'
-    talking = ("00_tour", "02_preference_synthesis", "05_is_the_judge_right", "06_grader_audit")
-    with closing(FakeServer(script=lambda body, n: hostile)) as server:
-        own = {"tasks": ["gpqa"], "methods": ["base"], "base_url": server.base_url, "outputs": str(tmp_path)}
-        done = anytime_run(tmp_path, SMALL | own | {"held_out": None}, *talking)  # those that show what a model said
-    assert done.returncode == 0, done.stderr[-2000:]
-    for page in sorted((tmp_path / "small").glob("*.html")):
-        browser.get(page.as_uri())
-        assert browser.title != "owned", page.name

@@ -21,9 +21,9 @@ from fake_server import FakeServer, say_something
 from http_server import frame, limit_of, usage_of
 from jupyter_client.manager import start_new_kernel
 
-from anytime_lib import Store, run_sweep
+from anytime_lib import RunConfig, Store, report, run_sweep
 from anytime_lib.errors import ConfigError
-from anytime_lib.report import _execute, run_notebooks
+from anytime_lib.report import _execute
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
 from anytime_lib.tools.estimate import estimate_run
 
@@ -98,7 +98,7 @@ def test_slots_are_busy_across_problems_and_arms(server: FakeServer, config: Con
 
     def script(body: dict[str, Any], n: int) -> Any:
         if 0 < n <= 14:
-            together.wait(timeout=30)
+            together.wait(timeout=600)
         return say_something(body, n)
 
     server.script = script
@@ -187,11 +187,11 @@ def hanging(server: FakeServer, over: threading.Event) -> Callable[[], None]:
 
     def script(body: dict[str, Any], n: int) -> str:
         if n > 6:
-            over.wait(100)
+            over.wait(600)
         return say_something(body, n)
 
     def four_are_waited_for() -> None:
-        until = time.monotonic() + 100
+        until = time.monotonic() + 600
         while len(server.requests) < 6 + 4 and time.monotonic() < until:
             time.sleep(0.02)
 
@@ -213,7 +213,7 @@ def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
     child.send_signal(sent[0])
     assert child.stderr and any("stopping; 4 requests are with the server" in line for line in child.stderr)
     over.set() if len(sent) == 1 else child.send_signal(sent[1])
-    _, told = child.communicate(timeout=60)
+    _, told = child.communicate(timeout=600)
     assert child.returncode == 130
     assert "what was stored is kept" in told and "Traceback" not in told
     assert ("4 of them were given up" in told) == (len(sent) == 2)
@@ -228,17 +228,17 @@ def test_a_stop_lets_replies_come_back_for_a_moment_and_a_second_one_does_not(
 def test_a_kernel_interrupt_ends_a_notebook_s_sweep(config: Config, hanging: Callable[[], None]) -> None:
     settings = json.dumps(config(concurrency=4).model_dump(exclude_none=True))
     code = f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({settings!r})))"
-    manager, client = start_new_kernel(kernel_name="python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
+    manager, client = start_new_kernel(600, "python3", env=os.environ | {"PYTHONPATH": str(Path.cwd())})
     try:
         client.execute(code, stop_on_error=False)
         hanging()
         manager.interrupt_kernel()
-        while (message := client.get_shell_msg(timeout=60))["msg_type"] != "execute_reply":
+        while (message := client.get_shell_msg(timeout=600))["msg_type"] != "execute_reply":
             pass  # a slow kernel answers late what it was asked before
         reply = message["content"]
         assert reply["ename"] == "KeyboardInterrupt" and "it goes on from there" in reply["evalue"]
         client.execute("print(1)")  # the kernel is well
-        assert client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+        assert client.get_shell_msg(timeout=600)["content"]["status"] == "ok"
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -260,13 +260,19 @@ def test_the_bar_tells_the_running_total_and_retries_with_their_reason(
 
 
 def test_a_notebook_s_bar_is_one_line_of_output(config: Config, tmp_path: Path) -> None:
+    """And the kernel has sockets of its own: jupyter_client would give kernels that start in one folder at once the
+    first name that is free there."""
     settings = json.dumps(config().model_dump(exclude_none=True))
     code = f"from anytime_lib import *\nimport json\nrun_sweep(RunConfig(**json.loads({settings!r})));"
+    code += "\nfrom ipykernel import get_connection_info\nprint(get_connection_info())"
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)]), tmp_path / "in.ipynb")
     _execute(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {})
     outputs = nbformat.read(tmp_path / "out.ipynb", 4).cells[-1].outputs
     (bar,) = [o.data["text/plain"] for o in outputs if o.output_type == "display_data"]
-    assert "24/24" in bar and bar.isprintable() and not any("24/24" in o.get("text", "") for o in outputs)
+    printed = "".join(o.get("text", "") for o in outputs)
+    assert "24/24" in bar and bar.isprintable() and "24/24" not in printed
+    about = json.loads(printed[printed.index("{") :])
+    assert about["transport"] == "ipc" and Path(about["ip"]).is_absolute()
 
 
 def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -275,27 +281,34 @@ def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.Ca
     assert "aime: 3 problems are tested, 1 are examples, 3 make the pool\ngpqa: 3 problems are tested" in told
 
 
-def test_a_run_of_which_nothing_has_changed_stands_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And is executed again once its settings, a notebook, the reader's labels or the stored cells are others."""
-    settings = {"run": str(tmp_path / "run"), "model": "simulated", "tasks": ["aime"], "methods": ["base"]}
+def test_a_run_of_which_nothing_has_changed_stands_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is executed again once its settings, a notebook, the labels, stored cells or the first page are others."""
+    executed, folder = list[str](), tmp_path / "run"
+    monkeypatch.setattr(report, "_execute", lambda notebook, *_: executed.append(notebook.name))
+    monkeypatch.setattr(report, "_write_page", lambda notebook: None)
+    monkeypatch.setattr(report, "_write_report", lambda *_: (folder / "index.html").write_text("a page", "utf-8"))
+    settings = {"run": str(folder), "model": "simulated", "tasks": ["aime"], "methods": ["base"]}
     settings |= {"n_problems": 2, "n_samples": 1, "budgets": [8, 16], "n_resamples": 100}
     (notebooks := tmp_path / "notebooks").mkdir()
-    executed = tmp_path / "run" / "00_none.ipynb"
+    notebook, params = notebooks / "00_none.ipynb", tmp_path / "params.yaml"
 
-    def again(code: str = "1 + 1", **but: Any) -> bool:
-        cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
-        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}, "language_info": {"name": "python"}}
-        whole = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-        (notebooks / "00_none.ipynb").write_text(json.dumps(whole), "utf-8")
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings | but), "utf-8")
-        before = executed.stat().st_mtime_ns if executed.exists() else None
-        run_notebooks(tmp_path / "params.yaml", notebooks)
-        return executed.stat().st_mtime_ns != before
+    def again() -> int:
+        executed.clear()
+        report.run_notebooks(params, notebooks)
+        return len(executed)
 
-    assert again() and not again()
-    assert again(seed=1) and again() and not again()
-    assert again("2 + 2") and not again("2 + 2")
-    (tmp_path / "run" / "labels.csv").write_text("label", "utf-8")
-    assert again("2 + 2") and not again("2 + 2")
-    (tmp_path / "run" / "index.html").unlink()
-    assert again("2 + 2") and "nothing has changed" in capsys.readouterr().out
+    for change in (
+        lambda: notebook.write_text("1 + 1", "utf-8"),
+        lambda: params.write_text(yaml.safe_dump(settings), "utf-8"),
+        lambda: params.write_text(yaml.safe_dump(settings | {"seed": 1}), "utf-8"),
+        lambda: notebook.write_text("2 + 2", "utf-8"),
+        lambda: (folder / "labels.csv").write_text("label", "utf-8"),
+        lambda: run_sweep(RunConfig(**settings), progress=False),
+        lambda: (folder / "index.html").unlink(),
+    ):
+        change()
+        if params.is_file():
+            assert (again(), again()) == (1, 0)
+    assert "nothing has changed" in capsys.readouterr().out

@@ -92,15 +92,6 @@ def test_the_texts_behind_cells_are_read_back(config: Config) -> None:
     assert [(g.score, g.detail) for g in grades] == [*zip(told.score, told.reason, strict=True)]
 
 
-def test_the_texts_of_private_problems_are_withheld(config: Config) -> None:
-    rows = [{"text": f"A secret: what is {i} + 1?", "gold": i + 1, "private": True} for i in range(40)]
-    run = config(tasks=[make_task("secret", rows, right)], n_problems=2, n_samples=1)
-    cells = run_sweep(run, progress=False)
-    with Store(run.folder / "store.sqlite", read_only=True) as store:
-        told = transcripts(store, cells)[["problem", "gold", "reasoning", "answer", "reason"]]
-    assert told.map(lambda text: text.startswith("[text of ") and "secret:" not in text).all(axis=None)
-
-
 class Hinted(Prompted):
     name, words = "hinted", "Hint: begin at the end."
 

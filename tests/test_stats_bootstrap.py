@@ -187,7 +187,7 @@ def test_error_rates_stay_what_the_study_found(monkeypatch: pytest.MonkeyPatch) 
     """The study of tests/benchmarks in small and seeded: limits are binomial about what is promised."""
     import bench_error_rates as bench
 
-    runs = 150
+    runs = 100
     monkeypatch.setattr(bench, "N_RESAMPLES", 150)
     most, least = binom.ppf(0.999, runs, 0.05) / runs, binom.ppf(0.001, runs, 0.95) / runs
     for world in ("alike", "flat"):
@@ -195,7 +195,7 @@ def test_error_rates_stay_what_the_study_found(monkeypatch: pytest.MonkeyPatch) 
         assert found["covers"] >= least and max(found["said"], found["p < .05"]) <= most
     lost = bench.rates(bench.no_effect, "wrong lost", 30, 4, runs).set_index("measure").share
     assert lost["said"] <= most < lost["too high"]
-    coins = bench.rates(bench.judge, "coins", 12, 4, 60).share.item()
-    assert coins <= binom.ppf(0.999, 60, 0.05) / 60
+    coins = bench.rates(bench.judge, "coins", 12, 4, 40).share.item()
+    assert coins <= binom.ppf(0.999, 40, 0.05) / 40
     found = bench.rates(bench.effect, "alike", 30, 4, runs).set_index("measure").share
     assert found["found"] >= 0.65 and found["covers"] >= least

@@ -315,7 +315,7 @@ def families(draw: st.DrawFn) -> Family:
 
 
 @given(families())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_words_interval_p_and_holm_never_disagree(family: Family) -> None:
     verdicts, stand = conclude(family, 0.1).itertuples(), 0
     every = zip(family.comparisons.values(), family.sentences(), verdicts, family.to_frame().significant, strict=True)

@@ -1,5 +1,6 @@
-"""What the notebooks of statistics are made of: variants, verdicts, null runs, and the bias of each maximum."""
+"""What the notebooks of statistics are made of, variants, verdicts and rules; and is the report's first page whole?"""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
 from anytime_lib.index import ORDERS
 from anytime_lib.plots import plot_differences
-from anytime_lib.report import measured
+from anytime_lib.report import _write_report, measured
 from anytime_lib.stats import VERDICTS, compare_family, conclude
 from anytime_lib.stats.sensitivity import RULES, apply_exclusions, difference_variants
 from anytime_lib.studies.exclusions import analysed_cells, every_rule
@@ -201,3 +202,22 @@ def test_twins_are_found_by_their_words(config: Config, server: Any) -> None:
     assert set(kept["sample"]) == {0} and report.traces.iloc[0] == 6
     with pytest.raises(DataError, match="give it a hash of each"):
         apply_exclusions(cells, ["identical_traces"])
+
+
+@pytest.mark.parametrize(("tasks", "methods"), [(["gpqa"], ["base"]), (["gpqa", "aime"], ["base", "direct"])])
+def test_a_page_is_whole(tasks: list[str], methods: list[str], config: Config, server: Any) -> None:
+    run = config(tasks=tasks, methods=methods, n_resamples=100, run="<b>bold</b>")
+    run_sweep(run, progress=False)
+    page = _write_report(run, {}, ["00_tour", "04b_more"], 0.0)
+    text, figures = page.read_text("utf-8"), page.parent / "figures"
+    pictures = re.findall(r'<img src="(figures/report_[^"]+)" alt="([^"]{40,})"></a><figcaption>([^<]{40,})', text)
+    assert len(pictures) == 2 * len(tasks) + (len(methods) > 1) and "<b>bold" not in text
+    assert all(
+        (page.parent / path).with_suffix(suffix).is_file() for path, *_ in pictures for suffix in (".svg", ".pdf")
+    )
+    assert text.count(" is undecided</b>") == (len(methods) > 1) * len(tasks)
+    assert ("nothing is compared" in text) == (len(methods) == 1)
+    assert (page.parent / "explorer.html").is_file() and 'href="04b_more.html"' in text
+    rows = (figures / "report_index.md").read_text("utf-8").splitlines()
+    assert len(rows) == 2 + len(tasks) * len(methods) and re.search(r"\| 0\.\d+ \[0\.\d+, \d\.\d+\] \|", rows[2])
+    assert r"n\_problems" in (figures / "report_index.tex").read_text("utf-8")

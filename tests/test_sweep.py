@@ -1,6 +1,5 @@
 """The sweep against a server on a real socket: what is asked, stored, cut, graded, and what happens when it fails."""
 
-import asyncio
 import logging
 import socket
 from pathlib import Path
@@ -11,7 +10,7 @@ from conftest import Config, refused
 from fake_server import FakeServer, say_something
 from http_server import frame, usage_of
 
-from anytime_lib import Store, load_task, run_sweep, run_sweep_async
+from anytime_lib import Store, load_task, run_sweep
 from anytime_lib.cli import main
 from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.sweep.plan import split_problems
@@ -48,13 +47,6 @@ def test_an_answer_is_carried_past_a_natural_end(server: FakeServer, config: Con
     cells = run_sweep(config(budgets=[2, 3, 400], n_samples=1), progress=False)
     assert len(server.requests) == 3 * (1 + 1)  # the trace has two tokens, and so one cut
     assert set(cells.tokens_used) == {2} and cells.answer_key.nunique() == 3
-
-
-def test_in_a_running_loop(config: Config) -> None:
-    async def inside() -> int:
-        return len(run_sweep(config(), progress=False)) + len(await run_sweep_async(config(), progress=False))
-
-    assert asyncio.run(inside()) == 48
 
 
 def test_statuses(server: FakeServer, config: Config) -> None:

@@ -1,14 +1,11 @@
-"""How long does grading take: 100,000 stored answers again, an integer beside Math-Verify, trips, hostile answers?
+"""How long does grading take: 100,000 stored answers again, and reading an integer beside Math-Verify?
 
     python tests/benchmarks/bench_graders.py [--answers 100000] [--turns 5]
 
 A store of answers to trips, mathematics and science (right, wrong and unreadable, stored with a grade of 0) is graded
-again by `regrade`; reading the same rows without grading is timed beside it, as the floor. Trips are NATURAL PLAN's
-recorded predictions and golden plans where ANYTIME_BENCH_DATA holds them, else golden plans of generated problems.
+again by `regrade`; reading the same rows without grading is timed beside it, as the floor.
 """
 
-import json
-import os
 import platform
 import random
 import tempfile
@@ -24,8 +21,6 @@ from anytime_lib.studies.grader_audit import extraction_matrix, trip_variants
 from anytime_lib.sweep.grading import regrade, stored_answers
 from anytime_lib.tasks.integers import extract_integer
 from anytime_lib.tasks.math_verify import second_opinions
-from anytime_lib.tasks.trip import TASK, generate, grade_official, read_plan
-from anytime_lib.tasks.trip_problem import plans, read_trip
 from anytime_lib.types import Problem, digest
 
 INTEGERS = (
@@ -36,21 +31,6 @@ INTEGERS = (
     "{n}",
 )
 REASONING = "Since $a^2 + b^2 = {n}$ we have $\\gcd(a, b) = 1$, so the sum over all $k \\le {n}$ is even. "
-HOSTILE = {
-    "prose": "We could stay in Rome for 3 days and then go on. ",
-    "days on one line": "Day 1-3 Rome ",
-    "flights on one line": "Day 1 from Rome to Nice ",
-    "open braces": "{",
-    "one open object": "{" + " " * 50 + '"day": [ ',
-    "open objects": '{"day_range": "Day 1-3", "place": [',
-    "lists": '{"day_range": "Day 1-3", "place": "Rome"}, ',
-    "tables": "| 1 | Rome | 1 | 3 |\n",
-    "digits": "9",
-    "day, then spaces": "Day 1        ",
-    "marks": "Day 1: a\u0300\u0323\u0300\u0323 ",
-    "pipes": "|",
-    "small words": "on from the ",
-}
 
 
 def texts(task: str, problem: Problem, rng: np.random.Generator) -> list[str]:
@@ -100,36 +80,8 @@ def integers(turns: int) -> None:
         print(f"{name:>22} {ours * 1e6:8.1f} us, Math-Verify {theirs * 1e6:8.1f} us: {theirs / ours:.1f} times")
 
 
-def trips(turns: int) -> None:
-    known = [(p := generate(n, seed), TASK.gold_answer(p)) for n in range(3, 11) for seed in range(10)]
-    if folder := os.environ.get("ANYTIME_BENCH_DATA"):
-        path = Path(folder) / "trip_planning_subset.json"
-        rows, kinds = json.loads(path.read_text("utf-8")), ("golden_plan", "pred_5shot_pro")
-        known = [(p, rows[p.id][kind]) for p in TASK.problems(path, split="all") for kind in kinds]
-    graders = {"official": grade_official, "strict and partial": TASK.grade}
-    calls = {name: lambda grade=grade: [grade(p, text) for p, text in known] for name, grade in graders.items()}
-    for name, best in best_seconds(calls, turns).items():
-        print(f"{name:>22} {best / len(known) * 1e6:8.1f} us a trip's answer, the best of {turns} turns")
-
-    ten_cities = {"generated": [generate(10, seed) for seed in range(200)]}
-    ten_cities["one plan only"] = [generate(10, seed, unique=True) for seed in range(200)]
-    ten_cities["graded"] = [p for p, _ in known if p.metadata["n_cities"] == 10]
-    for name, problems in ten_cities.items():
-        times = [seconds(lambda p=p: list(plans(read_trip(p.text)))) * 1e3 for p in problems]
-        print(f"{name:>22} solved in (median, p90, max) {np.percentile(times, [50, 90, 100]).round(2)} ms")
-
-    print("hostile answers, seconds for 1 MB (and for 2 MB)")
-    problem = next(p for p, _ in known if p.metadata["n_cities"] == 10)
-    cities = ["Rome", "Nice", *(c for c, _ in problem.gold[:8])]
-    for name, piece in HOSTILE.items():
-        large = [piece * (size // len(piece)) for size in (1_000_000, 2_000_000)]
-        once, twice = (seconds(lambda t=t: (read_plan(t, cities), grade_official(problem, t))) for t in large)
-        print(f"{name:>22} {once:8.2f} ({twice:.2f})")
-
-
 if __name__ == "__main__":
     asked = options(__doc__, answers=100_000, turns=5)
     print(f"{platform.machine()}, Python {platform.python_version()}")
     stored(asked.answers)
     integers(asked.turns)
-    trips(asked.turns)
