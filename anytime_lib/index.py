@@ -163,7 +163,7 @@ def problem_curves(quality: Floats, order: Order) -> Floats:
     if order == "crossfit":
         if quality.shape[-2] < 2:
             raise DataError("crossfit splits the samples in two: at least two samples are needed")
-        halves = [half for mask in _halvings(quality.shape[-2]) for half in (mask, ~mask)]
+        halves = [half for mask in halvings(quality.shape[-2]) for half in (mask, ~mask)]
         return np.concatenate([average(quality[..., half, :]) for half in halves], axis=-1)
     raise DataError(f"unknown order {order!r}; known: {', '.join(ORDERS)}")
 
@@ -202,7 +202,7 @@ def _read_at_best(pick: Floats, read: Floats) -> Floats:
 
 
 @cache
-def _halvings(n: int) -> list[NDArray[np.bool_]]:
+def halvings(n: int) -> list[NDArray[np.bool_]]:
     """Ways to split n samples in two halves, as masks: all of them if 20 or fewer, else 16 drawn once and for all."""
     if comb(n, n // 2) <= 20:
         masks = np.array([np.isin(np.arange(n), chosen) for chosen in combinations(range(n), n // 2)])

@@ -57,6 +57,28 @@ def test_an_answer_that_repeats_its_prompt_is_an_echo(config: Config, server: Fa
     assert found.groupby("budget").echo.agg(list).tolist() == [[True] * 6, [False] * 6]
 
 
+def test_answers_that_go_on_thinking_and_other_ways_to_ask(config: Config, server: FakeServer) -> None:
+    """Asked with other words the answer thinks on, after a closing phrase it hits its cap; else it is a letter."""
+
+    def reply(body: dict[str, Any], n: int) -> str:
+        *_, last = body["messages"]
+        if len(body["messages"]) == 1:
+            return "one two three four five six seven"
+        return "<think>no" if "think no further" in last["content"] else "B" if last["role"] == "user" else "so B " * 99
+
+    server.script, server.owner = reply, "vllm"
+    methods = ["base", "base_fresh", "base_prefill", "base_reworded"]
+    run_sweep(settings := config(methods=methods, budgets=[2, 4]), progress=False)
+    with Store(settings.folder / "store.sqlite") as store:
+        cells = store.cells().assign(leak=lambda cells: cells.answer_key.map(audit.leaks(store)).astype(bool))
+    assert cells.groupby("method").leak.mean().to_dict() == dict(zip(methods, [0, 0, 1, 1], strict=True))
+    traces = cells.drop_duplicates(["method", "problem_id", "sample", "trace_key"]).groupby("method").size()
+    assert traces["base"] == 6 and traces["base_fresh"] == 12
+    table = audit.by_budget(cells, n_resamples=100).set_index(["treatment", "budget"])
+    assert table.difference.round(9).eq(0)["base_fresh"].all() and sorted(table.loc["base_prefill"].index) == [2, 4]
+    assert table.pvalue_holm.notna().all() and audit.by_budget(cells[cells.method == "base"]).empty
+
+
 def test_a_person_labels_and_is_compared(config: Config, tmp_path: Path) -> None:
     run = config(n_problems=4, budgets=[4, 9])
     run_sweep(run, progress=False)

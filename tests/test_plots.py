@@ -46,6 +46,9 @@ def figures() -> Iterator[Figure]:
     yield plots.plot_accuracy(pd.DataFrame(judged), title=TITLE)
     bias = {"order": "pooled", "n_samples": [1, 8], "bias": 0.1, "n_repetitions": 9, "n_problems": 30}
     yield plots.plot_bias({TASK: pd.DataFrame(bias)}, along="n_samples", x="samples", title=TITLE)
+    stops = {"what": ["budget", "budget", "rule", "oracle"], "of": "traces", "rule": "two answers agree", "tokens": 9.0}
+    stops |= {"quality": 0.5, "above": 0.1, "low": 0.0, "high": 0.2, "verdict": "not worse", "n_problems": 9}
+    yield plots.plot_stopping(pd.DataFrame(stops | {"n_samples": 2}), title=TITLE)
     rates = {"world": TASK, "n": 30, "N": 4, "measure": "said", "judged": ["pooled", "crossfit"], "share": 0.1}
     yield plots.plot_rates(pd.DataFrame(rates | {"error": 0.01}), title=TITLE, promised={"said": (0, 0.05)})
 

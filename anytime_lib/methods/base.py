@@ -10,7 +10,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from anytime_lib.config.groups import SamplingConfig, TaskConfig
 from anytime_lib.errors import RequestFailed
@@ -187,9 +187,12 @@ class Method:
 
 class Prompted(Method):
     """A method that writes messages and leaves the rest to the engine. `per_budget`: they depend on the budget, so each
-    budget has a trace of its own."""
+    budget has a trace of its own. Its answers are forced as the run's are, unless it has its own way, `answer_via`, or
+    words before the task's, `answer_preface`."""
 
     per_budget: bool = False
+    answer_via: Literal["turn", "prefill"] | None = None
+    answer_preface: str = ""
 
     def messages(self, problem: Problem, context: Context) -> list[Message]:
         """The conversation that asks for reasoning on `problem`, ending with a user turn."""

@@ -5,8 +5,9 @@ budget is used, the last one is cut, and the answers forced at their ends vote.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from anytime_lib.errors import RequestFailed
 from anytime_lib.methods.base import BudgetAnswer, Context, Method, Session, chain_of_thought
@@ -17,12 +18,18 @@ from anytime_lib.types import Completion, Problem, Trace
 MOST = 40  # traces, as in the paper; more budget then changes nothing
 
 
+def reader_of(task: Task) -> Callable[[Problem, str], Any]:
+    """How two answers are known to be the same: by the task's own `extract_answer`, else by the text itself, whatever
+    its case and its white space; None where nothing is read."""
+    return getattr(task, "extract_answer", None) or (lambda _, text: " ".join(text.lower().split()) or None)
+
+
 def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
-    """The place of the answer that most agree with, by the task's own `vote`, else by its `extract_answer`, else by the
-    text itself; of equals, that of the one reached first. An unread answer does not vote."""
+    """The place of the answer that most agree with, by the task's own `vote`, else as `reader_of` reads; of equals,
+    that of the one reached first. An unread answer does not vote."""
     if own := getattr(task, "vote", None):
         return int(own(problem, texts))
-    read = getattr(task, "extract_answer", None) or (lambda _, text: " ".join(text.lower().split()) or None)
+    read = reader_of(task)
     readings = [read(problem, text) for text in texts]
     counts = Counter(r for r in readings if r is not None)
     return readings.index(counts.most_common(1)[0][0]) if counts else 0

@@ -30,6 +30,28 @@ class Base(Prompted):
         return chain_of_thought(context.task, problem, context.shots)
 
 
+class BaseFresh(Base):
+    """`base` with a run of its own for every budget, from the same seed: what a cut stands in for."""
+
+    name = "base_fresh"
+    per_budget = True
+
+
+class BasePrefill(Base):
+    """`base`, answering by going on after a closing phrase, whatever the run's way."""
+
+    name = "base_prefill"
+    answer_via = "prefill"
+
+
+class BaseReworded(Base):
+    """`base`, asked for its answer with other words before the task's own."""
+
+    name = "base_reworded"
+    answer_via = "turn"
+    answer_preface = prompt("base_reworded.answer")
+
+
 class FewShot(Prompted):
     """`base` with `n_pairs` further worked examples from the pool, on which `pdp` has its pairs: a control."""
 
@@ -58,4 +80,5 @@ class Imported(Base):
     name = "imported"
 
 
-METHODS: dict[str, Method] = {m.name: m for m in (Direct(), Base(), FewShot(), BudgetPrompt(), Imported())}
+_ALL = (Direct(), Base(), BaseFresh(), BasePrefill(), BaseReworded(), FewShot(), BudgetPrompt(), Imported())
+METHODS: dict[str, Method] = {method.name: method for method in _ALL}

@@ -104,7 +104,7 @@ class Endpoint:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
         if prefill and self.owner not in PREFILL:
             why = f"{self.place} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
-            raise EndpointError(f"{why}; set answer_via: turn")
+            raise EndpointError(f"{why}; set answer_via: turn, without base_prefill")
         settings |= PREFILL[self.owner] if prefill else {}
         size = sum(len(message["content"]) for message in messages) // 4 + max_tokens
 

@@ -7,6 +7,7 @@ from anytime_lib.plots.studies import (
     plot_detectable,
     plot_power,
     plot_rates,
+    plot_stopping,
     plot_variants,
     plot_verdicts,
 )
@@ -14,4 +15,5 @@ from anytime_lib.plots.style import save
 from anytime_lib.plots.tables import rounded, save_table
 
 __all__ = ["plot_accounts", "plot_accuracy", "plot_bias", "plot_curves", "plot_detectable", "plot_differences"]
-__all__ += ["plot_power", "plot_rates", "plot_trace", "plot_variants", "plot_verdicts", "rounded", "save", "save_table"]
+__all__ += ["plot_power", "plot_rates", "plot_stopping", "plot_trace", "plot_variants", "plot_verdicts", "rounded"]
+__all__ += ["save", "save_table"]

@@ -11,6 +11,7 @@ from anytime_lib.plots.style import (
     BLUE,
     LOOKS,
     THIN,
+    Y,
     budget_axis,
     finish,
     forest,
@@ -144,3 +145,28 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
             forest(ax, ends, [""] * len(names) if i % 3 else names, **look)
         ax.set_title(measure, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title)
+
+
+def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
+    """Quality against tokens of single budgets for all, joined by lines, and of every rule (rows of `stopping_table`).
+    A rule's bar is the interval of its difference from the line at as many tokens; it is filled if shown to be no worse
+    than the full budget by the margin or more."""
+    figure, (ax,) = panels(height=4.4)
+    for look, (of, part) in zip(LOOKS, table.groupby("of", sort=False), strict=False):
+        colour = look["color"]
+        single, rules, oracle = (part[part.what == what] for what in ("budget", "rule", "oracle"))
+        ax.plot(single.tokens, single.quality, color=colour, marker=".", label=f"single budgets, {of}")
+        level = rules.quality - rules.above
+        low, high = ((level + end).clip(0, 1) for end in (rules.low, rules.high))
+        ax.vlines(rules.tokens, low, high, colors=colour, linewidth=1.5)
+        points: list[Any] = list(rules.itertuples())
+        for marker, row in zip("sD^vPX<>", points, strict=False):
+            fill = colour if row.verdict in ("better", "equivalent", "not worse") else "white"
+            look = {"marker": marker, "c": [fill], "edgecolors": colour, "s": 36, "zorder": 3}
+            ax.scatter(row.tokens, row.quality, label=f"{row.rule}, {of}", **look)
+        ax.scatter(oracle.tokens, oracle.quality, marker="*", color=colour, s=60, label=f"oracle, {of}")
+    size_axis(ax)
+    first = table.iloc[0]
+    title += "\nbars: interval of the difference from the line; filled: shown to be no worse than the full budget\n"
+    title += f"n = {first.n_problems} problems, N = {first.n_samples}"
+    return finish(figure, [ax], x="tokens of reasoning and answers (log scale)", y=Y, title=title)

@@ -17,6 +17,7 @@ from anytime_lib.readings.studies import (
     read_power,
     read_rates,
     read_rules,
+    read_stopping,
     read_twice_the_tokens,
     read_variance,
     read_variants,
@@ -26,4 +27,5 @@ from anytime_lib.readings.words import say
 __all__ = ["caveat", "read_accounts", "read_accuracy", "read_bias", "read_bounds", "read_curves", "read_designs"]
 __all__ += ["read_finished", "read_gains", "read_index", "read_judge", "read_measured"]
 __all__ += ["read_measures", "read_null", "read_pairs", "read_power", "read_rates", "read_rules", "read_trace"]
-__all__ += ["read_twice_the_tokens", "read_variance", "read_variants", "read_verdicts", "say", *_figures]
+__all__ += ["read_stopping", "read_twice_the_tokens", "read_variance", "read_variants", "read_verdicts", "say"]
+__all__ += [*_figures]

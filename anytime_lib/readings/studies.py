@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.readings.words import count, listed, size
+from anytime_lib.readings.words import count, few, listed, size
 from anytime_lib.stats.intervals import spoken
 
 
@@ -181,6 +181,30 @@ def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]])
             where = f", and broken in the worlds {listed(broken.world.unique())}" if len(broken) else ""
             told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
     return "\n".join(told)
+
+
+def read_stopping(table: pd.DataFrame) -> str:
+    """What each rule saves and loses against the full budget, and whether it has more than single budgets that cost as
+    much (of `studies.stopping_table`)."""
+    told = []
+    for of, part in table.groupby("of", sort=False):
+        full, oracle = _rows(part[part.what == "budget"])[-1], _rows(part[part.what == "oracle"])[0]
+        told.append(
+            f"The full budget of {of}: quality {full.quality:.3f} with {full.tokens:,.0f} tokens, {full.futile:.0%} of "
+            f"them on {of} that are never right; {full.overthought:.0%} are right before and not at the end. An oracle "
+            f"that sees the scores has {oracle.quality:.3f} with {oracle.tokens:,.0f} tokens."
+        )
+        for row in _rows(part[part.what == "rule"]):
+            side = {1: "more than", -1: "less than", 0: "not told from"}[int(row.beats)]
+            told.append(
+                f"{row.rule} (all problems would choose: {row.setting or 'as it is'}): tokens {-row.saved:+.0%}, "
+                f"quality {row.difference:+.3f}, where it was chosen {row.in_sample:+.3f} (verdict: {row.verdict}); "
+                f"{row.lost:.0%} of {of} are right at the full budget alone; {side} single budgets that cost as much, "
+                f"{spoken(row.above, row.low, row.high)}."
+            )
+    missing = int(table.n_missing.max())
+    left_out = f" {count(missing, 'trace')} without every answer left out." * (missing > 0)
+    return "\n".join(told) + left_out + few(int(table.n_problems.min()))
 
 
 def _rows(table: pd.DataFrame) -> list[Any]:

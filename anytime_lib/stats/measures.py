@@ -16,7 +16,6 @@ from anytime_lib.stats.family import noninferior
 from anytime_lib.stats.intervals import interval
 
 MEASURES = ("solved", "b_star", "overthinking_tax", "starvation_loss", "overthought")
-_QUALITY = CurveStatistic(lambda curve, _: curve[..., -1], "raw", "quality")
 
 
 def trace_measures(arm: pd.DataFrame) -> Floats:
@@ -81,8 +80,17 @@ def change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compari
     ends = np.stack([quality[..., budgets.index(budget)] for budget in (first, last)])
     if np.isnan(ends).any(axis=0).all():
         return Comparison(**names, reason="no trace is graded at both")
-    flat = np.repeat(ends[..., None], 2, axis=-1)  # two flat curves
-    return compare_arrays(flat, [0, 1], _QUALITY, **names, **settings)
+    return compare_values(ends, **names, **settings)
+
+
+def compare_values(values: Floats, **settings: Any) -> Comparison:
+    """As `compare_arrays`, of one value a sample, such as its quality at one budget: (2, P, S), baseline first."""
+    return compare_arrays(np.repeat(values[..., None], 2, axis=-1), [0, 1], quality_at(), **settings)  # two flat curves
+
+
+def quality_at(place: int = -1) -> CurveStatistic:
+    """Quality at one budget, by its place; the last by default."""
+    return CurveStatistic(lambda curve, _: curve[..., place], "raw", "quality")
 
 
 def least_sufficient_budget(

@@ -6,9 +6,10 @@ from typing import Any
 _HOMES = {
     "models.simulation": "Simulation",
     "studies.calibration": "error_rate_table maximum_bias null_respondent true_index truth",
-    "studies.grader_audit": "cohen_kappa echoes extraction_matrix label_sheet labelled recorded_trip_grades regraded "
-    "trip_variant_grades",
+    "studies.grader_audit": "by_budget cohen_kappa echoes extraction_matrix label_sheet labelled leaks "
+    "recorded_trip_grades regraded trip_variant_grades",
     "studies.pilot": "Pilot pilot_of",
+    "studies.stopping": "Checkpoint Rule agreeing content of_one_mind rules_of stopping_table watch",
     "sweep.grading": "regrade stored_answers",
     "tasks.math_verify": "disagreements second_opinions",
 }

@@ -12,7 +12,11 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
+from anytime_lib.index import ARM
 from anytime_lib.registry import load_task, task_names
+from anytime_lib.stats.compare import Comparison
+from anytime_lib.stats.family import Family, Member, compare_family, conclude
+from anytime_lib.stats.measures import quality_at
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import trip
@@ -140,6 +144,31 @@ def echoes(store: Store, n_words: int = 4) -> pd.Series:
         if problem.task in known:
             found[cell["answer_key"]] = bool(runs(load_task(problem.task).answer_prompt(problem)) & runs(text))
     return pd.Series(found, dtype=object)
+
+
+def leaks(store: Store) -> pd.Series:
+    """In which stored answers the model goes on reasoning, by their key: those that hit their cap, and those with
+    reasoning apart. What a run of its own for a budget said by itself was not asked for, and is left out."""
+    cells = store.cells()
+    rows = {key: store.get(key) for key in {*cells.answer_key.dropna()} - {*cells.trace_key}}
+    found = {
+        key: row["finish_reason"] == "length" or bool(row["reasoning"].strip()) for key, row in rows.items() if row
+    }
+    return pd.Series(found, dtype=object)
+
+
+def by_budget(cells: pd.DataFrame, *, baseline: str = "base", margin: float = 0.05, **settings: Any) -> pd.DataFrame:
+    """Every other method against a baseline at each budget by itself, before any maximum, all judged together (settings
+    as of `stats.compare`). One row each: columns of `Family.to_frame`, budget, verdict (of `stats.conclude`)."""
+    found, at = dict[Member, Comparison](), list[int]()
+    for _, part in cells.groupby(ARM[:3], sort=False):
+        for place, budget in enumerate(sorted(part.budget.unique())):
+            family = compare_family(part, baseline=baseline, estimand=quality_at(place), **settings)
+            for member, comparison in family.comparisons.items():
+                found[member._replace(treatment=f"{member.treatment} {budget}")] = comparison
+                at.append(int(budget))
+    whole = Family(found, round(1 - settings.get("confidence_level", 0.95), 12))
+    return whole.to_frame().assign(budget=at, verdict=conclude(whole, margin).verdict)
 
 
 def cohen_kappa(first: pd.Series, second: pd.Series) -> float:

@@ -157,7 +157,8 @@ async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Conte
             if answer:
                 _grade(of, cell, answer, max(0, answer.tokens - used), answer.prompt_tokens)
             else:
-                answer = await run.client.answer(of, trace, budget, context.settings.answer_cap)
+                cap, way = context.settings.answer_cap, (method.answer_via, method.answer_preface)
+                answer = await run.client.answer(of, trace, budget, cap, *way)
                 _grade(of, cell, answer, answer.tokens, trace.prompt_tokens + answer.prompt_tokens)
         except RequestFailed as error:
             cell["detail"] = str(error)

@@ -116,13 +116,16 @@ class CachedClient:
             raise RequestFailed("no trace of this problem was imported")
         return trace_of(key, messages, row, None if row["reasoning_tokens"] else await self._tokenised(of, key, row))
 
-    async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion:
+    async def answer(
+        self, of: Sample, trace: Trace, budget: int, cap: int, via: str | None = None, preface: str = ""
+    ) -> Completion:
         """The answer forced after the first `budget` tokens of a trace: by a new user turn after the reasoning given
-        back as the assistant's, or (`prefill`) by letting the model go on after a closing phrase. Budgets past the
-        trace's own end share one call."""
-        so_far, question = cut(trace.text, trace.ends, trace.used(budget)), of.task.answer_prompt(of.problem)
+        back as the assistant's, or (`via` prefill; None: as the run has it) by letting the model go on after a closing
+        phrase. Budgets past the trace's own end share one call."""
+        so_far = cut(trace.text, trace.ends, trace.used(budget))
+        question = f"{preface} {of.task.answer_prompt(of.problem)}".lstrip()
         *before, last = trace.messages
-        if prefill := self.sampling.answer_via == "prefill":
+        if prefill := (via or self.sampling.answer_via) == "prefill":
             closing = f"{so_far.rstrip()}\n\n{prompt('prefill')}".lstrip()
             turns = [last, {"role": "assistant", "content": closing}]
         elif so_far.strip():
