@@ -101,7 +101,7 @@ def over_draws(resamples: Floats, values: Floats, rng: np.random.Generator) -> t
     if np.isnan(squares.rest):
         return resamples, None
     added, df = over_both(squares._replace(problems=float(standard_error(resamples, n)) ** 2), n, n_draws)
-    return resamples + rng.normal(0, np.sqrt(added * (n - 1) / n), len(resamples)), df  # see `standard_error`
+    return resamples + rng.normal(0, np.sqrt(added * (n - 1) / n), len(resamples)), float(df)  # see `standard_error`
 
 
 EXACT = 12

@@ -35,16 +35,21 @@ def min_detectable_effect(
         return float("nan")
     rest = (sd_crossed**2 / n_draws + 2 * sd_within**2 / n_samples) / n_problems
     of = MeanSquares(sd_between**2 / n_problems + rest, sd_draws**2 / n_draws + rest, rest)
-    added, df = over_both(of, n_problems, n_draws) if n_draws > 1 else (0.0, n_problems - 1)
-    standard_error = float(np.sqrt(of.problems + added))
+    standard_error = float(np.sqrt(of.problems + (of.draws - of.rest) * (n_draws > 1)))
     if not standard_error > 0:
         return float("nan")
-    critical = wider * distributions.t.isf(0.05 / 2, df)
-    # The t statistic's power as a mean over its estimated spread: scipy's noncentral t gives NaN for few problems.
+    # The power is a mean over the spread that studies estimate: scipy's noncentral t gives NaN for few problems.
+    df = np.array([n_problems - 1])
     spread = np.sqrt(distributions.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df)
+    if n_draws > 1:
+        rng, freedom = np.random.default_rng(0), (n_problems - 1, n_draws - 1, (n_problems - 1) * (n_draws - 1))
+        seen = MeanSquares(*(value * rng.chisquare(f, 2000) / f for value, f in zip(of, freedom, strict=True)))
+        added, df = over_both(seen, n_problems, n_draws)
+        spread = np.sqrt(seen.problems + added) / standard_error
+    critical = wider * distributions.t.isf(0.05 / 2, df)
 
     def lacking(shift: float) -> float:
         found = distributions.norm.cdf(shift - critical * spread) + distributions.norm.cdf(-shift - critical * spread)
         return float(found.mean()) - 0.8
 
-    return float(optimize.brentq(lacking, 0.0, 20.0 * critical)) * standard_error
+    return float(optimize.brentq(lacking, 0.0, 20.0 * float(critical.max()))) * standard_error

@@ -76,9 +76,9 @@ class MeanSquares(NamedTuple):
     all: of problems, of draws, and of what is left over. Expected are s_problem^2 / n + e, s_draw^2 / R + e, and
     e = s_problem-x-draw^2 / n R, in which the noise of traces is contained."""
 
-    problems: float
-    draws: float
-    rest: float
+    problems: Any
+    draws: Any
+    rest: Any
 
 
 def mean_squares(table: Floats) -> MeanSquares:
@@ -94,18 +94,17 @@ def mean_squares(table: Floats) -> MeanSquares:
     return MeanSquares(*(float(s / f) / (n * r) for s, f in zip(sums, (n - 1, r - 1, (n - 1) * (r - 1)), strict=True)))
 
 
-def over_both(of: MeanSquares, n: int, n_draws: int) -> tuple[float, float]:
+def over_both(of: MeanSquares, n: int, n_draws: int) -> tuple[Floats, Floats]:
     """What draws of exemplars add to the variance of a mean over n problems, `of.problems`; and the degrees of freedom
     of their sum, by Satterthwaite. Where draws differ no more than the noise does: 0, and n - 1.
 
     In experiments on normal values 95 % intervals hold the truth in .930-.968 with 3 draws, .944-.969 with 5 or more,
     whatever the share of draws in the variance; with 2 draws in .879-.968.
     """
-    added = of.draws - of.rest
-    if not added > 0:
-        return 0.0, n - 1.0
+    added = np.maximum(np.subtract(of.draws, of.rest), 0.0)
     spread = of.problems**2 / (n - 1) + of.draws**2 / (n_draws - 1) + of.rest**2 / ((n - 1) * (n_draws - 1))
-    return added, (of.problems + added) ** 2 / spread
+    df = np.full(added.shape, n - 1.0)
+    return added, np.divide((of.problems + added) ** 2, spread, out=df, where=added > 0)
 
 
 def standard_error(draws: Floats, n: int) -> Floats:
