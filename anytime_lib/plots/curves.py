@@ -107,6 +107,7 @@ def plot_differences(family: Family, *, title: str) -> Figure:
     style.forest(ax, table, names, hollow=list(~table.significant), color=[looks[m]["color"] for m in table.treatment])
     ax.axvline(0, **THIN)
     judged = " or ".join(table.estimand[table.estimand != ""].unique())
-    x = f"difference in {judged} ({1 - family.alpha:.0%} interval over problems)"
+    over = " or ".join(sorted({c.over for c in family.comparisons.values() if c.n_problems}))
+    x = f"difference in {judged} ({1 - family.alpha:.0%} interval over {over})"
     models = "".join(f"\n{model}" for model in table.model.unique() if model not in title)
     return finish(figure, [ax], x=x, y="", title=f"{title}{models}\nfilled: stands after Holm's adjustment")

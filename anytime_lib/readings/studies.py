@@ -97,6 +97,8 @@ def read_variance(splits: Iterable[Any]) -> str:
             helps = "problems vary more, even in means over these samples: more problems help, and more samples little"
         elif most_between < samples / n:
             helps = "samples vary more, even in means over these samples: more samples help as much as more problems"
+        if split.n_draws > 1:
+            helps = "what more problems, samples or draws are worth depends on how many there are of each"
         told.append(f"{split.summary()}; {helps}.")
     return "\n".join(told)
 
@@ -105,13 +107,16 @@ def read_twice_the_tokens(table: pd.DataFrame) -> str:
     """On what twice the tokens of the planned study are best spent, of each task (of `Pilot.twice_the_tokens`)."""
     told = []
     for task, part in table.groupby("task", sort=False):
-        found = part.set_index("spent_on").detectable
-        study = f"{task}: the planned study ({size(part.n_problems.iloc[0], part.n_samples.iloc[0])}"
-        study += f", {count(part.n_draws.iloc[0], 'draw')} of exemplars) finds differences of {found.nothing:.3f}"
-        ways = listed(f"{value:.3f} if on {what}" for what, value in found.drop("nothing").items())
-        told.append(f"{study}. Twice the tokens are best spent on {found.idxmin()}: they find {ways}.")
+        now, found = _rows(part)[0], part.set_index("spent_on").detectable
         if found.isna().any():
-            told[-1] = f"{task}: the pilot cannot tell what a study of twice the tokens finds."
+            told.append(f"{task}: the pilot cannot tell what a study of twice the tokens would find.")
+            continue
+        ways = listed(f"{value:.3f} if on {what}" for what, value in found.drop("nothing").items())
+        study = f"{size(now.n_problems, now.n_samples)}, {count(now.n_draws, 'draw')} of exemplars"
+        text = (
+            f"{task}: the planned study ({study}) finds differences of {now.detectable:.3f}. Twice the tokens are best "
+        )
+        told.append(f"{text}spent on {found.idxmin()}: they find {ways}.")
     return "\n".join(told)
 
 

@@ -106,12 +106,12 @@ class VarianceSplit:
     def summary(self) -> str:
         """One sentence that says where the variance lies, and how sure that is."""
         parts = []
-        levels = ("problems", "samples", "draws of exemplars", "draws on one problem, in what they do to it")
+        levels = ("problems", "samples", "draws of exemplars", "what draws do to single problems")
         values = (self.between, self.samples, self.draws, self.crossed)
         for level, value, (low, high) in zip(levels, values, self.ends, strict=False):
             told = f"{value**0.5:.3f} [{low**0.5:.3f}, {high**0.5:.3f}]" if low > 0 else f"at most {high**0.5:.3f}"
             parts.append(f"between {level} {told if high == high else 'cannot be told'}")
-        said = f"standard deviation {' and '.join(parts)}, of {self.estimand}"
+        said = f"standard deviation {', '.join(parts[:-1])} and {parts[-1]}, of {self.estimand}"
         if self.n_draws == 1 and " - " in self.what:
             said += ", for the draw of exemplars that the pilot has"
         return "; ".join(
@@ -220,7 +220,8 @@ def power_table(
     its own for either arm; `effect` is added to the treatment's, and the paired t test (two-sided .05) is run on the
     problems' mean differences. A trace counts as in `trace_scores` (not clipped to [0, 1] when shifted); samples vary
     around their problem's mean with the variance of an unbiased estimate, and problems in their true difference with
-    what `variance_split` finds. A pilot without two samples of two problems in each arm is a DataError.
+    what `variance_split` finds; draws of exemplars are the pilot's own. A pilot without two samples of two problems in
+    each arm is a DataError.
 
     One row per size: n_samples, n_problems, power (the share of studies that found it; one without any spread found
     nothing), standard_error (of `power`), effect, n_simulations.
