@@ -195,12 +195,14 @@ def read_stopping(table: pd.DataFrame) -> str:
             f"that sees the scores has {oracle.quality:.3f} with {oracle.tokens:,.0f} tokens."
         )
         for row in _rows(part[part.what == "rule"]):
-            side = {1: "more than", -1: "less than", 0: "not told from"}[int(row.beats)]
+            side = {1: "more than", -1: "less than", 0: "not told from"}.get(row.beats)
+            set_beside = (
+                f"; {side} single budgets that cost as much, {spoken(row.above, row.low, row.high)}" if side else ""
+            )
             told.append(
-                f"{row.rule} (all problems would choose: {row.setting or 'as it is'}): tokens {-row.saved:+.0%}, "
+                f"{row.rule} (all problems would choose: {row.setting or 'as it is'}): tokens {0 - row.saved:+.0%}, "
                 f"quality {row.difference:+.3f}, where it was chosen {row.in_sample:+.3f} (verdict: {row.verdict}); "
-                f"{row.lost:.0%} of {of} are right at the full budget alone; {side} single budgets that cost as much, "
-                f"{spoken(row.above, row.low, row.high)}."
+                f"{row.lost:.0%} of {of} are right at the full budget alone{set_beside}."
             )
     missing = int(table.n_missing.max())
     left_out = f" {count(missing, 'trace')} without every answer left out." * (missing > 0)

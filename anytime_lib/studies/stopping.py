@@ -78,6 +78,7 @@ def rules_of(task: Task) -> list[Rule]:
     return [*found, checked] if getattr(task, "verify", None) else found
 
 
+SINGLE = "one budget for all"
 MEASURED = ["quality", "tokens", "futile", "overthought", "lost"]
 
 
@@ -190,8 +191,9 @@ def stopping_table(
     (quality under the oracle's), difference (from the full budget), in_sample (the same where the setting was chosen:
     too good), lost, overthought (shares of traces) and futile (share of its tokens; all three: see `Watched.spent`),
     n_problems, n_samples, n_missing (traces left out). Of rules also verdict and reading (against the full budget, all
-    rules together, see `stats.conclude`), and above, low, high, beats: quality over that of single budgets, two of them
-    mixed so that they cost as much, its interval, and (adjusted) whether it is more (1), less (-1), or undecided (0).
+    rules together, see `stats.conclude`), and, but for the single budget, above, low, high, beats: quality over that of
+    single budgets, two of them mixed so that they cost as much, its interval, and (adjusted) whether it is more (1),
+    less (-1), or undecided (0). Intervals take choices and costs as they are.
     """
     settings = {"n_resamples": 2_000, "seed": 0, "confidence_level": 0.95} | settings
     traces, n_samples = watch(cells, store), cells["sample"].nunique()
@@ -202,7 +204,7 @@ def stopping_table(
     for votes in [False, True][: 1 + (n_samples > 1 and any(rule.votes for rule in own))]:
         watched, of = (watch(cells, store, votes=True), "votes") if votes else (traces, "traces")
         curve = {now.budget: watched.spent(t, looked=False) for t, now in enumerate(watched.seen[0])}
-        every, tried = [*curve.values()], {"one budget for all": curve}
+        every, tried = [*curve.values()], {SINGLE: curve}
         if len(every[0]) < 2:
             raise DataError("a rule is judged on other problems than it is chosen by: two problems or more are needed")
         for rule in (rule for rule in own if rule.votes == votes):
@@ -216,18 +218,23 @@ def stopping_table(
             quality, tokens, futile, overthought, lost = held.mean(axis=0)
             row = {"of": of, "what": what, "rule": name, "setting": setting, "quality": quality, "tokens": tokens}
             row |= {"saved": 1 - tokens / costs[-1], "regret": best[:, 0].mean() - quality}
-            row |= {"difference": (held - every[-1])[:, 0].mean(), "in_sample": (seems - every[-1])[:, 0].mean()}
+            row |= {
+                "difference": round((held - every[-1])[:, 0].mean(), 9),
+                "in_sample": (seems - every[-1])[:, 0].mean(),
+            }
             row |= {"lost": lost, "overthought": overthought, "futile": futile / tokens, "n_problems": len(held)}
             rows.append(row | {"n_samples": n_samples, "n_missing": watched.n_missing})
             mixed = np.tensordot([np.interp(tokens, costs, one) for one in np.eye(len(costs))], every, axes=1)
             names: dict[str, Any] = {"baseline": f"the full budget of {of}", "treatment": name}
-            for family, other in ((at_full, every[-1]), (at_cost, mixed)) if what == "rule" else ():
+            against = [(at_full, every[-1]), (at_cost, mixed)] if what == "rule" else []
+            for family, other in against[: 1 if name == SINGLE else 2]:
                 comparison = compare_values(np.stack([other, held])[..., :1], **names, **settings)
                 member = Member._make([*map(str, cells[ARM[:3]].iloc[0]), *names.values()])
                 family[member] = replace(comparison, n_samples=n_samples)
     table, alpha = pd.DataFrame(rows), round(1 - settings["confidence_level"], 12)
     judged, told = table.what == "rule", conclude(Family(at_full, alpha), margin)
     table.loc[judged, ["verdict", "reading"]] = told[["verdict", "reading"]].to_numpy()
-    table.loc[judged, ["above", "low", "high"]] = [(c.statistic, *c.confidence_interval()) for c in at_cost.values()]
-    table.loc[judged, "beats"] = Family(at_cost, alpha).directions
+    spans = [(c.statistic, *c.confidence_interval()) for c in at_cost.values()]
+    table.loc[judged & (table.rule != SINGLE), ["above", "low", "high"]] = np.reshape(spans, (-1, 3))
+    table.loc[judged & (table.rule != SINGLE), "beats"] = Family(at_cost, alpha).directions
     return table
