@@ -30,7 +30,7 @@ def short(value: object) -> str:
 
 
 def pool_of(arm: Arm) -> dict[str, Any]:
-    pool = arm.settings.pool.model_dump(exclude={"samples", "opponents", "verdict_tokens"})
+    pool = arm.settings.pool.model_dump(exclude={"samples", "opponents", "verdict_tokens", "draws"})
     return {name if "pair" in name else f"pool_{name}": value for name, value in pool.items()}
 
 
