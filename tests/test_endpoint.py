@@ -107,8 +107,16 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     monkeypatch.setenv(shipped.endpoint.api_key_env, "sk-key")
     if name == "local-gguf":
         shipped = shipped.but(model="model.gguf")
-    config = shipped.but(base_url=server.base_url, outputs=str(tmp_path), run="run", tasks=["gpqa"], methods=["base"],
-                         source=None, n_problems=3, n_samples=2, n_shots=0, budgets=[5, 15, 400])  # fmt: skip
+    small = {"n_problems": 3, "n_samples": 2, "n_shots": 0, "budgets": [5, 15, 400], "pool": {"draws": 1}}
+    config = shipped.but(
+        base_url=server.base_url,
+        outputs=str(tmp_path),
+        run="run",
+        tasks=["gpqa"],
+        methods=["base"],
+        source=None,
+        **small,
+    )
     cells = run_sweep(config, progress=False)
     assert set(cells.status) == {"ok"} and cells.score.notna().all()
     assert (cells[cells.budget == 400].tokens_used > 15).all()
