@@ -106,7 +106,7 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
             sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
             # A kernel says in the user's terminal that it is shut down; relative paths mean the same in it and here.
             how: dict[str, Any] = {"extra_arguments": ["--log-level=50"], "cwd": str(Path.cwd()), "progress_bar": False}
-            how |= {"kernel_name": "python3", "config": Config({"KernelManager": sockets})}
+            how |= {"kernel_name": "python3", "start_timeout": 600, "config": Config({"KernelManager": sockets})}
             papermill.execute_notebook(str(notebook), str(target), parameters=settings, **how)
     except papermill.PapermillExecutionError as error:
         why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"

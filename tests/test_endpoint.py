@@ -90,10 +90,10 @@ def test_the_probe(serve: Callable[[str], ProviderServer], name: str, caplog: py
 
 # Every file of params/ against a server that behaves as its provider does.
 
-OWN = {"demo", "quick", "study", "embedded_full", "simulated"}
+OWN = {"demo", "quick", "study", "embedded_full", "simulated", "cut_or_fresh"}
 """Files whose model needs no endpoint."""
 ALSO = {"paper/gpt-oss-120b": ["gpt-oss", "gpt-oss-vllm"], "paper/gpt-oss-20b": ["gpt-oss"],
-        "paper/llama-3.3-70b": ["llama-3"]}  # fmt: skip
+        "paper/llama-3.3-70b": ["llama-3"], "claim": ["local-vllm"]}  # fmt: skip
 SHIPPED = [(file, name) for file, path in FILES.items() if path.stem not in OWN for name in ALSO.get(file, [path.stem])]
 
 
@@ -107,8 +107,16 @@ def test_a_tiny_sweep_with_the_params_we_ship(
     monkeypatch.setenv(shipped.endpoint.api_key_env, "sk-key")
     if name == "local-gguf":
         shipped = shipped.but(model="model.gguf")
-    config = shipped.but(base_url=server.base_url, outputs=str(tmp_path), run="run", tasks=["gpqa"], methods=["base"],
-                         source=None, n_problems=3, n_samples=2, n_shots=0, budgets=[5, 15, 400])  # fmt: skip
+    small = {"n_problems": 3, "n_samples": 2, "n_shots": 0, "budgets": [5, 15, 400], "pool": {"draws": 1}}
+    config = shipped.but(
+        base_url=server.base_url,
+        outputs=str(tmp_path),
+        run="run",
+        tasks=["gpqa"],
+        methods=["base"],
+        source=None,
+        **small,
+    )
     cells = run_sweep(config, progress=False)
     assert set(cells.status) == {"ok"} and cells.score.notna().all()
     assert (cells[cells.budget == 400].tokens_used > 15).all()

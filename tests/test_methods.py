@@ -28,8 +28,8 @@ from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
-ALL = [name for name in method_names() if name not in ("imported", "base_fresh")]
-"""Of those that run by themselves; `base_fresh` shares with `base` its answers at the largest budget."""
+ALL = [name for name in method_names() if name not in ("imported", "base_fresh", "base_prefill")]
+"""Of those that run by themselves at any server; `base_fresh` shares with `base` its answers at the largest budget."""
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 
 

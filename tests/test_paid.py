@@ -18,6 +18,7 @@ from misbehaving_server import MisbehavingServer
 
 from anytime_lib import RunConfig, Store, make_task, run_sweep, run_sweep_async
 from anytime_lib.errors import AnytimeError, ConfigError, DataError
+from anytime_lib.models.failures import unquoted
 from anytime_lib.models.limiter import Timeouts
 from anytime_lib.models.served import ServedModel, api_key
 from anytime_lib.redact import MARK, Key, Redactor, public_address
@@ -292,6 +293,5 @@ def test_a_withheld_text_reads_the_same_everywhere() -> None:
 def test_what_a_text_quotes_of_the_request_is_left_out() -> None:
     sent = "The chartreuse zeppelin\nflies over Ouagadougou at noon."
     quoting = "cannot take 'The chartreuse zeppelin flies over Ouagadougou at noon.', sorry"
-    assert Redactor()(quoting, sent) == "cannot take '[...]', sorry"
-    assert Redactor()("cannot take 'zeppelin'", sent) == "cannot take 'zeppelin'"  # too short to tell anything
-    assert Redactor()(quoting) == quoting
+    assert unquoted(quoting, sent) == "cannot take '[...]', sorry"
+    assert unquoted("cannot take 'zeppelin'", sent) == "cannot take 'zeppelin'"  # too short to tell anything
