@@ -236,7 +236,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     assert not again  # no attempt is made again; those of the arm bear pdp's words
     right = {p.text: f"Answer: {p.gold}" for p in load_task("gpqa").problems(split="all")}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
-    run_sweep(run.but(methods=["base", "leap"], run="right"), progress=False)
+    run_sweep(run.but(methods=["base", "leap"], run=f"{run.run}-right"), progress=False)
     assert "0 principles from 0 mistakes (attempts 6 made)" in caplog.text and "leap is left out" in caplog.text
 
 

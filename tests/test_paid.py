@@ -215,7 +215,7 @@ def test_a_key_that_the_server_quotes_is_found_nowhere(
         for refusal in ((400, {"error": {"message": f"no {key}"}}), (200, {"error": f"bad {key}"})):
             server.script = lambda body, n, refusal=refusal: refusal
             with pytest.raises(AnytimeError, match=r"\[key withheld\]") as refused:
-                run_sweep(settings.but(run="refused"), progress=False)
+                run_sweep(settings.but(run=f"{settings.run}-refused"), progress=False)
             told.append(str(refused.value))
     assert server.keys == {f"Bearer {key}"}
     assert "[key withheld]" in caplog.text and "does not take 'seed' (400 seed is not supported for [key" in caplog.text
