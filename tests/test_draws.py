@@ -111,6 +111,8 @@ def test_what_is_detectable_over_draws() -> None:
     assert alone < four < 1.5 * alone  # the price of not knowing that draws do not differ
     one, five = (min_detectable_effect(10**6, 10, n_draws=r, sd_draws=0.03, **of) for r in (1, 5))
     assert one < 0.001 and five > 2.78 * 0.03 / 5**0.5  # more problems do not stand in for draws
+    few = min_detectable_effect(8, 2, n_draws=2), min_detectable_effect(8, 4, n_draws=2)
+    assert few[1] < few[0] < 5  # degrees of freedom that were all but none took it beyond any number
 
 
 def test_the_split_of_variance_finds_what_it_is_made_of() -> None:
@@ -128,6 +130,18 @@ def test_the_split_of_variance_finds_what_it_is_made_of() -> None:
     assert few.set_index("spent_on").detectable.idxmin() == "problems"
     one = variance_split(two_arms(30, 1, 3, (0.03, 0.0, 0.0)), "b", "p", estimand="raw")
     assert one.n_draws == 1 and "for the draw of exemplars" in one.summary() and len(one.twice_the_tokens(30, 3)) == 3
+
+
+def test_the_split_of_variance_stands_a_loss() -> None:
+    """A problem that lacks a draw, many that do, and a draw that was left out for all."""
+    cells = two_arms(200, 5, 2, (0.03, 0.05, 0.04), seed=3)
+    last = (cells.method == "p") & (cells["sample"] % 5 == 4)
+    for lost in (last & (cells.problem_id == "p0"), last & cells.problem_id.isin([f"p{i}" for i in range(150)]), last):
+        for left in (cells.assign(score=cells.score.mask(lost)), cells[~lost]):
+            split = variance_split(left, "b", "p", estimand="raw")
+            assert split.n_draws == (4 if lost.sum() == last.sum() else 5)
+            assert np.sqrt([split.crossed, split.samples / 2]) == pytest.approx([0.04, 0.02], abs=8e-3)
+            assert split.ends[0][0] <= 0.03**2 <= split.ends[0][1] and split.draws > 0.02**2
 
 
 # What a run does.

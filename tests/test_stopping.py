@@ -16,7 +16,16 @@ from anytime_lib.plots import plot_stopping
 from anytime_lib.readings import read_stopping
 from anytime_lib.registry import load_task
 from anytime_lib.studies import stopping
-from anytime_lib.studies.stopping import Checkpoint, Rule, Watched, agreeing, crossfitted, of_one_mind, stopping_table
+from anytime_lib.studies.stopping import (
+    Checkpoint,
+    Rule,
+    Watched,
+    agreeing,
+    best_mix,
+    crossfitted,
+    of_one_mind,
+    stopping_table,
+)
 from anytime_lib.types import Problem
 
 Traces = list[list[Any]]
@@ -62,6 +71,16 @@ def test_rules_by_hand() -> None:
     assert full.tolist() == [[1, 42, 0, 0, 0], [0, 32, 32, 0, 0], [1, 42, 0, 0, 0], [0, 42, 0, 1, 0]]
     early = found.spent([0] * 4, looked=True)
     assert early[:, 4].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("quality", "tokens", "had"),
+    [([0.5, 0.8, 0.6], 390, 0.8), ([0.6, 0.5, 0.9], 200, 0.7), ([0.2, 0.4, 0.6], 50, 0.2), ([0.2, 0.4, 0.9], 900, 0.9)],
+)
+def test_the_best_that_single_budgets_have_at_a_cost(quality: list[float], tokens: float, had: float) -> None:
+    """Less for less where more is worse; past a dip; at the cheapest and beyond the dearest."""
+    shares = best_mix(np.array([100.0, 200.0, 400.0]), np.array(quality), tokens)
+    assert shares @ quality == pytest.approx(had) and shares.sum() == pytest.approx(1)
 
 
 answers = st.lists(st.lists(st.sampled_from([1, 7, None]), min_size=5, max_size=5), min_size=2, max_size=4)
@@ -169,7 +188,7 @@ def test_the_table_of_a_run(run: Run) -> None:
         and "answers agree (all problems would choose: " in told
         and "nan" not in told
     )
-    assert len(plot_stopping(table, title="When").axes[0].lines) == 2
+    assert len(plot_stopping(table, title="When").axes[0].lines) == 4  # budgets, and the best of them at a cost
 
 
 def test_a_checker_stops_at_the_least_budget_that_is_right(run: Run) -> None:

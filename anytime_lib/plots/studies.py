@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -148,14 +149,18 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
 
 
 def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
-    """Quality against tokens of single budgets for all, joined by lines, and of every rule (rows of `stopping_table`).
-    A rule's bar is the interval of its difference from the line at as many tokens; it is filled if shown to be no worse
-    than the full budget by the margin or more."""
+    """Quality against tokens of single budgets for all, and of every rule (rows of `stopping_table`); the line is the
+    best that single budgets, or two of them mixed, have at a cost. A rule's bar is the interval of its difference from
+    the line at as many tokens; it is filled if shown to be no worse than the full budget by the margin or more."""
     figure, (ax,) = panels(height=4.4)
     for look, (of, part) in zip(LOOKS, table.groupby("of", sort=False), strict=False):
         colour = look["color"]
         single, rules, oracle = (part[part.what == what] for what in ("budget", "rule", "oracle"))
-        ax.plot(single.tokens, single.quality, color=colour, marker=".", label=f"single budgets, {of}")
+        ax.plot(single.tokens, single.quality, color=colour, linestyle="", marker=".", label=f"single budgets, {of}")
+        x, y = single.tokens.to_numpy(), single.quality.to_numpy()
+        grid, ends = np.linspace(x.min(), x.max(), 500), [[i, j] for j in range(len(x)) for i in range(j + 1)]
+        best = np.max([np.interp(grid, x[pair], y[pair], left=-np.inf) for pair in ends], axis=0)
+        ax.plot(grid, best, color=colour, label=f"the best of them at that cost, {of}")
         level = rules.quality - rules.above
         low, high = ((level + end).clip(0, 1) for end in (rules.low, rules.high))
         ax.vlines(rules.tokens, low, high, colors=colour, linewidth=1.5)

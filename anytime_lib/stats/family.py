@@ -84,6 +84,9 @@ class Family:
         text = f"Of {n} comparison{'s' * (n > 1)}{' in ' * bool(named)}{' or '.join(sorted(named))}, "
         text += f"{len(found) or 'none'} stand{'s' * (len(found) < 2)} at a family-wise error of "
         text += f"{self.alpha:.0%} (Holm){': ' * bool(found)}{'; '.join(found)}{left}."
+        text += " Of each method that shows exemplars this is one draw of them." * any(
+            c.n_draws == 1 for c in self.comparisons.values()
+        )
         return text + (f" Here {'; '.join(meant)}." if meant else "")
 
 
@@ -112,10 +115,12 @@ def compare_family(
 
 def over_tasks(family: Family) -> pd.DataFrame:
     """The mean difference over the tasks of a family, all of one weight, of every pair of methods, by t (degrees of
-    freedom by Satterthwaite). It speaks of other problems and draws of these tasks, and of no other task.
+    freedom by Satterthwaite). It speaks of other problems of these tasks (and, from two draws of exemplars on each, of
+    other draws), and of no other task.
 
     One row per (run, model, baseline, treatment): difference, low, high, low_missing and high_missing (whatever the
-    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, says (above zero, below zero, or undecided).
+    missing answers were), pvalue, pvalue_holm (over these rows), n_tasks, n_draws (of exemplars, on the task that has
+    fewest), says (above zero, below zero, or undecided).
     """
     groups, rows = dict[tuple[str, ...], list[Comparison]](), []
     for m, c in family.comparisons.items():
@@ -127,9 +132,9 @@ def over_tasks(family: Family) -> pd.DataFrame:
         low, high = value + np.array([-1, 1]) * distributions.t.isf(family.alpha / 2, df) * error
         lost = np.mean([np.subtract(c.bounds, c.statistic) for c in of], axis=0)
         p = 2 * distributions.t.sf(np.abs(value) / error, df) if error > 0 else np.nan
-        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of)))
+        rows.append((*place, value, low, high, low + lost[0], high + lost[1], p, len(of), min(c.n_draws for c in of)))
     names = [*ARM[:2], "baseline", "treatment", "difference", "low", "high", "low_missing", "high_missing", "pvalue"]
-    table = pd.DataFrame(rows, columns=[*names, "n_tasks"])
+    table = pd.DataFrame(rows, columns=[*names, "n_tasks", "n_draws"])
     table.insert(len(names), "pvalue_holm", holm(table.pvalue))
     sides, stands = [table.low_missing > 0, table.high_missing < 0], table.pvalue_holm < family.alpha
     return table.assign(says=np.select([side & stands for side in sides], ["above zero", "below zero"], "undecided"))

@@ -103,8 +103,8 @@ def over_both(of: MeanSquares, n: int, n_draws: int) -> tuple[Floats, Floats]:
     """
     added = np.maximum(np.subtract(of.draws, of.rest), 0.0)
     spread = of.problems**2 / (n - 1) + of.draws**2 / (n_draws - 1) + of.rest**2 / ((n - 1) * (n_draws - 1))
-    df = np.full(added.shape, n - 1.0)
-    return added, np.divide((of.problems + added) ** 2, spread, out=df, where=added > 0)
+    df = np.divide((of.problems + added) ** 2, spread, out=np.full(added.shape, n - 1.0), where=added > 0)
+    return added, np.maximum(df, min(n, n_draws) - 1.0)  # what is subtracted must not take it below that of a part
 
 
 def standard_error(draws: Floats, n: int) -> Floats:

@@ -145,16 +145,19 @@ def variance_split(
     if len(shared) < 2:
         raise DataError(f"{what}: fewer than two problems can be read, so nothing can be said of what varies")
     within, noise, freedom, notes = 0.0, 0.0, 0, []
-    arms, parts, squares, n_draws = [arm.loc[shared] for arm in arms], list[pd.DataFrame](), None, 1
+    arms, parts, squares, n_draws, n_whole = [arm.loc[shared] for arm in arms], list[pd.DataFrame](), None, 1, 0
     told: dict[str, Any] = {"n_samples": arms[0].shape[1], "mean": float(arms[-1].mean(axis=1).mean())}
     of = index_of(estimand if arms[0].shape[1] > 1 else "raw")
     if treatment:
         told["pilot"], told["budgets"], _, draw = both_arrays(cells, baseline, treatment)
+        draw = draw[(~np.isnan(told["pilot"]).any(axis=0)).any(axis=(0, 2))]  # one may have been left out
         ones = np.unique(draw[~np.isnan(draw)])
-        if 1 < len(ones) <= len(draw) / 2 and len(draw) == arms[0].shape[1] == arms[1].shape[1]:
-            values = [draw_values(arm, told["budgets"], of, draw) for arm in paired(told["pilot"])]
-            squares, n_draws = mean_squares(values[1] - values[0]), len(ones)
-            parts = [pd.concat([arm.loc[:, draw == one] for one in ones]) for arm in arms]
+        first, second = (arm.dropna(axis=1, how="all").columns for arm in arms)
+        both = first.intersection(second)
+        if 1 < len(ones) <= len(draw) / 2 and len(draw) == len(both):
+            values = np.subtract(*(draw_values(arm, told["budgets"], of, draw) for arm in paired(told["pilot"])[::-1]))
+            squares, n_draws, n_whole = mean_squares(values), len(ones), int((~np.isnan(values)).all(axis=1).sum())
+            parts = [pd.concat([arm[both].loc[:, draw == one] for one in ones]).dropna(how="all") for arm in arms]
     else:
         quality, _, told["budgets"] = quality_array(of_methods(cells, baseline))
         told["pilot"] = np.stack([quality, quality])
@@ -173,10 +176,10 @@ def variance_split(
     if squares is None or np.isnan(squares.rest):
         between = _component(whole, noise, n, freedom)
         return VarianceSplit(what, name, between[0], within, ends=(between[1], samples[1]), **told)
-    r, both = n_draws, n * (n_draws - 1)
-    between = _component(squares.problems * (n + 1), squares.rest * (n + 1), n, both)
-    draws = _component(squares.draws * r, squares.rest * r, r - 1, both)
-    crossed = _component(squares.rest * (n + 1) * r, noise, both, freedom)
+    r, n, left = n_draws, n_whole, (n_whole - 1) * (n_draws - 1)  # problems that have all draws
+    between = _component(squares.problems * n, squares.rest * n, n - 1, left)
+    draws = _component(squares.draws * r, squares.rest * r, r - 1, left)
+    crossed = _component(squares.rest * n * r, noise, left, freedom)
     told |= {"draws": draws[0], "crossed": crossed[0], "n_draws": r}
     ends = (between[1], samples[1], draws[1], crossed[1])
     return VarianceSplit(what, name, between[0], within, ends=ends, **told)

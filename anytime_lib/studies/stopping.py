@@ -18,6 +18,7 @@ from anytime_lib.methods.self_consistency import elected, reader_of
 from anytime_lib.registry import load_task
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.family import Family, Member, conclude
+from anytime_lib.stats.intervals import alpha_of
 from anytime_lib.stats.measures import compare_values
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
@@ -79,6 +80,8 @@ def rules_of(task: Task) -> list[Rule]:
 
 
 SINGLE = "one budget for all"
+SOLUTIONS = ("reasoning", "explanation")
+"""Metadata of a problem that may tell its answer."""
 MEASURED = ["quality", "tokens", "futile", "overthought", "lost"]
 
 
@@ -99,10 +102,12 @@ class Watched:
         return self.rows[column].to_numpy(float).reshape(len(self.seen), -1)
 
     def places(self, stop: Stop, name: str = "given") -> list[int]:
-        """At which checkpoint a rule stops each trace, at the latest where it has ended or none is left: n of them."""
+        """At which checkpoint a rule stops each trace, at the latest where it has ended or none is left: n of them. The
+        rule is given the problem's text, and neither gold nor solution."""
         found = []
         for id, seen in zip(self.rows.problem_id[:: len(self.seen[0])], self.seen, strict=True):
-            problem = replace(self.problems[id], gold=None)
+            told = {key: value for key, value in self.problems[id].metadata.items() if key not in SOLUTIONS}
+            problem = replace(self.problems[id], gold=None, metadata=told)
             with user_code(f"the rule {name!r}", problem):
                 ends = (t for t, now in enumerate(seen) if now.ended or stop(problem, seen[: t + 1]))
                 found.append(next(ends, len(seen) - 1))
@@ -175,6 +180,19 @@ def crossfitted(by_setting: Mapping[Any, Floats], full: Floats, margin: float) -
     return settings[place := chosen(slice(None))], np.round(held / times, 12), every[place]
 
 
+def best_mix(costs: Floats, quality: Floats, tokens: float) -> Floats:
+    """The shares of single budgets, of growing cost (T,), that together have the most quality at a mean cost of at most
+    so many tokens (of the cheapest, where nothing costs so little): two budgets at most. (T,)."""
+    n, best, shares = len(costs), -np.inf, np.eye(len(costs))[0]
+    for low in range(n):
+        for high in range(low, n):
+            part = np.clip((tokens - costs[low]) / max(costs[high] - costs[low], 1e-12), 0.0, 1.0)
+            mix = (1 - part) * np.eye(n)[low] + part * np.eye(n)[high]
+            if mix @ costs <= tokens + 1e-9 and mix @ quality > best + 1e-12:
+                best, shares = mix @ quality, mix
+    return shares
+
+
 def stopping_table(
     cells: pd.DataFrame, store: Store, rules: Sequence[Rule] | None = None, *, margin: float = 0.05, **settings: Any
 ) -> pd.DataFrame:
@@ -191,8 +209,8 @@ def stopping_table(
     (quality under the oracle's), difference (from the full budget), in_sample (the same where the setting was chosen:
     too good), lost, overthought (shares of traces) and futile (share of its tokens; all three: see `Watched.spent`),
     n_problems, n_samples, n_missing (traces left out). Of rules also verdict and reading (against the full budget, all
-    rules together, see `stats.conclude`), and, but for the single budget, above, low, high, beats: quality over that of
-    single budgets, two of them mixed so that they cost as much, its interval, and (adjusted) whether it is more (1),
+    rules together, see `stats.conclude`), and, but for the single budget, above, low, high, beats: quality over the
+    best that single budgets have at that cost (see `best_mix`), its interval, and (adjusted) whether it is more (1),
     less (-1), or undecided (0). Intervals take choices and costs as they are.
     """
     settings = {"n_resamples": 2_000, "seed": 0, "confidence_level": 0.95} | settings
@@ -224,14 +242,14 @@ def stopping_table(
             }
             row |= {"lost": lost, "overthought": overthought, "futile": futile / tokens, "n_problems": len(held)}
             rows.append(row | {"n_samples": n_samples, "n_missing": watched.n_missing})
-            mixed = np.tensordot([np.interp(tokens, costs, one) for one in np.eye(len(costs))], every, axes=1)
+            mixed = np.tensordot(best_mix(costs, np.mean([e[:, 0] for e in every], axis=1), tokens), every, axes=1)
             names: dict[str, Any] = {"baseline": f"the full budget of {of}", "treatment": name}
             against = [(at_full, every[-1]), (at_cost, mixed)] if what == "rule" else []
             for family, other in against[: 1 if name == SINGLE else 2]:
                 comparison = compare_values(np.stack([other, held])[..., :1], **names, **settings)
                 member = Member._make([*map(str, cells[ARM[:3]].iloc[0]), *names.values()])
                 family[member] = replace(comparison, n_samples=n_samples)
-    table, alpha = pd.DataFrame(rows), round(1 - settings["confidence_level"], 12)
+    table, alpha = pd.DataFrame(rows), alpha_of(settings["confidence_level"])
     judged, told = table.what == "rule", conclude(Family(at_full, alpha), margin)
     table.loc[judged, ["verdict", "reading"]] = told[["verdict", "reading"]].to_numpy()
     spans = [(c.statistic, *c.confidence_interval()) for c in at_cost.values()]
