@@ -21,6 +21,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
+from anytime_lib.tools.batch import run_batches
 from anytime_lib.tools.doctor import diagnose
 from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
@@ -65,9 +66,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
     command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
-    command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    cheaper = "through the provider's Batch API, which costs less and takes up to a day for each wave of requests"
+    found.add_argument("--batch", action="store_true", help=cheaper)
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
+    found.add_argument("--batch", action="store_true", help=cheaper)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
     traces = "JSONL file, or a JSON list: id or text, reasoning, token count"
@@ -106,12 +110,14 @@ def _run(asked: argparse.Namespace) -> None:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
         case "sweep":
             config = RunConfig.from_yaml(asked.params)
-            print(estimate(run_sweep(config), **config.resampling).to_string(index=False))
+            cells = run_batches(config) if asked.batch else run_sweep(config)
+            print(estimate(cells, **config.resampling).to_string(index=False))
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
         case "estimate":
-            print(estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second))
+            how = {"tokens_per_second": asked.tokens_per_second, "batch": asked.batch}
+            print(estimate_run(RunConfig.from_yaml(asked.params), **how))
         case "ledger":
             config = _config(asked.run)
             with _store(config) as store:

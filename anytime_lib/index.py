@@ -126,8 +126,7 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
 
 
 def paired(quality: Floats) -> Floats:
-    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
-    pair."""
+    """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without unpaired problems and samples."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
     return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
 
