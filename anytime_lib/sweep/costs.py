@@ -30,8 +30,8 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars per million tokens of one model at one host: of prompts, of completions, of what the provider's cache took
-    of prompts (None: as of others); the share of these that its Batch API takes; when and where that was listed."""
+    """Dollars per million tokens of one model at one host: of prompts, of completions, of prompts that the provider's
+    cache took (None: as of others); the share of these that its Batch API takes; when and where that was listed."""
 
     model: Annotated[str, StringConstraints(to_lower=True)]
     input: float
