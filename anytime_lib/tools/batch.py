@@ -83,8 +83,8 @@ async def _by_waves(config: RunConfig, run: Run, arms: Sequence[Arm], *same: Any
 
 
 class BatchBackend:
-    """Collects what is asked and not known, submits it, and takes the replies. The store's note `batches` has the ids of
-    the files under way, and of their batches, "" where it is not known whether there is one."""
+    """Collects what is asked and not known, submits it, and takes the replies. The store's note `batches` has the ids
+    of files under way, and of their batches, "" where it is not known whether there is one."""
 
     def __init__(self, live: LiveBackend, endpoint: Endpoint, run: Run) -> None:
         self.live, self.model, self.store, self.run = live, live.model, live.store, run
@@ -165,8 +165,8 @@ class BatchBackend:
         for file, name in [*self._under_way.items()]:
             batch = await self._ended(name or await self._created(file))
             for results in filter(None, (batch.output_file_id, batch.error_file_id)):
-                with await self.called(partial(self._fetched, results)) as lines:
-                    came += await self._store(lines)
+                with TemporaryFile() as lines:
+                    came += await self._store(await self.called(partial(self._fetched, results, lines)))
             del self._under_way[file]
             self._note()
             for error in (batch.errors and batch.errors.data) or []:
@@ -190,13 +190,13 @@ class BatchBackend:
             await asyncio.sleep(pause)
             pause = min(LONGEST, 1.5 * pause)
 
-    async def _fetched(self, file: str) -> IO[bytes]:
-        kept = TemporaryFile()
+    async def _fetched(self, file: str, lines: IO[bytes]) -> IO[bytes]:
+        lines.truncate(lines.seek(0))  # it may be tried again
         async with self.client.files.with_streaming_response.content(file) as response:
             async for piece in response.iter_bytes():
-                kept.write(piece)
-        kept.seek(0)
-        return kept
+                lines.write(piece)
+        lines.seek(0)
+        return lines
 
     async def _store(self, lines: Iterable[bytes]) -> int:
         """Store what lines of results say, in whatever order; returns how many of them are replies."""
