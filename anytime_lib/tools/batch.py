@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, Final
 
 import pandas as pd
 from openai.types import Batch
@@ -32,7 +32,7 @@ from anytime_lib.sweep.live import LiveBackend
 from anytime_lib.sweep.plan import Arm
 from anytime_lib.sweep.run import first_error, run_async, run_sweep_async, sweep_arms
 
-ROUTE = "/v1/chat/completions"
+ROUTE: Final = "/v1/chat/completions"
 MOST, LARGEST = 50_000, 190_000_000  # requests and bytes of one batch; OpenAI takes 200 MB
 LONGEST = 60.0  # seconds from one look at a batch to the next; the first ones follow each other faster
 PLACE = ["key", "kind", "task", "method", "model", "endpoint", "request"]  # columns of the store's requests
