@@ -129,7 +129,7 @@ def paired(quality: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
     pair; and (S,) which samples have one."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
-    samples = shared.any(axis=(0, 2))
+    samples = np.asarray(shared.any(axis=(0, 2)))
     return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, samples], samples
 
 
