@@ -27,6 +27,8 @@ from anytime_lib.tools.explain import explain
 from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.import_traces import import_traces
+from anytime_lib.tools.on_ray import sweep_on_ray
+from anytime_lib.tools.shards import merge, prepare, sweep_shard
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,7 +67,16 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
     command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
-    command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    found.add_argument("--prepare", action="store_true", help="make what the methods prepare, once, before any shard")
+    found.add_argument("--shard", metavar="i/n", help="sweep one of n parts of it, i from 0 to n - 1, on its own store")
+    found.add_argument("--engine", choices=["ray"], help="by workers on a Ray cluster")
+    found.add_argument("--address", help="of the Ray cluster; the one here, or a new one, by default")
+    found.add_argument("--workers", type=int, help="on Ray; one for each node by default")
+    found.add_argument("--serve", metavar="COMMAND", help="with which each worker on Ray serves the model on its node")
+    command("merge outputs/demo", "put the stores of a run's shards into the run's own", run=run).add_argument(
+        "stores", nargs="*", help="those to put there, files or folders; the run's shards by default"
+    )
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
@@ -106,10 +117,22 @@ def _run(asked: argparse.Namespace) -> None:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
         case "sweep":
             config = RunConfig.from_yaml(asked.params)
-            print(estimate(run_sweep(config), **config.resampling).to_string(index=False))
+            if asked.prepare:
+                prepare(config)
+                return print(f"prepared: {config.folder.resolve()}")
+            if asked.shard:
+                cells, folder = sweep_shard(config, asked.shard)
+                failed = (cells.status == "error").sum()
+                print(f"{len(cells):,} cells, {failed:,} of them errors: {folder}")
+                return print(f"when all shards are swept: anytime merge {asked.params}")
+            how = {"address": asked.address, "workers": asked.workers, "serve": asked.serve}
+            table = sweep_on_ray(config, **how) if asked.engine else run_sweep(config)
+            print(estimate(table, **config.resampling).to_string(index=False))
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
+        case "merge":
+            print(merge(_config(asked.run), asked.stores))
         case "estimate":
             print(estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second))
         case "ledger":
