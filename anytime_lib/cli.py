@@ -116,16 +116,15 @@ def _run(asked: argparse.Namespace) -> None:
                 print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}")
             if wrong := [what for what, well, _ in found if well is False]:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
+        case "sweep" if asked.prepare:
+            prepare(config := RunConfig.from_yaml(asked.params))
+            print(f"prepared: {config.folder.resolve()}")
+        case "sweep" if asked.shard:
+            cells, folder = sweep_shard(RunConfig.from_yaml(asked.params), asked.shard)
+            print(f"{len(cells):,} cells, {(cells.status == 'error').sum():,} of them errors: {folder}")
+            print(f"when all shards are swept: anytime merge {asked.params}")
         case "sweep":
             config = RunConfig.from_yaml(asked.params)
-            if asked.prepare:
-                prepare(config)
-                return print(f"prepared: {config.folder.resolve()}")
-            if asked.shard:
-                cells, folder = sweep_shard(config, asked.shard)
-                failed = (cells.status == "error").sum()
-                print(f"{len(cells):,} cells, {failed:,} of them errors: {folder}")
-                return print(f"when all shards are swept: anytime merge {asked.params}")
             how = {"address": asked.address, "workers": asked.workers, "serve": asked.serve}
             table = sweep_on_ray(config, **how) if asked.engine else run_sweep(config)
             print(estimate(table, **config.resampling).to_string(index=False))

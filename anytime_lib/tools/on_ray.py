@@ -33,7 +33,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.plan import Arm, plan
-from anytime_lib.sweep.run import bar_file, run_async
+from anytime_lib.sweep.run import bar_file
 from anytime_lib.tools.merge import take
 from anytime_lib.tools.shards import begin, prepare, some_of, sweep_part
 
@@ -47,27 +47,27 @@ Report = tuple[bytes, int, bool, BaseException | None]
 
 def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | None) -> Iterator[Report]:
     """Sweep a part of a run, beginning with a store of what is known: what runs on a worker."""
-    runs, tried, over = list[Run](), 0, False
+    begun, tried, over = list[tuple[Run, Store]](), 0, False
 
-    def begun(run: Run) -> None:
+    def told(run: Run, store: Store) -> None:
         run.bar = tqdm(file=io.StringIO())
-        runs.append(run)
+        begun.append((run, store))
 
     def work(place: Path) -> None:
         with served(serve, config.endpoint.base_url):
-            asyncio.run(sweep_part(config, place, arms, told=begun))
+            asyncio.run(sweep_part(config, place, arms, told=told))
 
     with TemporaryDirectory(prefix="anytime-") as folder, ThreadPoolExecutor(1) as thread:
         (place := Path(folder)).joinpath("store.sqlite").write_bytes(known)
         done = thread.submit(work, place)
         while not over:
             over, rows, cells = bool(wait([done], EVERY).done), b"", 0
-            for run in runs:
-                with run.store.snapshot() as db:
+            for run, store in begun:
+                with store.snapshot() as db:
                     (newest,) = db.execute("SELECT coalesce(max(rowid), 0) FROM attempts").fetchone()
                 if newest > tried or over:
                     with Store(path := place / "new.sqlite") as new:
-                        take(run.store, new, since=tried, cells=over)
+                        take(store, new, since=tried, cells=over)
                     rows, tried = path.read_bytes(), newest
                     path.unlink()
                 cells = run.bar.n
@@ -113,8 +113,8 @@ def sweep_on_ray(
     model, url = load_model(config), config.endpoint.base_url
     if serve and not (url and is_loopback(url)):
         raise ConfigError("--serve starts a server on each node, so base_url must be where it listens on 127.0.0.1")
-    if not url and model.endpoint_id not in OWN:
-        config = config.but(base_url=run_async(model.address()))  # a node's OPENAI_BASE_URL may be another
+    if not url and model.endpoint_id not in OWN:  # of which a node may know nothing
+        config = config.but(base_url=os.environ.get("OPENAI_BASE_URL"))
     with served(serve, url):
         prepare(config)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

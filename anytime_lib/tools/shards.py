@@ -25,6 +25,7 @@ from anytime_lib.sweep.run import note_criterion, note_declared, opened, run_asy
 from anytime_lib.tools.merge import take
 
 FIRST = "run `anytime sweep PARAMS --prepare` first, and again where settings have changed: shards begin with that"
+Told = Callable[[Run, Store], None]
 
 
 class PreparedClient(CachedClient):
@@ -72,7 +73,7 @@ def sweep_shard(config: RunConfig, shard: str, *, progress: bool = True) -> tupl
     """Sweep one shard of a run, named "i/n"; returns its cells and its folder, within the run's. It keeps to an n-th of
     the endpoint's rates, and of what the caps on spending leave. DataError where the run is not prepared."""
     numbers = re.fullmatch(r"(\d{1,6})/(\d{1,6})", shard)
-    i, n = map(int, numbers.groups()) if numbers else (0, 0)
+    i, n = [int(number) for number in numbers.groups()] if numbers else [0, 0]
     if i >= n:
         raise ConfigError(f"--shard is i/n, with i from 0 to n - 1: of ten 0/10 to 9/10, not {shard!r:.40}")
     if not (path := config.folder / "store.sqlite").is_file():
@@ -88,12 +89,13 @@ def sweep_shard(config: RunConfig, shard: str, *, progress: bool = True) -> tupl
 
 
 async def sweep_part(
-    config: RunConfig, place: Path, arms: Sequence[Arm], *, progress: bool = False, told: Callable[[Run], None] = id
+    config: RunConfig, place: Path, arms: Sequence[Arm], *, progress: bool = False, told: Told | None = None
 ) -> pd.DataFrame:
-    """Sweep a part of a prepared run on the store at `place`, once its `Run` is `told`."""
+    """Sweep a part of a prepared run in the folder `place`, once its `Run` and its store are `told`."""
     async with opened(config.model_copy(update={"run": str(place)}), progress) as (run, store, model):
         run = replace(run, label=config.label, client=PreparedClient(run, store), folder=None)
-        told(run)
+        if told:
+            told(run, store)
         return await sweep_arms(run, arms, store, model)
 
 
