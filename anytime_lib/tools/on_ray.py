@@ -30,7 +30,6 @@ from anytime_lib.errors import ConfigError, EndpointError
 from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import OWN, load_model
 from anytime_lib.store import Store
-from anytime_lib.sweep.arms import Run
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.run import bar_file
@@ -47,31 +46,25 @@ Report = tuple[bytes, int, bool, BaseException | None]
 
 def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | None) -> Iterator[Report]:
     """Sweep a part of a run, beginning with a store of what is known: what runs on a worker."""
-    begun, tried, over = list[tuple[Run, Store]](), 0, False
-
-    def told(run: Run, store: Store) -> None:
-        run.bar = tqdm(file=io.StringIO())
-        begun.append((run, store))
-
-    def work(place: Path) -> None:
-        with served(serve, config.endpoint.base_url):
-            asyncio.run(sweep_part(config, place, arms, told=told))
-
     with TemporaryDirectory(prefix="anytime-") as folder, ThreadPoolExecutor(1) as thread:
-        (place := Path(folder)).joinpath("store.sqlite").write_bytes(known)
-        done = thread.submit(work, place)
-        while not over:
-            over, rows, cells = bool(wait([done], EVERY).done), b"", 0
-            for run, store in begun:
+        (path := Path(folder, "store.sqlite")).write_bytes(known)
+        with Store(path, read_only=True) as store, tqdm(file=io.StringIO()) as bar:
+
+            def work() -> None:
+                with served(serve, config.endpoint.base_url):
+                    asyncio.run(sweep_part(config, Path(folder), arms, progress=False, bar=bar))
+
+            done, over, tried = thread.submit(work), False, 0
+            while not over:
+                over, rows = bool(wait([done], EVERY).done), b""
                 with store.snapshot() as db:
                     (newest,) = db.execute("SELECT coalesce(max(rowid), 0) FROM attempts").fetchone()
                 if newest > tried or over:
-                    with Store(path := place / "new.sqlite") as new:
+                    with Store(part := Path(folder, "new.sqlite")) as new:
                         take(store, new, since=tried, cells=over)
-                    rows, tried = path.read_bytes(), newest
-                    path.unlink()
-                cells = run.bar.n
-            yield rows, cells, over, done.exception() if over else None
+                    rows, tried = part.read_bytes(), newest
+                    part.unlink()
+                yield rows, bar.n, over, done.exception() if over else None
 
 
 @contextmanager

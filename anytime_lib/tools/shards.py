@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
+from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import ConfigError, DataError, HiddenReasoning, RequestFailed
@@ -25,7 +26,6 @@ from anytime_lib.sweep.run import note_criterion, note_declared, opened, run_asy
 from anytime_lib.tools.merge import take
 
 FIRST = "run `anytime sweep PARAMS --prepare` first, and again where settings have changed: shards begin with that"
-Told = Callable[[Run, Store], None]
 
 
 class PreparedClient(CachedClient):
@@ -89,13 +89,11 @@ def sweep_shard(config: RunConfig, shard: str, *, progress: bool = True) -> tupl
 
 
 async def sweep_part(
-    config: RunConfig, place: Path, arms: Sequence[Arm], *, progress: bool = False, told: Told | None = None
+    config: RunConfig, place: Path, arms: Sequence[Arm], *, progress: bool = True, bar: "tqdm[Any] | None" = None
 ) -> pd.DataFrame:
-    """Sweep a part of a prepared run in the folder `place`, once its `Run` and its store are `told`."""
+    """Sweep a part of a prepared run in the folder `place`; its cells are counted by `bar`, if that is given."""
     async with opened(config.model_copy(update={"run": str(place)}), progress) as (run, store, model):
-        run = replace(run, label=config.label, client=PreparedClient(run, store), folder=None)
-        if told:
-            told(run, store)
+        run = replace(run, label=config.label, client=PreparedClient(run, store), folder=None, bar=bar or run.bar)
         return await sweep_arms(run, arms, store, model)
 
 
