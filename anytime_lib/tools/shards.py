@@ -93,7 +93,8 @@ async def sweep_part(
 ) -> pd.DataFrame:
     """Sweep a part of a prepared run in the folder `place`; its cells are counted by `bar`, if that is given."""
     async with opened(config.model_copy(update={"run": str(place)}), progress) as (run, store, model):
-        run = replace(run, label=config.label, client=PreparedClient(run, store), folder=None, bar=bar or run.bar)
+        run = replace(run, label=config.label, client=PreparedClient(run, store), folder=None)
+        run.bar = run.bar if bar is None else bar
         return await sweep_arms(run, arms, store, model)
 
 
