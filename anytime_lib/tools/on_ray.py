@@ -64,7 +64,7 @@ def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | N
                         take(store, new, since=tried, cells=over)
                     rows, tried = part.read_bytes(), newest
                     part.unlink()
-                yield rows, bar.n, over, done.exception() if over else None
+                yield rows, int(bar.n), over, done.exception() if over else None
 
 
 @contextmanager
