@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.files import replace_file
-from anytime_lib.index import anytime_curve
+from anytime_lib.index import anytime_curve, on_measured_tokens
 from anytime_lib.methods.base import Prompted
 from anytime_lib.models.reply import reasoning_of
 from anytime_lib.models.tokens import cut
@@ -52,7 +52,7 @@ def explore(run: RunConfig | str | Path, path: str | Path | None = None) -> Path
     run = run if isinstance(run, RunConfig) else RunConfig(run=str(Path(run).absolute()))
     target = Path(path or run.folder / "explorer.html").expanduser()
     with Store(run.folder / "store.sqlite", read_only=True) as store:
-        cells = store.cells()
+        cells = on_measured_tokens(store.cells())
         if cells.empty:
             raise DataError(f"{store.path} holds no answers yet, so there is nothing to explore; `anytime sweep` asks")
         problems, public = {(p.task, p.id): p for p in store.problems()}, Gate(store).public
