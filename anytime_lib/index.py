@@ -91,7 +91,7 @@ def on_measured_tokens(cells: pd.DataFrame) -> pd.DataFrame:
     cells of one run, model and task, rounded, and kept apart by one at the least. Other cells are as they were."""
     budget = cells.budget.copy()
     for _, part in cells[cells.effort.notna()].groupby(ARM[:3]):
-        took = part.groupby("budget").tokens_used.mean().clip(lower=1).fillna(1).round().sort_values(kind="stable")
+        took = part.groupby("budget").tokens_used.mean().clip(lower=1).fillna(1).sort_values(kind="stable").round()
         apart = np.arange(len(took))
         budget[part.index] = part.budget.map((took - apart).cummax() + apart).astype(int)
     return cells.assign(budget=budget)
