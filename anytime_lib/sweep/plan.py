@@ -46,7 +46,7 @@ class Arm:
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
         by_place = cells.effort == cells.budget.map(dict(enumerate(levels, 1)))
         here &= by_place if levels else cells.effort.isna() & cells.budget.isin(self.settings.budgets)
-        wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples])
+        wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples], names=["id", "n"])
         return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
 
 
