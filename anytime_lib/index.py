@@ -86,17 +86,6 @@ def cells_array(cells: pd.DataFrame, value: str = "score") -> tuple[Floats, list
     return values, list(map(str, names[0])), list(names[1]), budgets
 
 
-def on_measured_tokens(cells: pd.DataFrame) -> pd.DataFrame:
-    """Cells of a store with what a level of effort took, in place of its place, as their budget: mean tokens over all
-    cells of one run, model and task, rounded, and kept apart by one at the least. Other cells are as they were."""
-    budget = cells.budget.copy()
-    for _, part in cells[cells.effort.notna()].groupby(ARM[:3]):
-        took = part.groupby("budget").tokens_used.mean().clip(lower=1).fillna(1).sort_values(kind="stable").round()
-        apart = np.arange(len(took))
-        budget[part.index] = part.budget.map((took - apart).cummax() + apart).astype(int)
-    return cells.assign(budget=budget)
-
-
 def of_methods(cells: pd.DataFrame, *methods: str) -> pd.DataFrame:
     """The cells of these methods; DataError where there are none of one."""
     held = list(cells.method.unique())

@@ -13,10 +13,10 @@ from test_notebooks import told
 
 from anytime_lib import Store, anytime_index, run_sweep
 from anytime_lib.errors import ConfigError, EndpointError
-from anytime_lib.index import on_measured_tokens
 from anytime_lib.stats import compare, efforts, estimate
 from anytime_lib.stats.bootstrap import resampled
 from anytime_lib.stats.estimate import index_by_tokens, with_tokens
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.tools.transcripts import transcripts
 

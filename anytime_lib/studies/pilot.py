@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.config import RunConfig
-from anytime_lib.index import on_measured_tokens
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.studies.planning import (
@@ -21,6 +20,7 @@ from anytime_lib.studies.planning import (
     variance_split,
 )
 from anytime_lib.sweep.costs import price_of
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.sweep.run import run_sweep
 
 

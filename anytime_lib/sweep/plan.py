@@ -50,6 +50,17 @@ class Arm:
         return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
 
 
+def on_measured_tokens(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a store with what a level of effort took, in place of its place, as their budget: mean tokens over all
+    cells of one run, model and task, rounded, and kept apart by one at the least. Other cells are as they were."""
+    budget = cells.budget.copy()
+    for _, part in cells[cells.effort.notna()].groupby(["run", "model", "task"]):
+        took = part.groupby("budget").tokens_used.mean().clip(lower=1).fillna(1).sort_values(kind="stable").round()
+        apart = np.arange(len(took))
+        budget[part.index] = part.budget.map((took - apart).cummax() + apart).astype(int)
+    return cells.assign(budget=budget)
+
+
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
     """The arms of a config, in the order in which they are started: those that need a preparation come last. DataError
     where there are too few problems, or no recorded trace for the method `imported`."""

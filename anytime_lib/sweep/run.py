@@ -18,7 +18,6 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import DataError, EndpointError
-from anytime_lib.index import on_measured_tokens
 from anytime_lib.models.model import Model, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run, run_arms
@@ -26,7 +25,7 @@ from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, on_measured_tokens, plan
 from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.files import replace_file
-from anytime_lib.index import anytime_curve, on_measured_tokens
+from anytime_lib.index import anytime_curve
 from anytime_lib.methods.base import Prompted
 from anytime_lib.models.reply import reasoning_of
 from anytime_lib.models.tokens import cut
@@ -32,6 +32,7 @@ from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.studies.grader_audit import echoes
 from anytime_lib.sweep.costs import price_of
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.tasks.trip_problem import NAME as TRIP
 from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept

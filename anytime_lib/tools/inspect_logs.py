@@ -15,8 +15,9 @@ import pandas as pd
 from inspect_ai.log import EvalLog, write_eval_log
 
 from anytime_lib.files import replace_file
-from anytime_lib.index import ARM, on_measured_tokens
+from anytime_lib.index import ARM
 from anytime_lib.store import Store
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.tools.export import Gate
 from anytime_lib.types import digest
 

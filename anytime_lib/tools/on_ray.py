@@ -27,12 +27,11 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import ConfigError, EndpointError
-from anytime_lib.index import on_measured_tokens
 from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import OWN, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import SpendCapReached
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, on_measured_tokens, plan
 from anytime_lib.sweep.run import bar_file
 from anytime_lib.tools.merge import take
 from anytime_lib.tools.shards import begin, prepare, some_of, sweep_part
