@@ -8,7 +8,7 @@ request with the server's words.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -96,9 +96,11 @@ class Endpoint:
         tokens: bool = False,
         alternatives: int = 0,
         prefill: bool = False,
+        effort: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """The body of a request of `chat`, without what the server does not take; not streamed."""
-        settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+        settings: dict[str, Any] = {**(effort or {}), "max_tokens": max_tokens, "temperature": temperature}
+        settings |= {"top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
         if prefill and self.owner not in PREFILL:
             why = f"{self.place} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
@@ -108,6 +110,8 @@ class Endpoint:
         sent["max_tokens"] = max(max_tokens, self.least)
         if "max_tokens" in self.dropped:
             sent["max_completion_tokens"] = sent.pop("max_tokens")
+        if effort and "max_completion_tokens" in self.dropped:
+            sent.pop("max_completion_tokens", None)
         if "top_logprobs" in sent:
             sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
         return {"model": self.model, "messages": messages, **sent}
@@ -132,8 +136,9 @@ class Endpoint:
         return await retry(each, self.place, self.timeouts, self.limiter, self.on_retry)
 
     async def _try(self, messages: list[Message], asked: dict[str, Any]) -> Reply:
-        """One try, within the deadlines; and another without what the server does not know."""
-        sent, cap = self.body(messages, **asked), max(asked["max_tokens"], self.least)
+        """One try, within the deadlines; and another without what the server does not know: where a level of effort
+        limits it, a cap on tokens as well."""
+        effort, sent, cap = asked.get("effort"), self.body(messages, **asked), max(asked["max_tokens"], self.least)
         if asked["max_tokens"] > STREAM_FROM:
             sent |= {name: value for name, value in STREAMED.items() if name not in self.dropped}
         limits, clock, parser = self.timeouts, asyncio.get_running_loop().time, ReplyParser(self._redact)
@@ -176,7 +181,7 @@ class Endpoint:
                 self.least = least
                 self._once(f"takes no cap below {least} tokens ({lost.words}); it is raised")
                 return await self._try(messages, asked)
-            if (refused := lost.named_setting(sent)) is not None:
+            if (refused := lost.named_setting(sent) or (lost.refused_cap(sent) if effort else None)) is not None:
                 if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
                     self._once(f"lists fewer alternatives than {sent[refused]} ({lost.words})")

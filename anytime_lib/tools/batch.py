@@ -103,7 +103,7 @@ class BatchBackend:
         kind = "trace" if request.kind == "answer" else request.kind
         # A preparation goes on where requests fail; with the replies that it waits for, it would ask something else.
         if not self._waiting or (kind == self._waiting and asyncio.current_task() is not self._task):
-            if self._first.setdefault(request.kind, request.key) == request.key:
+            if self._first.setdefault(f"{request.kind} {request.body.get('effort')}", request.key) == request.key:
                 with suppress(RequestFailed):
                     return await self.live.complete(request)
             self.collected[request.key] = request
