@@ -158,7 +158,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
     time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
-        by += f"; {price.batch:g} of it through the Batch API (1: not known)" if batch else ""
+        share = f"{price.batch:.0%} of it" if price.batch < 1 else "all of it, for no discount is known"
+        by += f"; the Batch API takes {share}" if batch else ""
         dollars = f"{about.replace('0f', '2f').format(*total.filter(like='dollars_'))} (price of {by})"
     if batch:
         time = "up to 24 hours for each wave: traces, answers, before them whatever preparations ask"
@@ -167,7 +168,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
         time = "{} to {}, about {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
     lines = [
         f"{total.calls:,.0f} calls to make ({len(backend.stored):,} of the plan are stored already)",
-        f"prompt tokens: {about.format(*total.filter(like='prompt_'))}, less what prefix caches take",
+        f"prompt tokens: {about.format(*total.filter(like='prompt_'))}{", less what prefix caches take" * (not batch)}",
         f"output tokens: {about.format(*total.filter(like='output_'))}",
         f"dollars: {dollars}",
         f"time: {time}",
