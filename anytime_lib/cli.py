@@ -28,6 +28,8 @@ from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.grid import runs_of
 from anytime_lib.tools.import_traces import import_traces
+from anytime_lib.tools.on_ray import sweep_on_ray
+from anytime_lib.tools.shards import merge, prepare, sweep_shard
 from anytime_lib.tools.status import status
 
 
@@ -70,7 +72,17 @@ def parser() -> argparse.ArgumentParser:
     command("status outputs/grid", "what is done, running, failed, and what it cost; it may be running", run=place)
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
     command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
-    command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    how = found.add_mutually_exclusive_group()
+    how.add_argument("--prepare", action="store_true", help="make what the methods prepare, once, before any shard")
+    how.add_argument("--shard", metavar="i/n", help="sweep one of n parts of it, i from 0 to n - 1, on its own store")
+    how.add_argument("--engine", choices=["ray"], help="on a Ray cluster; the options that follow are for it")
+    found.add_argument("--address", help="of the cluster, as HEAD:6379; the one here, or a new one, by default")
+    found.add_argument("--workers", type=int, help="one for each node by default")
+    found.add_argument("--serve", metavar="COMMAND", help="with which each worker serves the model on its node")
+    command("merge outputs/demo", "put the stores of a run's shards into the run's own", run=run).add_argument(
+        "stores", nargs="*", help="those to put there, files or folders; the run's shards by default"
+    )
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
@@ -118,12 +130,23 @@ def _run(asked: argparse.Namespace) -> None:
                 print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}")
             if wrong := [what for what, well, _ in found if well is False]:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
+        case "sweep" if asked.prepare:
+            prepare(config := _alone(asked.params))
+            print(f"prepared: {config.folder.resolve()}")
+        case "sweep" if asked.shard:
+            cells, folder = sweep_shard(_alone(asked.params), asked.shard)
+            print(f"{len(cells):,} cells, {(cells.status == 'error').sum():,} of them errors: {folder}")
+            print(f"when all shards are swept: anytime merge {asked.params}")
         case "sweep":
             config = _alone(asked.params)
-            print(estimate(run_sweep(config), **config.resampling).to_string(index=False))
+            how = {"address": asked.address, "workers": asked.workers, "serve": asked.serve}
+            table = sweep_on_ray(config, **how) if asked.engine else run_sweep(config)
+            print(estimate(table, **config.resampling).to_string(index=False))
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
+        case "merge":
+            print(merge(_config(asked.run), asked.stores))
         case "estimate":
             configs = [RunConfig(**run) for run in runs_of(asked.params)]
             costs = {of.label: estimate_run(of, tokens_per_second=asked.tokens_per_second) for of in configs}

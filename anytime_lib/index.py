@@ -125,11 +125,12 @@ def both_arrays(cells: pd.DataFrame, baseline: str, treatment: str) -> tuple[Flo
     return seen, budgets, len(asked) - 2 * int(shared.sum()) * len(budgets), draw
 
 
-def paired(quality: Floats) -> Floats:
+def paired(quality: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Cells of two arms (2, P, S, T) -> the same, NaN where either lacks one, without problems and samples that have no
-    pair."""
+    pair; and (S,) which samples have one."""
     shared = np.asarray(~np.isnan(quality).any(axis=0))  # (P, S, T)
-    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, shared.any(axis=(0, 2))]
+    samples = np.asarray(shared.any(axis=(0, 2)))
+    return np.where(shared, quality, np.nan)[:, shared.any(axis=(1, 2))][:, :, samples], samples
 
 
 def sample_draws(cells: pd.DataFrame) -> Floats:

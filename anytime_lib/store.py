@@ -44,13 +44,13 @@ _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cel
 _DRAW = "ALTER TABLE cells ADD COLUMN draw INTEGER"
 _STEPS = {0: _TABLES, 2: f"{_TWO_MORE}; {_DRAW}", 3: _DRAW, SCHEMA: ""}  # schema of a file (0: empty) -> mends it
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
-_PUT = """INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
-    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
-    ON CONFLICT (key) DO UPDATE SET
-        (response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created) =
-        (:response, excluded.status, :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+_NEW = "response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created"
+WHERE_KNOWN = f"""ON CONFLICT (key) DO UPDATE SET ({_NEW}) = (excluded.{_NEW.replace(", ", ", excluded.")})
     WHERE requests.status = 'error' OR (requests.status = 'partial' AND (excluded.status = 'ok'
         OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens)))"""
+_PUT = f"""INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
+    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+    {WHERE_KNOWN}"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
 _ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, :prompt_tokens, :cached_tokens,
         :completion_tokens, :seconds, :created
@@ -60,7 +60,7 @@ _ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, 
 PATIENCE = 60.0  # seconds to wait while another program holds the file
 CHECKPOINT = 250  # writes after which what was written ahead goes into the file
 # The file alone then says 1, for it is not all; its write-ahead log says 2. So a file that lost its log is known.
-_INTO_FILE = "PRAGMA application_id=1; PRAGMA wal_checkpoint(PASSIVE); PRAGMA application_id=2"
+INTO_FILE = "PRAGMA application_id=1; PRAGMA wal_checkpoint(PASSIVE); PRAGMA application_id=2"
 _ELSEWHERE = "name another folder with the parameter 'outputs'; to go on with this run, copy the whole folder there"
 _RESTORE = "restore it from a copy, or take out what is whole: sqlite3 FILE .recover"
 _HINTS = {  # SQLite's primary result code -> what to do
@@ -216,7 +216,7 @@ class Store(AbstractContextManager["Store"]):
                     db.execute("BEGIN IMMEDIATE")
                     done = job(db)
                 if next(self._nth) % CHECKPOINT == 0 and Path(f"{self.path}-wal").is_file():
-                    writer.executescript(_INTO_FILE)
+                    writer.executescript(INTO_FILE)
                 return done
 
         return self._thread.submit(commit)
@@ -279,7 +279,7 @@ def _open(path: Path, journal: str = "", damaged: bool = False) -> sqlite3.Conne
             if db.execute(f"PRAGMA journal_mode={journal}").fetchone() != (journal.lower(),):
                 raise sqlite3.OperationalError("no shared memory")
             if journal == "WAL":
-                db.executescript(_INTO_FILE)
+                db.executescript(INTO_FILE)
     except BaseException as error:
         db.close()
         if journal != "WAL" or not isinstance(error, sqlite3.OperationalError):

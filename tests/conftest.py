@@ -12,6 +12,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import hypothesis
 import matplotlib
 import pytest
 from fake_server import FakeServer
@@ -24,6 +25,8 @@ Config = Callable[..., RunConfig]
 """Makes configs of a small sweep, with what is given changed."""
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would children
 matplotlib.use("agg")  # figures are looked at, never shown
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")  # a machine may be busy with other work, which is no fault of what is tested
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def test_it_agrees_with_the_analysis_of_variance() -> None:
     assert "between problems" in found.summary()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(2, 6), st.integers(1, 4), st.integers(0, 10_000))
 def test_components_are_never_negative_and_notes_say_so(n: int, k: int, seed: int) -> None:
     found = variance_split(cells_of(np.random.default_rng(seed).random((n, k, 3)).round()), "base")

@@ -300,7 +300,7 @@ def frames(*chunks: Any) -> bytes:
 
 
 @given(anything | st.fixed_dictionaries({"choices": st.lists(anything, max_size=2), "usage": anything}), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -> None:
     raw = json.dumps(value).encode()
     reply = read(b"data: " + raw + b"\n\n") if streamed else read(raw, "application/json")
@@ -313,7 +313,7 @@ def test_whatever_is_sent_is_a_reply_or_a_sentence(value: Any, streamed: bool) -
 
 
 @given(st.binary(max_size=200), st.sampled_from(["text/event-stream", "application/json", ""]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_bytes_at_random(data: bytes, kind: str) -> None:
     reply = read(data, kind)
     assert isinstance(reply, str) and "\n" not in reply

@@ -192,7 +192,7 @@ def test_gains_by_hand() -> None:
     assert whole.points.tolist() == pytest.approx([0, 20, np.nan], nan_ok=True)  # at 2, 3 and 5, past the baseline's 4
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.sampled_from([0.0, 0.2, 0.5, 0.9]), min_size=3, max_size=3), st.integers(0, 50))
 def test_a_method_gains_nothing_on_itself(curve: list[float], extra: int) -> None:
     found = gained({"base": curve, "pdp": curve}, extra).loc["total_1"]

@@ -111,7 +111,7 @@ def test_without_pairs_it_is_undecided_and_says_why(server: FakeServer, run: Con
     assert found.outcome == "undecided" and "no cells of method 'pdp'" in found.summary
 
 
-@hypothesis_settings(max_examples=30, deadline=None)
+@hypothesis_settings(max_examples=30)
 @given(st.integers(0, 10**6), st.sampled_from(["index", "raw", "quality"]), st.floats(0, 60), st.integers(2, 12))
 def test_the_verdict_is_where_the_interval_lies(seed: int, statistic: str, margin: float, n: int) -> None:
     rng = np.random.default_rng(seed)

@@ -99,7 +99,7 @@ def test_intervals_are_clustered_by_problem() -> None:
     assert five == pytest.approx(once, rel=1e-9) and once > 0.05
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(["tie", "unparsed", "identical", "error", "first"]), max_size=6), st.booleans())
 def test_degenerate_tables_give_a_note_and_no_crash(outcomes: list[str], equal: bool) -> None:
     n = len(outcomes)

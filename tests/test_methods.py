@@ -53,7 +53,7 @@ budgets = st.lists(st.integers(1, 60), min_size=2, max_size=5, unique=True).map(
 
 @pytest.mark.parametrize("name", SEARCHING)
 @given(budgets=budgets, share=st.integers(1, 40), seed=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_method_ever_spends_more_than_its_budget(name: str, budgets: list[int], share: int, seed: int) -> None:
     config = RunConfig(tasks=["gpqa"], budgets=budgets, vote_tokens=share, tree_step=share, per_problem_tokens=share)
     task, of = load_task("gpqa"), config.task("gpqa")

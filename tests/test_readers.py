@@ -174,7 +174,7 @@ PIECES += [" ", "European cities for ", "Day 2 from Rome to Nice", "\r", "\x1c",
 
 
 @given(st.text(max_size=300) | st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_text_gets_a_grade(text: str) -> None:
     problem = generate(3, 1)
     for wanted in (problem, generate(2, 5)):
@@ -197,7 +197,7 @@ WRITERS: list[Callable[[list[Stay]], str]] = [
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32), st.sampled_from(WRITERS), st.sampled_from(WRITERS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_plan_written_is_read_back(
     n: int, seed: int, write: Callable[[list[Stay]], str], other: Callable[[list[Stay]], str]
 ) -> None:

@@ -63,7 +63,7 @@ def test_the_t_test_and_interval_are_students() -> None:
 
 
 @given(seed=st.integers(0, 10_000), level=st.floats(0.6, 0.99))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_pvalue_and_interval_agree(seed: int, level: float) -> None:
     """The one-sided p-value at the ends of the interval is what the level leaves on either side; NaN draws are none."""
     draws = np.append(np.random.default_rng(seed).gamma(4, 0.05, 4_000) - 0.1, np.full(500, np.nan))

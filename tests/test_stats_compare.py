@@ -278,7 +278,7 @@ def test_a_family_is_what_compare_finds_for_each() -> None:
 
 
 @given(st.integers(0, 2**24 - 1), arrays(float, (2, 2, 2, 3), elements=st.sampled_from([0.0, 0.5, 1.0])))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_bounds_hold_whatever_the_missing_answers_were(lost: int, truth: np.ndarray) -> None:
     gone = ((lost >> np.arange(24)) & 1).astype(bool).reshape(2, 2, 2, 3)
     seen, full = table(np.where(gone, np.nan, truth)), table(truth)
@@ -315,7 +315,7 @@ def families(draw: st.DrawFn) -> Family:
 
 
 @given(families())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_words_interval_p_and_holm_never_disagree(family: Family) -> None:
     verdicts, stand = conclude(family, 0.1).itertuples(), 0
     every = zip(family.comparisons.values(), family.sentences(), verdicts, family.to_frame().significant, strict=True)

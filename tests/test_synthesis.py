@@ -15,7 +15,7 @@ import yaml
 from conftest import Config
 from datasets import load_dataset
 from fake_server import FakeServer, say_something
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from anytime_lib import RunConfig, Store, load_task, make_task, run_sweep, run_synthesis
@@ -336,7 +336,6 @@ pair = st.builds(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(pair, max_size=12), st.integers(1, 6), st.none() | st.integers(0, 200))
 def test_pairs_fit_their_allowance_and_every_pair_is_accounted_for(
     usable: list[Preference], n: int, allowance: int | None
@@ -359,7 +358,6 @@ def test_pairs_are_of_different_difficulty_and_answers() -> None:
     assert [p.problem.id for p in choose(usable, 5, None)[0]] == ["a", "d", "b", "c", "a"]
 
 
-@settings(deadline=None)
 @given(st.lists(pair, max_size=9), st.integers(0, 5))
 def test_the_placebo_has_the_same_texts_and_half_of_its_pairs_the_wrong_way_round(
     usable: list[Preference], seed: int

@@ -113,7 +113,7 @@ def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=texts)
 def test_a_tokenizer_s_file(tokenizer_file: Path, text: str) -> None:
     pieces = file_pieces(from_file(tokenizer_file), text)

@@ -27,7 +27,7 @@ real = pytest.mark.skipif(not DATA.is_file(), reason="ANYTIME_BENCH_DATA holds n
 
 
 @given(st.integers(2, 10), st.integers(0, 2**32), st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_generated_problems_are_solvable_and_graded(n: int, seed: int, unique: bool) -> None:
     problem = generate(n, seed, unique=unique)
     assert problem == generate(n, seed, unique=unique)
@@ -78,7 +78,7 @@ def test_generated_problems_stay_what_they_were() -> None:
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32), st.randoms(use_true_random=False), st.booleans())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_strict_is_being_one_of_the_solutions(n: int, seed: int, random: Random, shuffled: bool) -> None:
     problem = generate(n, seed)
     trip = read_trip(problem.text)

@@ -50,6 +50,11 @@ def index_of(order: Order = "pooled", *, q_max: Top = 1.0, axis: Axis = "linear"
     return CurveStatistic(of, order, f"the Anytime Index ({order})")
 
 
+def quality_at(place: int = -1, order: Order = "raw") -> CurveStatistic:
+    """Quality at one budget, by its place; the last by default."""
+    return CurveStatistic(lambda curve, _: curve[..., place], order, "quality")
+
+
 def draw_weights(n_problems: int, n_resamples: int, rng: np.random.Generator) -> Floats:
     """How often each problem is drawn in each resample: (R, P)."""
     if n_resamples < 1:

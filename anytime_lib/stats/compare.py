@@ -15,7 +15,7 @@ import pandas as pd
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
 from anytime_lib.stats import bootstrap
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of, quality_at
 from anytime_lib.stats.intervals import (
     NEAR,
     Interval,
@@ -220,7 +220,7 @@ def compare_arrays(
     exemplars each sample is (see `bootstrap.over_draws`). `elsewhere` counts cells that are not in the array, and
     `fields` are of the `Comparison`.
     """
-    pairs, lost = paired(quality), np.isnan(quality)
+    (pairs, kept), lost = paired(quality), np.isnan(quality)
     n, n_samples = pairs.shape[1:3]
     if isinstance(estimand, str) and estimand not in ("crossfit", "raw"):
         raise DataError(f"a difference is judged by crossfit or raw; {estimand!r} is described and not judged")
@@ -230,24 +230,21 @@ def compare_arrays(
         return float(np.diff(statistic(pairs, budgets))[0])
 
     value = difference(of)
-    ends = [value]
-    if lost.any():
-        wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
-        ends += [float(wrong[1] - right[0]), float(right[1] - wrong[0])]
+    wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
+    ends = value, float(wrong[1] - right[0]), float(right[1] - wrong[0])
     left_out = np.diff(bootstrap.jackknifed(pairs, budgets, of))[:, 0]
     parts = value + (n - 1) * (left_out.mean() - left_out)
     resampling, exchanging, drawing = bootstrap.generator(seed).spawn(3)
     weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
     draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
-    kept = np.asarray(~lost.any(axis=0)).any(axis=(0, 2))
     of_draw = np.full(kept.sum(), np.nan) if draw is None else draw[kept]
     baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
     draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)
     by_t = 2 * one_sided_pvalue(draws, abs(value), 0.0, n=n, df=df)
     readings = {order: index_of(order) for order in BESIDE if order != "crossfit" or n_samples > 1}
     beside: dict[str, float] = {o: difference(index) for o, index in readings.items() if index.name != of.name}
-    beside["final"] = difference(CurveStatistic(lambda curve, _: curve[..., -1], "raw"))
+    beside["final"] = difference(quality_at())
     means = readings["raw"](pairs, budgets)
     return Comparison(
         statistic=value,

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array, sample_draws
 from anytime_lib.stats import bootstrap
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, generator, index_of, jackknifed, resampled
+from anytime_lib.stats.bootstrap import CurveStatistic, Seed, generator, index_of, jackknifed, quality_at, resampled
 from anytime_lib.stats.intervals import NEAR, interval, upper_bound
 
 
@@ -80,7 +80,7 @@ def band(
     least so far), note.
     """
     quality, _, budgets = quality_array(cells)
-    curve, last = mean_curve(quality, order), CurveStatistic(lambda curve, _: curve[..., -1], order)
+    curve, last = mean_curve(quality, order), quality_at(order=order)
     draws = resampled(quality[None], budgets, curve_of(order), n_resamples, seed)[:, 0]
     counts = (~np.isnan(average(quality))).sum(axis=0)
     counts = counts if order == "raw" else np.minimum.accumulate(np.where(counts, counts, len(quality)))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import ARM, Floats, anytime_index, average, quality_array
-from anytime_lib.stats.bootstrap import CurveStatistic, resampled
+from anytime_lib.stats.bootstrap import quality_at, resampled
 from anytime_lib.stats.compare import Comparison, compare_arrays
 from anytime_lib.stats.estimate import curve_of, widen_near_limits
 from anytime_lib.stats.family import noninferior
@@ -86,11 +86,6 @@ def change(arm: pd.DataFrame, first: int, last: int, **settings: Any) -> Compari
 def compare_values(values: Floats, **settings: Any) -> Comparison:
     """As `compare_arrays`, of one value a sample, such as its quality at one budget: (2, P, S), baseline first."""
     return compare_arrays(np.repeat(values[..., None], 2, axis=-1), [0, 1], quality_at(), **settings)  # two flat curves
-
-
-def quality_at(place: int = -1) -> CurveStatistic:
-    """Quality at one budget, by its place; the last by default."""
-    return CurveStatistic(lambda curve, _: curve[..., place], "raw", "quality")
 
 
 def least_sufficient_budget(

@@ -89,7 +89,7 @@ def gains(
         task, method = map(str, place)
         try:
             quality, budgets, *_ = both_arrays(cells[cells.task == task], baseline, method)
-            quality = paired(quality)
+            quality, _ = paired(quality)
         except DataError:
             continue
         known = np.asarray(~np.isnan(quality).all(axis=(0, 1, 2)))  # at some budget the two may share no cell

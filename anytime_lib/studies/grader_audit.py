@@ -14,9 +14,9 @@ import pandas as pd
 from anytime_lib.errors import DataError
 from anytime_lib.index import ARM
 from anytime_lib.registry import load_task, task_names
+from anytime_lib.stats.bootstrap import quality_at
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.family import Family, Member, compare_family, conclude
-from anytime_lib.stats.measures import quality_at
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import stored_answers
 from anytime_lib.tasks import trip

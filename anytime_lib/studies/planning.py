@@ -150,12 +150,13 @@ def variance_split(
     of = index_of(estimand if arms[0].shape[1] > 1 else "raw")
     if treatment:
         told["pilot"], told["budgets"], _, draw = both_arrays(cells, baseline, treatment)
-        draw = draw[(~np.isnan(told["pilot"]).any(axis=0)).any(axis=(0, 2))]  # one may have been left out
+        pairs, kept = paired(told["pilot"])
+        draw = draw[kept]
         ones = np.unique(draw[~np.isnan(draw)])
         first, second = (arm.dropna(axis=1, how="all").columns for arm in arms)
         both = first.intersection(second)
         if 1 < len(ones) <= len(draw) / 2 and len(draw) == len(both):
-            values = np.subtract(*(draw_values(arm, told["budgets"], of, draw) for arm in paired(told["pilot"])[::-1]))
+            values = np.subtract(*(draw_values(arm, told["budgets"], of, draw) for arm in pairs[::-1]))
             squares, n_draws, n_whole = mean_squares(values), len(ones), int((~np.isnan(values)).all(axis=1).sum())
             parts = [pd.concat([arm[both].loc[:, draw == one] for one in ones]).dropna(how="all") for arm in arms]
     else:

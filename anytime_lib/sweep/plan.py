@@ -45,7 +45,7 @@ class Arm:
         """Which of a run's cells (one run, one model) this arm planned: a mask."""
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
         here &= cells.budget.isin(self.settings.budgets)
-        wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples])
+        wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples], names=["id", "n"])
         return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
 
 

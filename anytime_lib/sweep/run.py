@@ -67,7 +67,7 @@ async def opened(config: RunConfig, progress: bool) -> AsyncIterator[tuple[Run, 
     async with load_model(config) as model:
         with Store(config.folder / "store.sqlite", key_env=config.endpoint.api_key_env) as store:
             spend_limit = spend_limit_of(config.limits, store, model.name, model.endpoint_id)
-            shown: dict[str, Any] = {"bar_format": NO_CELLS, "mininterval": 1, "file": _output()}
+            shown: dict[str, Any] = {"bar_format": NO_CELLS, "mininterval": 1, "file": bar_file()}
             with tqdm(desc=f"{config.label}: starting", disable=not progress, **shown) as bar:
                 backend = LiveBackend(store, model, spend_limit)
                 client = CachedClient(backend, config.sampling, config.seed, model.trace_slots)
@@ -90,7 +90,7 @@ async def _tell(bar: "tqdm[Any]", backend: LiveBackend) -> None:
         await asyncio.sleep(1)
 
 
-def _output() -> Any:
+def bar_file() -> Any:
     """Where a bar goes: in a kernel, to a line of the cell's output, which is written anew; else (None) to stderr."""
     ipython, shown = sys.modules.get("IPython"), list[Any]()
     if ipython is None or not hasattr(ipython.get_ipython(), "kernel"):

@@ -1,0 +1,170 @@
+"""How does a sweep run on a Ray cluster?
+
+Each worker is a Ray task with the ordinary runner inside, on a store in its node's temporary folder. Every few seconds
+what is new in it comes back and is merged into the run's store by key. Where a worker or its node is lost, another
+takes its part over, and begins with all that had come back.
+"""
+
+import asyncio
+import io
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from anytime_lib.config import RunConfig
+from anytime_lib.errors import ConfigError, EndpointError
+from anytime_lib.models.endpoint import is_loopback
+from anytime_lib.models.model import OWN, load_model
+from anytime_lib.store import Store
+from anytime_lib.sweep.costs import SpendCapReached
+from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.run import bar_file
+from anytime_lib.tools.merge import take
+from anytime_lib.tools.shards import begin, prepare, some_of, sweep_part
+
+log = logging.getLogger(__name__)
+EVERY = 2.0  # seconds between two reports of a worker
+LOSSES = 3  # of a part's workers in a row, without anything new from them, that are made good
+LOADING = 3600  # seconds that a server of the user's may take until it answers
+Report = tuple[bytes, int, bool, BaseException | None]
+"""What is new on a worker (a store), its cells so far, whether it is over, and what ended it before its time."""
+
+
+def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | None) -> Iterator[Report]:
+    """Sweep a part of a run, beginning with a store of what is known: what runs on a worker."""
+    with TemporaryDirectory(prefix="anytime-") as folder, ThreadPoolExecutor(1) as thread:
+        (path := Path(folder, "store.sqlite")).write_bytes(known)
+        with Store(path, read_only=True) as store, tqdm(file=io.StringIO()) as bar:
+
+            def work() -> None:
+                with served(serve, config.endpoint.base_url):
+                    asyncio.run(sweep_part(config, Path(folder), arms, progress=False, bar=bar))
+
+            done, over, tried = thread.submit(work), False, 0
+            while not over:
+                over, rows = bool(wait([done], EVERY).done), b""
+                with store.snapshot() as db:
+                    (newest,) = db.execute("SELECT coalesce(max(rowid), 0) FROM attempts").fetchone()
+                if newest > tried or over:
+                    with Store(part := Path(folder, "new.sqlite")) as new:
+                        take(store, new, since=tried, cells=over)
+                    rows, tried = part.read_bytes(), newest
+                    part.unlink()
+                yield rows, int(bar.n), over, done.exception() if over else None
+
+
+@contextmanager
+def served(command: str | None, url: str | None) -> Iterator[None]:
+    """While it lasts, a command of the user's serves at `url`."""
+    if command is None:
+        yield
+        return
+    with subprocess.Popen(command, shell=True, start_new_session=True) as server:
+        try:
+            for _ in range(LOADING):
+                with suppress(httpx.HTTPError):
+                    httpx.get(f"{url}/models", timeout=5, trust_env=False)
+                    break
+                if server.poll() is not None:
+                    raise EndpointError(f"{command!r} ended before it answered at {url}; what it said tells why")
+                time.sleep(1)
+            yield
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+
+
+def sweep_on_ray(
+    config: RunConfig, *, address: str | None = None, workers: int | None = None, serve: str | None = None
+) -> pd.DataFrame:
+    """As `run_sweep`, by workers on a Ray cluster that share the endpoint's limits and what the caps leave. What the
+    methods prepare is made here first. Keys, and files that the config names, are those of each node.
+
+    Args:
+        address: of the cluster; None: RAY_ADDRESS, or the one on this machine, or a new one on it.
+        workers: how many; None: one for each node.
+        serve: a command that serves the model at the config's `base_url` on the node of each worker, and here.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError("Ray is not installed; install it with: pip install 'anytime-lib[ray]'") from None
+    model, url = load_model(config), config.endpoint.base_url
+    if serve and not (url and is_loopback(url)):
+        raise ConfigError("--serve starts a server on each node, so base_url must be where it listens on 127.0.0.1")
+    if not url and model.endpoint_id not in OWN:  # of which a node may know nothing
+        config = config.but(base_url=os.environ.get("OPENAI_BASE_URL"))
+    with served(serve, url):
+        prepare(config)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    with (
+        ray.init(address=address, ignore_reinit_error=True, logging_level=logging.WARNING),
+        Store(config.folder / "store.sqlite") as store,
+        tqdm(desc=config.label, unit="cell", file=bar_file()) as bar,
+        TemporaryDirectory() as folder,
+    ):
+        every, path = plan(config, store), Path(folder, "store.sqlite")
+        bar.total = sum(len(arm.samples) * len(arm.settings.budgets) for arm in every)
+        n = workers or sum(node["Alive"] and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes()) or 1
+        own = serve or model.endpoint_id in OWN  # a server for each worker
+        hashes = sorted({of.problem.content_hash for arm in every for of in arm.samples})
+        n = min(n, len(hashes), len(hashes) if own else config.endpoint.concurrency)
+        shared = config if own else config.but(concurrency=config.endpoint.concurrency // n)
+        gpus = ray.cluster_resources().get("GPU", 0) // n if serve else 0
+        how = {"num_cpus": 1, "num_gpus": gpus, "scheduling_strategy": "SPREAD", "max_retries": 0}
+        task = ray.remote(reports).options(num_returns="streaming", **how)
+        parts, shares = [some_of(every, {*hashes[i::n]}.__contains__) for i in range(n)], dict[int, RunConfig]()
+
+        def begun(i: int) -> Any:
+            """A worker's reports on a part, which it begins with what the run's store knows of it."""
+            path.unlink(missing_ok=True)
+            with Store(path) as start:
+                share = begin(shared, n, store, start, every, parts[i])
+            share = shares.setdefault(i, share)  # one that takes over has no more to spend than the one before
+            return task.remote(share, parts[i], path.read_bytes(), serve)
+
+        waiting, losses, cells, capped = {begun(i): i for i in range(n)}, Counter[int](), Counter[int](), list[Any]()
+        while waiting:
+            for told in ray.wait(list(waiting), timeout=1)[0]:
+                i = waiting.pop(told)
+                try:
+                    rows, cells[i], over, error = ray.get(next(told))
+                except ray.exceptions.RayError as lost:
+                    losses[i] += 1
+                    if losses[i] > LOSSES:
+                        raise
+                    words = "a worker was lost with what it had in flight; another takes its part over (%.150s)"
+                    log.warning(words, " ".join(str(lost).split()))
+                    waiting[begun(i)] = i
+                    continue
+                if rows:
+                    losses[i] = 0
+                    path.write_bytes(rows)
+                    with Store(path, read_only=True) as new:
+                        take(new, store)
+                if not over:
+                    waiting[told] = i
+                elif isinstance(error, SpendCapReached):
+                    capped.append(error)
+                elif error:
+                    raise error
+            bar.n = cells.total()
+            bar.set_postfix_str(f"{len(waiting)} workers")
+        if capped:
+            raise SpendCapReached(f"a worker's share is spent; run again to deal out what others left ({capped[0]})")
+        found = store.cells(run=config.label, model=model.name)
+    return found[np.any([arm.owns(found) for arm in every], axis=0)].drop(columns="detail").reset_index(drop=True)
