@@ -15,8 +15,8 @@ _METHODS = {
     **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot", "imported"), "simple"),
     **dict.fromkeys(("base_fresh", "base_prefill", "base_reworded"), "simple"),
     **{name: name for name in ("self_consistency", "tree_of_thoughts", "leap", "pdp_per_problem")},
-    **dict.fromkeys(("pdp", "pdp_plus", "pdp_at_budget", "pdp_answers"), "pdp"),
-    **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement"), "pdp"),
+    **dict.fromkeys(("pdp", "pdp_plus", "pdp_minus", "pdp_4", "pdp_16", "pdp_at_budget", "pdp_answers"), "pdp"),
+    **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement", "pdp_answers_16"), "pdp"),
 }
 _NEEDED = ("name", "answer_tokens", "problems", "question", "answer_prompt", "gold_reasoning", "gold_answer", "grade")
 

@@ -30,7 +30,7 @@ COLUMNS: dict[str, dict[str, list[str]]] = packaged("columns.yaml")
 """Table -> column -> (SQL type, meaning)."""
 CELL_COLUMNS = list(COLUMNS["cells"])
 CELL_KEY = CELL_COLUMNS[:7]
-SCHEMA = 4
+SCHEMA = 5
 _USAGE = "prompt_tokens INTEGER, cached_tokens INTEGER, completion_tokens INTEGER, seconds REAL, created REAL"
 _TABLES = f"""
     CREATE TABLE problems (task TEXT, id TEXT, content_hash TEXT, payload TEXT, PRIMARY KEY (task, id));
@@ -41,8 +41,9 @@ _TABLES = f"""
     CREATE TABLE cells ({", ".join(f"{name} {kind}" for name, (kind, _) in COLUMNS["cells"].items())},
         PRIMARY KEY ({", ".join(CELL_KEY)})) WITHOUT ROWID"""
 _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cells ADD COLUMN grader INTEGER"
-_DRAW = "ALTER TABLE cells ADD COLUMN draw INTEGER"
-_STEPS = {0: _TABLES, 2: f"{_TWO_MORE}; {_DRAW}", 3: _DRAW, SCHEMA: ""}  # schema of a file (0: empty) -> mends it
+_EFFORT = "ALTER TABLE cells ADD COLUMN effort TEXT"
+_DRAW = f"ALTER TABLE cells ADD COLUMN draw INTEGER; {_EFFORT}"
+_STEPS = {0: _TABLES, 2: f"{_TWO_MORE}; {_DRAW}", 3: _DRAW, 4: _EFFORT, SCHEMA: ""}  # a file's schema -> mends it
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _NEW = "response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created"
 WHERE_KNOWN = f"""ON CONFLICT (key) DO UPDATE SET ({_NEW}) = (excluded.{_NEW.replace(", ", ", excluded.")})

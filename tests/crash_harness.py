@@ -50,14 +50,14 @@ def cell(key: str, sample: int) -> dict[str, Any]:
 
 
 def old_store(path: Path, n: int) -> list[str]:
-    """A store of schema 2, which lacks two columns of the cells, with requests and their cells; returns their keys."""
+    """A store of schema 2, which lacks four columns of the cells, with requests and their cells; returns their keys."""
     keys = [digest(["old", i]) for i in range(n)]
     with Store(path) as store:
         for key in keys:
             store.put(**columns(key, "ok", 3))
             store.put_cells([cell(key, 0), cell(key, 1)])
     with closing(sqlite3.connect(path)) as db:
-        newer = (f"ALTER TABLE cells DROP COLUMN {name};" for name in ("draw", "grader", "prompt_tokens"))
+        newer = (f"ALTER TABLE cells DROP COLUMN {name};" for name in ("effort", "draw", "grader", "prompt_tokens"))
         db.executescript(f"{''.join(newer)} PRAGMA user_version=2")
     return keys
 

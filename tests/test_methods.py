@@ -28,8 +28,9 @@ from anytime_lib.tasks.trip_problem import plans, read_trip, write_plan
 from anytime_lib.tools.estimate import estimate_run
 from anytime_lib.types import Completion, Message, Problem, digest
 
-ALL = [name for name in method_names() if name not in ("imported", "base_fresh", "base_prefill")]
-"""Of those that run by themselves at any server; `base_fresh` shares with `base` its answers at the largest budget."""
+OTHERS = ("imported", "base_fresh", "base_prefill", "pdp_4", "pdp_16", "pdp_answers_16")
+ALL = [name for name in method_names() if name not in OTHERS]
+"""Of those that run by themselves at any server, and that share no answers with `base` or `pdp`."""
 SEARCHING = [name for name in ALL if isinstance(load_method(name), Searching)]
 
 

@@ -48,6 +48,7 @@ TRACE = Trace("k", ASKED, "so 1 and 1", [2, 4, 8, 10], "stream", True)
 NOTHING = Trace("", ASKED, "", [], "usage", False)
 A, B = (Attempt(reasoning, answer, "t", "a") for reasoning, answer in (("one", "1"), ("two", "2")))
 STILL = ["base", "direct", "budget_prompt", "few_shot", "self_consistency", "tree_of_thoughts", "leap", "pdp_answers"]
+EFFORT = {"model": "m", "mode": "effort", "efforts": ["low", "high"]}
 COLD, PREFILL = {"temperature": 0.2, "top_p": 1.0}, {"answer_via": "prefill"}
 
 
@@ -64,6 +65,11 @@ def trace(client: CachedClient) -> Awaitable[Any]:
     [
         ({}, trace, "fe5f3c80ca6f2c91f8f6cf457f4204c0622c14615e98de0a1e9becdebbff3ee9"),
         (COLD, trace, "9cda3e5d6a0420405b32f6b6cd7b1537cd6a08516de0147e1bd662feb49b45a6"),
+        (
+            EFFORT,
+            lambda client: client.fresh(Sample(TASK, "base", PROBLEM, 1), ASKED, 64, "low"),
+            "28576309af65ea373c4d28da9ec519d922dbeddcf2c72ff36b662bea9fdc5d98",
+        ),
         ({}, answer(TRACE, 2), "08681a1d8266563944b3d5d12dd13a1120a1ed1baa2f30563592383c7fc8c43e"),
         ({}, answer(TRACE, 99), "a178c14168e8ef60a0ce28211357e4493a99ba9adf3232b0972b1b61f7f4a6ff"),
         ({}, answer(NOTHING, 8), "cd3df5169113fc462b9c45361f0e7dfd3d77a56224946952c981aad25fa6ea58"),

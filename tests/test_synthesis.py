@@ -221,7 +221,7 @@ def test_each_pair_is_asked_about_in_both_orders_and_no_more(server: FakeServer,
         assert len(at) == len(ring(len({*at["first"], *at["second"]}), 2))
 
 
-@pytest.mark.parametrize("method", ["pdp", "pdp_at_budget", "pdp_plus", "pdp_answers"])
+@pytest.mark.parametrize("method", ["pdp", "pdp_at_budget", "pdp_plus", "pdp_minus", "pdp_answers"])
 def test_prompts_show_reasoning_cut_at_each_checkpoint(server: FakeServer, run: Config, method: str) -> None:
     """From the smallest to the largest, without answers; `pdp_at_budget` its own checkpoint's or the nearest's."""
     config = run(methods=["base", method])
@@ -241,9 +241,20 @@ def test_prompts_show_reasoning_cut_at_each_checkpoint(server: FakeServer, run: 
         if method == "pdp_answers":
             assert text.count("BETTER ATTEMPT: ") == 2
             continue
-        order = [text.index(f" ATTEMPT: {pair.winner.reasoning}\n") for pair in pairs]
+        kept = "loser" if method == "pdp_minus" else "winner"
+        order = [text.index(f" ATTEMPT: {getattr(pair, kept).reasoning}\n") for pair in pairs]
         assert order == sorted(order) and len(order) == text.count("PROBLEM: ")
-        assert all((f"WORSE ATTEMPT: {pair.loser.reasoning}\n" in text) == (method != "pdp_plus") for pair in pairs)
+        both = method not in ("pdp_plus", "pdp_minus")
+        assert all((f"WORSE ATTEMPT: {pair.loser.reasoning}\n" in text) == both for pair in pairs)
+
+
+def test_fewer_attempts_are_the_first_of_those_there_are(server: FakeServer, run: Config) -> None:
+    config = run(methods=["pdp", "pdp_4"], pool_samples=6, pool_problems=2)
+    run_sweep(config, progress=False)
+    every, four = ((config.folder / f"preferences_sums{end}.jsonl").read_text("utf-8") for end in ("", "_4"))
+    assert [max(map(int, re.findall(r'"sample": (\d+)', text))) for text in (every, four)] == [5, 3]
+    with Store(config.folder / "store.sqlite") as store:
+        assert len(store.requests().query("kind == 'trace' and method == 'synthesis'")) == 6 * 2
 
 
 def test_a_pair_of_ended_attempts_is_shown_once(server: FakeServer, run: Config) -> None:

@@ -33,6 +33,9 @@ class RunConfig(Settings):
     def _check_tasks(self) -> "RunConfig":
         if "simulated" in self.options and self.model != "simulated":
             raise ConfigError(f"options: `simulated` is for `model: simulated`, and the model is {self.model!r}")
+        n_levels, of_effort = len(self.sampling.efforts), self.sampling.mode == "effort"
+        if (n_levels < 2 or self.model == "simulated") if of_effort else n_levels:
+            raise ConfigError("`mode: effort` takes `efforts: [low, high]`, two or more, and a model that knows them")
         for settings in map(self.task, self.tasks):
             if (n := self.n_samples * settings.n_problems) > 10**7:
                 raise ConfigError(f"n_samples times n_problems are {n:,} traces of every method; ask for fewer")

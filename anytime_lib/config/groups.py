@@ -32,6 +32,10 @@ def _variable(name: str) -> str:
     return name
 
 
+def _levels(efforts: Any) -> Any:
+    return {level: {"reasoning_effort": level} for level in efforts} if isinstance(efforts, list) else efforts
+
+
 def check_url(url: str, name: str = "base_url") -> str:
     """An endpoint's address without a slash at its end; ConfigError where it is none, or carries a password or a key,
     which the message does not repeat."""
@@ -46,6 +50,8 @@ def check_url(url: str, name: str = "base_url") -> str:
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Budgets = Annotated[list[Count], Field(min_length=2, max_length=1_000), AfterValidator(_increasing)]
+Efforts = Annotated[dict[str, dict[str, Any]], BeforeValidator(_levels)]
+"""Levels of effort, from least to most, each with what is sent for it; of a list of names, as `reasoning_effort`."""
 Folder = Annotated[str, AfterValidator(_folder)]
 Place = Annotated[str, AfterValidator(expanduser)]
 """What may be a path: `~` is the user's folder."""
@@ -126,7 +132,8 @@ class SamplingConfig(Group):
 
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
-    mode: Literal["cut", "fresh"] = Field("cut", description="one trace for every budget, or a run of its own for each")
+    mode: Literal["cut", "fresh", "effort"] = Field("cut", description="one trace for all budgets, or one for each")
+    efforts: Efforts = Field({}, description="of `mode: effort`: [low, high], or {low: {what is: sent}, ...}")
     answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
 
 

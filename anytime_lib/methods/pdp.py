@@ -44,12 +44,13 @@ class Pairs(Preparation):
     of its own budget (`pdp_at_budget`).
 
     With `answers` (`pdp_answers`) attempts are cut at `pool.budget` alone, every two are compared, and `pool.n_pairs`
-    of the pairs are chosen for margin and variety (`choose`), to be shown with their answers.
+    of the pairs are chosen for margin and variety (`choose`), to be shown with their answers. With `most`, only the
+    first so many attempts at each problem count.
     """
 
-    def __init__(self, by: PreferenceSource, answers: bool = False) -> None:
-        self.by, self.answers = by, answers
-        self.name = "pairs with answers" if answers else f"pairs:{by}"
+    def __init__(self, by: PreferenceSource, answers: bool = False, most: int = 0) -> None:
+        self.by, self.answers, self.most = by, answers, most
+        self.name = ("pairs with answers" if answers else f"pairs:{by}") + (f" of {most}" if most else "")
 
     def check(self, task: Task) -> None:
         """Raise ConfigError where pairs by `verifier` are wanted of a task without a checker."""
@@ -58,6 +59,9 @@ class Pairs(Preparation):
 
     async def __call__(self, client: Client, on: PrepTask) -> Synthesis:
         self.check(on.task)
+        if 0 < self.most < on.settings.pool.samples:
+            pool = on.settings.pool.model_copy(update={"samples": self.most})
+            on = on._replace(settings=on.settings.model_copy(update={"pool": pool}))
         pool, checkpoints = on.settings.pool, on.settings.checkpoints
         if self.answers:
             checkpoints = [on.settings.pool_budget]
@@ -92,14 +96,14 @@ class Pairs(Preparation):
             usable = preferences = shuffled(preferences, client.seed, on.draw)
             at_budget = {pair.budget: pair for pair in preferences}
         made_with = {"model": client.model.name, "endpoint": client.model.endpoint_id, "seed": client.seed}
-        made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump()
+        made_with |= {f"pool_{name}": value for name, value in pool} | client.sampling.model_dump(exclude={"efforts"})
         made_with |= {"pool_budget": on.settings.pool_budget, "checkpoints": checkpoints, "draw": on.draw}
         table = pd.DataFrame([row for each in every for row in each.rows], columns=COLUMNS)
         told = on.task.name, self.by, preferences, table, usable, counts, dict(+Counter(left_out)), made_with
         return Synthesis(*told, at_budget)
 
     def save(self, prepared: Synthesis, folder: Path) -> None:
-        preference_file.save(prepared, folder, answers=self.answers)
+        preference_file.save(prepared, folder, answers=self.answers, most=self.most)
 
 
 def fitting(pairs: Iterable[Preference], allowance: int | None, answers: bool = False) -> list[Preference]:
@@ -162,18 +166,18 @@ def shuffled(preferences: Sequence[Preference], seed: int, draw: int = 0) -> lis
 class Pdp(Prompted):
     """Pairs in context, reasoning only (see `Pairs`), after the same worked examples as `base`; `by` is who prefers.
 
-    The `prompt` pdp_plus shows the winners alone, each once. With `per_budget` the prompt of a budget holds its own
-    checkpoint's pair alone, so that each budget has a trace of its own; where there is none, that of the nearest
-    smaller checkpoint, else of the nearest larger one.
+    The `prompt` pdp_plus shows the winners alone, pdp_minus the losers, each once. With `per_budget` the prompt of a
+    budget holds its own checkpoint's pair alone, so that each budget has a trace of its own; where there is none, that
+    of the nearest smaller checkpoint, else of the nearest larger one.
     """
 
     preparation: Pairs
 
     def __init__(
-        self, name: str, by: PreferenceSource = "judge", prompt: str = "pdp", per_budget: bool = False
+        self, name: str, by: PreferenceSource = "judge", prompt: str = "pdp", per_budget: bool = False, most: int = 0
     ) -> None:
         self.name, self.prompt, self.per_budget = name, prompt, per_budget
-        self.preparation = Pairs(by, answers=prompt == "pdp_answers")
+        self.preparation = Pairs(by, answers=prompt == "pdp_answers", most=most)
 
     def check(self, task: Task) -> None:
         self.preparation.check(task)
@@ -196,6 +200,10 @@ class Pdp(Prompted):
 METHODS: dict[str, Method] = {
     "pdp": Pdp("pdp"),
     "pdp_plus": Pdp("pdp_plus", prompt="pdp_plus"),
+    "pdp_minus": Pdp("pdp_minus", prompt="pdp_minus"),
+    "pdp_4": Pdp("pdp_4", most=4),
+    "pdp_16": Pdp("pdp_16", most=16),
+    "pdp_answers_16": Pdp("pdp_answers_16", prompt="pdp_answers", most=16),
     "pdp_at_budget": Pdp("pdp_at_budget", per_budget=True),
     "pdp_answers": Pdp("pdp_answers", prompt="pdp_answers"),
     **{f"pdp_{by}": Pdp(f"pdp_{by}", by) for by in ("grader", "shuffled", "verifier", "agreement")},

@@ -22,10 +22,12 @@ from anytime_lib.registry import load_task
 from anytime_lib.types import shown
 
 
-def save(made: Synthesis, folder: Path, answers: bool = False) -> None:
+def save(made: Synthesis, folder: Path, answers: bool = False, most: int = 0) -> None:
     """Write the files into the run's folder; those of private problems hold no text, and no file for trainers is made
-    of them. Their names end in who preferred, where that was not the judge, or in `answers` where these are shown."""
+    of them. Their names end in who preferred, where that was not the judge, in `answers` where these are shown, and in
+    how many attempts count at the `most`."""
     name = f"preferences_{made.task}" + ("_answers" if answers else "" if made.by == "judge" else f"_{made.by}")
+    name += f"_{most}" if most else ""
     open_ = [p for p in made.usable if not p.problem.metadata.get("private")]
     card = Environment(loader=PackageLoader("anytime_lib", "data"), keep_trailing_newline=True)
     about = {"made": made, "name": name, "n_open": len(open_), "version": version("anytime-lib"), "answers": answers}

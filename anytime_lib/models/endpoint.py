@@ -8,7 +8,7 @@ request with the server's words.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -95,10 +95,12 @@ class Endpoint:
         tokens: bool = False,
         alternatives: int = 0,
         prefill: bool = False,
+        effort: Mapping[str, Any] | None = None,
         each_try: EachTry | None = None,
     ) -> Reply:
         """One chat completion, as `Model.chat` has it."""
-        settings: dict[str, Any] = {"max_tokens": max_tokens, "temperature": temperature, "top_p": top_p, "seed": seed}
+        settings: dict[str, Any] = {**(effort or {}), "max_tokens": max_tokens, "temperature": temperature}
+        settings |= {"top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
         if max_tokens > STREAM_FROM:
             settings |= {"stream": True, "stream_options": {"include_usage": True}}
@@ -112,7 +114,7 @@ class Endpoint:
             async with self.limiter.slot(size):
                 self.sending.add(task := asyncio.current_task())
                 try:
-                    reply = await self._try(messages, settings)
+                    reply = await self._try(messages, settings, limited=not effort)
                 except Exception:  # one that is given up stays: the server goes on with it
                     self.sending.discard(task)
                     raise
@@ -123,12 +125,15 @@ class Endpoint:
         each = once if each_try is None else partial(each_try, once)
         return await retry(each, self.place, self.timeouts, self.limiter, self.on_retry)
 
-    async def _try(self, messages: list[Message], settings: dict[str, Any]) -> Reply:
-        """One try, within the deadlines; and another without what the server does not know."""
+    async def _try(self, messages: list[Message], settings: dict[str, Any], limited: bool = True) -> Reply:
+        """One try, within the deadlines; and another without what the server does not know: where a level of effort
+        limits it (it is not `limited` by tokens), a cap on tokens as well."""
         sent = {name: value for name, value in settings.items() if value is not None and name not in self.dropped}
         cap = sent["max_tokens"] = max(settings["max_tokens"], self.least)
         if "max_tokens" in self.dropped:
             sent["max_completion_tokens"] = sent.pop("max_tokens")
+        if not limited and "max_completion_tokens" in self.dropped:
+            sent.pop("max_completion_tokens", None)
         if "top_logprobs" in sent:
             sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
         limits, clock, parser = self.timeouts, asyncio.get_running_loop().time, ReplyParser(self._redact)
@@ -171,14 +176,14 @@ class Endpoint:
             if cap < (least := lost.least_tokens()) <= 1024:
                 self.least = least
                 self._once(f"takes no cap below {least} tokens ({lost.words}); it is raised")
-                return await self._try(messages, settings)
-            if (refused := lost.named_setting(sent)) is not None:
+                return await self._try(messages, settings, limited)
+            if (refused := lost.named_setting(sent) or (None if limited else lost.refused_cap(sent))) is not None:
                 if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
                     self._once(f"lists fewer alternatives than {sent[refused]} ({lost.words})")
                 else:
                     self._drop(refused, f"does not take {refused!r} ({lost.words}); going on without it")
-                return await self._try(messages, settings)
+                return await self._try(messages, settings, limited)
             lost = lost.meaning(self.place, self.model, self.key_name, self._listed)
         if isinstance(lost, RetryableError) and parser.streamed and parser.pieces:
             lost.partial = parser.reply(clock() - start, messages, partial=True)

@@ -69,6 +69,11 @@ class ServerError(Exception):
         found = _TELLS["least"].search(self.told) if about else None
         return 0 if found is None else int(found[1]) if found[1] else int(found[2]) + 1
 
+    def refused_cap(self, sent: Mapping[str, Any]) -> str | None:
+        """The cap on output tokens among the settings `sent`, where it takes none of that name, however large."""
+        unknown = self.status in (400, 422) and _TELLS["unknown"].search(self.told)
+        return next((name for name in sent if unknown and "max_" in name and name in self.told), None)
+
     def named_setting(self, sent: Mapping[str, Any]) -> str | None:
         """The setting among those `sent` that it refuses: of two that exclude each other, the one that is missed less.
         None where it is about something else, such as the request's length, which names `max_tokens` too."""

@@ -52,9 +52,9 @@ class Model(AbstractAsyncContextManager["Model"]):
         self, messages: list[Message], *, max_tokens: int, temperature: float, each_try: EachTry | None, **more: Any
     ) -> Reply:
         """One chat completion of a conversation. `more` may hold `top_p`, `seed`, `tokens` (True asks for the token
-        stream), `alternatives` (for the log-probabilities of so many to the first token) and `prefill` (True: the last
-        message is the assistant's, to be continued). RequestFailed where this request failed for good; EndpointError
-        where no request can succeed (down, wrong key, unknown model, no credit)."""
+        stream), `alternatives` (for the log-probabilities of so many to the first token), `prefill` (True: the last
+        message is the assistant's, to be continued) and `effort` (what is sent for its level). RequestFailed where this
+        request failed for good; EndpointError where none can succeed (down, wrong key, unknown model, no credit)."""
         raise NotImplementedError
 
     async def tokenize(self, text: str) -> tuple[list[int] | None, bool]:

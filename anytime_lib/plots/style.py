@@ -23,7 +23,7 @@ DOTTED: dict[str, Any] = {"linestyle": ":", "marker": "x", "markersize": 4, "lin
 _METHODS = [
     *("base", "pdp", "pdp_plus", "leap", "few_shot", "self_consistency", "tree_of_thoughts", "budget_prompt"),
     *("direct", "pdp_per_problem", "imported", "pdp_at_budget", "pdp_answers", "pdp_grader", "pdp_shuffled"),
-    *("pdp_verifier", "pdp_agreement"),
+    *("pdp_verifier", "pdp_agreement", "pdp_minus", "pdp_4", "pdp_16", "pdp_answers_16"),
 ]
 _COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9, 5, 7)]  # without those too light for a line
 _LINES = [("o", "-"), ("s", "--"), ("^", "-."), ("D", (0, (1, 1))), ("v", (0, (5, 1)))]

@@ -5,7 +5,7 @@ The figures can be had from here as well, so that a figure and its reading come 
 
 from anytime_lib.plots import *  # noqa: F403
 from anytime_lib.plots import __all__ as _figures
-from anytime_lib.readings.about import caveat, read_measured
+from anytime_lib.readings.about import caveat, read_lengths, read_measured
 from anytime_lib.readings.curves import read_accounts, read_curves, read_finished, read_gains, read_index
 from anytime_lib.readings.pool import read_accuracy, read_judge, read_pairs, read_trace, read_verdicts
 from anytime_lib.readings.studies import (
@@ -25,7 +25,7 @@ from anytime_lib.readings.studies import (
 from anytime_lib.readings.words import say
 
 __all__ = ["caveat", "read_accounts", "read_accuracy", "read_bias", "read_bounds", "read_curves", "read_designs"]
-__all__ += ["read_finished", "read_gains", "read_index", "read_judge", "read_measured"]
+__all__ += ["read_finished", "read_gains", "read_index", "read_judge", "read_lengths", "read_measured"]
 __all__ += ["read_measures", "read_null", "read_pairs", "read_power", "read_rates", "read_rules", "read_trace"]
 __all__ += ["read_stopping", "read_twice_the_tokens", "read_variance", "read_variants", "read_verdicts", "say"]
 __all__ += [*_figures]

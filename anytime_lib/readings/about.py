@@ -1,8 +1,11 @@
-"""What must be said beside a run's numbers: of its problems, and of its model?"""
+"""What must be said beside a run's numbers: of its problems, of its model, and of how long that thought?"""
+
+from typing import Any
 
 import pandas as pd
 
-from anytime_lib.readings.words import count, size
+from anytime_lib.readings.words import count, listed, size
+from anytime_lib.stats.estimate import by_effort, efforts
 
 CAVEATS = {
     "SmolLM2-135M": "SmolLM2-135M-Instruct is a very small model, embedded so that everything runs without a key. Its "
@@ -38,4 +41,30 @@ def read_measured(table: pd.DataFrame) -> str:
         each = " or more of each method's" * (len(part) > 1)
         text += f", and {f'{worst:.1%}{each}' if worst < 1 else 'all of them'} could be read."
         told.append(f"{text} {_OWN.get(row.source, f'Source of the problems: {row.source}')}.")
+    return "\n".join(told)
+
+
+def read_lengths(cells: pd.DataFrame, **settings: Any) -> str:
+    """How many tokens the traces of one method took at the largest budget of each task, and how many ended by
+    themselves. Of levels of effort, of which methods there may be several: what each took, as billed.
+
+    Args:
+        settings: n_resamples (2,000), seed (0), confidence_level (.95), of the intervals of levels.
+    """
+    if by_effort(cells):
+        return _read_efforts(efforts(cells, **settings))
+    told = []
+    for task, part in cells.groupby("task", sort=False):
+        end = part[part.budget == part.budget.max()]
+        text = f"{task}: {end.tokens_used.mean():,.0f} of at most {end.budget.iloc[0]:,} tokens on average; "
+        told.append(f"{text}{end.stopped_naturally.mean():.0%} end by themselves.")
+    return "\n".join(told)
+
+
+def _read_efforts(table: pd.DataFrame) -> str:
+    told = ["A level of effort allows no number of tokens: wherever a budget stands, it is the mean that a level took."]
+    for (task, method), part in table.groupby(["task", "method"], sort=False):
+        of = zip(part.effort, part.tokens, part.tokens_low, part.tokens_high, strict=True)
+        took = listed(f"{level} {mean:,.0f} [{low:,.0f}, {high:,.0f}]" for level, mean, low, high in of)
+        told.append(f"{task}, {method}: a run took {took} tokens on average; {part.ended.min():.0%} or more ended.")
     return "\n".join(told)

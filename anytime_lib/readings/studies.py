@@ -112,6 +112,7 @@ def read_twice_the_tokens(table: pd.DataFrame) -> str:
             told.append(f"{task}: the pilot cannot tell what a study of twice the tokens would find.")
             continue
         ways = listed(f"{value:.3f} if on {what}" for what, value in found.drop("nothing").items())
+        ways += ", whose preparation is not counted" * ("draws" in found)  # they come last
         study = f"{size(now.n_problems, now.n_samples)}, {count(now.n_draws, 'draw')} of exemplars"
         text = (
             f"{task}: the planned study ({study}) finds differences of {now.detectable:.3f}. Twice the tokens are best "

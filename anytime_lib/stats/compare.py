@@ -127,6 +127,7 @@ class Comparison:
             "with so few problems a hint, no proof": self.n_problems < FEW,
             "of one draw of exemplars: another draw may differ by more than the interval says": self.n_draws == 1,
             "two draws tell little of how draws differ; from three on such intervals hold": self.n_draws == 2,
+            "where draws share pool problems, of which a run warns, the interval is too narrow": self.df is not None,
             "too few problems have all draws to tell how draws differ": self.n_draws > 1 and self.df is None,
             how: self.n_missing > 0,
             f"{self.n_left_out} cells left out that not both have": self.n_left_out > self.n_missing,

@@ -29,23 +29,25 @@ def estimate(
     """The Anytime Index of every arm in the cells, with its t interval, cut off at 0 and 1 and widened near them; over
     draws of exemplars as well as problems where an arm has several (by `pooled`, `raw` and `crossfit`). The pooled
     maximum reads flat curves too high, so its interval reaches down to where that of `crossfit` (of a single
-    sample: `raw`) does, which has no such bias.
+    sample: `raw`) does, which has no such bias. Of levels of effort the index is that of `index_by_tokens`.
 
     One row per arm: run, model, task, method, order, index, low, high, final (quality at the largest budget), average
     (over the budgets), n_problems, n_samples, n_missing, note (what to beware of in the interval).
     """
-    of, rows = index_of(order), []
+    rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, problems, budgets = quality_array(arm)
-        value, values = float(of(quality, budgets)), problem_values(quality, budgets, of)
-        ends, read = [], [of, index_of("crossfit" if quality.shape[1] > 1 else "raw")][: 1 + (order == "pooled")]
+        index, asked = (index_by_tokens, with_tokens(arm)) if by_effort(arm) else (index_of, quality)
+        value, values = float(index(order)(asked, budgets)), problem_values(asked, budgets, index(order))
         of_draw = sample_draws(arm) if order not in ("problem", "trace") else np.full(quality.shape[1], np.nan)
-        for index in read:
-            draws = resampled(quality[None], budgets, index, n_resamples, seed)[:, 0]
-            by_draw = bootstrap.draw_values(quality, budgets, index, of_draw)
+        fair: Order = "crossfit" if quality.shape[1] > 1 else "raw"
+        ends = []
+        for read in [order, fair][: 1 + (order == "pooled")]:
+            draws = resampled(_arms(asked), budgets, index(read), n_resamples, seed).reshape(n_resamples)
+            by_draw = bootstrap.draw_values(quality, budgets, index_of(read), of_draw)
             draws, df = bootstrap.over_draws(draws, by_draw, generator(seed).spawn(1)[0])
             how: dict[str, Any] = {"n": len(values), "confidence_level": confidence_level, "df": df}
-            ends.append(interval(draws, index(quality, budgets), **how))
+            ends.append(interval(draws, index(read)(asked, budgets), **how))
         least = np.fmin.reduce([low for low, _ in ends])
         low, high, note = widen_near_limits((least, ends[0][1]), values, confidence_level)
         raw, missing = mean_curve(quality, "raw"), int(np.isnan(quality).sum())
@@ -56,14 +58,64 @@ def estimate(
 
 
 def problem_values(quality: Floats, budgets: list[int], statistic: CurveStatistic) -> Floats:
-    """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T) -> (n,), for the n problems
-    graded at the budget that fewest were graded at. Their mean is the statistic, or nearly so."""
-    graded = ~np.isnan(average(quality))
+    """What each problem adds to a statistic of one arm (jackknife pseudo-values): (P, S, T), or as `with_tokens`, ->
+    (n,), for the n problems graded at the budget that fewest were graded at. Their mean is the statistic, or nearly
+    so."""
+    graded = ~np.isnan(average(_arms(quality)[0]))
     scarce = graded[:, graded.sum(axis=0).argmin()]
     value, n = np.asarray(statistic(quality, budgets)), int(scarce.sum())
     if n < 2:
         return np.repeat(value[None], n, axis=0)
-    return np.asarray(value + (n - 1) * (value - jackknifed(quality[None], budgets, statistic)[:, 0][scarce]))
+    others = jackknifed(_arms(quality), budgets, statistic).reshape(len(scarce), *value.shape)
+    return np.asarray(value + (n - 1) * (value - others[scarce]))
+
+
+def _arms(values: Floats) -> Floats:
+    return values[None] if values.ndim == 3 else values
+
+
+def by_effort(cells: pd.DataFrame) -> bool:
+    """Whether the budgets of cells are levels of effort."""
+    return "effort" in cells and bool(cells.effort.notna().any())
+
+
+def with_tokens(arm: pd.DataFrame) -> Floats:
+    """The cells of one arm with what they took: (2, P, S, T), quality and tokens."""
+    return np.stack([quality_array(arm)[0], quality_array(arm, "tokens_used")[0]])
+
+
+def index_by_tokens(order: Order = "pooled") -> CurveStatistic:
+    """The Anytime Index of cells as `with_tokens`: the area over the mean tokens that the levels took. These are
+    measured as quality is, so in a resample both are those of its problems. A level that took no more than the one
+    before adds no width; NaN where a level has no cell, or none took more than the first."""
+
+    def of(both: Floats, _: list[int]) -> Floats:
+        curve, tokens = both[..., 0, :], np.maximum.accumulate(both[..., 1, :], axis=-1)
+        area, width = np.trapezoid(curve, tokens, axis=-1), tokens[..., -1] - tokens[..., 0]
+        return np.asarray(area / np.where(width > 0, width, np.nan))
+
+    return CurveStatistic(of, order, f"the Anytime Index ({order}) on measured tokens")
+
+
+def efforts(
+    cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95
+) -> pd.DataFrame:
+    """What each level of effort took, and how good its answers are, of every arm; each level by itself.
+
+    One row per arm and level: run, model, task, method, effort, tokens (mean), tokens_low, tokens_high, ended (share of
+    the runs that the model ended), and of `band` without a maximum budget, quality, low, high, n_problems, note.
+    """
+    tables, how = list[pd.DataFrame](), dict[str, Any](n_resamples=n_resamples, seed=seed)
+    for arm_of, arm in cells.groupby(ARM, sort=False):
+        tokens, problems, budgets = quality_array(arm, "tokens_used")
+        mean = mean_curve(tokens, "raw")
+        draws = resampled(tokens[None], budgets, curve_of("raw"), **how)[:, 0]
+        low, high = interval(draws, mean, n=len(problems), confidence_level=confidence_level)
+        level = arm.groupby("budget").agg(effort=("effort", "first"), ended=("stopped_naturally", "mean")).reset_index()
+        level = level.assign(tokens=mean, tokens_low=low, tokens_high=high)
+        table = level.merge(band(arm, order="raw", confidence_level=confidence_level, **how), on="budget")
+        tables.append(table.assign(**dict(zip(ARM, map(str, arm_of), strict=True))))
+    return pd.concat(tables, ignore_index=True)
 
 
 def band(

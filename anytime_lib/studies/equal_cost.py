@@ -14,7 +14,7 @@ from anytime_lib.errors import DataError
 from anytime_lib.index import ARM, anytime_curve, both_arrays, mean_curve, paired
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import resampled
-from anytime_lib.stats.estimate import curve_of
+from anytime_lib.stats.estimate import by_effort, curve_of
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import bill_of
 from anytime_lib.types import packaged
@@ -97,7 +97,8 @@ def gains(
         draws = resampled(quality, budgets, curve_of("pooled"), n_resamples, seed)
         curves = np.concatenate([mean_curve(quality, "pooled")[None], draws])  # what was observed comes first
         for axis in AXES:
-            spent = [costs[task, m].loc[budgets, axis].to_numpy(float) for m in (baseline, method)]
+            column = "used" if axis == "budget" and by_effort(cells) else axis  # as levels take more of one method
+            spent = [costs[task, m].loc[budgets, column].to_numpy(float) for m in (baseline, method)]
             base_x, x = np.maximum.accumulate(spent, axis=1)  # what a method costs never falls
             points = 100 * (curves[:, 1] - [np.interp(x, base_x, base) for base in curves[:, 0]])
             points[:, (x < base_x[0]) | (x > base_x[-1])] = np.nan

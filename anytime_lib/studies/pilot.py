@@ -20,6 +20,7 @@ from anytime_lib.studies.planning import (
     variance_split,
 )
 from anytime_lib.sweep.costs import price_of
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.sweep.run import run_sweep
 
 
@@ -97,11 +98,13 @@ def pilot_of(config: RunConfig) -> Pilot:
     """
     path = config.folder / "store.sqlite"
     with Store(path, read_only=path.is_file()) as store:
-        stored = store.cells(run=config.label)
+        stored = on_measured_tokens(store.cells(run=config.label))
     stored, found = stored[stored.model.isin(stored.model.tail(1))], []  # of one model, where there are several
+    levels = [*config.sampling.efforts]
     for name in config.tasks:
         settings = config.task(name)
-        planned = stored.method.isin(settings.methods) & stored.budget.isin(settings.budgets)
+        planned = stored.method.isin(settings.methods)
+        planned &= stored.effort.isin(levels) if levels else stored.effort.isna() & stored.budget.isin(settings.budgets)
         part = stored[planned & (stored.task == name)]
         wholes = {method: trace_scores(part, method, "raw").dropna().to_numpy() for method in part.method.unique()}
         varied = [method for method, whole in wholes.items() if min(whole.shape) > 1 and np.ptp(whole) > 0]

@@ -122,12 +122,15 @@ async def _run_sample(run: Run, method: Method, of: Sample, context: Context) ->
     """One sample of one problem: what is asked for it, its answers at every budget, their cells."""
     place = run.label, run.client.model.name, of.task.name, of.problem.id, of.method, of.number
     failed = {"grader": getattr(of.task, "grader_version", 1), "status": "error", "detail": "", "draw": context.draw}
-    cells: list[Cell] = [dict(zip(CELL_KEY, (*place, b), strict=True)) | failed for b in context.settings.budgets]
+    at: list[Any] = [*enumerate(run.client.sampling.efforts, 1)] or [(b, None) for b in context.settings.budgets]
+    cells: list[Cell] = [dict(zip(CELL_KEY, (*place, b), strict=True)) | failed | {"effort": e} for b, e in at]
     try:
         if not isinstance(method, Prompted):
             return await _ask_as_it_goes(run, method, of, context, cells)
-        for part in [[cell] for cell in cells] if method.per_budget else [cells]:
-            await _cut_and_answer(run, method, of, replace(context, budget=part[-1]["budget"]), part)
+        if not method.per_budget:
+            return await _cut_and_answer(run, method, of, context, cells)
+        for cell in cells:
+            await _cut_and_answer(run, method, of, replace(context, budget=cell["budget"]), [cell])
     finally:
         run.client.trace_slots.release()
 
@@ -149,7 +152,8 @@ async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Conte
         budget, trace, answer = cell["budget"], whole, None
         try:
             if trace is None:
-                trace, used, answer = await run.client.fresh(of, messages, budget)
+                level = cell["effort"]
+                trace, used, answer = await run.client.fresh(of, messages, context.budget if level else budget, level)
             else:
                 used = trace.used(budget)
             ended = trace.stopped and trace.n_tokens <= budget
@@ -173,7 +177,7 @@ async def _trace(run: Run, of: Sample, messages: list[Message], budget: int) -> 
     """The trace that is cut at every budget; None where each budget needs a run of its own, which is told once."""
     if of.method == "imported":
         return await run.client.recorded(of, messages)
-    if run.client.sampling.mode == "fresh":
+    if run.client.sampling.mode != "cut":
         return None
     try:
         return await run.client.trace(of, messages, budget)

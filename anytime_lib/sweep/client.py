@@ -70,11 +70,12 @@ class CachedClient:
         whole = {"v": KEY_VERSION, "kind": kind, **who, "sample": of.number, **body}
         return Request(kind, of.task.name, of.method, body, whole)
 
-    def trace_request(self, of: Sample, messages: list[Message], max_tokens: int) -> Request:
-        """What samples one reasoning. Arms share seeds, so that a comparison is paired."""
+    def trace_request(self, of: Sample, messages: list[Message], max_tokens: int, level: str | None = None) -> Request:
+        """What samples one reasoning, at some level of effort or at none. Arms share seeds: a comparison is paired."""
         seed = int(digest([self.seed, of.problem.content_hash, of.number])[:8], 16) % 2**31
         sampling = {"temperature": self.sampling.temperature, "top_p": self.sampling.top_p, "seed": seed}
-        return self.request(of, "trace", {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True})
+        body = {"messages": messages, "max_tokens": max_tokens, **sampling, "tokens": True}
+        return self.request(of, "trace", body | {"effort": self.sampling.efforts[level]} if level else body)
 
     async def complete(self, request: Request) -> Row:
         """The reply to a request. RequestFailed where it says nothing, and not because the model had nothing to say."""
@@ -93,21 +94,26 @@ class CachedClient:
         tokenised = None if row["ends"] is not None else await self._tokenised(of, request.key, row)
         return trace_of(request.key, messages, row, tokenised)
 
-    async def fresh(self, of: Sample, messages: list[Message], budget: int) -> tuple[Trace, int, Completion | None]:
+    async def fresh(
+        self, of: Sample, messages: list[Message], budget: int, level: str | None = None
+    ) -> tuple[Trace, int, Completion | None]:
         """A run of its own under a budget, which the server itself keeps: its trace, to give back when the answer has
         to be forced; the tokens that it spent reasoning, as the usage tells; and what it said, if that is its answer,
         for the reasoning came apart from it or was hidden. A run that spent its budget out of sight has answered
-        nothing by then (`empty`, score 0): were it left out, only early finishers would count at small budgets."""
-        request = self.trace_request(of, messages, budget)
+        nothing by then (`empty`, score 0): were it left out, only early finishers would count at small budgets. A
+        `level` of effort limits nothing: all that is billed for it counts, and what it said before it ended."""
+        request = self.trace_request(of, messages, budget, level)
         row = await self.complete(request)
         if not row["completion_tokens"]:
             raise RequestFailed("the server tells no token usage, so what the run spent is not known")
         said, apart = bool(row["text"].strip()), bool(row["reasoning"].strip())
         stopped = row["finish_reason"] in NATURAL
-        spoken = (said and apart) or not (said or apart or stopped) or hidden_reasoning(row, row["ends"])
-        answer = _completion(request.key, row, request.key)
+        spoken = bool((said and apart) or not (said or apart or stopped) or hidden_reasoning(row, row["ends"]))
+        answer, used = _completion(request.key, row, request.key), row["reasoning_tokens"] or row["completion_tokens"]
+        if level:
+            spoken, used = spoken or (said and stopped), row["completion_tokens"]
         trace = Trace(request.key, messages, reasoning_of(row), [], "usage", stopped, answer.prompt_tokens)
-        return trace, row["reasoning_tokens"] or row["completion_tokens"], answer if spoken else None
+        return trace, used, answer if spoken else None
 
     async def recorded(self, of: Sample, messages: list[Message]) -> Trace:
         """A trace that somebody else recorded; where its tokens are not told, in those of the model that answers."""

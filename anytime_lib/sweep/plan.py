@@ -1,7 +1,7 @@
 """Which problems are run, which are shown as examples, and by which arms?"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 
 from anytime_lib.config import RunConfig
 from anytime_lib.config.groups import TaskConfig
-from anytime_lib.errors import DataError
-from anytime_lib.methods.base import Method, PrepTask, Sample
+from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.methods.base import Method, PrepTask, Prompted, Sample
 from anytime_lib.registry import load_method, load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import recorded_key
@@ -41,12 +41,24 @@ class Arm:
         shows = self.method.preparation or self.method.needs_pool
         return self.prep_task.settings.pool.draws if shows else 0
 
-    def owns(self, cells: pd.DataFrame) -> pd.Series:
-        """Which of a run's cells (one run, one model) this arm planned: a mask."""
+    def owns(self, cells: pd.DataFrame, levels: Collection[str] = ()) -> pd.Series:
+        """Which of a run's cells (one run, one model) this arm planned, at these levels of effort if any: a mask."""
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
-        here &= cells.budget.isin(self.settings.budgets)
+        by_place = cells.effort == cells.budget.map(dict(enumerate(levels, 1)))
+        here &= by_place if levels else cells.effort.isna() & cells.budget.isin(self.settings.budgets)
         wanted = pd.MultiIndex.from_tuples([(of.problem.id, of.number) for of in self.samples], names=["id", "n"])
         return here & pd.MultiIndex.from_frame(cells[["problem_id", "sample"]]).isin(wanted)
+
+
+def on_measured_tokens(cells: pd.DataFrame) -> pd.DataFrame:
+    """Cells of a store with what a level of effort took, in place of its place, as their budget: mean tokens over all
+    cells of one run, model and task, rounded, and kept apart by one at the least. Other cells are as they were."""
+    budget = cells.budget.copy()
+    for _, part in cells[cells.effort.notna()].groupby(["run", "model", "task"]):
+        took = part.groupby("budget").tokens_used.mean().clip(lower=1).fillna(1).sort_values(kind="stable").round()
+        apart = np.arange(len(took))
+        budget[part.index] = part.budget.map((took - apart).cummax() + apart).astype(int)
+    return cells.assign(budget=budget)
 
 
 def plan(config: RunConfig, store: Store | None) -> list[Arm]:
@@ -58,6 +70,9 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
         problems = split_problems(task, settings, config.seed)
         for method in (load_method(m, settings.options.get(m)) for m in settings.methods):
             method.check(task)
+            by_tokens = not isinstance(method, Prompted) or method.per_budget or method.name == "imported"
+            if config.sampling.efforts and by_tokens:
+                raise ConfigError(f"{method.name} is held to tokens, and a level of effort is none; leave it out")
             samples = [Sample(task, method.name, p, n) for p in problems.test for n in range(config.n_samples)]
             if method.name == "imported":
                 samples = [of for of in samples if store and store.get(recorded_key(of.problem, of.number))]

@@ -25,7 +25,7 @@ from anytime_lib.sweep.client import CachedClient
 from anytime_lib.sweep.costs import spend_limit_of
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.live import LiveBackend
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, on_measured_tokens, plan
 from anytime_lib.types import digest
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     run.bar.bar_format, run.bar.unit = None, "cell"
-    run.bar.total = sum(len(arm.samples) * len(arm.settings.budgets) for arm in arms)
+    levels = run.client.sampling.efforts
+    run.bar.total = sum(len(arm.samples) * len(levels or arm.settings.budgets) for arm in arms)
     try:
         done = await first_error(run_arms(run, arms))
     finally:
@@ -118,14 +119,14 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     if not done:
         raise DataError("no method could be run, for what they need could not be prepared; the warnings say why")
     cells = store.cells(run=run.label, model=model.name)
-    cells = cells[np.any([arm.owns(cells) for arm in done], axis=0)]
+    cells = cells[np.any([arm.owns(cells, levels) for arm in done], axis=0)]
     failed = cells[cells.status == "error"]
     if len(failed):
         why = failed.detail.iloc[0]
         if len(failed) == len(cells):
             raise EndpointError(f"every request failed, so there is nothing to grade: {why}")
         log.warning("%d of %d cells ended in an error (%s); run again to retry them", len(failed), len(cells), why)
-    return cells.drop(columns="detail").reset_index(drop=True)
+    return on_measured_tokens(cells.drop(columns="detail").reset_index(drop=True))
 
 
 def note_declared(config: RunConfig, store: Store) -> None:
@@ -158,7 +159,8 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     for of in tasks:
         of["pool"] = dict(of["pool"].items() - {("draws", 1)})  # as was noted before there were draws
     numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
-    design = digest([wanted.model_dump(), tasks, config.sampling.model_dump(), numbers])
+    sampling = config.sampling.model_dump(exclude=None if config.sampling.efforts else {"efforts"})  # likewise
+    design = digest([wanted.model_dump(), tasks, sampling, numbers])
     about = f"{held_out_run(config)}, {model}, {design}"
     if (known := store.noted("settle", about)) is not None:
         return known

@@ -32,6 +32,7 @@ from anytime_lib.registry import load_method, method_names
 from anytime_lib.store import Store
 from anytime_lib.studies.grader_audit import echoes
 from anytime_lib.sweep.costs import price_of
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.tasks.trip_problem import NAME as TRIP
 from anytime_lib.tools.export import Gate
 from anytime_lib.tools.timeline import trip_asked, trip_kept
@@ -52,7 +53,7 @@ def explore(run: RunConfig | str | Path, path: str | Path | None = None) -> Path
     run = run if isinstance(run, RunConfig) else RunConfig(run=str(Path(run).absolute()))
     target = Path(path or run.folder / "explorer.html").expanduser()
     with Store(run.folder / "store.sqlite", read_only=True) as store:
-        cells = store.cells()
+        cells = on_measured_tokens(store.cells())
         if cells.empty:
             raise DataError(f"{store.path} holds no answers yet, so there is nothing to explore; `anytime sweep` asks")
         problems, public = {(p.task, p.id): p for p in store.problems()}, Gate(store).public

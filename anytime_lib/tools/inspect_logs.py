@@ -17,6 +17,7 @@ from inspect_ai.log import EvalLog, write_eval_log
 from anytime_lib.files import replace_file
 from anytime_lib.index import ARM
 from anytime_lib.store import Store
+from anytime_lib.sweep.plan import on_measured_tokens
 from anytime_lib.tools.export import Gate
 from anytime_lib.types import digest
 
@@ -29,7 +30,7 @@ def write_logs(store: Store, folder: Path) -> list[Path]:
     gate, paths = Gate(store), []
     asked = {str(task): (own.min(), own.max()) for task, own in store.requests().groupby("task").created}
     problems = {(row["task"], row["id"]): row for rows in gate.rows("problems") for row in rows}
-    for arm, cells in store.cells().groupby(ARM, sort=False):
+    for arm, cells in on_measured_tokens(store.cells()).groupby(ARM, sort=False):
         run, model, task, method = map(gate.name, arm)
         cells = cells.astype(object).where(cells.notna(), None)
         samples = [

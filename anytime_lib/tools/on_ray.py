@@ -31,7 +31,7 @@ from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import OWN, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import SpendCapReached
-from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.plan import Arm, on_measured_tokens, plan
 from anytime_lib.sweep.run import bar_file
 from anytime_lib.tools.merge import take
 from anytime_lib.tools.shards import begin, prepare, some_of, sweep_part
@@ -118,7 +118,7 @@ def sweep_on_ray(
         TemporaryDirectory() as folder,
     ):
         every, path = plan(config, store), Path(folder, "store.sqlite")
-        bar.total = sum(len(arm.samples) * len(arm.settings.budgets) for arm in every)
+        bar.total = sum(len(arm.samples) * len(config.sampling.efforts or arm.settings.budgets) for arm in every)
         n = workers or sum(node["Alive"] and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes()) or 1
         own = serve or model.endpoint_id in OWN  # a server for each worker
         hashes = sorted({of.problem.content_hash for arm in every for of in arm.samples})
@@ -167,4 +167,5 @@ def sweep_on_ray(
         if capped:
             raise SpendCapReached(f"a worker's share is spent; run again to deal out what others left ({capped[0]})")
         found = store.cells(run=config.label, model=model.name)
-    return found[np.any([arm.owns(found) for arm in every], axis=0)].drop(columns="detail").reset_index(drop=True)
+    found = found[np.any([arm.owns(found, config.sampling.efforts) for arm in every], axis=0)]
+    return on_measured_tokens(found.drop(columns="detail").reset_index(drop=True))

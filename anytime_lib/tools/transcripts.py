@@ -5,6 +5,7 @@ import pandas as pd
 from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.models.tokens import cut
 from anytime_lib.registry import load_task
+from anytime_lib.stats.estimate import by_effort
 from anytime_lib.store import CELL_KEY, Store
 from anytime_lib.sweep.client import tokens_request, trace_of
 from anytime_lib.types import Trace, digest, shown
@@ -30,14 +31,14 @@ def transcripts(store: Store, cells: pd.DataFrame) -> pd.DataFrame:
     of the tokens come from, see `types.TokenMode`). The texts of private problems are withheld.
     """
     problems = {(p.task, p.id): p for p in store.problems()}
-    told = cells[[*CELL_KEY, *_OF_CELLS[5:], "trace_key", "answer_key"]]
-    rows = []
-    for row in told.merge(store.cells()[[*CELL_KEY, "detail"]], on=CELL_KEY, how="left").to_dict("records"):
+    place = [*CELL_KEY[:6], "effort" if by_effort(cells) else "budget"]  # a store has levels by their place
+    told, rows = cells[[*{*CELL_KEY, *place, *_OF_CELLS[5:]}, "trace_key", "answer_key"]], []
+    for row in told.merge(store.cells()[[*place, "detail"]], on=place, how="left").to_dict("records"):
         problem, answer = problems[row["task"], row["problem_id"]], store.get(str(row["answer_key"]))
         gold = "not known" if problem.gold is None else load_task(problem.task).gold_answer(problem)
         try:
             trace = stored_trace(store, str(row["trace_key"]))
-            reasoning, row["boundaries"] = cut(trace.text, trace.ends, row["budget"]), trace.token_mode
+            reasoning, row["boundaries"] = cut(trace.text, trace.ends, int(row["tokens_used"])), trace.token_mode
         except (DataError, RequestFailed):
             reasoning, row["boundaries"] = "", ""
         texts = row["detail"], problem.text, gold, reasoning, answer["text"] if answer else ""
