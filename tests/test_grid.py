@@ -137,6 +137,8 @@ def test_status_of_a_sweep_and_its_shards(config: Config, tmp_path: Path, capsys
     own = table.set_index("run").loc["run"]
     assert (own.state, own.cells, own.planned, own.errors) == ("done", 24, 24, 0) and own.dollars == pytest.approx(paid)
     assert f"${paid:.2f} in all" in words and paid > 1
+    levels = its.but(sampling={"mode": "effort", "efforts": ["low", "high"]})
+    assert status(its.folder, [levels])[0].planned[0] == 12
     code = "import sys\nfrom anytime_lib import Store\nwith Store(sys.argv[1]):\n    print(1, flush=True)\n    input()"
     command = [sys.executable, "-c", code, str(its.folder / "store.sqlite")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -70,7 +70,8 @@ def _design(folder: Path, config: RunConfig | None) -> tuple[float, str | None]:
     with suppress(ConfigError):  # no params are there, or those of another version
         config = config or RunConfig.from_yaml(folder / "params.yaml")
         tasks = [config.task(name) for name in config.tasks]
-        each = sum(its.n_problems * len(its.methods) * len(its.budgets) for its in tasks)
+        levels = len(config.sampling.efforts)
+        each = sum(its.n_problems * len(its.methods) * (levels or len(its.budgets)) for its in tasks)
         return config.n_samples * each, config.limits.prices
     return float("nan"), None
 
