@@ -21,6 +21,7 @@ from anytime_lib.store import Store
 from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
+from anytime_lib.tools.batch import run_batches
 from anytime_lib.tools.doctor import diagnose
 from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
@@ -73,9 +74,11 @@ def parser() -> argparse.ArgumentParser:
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
     command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
     found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    cheaper = "through the provider's Batch API, which costs less and takes up to a day for each wave of requests"
     how = found.add_mutually_exclusive_group()
     how.add_argument("--prepare", action="store_true", help="make what the methods prepare, once, before any shard")
     how.add_argument("--shard", metavar="i/n", help="sweep one of n parts of it, i from 0 to n - 1, on its own store")
+    how.add_argument("--batch", action="store_true", help=cheaper)
     how.add_argument("--engine", choices=["ray"], help="on a Ray cluster; the options that follow are for it")
     found.add_argument("--address", help="of the cluster, as HEAD:6379; the one here, or a new one, by default")
     found.add_argument("--workers", type=int, help="one for each node by default")
@@ -85,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
+    found.add_argument("--batch", action="store_true", help=cheaper)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
     traces = "JSONL file, or a JSON list: id or text, reasoning, token count"
@@ -140,7 +144,8 @@ def _run(asked: argparse.Namespace) -> None:
         case "sweep":
             config = _alone(asked.params)
             how = {"address": asked.address, "workers": asked.workers, "serve": asked.serve}
-            table = sweep_on_ray(config, **how) if asked.engine else run_sweep(config)
+            here = run_batches if asked.batch else run_sweep
+            table = sweep_on_ray(config, **how) if asked.engine else here(config)
             print(estimate(table, **config.resampling).to_string(index=False))
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
@@ -148,8 +153,9 @@ def _run(asked: argparse.Namespace) -> None:
         case "merge":
             print(merge(_config(asked.run), asked.stores))
         case "estimate":
+            how = {"tokens_per_second": asked.tokens_per_second, "batch": asked.batch}
             configs = [RunConfig(**run) for run in runs_of(asked.params)]
-            costs = {of.label: estimate_run(of, tokens_per_second=asked.tokens_per_second) for of in configs}
+            costs = {of.label: estimate_run(of, **how) for of in configs}
             if len(costs) == 1:
                 print(*costs.values())
             else:
