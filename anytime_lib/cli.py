@@ -12,23 +12,26 @@ import pandas as pd
 
 from anytime_lib import __version__
 from anytime_lib.config import RunConfig
-from anytime_lib.errors import AnytimeError, DataError
+from anytime_lib.errors import AnytimeError, ConfigError, DataError
 from anytime_lib.models import weights
 from anytime_lib.models.embedded import serve_forever
-from anytime_lib.report import run_notebooks
+from anytime_lib.report import run_grid, run_notebooks
 from anytime_lib.stats import estimate
 from anytime_lib.store import Store
 from anytime_lib.sweep.grading import regrade
 from anytime_lib.sweep.ledger import against_fresh, ledger_summary, ledger_table
 from anytime_lib.sweep.run import run_sweep
+from anytime_lib.tools.batch import run_batches
 from anytime_lib.tools.doctor import diagnose
 from anytime_lib.tools.estimate import estimate_run, number
 from anytime_lib.tools.explain import explain
 from anytime_lib.tools.explorer import explore
 from anytime_lib.tools.export import FORMATS, export
+from anytime_lib.tools.grid import runs_of
 from anytime_lib.tools.import_traces import import_traces
 from anytime_lib.tools.on_ray import sweep_on_ray
 from anytime_lib.tools.shards import merge, prepare, sweep_shard
+from anytime_lib.tools.status import status
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,12 +68,17 @@ def parser() -> argparse.ArgumentParser:
     some = f"{params}; the defaults of every setting by default"
     found = command("run params/demo.yaml", "execute the numbered notebooks and write the report", params=params)
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
+    found.add_argument("--jobs", type=int, default=1, help="runs of a grid that are made at the same time")
+    place = f"{run}; that of a grid"
+    command("status outputs/grid", "what is done, running, failed, and what it cost; it may be running", run=place)
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
     command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
     found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
+    cheaper = "through the provider's Batch API, which costs less and takes up to a day for each wave of requests"
     how = found.add_mutually_exclusive_group()
     how.add_argument("--prepare", action="store_true", help="make what the methods prepare, once, before any shard")
     how.add_argument("--shard", metavar="i/n", help="sweep one of n parts of it, i from 0 to n - 1, on its own store")
+    how.add_argument("--batch", action="store_true", help=cheaper)
     how.add_argument("--engine", choices=["ray"], help="on a Ray cluster; the options that follow are for it")
     found.add_argument("--address", help="of the cluster, as HEAD:6379; the one here, or a new one, by default")
     found.add_argument("--workers", type=int, help="one for each node by default")
@@ -80,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
     found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
+    found.add_argument("--batch", action="store_true", help=cheaper)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
     traces = "JSONL file, or a JSON list: id or text, reasoning, token count"
@@ -107,26 +116,36 @@ def parser() -> argparse.ArgumentParser:
 def _run(asked: argparse.Namespace) -> None:
     match asked.command:
         case "run":
-            print(run_notebooks(asked.params, asked.notebooks).resolve())
+            if len(runs := runs_of(asked.params)) > 1:
+                run_grid(runs, asked.notebooks, asked.jobs)
+            else:
+                print(run_notebooks(runs[0], asked.notebooks).resolve())
+        case "status":
+            configs = [RunConfig(**run) for run in runs_of(asked.run)] if asked.run.endswith((".yaml", ".yml")) else []
+            folder = configs[0].folder if configs else _config(asked.run).folder
+            table, words = status(folder.parent if len(configs) > 1 else folder, configs)
+            _show(table)
+            print(words)
         case "config":
-            print((RunConfig.from_yaml(asked.params) if asked.params else RunConfig()).to_yaml(), end="")
+            print((_alone(asked.params) if asked.params else RunConfig()).to_yaml(), end="")
         case "doctor":
-            found = list(diagnose(RunConfig.from_yaml(asked.params) if asked.params else RunConfig()))
+            found = list(diagnose(_alone(asked.params) if asked.params else RunConfig()))
             for what, well, says in found:
                 print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}")
             if wrong := [what for what, well, _ in found if well is False]:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
         case "sweep" if asked.prepare:
-            prepare(config := RunConfig.from_yaml(asked.params))
+            prepare(config := _alone(asked.params))
             print(f"prepared: {config.folder.resolve()}")
         case "sweep" if asked.shard:
-            cells, folder = sweep_shard(RunConfig.from_yaml(asked.params), asked.shard)
+            cells, folder = sweep_shard(_alone(asked.params), asked.shard)
             print(f"{len(cells):,} cells, {(cells.status == 'error').sum():,} of them errors: {folder}")
             print(f"when all shards are swept: anytime merge {asked.params}")
         case "sweep":
-            config = RunConfig.from_yaml(asked.params)
+            config = _alone(asked.params)
             how = {"address": asked.address, "workers": asked.workers, "serve": asked.serve}
-            table = sweep_on_ray(config, **how) if asked.engine else run_sweep(config)
+            here = run_batches if asked.batch else run_sweep
+            table = sweep_on_ray(config, **how) if asked.engine else here(config)
             print(estimate(table, **config.resampling).to_string(index=False))
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
@@ -134,7 +153,16 @@ def _run(asked: argparse.Namespace) -> None:
         case "merge":
             print(merge(_config(asked.run), asked.stores))
         case "estimate":
-            print(estimate_run(RunConfig.from_yaml(asked.params), tokens_per_second=asked.tokens_per_second))
+            how = {"tokens_per_second": asked.tokens_per_second, "batch": asked.batch}
+            configs = [RunConfig(**run) for run in runs_of(asked.params)]
+            costs = {of.label: estimate_run(of, **how) for of in configs}
+            if len(costs) == 1:
+                print(*costs.values())
+            else:
+                sums = {run: of.table.filter(regex="calls|dollars").sum(min_count=1) for run, of in costs.items()}
+                table = pd.DataFrame(sums).T
+                table.loc["in all"] = table.sum(skipna=False)
+                print(table.to_string(float_format=number))
         case "ledger":
             config = _config(asked.run)
             with _store(config) as store:
@@ -173,11 +201,20 @@ def _run(asked: argparse.Namespace) -> None:
             serve_forever(weights.resolve(asked.model), asked.port, asked.slots, asked.context)
 
 
+def _alone(params: str) -> RunConfig:
+    """The config of a params file of one run."""
+    first, *others = runs_of(params)
+    if others:
+        one = f"such as {first['run']}/params.yaml, which `anytime run` writes"
+        raise ConfigError(f"{params} is a grid of {1 + len(others)} runs: name the params of one, {one}")
+    return RunConfig(**first)
+
+
 def _config(run: str) -> RunConfig:
     """The config of a run that is named by its params, or by its folder or store (then without params)."""
     path = Path(run).absolute()
     if path.suffix in (".yaml", ".yml"):
-        return RunConfig.from_yaml(path)
+        return _alone(run)
     bare = Path(run).name == run and not path.exists()  # one in outputs/
     return RunConfig(run=run if bare else str(path.parent if path.suffix == ".sqlite" else path))
 

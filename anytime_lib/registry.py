@@ -62,8 +62,7 @@ def load_task(name: Any) -> Any:
 
 
 def load_method(name: str, options: Mapping[str, Any] | None = None) -> Any:
-    """The method of that name, with the settings of its own that `options` give; ConfigError if there is no such name
-    or setting, with the nearest."""
+    """The method of that name, with what `options` set of it; ConfigError, with the nearest, if there is no such."""
     name = method_name(name)
     method = _methods[name] if name in _methods else resolve_name(f"anytime_lib.methods.{_METHODS[name]}:METHODS")[name]
     known = [field.name for field in fields(method)] if is_dataclass(method) else []

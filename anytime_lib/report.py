@@ -4,11 +4,12 @@ import json
 import logging
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ import pandas as pd
 import yaml
 from jinja2 import Environment, PackageLoader
 
-from anytime_lib.config import RunConfig, read_yaml
+from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.models.model import load_model
 from anytime_lib.models.weights import sha256_of
@@ -32,11 +33,14 @@ from anytime_lib.studies.exclusions import analysed_cells
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.run import run_sweep
 from anytime_lib.tools.explorer import explore
-from anytime_lib.types import digest
+from anytime_lib.tools.status import status
+from anytime_lib.types import digest, lock
 
 PACKAGES = ("anytime-lib", "xllamacpp", "openai", "numpy", "scipy", "pandas", "datasets", "papermill")
 INDEX = ["task", "method", "index", "low", "high", "final", "n_problems", "n_samples"]
 DIFFERENCES = ["task", "treatment", "baseline", "difference", "low", "high", "pvalue", "pvalue_holm", *INDEX[-2:]]
+log = logging.getLogger(__name__)
+KERNELS = 3  # that a notebook is given, should they die
 DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 {%- set alt = output | get_metadata('alt', 'image/png') or 'A figure without a description' -%}
 {{ super() | replace('<img', '<img alt="' ~ (alt | escape) ~ '"', 1) }}{% endblock %}
@@ -45,12 +49,12 @@ DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 """nbconvert's page, with the alternative text of each figure, which it leaves out, and without broken words."""
 
 
-def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Path:
-    """Execute every numbered notebook with a params file of params/ and write the report beside the results; returns
-    the path of its first page. Where all that they follow from (the notebooks, the settings, this package, those it
+def run_notebooks(settings: dict[str, Any], notebooks: str | Path = "notebooks") -> Path:
+    """Execute every numbered notebook with the settings of a run and write the report beside the results; returns the
+    path of its first page. Where all that they follow from (the notebooks, the settings, this package, those it
     stands on, and the store) is as it was, they stand as they are. AnytimeError where a notebook stops; executed that
     far, it is kept."""
-    config = RunConfig(**(settings := read_yaml(params)))
+    config = RunConfig(**settings)
     found = sorted(Path(notebooks).glob("[0-9][0-9]*_*.ipynb"))
     if not found:
         raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
@@ -60,7 +64,10 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
     if first.is_file() and noted.is_file() and noted.read_text("utf-8") == _made_from(found, settings, folder):
         print("model calls this time: 0 (nothing has changed since this was made; delete it to have it made again)")
         return first
-    with load_model(config).shared(), ThreadPoolExecutor(1) as beside:  # pages are made while the next notebook runs
+    # One process at a time, in which pages are made while the next notebook runs.
+    with lock(first), load_model(config).shared(), ThreadPoolExecutor(1) as beside:
+        noted.unlink(missing_ok=True)
+        (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
         pages = []
         for notebook in found:
             begun = time.time()
@@ -69,9 +76,47 @@ def run_notebooks(params: str | Path, notebooks: str | Path = "notebooks") -> Pa
             print(f"{notebook.name}: {time.time() - begun:.0f} s", flush=True)
         for page in pages:
             page.result()
-    _write_report(config, settings, [notebook.stem for notebook in found], started)
-    noted.write_text(_made_from(found, settings, folder) or "what failed is to be tried again", "utf-8")
+        _write_report(config, settings, [notebook.stem for notebook in found], started)
+        noted.write_text(_made_from(found, settings, folder) or "what failed is to be tried again", "utf-8")
     return first
+
+
+def run_grid(runs: list[dict[str, Any]], notebooks: str | Path, jobs: int) -> None:
+    """`anytime run` of each run of a grid (`runs_of`), `jobs` at a time, in processes whose words go into `log.txt`
+    beside what they make. One that fails stops no other; AnytimeError at the end."""
+    folders, begun = [RunConfig(**settings).folder for settings in runs], list[subprocess.Popen[bytes]]()
+    try:
+        for folder, settings in zip(folders, runs, strict=True):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), "utf-8")
+    except OSError as error:
+        raise DataError(f"cannot write there ({error}); name another folder with the parameter 'outputs'") from None
+
+    anytime = sys.executable, "-m", "anytime_lib.cli"
+
+    def made(folder: Path) -> int:
+        one = "run", f"{folder}/params.yaml", "--notebooks", str(notebooks)
+        with (folder / "log.txt").open("wb", buffering=0) as said:
+            # In a session of its own: Ctrl-C reaches it once, from here.
+            begun.append(child := subprocess.Popen([*anytime, *one], stdout=said, stderr=said, start_new_session=True))
+            if (code := child.wait()) not in (0, 2, 130):  # by which `anytime` itself has said why
+                said.write(f"\nanytime: it ended with status {code}; see {said.name}\n".encode())
+        return code
+
+    with ThreadPoolExecutor(max(jobs, 1)) as pool:
+        waiting = {pool.submit(made, folder): folder.name for folder in folders}
+        try:
+            for one in as_completed(waiting):
+                print(f"{waiting[one]}: {'failed' if one.result() else 'done'}", flush=True)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in begun:
+                child.terminate()
+            raise
+    print(status(folders[0].parent)[1])
+    if failed := sum(bool(one.result()) for one in waiting):
+        what = "mend what is said of them and give the same command again; those that are done stay as they are"
+        raise AnytimeError(f"{failed} of {len(runs)} runs failed: {what}")
 
 
 def _made_from(notebooks: Sequence[Path], settings: dict[str, Any], folder: Path) -> str | None:
@@ -94,23 +139,31 @@ def _named(value: object) -> list[Path]:
 
 
 def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
-    """Run one notebook with papermill, what stops it becoming one sentence."""
+    """Run one notebook with papermill, again where its kernel dies; what stops it becomes one sentence."""
     import papermill
     from traitlets.config import Config
 
     logging.getLogger("papermill").setLevel(logging.ERROR)  # it warns of settings that a cell does not list
-    try:
-        # A kernel is spoken to by sockets in a folder of its own, where the system has such: nobody else can listen,
-        # and no two kernels that start at once, in whatever process, take the same ones.
-        with tempfile.TemporaryDirectory() as folder:
-            sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
-            # A kernel says in the user's terminal that it is shut down; relative paths mean the same in it and here.
-            how: dict[str, Any] = {"extra_arguments": ["--log-level=50"], "cwd": str(Path.cwd()), "progress_bar": False}
-            how |= {"kernel_name": "python3", "start_timeout": 600, "config": Config({"KernelManager": sockets})}
-            papermill.execute_notebook(str(notebook), str(target), parameters=settings, **how)
-    except papermill.PapermillExecutionError as error:
-        why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
-        raise AnytimeError(f"{notebook.name}: {why}") from None
+    for left in reversed(range(KERNELS)):
+        try:
+            # A kernel is spoken to by sockets in a folder of its own, where the system has such: nobody else can
+            # listen, and no two kernels that start at once, in whatever process, take the same ones.
+            with tempfile.TemporaryDirectory() as folder:
+                sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
+                # A kernel says in the user's terminal that it is shut down; relative paths mean the same in it.
+                how: dict[str, Any] = {"extra_arguments": ["--log-level=50"], "cwd": str(Path.cwd())}
+                how |= {"progress_bar": False, "kernel_name": "python3", "start_timeout": 600}
+                how |= {"config": Config({"KernelManager": sockets})}
+                papermill.execute_notebook(str(notebook), str(target), parameters=settings, **how)
+            return
+        except papermill.PapermillExecutionError as error:
+            why = f"{str(error.evalue)[:500]} ({error.ename}; the notebook as far as it got is in {target})"
+            raise AnytimeError(f"{notebook.name}: {why}") from None
+        except RuntimeError as error:  # the kernel died, as where memory runs out; what it stored is kept
+            if not left:
+                why = f"{KERNELS} kernels died ({error}; as far as the last one got is in {target})"
+                raise AnytimeError(f"{notebook.name}: {why}: see that memory is enough, and run again") from None
+            log.warning("%s: its kernel died (%s) and is started anew", notebook.name, error)
 
 
 def _write_page(notebook: Path) -> None:
@@ -125,7 +178,7 @@ def _write_page(notebook: Path) -> None:
 
 
 def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[str], since: float) -> Path:
-    """Cells as Parquet, provenance, params and the first page, in the run's folder; returns the page's path."""
+    """Cells as Parquet, provenance and the first page, in the run's folder; returns the page's path."""
     folder, model = config.folder, load_model(config)
     everything = run_sweep(config, progress=False)  # all of it is stored by now: this only reads
     everything.to_parquet(folder / "cells.parquet", index=False)
@@ -158,7 +211,6 @@ def _write_report(config: RunConfig, settings: dict[str, Any], notebooks: list[s
     told["ledger"] = rounded(ledger).to_html(index=False, border=0)
     text = page.render(told, seconds=time.time() - since)
     (folder / "provenance.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    (folder / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
     (folder / "index.html").write_text(text, encoding="utf-8")
     print(f"model calls this time: {calls}", flush=True)
     return folder / "index.html"

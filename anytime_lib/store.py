@@ -44,17 +44,17 @@ _TWO_MORE = "ALTER TABLE cells ADD COLUMN prompt_tokens INTEGER; ALTER TABLE cel
 _EFFORT = "ALTER TABLE cells ADD COLUMN effort TEXT"
 _DRAW = f"ALTER TABLE cells ADD COLUMN draw INTEGER; {_EFFORT}"
 _STEPS = {0: _TABLES, 2: f"{_TWO_MORE}; {_DRAW}", 3: _DRAW, 4: _EFFORT, SCHEMA: ""}  # a file's schema -> mends it
+_USED = ":prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created"
 # A success stays. What had arrived of a reply that broke off (`partial`) gives way to a success or a longer part.
 _NEW = "response, status, prompt_tokens, cached_tokens, completion_tokens, seconds, created"
 WHERE_KNOWN = f"""ON CONFLICT (key) DO UPDATE SET ({_NEW}) = (excluded.{_NEW.replace(", ", ", excluded.")})
     WHERE requests.status = 'error' OR (requests.status = 'partial' AND (excluded.status = 'ok'
         OR (excluded.status = 'partial' AND excluded.completion_tokens >= requests.completion_tokens)))"""
 _PUT = f"""INSERT INTO requests VALUES (:key, :kind, :task, :method, :model, :endpoint, :request, :response,
-    replace(:status, 'unconfirmed', 'error'), :prompt_tokens, :cached_tokens, :completion_tokens, :seconds, :created)
+    replace(replace(replace(:status, 'unconfirmed', 'error'), 'submitted', 'error'), 'batch', 'ok'), {_USED})
     {WHERE_KNOWN}"""
 # A success that is stored again, at no cost, is no new attempt: so a put may be repeated.
-_ATTEMPT = """INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, :prompt_tokens, :cached_tokens,
-        :completion_tokens, :seconds, :created
+_ATTEMPT = f"""INSERT INTO attempts SELECT :key, :kind, :task, :method, :status, {_USED}
     WHERE :prompt_tokens + :completion_tokens > 0
         OR NOT EXISTS (SELECT 1 FROM requests WHERE key = :key AND status = 'ok')"""
 
@@ -140,7 +140,7 @@ class Store(AbstractContextManager["Store"]):
             completion_tokens, seconds, created FROM requests ORDER BY rowid""")
 
     def attempts(self) -> pd.DataFrame:
-        """Every try that was billed or may have been (`unconfirmed`): as `requests`, and `tokens` of both kinds."""
+        """Every try, however it went (`status`, in data/columns.yaml): as `requests`, and `tokens` of both kinds."""
         return self._frame("""SELECT a.*, model, endpoint, a.prompt_tokens + a.completion_tokens AS tokens
             FROM attempts a JOIN requests USING (key) ORDER BY a.rowid""")
 

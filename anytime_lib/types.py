@@ -138,8 +138,7 @@ def withheld(what: str, text: str) -> str:
 
 
 def shown(problem: Problem, text: str | None = None) -> str:
-    """A problem's text, or what a model said of it, as notebooks and reports may show it: of a private problem only the
-    id, a hash and the length."""
+    """A problem's text, or what a model said of it, as it may be shown: of a private one only id, hash and length."""
     text = problem.text if text is None else text
     return withheld(problem.id, text) if problem.metadata.get("private") else text
 

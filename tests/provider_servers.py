@@ -33,7 +33,8 @@ class Provider:
     # `full`, `content` (not of the reasoning), `marked` (split characters read as U+FFFD), `joined` (llama.cpp), or
     # asked for in vain
     probabilities: str = "full"
-    usage: str = "openai"  # `apart`: reasoning is billed beside the completion; `bare`: without details
+    # `apart`: reasoning is billed beside the completion; `cached`: with the prompt's details alone; `bare`: without any
+    usage: str = "openai"
     tokenize: str = ""  # whose route it has: `vllm`, `sglang`, `llamacpp`
     prefill: str = ""  # `continue` (with the settings of vLLM), `echo`
     noise: bool = False  # it sends comments to keep a stream alive
@@ -83,7 +84,8 @@ class ProviderServer(ChatServer):
                 return request.reply(refusal["status"], {key: refusal[key] for key in refusal.keys() - {"status"}})
         if body.get("top_logprobs", 0) > facts.alternatives:
             return request.reply(400, {"error": f"top_logprobs must be at most {facts.alternatives}"})
-        if last["role"] == "assistant" and facts.prefill == "continue" and not body.get("continue_final_message"):
+        continues = body.get("continue_final_message") and not body.get("add_generation_prompt", True)
+        if last["role"] == "assistant" and facts.prefill == "continue" and not continues:
             words = "Cannot set `add_generation_prompt` to True when the last message is from the assistant."
             return request.reply(400, {"error": {"message": words}})
         thought, said = self._said(body)
@@ -157,6 +159,7 @@ class ProviderServer(ChatServer):
             counts["completion_tokens"] -= thought
         if kind != "bare":
             counts["prompt_tokens_details"] = {"cached_tokens": 32}
+        if kind not in ("bare", "cached"):
             counts["completion_tokens_details"] = {"reasoning_tokens": thought}
         return counts
 

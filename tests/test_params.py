@@ -23,6 +23,7 @@ from anytime_lib.tasks.trip_source import generate
 
 PARAMS = Path(__file__).parent.parent / "params"
 FILES = {str(path.relative_to(PARAMS).with_suffix("")): path for path in sorted(PARAMS.rglob("*.yaml"))}
+del FILES["grid"]  # of many runs: tests/test_grid.py
 PAPER = {name: path for name, path in FILES.items() if name.startswith("paper/")}
 SOURCE = re.compile(r"^( +)#? ?((?:pool_)?source:) (\S+)", re.MULTILINE)
 """A line that names a source, switched on or not."""

@@ -22,6 +22,7 @@ from http_server import frame, limit_of, usage_of
 from jupyter_client.manager import start_new_kernel
 
 from anytime_lib import RunConfig, Store, report, run_sweep
+from anytime_lib.config import read_yaml
 from anytime_lib.errors import ConfigError
 from anytime_lib.report import _execute
 from anytime_lib.sweep.costs import SpendCapReached, SpendLimit
@@ -296,7 +297,7 @@ def test_a_run_of_which_nothing_has_changed_stands_as_it_is(
 
     def again() -> int:
         executed.clear()
-        report.run_notebooks(params, notebooks)
+        report.run_notebooks(read_yaml(params), notebooks)
         return len(executed)
 
     for change in (

@@ -157,8 +157,7 @@ class Session:
 class BudgetAnswer:
     """What a method answers when it is stopped at a budget; where a failure kept it from being asked, that: its cell
     is an `error` then. `used` are the tokens spent by then, of reasoning and of all else that steered it, never
-    above `budget`; `stopped`, whether more tokens would change nothing; `votes`, the answers that were read out for it
-    (none: `answer` alone)."""
+    above `budget`; `stopped`: more tokens would change nothing; `votes`: the answers read (none: `answer` alone)."""
 
     budget: int
     used: int

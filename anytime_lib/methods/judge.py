@@ -6,6 +6,7 @@ checker (where there is none, judge and grader) say the same. `shuffled`: the ju
 placebo. What cannot be read is counted, never guessed.
 """
 
+import asyncio
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -128,10 +129,13 @@ def verdict(said: Sequence[Completion]) -> Judgement:
 async def judged(client: Client, task: Task, problem: Problem, first: Attempt, second: Attempt, cap: int) -> Judgement:
     """The model's verdict on two attempts, each reply of at most `cap` tokens."""
     of, asked = Sample(task, "synthesis", problem), verdict_messages(problem, first.text, second.text)
-    try:
-        return verdict([await client.say(of, "judge", order, cap, alternatives=20) for order in asked])
-    except RequestFailed:
-        return Judgement("error")
+    work = (client.say(of, "judge", order, cap, alternatives=20) for order in asked)
+    both = await asyncio.gather(*work, return_exceptions=True)  # one that was sent is paid for, whatever the other did
+    for failed in both:
+        if isinstance(failed, BaseException) and not isinstance(failed, RequestFailed):
+            raise failed
+    said = [reply for reply in both if isinstance(reply, Completion)]
+    return verdict(said) if len(said) == len(both) else Judgement("error")
 
 
 def scored(first: float | None, second: float | None) -> Judgement:

@@ -8,7 +8,7 @@ request with the server's words.
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -29,6 +29,7 @@ from anytime_lib.types import Message
 log = logging.getLogger(__name__)
 
 STREAM_FROM = 64  # tokens; shorter replies come whole: there is nothing of them worth keeping when they die
+STREAMED = {"stream": True, "stream_options": {"include_usage": True}}
 FEWER = 5  # alternatives to ask for where more are refused
 ENDED = 3.0  # seconds to wait for what may follow the end of a reply: the usage, and the end of the connection
 IDLE = 2.0
@@ -66,10 +67,10 @@ class Endpoint:
         limits = type(openai.DEFAULT_CONNECTION_LIMITS)(max_connections=1000, keepalive_expiry=IDLE)
         http = openai.DefaultAioHttpClient(trust_env=not own, follow_redirects=False, event_hooks=hooks, limits=limits)
         how: dict[str, Any] = {"max_retries": 0, "timeout": openai.Timeout(None, connect=self.timeouts.connect)}
-        self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
+        self.client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, http_client=http, **how)
 
     async def close(self) -> None:
-        await self._client.close()
+        await self.client.close()
 
     async def check(self) -> None:
         """Ask the server who it is, and whether it lists the model; if not, the first request tells. EndpointError
@@ -84,7 +85,7 @@ class Endpoint:
                 self._listed = one_line(nearest(self.model, names), self._redact)
                 self._once(f"lists no model {self.model!r}{self._listed}; it is asked all the same")
 
-    async def chat(
+    def body(
         self,
         messages: list[Message],
         *,
@@ -96,25 +97,34 @@ class Endpoint:
         alternatives: int = 0,
         prefill: bool = False,
         effort: Mapping[str, Any] | None = None,
-        each_try: EachTry | None = None,
-    ) -> Reply:
-        """One chat completion, as `Model.chat` has it."""
+    ) -> dict[str, Any]:
+        """The body of a request of `chat`, without what the server does not take; not streamed."""
         settings: dict[str, Any] = {**(effort or {}), "max_tokens": max_tokens, "temperature": temperature}
         settings |= {"top_p": top_p, "seed": seed}
         settings |= {"logprobs": tokens or alternatives > 0 or None, "top_logprobs": alternatives or None}
-        if max_tokens > STREAM_FROM:
-            settings |= {"stream": True, "stream_options": {"include_usage": True}}
         if prefill and self.owner not in PREFILL:
             why = f"{self.place} is not known to continue an assistant's turn (vLLM, SGLang and llama.cpp do)"
             raise EndpointError(f"{why}; set answer_via: turn, without base_prefill")
         settings |= PREFILL[self.owner] if prefill else {}
-        size = sum(len(message["content"]) for message in messages) // 4 + max_tokens
+        sent = {name: value for name, value in settings.items() if value is not None and name not in self.dropped}
+        sent["max_tokens"] = max(max_tokens, self.least)
+        if "max_tokens" in self.dropped:
+            sent["max_completion_tokens"] = sent.pop("max_tokens")
+        if effort and "max_completion_tokens" in self.dropped:
+            sent.pop("max_completion_tokens", None)
+        if "top_logprobs" in sent:
+            sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
+        return {"model": self.model, "messages": messages, **sent}
+
+    async def chat(self, messages: list[Message], *, each_try: EachTry | None = None, **asked: Any) -> Reply:
+        """One chat completion, as `Model.chat` has it."""
+        size = sum(len(message["content"]) for message in messages) // 4 + asked["max_tokens"]
 
         async def once() -> Reply:
             async with self.limiter.slot(size):
                 self.sending.add(task := asyncio.current_task())
                 try:
-                    reply = await self._try(messages, settings, limited=not effort)
+                    reply = await self._try(messages, asked)
                 except Exception:  # one that is given up stays: the server goes on with it
                     self.sending.discard(task)
                     raise
@@ -125,17 +135,12 @@ class Endpoint:
         each = once if each_try is None else partial(each_try, once)
         return await retry(each, self.place, self.timeouts, self.limiter, self.on_retry)
 
-    async def _try(self, messages: list[Message], settings: dict[str, Any], limited: bool = True) -> Reply:
+    async def _try(self, messages: list[Message], asked: dict[str, Any]) -> Reply:
         """One try, within the deadlines; and another without what the server does not know: where a level of effort
-        limits it (it is not `limited` by tokens), a cap on tokens as well."""
-        sent = {name: value for name, value in settings.items() if value is not None and name not in self.dropped}
-        cap = sent["max_tokens"] = max(settings["max_tokens"], self.least)
-        if "max_tokens" in self.dropped:
-            sent["max_completion_tokens"] = sent.pop("max_tokens")
-        if not limited and "max_completion_tokens" in self.dropped:
-            sent.pop("max_completion_tokens", None)
-        if "top_logprobs" in sent:
-            sent["top_logprobs"] = min(sent["top_logprobs"], self._most)
+        limits it, a cap on tokens as well."""
+        effort, sent, cap = asked.get("effort"), self.body(messages, **asked), max(asked["max_tokens"], self.least)
+        if asked["max_tokens"] > STREAM_FROM:
+            sent |= {name: value for name, value in STREAMED.items() if name not in self.dropped}
         limits, clock, parser = self.timeouts, asyncio.get_running_loop().time, ReplyParser(self._redact)
         start = clock()
         whole = start + limits.whole
@@ -145,8 +150,8 @@ class Endpoint:
         try:
             # Posted as it is: `chat.completions.create` looks at each message under every type that it may have, which
             # takes longer than all else that a request needs.
-            asked = self._asked("/chat/completions", {"model": self.model, "messages": messages, **sent})
-            async with asyncio.timeout_at(first) as deadline, await asked as stream:
+            posted = self._asked("/chat/completions", sent)
+            async with asyncio.timeout_at(first) as deadline, await posted as stream:
                 begun = True
                 async for chunk in chunks_of(stream.response, min(2**20 + PER_TOKEN * cap, 10 * LARGEST)):
                     pieces = parser.pieces
@@ -163,8 +168,7 @@ class Endpoint:
             name, limit = ("whole", limits.whole) if late else ("first_token", limits.first_token)
             lost = RetryableError(f"{what} within {limit:g} s (deadline `{name}`)", final=late, lost=True)
         except Exception as error:
-            quoted = " ".join(message["content"] for message in messages)
-            lost = failure(error, begun, lambda text: self._redact(unquoted(text, quoted)))
+            lost = failure(error, begun, partial(self._plain, messages))
         if lost is None or parser.finish_reason:
             reply = parser.reply(clock() - start, messages)
             if "stream" in sent and not parser.streamed:
@@ -176,32 +180,56 @@ class Endpoint:
             if cap < (least := lost.least_tokens()) <= 1024:
                 self.least = least
                 self._once(f"takes no cap below {least} tokens ({lost.words}); it is raised")
-                return await self._try(messages, settings, limited)
-            if (refused := lost.named_setting(sent) or (None if limited else lost.refused_cap(sent))) is not None:
+                return await self._try(messages, asked)
+            if (refused := lost.named_setting(sent) or (lost.refused_cap(sent) if effort else None)) is not None:
                 if refused == "top_logprobs" and sent[refused] > FEWER:
                     self._most = FEWER
                     self._once(f"lists fewer alternatives than {sent[refused]} ({lost.words})")
                 else:
                     self._drop(refused, f"does not take {refused!r} ({lost.words}); going on without it")
-                return await self._try(messages, settings, limited)
+                return await self._try(messages, asked)
             lost = lost.meaning(self.place, self.model, self.key_name, self._listed)
         if isinstance(lost, RetryableError) and parser.streamed and parser.pieces:
             lost.partial = parser.reply(clock() - start, messages, partial=True)
         raise lost
 
+    def _plain(self, messages: list[Message], text: str) -> str:
+        """A server's words without keys, and without what they repeat of the messages."""
+        return self._redact(unquoted(text, " ".join(message["content"] for message in messages)))
+
+    def reply_in(self, status: int, body: object, messages: list[Message]) -> Reply:
+        """The reply in a response that came another way, its HTTP status and body; raises as one try of `chat`."""
+        parser = ReplyParser(self._redact)
+        try:
+            if status != 200:
+                raise ServerError(body, partial(self._plain, messages), status)
+            parser.add(body)
+            return parser.reply(0.0, messages)
+        except ServerError as error:
+            raise error.meaning(self.place, self.model, self.key_name, self._listed) from None
+
     async def ask(self, url: str, body: object = None) -> Any:
         """What a route beside chat answers with, got or (with a body) posted to; None: the server does not have it.
         RequestFailed where it refuses, for whatever reason: the first chat request will tell."""
 
+        async def read() -> Any:
+            async with await self._asked(url, body) as stream:
+                async for found in chunks_of(stream.response, LARGEST):
+                    return found
+
+        at, most = self.timeouts, min(self.timeouts.retries, 2)  # a server that was never there
+        soon = {"whole": at.connect + at.first_token, "limited": min(at.limited, 10)}
+        return await self.call(read, replace(at, retries=most, **soon))
+
+    async def call(self, work: Callable[[], Awaitable[Any]], limits: Timeouts) -> Any:
+        """What work with the `client` comes to, within the limit `whole`; else as `ask`."""
+
         async def once() -> Any:
             try:
-                async with asyncio.timeout(self.timeouts.connect + self.timeouts.first_token):
-                    async with await self._asked(url, body) as stream:
-                        async for found in chunks_of(stream.response, LARGEST):
-                            return found
-                    return None
+                async with asyncio.timeout(limits.whole):
+                    return await work()
             except TimeoutError:
-                raise RetryableError("no answer in time (deadline `first_token`)") from None
+                raise RetryableError(f"no answer within {limits.whole:g} s") from None
             except Exception as error:
                 lost = failure(error, False, self._redact)
             if isinstance(lost, ServerError):
@@ -210,14 +238,12 @@ class Endpoint:
                 lost = lost.meaning(self.place, self.model, self.key_name)
             raise lost if isinstance(lost, RetryableError) else RequestFailed(str(lost))
 
-        most = min(self.timeouts.retries, 2)  # a server that was never there
-        limits = replace(self.timeouts, retries=most, limited=min(self.timeouts.limited, 10))
         return await retry(once, self.place, limits, self.limiter, self.on_retry)
 
     def _asked(self, url: str, body: object) -> Awaitable[openai.AsyncStream[object]]:
         """A request under way, whose reply is read as it comes."""
         how: dict[str, Any] = {"cast_to": object, "stream": True, "stream_cls": openai.AsyncStream[object]}
-        return self._client.get(url, **how) if body is None else self._client.post(url, body=body, **how)
+        return self.client.get(url, **how) if body is None else self.client.post(url, body=body, **how)
 
     def _drop(self, name: str, why: str) -> None:
         """Leave a setting, and what goes with it, out of all later requests, and say so once."""

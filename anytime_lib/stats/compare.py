@@ -92,8 +92,7 @@ class Comparison:
         return Interval(low, high), note
 
     def missing_interval(self) -> Interval:
-        """The interval whatever the missing answers were: the ends of `confidence_interval`, moved by as much as those
-        could move the difference."""
+        """The interval whatever the missing answers were: `confidence_interval`, its ends moved by what those could."""
         low, high = self.confidence_interval()
         return Interval(low - (self.statistic - self.bounds.low), high + (self.bounds.high - self.statistic))
 

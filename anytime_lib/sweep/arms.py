@@ -4,7 +4,7 @@ import asyncio
 import copy
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Run:
     store: Store | None = None  # where cells, problems and bills go; None: nothing is kept (an estimate)
     folder: Path | None = None  # where preparations keep their files; None: nowhere
     said_fresh: bool = False
+    make: Callable[..., Awaitable[Any]] | None = None  # what a preparation makes; None in place of it: nothing as yet
     _pending: list[Cell] = field(default_factory=list)
     _flushed: float = field(default_factory=time.monotonic)
 
@@ -65,8 +66,10 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation, draw: int = 
         run.store.add_problems(on.problems.pool)
     which = f"{on.task.name}{f', draw {draw}' * (draw > 0)}"
     run.bar.set_description_str(f"{run.label}: preparing {preparation.name} on the pool of {which}")
-    made = await preparation(client, on)
+    made = await (run.make(preparation, client, on) if run.make else preparation(client, on))
     run.bar.set_description_str(f"{run.label}: answering")
+    if made is None:
+        return made
     if run.store:
         about = bill_of(run.label, client.model.name, on.task.name, preparation.name, draw)
         attempts = run.store.attempts().query("status != 'unconfirmed'")
@@ -136,8 +139,7 @@ async def _run_sample(run: Run, method: Method, of: Sample, context: Context) ->
 
 
 async def _cut_and_answer(run: Run, method: Prompted, of: Sample, context: Context, cells: list[Cell]) -> None:
-    """One trace, to the largest budget of these cells, and the answers that are forced at each; where each budget needs
-    a run of its own, that of each."""
+    """One trace, to the largest of these cells' budgets, and the answers forced at each; or a fresh run for each."""
     with user_code(f"the method {method.name}", of.problem):
         messages = method.messages(of.problem, context)
     if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):

@@ -28,8 +28,7 @@ Row = dict[str, Any]
 @dataclass(frozen=True)
 class Request:
     """One call of a model: its place in the ledger, what is sent (`body`, in the words of `Endpoint.chat`), and all
-    that determines the reply (`whole`, whose hash is the key: another name in it, and all that is stored is paid for
-    again)."""
+    that determines the reply (`whole`, whose hash is the key: change a name in it, and all is paid for again)."""
 
     kind: str
     task: str

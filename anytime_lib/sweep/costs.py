@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,13 +30,14 @@ TOKENS = ["prompt_tokens", "cached_tokens", "completion_tokens"]
 
 @dataclass(frozen=True)
 class Price:
-    """Dollars per million tokens of one model at one host: of prompt tokens, of completion tokens, of prompt tokens
-    that the provider's cache took (None: as of others); when and where that was listed."""
+    """Dollars per million tokens of one model at one host: of prompts, of completions, of prompts that the provider's
+    cache took (None: as of others); the share of these that its Batch API takes; when and where that was listed."""
 
     model: Annotated[str, StringConstraints(to_lower=True)]
     input: float
     output: float
     cached: float | None = None
+    batch: float = 1.0
     host: str = ""
     date: datetime.date | str = ""
     source: str = ""
@@ -65,7 +67,8 @@ def price_of(model: str, endpoint: str, prices: str | None = None) -> Price | No
     name = re.sub(r"-\d{4}-\d{2}-\d{2}$|-latest$|:[a-z]+$", "", model.lower())
     found = [price for price in load_prices(prices) if price.model in (name, name.rsplit("/", 1)[-1])]
     host = urlsplit(endpoint).hostname or ""
-    return next((p for p in found if p.host and host.endswith(p.host)), found[0] if found else None)
+    own = next((p for p in found if p.host and host.endswith(p.host)), None)
+    return own or next((replace(p, batch=1.0) if p.host else p for p in found), None)  # another host's Batch API
 
 
 def billed(store: Store, prices: str | None = None) -> pd.DataFrame:
@@ -76,7 +79,8 @@ def billed(store: Store, prices: str | None = None) -> pd.DataFrame:
     dollars = pd.Series(np.nan, index=rows.index)
     for (model, endpoint), own in rows.groupby(["model", "endpoint"], sort=False):
         if price := price_of(str(model), str(endpoint), prices):
-            dollars[own.index] = price.dollars(*(own[name] for name in TOKENS))  # type: ignore[arg-type]
+            share = np.where(own.status == "batch", price.batch, 1.0)
+            dollars[own.index] = price.dollars(*(own[name] * share for name in TOKENS))  # type: ignore[arg-type]
     return rows.assign(dollars=dollars)
 
 
@@ -113,8 +117,8 @@ class SpendLimit:
     @asynccontextmanager
     async def reserve(self, messages: list[Message], max_tokens: int) -> AsyncIterator[dict[str, Any]]:
         """Make one try of a call inside: entered when the caps allow the worst that it can cost, charged when left for
-        the usage that was put into what it yields. One that does not fit waits for those in flight; SpendCapReached
-        where there are none any more."""
+        the usage that was put into what it yields. One that does not fit waits for those in flight, if there are any;
+        else SpendCapReached."""
         worst = self._cost(self.worst(messages, max_tokens))
         while self._closed or (self.spent + self._reserved + worst > self._caps + 1e-9).any():
             if self._closed or not self._in_flight:

@@ -21,7 +21,7 @@ def ledger_table(store: Store, prices: str | None = None) -> pd.DataFrame:
     seconds (summed over requests), dollars (NaN where no price is known) and share (of all tokens).
     """
     rows = billed(store, prices)
-    counted = ~rows.duplicated("key", keep="last") & (rows.status == "ok")
+    counted = ~rows.duplicated("key", keep="last") & rows.status.isin(["ok", "batch"])
     attempts = (rows.method == "synthesis") & rows.kind.isin(["trace", "answer"])
     rows["kind"] = rows.kind.mask(attempts, "synthesis").where(counted, "retry")
     rows["kind"] = rows.kind.mask(rows.status == "unconfirmed", "unconfirmed")

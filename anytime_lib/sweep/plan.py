@@ -119,8 +119,7 @@ def drawn(
     task: Task, settings: TaskConfig, seed: int, part: str, wanted: int, tested: Sequence[Problem] = (), least: int = 0
 ) -> list[Problem]:
     """So many problems of one part, `test` or `pool`; where `least` is given, fewer are enough, if not fewer than that.
-    With a pool from a source of its own, neither source is split, and the pool is of what that source holds beside
-    those `tested`."""
+    With a pool from a source of its own, neither source is split, and the pool is what that holds beside `tested`."""
     source = settings.source if part == "test" else settings.pool_source or settings.source
     if not wanted:
         return []

@@ -46,8 +46,8 @@ def run_sweep(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     return run_async(run_sweep_async(config, progress=progress))
 
 
-async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
-    """`run_sweep` as a coroutine."""
+async def run_sweep_async(config: RunConfig, *, progress: bool = True, by: Any = None) -> pd.DataFrame:
+    """`run_sweep` as a coroutine; `by` is called in place of `sweep_arms`."""
     async with opened(config, progress) as (run, store, model):
         update_grades(store)
         note_declared(config, store)
@@ -57,7 +57,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True) -> pd.Dat
             for name, of in {arm.task.name: arm.problems for arm in arms}.items():
                 test, shots, pool = len(of.test), len(of.shots), len(of.pool)
                 run.bar.write(f"{name}: {test} problems are tested, {shots} are examples, {pool} make the pool")
-        return await sweep_arms(run, arms, store, model)
+        return await (by or sweep_arms)(run, arms, store, model)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.run import first_error, run_async
+from anytime_lib.tools.batch import refuse_rounds
 from anytime_lib.types import Grade, Problem, digest
 
 ENDS = {"low": (1 / 5, 0.25), "high": (1 / 3, 1.0), "middle": (1 / 4, 0.5)}
@@ -113,15 +114,18 @@ def marks_in(text: str) -> np.ndarray[Any, Any]:
     return codes[(codes >= 0) & (codes < 32)]
 
 
-def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -> Estimate:
+def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, batch: bool = False) -> Estimate:
     """Count what a sweep, and the held-out test if there is one, would ask that the store does not have; the time is at
-    `tokens_per_second` of one request, or as measured on the stored ones."""
+    `tokens_per_second` of one request, or as measured on the stored ones. By `batch` it costs what the Batch
+    API takes, as far as that is known, and no prefix cache takes anything."""
     path, rate = config.folder / "store.sqlite", tokens_per_second
     missing = config.model.endswith(".gguf") and not config.endpoint.base_url and not Path(config.model).is_file()
     model = load_model(config.but(model="embedded") if missing else config)  # any file costs the same
     with Store(path, read_only=True) if path.is_file() else nullcontext() as store:
         backend = CountingBackend(model, store)
         arms = plan(config, store)
+        if batch:
+            refuse_rounds(arms)
         if config.held_out and config.held_out.pool_task in config.tasks:
             arms += held_out_arms(config)
         client = CachedClient(backend, config.sampling, config.seed)
@@ -146,16 +150,19 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None) -
     for end, (per_byte, plain) in ENDS.items():
         share = pd.Series([taken.get(of[0], plain) if end == "middle" else plain for of in sums.index], sums.index)
         prompt, output = per_byte * sums["bytes"] + share * sums.made_up, share * sums.cap
-        paid: Any = prompt, prompt * (answers & (end != "high")), output
+        paid: Any = prompt, prompt * (answers & (end != "high") & (not batch)), output
         table[f"prompt_{end}"], table[f"output_{end}"] = prompt, output
-        table[f"dollars_{end}"] = price.dollars(*paid) if price else float("nan")
+        table[f"dollars_{end}"] = price.dollars(*paid) * (price.batch if batch else 1) if price else float("nan")
     total, about = table.sum(), "{:,.0f} to {:,.0f}, about {:,.0f}"
     dollars = f"no price is known for {config.model!r}; name a file with it in `prices`"
     time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
+        by += f"; {price.batch:g} of it through the Batch API (1: not known)" if batch else ""
         dollars = f"{about.replace('0f', '2f').format(*total.filter(like='dollars_'))} (price of {by})"
-    if rate:
+    if batch:
+        time = "up to 24 hours for each wave: traces, answers, before them whatever preparations ask"
+    elif rate:
         times = (total.filter(like="output_") / rate / config.endpoint.concurrency).round()
         time = "{} to {}, about {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
     lines = [

@@ -6,16 +6,21 @@ A local server answers every request after one second, from a process of its own
 their own, on the same requests: `ours`, a whole sweep (traces, four checkpoints each, graded, everything stored);
 `bare`, `openai.AsyncOpenAI` in a loop with as many workers as slots; `inspect`, `inspect_ai`, where it is installed (or
 in the environment of `--peer-python`). The machine may be shared, so ratios within one run are what counts. The rate is
-over the whole sweep, the climb and the last stragglers included; `steady` is that of the middle half.
+over the whole sweep, the climb and the last stragglers included; `steady` is that of the middle half. `long` is a sweep
+of traces of 16,384 tokens, streamed one by one, with seven checkpoints each. What a cell took of a core and of the disk
+is told below; docs/scaling.md has it.
 """
 
 import asyncio
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +28,10 @@ from common import options, seconds
 
 HERE = Path(__file__).parent
 LATENCY = 1.0
+LONG = [256, 512, 1024, 2048, 4096, 8192, 16_384]
 QUESTION = "What is {0} plus one? Think before you answer, and give a whole number between 0 and 999. " * 4
-TURNS = (("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150))
+TURNS = (("ours", 128, 240), ("bare", 256, 150), ("ours", 256, 160), ("inspect", 256, 35), ("bare", 256, 150),
+         ("long", 8, 3))  # fmt: skip
 """Contender, slots, and requests for each second that it may take."""
 
 
@@ -48,28 +55,31 @@ def bare(url: str, slots: int, n: int) -> dict[str, float]:
     return measured(n, lambda: asyncio.run(run()))
 
 
-def ours(url: str, slots: int, n: int) -> dict[str, float]:
+def ours(url: str, slots: int, n: int, budgets: Sequence[int] = (4, 8, 16, 32)) -> dict[str, float]:
     from anytime_lib import RunConfig, Store, run_sweep
     from anytime_lib.sweep.plan import plan
 
     with tempfile.TemporaryDirectory() as folder:
-        problems = max(1, round(n / 10))
+        of_one = 2 * (1 + len(budgets))
+        problems = max(1, round(n / of_one))
         path = Path(folder) / "aime.jsonl"
         rows = [{"problem": QUESTION.format(i), "answer": i % 1000} for i in range(problems)]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
         config = RunConfig(outputs=folder, model="fake", base_url=url, tasks=["aime"], source=str(path),
                            pool_source="none", methods=["base"], n_problems=problems, n_samples=2,
-                           budgets=[4, 8, 16, 32], concurrency=slots)  # fmt: skip
+                           budgets=[*budgets], concurrency=slots)  # fmt: skip
         plan(config, None)  # what reads problems is imported, and they are in its cache
-        result = measured(problems * 10, lambda: run_sweep(config, progress=False))
+        result = measured(problems * of_one, lambda: run_sweep(config, progress=False))
         with Store(config.folder / "store.sqlite") as store:
             asked, cells = store.requests().query("kind in ('trace', 'answer')"), len(store.cells())
-        if len(asked) != problems * 10 or cells != problems * 8:
+        if len(asked) != problems * of_one or cells != problems * (of_one - 2):
             raise SystemExit(f"stored {len(asked)} of {problems * 10} requests and {cells} cells")
         ended = asked.created.sort_values()
         middle = ended[ended.between(ended.quantile(0.25), ended.quantile(0.75))]
         steady = len(middle) / (middle.max() - middle.min())
-        return result | {"steady": steady}
+        kept = (config.folder / "store.sqlite").stat().st_size / cells / 1e3
+        hours = result["cpu_ms"] * len(asked) / cells / 3.6e6
+        return result | {"steady": steady, "kb": kept, "cells_an_hour": 1 / hours}
 
 
 def inspect(url: str, slots: int, n: int) -> dict[str, float]:
@@ -95,16 +105,17 @@ def inspect(url: str, slots: int, n: int) -> dict[str, float]:
 def measured(n: int, run: Any) -> dict[str, float]:
     begun = time.process_time()
     wall = seconds(run)
-    return {"requests": n, "rate": n / wall, "cpu_ms": 1e3 * (time.process_time() - begun) / n}
+    cpu, peak = time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return {"requests": n, "rate": n / wall, "cpu_ms": 1e3 * cpu / n, "mb": peak}
 
 
-CONTENDERS: dict[str, Any] = {"bare": bare, "ours": ours, "inspect": inspect}
+CONTENDERS: dict[str, Any] = {"bare": bare, "ours": ours, "inspect": inspect, "long": partial(ours, budgets=LONG)}
 
 
 def contest(name: str, slots: int, n: int, python: str = sys.executable) -> dict[str, float] | None:
     """One contender in a process of its own against a server of its own; None if it is not installed."""
-    server = subprocess.Popen([sys.executable, str(HERE / "load_server.py"), "--latency", str(LATENCY)],
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    how = ["--latency", str(LATENCY), "--tokens", str(LONG[-1] * (name == "long"))]
+    server = subprocess.Popen([sys.executable, str(HERE / "load_server.py"), *how], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
@@ -126,7 +137,7 @@ def main() -> None:
         print(json.dumps(CONTENDERS[asked.only](asked.url, asked.slots, asked.requests)))
         return
     best: dict[tuple[str, int], dict[str, float]] = {}
-    print(f"{'':>12} {'requests':>9} {'rate/s':>8} {'steady/s':>9} {'CPU ms':>7}")
+    print(f"{'':>12} {'requests':>9} {'rate/s':>8} {'steady/s':>9} {'CPU ms':>7} {'MB':>6}")
     for name, slots, guess in TURNS:
         python = asked.peer_python if name == "inspect" else sys.executable
         row = contest(name, slots, int(guess * asked.seconds), python)
@@ -134,7 +145,9 @@ def main() -> None:
             print(f"{name:>8} {slots:>3}  not installed (pip install 'anytime-lib[bench]', or --peer-python)")
             continue
         shown = f"{row['requests']:9.0f} {row['rate']:8.1f} {row.get('steady', float('nan')):9.1f} {row['cpu_ms']:7.2f}"
-        print(f"{name:>8} {slots:>3} {shown}", flush=True)
+        print(f"{name:>8} {slots:>3} {shown} {row['mb']:6.0f}", flush=True)
+        if "kb" in row:
+            print(f"{'':>12} {row['cells_an_hour']:,.0f} cells in an hour of a core, {row['kb']:.1f} kB of disk each")
         best[name, slots] = max(row, best.get((name, slots), row), key=lambda found: found["rate"])
     many = best["ours", 256]["rate"]
     print(f"ours with 128 slots: {best['ours', 128]['rate'] * LATENCY / 128:.1%} of slots/latency; target 90%")

@@ -1,9 +1,10 @@
 """An OpenAI-compatible server for load tests: answers every chat request after a fixed latency, and does little else.
 
-    python tests/benchmarks/load_server.py [--latency 1.0]
+    python tests/benchmarks/load_server.py [--latency 1.0] [--tokens 16384]
 
-Prints its port. Written on asyncio's streams, without a web framework, so that it takes a small share of one core at
-hundreds of requests a second and is not what a benchmark measures.
+With `--tokens`, replies that may be streamed are so many tokens, one every millisecond, with log-probabilities as vLLM
+sends them. Prints its port. Written on asyncio's streams, without a web framework, so that it takes a small share of
+one core at hundreds of requests a second and is not what a benchmark measures.
 """
 
 import asyncio
@@ -27,21 +28,40 @@ def http(status: str, body: Any) -> bytes:
     return head.encode() + text
 
 
+def streamed(n: int) -> list[bytes]:
+    """A reply's head and its n tokens."""
+    about = {"id": "chatcmpl-0123456789abcdef0123456789abcdef", "object": "chat.completion.chunk", "model": "fake"}
+    token = {"token": " so", "logprob": -0.123456789, "bytes": [32, 115, 111], "top_logprobs": []}
+    choice = {"index": 0, "delta": {"content": " so"}, "logprobs": {"content": [token]}, "finish_reason": None}
+    last = {"choices": [choice | {"finish_reason": "length"}], "usage": USAGE | {"completion_tokens": n}}
+    texts = [json.dumps(about | {"choices": [choice]})] * (n - 1) + [json.dumps(about | last)]
+    events = [f"data: {text}\n\n".encode() for text in texts]
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {sum(map(len, events))}\r\n\r\n"
+    return [head.encode(), *events]
+
+
 CHAT = http("200 OK", {"id": "x", "object": "chat.completion", "created": 0, "model": "fake", "usage": USAGE,
                        "choices": [CHOICE]})  # fmt: skip
 MODELS, NONE = http("200 OK", {"object": "list", "data": [MODEL]}), http("404 Not Found", {})
 
 
-async def serve(latency: float) -> None:
+async def serve(latency: float, tokens: int) -> None:
+    stream = streamed(tokens) if tokens else []
+
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One keep-alive connection; requests are not read beyond their length."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client is gone
             while head := await reader.readuntil(b"\r\n\r\n"):
-                if length := re.search(rb"(?i)content-length: *(\d+)", head):
-                    await reader.readexactly(int(length[1]))
+                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
                 if asked := b"/chat/completions " in head:
                     await asyncio.sleep(latency)
-                writer.write(CHAT if asked else NONE if head.startswith(b"POST") else MODELS)
+                if asked and stream and b'"stream":true' in body[-4096:]:
+                    for piece in stream:
+                        writer.write(piece)
+                        await asyncio.sleep(0.001)
+                else:
+                    writer.write(CHAT if asked else NONE if head.startswith(b"POST") else MODELS)
 
     listening = await asyncio.start_server(connection, "127.0.0.1", 0, backlog=2048)
     print(listening.sockets[0].getsockname()[1], flush=True)
@@ -51,4 +71,5 @@ async def serve(latency: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(options(__doc__, latency=1.0).latency))
+    asked = options(__doc__, latency=1.0, tokens=0)
+    asyncio.run(serve(asked.latency, asked.tokens))
