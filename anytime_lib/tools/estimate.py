@@ -168,7 +168,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
         time = "{} to {}, about {} (hours:minutes:seconds)".format(*(timedelta(seconds=t) for t in times))
     lines = [
         f"{total.calls:,.0f} calls to make ({len(backend.stored):,} of the plan are stored already)",
-        f"prompt tokens: {about.format(*total.filter(like='prompt_'))}{", less what prefix caches take" * (not batch)}",
+        f"prompt tokens: {about.format(*total.filter(like='prompt_'))}{', less what prefix caches take' * (not batch)}",
         f"output tokens: {about.format(*total.filter(like='output_'))}",
         f"dollars: {dollars}",
         f"time: {time}",
