@@ -158,8 +158,8 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
     time = "no rate is known; give --tokens-per-second, of one request"
     if price:
         by = ", ".join(str(part) for part in (price.model, price.host, price.date) if part)
-        share = f"{price.batch:.0%} of it" if price.batch < 1 else "all of it, for no discount is known"
-        by += f"; the Batch API takes {share}" if batch else ""
+        taken_by_it = f"{price.batch:.0%} of it" if price.batch < 1 else "all of it, for no discount is known"
+        by += f"; the Batch API takes {taken_by_it}" if batch else ""
         dollars = f"{about.replace('0f', '2f').format(*total.filter(like='dollars_'))} (price of {by})"
     if batch:
         time = "up to 24 hours for each wave: traces, answers, before them whatever preparations ask"
