@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,12 @@ from test_running import hides
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.cli import main
-from anytime_lib.errors import ConfigError, DataError
+from anytime_lib.errors import ConfigError, DataError, EndpointError
 from anytime_lib.sweep.costs import SpendCapReached
 from anytime_lib.sweep.ledger import ledger_table
 from anytime_lib.sweep.plan import plan
 from anytime_lib.tools.merge import take
+from anytime_lib.tools.on_ray import served
 from anytime_lib.tools.shards import merge, prepare, sweep_shard
 
 
@@ -154,3 +156,18 @@ def test_the_slurm_array(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
     one = RunConfig(**settings | {"run": str(tmp_path / "one")})
     run_sweep(one, progress=False)
     assert_same(one, RunConfig(**settings))
+
+
+def test_a_worker_s_server_is_there_while_it_works() -> None:
+    """Which needs no Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with served(f"{sys.executable} -m http.server {port} --bind 127.0.0.1", f"http://127.0.0.1:{port}/v1"):
+        socket.create_connection(("127.0.0.1", port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+    with (
+        refused(EndpointError, "'exit 3' ended before it answered at"),
+        served("exit 3", f"http://127.0.0.1:{port}/v1"),
+    ):
+        pass

@@ -73,7 +73,7 @@ def served(command: str | None, url: str | None) -> Iterator[None]:
     if command is None:
         yield
         return
-    with subprocess.Popen(command, shell=True, start_new_session=True) as server:
+    with subprocess.Popen(f"exec {command}", shell=True, start_new_session=True) as server:
         try:
             for _ in range(LOADING):
                 with suppress(httpx.HTTPError):

@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import ConfigError, DataError, HiddenReasoning, RequestFailed
+from anytime_lib.models.model import Model
 from anytime_lib.store import Store
 from anytime_lib.sweep.arms import Run
 from anytime_lib.sweep.client import CachedClient, Request, Row
 from anytime_lib.sweep.costs import billed
 from anytime_lib.sweep.grading import update_grades
 from anytime_lib.sweep.plan import Arm, plan
-from anytime_lib.sweep.run import note_criterion, note_declared, opened, run_async, sweep_arms
+from anytime_lib.sweep.run import opened, run_async, run_sweep_async, sweep_arms
 from anytime_lib.tools.merge import take
 
 FIRST = "run `anytime sweep PARAMS --prepare` first, and again where settings have changed: shards begin with that"
@@ -57,16 +58,13 @@ def prepare(config: RunConfig, *, progress: bool = True) -> None:
     """Make what the methods of a run prepare, find out what its endpoint can do, and note what is declared. What there
     is of shards is merged before, so that the notes count its cells."""
 
-    async def whole() -> None:
-        async with opened(config, progress) as (run, store, model):
-            note_declared(config, store)
-            note_criterion(config, store, model.name)
-            await run.client.backend.hides_reasoning()
-            await sweep_arms(run, some_of(plan(config, store), lambda _: False), store, model)
+    async def only(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
+        await run.client.backend.hides_reasoning()
+        return await sweep_arms(run, some_of(arms, lambda _: False), store, model)
 
     if (config.folder / "shards").is_dir():
         merge(config)
-    run_async(whole())
+    run_async(run_sweep_async(config, progress=progress, by=only))
 
 
 def sweep_shard(config: RunConfig, shard: str, *, progress: bool = True) -> tuple[pd.DataFrame, Path]:

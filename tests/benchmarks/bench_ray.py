@@ -50,7 +50,7 @@ def main() -> None:
                 assert server.stdout is not None
                 url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
                 n = round(asked.slots * workers * asked.seconds / LATENCY / 10)
-                with tempfile.TemporaryDirectory() as folder, ray.init(num_cpus=workers):
+                with tempfile.TemporaryDirectory() as folder, ray.init(num_cpus=workers, include_dashboard=False):
                     rates.append(steady(url, Path(folder), workers, asked.slots, n))
             finally:
                 server.kill()
