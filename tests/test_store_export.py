@@ -67,7 +67,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
             answer = ask(found, task, "answer", f"{CANARY} again", CANARY)
             ask(found, task, "answer", f"{CANARY} failing", "", **failed)
             found.put_cells(cells(task, "s1", trace, answer, CANARY))
-        found.put_cells([cells("open", "p2", "", "", "gone")[2] | {"trace_key": None}])
+        found.put_cells([cells("open", "p2", "", "", "gone")[2] | {"trace_key": None, "effort": "low"}])
         yield found
 
 
