@@ -114,7 +114,7 @@ CONTENDERS: dict[str, Any] = {"bare": bare, "ours": ours, "inspect": inspect, "l
 
 def contest(name: str, slots: int, n: int, python: str = sys.executable) -> dict[str, float] | None:
     """One contender in a process of its own against a server of its own; None if it is not installed."""
-    how = ["--latency", str(LATENCY), "--tokens", str(LONG[-1] * (name == "long"))]
+    how = ["--latency", str(LATENCY), *["--stream"] * (name == "long")]
     server = subprocess.Popen([sys.executable, str(HERE / "load_server.py"), *how], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

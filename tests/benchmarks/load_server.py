@@ -1,10 +1,10 @@
 """An OpenAI-compatible server for load tests: answers every chat request after a fixed latency, and does little else.
 
-    python tests/benchmarks/load_server.py [--latency 1.0] [--tokens 16384]
+    python tests/benchmarks/load_server.py [--latency 1.0] [--stream]
 
-With `--tokens`, replies that may be streamed are so many tokens, one every millisecond, with log-probabilities as vLLM
-sends them. Prints its port. Written on asyncio's streams, without a web framework, so that it takes a small share of
-one core at hundreds of requests a second and is not what a benchmark measures.
+With `--stream`, replies that may be streamed are as long as they may be, a token every millisecond, with
+log-probabilities as vLLM sends them. Prints its port. Written on asyncio's streams, without a web framework, so that it
+takes a small share of one core at hundreds of requests a second and is not what a benchmark measures.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import re
+from functools import cache
 from typing import Any
 
 from common import options
@@ -28,6 +29,7 @@ def http(status: str, body: Any) -> bytes:
     return head.encode() + text
 
 
+@cache
 def streamed(n: int) -> list[bytes]:
     """A reply's head and its n tokens."""
     about = {"id": "chatcmpl-0123456789abcdef0123456789abcdef", "object": "chat.completion.chunk", "model": "fake"}
@@ -45,9 +47,7 @@ CHAT = http("200 OK", {"id": "x", "object": "chat.completion", "created": 0, "mo
 MODELS, NONE = http("200 OK", {"object": "list", "data": [MODEL]}), http("404 Not Found", {})
 
 
-async def serve(latency: float, tokens: int) -> None:
-    stream = streamed(tokens) if tokens else []
-
+async def serve(latency: float, stream: bool) -> None:
     async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One keep-alive connection; requests are not read beyond their length."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):  # the client is gone
@@ -56,9 +56,10 @@ async def serve(latency: float, tokens: int) -> None:
                 body = await reader.readexactly(int(length[1])) if length else b""
                 if asked := b"/chat/completions " in head:
                     await asyncio.sleep(latency)
-                if asked and stream and b'"stream":true' in body[-4096:]:
-                    for piece in stream:
+                if asked and stream and b'"stream":true' in body:
+                    for piece in streamed(int(re.findall(rb'"max_tokens":(\d+)', body)[-1])):
                         writer.write(piece)
+                        await writer.drain()
                         await asyncio.sleep(0.001)
                 else:
                     writer.write(CHAT if asked else NONE if head.startswith(b"POST") else MODELS)
@@ -71,5 +72,5 @@ async def serve(latency: float, tokens: int) -> None:
 
 
 if __name__ == "__main__":
-    asked = options(__doc__, latency=1.0, tokens=0)
-    asyncio.run(serve(asked.latency, asked.tokens))
+    asked = options(__doc__, latency=1.0, stream=False)
+    asyncio.run(serve(asked.latency, asked.stream))
