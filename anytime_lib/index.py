@@ -191,7 +191,7 @@ def reading(quality: Floats, order: Order) -> Floats:
     if order == "raw":
         return every
     picks = average(problem_curves(quality, order)).reshape(-1, 1, len(every))
-    return np.asarray(np.nanmean(_read_at_best(picks, every[None]), axis=0))
+    return average(_read_at_best(picks, every[None]).reshape(len(picks), -1)).reshape(every.shape)
 
 
 def _read_at_best(pick: Floats, read: Floats) -> Floats:
