@@ -84,11 +84,11 @@ def test_parameters_sees_what_was_set_between() -> None:
     namespace |= {"cells": [1, 2], "n_samples": 4, "family": object()}  # made by later cells; the cell is run again
     assert parameters.config().n_samples == 4
     assert Parameters(namespace).config() == parameters.config()  # and when all is run again
-    for _ in range(2):  # a typo is told again on a second run of all
-        typo = Parameters(namespace)
-        namespace["n_sample"] = 2
-        with pytest.raises(ConfigError, match="unknown parameter 'n_sample'; did you mean 'n_samples'"):
-            typo.config()
+    for typo, meant in (("n_sample", "n_samples"),) * 2 + (("n_problemz", "n_problems"),):  # told on every run of all
+        again = Parameters(namespace)
+        namespace |= {typo: 2, "n_problemz": 3}  # two of them: mending one leaves the other
+        with pytest.raises(ConfigError, match=f"unknown parameter '{typo}'; did you mean '{meant}'"):
+            again.config()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda p: p.name)

@@ -50,7 +50,7 @@ def test_supported_on_problems_the_run_has_not_seen(server: FakeServer, run: Con
     assert len(held) == 10 and not held & {p.text for p in [*arms[0].problems.pool, *arms[0].problems.shots]}
     assert 5 < found.low < found.difference < found.high
     said = "supported: that pdp_grader beats base on held-out sums by more than 5 points in mean quality over the bud"
-    assert found.summary.startswith(said) and "10 problems x 2 samples" in found.summary
+    assert found.summary.startswith(said) and "problems: 10, samples of each: 2" in found.summary
     assert "before any result" in found.summary
     before = len(server.requests)
     assert settle(config, progress=False) == found

@@ -238,7 +238,7 @@ def test_leap_shares_attempts_with_pdp_and_shows_what_was_learned(
     right = {p.text: f"Answer: {p.gold}" for p in load_task("gpqa").problems(split="all")}
     server.script = lambda body, n: next((a for t, a in right.items() if t in body["messages"][0]["content"]), "hm")
     run_sweep(run.but(methods=["base", "leap"], run=f"{run.run}-right"), progress=False)
-    assert "0 principles from 0 mistakes (attempts 6 made)" in caplog.text and "leap is left out" in caplog.text
+    assert "principles: 0, from mistakes: 0 (attempts 6 made)" in caplog.text and "leap is left out" in caplog.text
 
 
 class Halves(Searching):

@@ -279,7 +279,7 @@ def test_a_notebook_s_bar_is_one_line_of_output(config: Config, tmp_path: Path) 
 def test_a_run_says_how_many_problems_go_where(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     run_sweep(config(tasks=["aime", "gpqa"], methods=["few_shot"], n_shots=1, pool_problems=3))
     told = capsys.readouterr().out
-    assert "aime: 3 problems are tested, 1 are examples, 3 make the pool\ngpqa: 3 problems are tested" in told
+    assert "aime: problems tested: 3, examples: 1, pool: 3\ngpqa: problems tested: 3" in told
 
 
 def test_a_run_of_which_nothing_has_changed_stands_as_it_is(

@@ -140,7 +140,7 @@ def test_without_usable_pairs_the_run_goes_on_and_says_so(
     with caplog.at_level(logging.WARNING):
         cells = run_sweep(config(methods=["base", "pdp"]), progress=False)
     assert set(cells.method) == {"base"}
-    assert "no usable preference pair" in caplog.text and "18 made, 48 cuts like another" in caplog.text
+    assert "preference pairs: none" in caplog.text and "18 made, 48 cuts that read like another" in caplog.text
     with pytest.raises(DataError, match="no method could be run"):
         run_sweep(config(methods=["pdp"]), progress=False)
 
@@ -154,7 +154,7 @@ def test_a_pool_is_drawn_only_where_it_is_needed(config: Config, tmp_path: Path)
         split_problems(load_task("aime"), config(**of | {"methods": ["pdp"]}).task("aime"), 0)
     whole = of | {"pool_source": "none", "n_problems": 12}
     assert len(split_problems(load_task("aime"), config(**whole).task("aime"), 0).test) == 12
-    with pytest.raises(DataError, match="pool_source is 'none'"):
+    with pytest.raises(DataError, match="pool_source is 'none'; name one, or leave out n_shots"):
         split_problems(load_task("aime"), config(**whole | {"n_shots": 1}).task("aime"), 0)
 
 
@@ -176,8 +176,8 @@ def test_wrong_model_no_server(server: FakeServer, config: Config, monkeypatch: 
 def test_the_command_line_says_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.yaml").write_text("modle: x\n", "utf-8")
     for name, says in (
-        ("none", "No such file"),
-        ("bat", "mean 'bad.yaml'"),
+        ("bat", "No such file or directory; did you mean 'bad.yaml'"),
+        ("gpt-4.1", "mean 'params/paper/gpt-4.1.yaml'"),
         ("bad", "parameter 'modle'; did you mean 'model'"),
     ):
         assert main(["sweep", str(tmp_path / f"{name}.yaml")]) == 2

@@ -276,13 +276,13 @@ def test_what_came_to_nothing_is_counted(server: FakeServer, run: Config) -> Non
     server.script = lambda body, n: "Both are fine" if judges(body) else solver(body, n)
     found = synthesised(run())
     assert not found.preferences and not found.usable and set(found.comparisons.outcome) == {"unparsed"}
-    assert re.search(f"no usable .* {len(found.comparisons)} comparisons .* 3 checkpoints without a", found.summary())
+    assert re.search(f"pairs: none, .* {len(found.comparisons)} .* 3 checkpoints without a", found.summary())
     spent = {"prompt_tokens": 1, "completion_tokens": 99, "completion_tokens_details": {"reasoning_tokens": 99}}
     hides = server.completion({"max_tokens": 9, "model": "fake"}, "so") | {"usage": spent}
     for kind, reply in {"failed": (400, {"error": {"message": "no"}}), "hidden": (200, hides)}.items():
         server.script = lambda body, n, reply=reply: reply if body.get("logprobs") else solver(body, n)
         found = synthesised(run(run=kind))
-        assert f"0 comparisons (attempts 0 made, 16 {kind}; outcomes none" in found.summary()
+        assert f"from comparisons: 0 (attempts 0 made, 16 {kind}; outcomes none" in found.summary()
         assert ("a server that shows its reasoning may help" in found.summary()) == (kind == "hidden")
 
 
@@ -390,7 +390,7 @@ def test_a_single_pair_makes_no_placebo_and_the_rest_goes_on(run: Config, caplog
     config = run(methods=["base", "pdp", "pdp_shuffled"], budgets=[9, 500])
     cells = run_sweep(config, progress=False)
     assert set(cells.method) == {"base", "pdp"}
-    assert "sums, by shuffled: no usable preference pairs" in caplog.text and "budgets or pairs" in caplog.text
+    assert "sums, by shuffled: preference pairs: none" in caplog.text and "budgets or pairs" in caplog.text
     assert (config.folder / "preferences_sums_shuffled.jsonl").read_text("utf-8") == ""
     assert "1 without a second pair to swap" in (config.folder / "preferences_sums_shuffled.md").read_text("utf-8")
 
@@ -447,7 +447,7 @@ def test_the_files_open_where_preferences_are_trained_on_and_the_card_warns(run:
         assert all(map(store.get, [lineage["chosen"]["trace_key"], lineage["rejected"]["answer_key"], *verdicts]))
     _, header, body = (folder / "preferences_sums.md").read_text("utf-8").split("---\n", 2)
     assert yaml.safe_load(header)["configs"][0]["data_files"] == "preferences_sums_trl.jsonl"
-    assert f"{len(found.usable)} usable pairs" in body and "asked in both orders" in body
+    assert f"- usable pairs: {len(found.usable)}, from" in body and "asked in both orders" in body
     assert "too few to train on" in body and "`fake`" in body
     synthesised(config, "shuffled")
     assert "A placebo: do not train on it" in (folder / "preferences_sums_shuffled.md").read_text("utf-8")

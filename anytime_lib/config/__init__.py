@@ -179,7 +179,7 @@ def in_words(error: ValidationError, fields: Iterable[str] = ()) -> str:
         return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields or ours)}"
     advice = {
         "string_type": "; papermill's -r keeps words as they are",
-        "list_type": "; write a list, as [16, 32]",
+        "list_type": f"; write a list, as [16, 32] (with papermill: -y '{name}: [16, 32]')",
         "int_type": "; give a plain whole number, as int(...) makes of numpy's",
     }.get(first["type"], "")
     return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
@@ -204,9 +204,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
                 raise yaml.YAMLError(f"{event.value!r:.80} is read in several ways: as a number write 10, else '010'")
         found = yaml.load(text, _Loader)
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        beside = [other.name for other in Path(path).expanduser().absolute().parent.glob("*.yaml")]
-        beside = beside or list(map(str, Path("params").glob("*.yaml")))
-        near = nearest(Path(path).name, beside) if beside and isinstance(error, FileNotFoundError) else ""
+        place, shipped = Path(path).expanduser().absolute(), sorted(map(str, Path("params").rglob("*.yaml")))
+        others = [file.name for file in place.parent.glob("*.yaml")] or shipped
+        same = [file for file in shipped if Path(file).stem == place.name.removesuffix(".yaml")]
+        near = f"; did you mean {same[0]!r}?" if same else nearest(place.name, others) if others else ""
+        near *= isinstance(error, FileNotFoundError)
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise ConfigError(f"cannot read {str(path)!r}: {' '.join(why.split())}{near}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):

@@ -84,14 +84,11 @@ class Group(BaseModel):
         return explained(type(self), self.model_dump(mode="json"))
 
 
-FIRST = ("run", "model", "tasks", "n_samples")  # are listed before the others
-
-
 def explained(of: type[Group], values: Mapping[str, Any] | None = None, changed: bool = False, indent: str = "") -> str:
     """The settings of a group as YAML, with what each is: all of them, as they are by default where `values` have none,
     or only those that are `changed`. A group that is not set is commented out."""
-    lines = list[str]()
-    for name, field in sorted(of.model_fields.items(), key=lambda field: field[0] not in FIRST):
+    lines, first = list[str](), ("run", "model", "tasks", "n_samples")  # are listed before the others
+    for name, field in sorted(of.model_fields.items(), key=lambda field: field[0] not in first):
         kinds = (kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type))
         inner = next((kind for kind in kinds if issubclass(kind, Group)), None)
         default = None if field.is_required() else field.default

@@ -37,7 +37,7 @@ class Principles:
 
     def summary(self) -> str:
         """One sentence on what was learned, or why nothing was."""
-        found = f"{len(self.low)} principles from {self.mistakes} mistakes (attempts {tallied(self.attempts)})"
+        found = f"principles: {len(self.low)}, from mistakes: {self.mistakes} (attempts {tallied(self.attempts)})"
         mend = "" if self else ", so leap is left out; more pool problems, samples or principle_tokens may help"
         return f"{self.task}: {found}{mend}"
 

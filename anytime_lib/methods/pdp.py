@@ -71,7 +71,7 @@ class Pairs(Preparation):
                 return compare(client, on, self.by, problem, attempts, ring(len(attempts), len(attempts)))
             some = sorted({a.reasoning: a for a in reversed(attempts)}.values(), key=attrgetter("sample"))
             if len(some) < len(attempts):
-                counts["cuts like another"] += len(attempts) - len(some)
+                counts["cuts that read like another attempt's"] += len(attempts) - len(some)
             return compare(client, on, self.by, problem, some, ring(len(some), pool.opponents))
 
         cuts, counts = await from_attempts(client, on, checkpoints)

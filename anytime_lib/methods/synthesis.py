@@ -77,8 +77,8 @@ class Synthesis:
         """One sentence on how many pairs there are, and what to do if there are none."""
         outcomes = self.comparisons.outcome.value_counts().to_dict()
         found = (
-            f"{self.task}, by {self.by}: {len(self.preferences) or 'no usable'} preference pairs from "
-            f"{len(self.comparisons)} comparisons (attempts {tallied(self.attempts)}; outcomes {tallied(outcomes)}; "
+            f"{self.task}, by {self.by}: preference pairs: {len(self.preferences) or 'none'}, from comparisons: "
+            f"{len(self.comparisons)} (attempts {tallied(self.attempts)}; outcomes {tallied(outcomes)}; "
             f"left out {tallied(self.left_out)})"
         )
         mend = "more pool problems, samples, budgets or pairs, a larger pair_tokens or verdict_tokens, or another judge"

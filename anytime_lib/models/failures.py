@@ -52,7 +52,7 @@ class ServerError(Exception):
         if status == 403 and _TELLS["flagged"].search(words):
             return refused
         if status == 401 or (status == 400 and _TELLS["key"].search(told)):
-            return EndpointError(f"{url} refuses the key in {key_name} ({words}); set it to a valid key, also if unset")
+            return EndpointError(f"{url} refuses the key in {key_name}, or none is set ({words}); set a valid key")
         if _TELLS["model"].search(told) or (status in (403, 404) and "model" in words.lower()):
             return EndpointError(f"{url} does not know the model {model!r}, or not for this key: {words}{known}")
         if status == 403:

@@ -53,7 +53,7 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     figure, (ax,) = panels()
     half, first = 1.96 * table.standard_error, table.iloc[0]
     table = table.assign(low=table.power - half, high=table.power + half)
-    lines(ax, table, "n_samples", x="n_problems", y="power", label="{} samples per problem")
+    lines(ax, table, "n_samples", x="n_problems", y="power", label="N = {} per problem")
     ax.axhline(0.8, **THIN)
     budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
@@ -69,10 +69,10 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
         return nothing("There is no smallest difference to draw: the pilot does not tell how answers vary.")
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
-    lines(ax, table, "n_samples", x=unit, y="detectable", label="{} samples per problem")
+    lines(ax, table, "n_samples", x=unit, y="detectable", label="N = {} per problem")
     size_axis(ax)
     ax.set_ylim(bottom=0)
-    x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all arms'} (log scale)"
+    x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all methods'} (log scale)"
     size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
     title += f"\nsmallest true difference found with power .8, two-sided .05, {size}"
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
@@ -96,7 +96,7 @@ def plot_verdicts(comparisons: pd.DataFrame, *, title: str) -> Figure:
         ha, va, at = "right" if sign > 0 else "left", "top" if sign > 0 else "bottom", sign * 0.97 * end
         ax.text(at, at, f"the {place} place both times", fontsize=8, color="0.3", ha=ha, va=va)
     ax.set(xlim=(-end, end), ylim=(-end, end))
-    title += f"\n{len(asked)} pairs of attempts at {asked.problem_id.nunique()} problems"
+    title += f"\npairs of attempts: {len(asked)}, at pool problems: {asked.problem_id.nunique()}"
     x, y = "log odds of the one shown first (nats)", "the same, with the two swapped (nats)"
     return finish(figure, [ax], x=x, y=y, title=title)
 

@@ -149,7 +149,7 @@ class Comparison:
         value, span = spoken(self.statistic, *ends).split(" ", 1)
         text = f"{a} is {words[side]} than {b}" if side else f"{a} against {b} is undecided"
         text += f": difference {value}, {self.confidence_level:.0%} interval over {self.over} {span}, in "
-        text += f"{self.estimand}, n = {self.n_problems} problems x {self.n_samples} samples"
+        text += f"{self.estimand}, problems: {self.n_problems}, samples of each: {self.n_samples}"
         text += f"{f' (of {self.n_draws} draws)' * (self.n_draws > 1)}; p = {spoken_pvalue(self.pvalue, alpha)}"
         if adjusted is None:
             text += ", not adjusted for other comparisons"

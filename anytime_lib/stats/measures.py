@@ -120,7 +120,7 @@ def least_sufficient_budget(
         head, tail = f"no budget below {largest:,} was shown to be enough", ""
         if least < largest:
             head, tail = f"{least:,} tokens are enough", f"; they save {saved:,.0f} tokens a trace, {share:.0%}"
-        says = f"{arm_of[2]}, {arm_of[3]}: {head} ({says}){tail} (n = {n} problems, N = {n_samples} samples)."
+        says = f"{arm_of[2]}, {arm_of[3]}: {head} ({says}){tail} (problems: {n}, samples of each: {n_samples})."
         rows.append((*arm_of, least, saved, share, n, n_samples, int(np.isnan(quality).sum()), says))
     names = ["budget", "tokens_saved", "share_saved", "n_problems", "n_samples", "n_missing", "says"]
     return pd.DataFrame(rows, columns=[*ARM, *names])

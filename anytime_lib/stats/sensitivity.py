@@ -81,14 +81,14 @@ RULES: dict[str, tuple[str, Callable[[pd.DataFrame], Mask]]] = {
     "answer_truncated": ("answers that hit their cap on tokens before one could be read",
                          lambda cells: cells.status == "answer_truncated"),
     "refused": ("answers in which the model refused", lambda cells: cells.status == "refused"),
-    "unparsed_everywhere": ("problems on which no answer of any arm could be read",
+    "unparsed_everywhere": ("problems on which no answer of any method could be read",
                             lambda cells: _over(cells.status != "ok", cells).transform("all")),
-    "solved_by_all": ("problems that every arm answered rightly in every sample at every budget (ceiling)",
+    "solved_by_all": ("problems that every method answered rightly in every sample at every budget (ceiling)",
                       lambda cells: _over(cells.correct, cells).transform("all", skipna=False)),
-    "solved_by_none": ("problems that no arm answered rightly in any sample at any budget, among the cells that were "
-                       "graded (floor)", lambda cells: _over(cells.correct, cells).transform("max") == 0),
+    "solved_by_none": ("problems that no method answered rightly in any sample at any budget, among the cells that "
+                       "were graded (floor)", lambda cells: _over(cells.correct, cells).transform("max") == 0),
     "natural_stop_missing": ("traces that had not stopped by themselves at the largest budget", _natural_stop_missing),
-    "identical_traces": ("traces that are word for word an earlier sample of their problem and arm", _identical_traces),
+    "identical_traces": ("traces word for word as an earlier sample of their problem and method", _identical_traces),
 }  # fmt: skip
 """Rules of exclusion: what each takes, in words; and cells -> which to leave out, missing where that is not known."""
 

@@ -1,7 +1,5 @@
 """Which cells do the declared rules of exclusion leave out, and would other rules have changed the result?"""
 
-from typing import Any
-
 import pandas as pd
 
 from anytime_lib.config import RunConfig
@@ -29,8 +27,7 @@ def every_rule(config: RunConfig) -> tuple[pd.DataFrame, pd.DataFrame]:
     A rule that leaves nothing to compare has no rows."""
     of, cells, texts = config.analysis, run_sweep(config, progress=False), _hashes(config)
     counted = apply_exclusions(cells, list(RULES), texts)[1].iloc[:-1]
-    how: dict[str, Any] = config.resampling | {"baseline": of.baseline, "estimand": of.estimand}
-    how["n_resamples"], found = min(2_000, of.n_resamples), []
+    how, found = config.resampling | {"baseline": of.baseline, "estimand": of.estimand}, list[pd.DataFrame]()
     for rules in ([], *([rule] for rule in counted.rule[counted.cells > 0])):
         family = compare_family(apply_exclusions(cells, rules, texts)[0], of.family, **how)
         found.append(family.to_frame().assign(excluded="".join(rules) or "nothing"))

@@ -69,7 +69,7 @@ def judge(
         least, most = (100 * end for end in found.missing_interval())
         told = f"difference {difference:+.1f} points, {c.confidence_level:.0%} interval over {found.over} "
         told += f"[{low:+.1f}, {high:+.1f}], "
-        told += "; ".join([f"{found.n_problems} problems x {found.n_samples} samples", *found.notes])
+        told += "; ".join([f"problems: {found.n_problems}, samples of each: {found.n_samples}", *found.notes])
         what = f"points in {found.estimand}"
         if np.isnan(difference):
             told = "at some budget the two share no answer"

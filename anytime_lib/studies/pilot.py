@@ -45,10 +45,10 @@ class Pilot:
         }
 
     def title(self, task: str) -> str:
-        """What a figure of one task is about: the two arms, the model, and how large the pilot is."""
+        """What a figure of one task is about: the two methods, the model, and how large the pilot is."""
         part, treatment = self.tasks[task]
-        size = f"n = {part.problem_id.nunique()} problems, N = {part['sample'].nunique()} samples"
-        return f"{task}: {treatment or 'a second arm'} against base\npilot of {part.model.iloc[0]}, {size}"
+        size = f"problems: {part.problem_id.nunique()}, samples of each: {part['sample'].nunique()}"
+        return f"{task}: {treatment or 'a second method'} against base\npilot of {part.model.iloc[0]}, {size}"
 
     @cached_property
     def splits(self) -> dict[str, list[VarianceSplit]]:

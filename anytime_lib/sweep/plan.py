@@ -92,7 +92,8 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     needs_pool = any(method.needs_pool or method.preparation for method in methods)
     n_pool, least = (settings.n_shots + needs_pool * own.problems * n for n in (own.draws, min(own.draws, 2)))
     if settings.pool_source == "none" and n_pool:
-        raise DataError(f"{task.name}: examples, pairs and principles come from a pool, and pool_source is 'none'")
+        why = "examples, pairs and principles come from a pool, and pool_source is 'none'"
+        raise DataError(f"{task.name}: {why}; name one, or leave out n_shots and the methods that need a pool")
     test = drawn(task, settings, seed, "test", settings.n_problems)
     pool = drawn(task, settings, seed, "pool", n_pool, test, least)
     assert_disjoint(test, pool)

@@ -56,7 +56,7 @@ async def run_sweep_async(config: RunConfig, *, progress: bool = True, by: Any =
         if progress:
             for name, of in {arm.task.name: arm.problems for arm in arms}.items():
                 test, shots, pool = len(of.test), len(of.shots), len(of.pool)
-                run.bar.write(f"{name}: {test} problems are tested, {shots} are examples, {pool} make the pool")
+                run.bar.write(f"{name}: problems tested: {test}, examples: {shots}, pool: {pool}")
         return await (by or sweep_arms)(run, arms, store, model)
 
 

@@ -52,11 +52,13 @@ class Estimate(NamedTuple):
     summary: str
 
     def __repr__(self) -> str:
-        return f"{self.table.to_string(index=False, float_format=number)}\n\n{self.summary}"
+        rows = f"{self.table.to_string(index=False, float_format=number)}\n\n"
+        return f"{rows if len(self.table) else ''}{self.summary}"
 
     def _repr_html_(self) -> str:
         lines = "<br>".join(map(escape, self.summary.splitlines()))
-        return f"{self.table.to_html(index=False, float_format=number)}<p>{lines}</p>"
+        rows = self.table.to_html(index=False, float_format=number)
+        return f"{rows if len(self.table) else ''}<p>{lines}</p>"
 
 
 class CountingBackend:
@@ -174,13 +176,13 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
         f"time: {time}",
         f"about: with replies as long as stored traces of {', '.join(taken) or 'no task'}, else half their caps",
     ]
+    lines = lines if total.calls else lines[:1]
     for task in config.tasks:
-        n = config.task(task).n_problems
-        draws = config.task(task).pool.draws
+        n, draws = config.task(task).n_problems, config.task(task).pool.draws
         least = min_detectable_effect(n, config.n_samples, n_draws=draws)  # NaN where there is none
         over = f"over {draws} draws" if draws > 1 else "for one draw"
-        found = f"differences of about {least:.3f} between two arms, in what is judged ({config.analysis.estimand}), "
-        found += f"would be found {over} of exemplars (power .8, two-sided .05; by planning values: a pilot in "
+        found = f"differences of about {least:.3f} between two methods, in what is judged ({config.analysis.estimand})"
+        found += f", would be found {over} of exemplars (power .8, two-sided .05; by planning values: a pilot in "
         found += "notebook 07 knows more)"
         lines.append(f"{task}: {found if least <= 1 else f'no difference could be found with n = {n}'}")
     return Estimate(table.reset_index(), "\n".join(lines))

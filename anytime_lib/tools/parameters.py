@@ -26,9 +26,10 @@ class Parameters:
         """The config those parameters make; running the cell again later reads the same names anew."""
         plain = {name: value for name, value in self._namespace.items() if isinstance(value, _PLAIN)}
         known = parameter_names()
-        for name in set() if self._checked else plain.keys() - known - self._before:
-            if not name.startswith("_"):
-                del self._namespace[name]  # so that a second Run All sees a misspelt name as new again
-                raise ConfigError(f"unknown parameter {name!r}{nearest(name, known)}")
+        unknown = [name for name in plain if not (self._checked or name in known | self._before or name[0] == "_")]
+        for name in unknown:
+            del self._namespace[name]  # so that a second Run All sees misspelt names as new again
+        if unknown:
+            raise ConfigError(f"unknown parameter {unknown[0]!r}{nearest(unknown[0], known)}")
         self._checked = True
         return RunConfig(**({name: plain[name] for name in plain.keys() & known} | overrides))
