@@ -114,9 +114,7 @@ def test_a_conflict_shows_both_and_merges_nothing(tmp_path: Path) -> None:
         for store, said in ((a, "mine"), (b, "yours")):
             store.put(**columns(f"key-{said}", "ok", 1))
             store.put(**columns("twice", "ok", 1) | {"response": {"text": f"secret {said}", "finish_reason": "stop"}})
-        with refused(
-            DataError, r"request twice .* not the same: .*a.sqlite holds 1 tok.*b.sqlite holds((?!secret).)*$"
-        ):
+        with refused(DataError, r"request twice .* not the same: .*a.sqlite holds 1 .*b.sqlite holds((?!secret).)*$"):
             take(b, a)
         assert {*a.requests().key} == {"key-mine", "twice"}
 
@@ -161,13 +159,10 @@ def test_the_slurm_array(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> N
 def test_a_worker_s_server_is_there_while_it_works() -> None:
     """Which needs no Ray."""
     with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with served(f"{sys.executable} -m http.server {port} --bind 127.0.0.1", f"http://127.0.0.1:{port}/v1"):
-        socket.create_connection(("127.0.0.1", port)).close()
+        where, url = free.getsockname(), f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    with served(f"{sys.executable} -m http.server {where[1]} --bind 127.0.0.1", url):
+        socket.create_connection(where).close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
-    with (
-        refused(EndpointError, "'exit 3' ended before it answered at"),
-        served("exit 3", f"http://127.0.0.1:{port}/v1"),
-    ):
+        socket.create_connection(where)
+    with refused(EndpointError, "'exit 3' ended before it answered at"), served("exit 3", url):
         pass

@@ -14,18 +14,9 @@ import pandas as pd
 
 from anytime_lib.errors import DataError
 from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
-from anytime_lib.stats import bootstrap
+from anytime_lib.stats import bootstrap, intervals
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of, quality_at
-from anytime_lib.stats.intervals import (
-    NEAR,
-    Interval,
-    alpha_of,
-    interval,
-    one_sided_pvalue,
-    spoken,
-    spoken_pvalue,
-    widen_few,
-)
+from anytime_lib.stats.intervals import Interval, alpha_of, interval, one_sided_pvalue, spoken, spoken_pvalue, widen_few
 
 FEW = 20
 """Below this many problems every interval rests on few clusters, and is said to be a hint."""
@@ -230,8 +221,10 @@ def compare_arrays(
         return float(np.diff(statistic(pairs, budgets))[0])
 
     value = difference(of)
-    wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
-    ends = value, float(wrong[1] - right[0]), float(right[1] - wrong[0])
+    ends = [value]
+    if lost.any():
+        wrong, right = (of(np.where(lost, score, quality), budgets) for score in (0.0, 1.0))
+        ends += [float(wrong[1] - right[0]), float(right[1] - wrong[0])]
     left_out = np.diff(bootstrap.jackknifed(pairs, budgets, of))[:, 0]
     parts = value + (n - 1) * (left_out.mean() - left_out)
     resampling, exchanging, drawing = bootstrap.generator(seed).spawn(3)
@@ -262,6 +255,6 @@ def compare_arrays(
         n_missing=int(lost.sum()),
         share_missing=float(lost.mean()),
         bounds=Interval(min(ends), max(ends)),
-        near_limit=bool((n * np.minimum(means, 1 - means) < NEAR).any()),
+        near_limit=bool((n * np.minimum(means, 1 - means) < intervals.NEAR).any()),
         **fields,
     )

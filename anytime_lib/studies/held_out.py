@@ -43,7 +43,7 @@ def settle(config: RunConfig, *, progress: bool = True) -> Verdict:
     async def asked() -> tuple[dict[str, Any] | None, pd.DataFrame]:
         async with opened(config, progress) as (run, store, model):
             seen = note_criterion(config, store, model.name)
-            there = replace(run, label=held_out_run(config), folder=None)
+            there = replace(run, label=held_out_run(config.label), folder=None)
             return seen, await sweep_arms(there, arms, store, model)
 
     seen, cells = run_async(asked())

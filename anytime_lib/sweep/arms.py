@@ -4,7 +4,7 @@ import asyncio
 import copy
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from anytime_lib.types import Completion, Message, Trace
 log = logging.getLogger(__name__)
 
 Cell = dict[str, Any]  # a row of the tidy table on its way to the store
+Made = dict[tuple[str, str, int], asyncio.Task[Any]]  # (task, preparation, draw) -> what is made for it
 
 
 @dataclass
@@ -85,8 +86,7 @@ async def prepare(run: Run, on: PrepTask, preparation: Preparation, draw: int = 
 async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
     """Run arms, traces of one after those of another, without waiting for an arm to end; returns those that ran. The
     samples of a draw of exemplars for which nothing could be prepared are left out."""
-    done: list[Arm] = []
-    made: dict[tuple[str, str, int], asyncio.Task[Any]] = {}
+    done, made = list[Arm](), Made()
     async with asyncio.TaskGroup() as group:
         for arm in arms:
             needed, on = arm.method.preparation, arm.prep_task
@@ -107,15 +107,11 @@ async def run_arms(run: Run, arms: Sequence[Arm]) -> list[Arm]:
     return done
 
 
-async def _context(
-    run: Run, arm: Arm, draw: int, made: Mapping[tuple[str, str, int], asyncio.Task[Any]]
-) -> Context | None:
+async def _context(run: Run, arm: Arm, draw: int, made: Made) -> Context | None:
     """What an arm is given after one draw of exemplars; None where nothing could be prepared."""
-    prepared, on = None, arm.prep_task
-    if needed := arm.method.preparation:
-        prepared = await made[on.task.name, needed.name, draw]
-        if not prepared:
-            return None
+    needed, prepared, on = arm.method.preparation, None, arm.prep_task
+    if needed and not (prepared := await made[on.task.name, needed.name, draw]):
+        return None
     pool = pool_of(on._replace(problems=arm.problems), run.client.seed, draw).problems.pool
     most = arm.settings.budgets[-1]
     return Context(arm.task, arm.settings, arm.problems.shots, pool, prepared, most, draw if arm.n_draws else None)

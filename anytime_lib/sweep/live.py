@@ -4,7 +4,6 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -57,7 +56,7 @@ class LiveBackend:
         await self.hides_reasoning()
         ends, by_file = await self.model.tokenize(text)
         row = {"ends": ends, "by_file": by_file}
-        return row if ends is None and not billed else await self._put(request, row)
+        return row if ends is None and not billed else await self.put(request, row)
 
     async def hides_reasoning(self) -> bool:
         """As the model's server is known to do from the store, or found out once, which is stored."""
@@ -106,7 +105,7 @@ class LiveBackend:
         try:
             reply = await self.model.chat(**request.body, each_try=partial(self._try, request, stored))
         except RequestFailed as error:
-            await self._put(request, {"error": str(error)}, status="error")
+            await self.put(request, {"error": str(error)}, status="error")
             raise
         self._asked, self._tokens = self._asked + 1, self._tokens + reply.completion_tokens
         return stored
@@ -121,9 +120,9 @@ class LiveBackend:
                 part = lost.partial.to_json() if lost.partial else {}
                 bill.update(part or lost.billed)
                 if part:
-                    await self._put(request, part, bill, "partial")
+                    await self.put(request, part, bill, "partial")
                 elif +Counter(bill):
-                    await self._put(request, {"error": str(lost)}, bill, "error")
+                    await self.put(request, {"error": str(lost)}, bill, "error")
                 if lost.lost:
                     await self._lose(request, asked, bill, str(lost))
                 raise
@@ -132,14 +131,14 @@ class LiveBackend:
                     await self._lose(request, asked, bill, "given up")
                 raise
             bill.update(said := reply.to_json())
-            stored |= await self._put(request, said, bill)
+            stored |= await self.put(request, said, bill)
             return reply
 
     async def _lose(self, request: Request, asked: tuple[Any, int], bill: dict[str, Any], why: str) -> None:
         """Book the rest of what a reply that was lost may have been billed at most."""
         worst = self.spend_limit.worst(*asked)
         if rest := Counter(worst) - Counter({name: bill.get(name, 0) for name in worst}):
-            await self._put(request, {"error": why}, rest, "unconfirmed")
+            await self.put(request, {"error": why}, rest, "unconfirmed")
             bill |= {name: bill.get(name, 0) + rest[name] for name in rest}
 
     async def _probe(self, at: dict[str, float], **body: Any) -> Reply:
@@ -147,9 +146,7 @@ class LiveBackend:
         request = Request("probe", "", "probe", body, at | body)
         return await self.model.chat(**body, each_try=partial(self._try, request, {}))
 
-    async def _put(
-        self, request: Request, response: Row, usage: Mapping[str, Any] | None = None, status: str = "ok"
-    ) -> Row:
+    async def put(self, request: Request, response: Row, usage: Row | None = None, status: str = "ok") -> Row:
         who = {"task": request.task, "method": request.method, "model": self.model.name}
         billed = {name: (usage or {}).get(name, 0) for name in (*TOKENS, "seconds")}
         about = {"key": request.key, "kind": request.kind, "endpoint": self.model.endpoint_id, **who, **billed}

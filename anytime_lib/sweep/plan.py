@@ -41,6 +41,10 @@ class Arm:
         shows = self.method.preparation or self.method.needs_pool
         return self.prep_task.settings.pool.draws if shows else 0
 
+    def n_cells(self, levels: Collection[str] = ()) -> int:
+        """How many cells it plans, at these levels of effort if any."""
+        return len(self.samples) * len(levels or self.settings.budgets)
+
     def owns(self, cells: pd.DataFrame, levels: Collection[str] = ()) -> pd.Series:
         """Which of a run's cells (one run, one model) this arm planned, at these levels of effort if any: a mask."""
         here = (cells.task == self.task.name) & (cells.method == self.method.name)
@@ -76,10 +80,9 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
             samples = [Sample(task, method.name, p, n) for p in problems.test for n in range(config.n_samples)]
             if method.name == "imported":
                 samples = [of for of in samples if store and store.get(recorded_key(of.problem, of.number))]
-                left_out = len(problems.test) - len({of.problem.id for of in samples})
                 if not samples:
                     raise DataError("the run's store has no recorded trace of these problems; see `anytime import`")
-                if left_out:
+                if left_out := len(problems.test) - len({of.problem.id for of in samples}):
                     log.warning("%d problems have no recorded trace and are left out", left_out)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
@@ -98,10 +101,8 @@ def split_problems(task: Task, settings: TaskConfig, seed: int) -> ProblemSplit:
     pool = drawn(task, settings, seed, "pool", n_pool, test, least)
     assert_disjoint(test, pool)
     if len(pool) < n_pool:
-        words = (
-            "%s: the pool has %d problems, too few for %d draws of %d each: draws share some, and differ by less than "
-        )
-        log.warning(words + "new ones would", task.name, len(pool) - settings.n_shots, own.draws, own.problems)
+        words = "%s: the pool has %d problems, too few for %d draws of %d each: draws share some, and differ by less"
+        log.warning(f"{words} than new ones would", task.name, len(pool) - settings.n_shots, own.draws, own.problems)
     return ProblemSplit(test, pool[: settings.n_shots], pool[settings.n_shots :])
 
 

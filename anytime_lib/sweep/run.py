@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -106,20 +106,31 @@ def bar_file() -> Any:
 
 async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> pd.DataFrame:
     """Run these arms and return their cells (see `run_sweep`)."""
+    done = await make_cells(run, arms, store, model)
+    return swept_cells(store, run.label, model.name, done, run.client.sampling.efforts)
+
+
+async def make_cells(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> list[Arm]:
+    """Run these arms; returns those that could be run. DataError where none could."""
     for arm in arms:
         for on in (arm.prep_task, arm):
             model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
     run.bar.bar_format, run.bar.unit = None, "cell"
-    levels = run.client.sampling.efforts
-    run.bar.total = sum(len(arm.samples) * len(levels or arm.settings.budgets) for arm in arms)
+    run.bar.total = sum(arm.n_cells(run.client.sampling.efforts) for arm in arms)
     try:
         done = await first_error(run_arms(run, arms))
     finally:
         run.flush()
     if not done:
         raise DataError("no method could be run, for what they need could not be prepared; the warnings say why")
-    cells = store.cells(run=run.label, model=model.name)
-    cells = cells[np.any([arm.owns(cells, levels) for arm in done], axis=0)]
+    return done
+
+
+def swept_cells(store: Store, run: str, model: str, arms: Sequence[Arm], levels: Collection[str]) -> pd.DataFrame:
+    """The cells that these arms planned, as `run_sweep` returns them, with its warning or EndpointError where some or
+    all of them failed."""
+    cells = store.cells(run=run, model=model)
+    cells = cells[np.any([arm.owns(cells, levels) for arm in arms], axis=0)]
     failed = cells[cells.status == "error"]
     if len(failed):
         why = failed.detail.iloc[0]
@@ -140,9 +151,9 @@ def note_declared(config: RunConfig, store: Store) -> None:
             file.write(json.dumps({"hash": found, "seen": now, "cells": n, **config.declared}) + "\n")
 
 
-def held_out_run(config: RunConfig) -> str:
-    """The `run` under which held-out cells are stored: they are no part of the run's own table."""
-    return f"{config.label} held out"
+def held_out_run(run: str) -> str:
+    """The `run` under which a run's held-out cells are stored: they are no part of its own table."""
+    return f"{run} held out"
 
 
 def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any] | None:
@@ -161,10 +172,10 @@ def note_criterion(config: RunConfig, store: Store, model: str) -> dict[str, Any
     numbers = [config.seed, config.n_samples, config.analysis.n_resamples, config.endpoint.tokenizer_file]
     sampling = config.sampling.model_dump(exclude=None if config.sampling.efforts else {"efforts"})  # likewise
     design = digest([wanted.model_dump(), tasks, sampling, numbers])
-    about = f"{held_out_run(config)}, {model}, {design}"
+    about = f"{held_out_run(config.label)}, {model}, {design}"
     if (known := store.noted("settle", about)) is not None:
         return known
-    held = store.cells(run=held_out_run(config), model=model, task=wanted.task)
+    held = store.cells(run=held_out_run(config.label), model=model, task=wanted.task)
     own = store.cells(run=config.label, model=model, task=wanted.task, method=wanted.treatment)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     note: dict[str, Any] = {"criterion": wanted.model_dump(mode="json"), "first_seen": now}

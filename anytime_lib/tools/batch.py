@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
-from tempfile import TemporaryFile
-from typing import IO, Any, Final
+from tempfile import NamedTemporaryFile
+from typing import Any, Final
 
 import pandas as pd
 from openai.types import Batch
@@ -39,18 +39,16 @@ PLACE = ["key", "kind", "task", "method", "model", "endpoint", "request"]  # col
 
 
 def run_batches(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
-    """`run_sweep` through the provider's Batch API, by the openai client's own `files` and `batches`. It waits for each
-    wave, and goes on after any stop. The first request of each kind goes the ordinary way, so that what the server does
-    not take is known before thousands are sent. ConfigError for methods that ask in rounds and models on this machine,
-    EndpointError where there are no batches."""
+    """`run_sweep` through the provider's Batch API. It waits for each wave, and goes on after any stop. The first
+    request of each kind goes the ordinary way, so that what the server does not take is known before thousands are
+    sent. ConfigError for methods that ask in rounds and models on this machine, EndpointError where it has none."""
     return run_async(run_sweep_async(config, progress=progress, by=partial(_by_waves, config)))
 
 
 def refuse_rounds(arms: Iterable[Arm]) -> None:
     """ConfigError where a method asks as it goes."""
     if names := sorted({arm.method.name for arm in arms if not isinstance(arm.method, Prompted)}):
-        why = f"{', '.join(names)}: what asks in many rounds would take a batch for each"
-        raise ConfigError(f"{why}; leave such methods out, or sweep without --batch")
+        raise ConfigError(f"{', '.join(names)}: what asks in many rounds takes a batch for each; sweep without --batch")
 
 
 async def _by_waves(config: RunConfig, run: Run, arms: Sequence[Arm], *same: Any) -> pd.DataFrame:
@@ -125,26 +123,20 @@ class BatchBackend:
         self._under_way |= change
         self.store.note("batches", self._about, self._under_way)
 
-    async def submit(self, requests: Iterable[Request]) -> None:
-        """Submit requests, in as many batches as they take."""
-        lines, size = list[bytes](), 0
-        for one in requests:
-            sent = {"custom_id": one.key, "method": "POST", "url": ROUTE, "body": self.endpoint.body(**one.body)}
-            line = json.dumps(sent).encode() + b"\n"
-            if lines and (len(lines) == self._most or size + len(line) > LARGEST):
-                await self._submit(lines)
-                lines, size = [], 0
-            lines.append(line)
-            size += len(line)
-            place = one.key, one.kind, one.task, one.method, self.model.name, self.model.endpoint_id, one.whole
-            await self._put(place, "submitted", {"error": "it was submitted in a batch"}, {})
-        await self._submit(lines)
+    def _line(self, one: Request) -> bytes:
+        sent = {"custom_id": one.key, "method": "POST", "url": ROUTE, "body": self.endpoint.body(**one.body)}
+        return json.dumps(sent).encode() + b"\n"
 
-    async def _submit(self, lines: list[bytes]) -> None:
-        file = "requests.jsonl", b"".join(lines)
-        uploaded = await self.called(lambda: self.client.files.create(file=file, purpose="batch"))
-        self._note(**{uploaded.id: ""})
-        await self._created(uploaded.id)
+    async def submit(self, requests: Sequence[Request]) -> None:
+        """Submit requests, in as many batches as they take if all were as long as the longest."""
+        most = min(self._most, max(1, LARGEST // max(len(self._line(one)) for one in requests)))
+        for some in (requests[i : i + most] for i in range(0, len(requests), most)):
+            for one in some:
+                await self.live.put(one, {"error": "it was submitted in a batch"}, status="submitted")
+            file = "requests.jsonl", b"".join(map(self._line, some))
+            uploaded = await self.called(partial(self.client.files.create, file=file, purpose="batch"))
+            self._note(**{uploaded.id: ""})
+            await self._created(uploaded.id)
 
     async def _created(self, file: str) -> str:
         """The id of an uploaded file's batch: of the one that there is, if only the word of it was lost."""
@@ -165,8 +157,9 @@ class BatchBackend:
         for file, name in [*self._under_way.items()]:
             batch = await self._ended(name or await self._created(file))
             for results in filter(None, (batch.output_file_id, batch.error_file_id)):
-                with TemporaryFile() as lines:
-                    came += await self._store(await self.called(partial(self._fetched, results, lines)))
+                with NamedTemporaryFile() as lines:
+                    await self.called(partial(self._fetch, results, lines.name))
+                    came += await self._store(lines)
             del self._under_way[file]
             self._note()
             for error in (batch.errors and batch.errors.data) or []:
@@ -180,23 +173,18 @@ class BatchBackend:
             self._failed = {request.key: self._why for request in wave} | self._failed
 
     async def _ended(self, name: str) -> Batch:
-        pause = LONGEST / 60
-        while True:
-            batch: Batch = await self.called(lambda: self.client.batches.retrieve(name))
-            if batch.status in ("completed", "failed", "expired", "cancelled"):
-                return batch
+        pause, look = LONGEST / 60, partial(self.client.batches.retrieve, name)
+        while (batch := await self.called(look)).status not in ("completed", "failed", "expired", "cancelled"):
             done = f", {n.completed + n.failed:,} of {n.total:,} requests" if (n := batch.request_counts) else ""
             self.run.bar.set_description_str(f"{self.run.label}: waiting for {name} ({batch.status}{done})")
             await asyncio.sleep(pause)
             pause = min(LONGEST, 1.5 * pause)
+        return batch
 
-    async def _fetched(self, file: str, lines: IO[bytes]) -> IO[bytes]:
-        lines.truncate(lines.seek(0))  # it may be tried again
+    async def _fetch(self, file: str, path: str) -> bool:
         async with self.client.files.with_streaming_response.content(file) as response:
-            async for piece in response.iter_bytes():
-                lines.write(piece)
-        lines.seek(0)
-        return lines
+            await response.stream_to_file(path)
+        return True
 
     async def _store(self, lines: Iterable[bytes]) -> int:
         """Store what lines of results say, in whatever order; returns how many of them are replies."""
@@ -211,22 +199,19 @@ class BatchBackend:
                 row = db.execute(f"SELECT {', '.join(PLACE)} FROM requests WHERE key = ?", [key]).fetchone()
                 if row is None or key in known:
                     continue
-                asked, found, usage = json.loads(row[-1]), dict[str, Any](), dict[str, Any]()
+                asked, usage = json.loads(row[-1]), dict[str, Any]()
                 came = response.get("status_code", 0), response.get("body", said.get("error")), asked["messages"]
                 try:
-                    usage = found = self.endpoint.reply_in(*came).to_json()
+                    found = usage = self.endpoint.reply_in(*came).to_json()
                     known.add(key)
                 except RetryableError as error:
-                    self._why, usage = str(error), error.billed
+                    self._why, usage, found = str(error), error.billed, {"error": str(error)}
                 except (RequestFailed, EndpointError) as error:
-                    self._failed[key] = str(error)
-                found = found or {"error": self._failed.get(key, self._why)}
-                await self._put((*row[:-1], asked), "batch" if key in known else "error", found, usage)
+                    self._failed[key], found = str(error), {"error": str(error)}
+                about = dict(zip(PLACE, row, strict=True)) | {"request": asked, "response": found}
+                about |= {name: usage.get(name, 0) for name in (*TOKENS, "seconds")}
+                await self.store.aput(**about, status="batch" if key in known else "error")
         return len(known) - before
-
-    async def _put(self, place: Iterable[Any], status: str, response: Row, usage: Row) -> None:
-        billed = {name: usage.get(name, 0) for name in (*TOKENS, "seconds")}
-        await self.store.aput(**dict(zip(PLACE, place, strict=True)), **billed, response=response, status=status)
 
     async def called(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """What the server answers, in the end: who waits for a day stands an hour without it."""

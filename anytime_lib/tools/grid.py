@@ -17,8 +17,7 @@ def runs_of(params: str | Path) -> list[dict[str, Any]]:
     where a run makes no sense, or two would have one folder.
     """
     settings = read_yaml(params)
-    axes = settings.pop("grid", None)
-    if axes is None:
+    if (axes := settings.pop("grid", None)) is None:
         return [settings]
     if not (isinstance(axes, dict) and axes and all(isinstance(values, list) and values for values in axes.values())):
         raise ConfigError(f"grid must have a list of values for each parameter, as `seed: [1, 2]`, not {axes!r:.80}")
@@ -28,9 +27,8 @@ def runs_of(params: str | Path) -> list[dict[str, Any]]:
     for values in product(*axes.values()):
         words, point = list[str](), dict(settings)
         for axis, value in zip(axes, values, strict=True):
-            several = value if isinstance(value, dict) and axis in value else {axis: value}
-            point |= several
-            word = re.sub(r"[^\w.]+", "-", str(several[axis])).strip("-")
+            point |= value if isinstance(value, dict) and axis in value else {axis: value}
+            word = re.sub(r"[^\w.]+", "-", str(point[axis])).strip("-")
             words.append(word if word[:1].isalpha() else f"{axis}-{word}")
         point |= {name: [point[name]] for name in ("tasks", "methods") if isinstance(point.get(name), str)}
         if isinstance(tasks, dict) and isinstance(point["tasks"], list):

@@ -36,13 +36,9 @@ _BESIDE = """coalesce(CASE kind WHEN 'tokens' THEN json_extract(request, '$.trac
 def take(
     source: Store, into: Store, *, since: int = 0, beside: Collection[tuple[str, str]] = (), cells: bool = True
 ) -> None:
-    """Add what another store holds, all of it or nothing. DataError, which shows both, where they cannot be merged.
-
-    Args:
-        since: only requests that were tried later than the attempt of this `rowid`.
-        beside: problems, as (task, id), from whose cells' requests nothing is wanted; for a store that is empty.
-        cells: whether cells and problems are wanted too.
-    """
+    """Add what another store holds, all of it or nothing: requests that were tried later than the attempt of the rowid
+    `since`, without those that cells of the problems `beside`, as (task, id), are of; and its `cells` and problems, if
+    they are wanted. DataError, which shows both, where the two cannot be merged."""
     later = f"key IN (SELECT key FROM main.attempts WHERE rowid > {since})" if since else "1"
     with source.snapshot() as db:
         db.execute("ATTACH ? AS run", (f"{into.path.absolute().as_uri()}?mode=rw",))
@@ -54,14 +50,14 @@ def take(
         db.executemany("INSERT INTO beside VALUES (?, ?)", sorted(beside))
         with db:
             db.execute("BEGIN IMMEDIATE")
-            for query in (_PROBLEMS, f"{_ANSWERS} AND {later}"):
+            for query in [f"{_ANSWERS} AND {later}", *[_PROBLEMS] * cells]:
                 if found := db.execute(query).fetchone():
                     twice = f"the {found[0]} is there twice and not the same: "
                     for path, words, whole in ((into.path, *found[1:3]), (source.path, *found[3:])):
                         twice += f"{path} holds {words}, sha256 {digest(whole)[:12]}; "  # never a word of a model's
                     raise DataError(f"{twice}merge again and name only the stores that count")
-            rows = f"INSERT INTO run.requests SELECT * FROM main.requests WHERE {_BESIDE if beside else later}"
-            db.execute(f"{rows} {WHERE_KNOWN}")
+            wanted = f"SELECT * FROM main.requests WHERE {_BESIDE if beside else later}"
+            db.execute(f"INSERT INTO run.requests {wanted} {WHERE_KNOWN}")
             db.execute("CREATE INDEX IF NOT EXISTS run.attempts_by_key ON attempts (key)")
             db.execute(_ATTEMPTS, (since,))
             db.execute("INSERT OR IGNORE INTO run.notes SELECT * FROM main.notes")

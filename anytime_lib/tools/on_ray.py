@@ -6,22 +6,19 @@ takes its part over, and begins with all that had come back.
 """
 
 import asyncio
-import io
 import logging
 import os
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -31,57 +28,54 @@ from anytime_lib.models.endpoint import is_loopback
 from anytime_lib.models.model import OWN, load_model
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import SpendCapReached
-from anytime_lib.sweep.plan import Arm, on_measured_tokens, plan
-from anytime_lib.sweep.run import bar_file
+from anytime_lib.sweep.plan import Arm, plan
+from anytime_lib.sweep.run import bar_file, make_cells, swept_cells
 from anytime_lib.tools.merge import take
-from anytime_lib.tools.shards import begin, prepare, some_of, sweep_part
+from anytime_lib.tools.shards import begin, prepare, sweep_part
 
 log = logging.getLogger(__name__)
 EVERY = 2.0  # seconds between two reports of a worker
 LOSSES = 3  # of a part's workers in a row, without anything new from them, that are made good
 LOADING = 3600  # seconds that a server of the user's may take until it answers
-Report = tuple[bytes, int, bool, BaseException | None]
-"""What is new on a worker (a store), its cells so far, whether it is over, and what ended it before its time."""
+_SO_FAR = "SELECT coalesce(max(rowid), 0), (SELECT count(*) FROM cells) FROM attempts"
 
 
-def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | None) -> Iterator[Report]:
-    """Sweep a part of a run, beginning with a store of what is known: what runs on a worker."""
+def reports(config: RunConfig, arms: Sequence[Arm], known: bytes, serve: str | None) -> Iterator[tuple[Any, ...]]:
+    """Sweep a part of a run, beginning with a store of what is known: what runs on a worker. It tells what is new (a
+    store, or nothing), how many cells there are so far, whether it is over, and what ended it before its time."""
     with TemporaryDirectory(prefix="anytime-") as folder, ThreadPoolExecutor(1) as thread:
         (path := Path(folder, "store.sqlite")).write_bytes(known)
-        with Store(path, read_only=True) as store, tqdm(file=io.StringIO()) as bar:
+        with Store(path, read_only=True) as store:
 
             def work() -> None:
-                with served(serve, config.endpoint.base_url):
-                    asyncio.run(sweep_part(config, Path(folder), arms, progress=False, bar=bar))
+                with served(serve, config.endpoint.base_url) if serve else nullcontext():
+                    asyncio.run(sweep_part(config, Path(folder), arms, make_cells, progress=False))
 
             done, over, tried = thread.submit(work), False, 0
             while not over:
                 over, rows = bool(wait([done], EVERY).done), b""
                 with store.snapshot() as db:
-                    (newest,) = db.execute("SELECT coalesce(max(rowid), 0) FROM attempts").fetchone()
+                    newest, n_cells = db.execute(_SO_FAR).fetchone()
                 if newest > tried or over:
                     with Store(part := Path(folder, "new.sqlite")) as new:
                         take(store, new, since=tried, cells=over)
                     rows, tried = part.read_bytes(), newest
                     part.unlink()
-                yield rows, int(bar.n), over, done.exception() if over else None
+                yield rows, n_cells, over, done.exception() if over else None
 
 
 @contextmanager
-def served(command: str | None, url: str | None) -> Iterator[None]:
+def served(command: str, url: str | None) -> Iterator[None]:
     """While it lasts, a command of the user's serves at `url`."""
-    if command is None:
-        yield
-        return
     with subprocess.Popen(f"exec {command}", shell=True, start_new_session=True) as server:
         try:
             for _ in range(LOADING):
                 with suppress(httpx.HTTPError):
                     httpx.get(f"{url}/models", timeout=5, trust_env=False)
                     break
-                if server.poll() is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    server.wait(1)
                     raise EndpointError(f"{command!r} ended before it answered at {url}; what it said tells why")
-                time.sleep(1)
             yield
         finally:
             with suppress(ProcessLookupError):
@@ -94,11 +88,9 @@ def sweep_on_ray(
     """As `run_sweep`, by workers on a Ray cluster that share the endpoint's limits and what the caps leave. What the
     methods prepare is made here first. Keys, and files that the config names, are those of each node.
 
-    Args:
-        address: of the cluster; None: RAY_ADDRESS, or the one on this machine, or a new one on it.
-        workers: how many; None: one for each node.
-        serve: a command that serves the model at the config's `base_url` on the node of each worker, and here.
-    """
+    The cluster is that at `address` (None: at RAY_ADDRESS, or the one on this machine, or a new one on it), with so
+    many `workers` (None: one for each node). `serve` is a command that serves the model at the config's `base_url`; it
+    runs on the node of each worker, and here."""
     try:
         import ray
     except ImportError:
@@ -108,7 +100,7 @@ def sweep_on_ray(
         raise ConfigError("--serve starts a server on each node, so base_url must be where it listens on 127.0.0.1")
     if not url and model.endpoint_id not in OWN:  # of which a node may know nothing
         config = config.but(base_url=os.environ.get("OPENAI_BASE_URL"))
-    with served(serve, url):
+    with served(serve, url) if serve else nullcontext():
         prepare(config)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     with (
@@ -118,7 +110,7 @@ def sweep_on_ray(
         TemporaryDirectory() as folder,
     ):
         every, path = plan(config, store), Path(folder, "store.sqlite")
-        bar.total = sum(len(arm.samples) * len(config.sampling.efforts or arm.settings.budgets) for arm in every)
+        bar.total = sum(arm.n_cells(config.sampling.efforts) for arm in every)
         n = workers or sum(node["Alive"] and node["Resources"].get("CPU", 0) >= 1 for node in ray.nodes()) or 1
         own = serve or model.endpoint_id in OWN  # a server for each worker
         hashes = sorted({of.problem.content_hash for arm in every for of in arm.samples})
@@ -127,17 +119,17 @@ def sweep_on_ray(
         gpus = ray.cluster_resources().get("GPU", 0) // n if serve else 0
         how = {"num_cpus": 1, "num_gpus": gpus, "scheduling_strategy": "SPREAD", "max_retries": 0}
         task = ray.remote(reports).options(num_returns="streaming", **how)
-        parts, shares = [some_of(every, {*hashes[i::n]}.__contains__) for i in range(n)], dict[int, RunConfig]()
+        shares, losses, cells, capped = dict[int, RunConfig](), Counter[int](), Counter[int](), list[Any]()
 
         def begun(i: int) -> Any:
             """A worker's reports on a part, which it begins with what the run's store knows of it."""
             path.unlink(missing_ok=True)
             with Store(path) as start:
-                share = begin(shared, n, store, start, every, parts[i])
-            share = shares.setdefault(i, share)  # one that takes over has no more to spend than the one before
-            return task.remote(share, parts[i], path.read_bytes(), serve)
+                share, arms = begin(shared, n, store, start, every, {*hashes[i::n]}.__contains__)
+            # One that takes over has no more to spend than the one before.
+            return task.remote(shares.setdefault(i, share), arms, path.read_bytes(), serve)
 
-        waiting, losses, cells, capped = {begun(i): i for i in range(n)}, Counter[int](), Counter[int](), list[Any]()
+        waiting = {begun(i): i for i in range(n)}
         while waiting:
             for told in ray.wait(list(waiting), timeout=1)[0]:
                 i = waiting.pop(told)
@@ -166,6 +158,4 @@ def sweep_on_ray(
             bar.set_postfix_str(f"{len(waiting)} workers")
         if capped:
             raise SpendCapReached(f"a worker's share is spent; run again to deal out what others left ({capped[0]})")
-        found = store.cells(run=config.label, model=model.name)
-    found = found[np.any([arm.owns(found, config.sampling.efforts) for arm in every], axis=0)]
-    return on_measured_tokens(found.drop(columns="detail").reset_index(drop=True))
+        return swept_cells(store, config.label, model.name, every, config.sampling.efforts)

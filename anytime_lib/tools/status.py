@@ -12,6 +12,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.store import Store
 from anytime_lib.sweep.costs import billed
+from anytime_lib.sweep.run import held_out_run
 
 
 def status(folder: Path, configs: Iterable[RunConfig] = ()) -> tuple[pd.DataFrame, str]:
@@ -27,9 +28,10 @@ def status(folder: Path, configs: Iterable[RunConfig] = ()) -> tuple[pd.DataFram
         planned, prices = _design(at, known.get(at))
         cells, errors, bill = _held(at / "store.sqlite", prices or _design(folder, known.get(folder))[1])
         last = max(at.glob("[0-9][0-9]*_*.ipynb"), key=lambda notebook: notebook.stat().st_mtime, default=None)
-        name, said = str(at.relative_to(folder.parent)), _text(at / "log.txt").strip().rpartition("\n")[2]
-        why = said.removeprefix("anytime: ") if said.startswith("anytime: ") else ""
-        if last and '"exception": true' in _text(last):
+        name, log = str(at.relative_to(folder.parent)), at / "log.txt"
+        said = log.read_text("utf-8", "replace") if log.is_file() else ""
+        why = f"\n{said}".partition("\nanytime: ")[2].strip()
+        if last and '"exception": true' in last.read_text("utf-8", "replace"):
             why = why or f"an error in {last}"
         if (at / "made_from.txt").is_file() or (not last and planned <= cells - errors):
             state = "done"
@@ -49,10 +51,9 @@ def status(folder: Path, configs: Iterable[RunConfig] = ()) -> tuple[pd.DataFram
         raise DataError(f"there is no run in {folder}; `anytime run` and `anytime sweep` make one")
     table = pd.DataFrame(rows)
     once = ["key", "status", "created"]  # of what a shard took along with its run's store
-    spent = pd.concat(bills).drop_duplicates(once) if bills else pd.DataFrame({"tokens": [], "dollars": []})
-    dollars = f", ${spent.dollars.sum():.2f}" if spent.dollars.sum() else ""
+    tokens, dollars = pd.concat(bills).drop_duplicates(once)[["tokens", "dollars"]].sum() if bills else (0, 0)
     counts = ", ".join(f"{n} {state}" for state, n in table.state.value_counts().items())
-    return table, "\n".join([*words, f"{counts}; {spent.tokens.sum():,.0f} tokens{dollars} in all"])
+    return table, "\n".join([*words, f"{counts}; {tokens:,.0f} tokens{f', ${dollars:.2f}' * bool(dollars)} in all"])
 
 
 def _held(path: Path, prices: str | None) -> tuple[int, int, pd.DataFrame | None]:
@@ -60,24 +61,18 @@ def _held(path: Path, prices: str | None) -> tuple[int, int, pd.DataFrame | None
     if not path.is_file() or not path.stat().st_size:
         return 0, 0, None
     with Store(path, read_only=True) as store, store.snapshot() as db:
-        counted = "SELECT count(*), total(status = 'error') FROM cells WHERE run NOT LIKE '% held out'"
-        cells, errors = db.execute(counted).fetchone()
-        return cells, int(errors), billed(store, prices)
+        counted = "SELECT count(*), count(*) FILTER (WHERE status = 'error') FROM cells WHERE run NOT LIKE ?"
+        return *db.execute(counted, [held_out_run("%")]).fetchone(), billed(store, prices)
 
 
 def _design(folder: Path, config: RunConfig | None) -> tuple[float, str | None]:
     """How many cells a run is to have, held-out ones aside (NaN where nothing tells), and its file of prices."""
     with suppress(ConfigError):  # no params are there, or those of another version
         config = config or RunConfig.from_yaml(folder / "params.yaml")
-        tasks = [config.task(name) for name in config.tasks]
-        levels = len(config.sampling.efforts)
-        each = sum(its.n_problems * len(its.methods) * (levels or len(its.budgets)) for its in tasks)
+        tasks, levels = map(config.task, config.tasks), config.sampling.efforts
+        each = sum(its.n_problems * len(its.methods) * len(levels or its.budgets) for its in tasks)
         return config.n_samples * each, config.limits.prices
     return float("nan"), None
-
-
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", "replace") if path.is_file() else ""
 
 
 def _at_work(folder: Path) -> bool:
