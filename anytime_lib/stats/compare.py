@@ -188,6 +188,8 @@ def compare(
         estimand: what is judged: the index `crossfit` (`raw` where there is one sample), `raw`, or another statistic.
         settings: n_resamples, seed, confidence_level.
     """
+    if unknown := settings.keys() - {"n_resamples", "seed", "confidence_level"}:
+        raise DataError(f"compare has no setting {', '.join(unknown)}; a margin is for noninferior and equivalent")
     quality, budgets, elsewhere, draw = both_arrays(cells, baseline, treatment)
     settings |= {"baseline": baseline, "treatment": treatment}
     return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, draw=draw, **settings)
