@@ -77,11 +77,7 @@ def parser() -> argparse.ArgumentParser:
     place = f"{run}; that of a grid"
     command("status outputs/grid", "what is done, running, failed, and what it cost; it may be running", run=place)
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
-    command(
-        "doctor params/demo.yaml",
-        "is all there that a run needs (its data is fetched), and what is to be done?",
-        params=some,
-    )
+    command("doctor params/demo.yaml", "is all there that a run needs? If not, what to do; fetches data", params=some)
     found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
     cheaper = "through the provider's Batch API, which costs less and takes up to a day for each wave of requests"
     how = found.add_mutually_exclusive_group()
