@@ -14,7 +14,7 @@ from test_index import cells_of
 
 from anytime_lib import __version__, anytime_curve
 from anytime_lib.cli import main, parser
-from anytime_lib.errors import DataError
+from anytime_lib.errors import ConfigError
 from anytime_lib.stats import compare
 from anytime_lib.tools.estimate import Estimate
 from anytime_lib.types import Grade, Problem
@@ -80,7 +80,7 @@ def test_objects_say_what_they_hold_and_escape_it() -> None:
     assert repr(private) == "Problem('p2', 'sums': private)" and "secret" not in private._repr_html_()
     cells = pd.concat([cells_of(np.full((3, 2, 2), q), name) for q, name in ((0.2, "base"), (0.4, "<b>x"))])
     found = compare(cells, "base", "<b>x", n_resamples=100)
-    with pytest.raises(DataError, match="no setting margin; a margin is for noninferior and equivalent"):
+    with pytest.raises(ConfigError, match="no setting margin; a margin is for noninferior and equivalent"):
         compare(cells, "base", "<b>x", margin=0.1)
     assert str(found) == found.summary() and found.summary() in repr(found)
     assert "quality" in str(anytime_curve(cells.assign(model="simulated-910e56d7", task="natural_plan_trip")))

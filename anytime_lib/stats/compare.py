@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import DataError
+from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
 from anytime_lib.stats import bootstrap, intervals
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of, quality_at
@@ -189,7 +189,7 @@ def compare(
         settings: n_resamples, seed, confidence_level.
     """
     if unknown := settings.keys() - {"n_resamples", "seed", "confidence_level"}:
-        raise DataError(f"compare has no setting {', '.join(unknown)}; a margin is for noninferior and equivalent")
+        raise ConfigError(f"compare has no setting {', '.join(unknown)}; a margin is for noninferior and equivalent")
     quality, budgets, elsewhere, draw = both_arrays(cells, baseline, treatment)
     settings |= {"baseline": baseline, "treatment": treatment}
     return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, draw=draw, **settings)
