@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -41,7 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         _run(asked)
+        sys.stdout.flush()
         return 0
+    except BrokenPipeError:  # of `| head`, which has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes as it ends
+        return 141  # as shells have it
     except AnytimeError as error:
         print(f"anytime: {error}", file=sys.stderr)
         return 2
@@ -72,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     place = f"{run}; that of a grid"
     command("status outputs/grid", "what is done, running, failed, and what it cost; it may be running", run=place)
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
-    command("doctor params/demo.yaml", "is everything there that a run needs, and what is to be done?", params=some)
+    command("doctor params/demo.yaml", "is all there that a run needs? If not, what to do; fetches data", params=some)
     found = command("sweep params/quick.yaml", "run a params file's sweep and print its Anytime Index", params=params)
     cheaper = "through the provider's Batch API, which costs less and takes up to a day for each wave of requests"
     how = found.add_mutually_exclusive_group()
@@ -87,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         "stores", nargs="*", help="those to put there, files or folders; the run's shards by default"
     )
     costs = "estimate params/paper/gpt-4o.yaml --tokens-per-second 50"
-    found = command(costs, "what a sweep would cost and find; nothing is sent", params=params)
+    found = command(costs, "what a sweep would cost and find; asks no model, fetches the tasks' data", params=params)
     found.add_argument("--batch", action="store_true", help=cheaper)
     found.add_argument("--tokens-per-second", type=float, help="of one request; as measured on the store by default")
     command("ledger outputs/demo", "what a run was billed, and what fresh runs would have cost", run=run)
@@ -98,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--source", help="where the task's problems are; problems of our own by default")
     found.add_argument("--run", default="run", help="the run they go into: its name or folder")
     command("grade outputs/demo", "grade a run's stored answers again; no model is called", run=run)
-    command("report outputs/demo", "write explorer.html, one page to read the run's traces and answers by", run=run)
+    command("report outputs/demo", "write the explorer, a page to read the run's traces and answers by", run=run)
     key = "key of the request, or the start of it (trace_key or answer_key of a cell)"
     command("explain 3f2a outputs/demo", "which field made a request a new one", key=key, run=run)
     others = "export outputs/demo out --format jsonl"
@@ -114,10 +119,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(asked: argparse.Namespace) -> None:
+    for name in ("jobs", "workers", "tokens_per_second", "slots", "context"):
+        if (value := getattr(asked, name, None)) is not None and not value > 0:
+            raise ConfigError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
     match asked.command:
         case "run":
             if len(runs := runs_of(asked.params)) > 1:
                 run_grid(runs, asked.notebooks, asked.jobs)
+            elif asked.jobs > 1:
+                raise ConfigError(f"--jobs is for the runs of a grid, and {asked.params} is one run: leave it out")
             else:
                 print(run_notebooks(runs[0], asked.notebooks).resolve())
         case "status":
@@ -129,11 +139,15 @@ def _run(asked: argparse.Namespace) -> None:
         case "config":
             print((_alone(asked.params) if asked.params else RunConfig()).to_yaml(), end="")
         case "doctor":
-            found = list(diagnose(_alone(asked.params) if asked.params else RunConfig()))
-            for what, well, says in found:
-                print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}")
-            if wrong := [what for what, well, _ in found if well is False]:
+            wrong = list[str]()
+            for what, well, says in diagnose(_alone(asked.params) if asked.params else RunConfig()):
+                print({True: "ok ", None: "-- ", False: "NOT"}[well], f"{what}: {says}", flush=True)
+                wrong += [what] * (well is False)
+            print("(ok: it is there; --: it is not, and not every run needs it; NOT: to be mended before such a run)")
+            if wrong:
                 raise DataError(f"to be mended before such a run: {', '.join(wrong)}")
+        case "sweep" if not asked.engine and (asked.address or asked.workers or asked.serve):
+            raise ConfigError("--address, --workers and --serve are for a Ray cluster: give --engine ray with them")
         case "sweep" if asked.prepare:
             prepare(config := _alone(asked.params))
             print(f"prepared: {config.folder.resolve()}")
@@ -180,7 +194,7 @@ def _run(asked: argparse.Namespace) -> None:
                 print(f"{str(model) or 'traces'}: {told}")
             print(f"rows that match no problem: {missed or 'none'}")
             place = f", source: {asked.source!r}, pool_source: none" if asked.source else ""
-            told = f"{{methods: [imported], n_problems: {rows.problem_id.nunique()}{place}}}"
+            told = f"{{methods: [imported], n_problems: {rows.attrs['n_problems']}{place}}}"
             print(f"now sweep a params file with `run: {asked.run}`, a model, and `tasks: {{{asked.task}: {told}}}`")
         case "grade":
             with _store(_config(asked.run), read_only=False) as store:
@@ -237,7 +251,7 @@ def _store(config: RunConfig, read_only: bool = True) -> Iterator[Store]:
 
 def _show(table: pd.DataFrame) -> None:
     if len(table):
-        text = table.to_string(index=False, float_format=number) + "\n"
+        text = table.to_string(index=False, float_format=number, na_rep="-") + "\n"
         print("".join(c if c.isprintable() or c == "\n" else "?" for c in text))  # a model's words may be in it
 
 

@@ -34,4 +34,4 @@ def nearest(name: str, known: Iterable[str], most: int = 60) -> str:
     close = difflib.get_close_matches(name, known[:2000], n=3, cutoff=0.5)
     close.sort(key=lambda found: sorted(found) != sorted(name))  # letters that changed places come first
     more = f" and {len(known) - most:,} more" if len(known) > most else ""
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known[:most])}{more}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known[:most]) or 'none'}{more}"

@@ -92,11 +92,12 @@ def register_method(method: Any) -> Any:
 
 
 def _own_name(given: Any, taken: Collection[str]) -> str:
-    name = getattr(given, "name", None)
-    plain = isinstance(name, str) and name.strip() and name.isprintable() and not {*name} & {*"/\\"}
-    if isinstance(given, type) or not plain or name in taken:
-        raise ConfigError(f"give an instance with a plain `name` that is not built in, not {given!r:.80}: {name!r:.80}")
-    return str(name)
+    name = getattr(_instance(given), "name", None)
+    if isinstance(name, str) and name in taken:
+        raise ConfigError(f"{name!r} is the name of a built-in one: choose another")
+    if not (isinstance(name, str) and name.strip() and name.isprintable()) or {*name} & {*"/\\"}:
+        raise ConfigError(f"{type(given).__name__} has no plain `name` ({name!r:.80}): set one, as `name = 'mine'`")
+    return name
 
 
 def _known(name: str, names: Collection[str], kind: str) -> str:

@@ -52,12 +52,11 @@ DESCRIBED = """{% extends 'index.html.j2' %}{% block data_png %}
 def run_notebooks(settings: dict[str, Any], notebooks: str | Path = "notebooks") -> Path:
     """Execute every numbered notebook with the settings of a run and write the report beside the results; returns the
     path of its first page. Where all that they follow from (the notebooks, the settings, this package, those it
-    stands on, and the store) is as it was, they stand as they are. AnytimeError where a notebook stops; executed that
-    far, it is kept."""
+    stands on, and the store) is as it was, they stand as they are. AnytimeError where a notebook stops; it is kept."""
     config = RunConfig(**settings)
     found = sorted(Path(notebooks).glob("[0-9][0-9]*_*.ipynb"))
     if not found:
-        raise DataError(f"no notebooks in {str(notebooks)!r}; run this from the project's root")
+        raise DataError(f"{Path(notebooks).absolute()} has no numbered notebook; those of the project are at its root")
     started, folder = time.time(), config.folder
     Store(folder / "store.sqlite").close()  # says at once, before any kernel starts, what stands in the way
     first, noted = folder / "index.html", folder / "made_from.txt"

@@ -1,7 +1,6 @@
 """Which nouns does everything else speak in?
 
-`Problem` and `Grade` are what a task deals in, `Trace` is one sampled reasoning with its token boundaries, `Completion`
-whatever else the model said. All are frozen.
+A task deals in `Problem` and `Grade`; `Trace` is one sampled reasoning, `Completion` whatever else the model said.
 """
 
 import hashlib
@@ -27,8 +26,7 @@ Status = Literal["ok", "unparsed", "answer_truncated", "empty", "refused", "erro
 """How an answer came out. Only `error` is a failure of the machinery, and it is never graded."""
 
 TokenMode = Literal["stream", "tokenizer", "file", "proportional", "usage"]
-"""Where token boundaries come from: the reply, the server's tokenizer, the user's, or (`proportional`) the count alone;
-`usage` where nothing is cut."""
+"""What tells token boundaries: the reply, the server's tokenizer, the user's, the count; `usage`: nothing is cut."""
 
 Message = dict[str, str]  # role, content
 
@@ -82,8 +80,7 @@ class Grade:
 
 @dataclass(frozen=True)
 class ProblemSplit:
-    """The problems of one task in one run: under test, worked examples (shown to every method), and the pool that
-    methods prepare on (empty if none does)."""
+    """A task's problems in one run: under test, worked examples, and the pool that methods prepare on, if any."""
 
     test: list[Problem]
     shots: list[Problem]

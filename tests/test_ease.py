@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from test_index import cells_of
 
 from anytime_lib import __version__, anytime_curve
 from anytime_lib.cli import main, parser
+from anytime_lib.errors import ConfigError
 from anytime_lib.stats import compare
 from anytime_lib.tools.estimate import Estimate
 from anytime_lib.types import Grade, Problem
@@ -34,6 +37,8 @@ def test_version_and_config(capsys: Any) -> None:
         main(["--version"])
     assert main(["config", str(ROOT / "params" / "simulated.yaml")]) == 0
     said = capsys.readouterr().out
+    head = f"'{sys.executable}' -m anytime_lib.cli config | true"  # which ends before it is told anything
+    assert subprocess.run(head, shell=True, stderr=subprocess.PIPE, check=True).stderr == b""
     assert said.startswith(f"anytime-lib {__version__}\n") and re.search(r"  concurrency: 64 .*by default 4\)", said)
 
 
@@ -43,17 +48,29 @@ def test_the_doctor_says_what_is_there_and_what_to_do(tmp_path: Path, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     assert main(["doctor", str(ROOT / "params" / "simulated.yaml")]) == 0
     told = capsys.readouterr().out
-    assert "--  weights of qwen2.5-coder-0.5b: not here yet; 491 MB" in told and "ok  endpoint: none" in told
-    assert re.search("--  hub: .*give a file's path instead", told) and "NOT" not in told
+    assert "ok  endpoint: none" in told and not re.search("weights|key", told) and "--: it is not, and" in told
+    assert re.search("--  hub: .*give a file's path instead", told) and "\nNOT" not in told
+    assert main(["doctor"]) == 0 and "--  weights of qwen2.5-coder-0.5b: not here yet; 491" in capsys.readouterr().out
     elsewhere = (
         "{model: m, base_url: 'http://127.0.0.1:9/v1', api_key_env: XAI_API_KEY, tasks: {aime: {source: no.csv}}}"
     )
     (params := tmp_path / "p.yaml").write_text(elsewhere, "utf-8")
     assert main(["doctor", str(params)]) == 2
     out, err = capsys.readouterr()
-    assert "NOT endpoint: no answer from http://127.0.0.1:9/v1" in out and "NOT data of aime: cannot read no.csv" in out
+    assert "NOT endpoint: no answer from http://127.0.0.1:9/v1" in out and "NOT data of aime: there is no file /" in out
     assert "ok  key XAI_API_KEY: set\n" in out and "0123456789" not in out + err
     assert err == "anytime: to be mended before such a run: endpoint, data of aime\n"
+
+
+def test_options_that_would_do_nothing_are_refused(capsys: Any) -> None:
+    for options, says in {
+        "sweep --workers 2": "give --engine ray", "run --jobs 0": "--jobs must be more", "run --jobs 2": "one run",
+        "estimate --tokens-per-second 0": "--tokens-per-second must be", "estimate --batch": "served on this machine",
+        "run --notebooks none": "/none has no numbered notebook",
+    }.items():  # fmt: skip
+        command, *others = options.split()
+        assert main([command, str(ROOT / "params" / "simulated.yaml"), *others]) == 2
+        assert says in capsys.readouterr().err
 
 
 def test_objects_say_what_they_hold_and_escape_it() -> None:
@@ -63,6 +80,8 @@ def test_objects_say_what_they_hold_and_escape_it() -> None:
     assert repr(private) == "Problem('p2', 'sums': private)" and "secret" not in private._repr_html_()
     cells = pd.concat([cells_of(np.full((3, 2, 2), q), name) for q, name in ((0.2, "base"), (0.4, "<b>x"))])
     found = compare(cells, "base", "<b>x", n_resamples=100)
+    with pytest.raises(ConfigError, match="no setting margin; a margin is for noninferior and equivalent"):
+        compare(cells, "base", "<b>x", margin=0.1)
     assert str(found) == found.summary() and found.summary() in repr(found)
     assert "quality" in str(anytime_curve(cells.assign(model="simulated-910e56d7", task="natural_plan_trip")))
     estimate = Estimate(pd.DataFrame({"method": ["<b>x"], "calls": [12_345.6]}), "1 call\n2 dollars")

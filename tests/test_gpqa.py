@@ -145,8 +145,8 @@ def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [("aes.zip#diamond", "not supported"), ("aes.zip#main", "cannot read .*dataset/gpqa_main.csv"),
-     ("text.zip#main", "not a zip file"), ("cut.zip#diamond", "cannot read"), ("none.zip#main", "cannot read"),
-     ("none.csv", "cannot read"), ("empty.csv", "cannot read"), ("latin.csv", "cannot read .*utf-8"),
+     ("text.zip#main", "not a zip file"), ("cut.zip#diamond", "cannot read"), ("none.zip#main", "there is no file"),
+     ("none.csv", "there is no file"), ("empty.csv", "cannot read"), ("latin.csv", "cannot read .*utf-8"),
      ("no_rows.csv", "holds no rows")],
 )  # fmt: skip
 def test_unreadable_files(tmp_path: Path, source: str, message: str) -> None:

@@ -52,7 +52,7 @@ def test_an_estimate_sends_nothing_and_counts_what_the_run_then_asks(
     assert "no price is known for 'fake'" in found.summary and "time: 0:00:" in found.summary
     run_sweep(config(), progress=False)
     assert len(server.requests) <= t.calls.sum()
-    assert repr(estimate_run(config())).startswith("0 calls to make (138 of the plan are stored already)\ngpqa: ")
+    assert repr(estimate_run(config())).startswith("nothing is left to ask (138 requests are stored)\ngpqa: ")
 
 
 def test_an_estimate_fetches_no_weights(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,8 +319,8 @@ def test_bugs_of_methods_are_told_in_one_sentence(config: Config, method: Any, s
     ("method", "says"),
     [(type("M", (), {"name": "mine"})(), "a subclass of Prompted or Searching"),
      (Halves, "a subclass of Prompted or Searching"),
-     (type("M", (Prompted,), {})(), "an instance with a plain `name`"),
-     (odd(Prompted, name="base"), "not built in"),
+     (type("M", (Prompted,), {})(), "M has no plain `name` .None.: set one"),
+     (odd(Prompted, name="base"), "'base' is the name of a built-in one"),
      (odd(Prompted, name="synthesis"), "'synthesis'")],  # which is the ledger's own
 )  # fmt: skip
 def test_what_cannot_be_registered(method: Any, says: str) -> None:

@@ -180,6 +180,8 @@ def test_mistakes_are_one_sentence(
         export(store, tmp_path / "logs", "inspect")
     assert main(["export", str(store.path), str(tmp_path / "out"), "--format", "jsonl"]) == 0
     assert capsys.readouterr().out.split() == [str(tmp_path / "out" / f"{t}.jsonl") for t in COLUMNS]
+    with Store(tmp_path / "store.sqlite") as other, pytest.raises(DataError, match="of the run r, and these are of"):
+        export(other, tmp_path / "out")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
@@ -224,9 +226,11 @@ def test_a_changed_setting_is_named(asked: Store) -> None:
 def test_texts_are_told_by_length_and_hash(asked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "canary-4711-canary")
     messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Canary of another kind"}]
-    told = explain(asked, put(asked, 1, 1, model="canary-4711-canary", messages=messages))
-    assert "messages[1]: here [text of the user withheld: 22 characters, sha256 " in told and "model: here" in told
+    told = explain(asked, key := put(asked, 1, 1, model="canary-4711-canary", messages=messages))
+    assert "messages[1]: here '[text of open withheld: 28 characters, sha256 " in told and "model: here" in told
     assert not any(word in told for word in ("Canary", "trip", "4711"))
+    asked.add_problems([Problem("p", "open", "known by now", "?")])
+    assert "]: here 'user: Canary of another kind', there 'user: Canary question" in explain(asked, key)
 
 
 def test_by_the_start_of_a_key(asked: Store, capsys: pytest.CaptureFixture[str]) -> None:

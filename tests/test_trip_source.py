@@ -116,9 +116,9 @@ def test_the_official_file_is_fetched_once_and_checked(site: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        ("missing", "404 File not found.*; or give the path of a copy"),
-        ("cut", "cut off, or is another file.*; or give the path of a copy"),
-        ("offline", "cannot have .*; or give the path of a copy"),
+        ("missing", "404 File not found.*; set .source: PATH of your copy"),
+        ("cut", "cut off, or is another file.*; set .source: PATH of your copy"),
+        ("offline", "cannot have .*; set .source: PATH of your copy"),
         ("read only", "Not a directory"),
     ],
 )

@@ -177,10 +177,12 @@ def in_words(error: ValidationError, fields: Iterable[str] = ()) -> str:
     if first["type"] == "extra_forbidden":
         ours = (_GROUPS | {"held_out": HeldOutConfig})[groups[0]].model_fields if groups else parameter_names()
         return f"unknown parameter {'.'.join([*groups, name])!r}{nearest(name, fields or ours)}"
+    listed = f"[{' '.join(str(value).split()).strip('[]() ')}]" if isinstance(value, str | int | float) else "[...]"
+    whole = "int(...) makes of numpy's" if type(value).__module__ == "numpy" else "4, without quotes"
     advice = {
         "string_type": "; papermill's -r keeps words as they are",
-        "list_type": f"; write a list, as [16, 32] (with papermill: -y '{name}: [16, 32]')",
-        "int_type": "; give a plain whole number, as int(...) makes of numpy's",
+        "list_type": f"; write a list, as {listed:.80} (with papermill: -y '{name}: {listed:.80}')",
+        "int_type": f"; give a plain whole number, as {whole}",
     }.get(first["type"], "")
     return f"parameter {'.'.join([*groups, name])!r}: {words[0].lower()}{words[1:]}, got {value!r:.200}{advice}"
 

@@ -37,8 +37,7 @@ def _levels(efforts: Any) -> Any:
 
 
 def check_url(url: str, name: str = "base_url") -> str:
-    """An endpoint's address without a slash at its end; ConfigError where it is none, or carries a password or a key,
-    which the message does not repeat."""
+    """An address without its last slash; ConfigError, which does not quote it, if it is none or has a key."""
     try:
         parts = HttpUrl(url if url.isprintable() else "")
     except ValidationError:
@@ -119,7 +118,7 @@ class EndpointConfig(Group):
     concurrency: int = Field(4, ge=1, le=1024, description="requests in flight at most; adapts to the server below it")
     requests_per_minute: float | None = Field(None, gt=0, description="the endpoint's own limit; None: none known")
     tokens_per_minute: float | None = Field(None, gt=0, description="the same of prompt and completion tokens together")
-    retries: int = Field(6, ge=0, le=100, description="further tries of a request that failed in passing")
+    retries: int = Field(6, ge=0, le=100, description="further tries where one fails in passing; 2 where none connects")
     timeout: float = Field(300.0, gt=0, description="seconds of silence after which a request is tried again")
     tokenizer_file: Place | None = Field(None, description="a `tokenizer.json`, for servers that tell no tokens")
 
@@ -129,9 +128,9 @@ class SamplingConfig(Group):
 
     temperature: float = Field(0.7, ge=0, le=2, description="of the reasoning; answers and verdicts use 0")
     top_p: float = Field(0.95, gt=0, le=1, description="of the reasoning")
-    mode: Literal["cut", "fresh", "effort"] = Field("cut", description="one trace for all budgets, or one for each")
+    mode: Literal["cut", "fresh", "effort"] = Field("cut", description="cut, fresh (a trace for each budget) or effort")
     efforts: Efforts = Field({}, description="of `mode: effort`: [low, high], or {low: {what is: sent}, ...}")
-    answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced")
+    answer_via: Literal["turn", "prefill"] = Field("turn", description="how an answer is forced: turn or prefill")
 
 
 class PoolConfig(Group):
@@ -159,7 +158,7 @@ class AnalysisConfig(Group):
     """How the run is read."""
 
     baseline: MethodName = Field("base", description="the method that others are compared with")
-    estimand: Literal["crossfit", "raw"] = Field("crossfit", description="the index that is judged (see stats.compare)")
+    estimand: Literal["crossfit", "raw"] = Field("crossfit", description="judged: crossfit or raw (see stats.compare)")
     family: list[Pair] | None = Field(None, min_length=1, description="judged together; None: all against `baseline`")
     confidence_level: float = Field(0.95, gt=0.5, lt=1, description="of intervals")
     n_resamples: int = Field(10_000, ge=100, le=1_000_000, description="bootstrap resamples")
@@ -170,8 +169,7 @@ class AnalysisConfig(Group):
 class HeldOutConfig(Group):
     """A criterion for the claim that one method beats another, written down before the run (see studies/held_out).
 
-    What is held out is drawn with these `difficulty`, `source`, `seed` and `n_problems`; everything else, the methods'
-    preparation included, is the run's.
+    Held-out problems have these `difficulty`, `source`, `seed` and `n_problems`; all else is as in the run.
     """
 
     task: TaskName = Field(description="held out: of the run, or, with `prepared_on`, one that it does not touch")
@@ -198,7 +196,7 @@ class HeldOutConfig(Group):
 class TaskConfig(Group):
     """The settings of one task: the run's, with what the task has of its own."""
 
-    methods: list[MethodName] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="names, or your own")
+    methods: list[MethodName] = Field(["base", "pdp", "pdp_plus"], min_length=1, description="docs/methods.md has them")
     source: Place | None = Field(None, description="None: problems of our own; else a file or data set")
     pool_source: Place | None = Field(None, description="None: a split of `source`; `none`: no pool; else another")
     difficulty: list[Any] | None = Field(None, description="levels wanted, in the task's own terms")
@@ -207,9 +205,7 @@ class TaskConfig(Group):
     budgets: Budgets = Field([16, 32, 64, 128], description="reasoning tokens, increasing")
     answer_tokens: Count | None = Field(None, description="cap on the answer turn; None: the task's own")
     pool: PoolConfig = Field(PoolConfig(), description="what methods prepare from (PoolConfig)")
-    options: dict[str, dict[str, Any]] = Field(
-        {}, description="of a method or of `simulated`: {leap: {principle_tokens: 9}}"
-    )
+    options: dict[str, dict[str, Any]] = Field({}, description="of methods, `simulated`: {leap: {principle_tokens: 9}}")
 
     @property
     def answer_cap(self) -> int:
@@ -236,7 +232,7 @@ class Settings(TaskConfig):
     seed: int = Field(0, ge=0, description="of problems, samples and resamples")
     n_samples: Count = Field(2, description="reasoning traces per problem")
     tasks: dict[TaskName, dict[str, Any]] = Field(
-        {"natural_plan_trip": {}}, min_length=1, description="each with its own settings"
+        {"natural_plan_trip": {}}, min_length=1, description="with their settings"
     )
     endpoint: EndpointConfig = EndpointConfig()
     sampling: SamplingConfig = SamplingConfig()

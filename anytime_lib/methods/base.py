@@ -53,9 +53,7 @@ class Client(Protocol):
     trace_slots: asyncio.Semaphore
 
     async def trace(self, of: Sample, messages: list[Message], max_tokens: int) -> Trace: ...
-
     async def answer(self, of: Sample, trace: Trace, budget: int, cap: int) -> Completion: ...
-
     async def say(self, of: Sample, kind: str, messages: list[Message], cap: int, alternatives: int) -> Completion: ...
 
 
@@ -106,8 +104,7 @@ class Session:
         self._prompts: dict[str, tuple[int, int]] = {}  # key -> tokens spent when it was asked, tokens of its prompt
 
     async def trace(self, messages: list[Message], max_tokens: int, number: int = 0) -> Trace:
-        """Sample a reasoning, no longer than what is left. Another `number` is another one; number 0 is what `base`
-        has, if all else is the same."""
+        """Sample a reasoning, no longer than what is left. Another `number` is another one; 0 is that of `base`."""
         cap = self._allowed(max_tokens)
         of = replace(self._of, number=self._of.number + STRIDE * number)
         trace = await self._client.trace(of, messages, cap)  # a token short where the cap fell inside a character
@@ -185,9 +182,8 @@ class Method:
 
 
 class Prompted(Method):
-    """A method that writes messages and leaves the rest to the engine. `per_budget`: they depend on the budget, so each
-    budget has a trace of its own. Its answers are forced as the run's are, unless it has its own way, `answer_via`, or
-    words before the task's, `answer_preface`."""
+    """A method that only writes messages. `per_budget`: they depend on the budget, so each has a trace of its own. Its
+    answers are forced as the run's are, unless it has its own `answer_via`, or words before them, `answer_preface`."""
 
     per_budget: bool = False
     answer_via: Literal["turn", "prefill"] | None = None

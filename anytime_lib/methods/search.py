@@ -24,8 +24,7 @@ class Searching(Method):
     """A method that asks as it goes, step by step. One search serves every budget."""
 
     def steps(self, problem: Problem, context: Context, session: Session) -> AsyncIterator[Step]:
-        """Ask something of the session, say what is held then, and so on, until the budget is spent. A step costs what
-        the session was asked for since the one before."""
+        """Ask something of the session, say what is held then, and so on. A step costs what was asked for since."""
         raise NotImplementedError
 
     async def answers_by_budget(

@@ -37,8 +37,7 @@ def elected(task: Task, problem: Problem, texts: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class SelfConsistency(Searching):
-    """The majority over traces of at most `trace_tokens` each (None: a quarter of the largest budget), together of no
-    more tokens than the budget."""
+    """The majority over traces, within the budget, of `trace_tokens` each (None: a quarter of the largest budget)."""
 
     name = "self_consistency"
     trace_tokens: int | None = None

@@ -74,8 +74,7 @@ class BudgetPrompt(Prompted):
 
 
 class Imported(Base):
-    """Traces imported with `anytime_lib.tools.import_traces`, cut and answered from like any others, of as many samples
-    as were imported. The question is put as `base` puts it."""
+    """Traces of `tools.import_traces`, as many as there are, cut and answered from. The question is that of `base`."""
 
     name = "imported"
 

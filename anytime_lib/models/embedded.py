@@ -28,8 +28,7 @@ START = 600.0
 """Seconds that a server may take to load its file; a small model takes less than one."""
 PATIENCE = 3600.0
 """Seconds of silence after which a request is tried again, if the settings do not say. A busy machine may read sixteen
-long prompts for minutes before it says a word, and what is asked again is read again; a server that is gone is noticed
-at once."""
+long prompts for minutes before it says a word, and what is asked again is read again; a dead server is noticed."""
 
 
 class EmbeddedModel(ServedModel):

@@ -73,8 +73,7 @@ class Endpoint:
         await self.client.close()
 
     async def check(self) -> None:
-        """Ask the server who it is, and whether it lists the model; if not, the first request tells. EndpointError
-        where nobody is there."""
+        """Ask the server who it is, and whether it lists the model. EndpointError where nobody is there."""
         with suppress(RequestFailed):  # no list at this endpoint, or not for this key
             page = await self.ask(f"{self.base_url}/models")
             known = dicts(page.get("data") if isinstance(page, dict) else page)

@@ -37,8 +37,7 @@ class ServerError(Exception):
         super().__init__(self.words)
 
     def meaning(self, url: str, model: str, key_name: str, known: str = "") -> Exception:
-        """What it means for the request, or for all of them: an error to be raised. `known` tells, as the end of a
-        sentence, which models there are."""
+        """The error that it means for the request, or for all. `known` ends a sentence: which models there are."""
         status, words, told = self.status, self.words, self.told
         limited = status in (400, 403, 429) and bool(_TELLS["limited"].search(told) or (status == 429 and self.wait))
         no_credit = _TELLS["credit"].search(told) or (_TELLS["quota"].search(told) and not limited)
@@ -131,8 +130,7 @@ def one_line(text: str, redact: Callable[[str], str], most: int = 200) -> str:
 
 
 def unquoted(text: str, sent: str, least: int = 24) -> str:
-    """A text in which runs of at least so many characters that stand in `sent` give way to [...]: a server's error may
-    repeat a private prompt."""
+    """A text in which [...] stands for runs of so many characters that are in `sent`, which may be private."""
     sent = " ".join(sent.split())
     found, at = "", 0
     while at < len(text):

@@ -108,8 +108,7 @@ class ReplyParser:
             self.finish_reason = "stop" if natural and reason else reason
 
     def reply(self, seconds: float, messages: Sequence[Message] = (), *, partial: bool = False) -> Reply:
-        """What was said to `messages`; RetryableError if it is no reply at all. One that died is `partial`: what is
-        there is taken."""
+        """What was said to `messages`; RetryableError if it is no reply. Of one that died (`partial`), what came."""
         text, apart = _encodable(_joined(self.text)), _encodable(_joined(self.reasoning))
         usage = self.usage
         of_prompt, of_completion = (_dict(usage.get(f"{name}_tokens_details")) for name in ("prompt", "completion"))

@@ -6,6 +6,7 @@ cut its trace anywhere, and the answer is what it held there. What a sweep of it
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -21,7 +22,7 @@ from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
-from anytime_lib.registry import load_method
+from anytime_lib.registry import load_method, method_names
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem, digest
 
@@ -63,8 +64,7 @@ class Known:
 
 class SimulatedModel(Model):
     """A model whose replies are drawn. Its name, in cells and keys, carries a hash of the config's settings of it (see
-    `Simulation`); ConfigError if one is unknown or makes no sense, or a method with an effect has no words to be told
-    by."""
+    `Simulation`); ConfigError if one is unknown or makes no sense, or a method with an effect cannot be told."""
 
     def __init__(self, config: RunConfig) -> None:
         settings = config.options.get("simulated", {})
@@ -73,6 +73,10 @@ class SimulatedModel(Model):
             self._markers = {method: _words(method) for method in self.simulation.effects}
         except ValidationError as error:
             raise ConfigError(f"simulated: {in_words(error, Simulation.model_fields)}") from None
+        if silent := [method for method, words in self._markers.items() if not words]:
+            why = f"the respondent has no words by which it could tell {silent[0]} from other methods; those that can"
+            able = f"have an effect: {', '.join(filter(_words, method_names()))}, and one of yours with its own `words`"
+            raise ConfigError(f"simulated: effects: {why} {able}")
         self._known: dict[str, Known] = {}
         name = f"simulated-{digest(self.simulation.model_dump())[:8]}"
         super().__init__(name, "simulated", config.endpoint.concurrency)
@@ -154,12 +158,10 @@ class SimulatedModel(Model):
 
 
 def _words(method: str) -> str:
-    """What the respondent tells a method by: its `words`, or else those of its prompt's file."""
-    try:
-        return load_method(method).words or fixed_words(f"{method}.question")
-    except FileNotFoundError:
-        why = f"the respondent has no words by which it could tell {method} from other methods"
-        raise ConfigError(f"simulated: effects: {why}; give its class `words`, which only its prompts bear") from None
+    """What the respondent tells a method by: its `words`, or else those of its prompt's file, if it has one."""
+    with suppress(FileNotFoundError):
+        return str(load_method(method).words or fixed_words(f"{method}.question"))
+    return ""
 
 
 def _holds(reasoning: str) -> bool:

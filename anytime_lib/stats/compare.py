@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from anytime_lib.errors import DataError
+from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.index import Floats, Order, both_arrays, paired, problem_curves
 from anytime_lib.stats import bootstrap, intervals
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of, quality_at
@@ -188,6 +188,8 @@ def compare(
         estimand: what is judged: the index `crossfit` (`raw` where there is one sample), `raw`, or another statistic.
         settings: n_resamples, seed, confidence_level.
     """
+    if unknown := settings.keys() - {"n_resamples", "seed", "confidence_level"}:
+        raise ConfigError(f"compare has no setting {', '.join(unknown)}; a margin is for noninferior and equivalent")
     quality, budgets, elsewhere, draw = both_arrays(cells, baseline, treatment)
     settings |= {"baseline": baseline, "treatment": treatment}
     return compare_arrays(quality, budgets, estimand, elsewhere=elsewhere, draw=draw, **settings)

@@ -21,8 +21,7 @@ from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, di
 KEY_VERSION = 1
 
 Row = dict[str, Any]
-"""A stored reply (see `Reply.to_json`), or what a tokenizer said of a trace: `ends` (None: there is no tokenizer), and
-`by_file`: it was the user's, not the server's."""
+"""A stored reply (`Reply.to_json`), or what a tokenizer said: `ends` (None: there is none), `by_file`: the user's."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def trace_of(key: str, messages: list[Message], row: Row, tokenised: Row | None)
     if ends is None:
         ends, mode = proportional_ends(text, billed), "proportional"
         if text and not ends:
-            raise RequestFailed("the server tells neither tokens nor how many there were, so nothing can be cut")
+            raise RequestFailed("nothing tells its tokens, so it cannot be cut; set `tokenizer_file`")
     elif mode == "file" and billed:
         ends = scaled_ends(ends, billed)
     stopped = row["finish_reason"] in NATURAL or bool(row["reasoning"] and row["text"].strip())

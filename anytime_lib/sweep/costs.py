@@ -116,9 +116,8 @@ class SpendLimit:
 
     @asynccontextmanager
     async def reserve(self, messages: list[Message], max_tokens: int) -> AsyncIterator[dict[str, Any]]:
-        """Make one try of a call inside: entered when the caps allow the worst that it can cost, charged when left for
-        the usage that was put into what it yields. One that does not fit waits for those in flight, if there are any;
-        else SpendCapReached."""
+        """Make one try of a call inside: entered when the caps allow the worst it can cost, charged when left for the
+        usage put into what it yields. What does not fit waits for those in flight; SpendCapReached if none is."""
         worst = self._cost(self.worst(messages, max_tokens))
         while self._closed or (self.spent + self._reserved + worst > self._caps + 1e-9).any():
             if self._closed or not self._in_flight:

@@ -82,8 +82,10 @@ def plan(config: RunConfig, store: Store | None) -> list[Arm]:
                 samples = [of for of in samples if store and store.get(recorded_key(of.problem, of.number))]
                 if not samples:
                     raise DataError("the run's store has no recorded trace of these problems; see `anytime import`")
-                if left_out := len(problems.test) - len({of.problem.id for of in samples}):
-                    log.warning("%d problems have no recorded trace and are left out", left_out)
+                stored = len(store.requests().query("endpoint == 'recorded' and task == @task.name")) if store else 0
+                left_out, unused = len(problems.test) - len({of.problem.id for of in samples}), stored - len(samples)
+                if left_out or unused:
+                    log.warning("problems left out without a recorded trace: %d; traces not used: %d", left_out, unused)
             arms.append(Arm(task, settings, method, problems, samples))
     return sorted(arms, key=lambda arm: arm.method.preparation is not None)
 
@@ -130,7 +132,9 @@ def drawn(
     found = task.problems(source, None if known else wanted, seed, "all" if whole else part, settings.difficulty)
     found = [p for p in found if not known & {p.id, p.content_hash}][:wanted]
     if len(found) < (least or wanted):
-        keeps = "" if whole else "; some are kept for the other split" + ": name a pool_source, or none" * bool(source)
+        every = found if whole else task.problems(source, None, seed, "all", settings.difficulty)
+        apart = f": {len(every) - len(found)} others are kept for the {'pool' if part == 'test' else 'test'}"
+        keeps = "" if whole else apart + ", unless you name a pool_source, or none" * bool(source)
         holds = f"{source or 'its own set'} holds {len(found)}{' beside those under test' if known else ''}"
         raise DataError(f"{task.name}: {wanted} {part} problems wanted, {holds}; ask for fewer{keeps}")
     return found

@@ -127,8 +127,7 @@ async def make_cells(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
 
 
 def swept_cells(store: Store, run: str, model: str, arms: Sequence[Arm], levels: Collection[str]) -> pd.DataFrame:
-    """The cells that these arms planned, as `run_sweep` returns them, with its warning or EndpointError where some or
-    all of them failed."""
+    """What `run_sweep` returns of these arms, with a warning of cells that failed; EndpointError where all did."""
     cells = store.cells(run=run, model=model)
     cells = cells[np.any([arm.owns(cells, levels) for arm in arms], axis=0)]
     failed = cells[cells.status == "error"]

@@ -44,8 +44,7 @@ def read(source: Any) -> list[Problem]:
 
     Sources: a file's path, `hub` (the sets of `HUB`) or `hub:OWNER/NAME`, each with years after a `#` (`2024`,
     `1983-2023`) and the last with `config=`, `split=`, `revision=`; or a `datasets.Dataset`. `metadata` holds `source`
-    and `row`, and where they are known `year`, `contest` and `revision`. DataError where a source cannot be read or an
-    answer is wrong.
+    and `row`, and if known `year`, `contest` and `revision`. DataError where it cannot be read or an answer is wrong.
     """
     if not isinstance(source, str | Path):
         return _problems(read_table(source), "dataset", {"source": "dataset"})
@@ -76,7 +75,7 @@ def _of_hub(name: str, options: Mapping[str, str]) -> list[Problem]:
             commit = HfApi().dataset_info(name, revision=revision).sha
         rows = load_dataset(name, options.get("config"), split=options.get("split", "train"), revision=commit)
     except Exception as error:  # of the hub's client, its transport or the readers: a dozen types, one answer each
-        raise hub_error(name, error) from error
+        raise hub_error("aime", name, error) from error
     return _problems(read_table(rows), name, {"source": f"hub:{name}", "revision": commit})
 
 

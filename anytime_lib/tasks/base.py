@@ -1,7 +1,6 @@
 """What must a task offer, and how are its problems split and its answers graded?
 
-A task is any object with the attributes of `Task`; the built-in ones are found by name with `load_task`, and
-`make_task` makes one of the user's own.
+A task is any object with the attributes of `Task`; `load_task` finds the built-in ones, `make_task` makes others.
 """
 
 import hashlib
@@ -10,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from traceback import walk_tb
 from typing import Any, Protocol, runtime_checkable
 
 from anytime_lib.errors import AnytimeError, DataError
@@ -114,17 +114,18 @@ def no_answer(text: str, why: str) -> Grade:
 
 @contextmanager
 def user_code(who: str, problem: Problem) -> Iterator[None]:
-    """Run inside it what may be the user's own code: a grader, a checker, a method. DataError where it fails: what its
-    exception says may quote the problem, so that is left to the traceback, and of a private problem it is left out
-    there too. An error of ours passes as it is."""
+    """Run the user's own code (a grader, a method) inside it. DataError, with the place, where it fails: what its
+    exception says may quote the problem, so it is in the traceback alone, of a private one nowhere. Ours pass."""
     try:
         yield
     except AnytimeError:
         raise
     except Exception as error:
-        raise DataError(
-            f"{who} failed on {problem.id} ({type(error).__name__}); mend it and run again: the answers are stored"
-        ) from (None if problem.metadata.get("private") else error)
+        calls = [(str(of.f_globals.get("__name__")), of.f_code, line) for of, line in walk_tb(error.__traceback__)]
+        own = (f" in {of.co_filename}, line {line}" for name, of, line in calls if not name.startswith("anytime_lib."))
+        why = f"{who} failed on {problem.id} ({type(error).__name__}){next(own, '')}"
+        private = problem.metadata.get("private")
+        raise DataError(f"{why}; mend it and run again: the answers are stored") from (None if private else error)
 
 
 def grade_answer(task: Task, problem: Problem, text: str, finish_reason: str) -> Grade:

@@ -25,13 +25,13 @@ def split_source(source: str | Path, known: str) -> tuple[str, dict[str, str]]:
     return place, options
 
 
-def hub_error(name: str, error: Exception) -> DataError:
+def hub_error(task: str, name: str, error: Exception) -> DataError:
     """What the hub said and what to do; what follows a `?` in an address may be secret and is left out."""
     said = re.sub(r"\?\S*", "", " ".join(str(error).split()))[:200]
     return DataError(
-        f"{name} could not be had from the hub ({type(error).__name__}: {said}); look at "
+        f"{task}: {name} could not be had from the hub ({type(error).__name__}: {said}); look at "
         f"https://huggingface.co/datasets/{name}, accept its terms there with the account of your token (`hf auth "
-        "login`, HF_TOKEN) if it is gated, and name what it has, or download it and give the path"
+        "login`, HF_TOKEN) if it is gated, and name what it has, or download it and set `source: PATH of your copy`"
     )
 
 

@@ -61,9 +61,8 @@ class CustomTask:
     ) -> list[Problem]:
         """The rows as problems: a third of them, by content, are `pool`. `source` takes the place of the rows.
 
-        `difficulty` keeps the rows whose column of that name is among its values. Of rows with the same text and gold
-        the first is kept. The first time, one gold answer is graded, with a warning where it is not right. DataError
-        where there are none, or one cannot be used.
+        `difficulty` keeps the rows with such a value in that column. Of rows with the same text and gold the first is
+        kept. At first one gold answer is graded, with a warning if it is wrong. DataError for no rows or a bad one.
         """
         rows = self.rows if source is None else source
 
@@ -92,9 +91,9 @@ class CustomTask:
         with suppress(DataError), user_code(f"the write_answer function of {self.name}", problem):
             answer = self.gold_answer(problem)
             if answer.strip() and not (grade := self.grade(problem, answer)).correct:
-                says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function; its gold"
-                kind = f"is of type {type(problem.gold).__name__}, and what a model says is text (str)"
-                log.warning(f"{says} %s", self.name, problem.id, grade.score, grade.status, kind)
+                says = "%s: the gold answer of %s itself is graded %.2g (%s), so look at the grade function%s"
+                kind = "" if type(problem.gold) is str else f"; gold of type {type(problem.gold).__name__} is no text"
+                log.warning(says, self.name, problem.id, grade.score, grade.status, kind)
 
     def _read(self, rows: Iterable[Any], difficulty: Any) -> Iterator[Problem]:
         """The problems of rows, each content once. A message names columns and types, never what is in them."""
@@ -105,7 +104,10 @@ class CustomTask:
                 text, gold, name = known.pop("text"), known.pop("gold"), known.pop("id", None)
                 if gold is None or not text.strip():
                     raise ValueError("one of these is empty, NA or NaN")
-            except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            except KeyError as lacking:
+                needs = f"has no {lacking} (it has: {', '.join(map(str, row)):.200}); a row needs 'text' and 'gold'"
+                raise DataError(f"{self.name}: row {number} {needs}") from None
+            except (AttributeError, TypeError, ValueError, RecursionError) as error:
                 what = f"must be a mapping with 'text', 'gold' and what else JSON can hold ({error})"
                 raise DataError(f"{self.name}: row {number} {what}") from None
             if isinstance(name, float) and name.is_integer():  # of a table in which other rows have no id

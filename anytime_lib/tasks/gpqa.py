@@ -103,7 +103,7 @@ def read(source: Any) -> list[Problem]:
         try:
             path = Path(hf_hub_download(REPO, file, repo_type="dataset", revision=revision, token=token))
         except Exception as error:  # of the hub's client, its HTTP client, or the disk: not shown with its request
-            raise hub_error(REPO, error) from None
+            raise hub_error("gpqa", REPO, error) from None
         # It lies in the user's hub cache as snapshots/COMMIT/FILE.
         origin |= {"source": REPO, "revision": path.parent.name}
     elif not place:

@@ -38,7 +38,7 @@ def problems(limit: int, seed: int, split: str, levels: Sequence[int]) -> list[P
             if int(content, 16) % 2 == SPLITS[split] and name not in found:
                 break
         else:
-            raise ConfigError(f"level {level} of the ladder has only {index} problems; ask for fewer")
+            raise ConfigError(f"level {level} of the ladder has only {index} problems; ask for {place} at most in all")
         metadata = {"source": "ladder", "difficulty": level, "template": template}
         found[name] = Problem(name, "aime", text, answer, metadata)
     return list(found.values())

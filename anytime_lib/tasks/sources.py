@@ -31,6 +31,8 @@ def read_table(source: Any, readers: Readers = READERS) -> pd.DataFrame:
             raise ConfigError(f"source must be a {' or '.join(readers)} file (docs/data.md has others), not {path}")
         try:
             table = reader(path)
+        except FileNotFoundError:
+            raise DataError(f"there is no file {path.absolute()}") from None
         except Exception as error:  # of pandas, pyarrow, zipfile or the disk: whatever it is, the file is at fault
             raise DataError(f"cannot read {path} ({' '.join(str(error).split())}); fetch or write it again") from None
     else:

@@ -67,8 +67,8 @@ def official_file() -> Path:
             with replace_file(path) as part:
                 part.write_bytes(content)
     except (httpx.HTTPError, OSError) as error:
-        told = f"cannot have {path} from {OFFICIAL} ({error!r:.200})"
-        raise DataError(f"{told}; or give the path of a copy of NATURAL PLAN's trip_planning.json") from error
+        told = f"natural_plan_trip: cannot have {path} from {OFFICIAL} ({error!r:.200})"
+        raise DataError(f"{told}; set `source: PATH of your copy` of NATURAL PLAN's trip_planning.json") from error
     return path
 
 

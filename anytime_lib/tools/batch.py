@@ -45,19 +45,19 @@ def run_batches(config: RunConfig, *, progress: bool = True) -> pd.DataFrame:
     return run_async(run_sweep_async(config, progress=progress, by=partial(_by_waves, config)))
 
 
-def refuse_rounds(arms: Iterable[Arm]) -> None:
-    """ConfigError where a method asks as it goes."""
+def refuse(arms: Iterable[Arm], model: Any) -> None:
+    """ConfigError where a method asks as it goes, or the model has no Batch API."""
+    if model.endpoint_id in OWN:
+        raise ConfigError(f"{model.name} is served on this machine, which has no Batch API; leave --batch out")
     if names := sorted({arm.method.name for arm in arms if not isinstance(arm.method, Prompted)}):
-        raise ConfigError(f"{', '.join(names)}: what asks in many rounds takes a batch for each; sweep without --batch")
+        raise ConfigError(f"{', '.join(names)}: what asks in many rounds takes a batch for each; leave --batch out")
 
 
 async def _by_waves(config: RunConfig, run: Run, arms: Sequence[Arm], *same: Any) -> pd.DataFrame:
     """`sweep_arms` by batches."""
     live: Any = run.client.backend
     model = live.model
-    refuse_rounds(arms)
-    if model.endpoint_id in OWN:
-        raise ConfigError(f"{model.name} is served on this machine, which has no Batch API; sweep without --batch")
+    refuse(arms, model)
     run.client.backend = waves = BatchBackend(live, await model.endpoint(), run)
     await waves.called(lambda: waves.client.batches.list(limit=1))  # before anything is paid for
     run.make, wave = waves.prepared, list[Request]()

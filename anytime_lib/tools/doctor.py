@@ -21,8 +21,7 @@ from anytime_lib.registry import load_task
 
 SECONDS = 5.0  # that the hub may take to say that it is there; an endpoint has twice as long
 Finding = tuple[str, bool | None, str]
-"""What was looked at; whether it is all right (None: it is not there, and not every run needs it); what was found, or
-is to be done."""
+"""What was looked at; is it all right (None: it is not there, and not every run needs it); what was found, or to do."""
 
 
 def diagnose(config: RunConfig) -> Iterator[Finding]:
@@ -34,13 +33,14 @@ def diagnose(config: RunConfig) -> Iterator[Finding]:
     free, needed = psutil.virtual_memory().available, own.bytes * 3 // 2 if own else 0
     lacking = f", and about {needed / 1e9:.1f} GB are needed: take a smaller model" if free < needed else ""
     yield "memory", not lacking, f"{free / 1e9:.1f} GB free{lacking}"
-    for name, weights in WEIGHTS.items():
+    for name, weights in WEIGHTS.items() if own else ():
         later = f"not here yet; {weights.bytes / 1e6:,.0f} MB are fetched once, when the model is first used"
         here = (places / weights.file).is_file()
         yield f"weights of {name}", here or None, "here" if here else later
     yield _looked("endpoint", lambda: asyncio.run(_endpoint(config)))
     unset = "not set; an endpoint on another machine needs it: export it in the shell that runs this"
-    yield f"key {key}", bool(os.environ.get(key)) or None, "set" if os.environ.get(key) else unset
+    if config.model != "simulated":
+        yield f"key {key}", bool(os.environ.get(key)) or None, "set" if os.environ.get(key) else unset
     for name in config.tasks:
         yield _looked(f"data of {name}", lambda name=name: _data(config, name))  # type: ignore[misc]
     hub, found, says = _looked("hub", _hub)
@@ -74,11 +74,12 @@ async def _endpoint(config: RunConfig) -> str:
 
 
 def _data(config: RunConfig, task: str) -> str:
-    source = config.task(task).source
-    if source and source.startswith(("hub", "official")):
-        return f"{source} is fetched once, when it is first used"
-    load_task(task).problems(source, limit=1)
-    return source or "problems of our own"
+    """Reads what problems are taken from, for which it is fetched, where it is not here yet."""
+    of = config.task(task)
+    sources = [of.source, *({of.pool_source} - {None, "none", of.source})]
+    for source in sources:
+        load_task(task).problems(source, limit=1)
+    return ", ".join(source or "problems of our own" for source in sources)
 
 
 def _hub() -> str:

@@ -29,7 +29,7 @@ from anytime_lib.sweep.client import CachedClient, Request
 from anytime_lib.sweep.costs import price_of
 from anytime_lib.sweep.plan import Arm, plan
 from anytime_lib.sweep.run import first_error, run_async
-from anytime_lib.tools.batch import refuse_rounds
+from anytime_lib.tools.batch import refuse
 from anytime_lib.types import Grade, Problem, digest
 
 ENDS = {"low": (1 / 5, 0.25), "high": (1 / 3, 1.0), "middle": (1 / 4, 0.5)}
@@ -127,7 +127,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
         backend = CountingBackend(model, store)
         arms = plan(config, store)
         if batch:
-            refuse_rounds(arms)
+            refuse(arms, model)
         if config.held_out and config.held_out.pool_task in config.tasks:
             arms += held_out_arms(config)
         client = CachedClient(backend, config.sampling, config.seed)
@@ -176,7 +176,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
         f"time: {time}",
         f"about: with replies as long as stored traces of {', '.join(taken) or 'no task'}, else half their caps",
     ]
-    lines = lines if total.calls else lines[:1]
+    lines = lines if total.calls else [f"nothing is left to ask ({len(backend.stored):,} requests are stored)"]
     for task in config.tasks:
         n, draws = config.task(task).n_problems, config.task(task).pool.draws
         least = min_detectable_effect(n, config.n_samples, n_draws=draws)  # NaN where there is none

@@ -4,24 +4,23 @@ import json
 from typing import Any
 
 from anytime_lib.errors import DataError
-from anytime_lib.redact import Redactor
 from anytime_lib.store import Store
-from anytime_lib.types import withheld
+from anytime_lib.tools.export import Gate
 
 
 def explain(store: Store, key: str) -> str:
     """Which fields of a request (named by its key, or the start of it) differ from the nearest stored one of its kind:
-    that with the most fields in common, and of several the latest. Raises DataError where there is no such request, or
-    more than one."""
+    that with the most fields in common, of several the latest. DataError where none, or more than one, is so named."""
+    gate = Gate(store)
     with store.snapshot() as db:
-        query = "SELECT key, kind, status, request FROM requests WHERE substr(key, 1, length(?)) = ?"
+        query = "SELECT key, kind, status, request, task FROM requests WHERE substr(key, 1, length(?)) = ?"
         found = db.execute(query, (key, key)).fetchmany(2)
         if len(found) != 1:
             raise DataError(f"{store.path} has {'more than one' if found else 'no'} request whose key starts {key!r}")
-        whole, kind, status, request = found[0]
-        query = "SELECT key, request FROM requests WHERE kind = ? AND key != ? ORDER BY rowid DESC"
-        others = ((other, _fields(text)) for other, text in db.execute(query, (kind, whole)))
-        here = _fields(request)
+        whole, kind, status, *request = found[0]
+        query = "SELECT key, request, task FROM requests WHERE kind = ? AND key != ? ORDER BY rowid DESC"
+        others = ((other, _fields(gate, *asked)) for other, *asked in db.execute(query, (kind, whole)))
+        here = _fields(gate, *request)
         nearest, there = max(others, key=lambda other: len(here.items() & other[1].items()), default=("", {}))
     came = "is answered from the store" if status == "ok" else "failed or broke off, and is asked again"
     if not nearest:
@@ -30,13 +29,15 @@ def explain(store: Store, key: str) -> str:
     for name in sorted(here | there):
         ours, theirs = (fields.get(name, "(not there)") for fields in (here, there))
         if ours != theirs:
+            start = max(0, next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0) - 30)
+            ours, theirs = (f"...{of[start : start + 120]}..." if len(of) > 200 else of for of in (ours, theirs))
             lines.append(f"  {name}: here {ours}, there {theirs}")
-    return Redactor()("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _fields(request: str) -> dict[str, str]:
-    """A request's fields as they may be shown: messages, which may be private, by length and hash alone."""
+def _fields(gate: Gate, request: str, task: str) -> dict[str, str]:
+    """A request's fields as they may be shown: messages that may be private by length and hash alone."""
     fields: dict[str, Any] = json.loads(request)
-    messages = fields.pop("messages", [])
-    shown = {f"messages[{i}]": withheld(f"the {said['role']}", said["content"]) for i, said in enumerate(messages)}
-    return shown | {name: ascii(value)[:200] for name, value in fields.items()}
+    said = enumerate(fields.pop("messages", []))
+    fields |= {f"messages[{i}]": gate.text(task, f"{turn['role']}: {turn['content']}") for i, turn in said}
+    return {name: gate.name(ascii(value)) for name, value in fields.items()}

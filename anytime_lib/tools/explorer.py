@@ -74,8 +74,7 @@ def explore(run: RunConfig | str | Path, path: str | Path | None = None) -> Path
 
 
 def show_explorer(run: RunConfig | str | Path, height: int = 720, most: int = 4_000_000) -> Any:
-    """The explorer of a run within a notebook, `height` pixels high; a page of more than `most` bytes is left outside
-    and only linked, so that the notebook stays small."""
+    """The explorer of a run within a notebook, `height` pixels high; of more than `most` bytes, a link to it."""
     from IPython.display import HTML
 
     path = explore(run)

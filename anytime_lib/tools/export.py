@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -20,10 +21,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from anytime_lib.errors import DataError, nearest
+from anytime_lib.errors import AnytimeError, DataError, nearest
 from anytime_lib.files import replace_file
 from anytime_lib.redact import Redactor
 from anytime_lib.store import COLUMNS, SCHEMA, Store
+from anytime_lib.tasks.sources import read_table
 from anytime_lib.types import withheld
 
 FORMATS = ("parquet", "jsonl", "huggingface", "inspect")
@@ -43,19 +45,21 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
 
     `parquet` and `jsonl` are a file for each table of `store.COLUMNS`; `huggingface` is a folder with a card, for
     `datasets.load_dataset`; `inspect` are logs for `inspect view` (see `inspect_logs`). DataError where the format is
-    unknown, the folder cannot be written to, or `inspect_ai` is not installed.
+    unknown, the folder holds tables of another run or cannot be written to, or `inspect_ai` is not installed.
     """
     folder = Path(folder).expanduser()
     try:
         if format == "inspect":
             return list(resolve_name("anytime_lib.tools.inspect_logs:write_logs")(store, folder))
         if format == "huggingface":
+            tables = export(store, folder / "data")
             with replace_file(folder / "README.md") as part:
                 _card(store).save(part)
-            return [folder / "README.md", *export(store, folder / "data")]
+            return [folder / "README.md", *tables]
         if format not in FORMATS:
             raise DataError(f"unknown export format {format!r}{nearest(format, FORMATS)}")
         paths = {table: folder / f"{table}.{format}" for table in COLUMNS}
+        _refuse_others(store, folder)
         for table, path in paths.items():
             batches = Gate(store).rows(table)
             with replace_file(path) as part:
@@ -73,6 +77,17 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
     except OSError as error:
         why = f"cannot export to {str(folder)!r}: {error.strerror or error}"
         raise DataError(f"{why}; choose another folder or free some space") from None
+
+
+def _refuse_others(store: Store, folder: Path) -> None:
+    """DataError where the folder has a table of cells, and none of them is of this run."""
+    there, own = set[str](), {*map(Gate(store).name, store.cells().run)}
+    for path in folder.glob("cells.*"):
+        with suppress(AnytimeError):  # what cannot be read as a table is none
+            there |= {*map(str, read_table(path).get("run", []))}
+    if there and not there & own:
+        what = f"holds tables of the run {', '.join(sorted(there))}, and these are of {store.path.parent}"
+        raise DataError(f"{str(folder)!r} {what}: choose another folder")
 
 
 def _card(store: Store) -> DatasetCard:

@@ -64,7 +64,7 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     One row per trace: row (of the file), problem_id (missing where no problem matches), sample, model, tokens (as
     billed; else of the reasoning, by the config's `tokenizer_file`; 0 without one), answer_tokens (of what was said
     after it, by that file; 0 without one), score and status of what the model itself said (missing where it said
-    nothing).
+    nothing). `attrs` has n_problems: how many the traces were matched with.
     """
     task, rows = cast(Task, load_task(task)), read_rows(Path(path).expanduser())
     settings = config.task(task.name)
@@ -113,6 +113,9 @@ def import_traces(path: str | Path, config: RunConfig, task: str | Task) -> pd.D
     if (n := 1 + matched["sample"].max()) > config.n_samples:
         log.warning("%s holds %d samples and n_samples is %d; raise it to use them all", path, n, config.n_samples)
     found["tokens"], found["answer_tokens"] = found.tokens.where(found.tokens > 0, counted), after
+    if n := (found.tokens == 0).sum():
+        log.warning("%s: traces without a token count: %d; add a column `tokens`, or set `tokenizer_file`", path, n)
+    found.attrs["n_problems"] = len(problems)
     return found[["row", "problem_id", "sample", "model", "tokens", "answer_tokens", "score", "status"]]
 
 

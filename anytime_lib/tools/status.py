@@ -53,6 +53,7 @@ def status(folder: Path, configs: Iterable[RunConfig] = ()) -> tuple[pd.DataFram
     once = ["key", "status", "created"]  # of what a shard took along with its run's store
     tokens, dollars = pd.concat(bills).drop_duplicates(once)[["tokens", "dollars"]].sum() if bills else (0, 0)
     counts = ", ".join(f"{n} {state}" for state, n in table.state.value_counts().items())
+    words += ["idle: swept from a script, so what was planned is not noted"] * ("idle" in counts)
     return table, "\n".join([*words, f"{counts}; {tokens:,.0f} tokens{f', ${dollars:.2f}' * bool(dollars)} in all"])
 
 
@@ -76,8 +77,7 @@ def _design(folder: Path, config: RunConfig | None) -> tuple[float, str | None]:
 
 
 def _at_work(folder: Path) -> bool:
-    """Whether a process has a run in hand: `anytime run`, or one that has the store open. One on another machine is
-    taken to, as long as the store's log is there."""
+    """Whether a process has a run in hand, by its locks; on another machine, as long as the store's log is there."""
     opened = (folder / "store.sqlite-wal").is_file()
     for lock in [folder / "index.html.lock", *[folder / "store.sqlite.lock"] * opened]:
         with suppress(OSError, ValueError, psutil.Error):  # nobody had it, or who had it is gone
