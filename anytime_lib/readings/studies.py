@@ -130,7 +130,7 @@ def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
         found = f"from {n} problems on ({share})" if len(enough) else f"by none of these (at most {share}, with {n})"
         said.append(f"N = {n_samples}: {found}")
     text = f"A true difference of {table.effect.iloc[0]:g} is found in {power:.0%} or more of "
-    text += f"{table.n_simulations.iloc[0]:,} simulated studies (shares are sure to {luck.max():.2f}) with "
+    text += f"{table.n_simulations.iloc[0]:,} simulated studies (each share give or take {luck.max():.2f}) with "
     return f"{text}{'; '.join(said)}."
 
 
