@@ -153,7 +153,7 @@ def _run(asked: argparse.Namespace) -> None:
             print(f"prepared: {config.folder.resolve()}")
         case "sweep" if asked.shard:
             cells, folder = sweep_shard(_alone(asked.params), asked.shard)
-            print(f"{len(cells):,} cells, {(cells.status == 'error').sum():,} of them errors: {folder}")
+            print(f"cells: {len(cells):,}, of them errors: {(cells.status == 'error').sum():,}; {folder}")
             print(f"when all shards are swept: anytime merge {asked.params}")
         case "sweep":
             config = _alone(asked.params)
@@ -161,6 +161,8 @@ def _run(asked: argparse.Namespace) -> None:
             here = run_batches if asked.batch else run_sweep
             table = sweep_on_ray(config, **how) if asked.engine else here(config)
             print(estimate(table, **config.resampling).to_string(index=False))
+            level = config.analysis.confidence_level
+            print(f"index: best so far of the mean curve (order: pooled); low, high: its {level:.0%} interval")
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
@@ -182,7 +184,9 @@ def _run(asked: argparse.Namespace) -> None:
             with _store(config) as store:
                 table = ledger_table(store, config.limits.prices)
                 _show(table)
-                _show(against_fresh(store, config.limits.prices))
+                if len(fresh := against_fresh(store, config.limits.prices)):
+                    print("Had every budget been a run of its own (fresh_...; ratio: total / fresh_total):")
+                    _show(fresh)
                 print(ledger_summary(table))
         case "import":
             config = RunConfig(run=asked.run, tasks=[asked.task], source=asked.source, methods=["imported"])
@@ -200,7 +204,7 @@ def _run(asked: argparse.Namespace) -> None:
             with _store(_config(asked.run), read_only=False) as store:
                 changed = regrade(store)
             _show(changed)
-            print(f"{len(changed)} grades changed")
+            print(f"grades changed: {len(changed)}")
         case "report":
             config = _config(asked.run)
             with _store(config):

@@ -6,7 +6,7 @@ The Anytime Index of a quality curve Q at budgets b_1 < ... < b_T:
     AI   = sum over t < T of  (Q*_t + Q*_{t+1}) / 2 * (b_{t+1} - b_t)  /  ((b_T - b_1) * Q_max)
 
 the area under the best-so-far curve, by trapezoids, as a share of the largest possible. At which level the maximum is
-taken the source does not say, and it matters (see `anytime_curve`).
+taken the source does not say, and it matters (see `mean_curve`).
 Source: Zhang et al., "Budget-Aware Anytime Reasoning with LLM-Synthesized Preference Data" (arXiv 2601.11038).
 """
 
@@ -225,7 +225,7 @@ def best_so_far(values: Floats) -> Floats:
     return np.where(np.isnan(values), np.nan, np.fmax.accumulate(values, axis=-1))
 
 
-def anytime_curve(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
+def curve_table(cells: pd.DataFrame, order: Order = "pooled") -> pd.DataFrame:
     """Quality at each budget for every (run, model, task, method) in the cells, averages weighing problems equally.
 
     A maximum over noisy values is too high: with right-or-wrong answers of true quality .50 at each of ten budgets (400

@@ -59,7 +59,7 @@ def test_the_interval_is_over_problems_and_draws() -> None:
     widths = [np.diff(found.confidence_interval())[0] for found in (both, alone)]
     true = 2 * 2.78 * 0.05 / 5**0.5  # t with four degrees of freedom
     assert widths[0] > 4 * widths[1] and 0.5 * true < widths[0] < 2 * true
-    assert "interval over problems and draws" in both.summary() and "10 samples (of 5 draws)" in both.summary()
+    assert "interval over problems and draws" in both.summary() and "samples of each: 10 (of 5 draws)" in both.summary()
     assert "interval over problems [" in alone.summary() and "draw" not in alone.summary()
     assert both.pvalue > alone.pvalue < 1e-3
     assert noninferior(both, 0.02).pvalue > 10 * noninferior(alone, 0.02).pvalue

@@ -83,7 +83,10 @@ def test_objects_say_what_they_hold_and_escape_it() -> None:
     with pytest.raises(ConfigError, match="no setting margin; a margin is for noninferior and equivalent"):
         compare(cells, "base", "<b>x", margin=0.1)
     assert str(found) == found.summary() and found.summary() in repr(found)
-    assert "quality" in str(anytime_curve(cells.assign(model="simulated-910e56d7", task="natural_plan_trip")))
+    curve = anytime_curve(cells.assign(model="simulated-910e56d7", task="natural_plan_trip"))
+    assert {"low", "high", "order", "task", "model", "run"} < {*curve} and anytime_curve(cells[:0]).empty
+    assert str(curve).split()[:5] == ["method", "budget", "quality", "low", "high"]  # on a page; what differs
+    assert max(map(len, str(curve).splitlines())) <= 90 and "natural_plan_trip" not in str(curve)
     estimate = Estimate(pd.DataFrame({"method": ["<b>x"], "calls": [12_345.6]}), "1 call\n2 dollars")
     assert "12,346" in str(estimate) and str(estimate).endswith("2 dollars")
     grade, told = Grade(0.3, False, "ok", "<b>3 of 10"), ("gold answer (str)", "0.30", "+0.20", "1 call<br>2 dollars")

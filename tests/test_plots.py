@@ -49,7 +49,7 @@ def figures() -> Iterator[Figure]:
     stops = {"what": ["budget", "budget", "rule", "oracle"], "of": "traces", "rule": "two answers agree", "tokens": 9.0}
     stops |= {"quality": 0.5, "above": 0.1, "low": 0.0, "high": 0.2, "verdict": "not worse", "n_problems": 9}
     yield plots.plot_stopping(pd.DataFrame(stops | {"n_samples": 2}), title=TITLE)
-    rates = {"world": TASK, "n": 30, "N": 4, "measure": "said", "judged": ["pooled", "crossfit"], "share": 0.1}
+    rates = {"world": TASK, "n": 30, "N": 4, "measure": "said", "judged": ["before", "now"], "share": 0.1}
     yield plots.plot_rates(pd.DataFrame(rates | {"error": 0.01}), title=TITLE, promised={"said": (0, 0.05)})
 
 
@@ -70,6 +70,7 @@ def test_all_words_lie_within_the_figure_and_apart() -> None:
 def test_a_method_looks_the_same_in_every_figure_and_like_no_other() -> None:
     looks = [str(look) for look in looks_of([*method_names(), "mine", "yours"]).values()]
     assert len(set(looks)) == len(looks)
+    assert len({look["color"] for look in looks_of([f"model-{i}" for i in range(8)]).values()}) == 8
     costs = plots.plot_accounts(accounts(**{METHODS[2]: ([0.1, 0.3, 0.5], 0)}).assign(model=MODEL, n_samples=2))
     curves = plots.plot_curves(cells(*METHODS[1:]), n_resamples=50)
     assert costs.axes[0].lines[0].get_color() == curves.axes[0].lines[2].get_color()
@@ -77,7 +78,7 @@ def test_a_method_looks_the_same_in_every_figure_and_like_no_other() -> None:
 
 def test_bands_are_named_for_what_they_are() -> None:
     drawn = [plots.plot_curves(c, n_resamples=50) for c in (cells("base", n=40), cells_of(np.ones((9, 2, 3))))]
-    assert "(problems resampled)" in drawn[0].get_suptitle() and "by a bound that needs no" in drawn[1].get_suptitle()
+    assert "(problems resampled)" in drawn[0].get_suptitle() and "(Gaffke's bound, for few" in drawn[1].get_suptitle()
 
 
 def test_a_figure_is_written_with_its_words_and_always_the_same(

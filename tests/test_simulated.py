@@ -75,8 +75,9 @@ def test_the_truth_of_other_methods_goes_by_their_words(config: Config) -> None:
     assert raw == pytest.approx(anytime_index(BUDGETS, true.mean(), running_max=False)) and raw <= pooled <= problem
     told = known_truth(run.model_copy(update={"tasks": {"aime": {"methods": ["base", "self_consistency", "pdp"]}}}))
     assert told.startswith("aime: ") and f"base {pooled:.3f}, pdp" in told and "self_consistency" not in told
-    gain = 100 * (true_index(truth(run, "aime", "pdp")) - pooled)
-    assert gain > 1 and f"({gain:+.1f} points)" in told and known_truth(run.model_copy(update={"model": "gpt"})) == ""
+    gain = true_index(truth(run, "aime", "pdp")) - pooled
+    assert gain > 0.01 and f"(difference {gain:+.3f})" in told
+    assert known_truth(run.model_copy(update={"model": "gpt"})) == ""
 
 
 def test_the_texts_behind_cells_are_read_back(config: Config) -> None:

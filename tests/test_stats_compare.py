@@ -185,7 +185,7 @@ def test_missing_cells_are_named_and_withhold_what_they_could_turn_round() -> No
     rng = np.random.default_rng(0)
     quality = (rng.random((1, 100, 4, 3)) < 0.5).astype(float)
     quality = np.concatenate([quality, quality[:, :, ::-1]])  # no difference
-    assert not of(quality).n_missing and "no score" not in of(quality).summary()
+    assert not of(quality).n_missing and "without a score" not in of(quality).summary()
     lost = quality.copy()
     lost[1, ..., 1:][(rng.random((100, 4, 2)) < 0.3) & (quality[1, ..., 1:] == 0)] = np.nan  # only wrong answers
     found, n = of(lost), int(np.isnan(lost).sum())
@@ -195,7 +195,7 @@ def test_missing_cells_are_named_and_withhold_what_they_could_turn_round() -> No
         and least < 0 < most
         and least <= found.bounds.low <= found.statistic <= found.bounds.high <= most
     )
-    assert found.withheld and not found.direction and f"{n} cells ({n / 2400:.1%}) have no score" in found.summary()
+    assert found.withheld and not found.direction and f"without a score: {n} ({n / 2400:.1%})" in found.summary()
     family = Family({Member("r", "m", "t", "base", "pdp"): found}, 0.05)
     assert conclude(family, 0.05).verdict.item() == "withheld" and "withheld" in found.summary()
     few = quality.copy()
@@ -216,7 +216,7 @@ def test_claims_of_equivalence_are_adjusted_for_their_number() -> None:
     margin = next(m for m in np.linspace(0.001, 0.1, 400) if equivalent(alike, m).pvalue < 0.02)
     members = {Member("r", "m", "t", "base", f"m{i}"): alike for i in range(20)}
     verdicts = [set(conclude(Family(dict(list(members.items())[:n]), 0.05), margin).verdict) for n in (1, 20)]
-    assert verdicts == [{"equivalent"}, {"not told"}]
+    assert verdicts == [{"equivalent"}, {"undecided"}]
 
 
 def test_what_is_compared_is_what_both_have_in_any_order() -> None:

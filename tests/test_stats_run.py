@@ -44,10 +44,10 @@ def test_verdicts_follow_the_rules() -> None:
     )  # fmt: skip
     family = compare_family(table, n_resamples=400)
     found, few, wide = (conclude(family, margin).set_index("treatment") for margin in (0.03, 0.01, 0.5))
-    assert found.verdict.to_dict() == {"near": "equivalent", "up": "better", "down": "worse", "noisy": "not told",
+    assert found.verdict.to_dict() == {"near": "equivalent", "up": "better", "down": "worse", "noisy": "undecided",
                                        "same": "equivalent"}  # fmt: skip
     assert set(found.verdict) <= set(VERDICTS)
-    assert few.verdict["same"] == "not told" and few.verdict["near"] == "equivalent"  # 200 alike show none below .0149
+    assert few.verdict["same"] == "undecided" and few.verdict["near"] == "equivalent"  # 200 alike show none below .0149
     assert wide.verdict["up"] == "better" and "differ by less than 0.5" in wide.reading["up"]
 
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from anytime_lib.index import mean_curve, quality_array
 from anytime_lib.plots import style
-from anytime_lib.plots.style import THIN, finish, lines, looks_of, nothing, panels, size_of, wrapped
+from anytime_lib.plots.style import THIN, finish, lines, looks_of, nothing, panels, size_of, sized, wrapped
 from anytime_lib.stats.estimate import band
 from anytime_lib.stats.family import Family
 
@@ -58,10 +58,10 @@ def plot_curves(
 
 
 def _bands(curves: Any, confidence_level: float) -> str:
-    """What the bands are: where problems hardly differ they are no bootstrap."""
+    """What the bands are: where problems hardly differ they are Gaffke's bound, and no bootstrap."""
     bound = [bool(note) for curve in curves for note in curve.note]
-    kind = "by a bound that needs no spread" if all(bound) else "problems resampled"
-    some = ", a bound where too few differ" if any(bound) and not all(bound) else ""
+    kind = "Gaffke's bound, for few problems" if all(bound) else "problems resampled"
+    some = ", Gaffke's bound where too few differ" if any(bound) and not all(bound) else ""
     return f"{confidence_level:.0%} bands ({kind}{some})"
 
 
@@ -74,7 +74,7 @@ def plot_trace(cells: pd.DataFrame) -> Figure:
     ax.plot(cells.budget, cells.score, marker="o", color=style.BLUE, label="answer forced here")
     style.budget_axis(ax, cells.budget)
     ax.set_ylim(0, 1.08 * max(0.2, float(cells.score.max())))
-    title = f"One trace, stopped at each budget: {cells.problem_id.iloc[0]}\n{cells.model.iloc[0]}, n = 1 trace"
+    title = f"One trace, stopped at each budget: {cells.problem_id.iloc[0]}\n{cells.model.iloc[0]}, one trace"
     return finish(figure, [ax], x=style.X, y="score (0 to 1)", title=title)
 
 
@@ -90,7 +90,7 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
     first = table.iloc[0]
     title = f"What quality costs: {first.task}\n{first.model}\nall tokens, preparation shared by this run's problems; "
-    title += f"best so far (pooled), n = {first.n_problems} problems, N = {first.n_samples}"
+    title += f"best so far (pooled), {sized(first.n_problems, first.n_samples)}"
     return finish(figure, [ax], x="tokens per problem (log scale)", y=style.Y, title=title)
 
 

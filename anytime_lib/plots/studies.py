@@ -8,20 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from anytime_lib.index import ORDERS
-from anytime_lib.plots.style import (
-    BLUE,
-    LOOKS,
-    THIN,
-    Y,
-    budget_axis,
-    finish,
-    forest,
-    lines,
-    nothing,
-    panels,
-    size_axis,
-    wrapped,
-)
+from anytime_lib.plots import style
+from anytime_lib.plots.style import BLUE, LOOKS, THIN, Y, finish, forest, lines, nothing, panels, sized, wrapped
 
 ORDER_LOOKS = dict(zip(ORDERS, LOOKS, strict=False))
 
@@ -55,7 +43,7 @@ def plot_power(table: pd.DataFrame, *, title: str) -> Figure:
     table = table.assign(low=table.power - half, high=table.power + half)
     lines(ax, table, "n_samples", x="n_problems", y="power", label="N = {} per problem")
     ax.axhline(0.8, **THIN)
-    budget_axis(ax, table.n_problems.unique())
+    style.budget_axis(ax, table.n_problems.unique())
     ax.set_ylim(0, 1.02)
     title += f"\nhow often a difference of {first.effect:g} is found: paired t test, two-sided .05, "
     title += f"{first.n_simulations:,.0f} simulated studies a point"
@@ -70,7 +58,7 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     figure, (ax,) = panels()
     unit = "dollars" if (table.dollars > 0).all() else "tokens"
     lines(ax, table, "n_samples", x=unit, y="detectable", label="N = {} per problem")
-    size_axis(ax)
+    style.size_axis(ax)
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all methods'} (log scale)"
     size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
@@ -108,7 +96,7 @@ def plot_accuracy(table: pd.DataFrame, *, title: str) -> Figure:
     figure, (ax,) = panels(width=6.0, height=3.2)
     lines(ax, table, "task", x="budget", y="value")
     ax.axhline(0.5, **THIN, label="coins")
-    budget_axis(ax, table.budget.unique())
+    style.budget_axis(ax, table.budget.unique())
     title += f"\nintervals resample problems; n = {table.n.sum()} decisive pairs"
     return finish(figure, [ax], x="attempts cut at (tokens, log scale)", y="share that gold agrees with", title=title)
 
@@ -120,7 +108,7 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
     for ax, (heading, table) in zip(axes, tables.items(), strict=True):
         lines(ax, table, "order", x=along, y="bias", looks=ORDER_LOOKS)
         ax.axhline(0, **THIN)
-        budget_axis(ax, table[along].unique())
+        style.budget_axis(ax, table[along].unique())
         ax.set_title(wrapped(heading, 3.6, 9), fontsize=9)
     first = next(iter(tables.values())).iloc[0]
     title += f"\nbands: 95% over {first.n_repetitions:,} experiments of {first.n_problems} problems each"
@@ -128,8 +116,8 @@ def plot_bias(tables: Mapping[str, pd.DataFrame], *, along: str, x: str, title: 
 
 
 def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[float, float]]) -> Figure:
-    """Error rates of one study (rows of `error_rate_table`), by what was judged, against what is promised: measure ->
-    lowest and highest share allowed, shaded."""
+    """Error rates of one study (rows of `error_rate_table`), as judged before and now, against what is promised:
+    measure -> lowest and highest share allowed, shaded."""
     at = ["world", "n", "N"]
     wanted = table[table.measure.isin(promised)]
     places = list(wanted[at].drop_duplicates().itertuples(index=False, name=None))
@@ -137,12 +125,11 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
     names = [f"{world}, n = {n}, N = {k}" for world, n, k in places]
     for i, (ax, (measure, (low, high))) in enumerate(zip(axes, promised.items(), strict=True)):
         ax.axvspan(low, high, color="0.5", alpha=0.15, linewidth=0, label="promised")
-        for judged in ("pooled", "crossfit"):
+        for judged, color in (("before", LOOKS[0]["color"]), ("now", LOOKS[4]["color"])):
             part = wanted[(wanted.measure == measure) & (wanted.judged == judged)].set_index(at).reindex(places)
             ends = pd.DataFrame({"value": part.share, "low": part.share - 1.96 * part.error})
             ends["high"] = part.share + 1.96 * part.error
-            look: dict[str, Any] = {"label": f"{judged} judged, 95% interval"}
-            look["color"] = [ORDER_LOOKS[judged]["color"]] * len(names)
+            look: dict[str, Any] = {"label": f"judged {judged}, 95% interval", "color": [color] * len(names)}
             forest(ax, ends, [""] * len(names) if i % 3 else names, **look)
         ax.set_title(measure, fontsize=9)
     return finish(figure, axes, x="share of experiments", y="", title=title)
@@ -151,7 +138,7 @@ def plot_rates(table: pd.DataFrame, *, title: str, promised: Mapping[str, tuple[
 def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
     """Quality against tokens of single budgets for all, and of every rule (rows of `stopping_table`); the line is the
     best that single budgets, or two of them mixed, have at a cost. A rule's bar is the interval of its difference from
-    the line at as many tokens; it is filled if shown to be no worse than the full budget by the margin or more."""
+    the line at as many tokens; it is filled if shown not to be worse than the full budget by the margin or more."""
     figure, (ax,) = panels(height=4.4)
     for look, (of, part) in zip(LOOKS, table.groupby("of", sort=False), strict=False):
         colour = look["color"]
@@ -170,8 +157,8 @@ def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
             look = {"marker": marker, "c": [fill], "edgecolors": colour, "s": 36, "zorder": 3}
             ax.scatter(row.tokens, row.quality, label=f"{row.rule}, {of}", **look)
         ax.scatter(oracle.tokens, oracle.quality, marker="*", color=colour, s=60, label=f"oracle, {of}")
-    size_axis(ax)
+    style.size_axis(ax)
     first = table.iloc[0]
-    title += "\nbars: interval of the difference from the line; filled: shown to be no worse than the full budget\n"
-    title += f"n = {first.n_problems} problems, N = {first.n_samples}"
+    title += "\nbars: interval of the difference from the line; filled: shown not to be worse than the full budget\n"
+    title += sized(first.n_problems, first.n_samples)
     return finish(figure, [ax], x="tokens of reasoning and answers (log scale)", y=Y, title=title)

@@ -26,7 +26,7 @@ _METHODS = [
     *("pdp_verifier", "pdp_agreement", "pdp_minus", "pdp_4", "pdp_16", "pdp_answers_16"),
 ]
 _COLOURS = [sns.color_palette("colorblind")[i] for i in (0, 1, 2, 3, 4, 9, 5, 7)]  # without those too light for a line
-_LINES = [("o", "-"), ("s", "--"), ("^", "-."), ("D", (0, (1, 1))), ("v", (0, (5, 1)))]
+_LINES = [("o", "-"), ("s", "--"), ("^", "-."), ("D", (0, (3, 1, 1, 1, 1, 1))), ("v", (0, (5, 1)))]  # none is `DOTTED`
 LOOKS: list[dict[str, Any]] = [
     {"color": colour, "marker": marker, "linestyle": line} for marker, line in _LINES for colour in _COLOURS
 ]
@@ -54,18 +54,28 @@ def nothing(why: str) -> Drawing:
 
 
 def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and line of each method: the same in every figure, and no two alike. A method of one's own has
-    what its name leads to, of those that the built-in ones leave."""
-    taken = {name: i for i, name in enumerate(_METHODS)}
-    for name in sorted(set(methods) - set(taken)):
-        free = [i for i in range(len(LOOKS)) if i not in taken.values()] or [0]
-        taken[name] = free[crc32(name.encode()) % len(free)]
-    return {name: LOOKS[taken[name]] for name in methods}
+    """Colour, marker and line of each method, no two alike. A built-in one looks the same in every figure. One of one's
+    own has, of the looks that those leave, the one to which its name leads, or the next in a colour that fewer of its
+    kind have, if possible not that of the first built-in ones."""
+    free, looks = LOOKS[len(_METHODS) :], dict(zip(_METHODS, LOOKS, strict=False))
+    first, own = [look["color"] for look in LOOKS[:4]], list[dict[str, Any]]()
+    for name in sorted(set(methods) - set(_METHODS)):
+        start, had = crc32(name.encode()) % len(free), [look["color"] for look in own]
+        turned = free[start:] + free[:start]
+        ranks = [(look in own, had.count(look["color"]), look["color"] in first) for look in turned]
+        own.append(turned[ranks.index(min(ranks))])
+        looks[name] = own[-1]
+    return {name: looks[name] for name in methods}
 
 
 def size_of(cells: pd.DataFrame) -> str:
     """How many problems and samples stand behind a figure."""
-    return f"n = {cells.problem_id.nunique()} problems, N = {cells['sample'].nunique()}"
+    return sized(cells.problem_id.nunique(), cells["sample"].nunique())
+
+
+def sized(n: int, n_samples: int) -> str:
+    """`n = 24 problems, N = 1 trace each`."""
+    return f"n = {n} problem{'' if n == 1 else 's'}, N = {n_samples} trace{'' if n_samples == 1 else 's'} each"
 
 
 def panels(

@@ -10,7 +10,7 @@ from anytime_lib.readings.words import count, few, listed, size
 from anytime_lib.stats.bootstrap import resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.estimate import band, curve_of
-from anytime_lib.stats.intervals import spoken
+from anytime_lib.stats.intervals import alpha_of, spoken, spoken_pvalue
 from anytime_lib.stats.measures import change
 
 
@@ -56,7 +56,14 @@ def read_curves(
 
 
 def _spoken(found: Comparison) -> str:
-    return spoken(found.statistic, *found.confidence_interval())
+    """A change with its interval; where that excludes zero and yet no direction is claimed, why."""
+    (low, high), alpha = found.confidence_interval(), alpha_of(found.confidence_level)
+    text = spoken(found.statistic, low, high)
+    if found.direction or low <= 0 <= high:
+        return text
+    why = f"its p of exchange, {spoken_pvalue(found.pvalue, alpha)}, is not below {alpha:g}"
+    why = "the missing cells could turn that round" if found.withheld else why
+    return f"{text} ({why}, so no direction is claimed)"
 
 
 def _half(arm: pd.DataFrame, **settings: Any) -> str:
@@ -114,7 +121,7 @@ def read_index(table: pd.DataFrame) -> str:
     text = f"Anytime Index, 0 to 1: {'; '.join(told)}."
     if bound:
         which = "Every interval" if len(bound) == len(table) else f"The interval of {listed(bound)}"
-        text += f" {which} is by a bound that needs no spread, as few problems tell."
+        text += f" {which} is by Gaffke's bound, as few problems tell."
     if table.groupby("task").method.nunique().max() > 1:
         text += " Whether two methods differ is told by their paired difference, not by overlap of these intervals."
     return text + few(int(table.n_problems.min()))
@@ -151,7 +158,11 @@ def read_gains(table: pd.DataFrame, *, axis: str = "total_all", baseline: str = 
     for (task, method), part in table[table.axis == axis].groupby(["task", "method"], sort=False):
         known = part.dropna(subset=["points", "low", "high"])
         if known.empty:
-            told.append(f"{method} on {task}: at no cost are both it and {baseline} known.")
+            ends = {"beyond": f"smallest budget costs more than {baseline}'s largest"}
+            ends["below"] = f"largest budget costs less than {baseline}'s smallest"
+            even, why = ends.get("".join(part.outside.unique())), f"at no cost are both it and {baseline} known"
+            why = f"their costs never overlap: even its {even}" if even else why
+            told.append(f"{method} on {task}: {why}.")
             continue
         row = known.iloc[-1]
         sides = "more" if row.low > 0 else "less" if row.high < 0 else "undecided"

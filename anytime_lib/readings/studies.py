@@ -114,24 +114,24 @@ def read_twice_the_tokens(table: pd.DataFrame) -> str:
         ways = listed(f"{value:.3f} if on {what}" for what, value in found.drop("nothing").items())
         ways += ", whose preparation is not counted" * ("draws" in found)  # they come last
         study = f"{size(now.n_problems, now.n_samples)}, {count(now.n_draws, 'draw')} of exemplars"
-        text = (
-            f"{task}: the planned study ({study}) finds differences of {now.detectable:.3f}. Twice the tokens are best "
-        )
-        told.append(f"{text}spent on {found.idxmin()}: they find {ways}.")
+        text = f"{task}: the planned study ({study}) finds differences of {now.detectable:.3f}. "
+        told.append(f"{text}Twice the tokens are best spent on {found.idxmin()}: they find {ways}.")
     return "\n".join(told)
 
 
 def read_power(table: pd.DataFrame, power: float = 0.8) -> str:
-    """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending)."""
-    said = []
-    for n_samples, part in table.groupby("n_samples", sort=False):
-        sure = (part.power - 1.96 * part.standard_error >= power)[::-1].cummin()
-        top = _rows(part.nlargest(1, "power"))[0]
-        most = f"by none of these (at most {top.power:.2f}, with n = {top.n_problems:.0f})"
-        said.append(f"N = {n_samples}: {f'from n = {part.n_problems[sure].min()} problems on' if sure.any() else most}")
-    effect, n = table.effect.iloc[0], table.n_simulations.iloc[0]
-    text = f"A true difference of {effect:g} is found in {power:.0%} of studies or more, beyond the luck of {n:,} "
-    return f"{text}simulated ones, with {'; '.join(said)}."
+    """By which designs of one task a difference is found with this power (of `power_table`, sizes ascending): the
+    smallest that reaches it, if no larger one lies below it by more than the luck of the simulation."""
+    said, luck = [], 1.96 * table.standard_error
+    for n_samples, part in table.assign(most=table.power + luck).groupby("n_samples", sort=False):
+        enough = part[(part.power >= power) & (part.most >= power)[::-1].cummin()]
+        first = _rows(enough if len(enough) else part.nlargest(1, "power"))[0]
+        n, share = f"n = {first.n_problems}", f"{first.power:.2f}"
+        found = f"from {n} problems on ({share})" if len(enough) else f"by none of these (at most {share}, with {n})"
+        said.append(f"N = {n_samples}: {found}")
+    text = f"A true difference of {table.effect.iloc[0]:g} is found in {power:.0%} or more of "
+    text += f"{table.n_simulations.iloc[0]:,} simulated studies (each share give or take {luck.max():.2f}) with "
+    return f"{text}{'; '.join(said)}."
 
 
 def read_designs(table: pd.DataFrame, effect: float) -> str:
@@ -179,7 +179,7 @@ def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]])
             broken = rows[(rows.share + luck < low) | (rows.share - luck > high)]
             kept = f"kept in {len(rows) - len(broken)} of {count(len(rows), 'setting')}"
             allowed = f"at most {high:g}" if not low else f"at least {low:g}" if high == 1 else f"{low:g}"
-            where = f", and broken in the worlds {listed(broken.world.unique())}" if len(broken) else ""
+            where = f", and broken in: {listed(broken.world.unique())}" if len(broken) else ""
             told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
     return "\n".join(told)
 
@@ -197,14 +197,12 @@ def read_stopping(table: pd.DataFrame) -> str:
         )
         for row in _rows(part[part.what == "rule"]):
             side = {1: "more than", -1: "less than", 0: "not told from"}.get(row.beats)
-            set_beside = (
-                f"; {side} single budgets that cost as much, {spoken(row.above, row.low, row.high)}" if side else ""
-            )
-            told.append(
-                f"{row.rule} (all problems would choose: {row.setting or 'as it is'}): tokens {0 - row.saved:+.0%}, "
-                f"quality {row.difference:+.3f}, where it was chosen {row.in_sample:+.3f} (verdict: {row.verdict}); "
-                f"{row.lost:.0%} of {of} are right at the full budget alone{set_beside}."
-            )
+            above = spoken(row.above, row.low, row.high)
+            beside = f"; {side} single budgets that cost as much, {above}" if side else ""
+            text = f"{row.rule}, set on one half of the problems and read on the other: tokens {0 - row.saved:+.0%}, "
+            text += f"quality {row.difference:+.3f} (verdict: {row.verdict}); {row.lost:.0%} of {of} are right at the "
+            text += f"full budget alone{beside}. Set and read on all ({row.setting_on_all or 'as it is'}): quality "
+            told.append(f"{text}{row.in_sample:+.3f}.")
     missing = int(table.n_missing.max())
     left_out = f" {count(missing, 'trace')} without every answer left out." * (missing > 0)
     return "\n".join(told) + left_out + few(int(table.n_problems.min()))

@@ -24,7 +24,7 @@ def size(n_problems: int, n_samples: int) -> str:
 
 def few(n_problems: int) -> str:
     """A sentence to put behind a reading of fewer than `FEW` problems, with a space before it; else nothing."""
-    return f" With {count(n_problems, 'problem')} this is a hint, no proof." if n_problems < FEW else ""
+    return f" With {count(n_problems, 'problem')} nothing is proved." if n_problems < FEW else ""
 
 
 def say(*texts: str) -> None:

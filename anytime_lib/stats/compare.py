@@ -19,7 +19,7 @@ from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of, quality_
 from anytime_lib.stats.intervals import Interval, alpha_of, interval, one_sided_pvalue, spoken, spoken_pvalue, widen_few
 
 FEW = 20
-"""Below this many problems every interval rests on few clusters, and is said to be a hint."""
+"""Below this many problems every interval rests on few clusters, and proves nothing."""
 Estimand = Literal["crossfit", "raw"]
 """Indices that may be judged: the best so far without optimism, or mean quality over the budgets without a maximum."""
 BESIDE: tuple[Order, ...] = ("pooled", "crossfit", "raw")
@@ -111,16 +111,16 @@ class Comparison:
             return [self.reason]
         few = self._ends()[1]
         lost, said = float(np.isnan(self.draws).mean()), "[{:+.3f}, {:+.3f}]".format(*self.missing_interval())
-        how = f"{self.n_missing} cells ({self.share_missing:.1%}) have no score: whatever they were, {said} (of 1)"
+        how = f"cells without a score: {self.n_missing} ({self.share_missing:.1%}); whatever they were, {said} (of 1)"
         end = "near an end of the scale, where intervals of few problems are less sure"
         found = {
-            "with so few problems a hint, no proof": self.n_problems < FEW,
+            "with so few problems nothing is proved": self.n_problems < FEW,
             "of one draw of exemplars: another draw may differ by more than the interval says": self.n_draws == 1,
             "two draws tell little of how draws differ; from three on such intervals hold": self.n_draws == 2,
             "where draws share pool problems, of which a run warns, the interval is too narrow": self.df is not None,
             "too few problems have all draws to tell how draws differ": self.n_draws > 1 and self.df is None,
             how: self.n_missing > 0,
-            f"{self.n_left_out} cells left out that not both have": self.n_left_out > self.n_missing,
+            f"cells left out that not both have: {self.n_left_out}": self.n_left_out > self.n_missing,
             few: bool(few),
             end: self.near_limit,
             f"{lost:.1%} of the resamples have no value and were left out": 0 < lost < 1,
@@ -149,7 +149,7 @@ class Comparison:
         if self.withheld:
             text += "; the interval excludes zero, but the missing cells could turn that round, so it is withheld"
         elif self.direction and not side:
-            text += f"; alone it would be {words[self.direction]}, among so many it does not stand"
+            text += f"; alone it would be {words[self.direction]}, among so many it does not stand: a hint"
         elif bool(_side(ends)) != (self.pvalue < alpha):
             text += "; the interval and p do not agree, so nothing is concluded"
         return "; ".join([text, *self.notes])

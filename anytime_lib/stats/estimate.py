@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from anytime_lib import index as curves
 from anytime_lib.index import ARM, ORDERS, Floats, Order, average, cells_array, mean_curve, quality_array, sample_draws
 from anytime_lib.stats import bootstrap
 from anytime_lib.stats.bootstrap import CurveStatistic, Seed, generator, index_of, jackknifed, quality_at, resampled
@@ -146,6 +147,27 @@ def band(
     return pd.DataFrame(rows, columns=names)
 
 
+class Curves(pd.DataFrame):
+    """Curves as a table. What is printed of it fits a page: the columns that tell one row from another."""
+
+    def __repr__(self) -> str:
+        told = ["method", "budget", "quality", "low", "high", "tokens_used", "n_problems"]
+        told += [name for name in ("n_missing", *ARM[:3]) if name in self and self[name].nunique() > 1]
+        text = self[self.columns.intersection(told, sort=False)].round({"tokens_used": 0}).round(3)
+        level = f"level of the maximum: {', '.join(self['order'].unique())}; " if "order" in self else ""
+        return f"{text.to_string(index=False)}\n{level}low, high: interval over problems, each budget by itself"
+
+
+def anytime_curve(cells: pd.DataFrame, order: Order = "pooled", **settings: Any) -> pd.DataFrame:
+    """Quality at each budget for every (run, model, task, method) in the cells, with its interval: the columns of
+    `curve_table`, and low and high of `band`, whose `settings` may be given."""
+    table = curves.curve_table(cells, order)
+    ends = [band(arm, order=order, **settings)[["low", "high"]] for _, arm in cells.groupby(ARM, sort=False)]
+    if ends:
+        table = pd.concat([table.iloc[:, :3], pd.concat(ends, ignore_index=True), table.iloc[:, 3:]], axis=1)
+    return Curves(table)
+
+
 def index_variants(
     cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95
 ) -> pd.DataFrame:
@@ -212,4 +234,4 @@ def widen_near_limits(
     below, above = np.clip([1 - upper_bound(1 - share, level), upper_bound(share, level)], 0.0, 1.0)
     few = "one problem graded: nothing tells how problems differ; " if n == 1 else ""
     why = "no problem differs" if point else f"{informative:.1f} problems' worth from an end of the scale"
-    return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by a bound that needs no spread"
+    return min(low, float(below)), max(high, float(above)), f"{few}{why}: interval by Gaffke's bound"

@@ -205,11 +205,11 @@ def bound_pvalue(losses: Floats, margin: float) -> float:
 VERDICTS = {
     "better": "the interval lies above zero, and Holm's adjustment leaves it standing",
     "worse": "the interval lies below zero, and Holm's adjustment leaves it standing",
-    "hint": "alone it would be better or worse, but it does not stand among so many comparisons",
-    "withheld": "the interval excludes zero, and the cells that are missing could turn that round",
-    "equivalent": "both are shown to differ by less than the margin, also among all that was compared",
-    "not worse": "a loss of the margin or more is excluded, also among all that was compared; a gain is not shown",
-    "not told": "neither a difference nor that it is smaller than the margin is shown: these cells do not tell",
+    "hint": "undecided; alone it would be better or worse, but it does not stand among so many comparisons",
+    "withheld": "undecided; the interval excludes zero, and the cells that are missing could turn that round",
+    "equivalent": "which is better is undecided; a difference of the margin or more is excluded, among all compared",
+    "not worse": "a gain is undecided; a loss of the margin or more is excluded, also among all that was compared",
+    "undecided": "neither a difference nor that it is smaller than the margin is shown: these cells do not tell",
     "not compared": "at some budget the two share no graded cell, or one did not run or ran at other budgets",
 }
 """What each verdict means."""
@@ -243,7 +243,7 @@ def _told(c: Comparison, side: int, equal: bool, no_worse: bool, margin: float) 
     if c.direction:
         return "hint", ""
     if equal:
-        return "equivalent", f"; the two are shown to differ by less than {margin:g}"
+        return "equivalent", f"; that the two differ by {margin:g} or more is excluded, so they are equivalent"
     if no_worse:
-        return "not worse", f"; {c.treatment} is shown to be worse by less than {margin:g}, if at all"
-    return "not told", f"; that they differ by less than {margin:g} is not shown either"
+        return "not worse", f"; that {c.treatment} is worse by {margin:g} or more is excluded, so it is not worse"
+    return "undecided", f"; that they differ by less than {margin:g} is not shown either"

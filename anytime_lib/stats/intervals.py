@@ -1,4 +1,4 @@
-"""How far off may a number be? Intervals and one-sided p-values, read off resamples, and a bound that needs no spread.
+"""How far off may a number be? Intervals and one-sided p-values, read off resamples, and a bound for few problems.
 
 An interval is value -+ t(n - 1) x standard error of the draws x sqrt(n / (n - 1)), n the problems: unlike the draws'
 own percentiles it is wider for few problems. With 30 of them 95 % intervals of the index difference hold the truth in
@@ -133,7 +133,7 @@ def widen_few(
     level = (1 + confidence_level) / 2
     low, high = min(low, max(-1.0, -upper_bound(-values, level))), max(high, min(1.0, upper_bound(values, level)))
     few = f"only {apart} of {len(values)} problems differ from the rest" if apart else "every problem differs alike"
-    return low, high, f"{few}: interval by a bound that needs no spread"
+    return low, high, f"{few}: interval by Gaffke's bound"
 
 
 def upper_bound(losses: Floats, confidence_level: float = 0.95) -> float:

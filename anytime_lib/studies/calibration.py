@@ -66,7 +66,7 @@ def null_respondent(quality: float, spread: float = 0.0, budgets: Sequence[int] 
 
 
 def error_rate_table() -> pd.DataFrame:
-    """What tests/benchmarks/bench_error_rates.py found, one row per setting, as it was saved in the package."""
+    """What tests/benchmarks/bench_error_rates.py found, one row per setting, `judged` "now" or by what was "before"."""
     return pd.read_csv(str(files("anytime_lib") / "data" / "error_rates.csv"))
 
 
@@ -112,7 +112,7 @@ def known_truth(config: RunConfig) -> str:
                 true[method] = true_index(truth(config, task, method))
         base = true.get(config.analysis.baseline, np.nan)
         each = (
-            f"{method} {index:.3f}" + f" ({100 * (index - base):+.1f} points)" * (method != config.analysis.baseline)
+            f"{method} {index:.3f}" + f" (difference {index - base:+.3f})" * (method != config.analysis.baseline)
             for method, index in true.items()
         )
         told.append(f"{task}: in truth, which is known of a simulation, the index is {', '.join(each)}.")

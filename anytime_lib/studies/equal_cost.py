@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.errors import DataError
-from anytime_lib.index import ARM, anytime_curve, both_arrays, mean_curve, paired
+from anytime_lib.index import ARM, both_arrays, curve_table, mean_curve, paired
 from anytime_lib.registry import load_method
 from anytime_lib.stats.bootstrap import resampled
 from anytime_lib.stats.estimate import by_effort, curve_of
@@ -32,7 +32,7 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     """Quality and mean tokens per problem of every (task, method) at every budget, of one run and model. Cells of
     an older version, which noted no costs, are a DataError: run the sweep again, which calls nobody.
 
-    One row per (task, method, budget), with the columns of `anytime_curve` (quality without a maximum), and best (the
+    One row per (task, method, budget), with the columns of `curve_table` (quality without a maximum), and best (the
     best so far of it), used (reasoning, and all else that counts against the budget), prompt, answer, per_problem
     (their sum), preparation (tokens, once, as if nobody shared its requests, retries included; of several draws of
     exemplars, their mean), total_1, total_100, total_all (per problem, with its share of the preparation), n_samples.
@@ -51,7 +51,7 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
             raise DataError(f"{why}; run the sweep again: it calls no model for what is stored, and notes it")
         once[task, method] = np.mean([bill["prompt_tokens"] + bill["completion_tokens"] for bill in bills if bill])
     spent = graded.astype(dict.fromkeys(costs, float)).groupby(at)[costs].mean()
-    table = anytime_curve(cells, "raw").assign(best=anytime_curve(cells, "pooled").quality).join(spent, on=at)
+    table = curve_table(cells, "raw").assign(best=curve_table(cells, "pooled").quality).join(spent, on=at)
     table["per_problem"] = table[costs].sum(axis=1, skipna=False)
     table = table.join(pd.Series(once, name="preparation").rename_axis(at[:2]), on=at[:2])
     table["n_samples"] = cells["sample"].nunique()
@@ -60,7 +60,7 @@ def accounts(cells: pd.DataFrame, store: Store) -> pd.DataFrame:
     return table
 
 
-GAINS = ["task", "method", "axis", "budget", "tokens", "points", "low", "high", "n_problems"]
+GAINS = ["task", "method", "axis", "budget", "tokens", "points", "low", "high", "n_problems", "outside"]
 
 
 def gains(
@@ -80,8 +80,8 @@ def gains(
     they are.
 
     One row per (task, method, axis, budget): tokens (on the axis), points (of 100; NaN where the tokens lie below the
-    baseline's first or past its last: nothing is known of it there) with low and high, n_problems. Methods that share
-    no cell with the baseline are left out.
+    baseline's first or past its last: nothing is known of it there) with low and high, n_problems, outside ("below" or
+    "beyond" what the baseline spends, else ""). Methods that share no cell with the baseline are left out.
     """
     found, tails = [pd.DataFrame(columns=GAINS)], [(1 - confidence_level) / 2, (1 + confidence_level) / 2]
     costs = {arm: part.set_index("budget", drop=False) for arm, part in table.groupby(["task", "method"])}
@@ -101,11 +101,12 @@ def gains(
             spent = [costs[task, m].loc[budgets, column].to_numpy(float) for m in (baseline, method)]
             base_x, x = np.maximum.accumulate(spent, axis=1)  # what a method costs never falls
             points = 100 * (curves[:, 1] - [np.interp(x, base_x, base) for base in curves[:, 0]])
-            points[:, (x < base_x[0]) | (x > base_x[-1])] = np.nan
+            outside = np.select([x < base_x[0], x > base_x[-1]], ["below", "beyond"], "")
+            points[:, outside != ""] = np.nan
             part = pd.DataFrame({"task": task, "method": method, "axis": axis, "budget": budgets, "tokens": x})
             part["points"] = points[0]
             part["low"], part["high"] = np.quantile(points[1:], tails, axis=0)
-            found.append(part.assign(n_problems=quality.shape[1]))
+            found.append(part.assign(n_problems=quality.shape[1], outside=outside))
     return pd.concat(found[1:] or found, ignore_index=True)
 
 

@@ -40,9 +40,8 @@ class Pilot:
     def tasks(self) -> dict[str, tuple[pd.DataFrame, str | None]]:
         """The cells of each task, and the method that is compared with `base`; None if it has none."""
         parts = {str(task): part for task, part in self.cells.groupby("task", sort=False)}
-        return {
-            task: (part, next((m for m in part.method.unique() if m != "base"), None)) for task, part in parts.items()
-        }
+        others = {task: part.method[part.method != "base"].unique() for task, part in parts.items()}
+        return {task: (part, next(iter(others[task]), None)) for task, part in parts.items()}
 
     def title(self, task: str) -> str:
         """What a figure of one task is about: the two methods, the model, and how large the pilot is."""
@@ -68,10 +67,8 @@ class Pilot:
     def twice_the_tokens(self) -> pd.DataFrame:
         """What twice the tokens of the study in the settings would find, by what they are spent on (see
         `VarianceSplit.twice_the_tokens`), with a first column task."""
-        of = self.config
-        return _by_task(
-            {t: s[-1].twice_the_tokens(of.task(t).n_problems, of.n_samples) for t, s in self.splits.items()}
-        )
+        of, splits = self.config, self.splits.items()
+        return _by_task({t: s[-1].twice_the_tokens(of.task(t).n_problems, of.n_samples) for t, s in splits})
 
     def designs(self, n_problems: Sizes | None = None, n_samples: Sizes | None = None) -> pd.DataFrame:
         """`design_table` of every task, with a first column task; None: so many as the settings say."""

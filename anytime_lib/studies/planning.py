@@ -55,11 +55,8 @@ class VarianceSplit:
         better one's samples vary as its own mean quality has it (near an end of the scale, more than the pilot's)."""
         known = [end[1] for end in self.ends] if at_most else [self.between, self.samples, self.draws, self.crossed]
         between, samples, draws, crossed = [*known, 0.0, 0.0][:4]
-        shared = {
-            "n_draws": min(n_draws or self.n_draws, n_samples),
-            "sd_draws": draws**0.5,
-            "sd_crossed": crossed**0.5,
-        }
+        shared: dict[str, Any] = {"sd_draws": draws**0.5, "sd_crossed": crossed**0.5}
+        shared["n_draws"] = min(n_draws or self.n_draws, n_samples)
         wider, least = self.wider(n_problems, n_samples), 0.0
         one = " - " not in self.what
         for _ in range(20 if one else 1):  # the spread moves with the difference itself
@@ -114,9 +111,8 @@ class VarianceSplit:
         said = f"standard deviation {', '.join(parts[:-1])} and {parts[-1]}, of {self.estimand}"
         if self.n_draws == 1 and " - " in self.what:
             said += ", for the draw of exemplars that the pilot has"
-        return "; ".join(
-            [f"{self.what}: {'nothing varies' if self.between + self.samples == 0 else said}", *self.notes]
-        )
+        said = "nothing varies" if self.between + self.samples == 0 else said
+        return "; ".join([f"{self.what}: {said}", *self.notes])
 
 
 def spread_at(mean: float, shift: float) -> float:

@@ -204,14 +204,15 @@ def stopping_table(
         settings: of `stats.compare`: n_resamples (2,000), seed (0), confidence_level (.95).
 
     One row for each `what`: a single `budget`; a `rule`, the first of which is the best single budget; the `oracle`,
-    which sees the scores and stops at the earliest best one. Columns: of (`traces` or `votes`), rule, setting (see
-    `crossfitted`), quality, tokens (of reasoning and answers), saved (share of the full budget's tokens), regret
-    (quality under the oracle's), difference (from the full budget), in_sample (the same where the setting was chosen:
-    too good), lost, overthought (shares of traces) and futile (share of its tokens; all three: see `Watched.spent`),
-    n_problems, n_samples, n_missing (traces left out). Of rules also verdict and reading (against the full budget, all
-    rules together, see `stats.conclude`), and, but for the single budget, above, low, high, beats: quality over the
-    best that single budgets have at that cost (see `best_mix`), its interval, and (adjusted) whether it is more (1),
-    less (-1), or undecided (0). Intervals take choices and costs as they are.
+    which sees the scores and stops at the earliest best one. Columns: of (`traces` or `votes`), rule, setting_on_all
+    (the one that all problems would choose; what follows is of the settings that halves chose, see `crossfitted`),
+    quality, tokens (of reasoning and answers), saved (share of the full budget's tokens), regret (quality under the
+    oracle's), difference (from the full budget), in_sample (the same of `setting_on_all`: too good), lost, overthought
+    (shares of traces) and futile (share of its tokens; all three: see `Watched.spent`), n_problems, n_samples,
+    n_missing (traces left out). Of rules also verdict and reading (against the full budget, all rules together, see
+    `stats.conclude`), and, but for the single budget, above, low, high, beats: quality over the best that single
+    budgets have at that cost (see `best_mix`), its interval, and (adjusted) whether it is more (1), less (-1), or
+    undecided (0). Intervals take choices and costs as they are.
     """
     settings = {"n_resamples": 2_000, "seed": 0, "confidence_level": 0.95} | settings
     traces, n_samples = watch(cells, store), cells["sample"].nunique()
@@ -234,13 +235,11 @@ def stopping_table(
         costs = np.maximum.accumulate([each[:, 1].mean() for each in every])
         for what, name, setting, held, seems in [*found, ("oracle", "", "", best, best)]:
             quality, tokens, futile, overthought, lost = held.mean(axis=0)
-            row = {"of": of, "what": what, "rule": name, "setting": setting, "quality": quality, "tokens": tokens}
-            row |= {"saved": 1 - tokens / costs[-1], "regret": best[:, 0].mean() - quality}
-            row |= {
-                "difference": round((held - every[-1])[:, 0].mean(), 9),
-                "in_sample": (seems - every[-1])[:, 0].mean(),
-            }
-            row |= {"lost": lost, "overthought": overthought, "futile": futile / tokens, "n_problems": len(held)}
+            row = {"of": of, "what": what, "rule": name, "setting_on_all": setting}
+            row |= {"quality": quality, "tokens": tokens, "saved": 1 - tokens / costs[-1]}
+            row |= {"regret": best[:, 0].mean() - quality, "difference": round((held - every[-1])[:, 0].mean(), 9)}
+            row |= {"in_sample": (seems - every[-1])[:, 0].mean(), "lost": lost, "overthought": overthought}
+            row |= {"futile": futile / tokens, "n_problems": len(held)}
             rows.append(row | {"n_samples": n_samples, "n_missing": watched.n_missing})
             mixed = np.tensordot(best_mix(costs, np.mean([e[:, 0] for e in every], axis=1), tokens), every, axes=1)
             names: dict[str, Any] = {"baseline": f"the full budget of {of}", "treatment": name}

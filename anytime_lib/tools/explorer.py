@@ -22,7 +22,7 @@ from jinja2 import Environment, PackageLoader
 from anytime_lib.config import RunConfig
 from anytime_lib.errors import AnytimeError, DataError
 from anytime_lib.files import replace_file
-from anytime_lib.index import anytime_curve
+from anytime_lib.index import curve_table
 from anytime_lib.methods.base import Prompted
 from anytime_lib.models.reply import reasoning_of
 from anytime_lib.models.tokens import cut
@@ -98,7 +98,7 @@ def _index(run: RunConfig, store: Store, cells: pd.DataFrame) -> dict[str, Any]:
 
     from anytime_lib.plots.style import looks_of
 
-    curves = anytime_curve(cells).drop(columns="order").assign(raw=anytime_curve(cells, "raw").quality)
+    curves = curve_table(cells).drop(columns="order").assign(raw=curve_table(cells, "raw").quality)
     told: dict[str, Any] = {"label": run.label, "curves": json.loads(curves.to_json(orient="records"))}
     columns: dict[str, Any] = {name: cells[name] for name in NUMBERS}
     columns["echoed"] = cells.answer_key.map(echoes(store)).fillna(False).astype(bool)

@@ -21,7 +21,7 @@ one arm's answers `wrong lost` at the two largest budgets, if wrong.
     nice -n 10 python tests/benchmarks/bench_error_rates.py [--repetitions 300] [--only draws] [--save]
 
 --save writes the rows to anytime_lib/data/error_rates.csv, which notebook 08b shows, in place of those of the same
-study and `judged` estimand: rows of an earlier version, that judged the pooled index, stay beside them.
+study that are judged "now": those of "before", by an earlier version that judged the pooled index, stay beside them.
 """
 
 import datetime
@@ -45,7 +45,6 @@ from anytime_lib.stats.family import Family, Member
 from anytime_lib.studies.judge_audit import audit_judge
 from anytime_lib.studies.planning import variance_split
 
-JUDGED = "crossfit"
 BUDGETS = [64, 128, 256, 512, 1024, 2048]
 RISING = np.array([0.3, 0.5, 0.7, 0.85, 0.95, 1.0])
 FLAT = np.ones(6)
@@ -241,10 +240,10 @@ def main() -> None:
     made = f"{datetime.date.today()}, {platform.system()} {platform.machine()}, numpy {np.__version__}"
     only = f" --only {args.only}" if args.only else ""
     command = f"python tests/benchmarks/bench_error_rates.py --repetitions {args.repetitions}{only} --save"
-    table = pd.concat(tables, ignore_index=True).round(4).assign(judged=JUDGED, command=command, made=made)
+    table = pd.concat(tables, ignore_index=True).round(4).assign(judged="now", command=command, made=made)
     if args.save:
         kept = pd.read_csv(SAVED)
-        made_anew = (kept.judged == JUDGED) & kept.study.isin(table.study)
+        made_anew = (kept.judged == "now") & kept.study.isin(table.study)
         pd.concat([kept[~made_anew], table]).to_csv(SAVED, index=False)
 
 
