@@ -81,11 +81,11 @@ def export(store: Store, folder: str | Path, format: str = "parquet") -> list[Pa
 
 def _refuse_others(store: Store, folder: Path) -> None:
     """DataError where the folder has a table of cells, and none of them is of this run."""
-    there, own = set[str](), {*map(Gate(store).name, store.cells().run)}
+    there = set[str]()
     for path in folder.glob("cells.*"):
         with suppress(AnytimeError):  # what cannot be read as a table is none
             there |= {*map(str, read_table(path).get("run", []))}
-    if there and not there & own:
+    if there and there.isdisjoint(map(Gate(store).name, store.cells().run.unique())):
         what = f"holds tables of the run {', '.join(sorted(there))}, and these are of {store.path.parent}"
         raise DataError(f"{str(folder)!r} {what}: choose another folder")
 
