@@ -111,10 +111,9 @@ def opened(page: Path, browser: Any) -> Open:
 
 
 def until(browser: Any, true: Callable[[], Any]) -> None:
-    from selenium.common.exceptions import StaleElementReferenceException
-    from selenium.webdriver.support.ui import WebDriverWait
+    from selenium.webdriver.support import expected_conditions, ui
 
-    WebDriverWait(browser, 240, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: true())
+    ui.WebDriverWait(browser, 240, 0.5, [expected_conditions.StaleElementReferenceException]).until(lambda _: true())
 
 
 def text_of(browser: Any, css: str) -> str:
@@ -153,7 +152,8 @@ def test_two_methods_side_by_side_have_a_link(page: Path, opened: Open) -> None:
 
 def test_filters_and_points_lead_to_samples(page: Path, opened: Open) -> None:
     own = cells_of(page, "gpqa").pivot(index=["problem_id", "sample"], columns="budget", values="correct").astype(bool)
-    assert (lost := int((own[2] & ~own[500]).sum())) > 0
+    lost = int((own[2] & ~own[500]).sum())
+    assert lost > 0
     read = opened(task="gpqa", method="direct")
     read.find_element("css selector", 'svg a[aria-label^="base at 9 tokens"]').send_keys(ENTER)
     until(read, lambda: text_of(read, "#samples [role=status]") == "12 samples of base")
