@@ -31,6 +31,7 @@ from anytime_lib.tools.export import FORMATS, export
 from anytime_lib.tools.grid import runs_of
 from anytime_lib.tools.import_traces import import_traces
 from anytime_lib.tools.on_ray import sweep_on_ray
+from anytime_lib.tools.repeat import repeat_answers
 from anytime_lib.tools.shards import merge, prepare, sweep_shard
 from anytime_lib.tools.status import status
 
@@ -74,6 +75,10 @@ def parser() -> argparse.ArgumentParser:
     found = command("run params/demo.yaml", "execute the numbered notebooks and write the report", params=params)
     found.add_argument("--notebooks", default="notebooks", help="folder of the numbered notebooks")
     found.add_argument("--jobs", type=int, default=1, help="runs of a grid that are made at the same time")
+    again = "ask stored answers again, one at a time: does the server say the same? Costs their price"
+    command("repeat params/demo.yaml --answers 20", again, params=params).add_argument(
+        "--answers", type=int, default=40, help="how many; %(default)s by default"
+    )
     place = f"{run}; that of a grid"
     command("status outputs/grid", "what is done, running, failed, and what it cost; it may be running", run=place)
     command("config params/demo.yaml", "print every setting: its value, what it is, its default", params=some)
@@ -119,7 +124,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _run(asked: argparse.Namespace) -> None:
-    for name in ("jobs", "workers", "tokens_per_second", "slots", "context"):
+    for name in ("jobs", "workers", "tokens_per_second", "slots", "context", "answers"):
         if (value := getattr(asked, name, None)) is not None and not value > 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be more than 0, not {value}")
     match asked.command:
@@ -166,6 +171,13 @@ def _run(asked: argparse.Namespace) -> None:
             with _store(config) as store:
                 print(ledger_summary(ledger_table(store, config.limits.prices)))
             print(config.folder.resolve())
+        case "repeat":
+            with _store(config := _alone(asked.params)):
+                pass  # else a run that is not there would be made
+            _show(table := repeat_answers(config, asked.answers))
+            n = table[["asked", "failed", "differ", "regraded"]].sum()
+            print(f"asked again: {n.asked}, failed: {n.failed}, another text: {n.differ}, another score: {n.regraded}")
+            print("where many differ, or one method's answers are unread, distrust the server before the method")
         case "merge":
             print(merge(_config(asked.run), asked.stores))
         case "estimate":

@@ -1,5 +1,6 @@
 """What does a newcomer meet? Commands and objects that explain themselves, a look at the machine, true pages."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,13 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import Config
+from fake_server import FakeServer
 from test_index import cells_of
 
-from anytime_lib import __version__, anytime_curve
+from anytime_lib import __version__, anytime_curve, run_sweep
 from anytime_lib.cli import main, parser
 from anytime_lib.errors import ConfigError
 from anytime_lib.stats import compare
 from anytime_lib.tools.estimate import Estimate
+from anytime_lib.tools.repeat import repeat_answers
 from anytime_lib.types import Grade, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -60,6 +64,25 @@ def test_the_doctor_says_what_is_there_and_what_to_do(tmp_path: Path, monkeypatc
     assert "NOT endpoint: no answer from http://127.0.0.1:9/v1" in out and "NOT data of aime: there is no file /" in out
     assert "ok  key XAI_API_KEY: set\n" in out and "0123456789" not in out + err
     assert err == "anytime: to be mended before such a run: endpoint, data of aime\n"
+
+
+def test_a_server_that_says_other_things_than_before_is_found_out(
+    config: Config, server: FakeServer, tmp_path: Path, capsys: Any
+) -> None:
+    run, params = config(methods=["base", "direct"]), tmp_path / "p.yaml"
+    params.write_text(run.to_yaml(), "utf-8")
+    assert main(["repeat", str(params)]) == 2 and not run.folder.exists()
+    run_sweep(run, progress=False)
+    before = [json.dumps(body) for body in server.requests]
+    told = "asked again: {}, failed: {}, another text: {}, another score: {}\n".format
+    assert main(["repeat", str(params), "--answers", "10"]) == 0 and told(10, 0, 0, 0) in capsys.readouterr().out
+    again = [json.dumps(body) for body in server.requests[len(before) :]]
+    assert len(again) == 10 and set(again) <= set(before)
+    table = repeat_answers(run, 10)  # what is stored is not asked a third time, and more of it are the same and others
+    assert list(table.asked) == [5, 5] and list(table.cells) == [24, 24] and len(server.requests) == len(before) + 10
+    server.script = lambda body, number: (400, {}) if number % 2 else "2222222"
+    n = repeat_answers(run, 40)[["asked", "failed", "differ", "regraded"]].sum()
+    assert n.asked == 30 and n.differ + n.failed == 20 and n.failed > 9 and 0 < n.regraded < n.differ
 
 
 def test_options_that_would_do_nothing_are_refused(capsys: Any) -> None:

@@ -102,6 +102,7 @@ def opened(page: Path, browser: Any) -> Open:
     def at(link: str = "", width: int = 1200, **view: Any) -> Any:
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
         browser.get("about:blank")  # else only what follows the # would change
         browser.get(link or f"{page.as_uri()}#{urlencode(view)}")
         until(browser, lambda: browser.execute_script("return 'ready' in document.documentElement.dataset"))
@@ -148,6 +149,9 @@ def test_two_methods_side_by_side_have_a_link(page: Path, opened: Open) -> None:
     opened(read.current_url)
     assert re.findall("Answer: (.)", text_of(read, ".answer")) == ["B", "A"] and text_of(read, "output") == "500 tokens"
     assert "No reasoning" in text_of(read, ".panes section:last-child h3")
+    read.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})  # paper says which sample, and in colours
+    assert [read.find_element("id", name).is_displayed() for name in ("sample", "budget")] == [True, False]
+    assert read.find_element("css selector", ".mark").value_of_css_property("print-color-adjust") == "exact"
 
 
 def test_filters_and_points_lead_to_samples(page: Path, opened: Open) -> None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from anytime_lib.index import mean_curve, quality_array
 from anytime_lib.plots import style
-from anytime_lib.plots.style import THIN, finish, lines, looks_of, nothing, panels, size_of, sized, wrapped
+from anytime_lib.plots.style import THIN, finish, lines, looks_of, nothing, panels, size, size_of, wrapped
 from anytime_lib.stats.estimate import band
 from anytime_lib.stats.family import Family
 
@@ -90,7 +90,7 @@ def plot_accounts(table: pd.DataFrame) -> Figure:
     ax.set_ylim(0, 1.08 * max(0.2, float(table.best.max())))
     first = table.iloc[0]
     title = f"What quality costs: {first.task}\n{first.model}\nall tokens, preparation shared by this run's problems; "
-    title += f"best so far (pooled), {sized(first.n_problems, first.n_samples)}"
+    title += f"best so far (pooled), {size(first.n_problems, first.n_samples)}"
     return finish(figure, [ax], x="tokens per problem (log scale)", y=style.Y, title=title)
 
 
@@ -99,8 +99,8 @@ def plot_differences(family: Family, *, title: str) -> Figure:
     table = family.to_frame().rename(columns={"difference": "value"})
     if table.empty or table.value.isna().all():
         return nothing("There is no difference to draw: nothing could be compared.")
-    sizes = ", n = " + table.n_problems.astype(str) + " x " + table.n_samples.astype(str)
-    names = [wrapped(n, 2.6, 8) for n in table.task + "\n" + table.treatment + " - " + table.baseline + sizes]
+    sizes = [size(*row) for row in table[["n_problems", "n_samples"]].itertuples(index=False)]
+    names = [wrapped(n, 2.6, 8) for n in table.task + "\n" + table.treatment + " - " + table.baseline + "\n" + sizes]
     tall = max(3, *(name.count("\n") + 1 for name in names))
     figure, (ax,) = panels(height=0.6 + 0.16 * tall * len(table))
     looks = looks_of(table.treatment)

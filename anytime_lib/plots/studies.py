@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from anytime_lib.index import ORDERS
 from anytime_lib.plots import style
-from anytime_lib.plots.style import BLUE, LOOKS, THIN, Y, finish, forest, lines, nothing, panels, sized, wrapped
+from anytime_lib.plots.style import BLUE, LOOKS, THIN, Y, finish, forest, lines, nothing, panels, size, wrapped
 
 ORDER_LOOKS = dict(zip(ORDERS, LOOKS, strict=False))
 
@@ -61,8 +61,8 @@ def plot_detectable(table: pd.DataFrame, *, title: str) -> Figure:
     style.size_axis(ax)
     ax.set_ylim(bottom=0)
     x = f"{'dollars for output tokens' if unit == 'dollars' else 'output tokens, all methods'} (log scale)"
-    size = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
-    title += f"\nsmallest true difference found with power .8, two-sided .05, {size}"
+    sizes = f"{table.n_problems.min()} to {table.n_problems.max()} problems"
+    title += f"\nsmallest true difference found with power .8, two-sided .05, {sizes}"
     return finish(figure, [ax], x=x, y="smallest difference found (index, 0 to 1)", title=title)
 
 
@@ -160,5 +160,5 @@ def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
     style.size_axis(ax)
     first = table.iloc[0]
     title += "\nbars: interval of the difference from the line; filled: shown not to be worse than the full budget\n"
-    title += sized(first.n_problems, first.n_samples)
+    title += size(first.n_problems, first.n_samples)
     return finish(figure, [ax], x="tokens of reasoning and answers (log scale)", y=Y, title=title)

@@ -70,12 +70,17 @@ def looks_of(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def size_of(cells: pd.DataFrame) -> str:
     """How many problems and samples stand behind a figure."""
-    return sized(cells.problem_id.nunique(), cells["sample"].nunique())
+    return size(cells.problem_id.nunique(), cells["sample"].nunique())
 
 
-def sized(n: int, n_samples: int) -> str:
-    """`n = 24 problems, N = 1 trace each`."""
-    return f"n = {n} problem{'' if n == 1 else 's'}, N = {n_samples} trace{'' if n_samples == 1 else 's'} each"
+def size(n_problems: int, n_samples: int) -> str:
+    """`n = 24 problems, N = 1 sample`."""
+    return f"n = {count(n_problems, 'problem')}, N = {count(n_samples, 'sample')}"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 problem`, `2 problems`, `1,200 problems`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def panels(

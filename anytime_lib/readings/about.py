@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from anytime_lib.readings.words import count, listed, size
+from anytime_lib.plots.style import count, size
+from anytime_lib.readings.words import listed
 from anytime_lib.stats.estimate import by_effort, efforts
 
 CAVEATS = {

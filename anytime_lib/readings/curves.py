@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import Floats, mean_curve, quality_array
-from anytime_lib.readings.words import count, few, listed, size
+from anytime_lib.plots.style import count, size
+from anytime_lib.readings.words import few, listed
 from anytime_lib.stats.bootstrap import resampled
 from anytime_lib.stats.compare import Comparison
 from anytime_lib.stats.estimate import band, curve_of

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from anytime_lib.index import anytime_index
-from anytime_lib.readings.words import count, few, listed
+from anytime_lib.plots.style import count
+from anytime_lib.readings.words import few, listed
 from anytime_lib.stats.compare import FEW
 from anytime_lib.stats.intervals import APART
 

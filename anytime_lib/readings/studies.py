@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from anytime_lib.readings.words import count, few, listed, size
+from anytime_lib.plots.style import count, size
+from anytime_lib.readings.words import few, listed
 from anytime_lib.stats.intervals import spoken
 
 

@@ -1,8 +1,9 @@
-"""How are lists, counts and a small number of problems worded, alike in every reading?"""
+"""How are lists and a small number of problems worded, alike in every reading?"""
 
 import textwrap
 from collections.abc import Iterable
 
+from anytime_lib.plots.style import count
 from anytime_lib.stats.compare import FEW
 
 
@@ -10,16 +11,6 @@ def listed(parts: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *rest, last = parts
     return f"{', '.join(rest)} and {last}" if rest else last
-
-
-def count(n: int, noun: str) -> str:
-    """`1 problem`, `2 problems`, `1,200 problems`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def size(n_problems: int, n_samples: int) -> str:
-    """`n = 24 problems, N = 2 samples`."""
-    return f"n = {count(n_problems, 'problem')}, N = {count(n_samples, 'sample')}"
 
 
 def few(n_problems: int) -> str:
