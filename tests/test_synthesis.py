@@ -103,6 +103,8 @@ def synthesised(config: RunConfig, by: Any = None) -> Any:
 
 def test_pairs_are_made_where_a_method_shows_the_judge_s_and_stand_in_a_table(run: Config) -> None:
     assert run_synthesis(run(methods=["base", "pdp_grader"]), progress=False) == {}
+    (few,) = run_synthesis(run(methods=["pdp_4", "pdp_answers_16"], pool_samples=6), progress=False).values()
+    assert few.attempts["made"] == 4 * 4
     (found,) = run_synthesis(run(), progress=False).values()
     table = found.to_frame()
     assert table.budget.tolist() == [pair.budget for pair in found.preferences] and (table.margin > 0).all()

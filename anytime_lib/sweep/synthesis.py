@@ -10,8 +10,8 @@ from anytime_lib.sweep.arms import prepare
 from anytime_lib.sweep.plan import split_problems
 from anytime_lib.sweep.run import first_error, opened, run_async
 
-_JUDGED = {"pairs:judge", "pairs:agreement", "pairs:shuffled"}
-"""Preparations that go by the model's own verdicts."""
+_JUDGED = {"judge", "agreement", "shuffled"}
+"""Who prefers by the model's own verdicts."""
 
 
 def run_synthesis(
@@ -25,17 +25,23 @@ def run_synthesis(
             method which goes by the judge's verdicts.
     """
 
-    async def whole(names: list[str]) -> dict[str, Synthesis]:
+    async def whole(by_task: dict[str, Pairs]) -> dict[str, Synthesis]:
         found = {}
         async with opened(config, progress) as (run, _, model):
-            for name in names:
+            for name, pairs in by_task.items():
                 task, settings = load_task(name), config.task(name)
                 problems = split_problems(task, settings, config.seed)
                 model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
                 on = PrepTask(task, settings, problems)
-                found[name] = await first_error(prepare(run, on, Pairs(by or "judge")))
+                found[name] = await first_error(prepare(run, on, pairs))
         return found
 
-    made = {t: {of.name for m in config.task(t).methods if (of := load_method(m).preparation)} for t in config.tasks}
-    wanted = [task for task in config.tasks if by or made[task] & _JUDGED]
-    return run_async(whole(wanted)) if wanted else {}
+    def wanted(task: str) -> Pairs | None:
+        every = [load_method(name).preparation for name in config.task(task).methods]
+        judged = [of.most for of in every if isinstance(of, Pairs) and of.by in _JUDGED and not of.answers]
+        if by:
+            return Pairs(by)
+        return Pairs("judge", most=max(judged) if all(judged) else 0) if judged else None
+
+    by_task = {task: pairs for task in config.tasks if (pairs := wanted(task))}
+    return run_async(whole(by_task)) if by_task else {}

@@ -14,7 +14,8 @@ from anytime_lib.errors import DataError, RequestFailed
 from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request
-from anytime_lib.sweep.run import opened, run_async
+from anytime_lib.sweep.plan import plan
+from anytime_lib.sweep.run import opened, run_async, tell_problems
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import digest
 
@@ -36,23 +37,24 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
     async with opened(config, progress=True) as (run, store, model):
         cells = store.cells(run=run.label, model=model.name)
         cells = cells[cells.status != "error"]
+        tell_problems(model, plan(config, store))
         problems, rows = {(p.task, p.id): p for p in store.problems()}, list[dict[str, Any]]()
         drawn = _drawn(store, cells, n)
         run.bar.bar_format, run.bar.unit, run.bar.total = None, "answer", len(drawn)
-        for cell in drawn.itertuples():
+        for score, *of in drawn[["score", "task", "method", "problem_id", "answer_key"]].itertuples(index=False):
+            task, method, problem_id, key = map(str, of)
             run.bar.update()
-            whole = (store.request(cell.answer_key) or {}) | {"endpoint": model.endpoint_id, "again": 1}
+            whole = (store.request(key) or {}) | {"endpoint": model.endpoint_id, "again": 1}
             body = {name: value for name, value in whole.items() if name not in {*_NOT_SENT, "again"}}
-            row = {"task": cell.task, "method": cell.method, "asked": 1}
+            row = {"task": task, "method": method, "asked": 1}
             try:
-                reply = await run.client.complete(Request("again", cell.task, cell.method, body, whole))
+                reply = await run.client.complete(Request("again", task, method, body, whole))
             except RequestFailed:
                 rows.append(row | {"failed": 1})
                 continue
-            problem = problems[cell.task, cell.problem_id]
-            grade = grade_answer(load_task(cell.task), problem, reply["text"], reply["finish_reason"])
-            differs = reply["text"] != (store.get(cell.answer_key) or {})["text"]
-            rows.append(row | {"differ": int(differs), "regraded": int(grade.score != cell.score)})
+            grade = grade_answer(load_task(task), problems[task, problem_id], reply["text"], reply["finish_reason"])
+            differs = reply["text"] != (store.get(key) or {})["text"]
+            rows.append(row | {"differ": int(differs), "regraded": int(grade.score != score)})
     if not rows:
         raise DataError(f"the run {run.label} has no greedy answer of {model.name} that could be asked again")
     unread = cells.assign(cells=1, unread=cells.status != "ok").groupby(["task", "method"], sort=False)
