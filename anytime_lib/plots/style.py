@@ -97,8 +97,8 @@ def panels(
 
 
 def wrapped(text: str, inches: float, points: float) -> str:
-    """A text in lines that are no wider than so many inches in letters of a size in points."""
-    width = max(12, int(inches * 72 / (0.62 * points)))
+    """A text in lines that are no wider than so many inches in letters of a size in points; `n = 24` stays whole."""
+    width, text = max(12, int(inches * 72 / (0.62 * points))), text.replace(" = ", "\u00a0=\u00a0")
     return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
 
 

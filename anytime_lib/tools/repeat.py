@@ -41,6 +41,7 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
         problems, rows = {(p.task, p.id): p for p in store.problems()}, list[dict[str, Any]]()
         drawn = _drawn(store, cells, n)
         run.bar.bar_format, run.bar.unit, run.bar.total = None, "answer", len(drawn)
+        run.bar.set_description_str(f"{run.label}: asking again")
         for score, *of in drawn[["score", "task", "method", "problem_id", "answer_key"]].itertuples(index=False):
             task, method, problem_id, key = map(str, of)
             run.bar.update()
