@@ -90,7 +90,7 @@ def test_the_probe(serve: Callable[[str], ProviderServer], name: str, caplog: py
 
 # Every file of params/ against a server that behaves as its provider does.
 
-OWN = {"demo", "quick", "study", "embedded_full", "simulated", "cut_or_fresh", "published_vs_ours"}
+OWN = {"demo", "quick", "study", "study_draws", "embedded_full", "simulated", "cut_or_fresh", "published_vs_ours"}
 """Files whose model needs no endpoint."""
 ALSO = {"paper/gpt-oss-120b": ["gpt-oss", "gpt-oss-vllm"], "paper/gpt-oss-20b": ["gpt-oss"],
         "paper/llama-3.3-70b": ["llama-3"], "claim": ["local-vllm"]}  # fmt: skip
