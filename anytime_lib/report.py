@@ -149,8 +149,10 @@ def _execute(notebook: Path, target: Path, settings: dict[str, Any]) -> None:
             # listen, and no two kernels that start at once, in whatever process, take the same ones.
             with tempfile.TemporaryDirectory() as folder:
                 sockets = {"transport": "ipc", "ip": f"{folder}/kernel"} if os.name == "posix" else {}
-                # A kernel says in the user's terminal that it is shut down; relative paths mean the same in it.
-                how: dict[str, Any] = {"extra_arguments": ["--log-level=50"], "cwd": str(Path.cwd())}
+                # A kernel says in the user's terminal that it is shut down, and its event loop what it met meanwhile.
+                quiet = "import logging; logging.getLogger('tornado.general').disabled = True"
+                arguments = ["--log-level=50", f"--IPKernelApp.exec_lines={quiet}"]
+                how: dict[str, Any] = {"extra_arguments": arguments, "cwd": str(Path.cwd())}  # as paths are meant
                 how |= {"progress_bar": False, "kernel_name": "python3", "start_timeout": 600}
                 how |= {"config": Config({"KernelManager": sockets})}
                 papermill.execute_notebook(str(notebook), str(target), parameters=settings, **how)
