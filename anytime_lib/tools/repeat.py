@@ -23,8 +23,8 @@ _NOT_SENT = {"v", "kind", "model", "endpoint", "sample"}  # of what determines a
 
 
 def repeat_answers(config: RunConfig, n: int = 40) -> pd.DataFrame:
-    """Ask n stored answers of a run again, or all if they are fewer, as many of each method as there are; more take
-    the same and others. They are stored, under keys of their own, and are on the run's ledger as `again`.
+    """Ask n stored answers of a run's tasks again, or all if they are fewer, of all methods by turns; more take the
+    same and others. They are stored, under keys of their own, and are on the run's ledger as `again`.
 
     One row per (task, method): of all its answers `cells` and `unread`, the share in which no answer was found; and
     of those asked again `asked`, `failed`, `differ` (another text) and `regraded` (another score).
@@ -36,7 +36,7 @@ def repeat_answers(config: RunConfig, n: int = 40) -> pd.DataFrame:
 async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
     async with opened(config, progress=True) as (run, store, model):
         cells = store.cells(run=run.label, model=model.name)
-        cells = cells[cells.status != "error"]
+        cells = cells[(cells.status != "error") & cells.task.isin([*config.tasks])]
         tell_problems(model, plan(config, store))
         problems, rows = {(p.task, p.id): p for p in store.problems()}, list[dict[str, Any]]()
         drawn = _drawn(store, cells, n)
