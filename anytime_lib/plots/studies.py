@@ -25,9 +25,8 @@ def plot_variants(tables: Mapping[str, pd.DataFrame], *, title: str, margin: flo
     for ax, (heading, table) in zip(axes, named.items(), strict=True):
         shown = table.rename(columns={"difference": "value"}).reindex(rows)
         holds = (shown.low <= 0) & (shown.high >= 0)
-        labels = ["interval holds zero" if holds.any() else None, "its own interval excludes zero"]
-        forest(ax, shown.where(holds), rows, hollow=[True] * len(rows), label=labels[0])
-        forest(ax, shown.mask(holds), rows, label=None if holds.all() else labels[1])
+        forest(ax, shown.where(holds), rows, hollow=[True] * len(rows), label="interval holds zero")
+        forest(ax, shown.mask(holds), rows, label="its own interval excludes zero")
         ax.axvline(0, **THIN)
         ax.axvspan(-margin, margin, color="0.5", alpha=0.1, linewidth=0, label=f"within the margin of {margin:g}")
         ax.set_title(wrapped(heading, 2.4, 9), fontsize=9)

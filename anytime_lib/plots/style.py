@@ -146,6 +146,8 @@ def forest(
     hollow where that is given; `look` has the colour (or one for each row) and the label."""
     rows, colours = range(len(table)), look.pop("color", ["black"] * len(table))
     fill = ["white" if empty else colour for empty, colour in zip(hollow or [False] * len(table), colours, strict=True)]
+    if table.value.isna().all():  # a label without a point would stand in the legend without its mark
+        look.pop("label", None)
     ax.hlines(rows, table.low, table.high, colors=colours, linewidth=1.5, capstyle="butt")
     ax.scatter(table.value, rows, s=28, c=fill, edgecolors=colours, zorder=3, **look)
     ax.set_yticks(rows, [wrapped(name, 2.6, 8) for name in names], fontsize=8)

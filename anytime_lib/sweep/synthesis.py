@@ -22,7 +22,7 @@ def run_synthesis(
 
     Args:
         by: who prefers, on every task (see `judge.PreferenceSource`). None: the judge, on those tasks alone that run a
-            method which goes by the judge's verdicts.
+            method which goes by the judge's verdicts, of as many attempts as the one of them that takes most.
     """
 
     async def whole(by_task: dict[str, Pairs]) -> dict[str, Synthesis]:

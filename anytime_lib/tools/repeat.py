@@ -19,7 +19,7 @@ from anytime_lib.sweep.run import opened, run_async, tell_problems
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import digest
 
-_NOT_SENT = {"v", "kind", "model", "endpoint", "sample"}  # of what determines a request
+_NOT_SENT = {"v", "kind", "model", "endpoint", "sample", "again"}  # of what determines a request
 
 
 def repeat_answers(config: RunConfig, n: int = 40) -> pd.DataFrame:
@@ -46,7 +46,7 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
             task, method, problem_id, key = map(str, of)
             run.bar.update()
             whole = (store.request(key) or {}) | {"endpoint": model.endpoint_id, "again": 1}
-            body = {name: value for name, value in whole.items() if name not in {*_NOT_SENT, "again"}}
+            body = {name: value for name, value in whole.items() if name not in _NOT_SENT}
             row = {"task": task, "method": method, "asked": 1}
             try:
                 reply = await run.client.complete(Request("again", task, method, body, whole))
