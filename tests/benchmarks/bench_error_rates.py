@@ -13,6 +13,8 @@ own, with its defaults but for fewer resamples. Each row is one `measure` in one
     judge      `said`: any measure of a judge that tosses coins is called off chance (n pool problems, N attempts)
     draws      as `no effect`, where exemplars are drawn R times, and a draw moves the index by `of` (its standard
                deviation); N samples in all. What is true is the mean over all draws, no difference.
+    effort     as `no effect`, at three levels of effort, over the mean tokens that both arms were seen to take;
+               `opposite`: better at the lowest level, worse at the highest, where the axis counts most
 
 Worlds: both arms `alike` and rising; near the `floor` (mean .05) and the `ceiling` (.95); `flat` against rising, rising
 against `overthinking`, of equal index (pooled; of one sample, raw); cells `missing` at random (a tenth), and 30 % of
@@ -148,9 +150,34 @@ def draws(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
     return nothing_said(compared((luck < chance).astype(float), rng, of.astype(float)))
 
 
-def nothing_said(found: Comparison) -> Rows:
+def levels(world: str, n: int, k: int, rng: np.random.Generator) -> tuple[Floats, list[int]]:
+    """Scores (2, n, N, 3) at three levels of effort, and the mean tokens that each took: harder problems take more."""
+    hard = rng.normal(size=(n, 1, 1))
+    ease = logit([0.25, 0.5, 0.8]) - hard + np.outer([0, world == "opposite"], [1, 0, -1])[:, None, None]
+    took = np.array([[200, 900, 4000], [260, 1100, 3800]])[:, None, None] * np.exp(hard)
+    took = (took * np.exp(rng.normal(size=(2, n, k, 3)))).mean(axis=(0, 1, 2))
+    return (rng.random((2, n, k, 3)) < expit(ease)).astype(float), [round(mean) for mean in took]
+
+
+@cache
+def by_levels(world: str) -> float:
+    scores, took = levels(world, 400_000, 1, np.random.default_rng(99))
+    return float(np.diff(np.asarray(anytime_index(took, scores.mean(axis=(1, 2)))))[0])
+
+
+def effort(world: str, n: int, k: int, rng: np.random.Generator) -> Rows:
+    scores, took = levels(world, n, k, rng)
+    found = compare_arrays(scores, took, n_resamples=N_RESAMPLES, seed=rng)
+    return nothing_said(found) if world == "alike" else covered(found, by_levels(world))
+
+
+def covered(found: Comparison, true: float) -> Rows:
     low, high = found.confidence_interval()
-    yield from (("covers", low <= 0 <= high), ("too high", low > 0), ("too low", high < 0))
+    yield from (("covers", low <= true <= high), ("too high", low > true), ("too low", high < true))
+
+
+def nothing_said(found: Comparison) -> Rows:
+    yield from covered(found, 0.0)
     yield from (("said", found.direction != 0), ("p < .05", found.pvalue < 0.05))
 
 
@@ -217,6 +244,7 @@ STUDIES: list[tuple[Study, list[str], list[int], list[int]]] = [
     (draws, ["3 draws of 0", "3 draws of 0.03"], [30, 198], [6]),
     (draws, ["5 draws of 0.03"], [198], [10]),
     (draws, ["8 draws of 0", "8 draws of 0.03"], [30, 198], [16]),
+    (effort, ["alike", "opposite"], [30, 198], [1, 4]),
 ]
 
 
