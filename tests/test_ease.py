@@ -120,8 +120,9 @@ def test_objects_say_what_they_hold_and_escape_it() -> None:
     assert max(map(len, str(curve).splitlines())) <= 90 and "natural_plan_trip" not in str(curve)
     estimate = Estimate(pd.DataFrame({"method": ["<b>x"], "calls": [12_345.6]}), "1 call\n2 dollars")
     assert "12,346" in str(estimate) and str(estimate).endswith("2 dollars")
-    grade, told = Grade(0.3, False, "ok", "<b>3 of 10"), ("gold answer (str)", "0.30", "+0.20", "1 call<br>2 dollars")
-    for held, says in zip((problem, grade, found, estimate), told, strict=True):
+    told = ("gold answer (str)", "0.30", "+0.20", "1 call<br>2 dollars", "&lt;b&gt;x")
+    grade = Grade(0.3, False, "ok", "<b>3 of 10")
+    for held, says in zip((problem, grade, found, estimate, curve), told, strict=True):
         page = held._repr_html_()
         assert says in page and page.replace("<b>p1</b>", "").replace("<b>0.30</b>", "").count("<b>") == 0
         assert "&lt;b&gt;" in page

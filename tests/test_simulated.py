@@ -162,8 +162,9 @@ def test_what_else_it_may_be_asked(config: Config) -> None:
     """To go on from a reasoning, to value one, to say something beside any problem; what it cannot, it refuses."""
     run = config(simulated={"doubt": 0, "stop": 0, "solve": 1e-9, "unread": 0, "guess": 0, "judge_accuracy": 1})
     respondent, task = SimulatedModel(run), load_task("aime")
-    problem, *others = split_problems(task, run.task("aime"), run.seed).test
-    respondent.tell_problems(task, [problem, *others])
+    split = split_problems(task, run.task("aime"), run.seed)
+    respondent.tell_problems(task, split)
+    problem = split.test[0]
     question, asked = task.question(problem), task.answer_prompt(problem)
 
     def said(*contents: str, **settings: Any) -> Any:

@@ -1,7 +1,7 @@
 """Which model does a config mean, and what may be asked of it?"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from pkgutil import resolve_name
 from typing import Any
@@ -10,7 +10,7 @@ from anytime_lib.config import RunConfig
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.redact import public_address
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Message, Problem, packaged
+from anytime_lib.types import Message, ProblemSplit, packaged
 
 OWN = {"embedded": "embedded:EmbeddedModel", "simulated": "simulated:SimulatedModel"}
 """Models that need no endpoint elsewhere -> the class that knows how they are reached."""
@@ -73,7 +73,7 @@ class Model(AbstractAsyncContextManager["Model"]):
         """The least `max_tokens` that the server takes; a smaller one is raised to it."""
         return 1
 
-    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
+    def tell_problems(self, task: Task, problems: ProblemSplit) -> None:
         """Tell the simulated respondent which problems it may be asked about; any other model needs no telling."""
 
     def shared(self) -> AbstractContextManager[object]:

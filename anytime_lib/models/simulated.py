@@ -24,7 +24,7 @@ from anytime_lib.models.simulation import Simulation
 from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method, method_names
 from anytime_lib.tasks.base import Task
-from anytime_lib.types import Message, Problem, digest
+from anytime_lib.types import Message, Problem, ProblemSplit, digest
 
 FOUND, LOST = " Eureka!", " Alas!"
 """The words that carry the state: the last one of them in a reasoning says whether an answer is held."""
@@ -81,11 +81,10 @@ class SimulatedModel(Model):
         name = f"simulated-{digest(self.simulation.model_dump())[:8]}"
         super().__init__(name, "simulated", config.endpoint.concurrency)
 
-    def tell_problems(self, task: Task, test: Sequence[Problem], others: Sequence[Problem] = ()) -> None:
-        """Make it know a task's problems under test and the others that it may be asked about."""
-        for problem in [*test, *others]:
+    def tell_problems(self, task: Task, problems: ProblemSplit) -> None:
+        for problem in [*problems.test, *problems.shots, *problems.pool]:
             text, question = problem.text.strip(), task.question(problem)
-            self._known.setdefault(text if text in question else question, Known(task, problem, test))
+            self._known.setdefault(text if text in question else question, Known(task, problem, problems.test))
 
     def effect_in(self, messages: Sequence[Message]) -> float:
         """What the methods whose wording a conversation bears multiply the hazard by."""

@@ -1,5 +1,6 @@
 """How good is each arm, and how sure is that? Tables of indices, curves with bands, variants, and worst cases."""
 
+from html import escape
 from itertools import product
 from typing import Any
 
@@ -148,7 +149,7 @@ def band(
 
 
 class Curves(pd.DataFrame):
-    """Curves as a table. What is printed of it fits a page: the columns that tell one row from another."""
+    """Curves as a table. What is shown of it fits a page: the columns that tell one row from another."""
 
     def __repr__(self) -> str:
         told = ["method", "budget", "quality", "low", "high", "tokens_used", "n_problems"]
@@ -156,6 +157,9 @@ class Curves(pd.DataFrame):
         text = self[self.columns.intersection(told, sort=False)].round({"tokens_used": 0}).round(3)
         level = f"level of the maximum: {', '.join(self['order'].unique())}; " if "order" in self else ""
         return f"{text.to_string(index=False)}\n{level}low, high: interval over problems, each budget by itself"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
 
 def anytime_curve(cells: pd.DataFrame, order: Order = "pooled", **settings: Any) -> pd.DataFrame:

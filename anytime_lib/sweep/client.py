@@ -19,6 +19,7 @@ from anytime_lib.prompts import prompt
 from anytime_lib.types import Completion, Message, Problem, TokenMode, Trace, digest
 
 KEY_VERSION = 1
+NOT_SENT = {"v", "kind", "model", "endpoint", "sample", "at", "again"}  # of what determines a reply
 
 Row = dict[str, Any]
 """A stored reply (`Reply.to_json`), or what a tokenizer said: `ends` (None: there is none), `by_file`: the user's."""
@@ -26,18 +27,22 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """One call of a model: its place in the ledger, what is sent (`body`, in the words of `Endpoint.chat`), and all
-    that determines the reply (`whole`, whose hash is the key: change a name in it, and all is paid for again)."""
+    """One call of a model: its place in the ledger, and all that determines the reply (`whole`, whose hash is the key:
+    change a name in it, and all is paid for again)."""
 
     kind: str
     task: str
     method: str
-    body: dict[str, Any] = field(repr=False)
     whole: dict[str, Any] = field(repr=False)
 
     @cached_property
     def key(self) -> str:
         return digest(self.whole)
+
+    @cached_property
+    def body(self) -> dict[str, Any]:
+        """What is sent, in the words of `Model.chat`."""
+        return {name: value for name, value in self.whole.items() if name not in NOT_SENT}
 
 
 class Backend(Protocol):
@@ -66,7 +71,7 @@ class CachedClient:
         """A request with all that determines its reply."""
         who = {"model": self.model.name, "endpoint": self.model.endpoint_id}
         whole = {"v": KEY_VERSION, "kind": kind, **who, "sample": of.number, **body}
-        return Request(kind, of.task.name, of.method, body, whole)
+        return Request(kind, of.task.name, of.method, whole)
 
     def trace_request(self, of: Sample, messages: list[Message], max_tokens: int, level: str | None = None) -> Request:
         """What samples one reasoning, at some level of effort or at none. Arms share seeds: a comparison is paired."""
@@ -159,7 +164,7 @@ class CachedClient:
     async def _tokenised(self, of: Sample, trace_key: str, row: Row) -> Row:
         """Token boundaries of a trace from the server's tokenizer, else the user's file. Asked once, and stored,
         unless nothing told how many there are: another server, or a file, may."""
-        request = Request("tokens", of.task.name, of.method, {}, tokens_request(trace_key))
+        request = Request("tokens", of.task.name, of.method, tokens_request(trace_key))
         known = self.backend.get(request.key)
         return known or await self.backend.tokenise(request, reasoning_of(row), expected_tokens(row))
 

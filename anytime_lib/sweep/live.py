@@ -143,7 +143,7 @@ class LiveBackend:
 
     async def _probe(self, at: dict[str, float], **body: Any) -> Reply:
         """The request of a probe, paid for as any; another probe is another request."""
-        request = Request("probe", "", "probe", body, at | body)
+        request = Request("probe", "", "probe", at | body)
         return await self.model.chat(**body, each_try=partial(self._try, request, {}))
 
     async def put(self, request: Request, response: Row, usage: Row | None = None, status: str = "ok") -> Row:

@@ -112,7 +112,8 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
 
 async def make_cells(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> list[Arm]:
     """Run these arms; returns those that could be run. DataError where none could."""
-    tell_problems(model, arms)
+    for on in (*(arm.prep_task for arm in arms), *arms):
+        model.tell_problems(on.task, on.problems)
     run.bar.bar_format, run.bar.unit = None, "cell"
     run.bar.total = sum(arm.n_cells(run.client.sampling.efforts) for arm in arms)
     try:
@@ -122,13 +123,6 @@ async def make_cells(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
     if not done:
         raise DataError("no method could be run, for what they need could not be prepared; the warnings say why")
     return done
-
-
-def tell_problems(model: Model, arms: Sequence[Arm]) -> None:
-    """Let a respondent that has to know the problems know them, before it is asked."""
-    for arm in arms:
-        for on in (arm.prep_task, arm):
-            model.tell_problems(on.task, on.problems.test, [*on.problems.shots, *on.problems.pool])
 
 
 def swept_cells(store: Store, run: str, model: str, arms: Sequence[Arm], levels: Collection[str]) -> pd.DataFrame:

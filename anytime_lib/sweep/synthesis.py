@@ -30,9 +30,8 @@ def run_synthesis(
         async with opened(config, progress) as (run, _, model):
             for name, pairs in by_task.items():
                 task, settings = load_task(name), config.task(name)
-                problems = split_problems(task, settings, config.seed)
-                model.tell_problems(task, problems.test, [*problems.shots, *problems.pool])
-                on = PrepTask(task, settings, problems)
+                on = PrepTask(task, settings, split_problems(task, settings, config.seed))
+                model.tell_problems(task, on.problems)
                 found[name] = await first_error(prepare(run, on, pairs))
         return found
 

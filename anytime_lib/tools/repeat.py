@@ -15,11 +15,9 @@ from anytime_lib.registry import load_task
 from anytime_lib.store import Store
 from anytime_lib.sweep.client import Request
 from anytime_lib.sweep.plan import plan
-from anytime_lib.sweep.run import opened, run_async, tell_problems
+from anytime_lib.sweep.run import opened, run_async
 from anytime_lib.tasks.base import grade_answer
 from anytime_lib.types import digest
-
-_NOT_SENT = {"v", "kind", "model", "endpoint", "sample", "again"}  # of what determines a request
 
 
 def repeat_answers(config: RunConfig, n: int = 40) -> pd.DataFrame:
@@ -37,7 +35,8 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
     async with opened(config, progress=True) as (run, store, model):
         cells = store.cells(run=run.label, model=model.name)
         cells = cells[(cells.status != "error") & cells.task.isin([*config.tasks])]
-        tell_problems(model, plan(config, store))
+        for arm in plan(config, store):
+            model.tell_problems(arm.task, arm.problems)
         problems, rows = {(p.task, p.id): p for p in store.problems()}, list[dict[str, Any]]()
         drawn = _drawn(store, cells, n)
         run.bar.bar_format, run.bar.unit, run.bar.total = None, "answer", len(drawn)
@@ -46,10 +45,9 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
             task, method, problem_id, key = map(str, of)
             run.bar.update()
             whole = (store.request(key) or {}) | {"endpoint": model.endpoint_id, "again": 1}
-            body = {name: value for name, value in whole.items() if name not in _NOT_SENT}
             row = {"task": task, "method": method, "asked": 1}
             try:
-                reply = await run.client.complete(Request("again", task, method, body, whole))
+                reply = await run.client.complete(Request("again", task, method, whole))
             except RequestFailed:
                 rows.append(row | {"failed": 1})
                 continue
