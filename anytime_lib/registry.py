@@ -12,8 +12,9 @@ from anytime_lib.errors import ConfigError, nearest
 
 _TASKS = {"natural_plan_trip": "trip", "aime": "aime", "gpqa": "gpqa"}
 _METHODS = {
-    **dict.fromkeys(("direct", "base", "budget_prompt", "few_shot", "imported"), "simple"),
-    **dict.fromkeys(("base_fresh", "base_prefill", "base_reworded"), "simple"),
+    **dict.fromkeys(("direct", "base"), "simple"),
+    **dict.fromkeys(("budget_prompt", "few_shot", "imported"), "controls"),
+    **dict.fromkeys(("base_fresh", "base_prefill", "base_reworded"), "controls"),
     **{name: name for name in ("self_consistency", "tree_of_thoughts", "leap", "pdp_per_problem")},
     **dict.fromkeys(("pdp", "pdp_plus", "pdp_minus", "pdp_4", "pdp_16", "pdp_at_budget", "pdp_answers"), "pdp"),
     **dict.fromkeys(("pdp_grader", "pdp_shuffled", "pdp_verifier", "pdp_agreement", "pdp_answers_16"), "pdp"),

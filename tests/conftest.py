@@ -55,13 +55,13 @@ def embedded() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def old_wordings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The prompts as an older version worded them, so that what it asked can be asked again."""
-    now, folder = prompts._template, Path(__file__).parent / "data" / "wordings_old"
+    now, folder = prompts.template, Path(__file__).parent / "data" / "wordings_old"
 
     def template(name: str) -> Template:
         path = folder / f"{name}.txt"
         return Template(path.read_text(encoding="utf-8").rstrip("\n")) if path.is_file() else now(name)
 
-    monkeypatch.setattr(prompts, "_template", template)
+    monkeypatch.setattr(prompts, "template", template)
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def test_a_server_that_says_other_things_than_before_is_found_out(
     assert len(again) == 10 and set(again) <= set(before)
     table = repeat_answers(run, 10)  # what is stored is not asked a third time, and more of it are the same and others
     assert list(table.asked) == [5, 5] and list(table.cells) == [24, 24] and len(server.requests) == len(before) + 10
+    assert list(map(str, repeat_answers(run, 1).asked)) == ["1", "0"]
     server.script = lambda body, number: (400, {}) if number % 2 else "2222222"
     n = repeat_answers(run, 40)[["asked", "failed", "differ", "regraded"]].sum()
     assert n.asked > 20 and n.differ + n.failed == n.asked - 10 and n.failed > 5 and n.regraded == n.differ > 5

@@ -69,10 +69,13 @@ def test_an_estimate_subtracts_what_is_stored(server: FakeServer, config: Config
         told = calls(config(**more))
         run_sweep(config(**more), progress=False)
         assert told == len(server.requests) - before == new
-    found = estimate_run(config(n_samples=4))
-    assert "time: 0:" in found.summary and "(0 of the plan" not in found.summary  # at the rate that was measured
     with Store(config().folder / "store.sqlite") as store:
         traces = store.attempts().query("kind == 'trace' and method == 'base'")
+        of = traces[["kind", "method", "model", "endpoint", "status"]].iloc[0].to_dict() | {"task": "unknown here"}
+        of |= dict.fromkeys(["prompt_tokens", "cached_tokens", "completion_tokens", "seconds"], 1)
+        store.put(key="another", request={}, response={}, **of)
+    found = estimate_run(config(n_samples=4))
+    assert "time: 0:" in found.summary and "(0 of the plan" not in found.summary  # at the rate that was measured
     t = found.table.set_index(["method", "kind"]).loc[("base", "trace")]
     assert t.output_middle == pytest.approx(t.output_high * traces.completion_tokens.mean() / 500)
     assert "as long as stored traces of gpqa" in found.summary

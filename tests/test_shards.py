@@ -81,6 +81,7 @@ def test_shards_begin_with_what_is_prepared(server: FakeServer, config: Config) 
             sweep_shard(settings, wrong)
     with refused(DataError, r"sweep PARAMS --prepare` first"):
         sweep_shard(settings, "0/2", progress=False)
+    (settings.folder / "shards").mkdir(parents=True)  # of shards whose stores are gone
     prepare(settings, progress=False)
     before = len(server.requests)
     with refused(DataError, r"again where settings have changed"):

@@ -121,13 +121,12 @@ def test_one_seed_or_generator_means_the_same_for_every_arm() -> None:
     for seed in (np.random.default_rng(1), np.int64(3), 3):
         for table in (
             estimate(twins, seed=seed, n_resamples=50),  # type: ignore[arg-type]
-            index_variants(twins, seed=seed, n_resamples=20),  # type: ignore[arg-type]
+            index_variants(twins, seed=seed),  # type: ignore[arg-type]
         ):
             first, second = (table[table.method == m].drop(columns="method") for m in ("base", "twin"))
             pd.testing.assert_frame_equal(first.reset_index(drop=True), second.reset_index(drop=True))
-    plain = index_variants(base, n_resamples=100)
+    plain = index_variants(base)
     assert len(plain) == len(ORDERS) * 2 * 2 and not plain.isna().any().any()
-    assert np.all((plain.low <= plain["index"]) & (plain["index"] <= plain.high))
 
 
 @pytest.mark.filterwarnings("error")
@@ -143,7 +142,7 @@ def test_a_budget_nobody_was_graded_at_is_no_number_and_no_warning() -> None:
     quality = scores(6)
     quality[..., 1] = np.nan
     cells = cells_of(quality[0])
-    assert index_variants(cells, n_resamples=50)["index"].isna().all()
+    assert index_variants(cells)["index"].isna().all()
     index = estimate(cells, n_resamples=50)
     assert index["index"].isna().all() and index.n_missing.item() == 24
     assert band(cells, n_resamples=50).isna().any(axis=1).tolist() == [False, True, False, False]

@@ -9,6 +9,7 @@ import pytest
 from conftest import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 
 from anytime_lib import RunConfig, Store, run_sweep
 from anytime_lib.errors import DataError
@@ -187,6 +188,8 @@ def test_the_table_of_a_run(run: Run) -> None:
     assert f"Set and read on all ({rules.setting_on_all.iloc[1]}): quality" in told
     lines = plot_stopping(table, title="When").axes[0].lines
     assert len(lines) == 4  # budgets, and the best of them at a cost
+    many = plot_stopping(pd.concat([table, *[rules] * 5]), title="When").axes[0].collections
+    assert sum(isinstance(of, PathCollection) for of in many) == 6 * len(rules) + 2  # and two oracles
     for line, of in ((lines[1], "traces"), (lines[3], "votes")):  # the line that rules are set against is the one drawn
         judged = rules[(rules.of == of) & rules.above.notna()]
         level = np.interp(judged.tokens, *np.asarray(line.get_data(), float))

@@ -218,11 +218,6 @@ class TaskConfig(Group):
         """Reasoning tokens of an attempt at the pool: `pool.budget`, or else the largest budget."""
         return self.pool.budget or self.budgets[-1]
 
-    @property
-    def checkpoints(self) -> list[int]:
-        """Where attempts at the pool are cut: at every budget up to `pool_budget`; there, if all are larger."""
-        return [budget for budget in self.budgets if budget <= self.pool_budget] or [self.pool_budget]
-
 
 class Settings(TaskConfig):
     """Everything that can be set; `RunConfig` is what is made of it."""

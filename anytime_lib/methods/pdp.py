@@ -62,9 +62,8 @@ class Pairs(Preparation):
         if 0 < self.most < on.settings.pool.samples:
             pool = on.settings.pool.model_copy(update={"samples": self.most})
             on = on._replace(settings=on.settings.model_copy(update={"pool": pool}))
-        pool, checkpoints = on.settings.pool, on.settings.checkpoints
-        if self.answers:
-            checkpoints = [on.settings.pool_budget]
+        pool, most = on.settings.pool, on.settings.pool_budget
+        checkpoints = [most] if self.answers else [b for b in on.settings.budgets if b <= most] or [most]
 
         def compared(problem: Problem, attempts: list[Attempt]) -> Coroutine[Any, Any, Compared]:
             if self.answers:

@@ -16,12 +16,12 @@ import numpy as np
 from pydantic import ValidationError
 from scipy.special import log_expit
 
+from anytime_lib import prompts
 from anytime_lib.config import RunConfig, in_words
 from anytime_lib.errors import ConfigError, RequestFailed
 from anytime_lib.models.model import Model
 from anytime_lib.models.reply import EachTry, Reply
 from anytime_lib.models.simulation import Simulation
-from anytime_lib.prompts import fixed_words
 from anytime_lib.registry import load_method, method_names
 from anytime_lib.tasks.base import Task
 from anytime_lib.types import Message, Problem, ProblemSplit, digest
@@ -157,9 +157,11 @@ class SimulatedModel(Model):
 
 
 def _words(method: str) -> str:
-    """What the respondent tells a method by: its `words`, or else those of its prompt's file, if it has one."""
+    """What the respondent tells a method by: its `words`, or else the longest stretch of its prompt's file without a
+    placeholder, if it has one."""
     with suppress(FileNotFoundError):
-        return str(load_method(method).words or fixed_words(f"{method}.question"))
+        own = str(load_method(method).words)
+        return own or max(re.split(r"\$\{?\w+\}?", prompts.template(f"{method}.question").template), key=len).strip()
     return ""
 
 

@@ -1,6 +1,7 @@
 """What do the studies of a run look like: sensitivity, power, judge, maximum? Functions of tables giving figures."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -152,7 +153,7 @@ def plot_stopping(table: pd.DataFrame, *, title: str) -> Figure:
         low, high = ((level + end).clip(0, 1) for end in (rules.low, rules.high))
         ax.vlines(rules.tokens, low, high, colors=colour, linewidth=1.5)
         points: list[Any] = list(rules.itertuples())
-        for marker, row in zip("sD^vPX<>", points, strict=False):
+        for marker, row in zip(cycle("sD^vPX<>"), points, strict=False):
             fill = colour if row.verdict in ("better", "equivalent", "not worse") else "white"
             look = {"marker": marker, "c": [fill], "edgecolors": colour, "s": 36, "zorder": 3}
             ax.scatter(row.tokens, row.quality, label=f"{row.rule}, {of}", **look)

@@ -1,13 +1,13 @@
 """What exactly is said to the model? One plain text file per prompt, read here."""
 
-import re
 from functools import cache
 from importlib.resources import files
 from string import Template
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """The text of ``prompts/<name>.txt``, with its ``$placeholders``."""
     return Template(files(__package__).joinpath(f"{name}.txt").read_text(encoding="utf-8").rstrip("\n"))
 
 
@@ -17,10 +17,4 @@ def prompt(name: str, **values: str) -> str:
     Values are put in as they are: a ``$`` or a brace inside a value has no meaning.
     A placeholder without a value is a ``KeyError``.
     """
-    return _template(name).substitute(values)
-
-
-@cache
-def fixed_words(name: str) -> str:
-    """The longest stretch of ``prompts/<name>.txt`` without a placeholder: what a prompt made from it is told by."""
-    return max(re.split(r"\$\{?\w+\}?", _template(name).template), key=len).strip()
+    return template(name).substitute(values)

@@ -37,7 +37,7 @@ def read_bounds(table: pd.DataFrame) -> str:
 
 
 def read_rules(counted: pd.DataFrame, found: pd.DataFrame) -> str:
-    """Whether without the cells that a rule takes other differences stand (of `studies.every_rule`)."""
+    """Whether without the cells that a rule takes other differences stand (of `every_rule`)."""
     told, key, kept = [], ["task", "baseline", "treatment"], found.dropna(subset="pvalue")
     for rule in counted.rule[counted.cells > 0]:
         both = kept[kept.excluded == "nothing"].merge(kept[kept.excluded == rule], on=key, suffixes=("_before", ""))
@@ -181,7 +181,8 @@ def read_rates(table: pd.DataFrame, promised: Mapping[str, tuple[float, float]])
             kept = f"kept in {len(rows) - len(broken)} of {count(len(rows), 'setting')}"
             allowed = f"at most {high:g}" if not low else f"at least {low:g}" if high == 1 else f"{low:g}"
             where = f", and broken in: {listed(broken.world.unique())}" if len(broken) else ""
-            told.append(f"{judged}, {measure}: {_span(rows.share, '.3f')}, promised {allowed}: {kept}{where}.")
+            span = " to ".join(dict.fromkeys(f"{end:.3f}" for end in (rows.share.min(), rows.share.max())))
+            told.append(f"{judged}, {measure}: {span}, promised {allowed}: {kept}{where}.")
     return "\n".join(told)
 
 
@@ -211,9 +212,3 @@ def read_stopping(table: pd.DataFrame) -> str:
 
 def _rows(table: pd.DataFrame) -> list[Any]:
     return list(table.itertuples())
-
-
-def _span(values: "pd.Series[float]", how: str) -> str:
-    """The smallest and the largest value, or the one that all have."""
-    ends = [format(value, how) for value in (values.min(), values.max())]
-    return " to ".join(dict.fromkeys(ends))

@@ -230,9 +230,8 @@ def compare_arrays(
     left_out = np.diff(bootstrap.jackknifed(pairs, budgets, of))[:, 0]
     parts = value + (n - 1) * (left_out.mean() - left_out)
     resampling, exchanging, drawing = bootstrap.generator(seed).spawn(3)
-    weights = bootstrap.draw_weights(n, n_resamples, resampling)
     signs = bootstrap.exchange_signs(n, n_resamples - 1, exchanging)
-    draws = np.diff(bootstrap.reweighted(pairs, budgets, of, weights))[:, 0]
+    draws = np.diff(bootstrap.resampled(pairs, budgets, of, n_resamples, resampling))[:, 0]
     of_draw = np.full(kept.sum(), np.nan) if draw is None else draw[kept]
     baseline, treatment = (bootstrap.draw_values(arm, budgets, of, of_draw) for arm in pairs)
     draws, df = bootstrap.over_draws(draws, treatment - baseline, drawing)

@@ -172,33 +172,26 @@ def anytime_curve(cells: pd.DataFrame, order: Order = "pooled", **settings: Any)
     return Curves(table)
 
 
-def index_variants(
-    cells: pd.DataFrame, *, n_resamples: int = 2_000, seed: Seed = 0, confidence_level: float = 0.95
-) -> pd.DataFrame:
+def index_variants(cells: pd.DataFrame, *, seed: Seed = 0) -> pd.DataFrame:
     """Every variant of the index for every arm, each beside what it would read if budgets made no difference: each
     trace's scores dealt to its budgets at random. What that reads above `raw` is an upper estimate of what the maximum
     adds: it is that of flat curves; of one that rises the maximum adds less (.005 where the null says .083).
 
-    One row per arm, order, axis and q_max, all by the same draws: index, low, high, null (mean over 100 such deals),
-    null_low and null_high (their central 95 %). No `crossfit` for arms with a single sample.
+    One row per arm, order, axis and q_max: index, null (mean over 100 such deals, the same for all), null_low and
+    null_high (their central 95 %). No `crossfit` for arms with a single sample.
     """
     scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
         quality, _, budgets = quality_array(arm)
-        fewest = int((~np.isnan(average(quality))).sum(axis=0).min())
         for order in ORDERS if quality.shape[1] > 1 else ORDERS[:-1]:
-            resampling, permuting = generator(seed).spawn(2)
-            curve = mean_curve(quality, order)
-            drawn = resampled(quality[None], budgets, curve_of(order), n_resamples, resampling)[:, 0]
-            flat = [mean_curve(permuting.permuted(quality, axis=-1), order) for _ in range(100)]
+            curve, rng = mean_curve(quality, order), generator(seed).spawn(2)[1]
+            flat = np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(100)])
             for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
-                value, null = read(curve, budgets), read(np.array(flat), budgets)
-                ends = interval(read(drawn, budgets), value, n=fewest, confidence_level=confidence_level)
-                null_ends = np.nanquantile(null, [0.025, 0.975])
-                rows.append((*arm_of, order, axis, top, value, *np.clip(ends, 0, 1), np.nanmean(null), *null_ends))
-    names = [*ARM, "order", "axis", "q_max", "index", "low", "high", "null", "null_low", "null_high"]
+                value, null = read(curve, budgets), read(flat, budgets)
+                rows.append((*arm_of, order, axis, top, value, np.nanmean(null), *np.nanquantile(null, [0.025, 0.975])))
+    names = [*ARM, "order", "axis", "q_max", "index", "null", "null_low", "null_high"]
     return pd.DataFrame(rows, columns=names).astype({"index": float})
 
 

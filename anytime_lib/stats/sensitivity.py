@@ -1,6 +1,6 @@
 """Would another reasonable choice have led elsewhere? Variants of a difference, and rules that leave cells out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, TypeAlias
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from anytime_lib.errors import DataError, nearest
 from anytime_lib.index import ARM, ORDERS, of_methods
-from anytime_lib.stats.bootstrap import CurveStatistic, Seed, index_of
+from anytime_lib.stats.bootstrap import CurveStatistic, index_of
 from anytime_lib.stats.compare import Estimand, compare
 
 Mask: TypeAlias = "pd.Series[bool]"
@@ -18,25 +18,16 @@ _TRACE = [*ARM, "problem_id", "sample"]
 
 
 def difference_variants(
-    cells: pd.DataFrame,
-    *,
-    baseline: str,
-    treatment: str,
-    estimand: Estimand = "crossfit",
-    grades: Mapping[str, pd.DataFrame] | None = None,
-    n_resamples: int = 2_000,
-    seed: Seed = 0,
-    confidence_level: float = 0.95,
+    cells: pd.DataFrame, *, baseline: str, treatment: str, estimand: Estimand = "crossfit", **settings: Any
 ) -> pd.DataFrame:
     """The paired difference in Anytime Index (of one run, model and task) under one changed choice at a time, from what
-    is judged (`estimand`, see `compare`); `grades` are the cells under other graders.
+    is judged (`estimand`). It and `settings` (n_resamples is 2,000 by default) are those of `compare`.
 
     One row per variant, the judged one first: choice (what was changed), variant, difference, low, high, pvalue, says
     (where the interval lies: `above`, `below` or `around` zero). A variant that has no value here is left out.
     """
-    settings: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed, "confidence_level": confidence_level}
-    settings |= {"baseline": baseline, "treatment": treatment}
-    arms, task = of_methods(cells, baseline, treatment), cells.task.iloc[0]
+    how: dict[str, Any] = {"n_resamples": 2_000, "baseline": baseline, "treatment": treatment} | settings
+    arms = of_methods(cells, baseline, treatment)
     order = estimand if arms["sample"].nunique() > 1 else "raw"
     budgets = sorted(arms.budget.unique())
     coarse = arms[arms.budget.isin([*budgets[::2], budgets[-1]])] if len(budgets) > 2 else arms[:0]
@@ -46,12 +37,11 @@ def difference_variants(
         ("axis", "log", arms, index_of(order, axis="log")),
         ("q_max", "observed", arms, index_of(order, q_max="observed")),
         ("grid", "every second budget", coarse, order),
-        *(("grader", name, table[table.task == task], order) for name, table in (grades or {}).items()),
     ]
     rows: list[tuple[Any, ...]] = []
     for choice, variant, table, of in tried:
         with suppress(DataError) if rows else nullcontext():  # one sample, two budgets, or nothing graded so
-            found = compare(table, estimand=of, **settings)
+            found = compare(table, estimand=of, **how)
             rows.append((choice, variant, found.statistic, *found.confidence_interval(), found.pvalue))
     table = pd.DataFrame(rows, columns=["choice", "variant", "difference", "low", "high", "pvalue"])
     return table.assign(says=np.select([table.low > 0, table.high < 0], ["above", "below"], "around"))

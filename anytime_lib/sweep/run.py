@@ -112,8 +112,9 @@ async def sweep_arms(run: Run, arms: Sequence[Arm], store: Store, model: Model) 
 
 async def make_cells(run: Run, arms: Sequence[Arm], store: Store, model: Model) -> list[Arm]:
     """Run these arms; returns those that could be run. DataError where none could."""
-    for on in (*(arm.prep_task for arm in arms), *arms):
-        model.tell_problems(on.task, on.problems)
+    for arm in arms:
+        for on in (arm.prep_task, arm):
+            model.tell_problems(on.task, on.problems)
     run.bar.bar_format, run.bar.unit = None, "cell"
     run.bar.total = sum(arm.n_cells(run.client.sampling.efforts) for arm in arms)
     try:

@@ -57,9 +57,10 @@ async def _repeat(config: RunConfig, n: int) -> pd.DataFrame:
     if not rows:
         raise DataError(f"the run {run.label} has no greedy answer of {model.name} that could be asked again")
     unread = cells.assign(cells=1, unread=cells.status != "ok").groupby(["task", "method"], sort=False)
-    counts = pd.DataFrame(rows).reindex(columns=["task", "method", "asked", "failed", "differ", "regraded"]).fillna(0)
-    table = unread.agg({"cells": "sum", "unread": "mean"}).join(counts.groupby(["task", "method"]).sum().astype(int))
-    return table.reset_index()
+    counts = pd.DataFrame(rows, columns=["task", "method", "asked", "failed", "differ", "regraded"]).fillna(0)
+    table = unread.agg({"cells": "sum", "unread": "mean"})
+    counts = counts.groupby(["task", "method"]).sum().reindex(table.index, fill_value=0).astype(int)
+    return table.join(counts).reset_index()
 
 
 def _drawn(store: Store, cells: pd.DataFrame, n: int) -> pd.DataFrame:

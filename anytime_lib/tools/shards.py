@@ -50,7 +50,7 @@ def prepare(config: RunConfig, *, progress: bool = True) -> None:
         await run.client.backend.hides_reasoning()
         return await sweep_arms(run, [replace(arm, samples=[]) for arm in arms], *same)
 
-    if (config.folder / "shards").is_dir():
+    if any((config.folder / "shards").glob("*/store.sqlite")):
         merge(config)
     run_async(run_sweep_async(config, progress=progress, by=only))
 
