@@ -19,6 +19,7 @@ from anytime_lib.config.groups import HeldOutConfig
 from anytime_lib.errors import ConfigError, DataError
 from anytime_lib.studies.held_out import held_out_arms, judge, settle
 from anytime_lib.sweep.run import note_criterion
+from anytime_lib.tools.estimate import estimate_run
 
 HELD = {"treatment": "pdp_grader", "task": "sums", "seed": 11, "n_problems": 6, "difficulty": [2], "margin": 5.0,
         "statistic": "quality"}  # fmt: skip
@@ -86,10 +87,12 @@ def test_prepared_on_one_task_and_judged_on_another(server: FakeServer, run: Con
         return {"text": f"What is {rng.integers(2, 99)} * 3?", "gold": 1, "difficulty": int(rng.integers(3))}
 
     register_task(make_task("products", row, lambda problem, text: "Sum" in text))
-    found = settle(run(settle=HELD | {"task": "products", "prepared_on": "sums"}), progress=False)
+    held = HELD | {"task": "products", "prepared_on": "sums"}
+    found = settle(run(settle=held), progress=False)
     assert "every problem differs alike" in found.summary and found.outcome == "undecided"
     shown = [t for r in server.requests if "BETTER" in (t := r["messages"][-1]["content"]) and "* 3" in t]
     assert shown and not any("* 3" in text.split("Now the new problem.")[0] for text in shown)
+    assert "as long as stored traces of products" in estimate_run(run(settle=held, n_samples=9)).summary
 
 
 @pytest.mark.parametrize(

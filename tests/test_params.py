@@ -73,7 +73,7 @@ ROOM = {"paper": 128_000, "local-vllm": 40_960, "claim": 40_960}
 def longest(config: RunConfig, task: str) -> int:
     """The most tokens of a request, but for the question's."""
     its = config.task(task)
-    cuts = [budget for budget in its.budgets if budget <= its.pool_budget]
+    cuts = [budget for budget in its.budgets if budget <= its.pool_budget] or [its.pool_budget]
     return (its.pool.pair_tokens or 2 * sum(cuts)) + its.budgets[-1] + its.answer_cap
 
 

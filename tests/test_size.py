@@ -22,7 +22,7 @@ SPINE = {
 }
 """What must be read to follow a run from its config to its comparison; tasks of one's own and the plain methods stand
 for all."""
-LIMITS = {"library": 14_739, "spine": 3_987, "spine modules": 28, "tests": 12_306, "fmt": 3, "top level": 10}
+LIMITS = {"library": 14_739, "spine": 3_987, "spine modules": 28, "tests": 12_309, "fmt": 3, "top level": 10}
 """As things stand: they may only fall, or rise by what a new capability is given. (Goals of the redesign: 10,500 lines,
 3,800 of them in 28 modules of the spine, and 9,500 of tests.) What the formatter leaves alone are tables of data, all
 three. A module has 300 lines at most."""

@@ -143,7 +143,7 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
             rate = rate or (asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None)
             traces = asked[(asked.kind == "trace") & (asked.method == config.analysis.baseline)].groupby("task")
             lengths = traces.completion_tokens.mean()
-            known = [task for task in config.tasks if task in lengths]
+            known = [task for task in {arm.task.name: arm for arm in arms} if task in lengths]
             taken = {task: min(1.0, lengths[task] / config.task(task).budgets[-1]) for task in known}
     table = pd.DataFrame(backend.asked.values(), columns=["task", "method", "kind", "bytes", "made_up", "cap"])
     sums = table.assign(calls=1).groupby(["task", "method", "kind"], sort=False).sum()
