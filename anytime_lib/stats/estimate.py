@@ -183,10 +183,10 @@ def index_variants(cells: pd.DataFrame, *, seed: Seed = 0) -> pd.DataFrame:
     scales: list[tuple[Any, Any]] = list(product(("linear", "log"), (1.0, "observed")))
     rows = []
     for arm_of, arm in cells.groupby(ARM, sort=False):
-        quality, _, budgets = quality_array(arm)
+        (quality, _, budgets), rng = quality_array(arm), generator(seed).spawn(2)[1]
+        dealt = [rng.permuted(quality, axis=-1) for _ in range(100)]
         for order in ORDERS if quality.shape[1] > 1 else ORDERS[:-1]:
-            curve, rng = mean_curve(quality, order), generator(seed).spawn(2)[1]
-            flat = np.array([mean_curve(rng.permuted(quality, axis=-1), order) for _ in range(100)])
+            curve, flat = mean_curve(quality, order), np.array([mean_curve(one, order) for one in dealt])
             for axis, top in scales:
                 read = index_of(order, q_max=top, axis=axis).of
                 value, null = read(curve, budgets), read(flat, budgets)

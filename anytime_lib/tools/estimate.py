@@ -142,9 +142,9 @@ def estimate_run(config: RunConfig, *, tokens_per_second: float | None = None, b
             asked = store.attempts().query("model == @model.name and endpoint == @model.endpoint_id and seconds > 0")
             rate = rate or (asked.completion_tokens.sum() / asked.seconds.sum() if len(asked) else None)
             traces = asked[(asked.kind == "trace") & (asked.method == config.analysis.baseline)].groupby("task")
-            lengths = traces.completion_tokens.mean()
-            known = [task for task in {arm.task.name: arm for arm in arms} if task in lengths]
-            taken = {task: min(1.0, lengths[task] / config.task(task).budgets[-1]) for task in known}
+            lengths, tasks = traces.completion_tokens.mean(), {arm.task.name for arm in arms}
+            known = {str(task): length for task, length in lengths.items() if task in tasks}
+            taken = {task: min(1.0, length / config.task(task).budgets[-1]) for task, length in known.items()}
     table = pd.DataFrame(backend.asked.values(), columns=["task", "method", "kind", "bytes", "made_up", "cap"])
     sums = table.assign(calls=1).groupby(["task", "method", "kind"], sort=False).sum()
     table = sums[["calls"]].copy()
